@@ -1,0 +1,431 @@
+"""Which array library, which device, which dtype: the only door to CuPy, PyTorch, JAX and array-api-strict.
+
+A `Backend` is a namespace ``xp`` with a device and a dtype, and the ways in (`Backend.to_device`) and out
+(`Backend.to_host`). No library is imported before it is asked for, and a GPU is believed only after it has
+multiplied two matrices: ``import cupy`` succeeds on any laptop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.metadata
+import importlib.util
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import array_api_compat
+import numpy as np
+from array_api_compat import numpy as numpy_namespace
+
+from ._typing import Array, HostArray, Namespace
+from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
+GPU_LIBRARIES = ("cupy", "torch", "jax")
+DTYPES = ("float64", "float32")
+INSTALL = {
+    "cupy": "pip install 'ffnn_xp[cuda12]' (or cuda13)",
+    "torch": "pip install 'ffnn_xp[torch]'",
+    "jax": "pip install 'ffnn_xp[jax]'",
+    "array_api_strict": "pip install array-api-strict",
+}
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library on one device, with one floating-point type. Made by `get_backend`.
+
+    Attributes
+    ----------
+    name : str
+        One of ``numpy``, ``cupy``, ``torch``, ``jax``, ``array_api_strict``.
+    xp : module
+        The array API namespace.
+    device : object
+        The library's own device object (``"cpu"`` for NumPy).
+    dtype : str
+        ``"float64"`` or ``"float32"``.
+    reason : str
+        Why NumPy stands in for what was asked; empty if nothing fell back.
+
+    Examples
+    --------
+    >>> backend = get_backend("numpy")
+    >>> backend.name, backend.device, backend.reason
+    ('numpy', 'cpu', '')
+    """
+
+    name: str
+    xp: Namespace = field(repr=False)
+    device: Any
+    dtype: str
+    reason: str = ""
+
+    @property
+    def float(self) -> Any:
+        """The dtype object of the namespace."""
+        return getattr(self.xp, self.dtype)
+
+    @property
+    def epsilon(self) -> float:
+        """Distance from 1 to the next number of this dtype."""
+        return float(np.finfo(self.dtype).eps)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether arrays live on an accelerator."""
+        if self.name == "jax":
+            return bool(self.device.platform != "cpu")
+        if self.name == "torch":
+            return bool(self.device.type != "cpu")
+        return self.name == "cupy"
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Make this device the current one, where the library has such a notion (CuPy)."""
+        return self.device if self.name == "cupy" else nullcontext()
+
+    def to_device(self, a: HostArray) -> Array:
+        """A host array as an array of this backend, contiguous, in its dtype."""
+        a = np.array(a, dtype=self.dtype, order="C")
+        with self.context():
+            if self.name == "numpy":
+                return a
+            if self.name == "jax":
+                return importlib.import_module("jax").device_put(a, self.device)
+            if self.name == "torch":
+                return self.xp.from_numpy(a).to(self.device)
+            return self.xp.asarray(a, device=self.device)
+
+    def to_host(self, a: Array) -> HostArray:
+        """A float64 NumPy array in main memory: the one way out."""
+        return np.asarray(to_numpy(a), dtype=np.float64)
+
+    def owns(self, a: object) -> bool:
+        """Whether this is an array of this library on this device."""
+        return _library_of(a) == self.name and _same_device(self, a)
+
+    def jit(self, f: F) -> F:
+        """Compile where the library has a compiler (JAX); elsewhere the function as it is."""
+        if self.name != "jax":
+            return f
+        return importlib.import_module("jax").jit(f)  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.name, str(self.device), self.dtype)
+
+    def __str__(self) -> str:
+        fallback = f" (instead: {self.reason})" if self.reason else ""
+        return f"{self.name} on {self.device}, {self.dtype}{fallback}"
+
+
+def _restore(name: str, device: str, dtype: str) -> Backend:
+    """Unpickle: on a machine without the device, fall back as usual."""
+    plain = {"cupy": device.removeprefix("<CUDA Device ").rstrip(">")}.get(name, device)
+    return get_backend(name, device=plain if name in ("cupy", "torch") else None, dtype=dtype)
+
+
+def get_backend(
+    name: str | Backend = "auto", *, device: Any = None, dtype: str = "float64", fallback: bool | None = None
+) -> Backend:
+    """Resolve a backend's name to a library, a device and a dtype that work here.
+
+    Parameters
+    ----------
+    name : str or Backend
+        ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"``, ``"array_api_strict"``, or ``"auto"``: what the environment
+        variable ``FFNN_XP_BACKEND`` says, else a usable GPU (through CuPy, PyTorch or JAX, in this order), else NumPy.
+    device : object, optional
+        Where the arrays live: ``"cuda:0"``, an index, or the library's own device object. By default the
+        library's first GPU if it has one, else the CPU.
+    dtype : {"float64", "float32"}
+        Type of all numbers. float64 on JAX switches on JAX's 64-bit mode, which holds for the whole process.
+    fallback : bool, optional
+        Whether NumPy may stand in, with one `BackendFallbackWarning`. By default yes, unless ``FFNN_XP_STRICT=1``.
+
+    Raises
+    ------
+    ValueError
+        If the name or the dtype is unknown.
+    BackendUnavailableError
+        If the library or device cannot be used and falling back is ruled out.
+
+    Examples
+    --------
+    >>> get_backend("numpy", dtype="float32").dtype
+    'float32'
+    """
+    if isinstance(name, Backend):
+        return name
+    if dtype not in DTYPES:
+        dtype = getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
+        if dtype not in DTYPES:
+            raise ValueError(f"`dtype` must be 'float64' or 'float32', got {dtype!r}")
+    if name == "auto":
+        name = os.environ.get("FFNN_XP_BACKEND") or "auto"
+    if name == "auto":
+        return _automatic(device, dtype)
+    name = str(name).replace("-", "_")
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}: {did_you_mean(name, ('auto', *BACKENDS))}")
+    if fallback is None:
+        fallback = os.environ.get("FFNN_XP_STRICT", "") in ("", "0")
+    try:
+        return _open(name, device, dtype)
+    except BackendUnavailableError as error:
+        if not fallback:
+            raise
+        reason = f"{name}: {error}"
+    if reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(
+            f"{reason}. Going on with NumPy on the CPU, which gives the same numbers; "
+            "pass fallback=False or set FFNN_XP_STRICT=1 to stop instead.",
+            BackendFallbackWarning,
+            stacklevel=3,
+        )
+    return Backend("numpy", numpy_namespace, "cpu", dtype, reason)
+
+
+def _automatic(device: Any, dtype: str) -> Backend:
+    if has_nvidia_driver():
+        for name in GPU_LIBRARIES:
+            try:
+                backend = _open(name, device, dtype)
+            except BackendUnavailableError:
+                continue
+            if backend.on_gpu:
+                return backend
+    return _open("numpy", device if device == "cpu" else None, dtype)
+
+
+def has_nvidia_driver() -> bool:
+    """Whether a CUDA driver sees a GPU, asked without importing any array library."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+def _open(name: str, device: Any, dtype: str) -> Backend:
+    """Import the library, find the device, and let it prove itself on a small product."""
+    if name != "numpy" and importlib.util.find_spec(name) is None:
+        raise BackendUnavailableError(f"the package is not installed; {INSTALL[name]}")
+    try:
+        backend = Backend(name, *_OPENERS[name](device, dtype), dtype)
+        with backend.context():
+            probe = backend.to_device(np.eye(2))
+            value = float(backend.to_host(backend.xp.tanh(probe @ probe))[0, 0])
+    except BackendUnavailableError:
+        raise
+    except (MemoryError, RuntimeError, ImportError, OSError, AttributeError, ValueError, TypeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BackendUnavailableError(f"device {device!r} is not usable: {first}") from error
+    if not math.isclose(value, math.tanh(1), rel_tol=1e-5):
+        raise BackendUnavailableError(f"device {device!r} computes tanh(1) = {value}")
+    return backend
+
+
+def _open_numpy(device: Any, dtype: str) -> tuple[Namespace, Any]:
+    if device not in (None, "cpu"):
+        raise BackendUnavailableError(f"NumPy has no device {device!r}, only 'cpu'")
+    return numpy_namespace, "cpu"
+
+
+def _open_cupy(device: Any, dtype: str) -> tuple[Namespace, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy warns at import when it finds no CUDA; we say it in our words
+        cupy = importlib.import_module("cupy")
+    if not cupy.cuda.is_available():
+        raise BackendUnavailableError("CuPy is installed but finds no usable CUDA GPU")
+    if not isinstance(device, cupy.cuda.Device):
+        index = str(device).rpartition(":")[2] if device is not None else "0"
+        device = cupy.cuda.Device(int(index) if index.isdigit() else 0)
+    return importlib.import_module("array_api_compat.cupy"), device
+
+
+def _open_torch(device: Any, dtype: str) -> tuple[Namespace, Any]:
+    torch = importlib.import_module("torch")
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(f"cuda:{device}" if isinstance(device, int) else device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailableError("PyTorch is installed but finds no usable CUDA GPU")
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    return importlib.import_module("array_api_compat.torch"), device
+
+
+def _open_jax(device: Any, dtype: str) -> tuple[Namespace, Any]:
+    jax = importlib.import_module("jax")
+    if dtype == "float64" and not jax.config.jax_enable_x64:
+        jax.config.update("jax_enable_x64", True)  # otherwise float64 silently becomes float32
+    if device is None:
+        device = jax.devices()[0]
+    elif isinstance(device, str):
+        platform, _, index = device.partition(":")
+        found = {str(d): d for d in jax.devices(platform)}
+        device = found.get(device) or jax.devices(platform)[int(index or 0)]
+    return importlib.import_module("jax.numpy"), device
+
+
+def _open_array_api_strict(device: Any, dtype: str) -> tuple[Namespace, Any]:
+    strict = importlib.import_module("array_api_strict")
+    if device in (None, "cpu"):
+        device = "CPU_DEVICE"
+    return strict, strict.Device(device) if isinstance(device, str) else device
+
+
+_OPENERS: dict[str, Callable[[Any, str], tuple[Namespace, Any]]] = {
+    "numpy": _open_numpy,
+    "cupy": _open_cupy,
+    "torch": _open_torch,
+    "jax": _open_jax,
+    "array_api_strict": _open_array_api_strict,
+}
+
+
+def _library_of(a: object) -> str:
+    """Name of the array library that an object belongs to; empty if it is no array we know."""
+    if isinstance(a, np.ndarray):
+        return "numpy"
+    root = type(a).__module__.partition(".")[0]
+    root = {"jaxlib": "jax"}.get(root, root)
+    return root if root in BACKENDS and hasattr(a, "shape") else ""
+
+
+def _same_device(backend: Backend, a: Array) -> bool:
+    if backend.name == "numpy":
+        return True
+    return bool(array_api_compat.device(a) == backend.device)
+
+
+def is_foreign_device_array(a: object) -> bool:
+    """Whether an array lives where NumPy cannot see it."""
+    library = _library_of(a)
+    if library == "cupy":
+        return True
+    if library == "array_api_strict":
+        return str(array_api_compat.device(a)) != "array_api_strict.Device('CPU_DEVICE')"
+    if library == "torch":
+        return bool(array_api_compat.device(a).type != "cpu")  # type: ignore[union-attr]
+    if library == "jax":
+        return bool(array_api_compat.device(a).platform != "cpu")  # type: ignore[union-attr]
+    return False
+
+
+def describe_array(a: object) -> str:
+    """Words for an error message: library and device."""
+    library = _library_of(a)
+    return f"a {library} array on {array_api_compat.device(a)}" if library else f"a {type(a).__name__}"
+
+
+def to_numpy(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
+    """Copy an array of any supported library and device to a NumPy array in main memory.
+
+    Parameters
+    ----------
+    a : array
+        Of NumPy, CuPy, PyTorch, JAX or array-api-strict; anything else goes through `numpy.asarray`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape and dtype.
+
+    Examples
+    --------
+    >>> to_numpy([1.0, 2.0])
+    array([1., 2.])
+    """
+    library = _library_of(a)
+    if library == "cupy":
+        return a.get()  # type: ignore[no-any-return]
+    if library == "torch":
+        return a.detach().cpu().numpy()  # type: ignore[no-any-return]
+    if library == "array_api_strict":
+        strict = importlib.import_module("array_api_strict")
+        return np.asarray(a.to_device(strict.Device("CPU_DEVICE")))
+    return np.asarray(a)
+
+
+def erf(xp: Namespace, z: Array) -> Array:
+    r"""The error function, from each library's special functions.
+
+    The standard has none, so a library that we do not know (array-api-strict) gets Kummer's series (Abramowitz and
+    Stegun 7.1.6), :math:`\frac{2}{\sqrt\pi} e^{-z^2} \sum_m \frac{2^m z^{2m+1}}{(2m+1)!!}`: all terms have one sign, so
+    no digit is lost. At \|z\| = 6, where it stops, erf differs from 1 by 2e-17.
+    """
+    name = xp.__name__.removeprefix("array_api_compat.").partition(".")[0]
+    if name == "torch":
+        return xp.erf(z)
+    special = {"numpy": "scipy.special", "cupy": "cupyx.scipy.special", "jax": "jax.scipy.special"}.get(name)
+    if special:
+        return importlib.import_module(special).erf(z)
+    z = xp.minimum(xp.maximum(z, -6.0), 6.0)
+    total = xp.ones_like(z)
+    for m in range(140, 0, -1):
+        total = 1 + total * (2 * z * z) / (2 * m + 1)
+    return 2 / math.sqrt(math.pi) * z * xp.exp(-z * z) * total
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """One line of the table that ``ffnn-xp backends`` prints."""
+
+    name: str
+    version: str
+    devices: tuple[str, ...]
+    usable: bool
+    reason: str
+
+
+def backend_status() -> Iterator[BackendStatus]:
+    """Try every library: its version, its devices, and whether it works here or why not.
+
+    Examples
+    --------
+    >>> next(backend_status()).usable
+    True
+    """
+    for name in BACKENDS:
+        version = _version(name)
+        try:
+            backend = _open(name, None, "float64")
+        except BackendUnavailableError as error:
+            yield BackendStatus(name, version, (), False, str(error))
+        else:
+            yield BackendStatus(name, version, tuple(_devices(backend)), True, "")
+
+
+def _version(name: str) -> str:
+    for distribution in (name, "cupy-cuda12x", "cupy-cuda13x") if name == "cupy" else (name,):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ""
+
+
+def _devices(backend: Backend) -> list[str]:
+    if backend.name == "cupy":
+        runtime = importlib.import_module("cupy").cuda.runtime
+        return [
+            f"cuda:{i} ({runtime.getDeviceProperties(i)['name'].decode()})" for i in range(runtime.getDeviceCount())
+        ]
+    if backend.name == "torch":
+        cuda = importlib.import_module("torch").cuda
+        return ["cpu", *(f"cuda:{i} ({cuda.get_device_name(i)})" for i in range(cuda.device_count()))]
+    if backend.name == "jax":
+        return [str(d) for d in importlib.import_module("jax").devices()]
+    return ["cpu"]

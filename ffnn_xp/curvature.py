@@ -1,0 +1,149 @@
+r"""Second derivatives of S for one block of events, in closed form.
+
+With :math:`\delta_m = \partial S/\partial z_m` and, for l <= m, the event-wise matrices
+:math:`D_{ml} = \partial z_m/\partial z_l` and :math:`K_{ml} = \partial\delta_m/\partial z_l`,
+
+.. math::
+    D_{ll} = 1, \quad D_{m+1,l} = W_{m+1} F'_m D_{ml}, \qquad
+    K_{Ll} = (F'_L C F'_L + \mathrm{diag}(f''_L \bar y)) D_{Ll}, \quad
+    K_{ml} = F'_m W_{m+1}^T K_{m+1,l} + \mathrm{diag}(f''_m g_m) D_{ml}
+
+where :math:`g_m = W_{m+1}^T \delta_{m+1}` and C is the second derivative of the statistic in y, the Hessian is
+
+.. math::
+    \frac{\partial^2 S}{\partial A_m[i'j']\,\partial A_l[ij]} = \sum_n K_{ml}[i'i]\,\tilde a_{m-1}[j']\,\tilde a_{l-1}[j]
+    + \delta_m[i']\,(F'_{m-1} D_{m-1,l})[j'i]\,\tilde a_{l-1}[j]
+
+with :math:`\tilde a = (a, 1)`; the second sum is absent for l = m and for the bias. Each sum over events is one matrix
+product, whose cost does not grow with the number of outputs, and no Jacobian is formed. Without the terms in f'' and
+delta it is the Gauss-Newton matrix :math:`J^T C J`.
+"""
+
+from __future__ import annotations
+
+from array_api_compat import device
+
+from ._typing import Array, Namespace
+from .layout import Layout, augment, join, outer, weights
+from .network import Network, Trace, curvatures, deltas, push_forward, slopes
+
+Blocks = dict[tuple[int, int], Array]
+"""Lower blocks of a symmetric matrix: (m, l), l <= m, to an array ``(..., p_m, p_l)``."""
+
+
+def hessian_blocks(
+    network: Network, xp: Namespace, trace: Trace, y_bar: Array, y_curvature: Array, *, exact: bool
+) -> Blocks:
+    """Lower blocks of the exact Hessian or, if not `exact`, of the Gauss-Newton matrix.
+
+    `y_bar` and `y_curvature` are the statistic's first and second derivative in y, ``(..., k, n)``.
+    """
+    slope = slopes(network, xp, trace)
+    delta = deltas(xp, trace, slope, y_bar) if exact else []
+    bend = _bends(network, xp, trace, delta, y_bar) if exact else []
+    inputs = [augment(xp, a) for a in trace.a[:-1]]
+    L = network.layout.n_layers
+    blocks: Blocks = {}
+    for l in range(L):
+        D, E = _forward(xp, trace, slope, l)
+        K = (slope[-1] * y_curvature * slope[-1])[..., :, None, :] * D[-1]
+        for m in range(L - 1, l - 1, -1):
+            if m < L - 1:
+                K = slope[m][..., :, None, :] * _left(xp, xp.matrix_transpose(weights(trace.matrices[m + 1])), K)
+            if exact:
+                K = K + bend[m][..., :, None, :] * D[m - l]
+            block = _contract(xp, K, inputs[m][..., :, None, :] * inputs[l][..., None, :, :])
+            if exact and m > l:
+                block = block + _input_term(xp, delta[m], E[m - 1 - l], inputs[l])
+            blocks[m, l] = xp.reshape(
+                _permute(xp, block, (0, 2, 1, 3)),
+                (*block.shape[:-4], network.layout.sizes[m], network.layout.sizes[l]),
+            )
+    return blocks
+
+
+def assemble(xp: Namespace, layout: Layout, blocks: Blocks) -> Array:
+    """The whole symmetric matrix ``(..., p, p)`` from its lower blocks."""
+    rows = []
+    for m in range(layout.n_layers):
+        row = [blocks[m, l] for l in range(m + 1)]
+        row += [xp.matrix_transpose(blocks[l, m]) for l in range(m + 1, layout.n_layers)]
+        rows.append(xp.concat(row, axis=-1))
+    return xp.concat(rows, axis=-2)
+
+
+def hessian_product(
+    network: Network, xp: Namespace, trace: Trace, y_bar: Array, y_curvature: Array, v: Array, *, exact: bool
+) -> Array:
+    r"""Exact Hessian, or Gauss-Newton matrix, times v ``(..., p)`` without forming either.
+
+    One forward and one reverse sweep with derivatives along v (the R-operator of Pearlmutter 1994):
+    :math:`\dot\delta_l = f_l'(W_{l+1}^T\dot\delta_{l+1} + V_{l+1}^T\delta_{l+1}) + f_l'' \dot z_l g_l`.
+    """
+    slope = slopes(network, xp, trace)
+    z_dot, a_dot = push_forward(network, xp, trace, slope, v)
+    dots = deltas(xp, trace, slope, y_curvature * a_dot[-1])
+    if not exact:
+        return network.layout.flatten(xp, [outer(xp, d, a) for d, a in zip(dots, trace.a, strict=False)])
+    delta = deltas(xp, trace, slope, y_bar)
+    bend = _bends(network, xp, trace, delta, y_bar)
+    directions = network.layout.matrices(xp, v)
+    L = network.layout.n_layers
+    dot = dots[-1] + bend[-1] * z_dot[-1]
+    rows = []
+    for l in range(L - 1, -1, -1):
+        if l < L - 1:
+            back = xp.matrix_transpose(weights(trace.matrices[l + 1])) @ dot
+            back = back + xp.matrix_transpose(weights(directions[l + 1])) @ delta[l + 1]
+            dot = slope[l] * back + bend[l] * z_dot[l]
+        row = outer(xp, dot, trace.a[l])
+        if l > 0:
+            change = delta[l] @ xp.matrix_transpose(a_dot[l - 1])
+            row = row + join(xp, change, xp.zeros_like(change[..., :1]))
+        rows.append(row)
+    return network.layout.flatten(xp, rows[::-1])
+
+
+def _bends(network: Network, xp: Namespace, trace: Trace, delta: list[Array], y_bar: Array) -> list[Array]:
+    """f_m'' g_m for each layer, where g_m is the derivative of S in a_m."""
+    g = [xp.matrix_transpose(weights(A)) @ d for A, d in zip(trace.matrices[1:], delta[1:], strict=True)]
+    return [f2 * above for f2, above in zip(curvatures(network, xp, trace), [*g, y_bar], strict=True)]
+
+
+def _forward(xp: Namespace, trace: Trace, slope: list[Array], l: int) -> tuple[list[Array], list[Array]]:
+    """D_{ml} for m = l ... L-1 and E_{ml} = F'_m D_{ml}, each ``(..., h_m, h_l, n)``."""
+    h = slope[l].shape[-2]
+    eye = xp.eye(h, dtype=slope[l].dtype, device=device(slope[l]))[:, :, None]
+    D, E = [eye], [eye * slope[l][..., :, None, :]]
+    for m in range(l + 1, len(slope)):
+        D.append(_left(xp, weights(trace.matrices[m]), E[-1]))
+        E.append(slope[m][..., :, None, :] * D[-1])
+    return D, E
+
+
+def _left(xp: Namespace, W: Array, T: Array) -> Array:
+    """W times every event's matrix in T ``(..., h, h', n)``, as one product."""
+    flat = xp.reshape(T, (*T.shape[:-2], -1))
+    product = W @ flat
+    return xp.reshape(product, (*product.shape[:-1], *T.shape[-2:]))
+
+
+def _contract(xp: Namespace, left: Array, right: Array) -> Array:
+    """Sum over events of the outer product of ``(..., a, b, n)`` and ``(..., c, d, n)``: ``(..., a, b, c, d)``."""
+    n = left.shape[-1]
+    product = xp.reshape(left, (*left.shape[:-3], -1, n)) @ xp.matrix_transpose(
+        xp.reshape(right, (*right.shape[:-3], -1, n))
+    )
+    return xp.reshape(product, (*product.shape[:-2], *left.shape[-3:-1], *right.shape[-3:-1]))
+
+
+def _input_term(xp: Namespace, delta: Array, E: Array, a: Array) -> Array:
+    """The second sum, ``(..., h_m, h_l, h_{m-1} + 1, h_{l-1} + 1)``: theta changes the inputs of the layers above."""
+    term = _contract(xp, delta[..., :, None, :] * a[..., None, :, :], E)
+    term = _permute(xp, term, (0, 3, 1, 2))
+    return _permute(xp, join(xp, term, xp.zeros_like(term[..., :1])), (0, 1, 3, 2))
+
+
+def _permute(xp: Namespace, T: Array, order: tuple[int, int, int, int]) -> Array:
+    lead = T.ndim - 4
+    return xp.permute_dims(T, (*range(lead), *(lead + i for i in order)))

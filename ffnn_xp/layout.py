@@ -1,0 +1,113 @@
+r"""Widths, augmented matrices, and the one parameter vector.
+
+A network of widths :math:`(h_0, h_1, \ldots, h_L)` has one augmented matrix :math:`A_l` of shape
+:math:`(h_l, h_{l-1} + 1)` for each layer, weights first and the bias as its last column, so that
+:math:`z_l = A_l \cdot (a_{l-1}, 1)`. All matrices in order, row by row, are the vector theta of p parameters.
+Where the bias sits is decided in this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+from ._typing import Array, Namespace
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How theta is laid out for a network of these widths.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Inputs, units of each hidden layer, outputs.
+
+    Examples
+    --------
+    >>> layout = Layout((8, 7, 9, 6))
+    >>> layout.n_parameters, layout.shapes
+    (195, ((7, 9), (9, 8), (6, 10)))
+    >>> layout.names[0], layout.names[8]
+    ('a_L1_L2[0,0]', 'b_L1_L2[0]')
+    """
+
+    widths: tuple[int, ...]
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shape of each augmented matrix."""
+        return tuple((h, below + 1) for below, h in pairwise(self.widths))
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of parameters of each layer."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each layer starts in theta, and p at the end."""
+        return tuple(accumulate(self.sizes, initial=0))
+
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.offsets[-1]
+
+    @property
+    def n_layers(self) -> int:
+        """Number L of matrices."""
+        return len(self.shapes)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The lesson's names in the order of theta: a_L1_L2[i,j] and b_L1_L2[i], indices from 0."""
+        return tuple(
+            f"a_L{l}_L{l + 1}[{i},{j}]" if j < columns - 1 else f"b_L{l}_L{l + 1}[{i}]"
+            for l, (rows, columns) in enumerate(self.shapes, start=1)
+            for i in range(rows)
+            for j in range(columns)
+        )
+
+    def matrices(self, xp: Namespace, theta: Array) -> list[Array]:
+        """The augmented matrices ``(..., h_l, h_{l-1} + 1)`` in theta ``(..., p)``."""
+        return [
+            xp.reshape(theta[..., start : start + size], (*theta.shape[:-1], *shape))
+            for start, size, shape in zip(self.offsets, self.sizes, self.shapes, strict=False)
+        ]
+
+    def flatten(self, xp: Namespace, matrices: list[Array]) -> Array:
+        """Theta ``(..., p)`` from the augmented matrices."""
+        return xp.concat([xp.reshape(A, (*A.shape[:-2], -1)) for A in matrices], axis=-1)
+
+
+def weights(A: Array) -> Array:
+    """The matrix without its bias column, ``(..., h_l, h_{l-1})``."""
+    return A[..., :-1]
+
+
+def bias(A: Array) -> Array:
+    """The bias column, ``(..., h_l, 1)``."""
+    return A[..., -1:]
+
+
+def augment(xp: Namespace, a: Array) -> Array:
+    """``(a, 1)``: a row of ones below the events ``(..., h, n)``."""
+    return xp.concat([a, xp.ones_like(a[..., :1, :])], axis=-2)
+
+
+def join(xp: Namespace, weights: Array, bias: Array) -> Array:
+    """The augmented matrix of weights ``(..., h_l, h_{l-1})`` and a bias column ``(..., h_l, 1)``."""
+    return xp.concat([weights, bias], axis=-1)
+
+
+def affine(A: Array, a: Array) -> Array:
+    """``A . (a, 1)`` without the copy that appending the 1 would take."""
+    return weights(A) @ a + bias(A)
+
+
+def outer(xp: Namespace, u: Array, a: Array) -> Array:
+    """``sum_n u_n (a_n, 1)^T``, the transpose of `affine` in A: ``(..., h_l, h_{l-1} + 1)``."""
+    return join(xp, u @ xp.matrix_transpose(a), xp.sum(u, axis=-1, keepdims=True))

@@ -1,0 +1,86 @@
+"""What a minimizer sees of a fit, and the log of a walk, which outlives any interruption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from .._typing import HostArray
+
+
+class Problem(Protocol):
+    """A function of theta with its derivatives, on the host."""
+
+    @property
+    def errordef(self) -> float:
+        """Rise at one standard deviation."""
+
+    def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
+        """S and its gradient."""
+
+    def gauss_newton(self, theta: HostArray) -> HostArray:
+        """Positive semidefinite approximation of the Hessian."""
+
+    def hessian(self, theta: HostArray) -> HostArray:
+        """Exact second derivative."""
+
+
+class StopWalk(Exception):
+    """Time is up, or the user's callback wants an end. The walk's best point is kept."""
+
+
+@dataclass
+class Walk:
+    """A problem that remembers the best point seen, counts calls, and stops when told to.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to minimise.
+    deadline : float
+        `time.monotonic` value after which `StopWalk` is raised.
+    report : callable, optional
+        Called with (value, calls) at each new best; returns True to stop.
+    """
+
+    problem: Problem
+    deadline: float = np.inf
+    report: Callable[[float, int], bool | None] | None = None
+    best: HostArray | None = None
+    best_value: float = np.inf
+    calls: int = field(default=0)
+
+    @property
+    def errordef(self) -> float:
+        """Rise at one standard deviation."""
+        return self.problem.errordef
+
+    def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
+        """S and its gradient; anything that is not finite becomes infinitely bad."""
+        if time.monotonic() > self.deadline:
+            raise StopWalk("the time given by max_seconds is up")
+        value, gradient = self.problem.value_and_gradient(theta)
+        self.calls += 1
+        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+            return np.inf, np.zeros_like(theta)
+        if value < self.best_value:
+            self.best_value, self.best = value, theta.copy()
+            if self.report is not None and self.report(value, self.calls):
+                raise StopWalk("the callback asked for an end")
+        return value, gradient
+
+    def gauss_newton(self, theta: HostArray) -> HostArray:
+        """The problem's, unless time is up."""
+        if time.monotonic() > self.deadline:
+            raise StopWalk("the time given by max_seconds is up")
+        return self.problem.gauss_newton(theta)
+
+    def hessian(self, theta: HostArray) -> HostArray:
+        """The problem's, unless time is up."""
+        if time.monotonic() > self.deadline:
+            raise StopWalk("the time given by max_seconds is up")
+        return self.problem.hessian(theta)

@@ -1,0 +1,67 @@
+"""How a user-given Hessian has to be handed to MINUIT, and what goes wrong otherwise.
+
+1. MINUIT 2 up to iminuit 2.33 indexes a user's Hessian by its *internal* numbers: with parameters fixed it reads the
+   top left corner of the matrix instead of the rows and columns of the free ones, and reports a wrong covariance as
+   valid (root issue 20954). Whether it does is tried once, on two parameters; if so, the free block is moved to
+   where MINUIT will read it. Which parameters are fixed is known only to the `Minuit` object that is calling.
+2. A diagonal element that is zero or negative sends MINUIT to a line search that asks for a ``g2`` which it does not
+   have next to a Hessian (a TypeError; root issue 20913). Away from a minimum it is given the Gauss-Newton matrix
+   instead, whose diagonal is never negative.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from iminuit import Minuit
+
+from ._typing import HostArray
+
+FRAMES = 8  # from cost.hessian up to the Minuit method that asks
+
+
+def as_minuit_reads_it(
+    H: HostArray, gauss_newton: Callable[[], HostArray], minuit: Minuit
+) -> HostArray:
+    """The Hessian in the form from which this `Minuit` object gets the right numbers."""
+    free = np.flatnonzero(~np.asarray(minuit.fixed, dtype=bool))
+    if np.any(np.diag(H)[free] <= 0):
+        H = gauss_newton()
+        H = H + np.diag(np.where(np.diag(H) > 0, 0.0, 1e-10 * max(np.diag(H).max(), 1e-300)))
+    if len(free) == len(H) or not reads_top_left():
+        return H
+    moved = H.copy()
+    moved[: len(free), : len(free)] = H[np.ix_(free, free)]
+    return moved
+
+
+def calling_minuit() -> Minuit | None:
+    """The `Minuit` object whose method is asking, if any."""
+    frame = sys._getframe(2)
+    for _ in range(FRAMES):
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, Minuit):
+            return owner
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+@cache
+def reads_top_left() -> bool:
+    """Whether this MINUIT has the indexing error: fix x in x^2 + 4 y^2, and the variance of y must be 1/4."""
+
+    def f(v: HostArray) -> float:
+        return float(v[0] ** 2 + 4 * v[1] ** 2)
+
+    m = Minuit(
+        f, np.ones(2), grad=lambda v: np.array([2 * v[0], 8 * v[1]]), hessian=lambda v: np.diag([2.0, 8.0])
+    )
+    m.fixed[0] = True
+    m.errordef = 1.0
+    m.migrad().hesse()
+    return not np.isclose(m.covariance[1, 1], 0.25)

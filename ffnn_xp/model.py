@@ -1,0 +1,396 @@
+"""`Model`, the user's object: it holds parameters and a backend, checks what comes in, and delegates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from ._typing import Array, HostArray
+from .activations import Activation
+from .activations import activation as find_activation
+from .backends import Backend, get_backend
+from .cost_sum import vector
+from .errors import NotFittedError
+from .fit import fit as run_fit
+from .inputs import host_floats, input_rows
+from .layout import Layout
+from .network import Network
+from .prediction import Band, evaluate
+from .result import FitResult
+from .starts import glorot
+
+Widths = Sequence[int | None]
+
+
+class Model:
+    r"""A feed-forward network, :math:`y = f_L(A_L \cdot (\ldots f_1(A_1 \cdot (x, 1)) \ldots, 1))`.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Widths: inputs, hidden layers, outputs. None as first or last is read from the data. At least two.
+    activation : str, Activation, or a sequence with one for each hidden layer
+        relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, identity, exp, or your own `Activation`.
+    output : str or Activation
+        Nonlinearity of the last layer: identity, or exp, softplus, logistic, relu where outputs have a range.
+    backend, device, dtype, fallback
+        Where to compute; see `get_backend`.
+    seed : int, optional
+        Of the random start; the same seed gives the same network on every backend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For widths that are not positive integers, and unknown names.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> model = fx.Model((8, 7, 9, 6), activation="relu", output="relu", seed=1)
+    >>> model.n_parameters, model.names[0]
+    (195, 'a_L1_L2[0,0]')
+    >>> model([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).shape, model([[0.0] * 8] * 5).shape
+    ((6,), (5, 6))
+    """
+
+    def __init__(
+        self,
+        layers: Widths = (None, 10, None),
+        *,
+        activation: str | Activation | Sequence[str | Activation] = "tanh",
+        output: str | Activation = "identity",
+        backend: str | Backend = "auto",
+        device: Any = None,
+        dtype: str = "float64",
+        seed: int | None = None,
+        fallback: bool | None = None,
+    ) -> None:
+        self._widths = _check_widths(layers)
+        self._activations = (*_hidden(activation, len(self._widths) - 2), find_activation(output))
+        self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback)
+        self._seed = seed
+        self._network: Network | None = None
+        self._theta: Array | None = None
+        self._chosen = False
+        self._column = False
+        self._band: Band | None = None
+        self._no_band = "the model has not been fitted"
+        if None not in self._widths:
+            self.build(cast(int, self._widths[0]), cast(int, self._widths[-1]))
+
+    @classmethod
+    def from_matrices(cls, matrices: Sequence[Any], **options: Any) -> Model:
+        """A model with these matrices.
+
+        Parameters
+        ----------
+        matrices : sequence
+            Of pairs (a, b) with shapes (h, d) and (h,), or of augmented matrices with shape (h, d + 1), bias last.
+        **options
+            As of `Model`, without `layers` and `seed`.
+
+        Raises
+        ------
+        ValueError
+            If a matrix does not fit to the one before it.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> fx.Model.from_matrices([([[2.0]], [1.0])])([3.0])
+        array([7.])
+        """
+        if not len(matrices):
+            raise ValueError("`matrices` is empty: give at least one matrix")
+        augmented = [_augmented(item, l) for l, item in enumerate(matrices, start=1)]
+        for l, (below, above) in enumerate(zip(augmented[:-1], augmented[1:], strict=True), start=2):
+            if above.shape[1] != below.shape[0] + 1:
+                raise ValueError(
+                    f"matrix {l} must have {below.shape[0]} columns and a bias to follow matrix {l - 1} with "
+                    f"{below.shape[0]} rows, got shape {above.shape} with the bias"
+                )
+        widths = (augmented[0].shape[1] - 1, *(A.shape[0] for A in augmented))
+        model = cls(widths, **options)
+        model.parameters = np.concatenate([A.ravel() for A in augmented])
+        return model
+
+    def build(self, d: int, k: int) -> None:
+        """Fill in widths that were left open and draw the start parameters; does nothing if all is known."""
+        if self._network is not None:
+            return
+        widths = (d, *cast("tuple[int, ...]", self._widths[1:-1]), k)
+        self._network = Network(Layout(widths), self._activations)
+        self._theta = self._backend.to_device(glorot(Layout(widths), np.random.default_rng(self._seed)))
+
+    @property
+    def network(self) -> Network:
+        """Widths and activations.
+
+        Raises
+        ------
+        NotFittedError
+            If widths were left to the data and there were none yet.
+        """
+        if self._network is None:
+            raise NotFittedError(
+                f"the widths {self._widths} are completed by the first fit: call fit(x, y), or give all widths"
+            )
+        return self._network
+
+    def shape_of_data(self) -> tuple[int | None, int | None]:
+        """Number of inputs and outputs, None where the data decide."""
+        widths = self._widths if self._network is None else self._network.layout.widths
+        return widths[0], widths[-1]
+
+    @property
+    def backend(self) -> Backend:
+        """Array library, device and dtype; `reason` says why NumPy stands in, if it does."""
+        return self._backend
+
+    @property
+    def layers(self) -> tuple[int | None, ...]:
+        """The widths."""
+        return self._widths if self._network is None else self._network.layout.widths
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """One for each layer, the output's last."""
+        return self._activations
+
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.network.layout.n_parameters
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters in the order of theta."""
+        return self.network.layout.names
+
+    @property
+    def _parameters(self) -> dict[str, None]:
+        """The signature that iminuit reads: x, then the parameters by name."""
+        return dict.fromkeys(("x", *self.names))
+
+    @property
+    def parameters(self) -> Array:
+        """Theta, ``(p,)`` on the device: augmented matrices row by row, bias last, layer after layer, raw units."""
+        _ = self.network
+        return self._theta
+
+    @parameters.setter
+    def parameters(self, theta: Any) -> None:
+        host = self._host_theta((theta,))
+        if not np.all(np.isfinite(host)):
+            raise ValueError(f"parameters must be finite, got {host[~np.isfinite(host)][0]}")
+        self._theta = self._backend.to_device(host)
+        self._chosen = True
+        self._band, self._no_band = None, "the parameters were set by hand"
+
+    @property
+    def matrices(self) -> list[Array]:
+        """The augmented matrices, ``(h_l, h_{l-1} + 1)`` on the device, bias in the last column."""
+        return self.network.layout.matrices(self._backend.xp, self.parameters)
+
+    def __call__(self, x: Any, *theta: Any) -> Array:
+        """The network's output.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
+            Inputs.
+        *theta : array-like with shape (p,), or p floats, optional
+            Parameters to use instead of the model's: the signature of `iminuit.cost.LeastSquares`.
+
+        Returns
+        -------
+        array with shape (n, k), (n,) for k = 1, or (k,) for one event
+            On the model's device; on the host if theta was given from there.
+        """
+        columns, kind = self._columns(x)
+        if not theta:
+            return self._shaped(evaluate(self.network, self._backend, self.parameters, columns), kind)
+        on_device = len(theta) == 1 and self._backend.owns(theta[0])
+        values = theta[0] if on_device else self._backend.to_device(self._host_theta(theta))
+        y = self._shaped(evaluate(self.network, self._backend, values, columns), kind)
+        return y if on_device else self._backend.to_host(y)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        y_err: Any = None,
+        *,
+        loss: str = "least_squares",
+        weights: Any = None,
+        prior: float | None = None,
+        restarts: int | Literal["auto"] = "auto",
+        minimizer: Literal["auto", "migrad"] = "auto",
+        seed: int | None = None,
+        progress: bool | None = None,
+        callback: Callable[[Any], bool | None] | None = None,
+        max_seconds: float | None = None,
+    ) -> FitResult:
+        """Fit the network to data and certify the minimum with MINUIT; the parameters become those of the best fit.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Inputs, events as rows; any units, they are standardised inside.
+        y : array-like with shape (n, k), or (n,) for k = 1
+            Measured values.
+        y_err : float or array-like with shape (n,), (n, k) or (k,), optional
+            Standard deviations of y. If None, one for each output is estimated from the residuals.
+        loss : {"least_squares"}
+            The statistic.
+        weights : array-like with shape (n,), optional
+            Factor on each event's term.
+        prior : float, optional
+            Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
+            is no prior.
+        restarts : int or "auto"
+            Upper limit of random starts. The walk ends earlier if chi-square says that a fit is as good as it can be.
+            Parameters that were set, loaded or fitted before are the first start.
+        minimizer : {"auto", "migrad"}
+            "migrad" is MIGRAD alone from the model's parameters, as in the lesson.
+        seed : int, optional
+            Of the starts; by default the model's own.
+        progress : bool, optional
+            Show a progress line. By default in a terminal.
+        callback : callable, optional
+            Called with a `FitState` at each improvement; return True to stop with the best so far.
+        max_seconds : float, optional
+            Stop the walk after this time, with the best so far.
+
+        Returns
+        -------
+        FitResult
+            On the host. Ctrl-C returns the best so far, marked as not valid.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data cannot be used; the message says where and what to do.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 3, 1), seed=1).fit(x, np.tanh(2 * x), 0.1)
+        >>> fit.valid, bool(fit.edm < 2e-4)
+        (True, True)
+        """
+        outcome = run_fit(
+            self,
+            x,
+            y,
+            y_err,
+            loss=loss,
+            weights=weights,
+            prior=prior,
+            restarts=restarts,
+            minimizer=minimizer,
+            seed=self._seed if seed is None else seed,
+            start=self._backend.to_host(self.parameters) if self._chosen or minimizer == "migrad" and self._network else None,
+            progress=progress,
+            callback=callback,
+            max_seconds=max_seconds,
+        )
+        self.parameters = outcome.result.parameters
+        self._column = outcome.y_was_column
+        self._band, self._no_band = outcome.band, outcome.no_band
+        return outcome.result
+
+    def predict(self, x: Any, *, return_std: bool = False) -> Any:
+        """The network's output, with its standard deviation if asked for.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
+            Inputs.
+        return_std : bool
+            Also return the 68 % half-width of the fitted function (not of new measurements), linear in the parameters'
+            covariance, in units of y. Infinite where the fit does not determine it.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no valid covariance; the message says why.
+        """
+        if not return_std:
+            return self(x)
+        if self._band is None:
+            raise NotFittedError(f"no error band: {self._no_band}")
+        columns, kind = self._columns(x)
+        mean = evaluate(self.network, self._backend, self.parameters, columns)
+        std = self._band.std(self.network, self._backend, columns)
+        return self._shaped(mean, kind), self._shaped(std, kind)
+
+    def __repr__(self) -> str:
+        names = [a.name for a in self._activations]
+        hidden = names[0] if len(set(names[:-1])) == 1 else tuple(names[:-1])
+        p = f", {self.n_parameters} parameters" if self._network is not None else ""
+        return f"Model({self.layers}, activation={hidden!r}, output={names[-1]!r}){p}, {self._backend}"
+
+    def _columns(self, x: Any) -> tuple[Array, str]:
+        rows, kind = input_rows(self._backend, x, self.network.layout.widths[0])
+        return self._backend.xp.matrix_transpose(rows), kind
+
+    def _shaped(self, columns: Array, kind: str) -> Array:
+        if kind == "event":
+            return columns[:, 0]
+        rows = self._backend.xp.matrix_transpose(columns)
+        return rows[:, 0] if rows.shape[1] == 1 and not self._column else rows
+
+    def _host_theta(self, theta: Sequence[Any]) -> HostArray:
+        if len(theta) == 1:
+            if self._backend.owns(theta[0]):
+                theta = (self._backend.to_host(theta[0]),)
+            return vector((host_floats(theta[0], "theta"),), self.n_parameters)
+        return vector(theta, self.n_parameters)
+
+
+def _check_widths(layers: Widths) -> tuple[int | None, ...]:
+    if isinstance(layers, int | str) or not hasattr(layers, "__len__"):
+        raise TypeError(f"`layers` must be a sequence of widths such as (8, 7, 9, 6), got {layers!r}")
+    if len(layers) < 2:
+        raise ValueError(f"`layers` needs at least inputs and outputs, got {tuple(layers)}")
+    for i, h in enumerate(layers):
+        if h is None and i not in (0, len(layers) - 1):
+            raise ValueError(f"only the first and last width can be None, read from the data; got {tuple(layers)}")
+        if h is not None and (isinstance(h, bool) or not isinstance(h, int | np.integer)):
+            raise TypeError(f"widths must be integers, got {h!r} in {tuple(layers)}")
+        if h is not None and h < 1:
+            raise ValueError(f"widths must be at least 1, got {h} in {tuple(layers)}")
+    return tuple(None if h is None else int(h) for h in layers)
+
+
+def _hidden(
+    spec: str | Activation | Sequence[str | Activation], layers: int
+) -> tuple[Activation, ...]:
+    if isinstance(spec, str | Activation):
+        return (find_activation(spec),) * layers
+    if not isinstance(spec, Sequence):
+        find_activation(cast(Any, spec))
+    if len(spec) != layers:
+        raise ValueError(f"`activation` must name one nonlinearity, or {layers}, one per hidden layer; got {len(spec)}")
+    return tuple(find_activation(s) for s in spec)
+
+
+def _augmented(item: Any, l: int) -> HostArray:
+    """One augmented matrix of a pair (a, b) or of itself."""
+    if isinstance(item, tuple | list) and len(item) == 2 and np.ndim(host_floats(item[0], f"matrix {l}")) == 2:
+        a, b = host_floats(item[0], f"matrix {l}"), host_floats(item[1], f"bias {l}")
+        if b.shape not in ((a.shape[0],), (a.shape[0], 1)):
+            raise ValueError(f"bias {l} must have shape ({a.shape[0]},) for a matrix {a.shape}, got {b.shape}")
+        A = np.hstack([a, b.reshape(-1, 1)])
+    else:
+        A = host_floats(item, f"matrix {l}")
+    if A.ndim != 2 or A.shape[1] < 2:
+        raise ValueError(f"matrix {l} must have shape (h, d + 1) with the bias as last column, got {A.shape}")
+    if not np.all(np.isfinite(A)):
+        raise ValueError(f"matrix {l} has values that are not finite")
+    return A

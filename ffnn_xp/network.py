@@ -1,0 +1,121 @@
+r"""The sandwich: linear and nonlinear maps in turn, and their derivatives in closed form.
+
+.. math:: z_l = A_l \cdot (a_{l-1}, 1), \qquad a_l = f_l(z_l), \qquad a_0 = x, \quad y = a_L
+
+Pure functions of (theta, x). Events are columns: x is ``(d, n)``, y is ``(..., k, n)``, theta is ``(..., p)``, and
+all broadcast over a leading replica axis. Nothing here knows a loss: what arrives from outside is
+:math:`\bar y = \partial S / \partial y`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._typing import Array, Namespace
+from .activations import Activation
+from .layout import Layout, affine, augment, outer, weights
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a network is apart from its parameters: widths, and one activation for each layer.
+
+    Examples
+    --------
+    >>> from ffnn_xp.activations import relu, identity
+    >>> Network(Layout((8, 7, 6)), (relu, identity)).layout.n_parameters
+    111
+    """
+
+    layout: Layout
+    activations: tuple[Activation, ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the forward sweep leaves behind for the others: A_l, z_l and a_l (with a_0 = x)."""
+
+    matrices: list[Array]
+    z: list[Array]
+    a: list[Array]
+
+    @property
+    def y(self) -> Array:
+        """The output, ``(..., k, n)``."""
+        return self.a[-1]
+
+
+def forward(network: Network, xp: Namespace, theta: Array, x: Array) -> Trace:
+    """Evaluate the network and keep every layer's values."""
+    matrices = network.layout.matrices(xp, theta)
+    z, a = [], [x]
+    for A, activation in zip(matrices, network.activations, strict=True):
+        z.append(affine(A, a[-1]))
+        a.append(activation.f(xp, z[-1]))
+    return Trace(matrices, z, a)
+
+
+def slopes(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
+    """f_l'(z_l) for each layer, ``(..., h_l, n)``."""
+    return [f.df(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a[1:], strict=True)]
+
+
+def curvatures(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
+    """f_l''(z_l) for each layer, ``(..., h_l, n)``."""
+    return [f.d2f(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a[1:], strict=True)]
+
+
+def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> list[Array]:
+    r"""The reverse sweep, :math:`\delta_l = \partial S / \partial z_l`, from :math:`\bar y` ``(..., k, n)``.
+
+    .. math:: \delta_L = f_L' \bar y, \qquad \delta_l = f_l' \, W_{l+1}^T \delta_{l+1}
+    """
+    delta = [slope[-1] * y_bar]
+    for A, s in zip(reversed(trace.matrices[1:]), reversed(slope[:-1]), strict=True):
+        delta.append(s * (xp.matrix_transpose(weights(A)) @ delta[-1]))
+    return delta[::-1]
+
+
+def pull_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Array:
+    r"""J^T y_bar summed over events, ``(..., p)``: :math:`\partial S/\partial A_l = \delta_l (a_{l-1}, 1)^T`."""
+    delta = deltas(xp, trace, slopes(network, xp, trace), y_bar)
+    return network.layout.flatten(xp, [outer(xp, d, a) for d, a in zip(delta, trace.a, strict=False)])
+
+
+def push_forward(
+    network: Network, xp: Namespace, trace: Trace, slope: list[Array], v: Array
+) -> tuple[list[Array], list[Array]]:
+    r"""Derivatives along v of every z_l and a_l: the forward half of Pearlmutter's R-operator.
+
+    .. math:: \dot z_l = V_l \cdot (a_{l-1}, 1) + W_l \dot a_{l-1}, \qquad \dot a_l = f_l' \dot z_l
+
+    (B. A. Pearlmutter, Neural Computation 6 (1994) 147.) The last entry of the second list is J v, ``(..., k, n)``.
+    """
+    z_dot: list[Array] = []
+    a_dot: list[Array] = []
+    for l, (V, A) in enumerate(zip(network.layout.matrices(xp, v), trace.matrices, strict=True)):
+        change = affine(V, trace.a[l])
+        z_dot.append(change + weights(A) @ a_dot[-1] if a_dot else change)
+        a_dot.append(slope[l] * z_dot[-1])
+    return z_dot, a_dot
+
+
+def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
+    r""":math:`\partial y_i / \partial\theta` of every event, ``(..., k, n, p)``. For a block of events, not for all.
+
+    .. math:: \partial y_i / \partial A_l[u, j] = \frac{\partial y_i}{\partial z_l[u]} (a_{l-1}, 1)_j
+    """
+    trace = forward(network, xp, theta, x)
+    slope = slopes(network, xp, trace)
+    k = trace.y.shape[-2]
+    inputs = [xp.matrix_transpose(augment(xp, a)) for a in trace.a[:-1]]
+    rows = []
+    for i in range(k):
+        zero, one = xp.zeros_like(trace.y), xp.ones_like(trace.y[..., :1, :])
+        unit = xp.concat([zero[..., :i, :], one, zero[..., i + 1 :, :]], axis=-2)
+        layers = []
+        for delta, a in zip(deltas(xp, trace, slope, unit), inputs, strict=True):
+            product = xp.matrix_transpose(delta)[..., :, None] * a[..., None, :]
+            layers.append(xp.reshape(product, (*product.shape[:-2], -1)))
+        rows.append(xp.concat(layers, axis=-1))
+    return xp.stack(rows, axis=-3)

@@ -1,0 +1,221 @@
+r"""S(theta) = sum over events of a statistic of the network's output, with its derivatives, on the device.
+
+Events are taken in blocks, so that intermediate arrays stay in the cache (CPU) or in memory (GPU), and neither the
+values of all layers for all events nor any Jacobian is ever whole. Every result is an array of the backend; who wants
+a host number crosses in `cost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from typing import Any
+
+from ._typing import Array, Namespace
+from .backends import Backend
+from .curvature import Blocks, assemble, hessian_blocks, hessian_product
+from .losses import Loss
+from .network import Network, forward, pull_back
+
+CPU_BLOCK = 2048  # events; value and gradient of small networks take half the time of one block of 10^5
+CPU_BYTES = 2**25  # of a block's largest temporary
+GPU_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class Events:
+    """The data on the device, as columns.
+
+    Parameters
+    ----------
+    x : array with shape (d, n)
+        Inputs.
+    data : tuple of arrays with shape (k, n)
+        What the loss wants to see: for least squares the targets and their inverse errors.
+    weights : array with shape (1, n), optional
+        Factor on each event's statistic.
+    """
+
+    x: Array
+    data: tuple[Array, ...]
+    weights: Array | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of events."""
+        return int(self.x.shape[-1])
+
+    def blocks(self, size: int) -> Iterator[Events]:
+        """Views of `size` events each, the last one shorter."""
+        if size >= self.n:
+            yield self
+            return
+        for start in range(0, self.n, size):
+            stop = min(start + size, self.n)
+            yield Events(
+                self.x[:, start:stop],
+                tuple(a[:, start:stop] for a in self.data),
+                None if self.weights is None else self.weights[:, start:stop],
+            )
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Value and derivatives of S as pure functions of theta ``(..., p)`` on the backend.
+
+    Parameters
+    ----------
+    network : Network
+        The sandwich.
+    loss : Loss
+        The statistic.
+    events : Events
+        The data.
+    backend : Backend
+        Where all of it lives.
+    block : int, optional
+        Events to a block; by default chosen for the device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffnn_xp.activations import identity
+    >>> from ffnn_xp.backends import get_backend
+    >>> from ffnn_xp.layout import Layout
+    >>> from ffnn_xp.losses import loss
+    >>> events = Events(np.array([[1.0, 2.0]]), (np.array([[1.0, 2.0]]), np.ones((1, 2))))
+    >>> S = Objective(Network(Layout((1, 1)), (identity,)), loss("least_squares"), events, get_backend("numpy"))
+    >>> S.value_and_gradient(np.array([2.0, 0.0]))  # y = 2 x: residuals 1 and 2
+    array([ 5., 10.,  6.])
+    """
+
+    network: Network
+    loss: Loss
+    events: Events
+    backend: Backend
+    block: int | None = field(default=None, kw_only=True)
+
+    def value(self, theta: Array) -> Array:
+        """S, ``(...,)``."""
+        return self._total(self._value, self._sweep_block, theta)
+
+    def value_and_gradient(self, theta: Array) -> Array:
+        """S and its gradient packed in one array ``(..., 1 + p)``, so that they cross to the host in one copy."""
+        return self._total(self._value_and_gradient, self._sweep_block, theta)
+
+    def gauss_newton(self, theta: Array) -> Array:
+        """J^T C J, ``(..., p, p)``: the second derivative of S for a network that is linear in theta."""
+        return self._matrix(self._gauss_newton_blocks, theta)
+
+    def hessian(self, theta: Array) -> Array:
+        """The exact second derivative of S, ``(..., p, p)``."""
+        return self._matrix(self._hessian_blocks, theta)
+
+    def gauss_newton_product(self, theta: Array, v: Array) -> Array:
+        """J^T C J v, ``(..., p)``, without the matrix."""
+        return self._total(self._gauss_newton_product, self._sweep_block, theta, v)
+
+    def hessian_product(self, theta: Array, v: Array) -> Array:
+        """The Hessian times v, ``(..., p)``, without the matrix."""
+        return self._total(self._hessian_product, self._sweep_block, theta, v)
+
+    def _total(self, f: Callable[..., Array], block: int, *args: Array) -> Array:
+        with self.backend.context():
+            return reduce(lambda a, b: a + b, (f(*args, *_leaves(e)) for e in self.events.blocks(block)))
+
+    def _matrix(self, f: Callable[..., Blocks], theta: Array) -> Array:
+        with self.backend.context():
+            parts = (f(theta, *_leaves(e)) for e in self.events.blocks(self._matrix_block))
+            total = reduce(lambda a, b: {key: a[key] + b[key] for key in a}, parts)
+            return assemble(self.backend.xp, self.network.layout, total)
+
+    @property
+    def _sweep_block(self) -> int:
+        layer = max(self.network.layout.widths) * self._itemsize
+        return self._fitting(layer * 4 * len(self.network.layout.widths))
+
+    @property
+    def _matrix_block(self) -> int:
+        widest = max(a * b for a, b in self.network.layout.shapes) + max(self.network.layout.widths) ** 2
+        return self._fitting(8 * widest * self._itemsize)
+
+    def _fitting(self, bytes_per_event: int) -> int:
+        """Events to a block such that temporaries fit."""
+        if self.block is not None:
+            return self.block
+        if self.backend.on_gpu:
+            return max(1, GPU_BYTES // bytes_per_event)
+        return max(16, min(CPU_BLOCK, CPU_BYTES // bytes_per_event))
+
+    @property
+    def _itemsize(self) -> int:
+        return 8 if self.backend.dtype == "float64" else 4
+
+    @cached_property
+    def _value(self) -> Callable[..., Array]:
+        def f(theta: Array, x: Array, weights: Array | None, *data: Array) -> Array:
+            y = forward(self.network, self._xp, theta, x).y
+            return self._xp.sum(_weighted(self.loss.value(self._xp, y, data), weights), axis=(-2, -1))
+
+        return self.backend.jit(f)
+
+    @cached_property
+    def _value_and_gradient(self) -> Callable[..., Array]:
+        def f(theta: Array, x: Array, weights: Array | None, *data: Array) -> Array:
+            xp = self._xp
+            trace = forward(self.network, xp, theta, x)
+            s = xp.sum(_weighted(self.loss.value(xp, trace.y, data), weights), axis=(-2, -1))
+            g = pull_back(self.network, xp, trace, _weighted(self.loss.first(xp, trace.y, data), weights))
+            return xp.concat([s[..., None], g], axis=-1)
+
+        return self.backend.jit(f)
+
+    @cached_property
+    def _gauss_newton_blocks(self) -> Callable[..., Blocks]:
+        return self.backend.jit(self._curvature(hessian_blocks, exact=False))
+
+    @cached_property
+    def _hessian_blocks(self) -> Callable[..., Blocks]:
+        return self.backend.jit(self._curvature(hessian_blocks, exact=True))
+
+    def _curvature(self, g: Callable[..., Any], *, exact: bool) -> Callable[..., Any]:
+        def f(theta: Array, x: Array, weights: Array | None, *data: Array) -> Any:
+            xp = self._xp
+            trace = forward(self.network, xp, theta, x)
+            first = _weighted(self.loss.first(xp, trace.y, data), weights)
+            second = _weighted(self.loss.second(xp, trace.y, data), weights)
+            return g(self.network, xp, trace, first, second, exact=exact)
+
+        return f
+
+    @cached_property
+    def _gauss_newton_product(self) -> Callable[..., Array]:
+        return self._product(exact=False)
+
+    @cached_property
+    def _hessian_product(self) -> Callable[..., Array]:
+        return self._product(exact=True)
+
+    def _product(self, *, exact: bool) -> Callable[..., Array]:
+        def f(theta: Array, v: Array, *leaves: Array) -> Array:
+            def times_v(*args: Any, exact: bool) -> Array:
+                return hessian_product(*args, v, exact=exact)
+
+            return self._curvature(times_v, exact=exact)(theta, *leaves)
+
+        return self.backend.jit(f)
+
+    @property
+    def _xp(self) -> Namespace:
+        return self.backend.xp
+
+
+def _weighted(s: Array, weights: Array | None) -> Array:
+    return s if weights is None else s * weights
+
+
+def _leaves(events: Events) -> tuple[Array | None, ...]:
+    return events.x, events.weights, *events.data
+
+

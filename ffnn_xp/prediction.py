@@ -1,0 +1,75 @@
+r"""Predictions and their linear error bands, in blocks of events, on the device.
+
+The band is :math:`\sigma_y = \lVert J F \rVert` with :math:`\Sigma = F F^T`, computed for the standardised network,
+where it loses no digits to offsets of the inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._typing import Array
+from .backends import Backend
+from .network import Network, forward, jacobian
+from .scaling import Scaling
+from .uncertainty import TOUCHES, Curvature
+
+BLOCK = 8192
+JACOBIAN_BYTES = 2**26
+
+
+def evaluate(network: Network, backend: Backend, theta: Array, x: Array) -> Array:
+    """Outputs ``(k, n)`` of inputs ``(d, n)``."""
+    n = x.shape[-1]
+    size = n if backend.on_gpu else BLOCK
+    with backend.context():
+        if n <= size:
+            return forward(network, backend.xp, theta, x).y
+        parts = [forward(network, backend.xp, theta, x[:, i : min(i + size, n)]).y for i in range(0, n, size)]
+        return backend.xp.concat(parts, axis=-1)
+
+
+@dataclass(frozen=True)
+class Band:
+    """What a fit knows about the errors of its predictions.
+
+    Parameters
+    ----------
+    theta : array with shape (p,)
+        Of the standardised network, on the host.
+    scaling : Scaling
+        Between raw and standardised units.
+    curvature : Curvature
+        Of S in standardised theta.
+    """
+
+    theta: np.ndarray
+    scaling: Scaling
+    curvature: Curvature
+
+    def std(self, network: Network, backend: Backend, x: Array) -> Array:
+        """Standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``.
+
+        Infinite where a prediction depends on a direction that the fit does not determine.
+        """
+        to, xp, s = backend.to_device, backend.xp, self.scaling
+        with backend.context():
+            mean, width, unit = (to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale))
+            theta, factor = to(self.theta), to(self.curvature.factor)
+            lift = to(self.curvature.scale)
+            null = to(self.curvature.null) if self.curvature.n_null else None
+            k = network.layout.widths[-1]
+            size = max(1, JACOBIAN_BYTES // (8 * k * len(self.theta)))
+            parts = []
+            for i in range(0, x.shape[-1], size):
+                block = (x[:, i : min(i + size, x.shape[-1])] - mean) / width
+                J = jacobian(network, xp, theta, block)
+                std = xp.sqrt(xp.sum((J @ factor) ** 2, axis=-1))
+                if null is not None:
+                    v = J * lift
+                    share = xp.sum((v @ null) ** 2, axis=-1)
+                    std = xp.where(share > TOUCHES * xp.sum(v * v, axis=-1), float("inf"), std)
+                parts.append(unit * std)
+            return xp.concat(parts, axis=-1)

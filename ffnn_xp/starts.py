@@ -1,0 +1,26 @@
+"""Where walks begin: random matrices, drawn by NumPy's generator so that a seed means the same on every backend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._typing import HostArray
+from .layout import Layout
+
+
+def glorot(layout: Layout, rng: np.random.Generator) -> HostArray:
+    r"""Uniform in :math:`\pm\sqrt{6/(h_{l-1} + h_l)}`, biases too, as theta ``(p,)``.
+
+    X. Glorot and Y. Bengio, AISTATS 2010, eq. 16. Biases are drawn from the same interval, since with zero biases all
+    units of the first layer turn at the same place.
+
+    Examples
+    --------
+    >>> glorot(Layout((8, 7, 9, 6)), np.random.default_rng(1)).shape
+    (195,)
+    """
+    layers = []
+    for rows, columns in layout.shapes:
+        bound = np.sqrt(6 / (rows + columns - 1))
+        layers.append(rng.uniform(-bound, bound, rows * columns))
+    return np.concatenate(layers)

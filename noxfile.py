@@ -1,0 +1,141 @@
+"""Tests and checks of ffnn_xp, each in a virtual environment of its own; ``python -m nox -l`` lists them.
+
+Environment variables
+---------------------
+FFNN_XP_TEST_BACKENDS
+    The array libraries under test, by default ``"numpy array_api_strict"``; possible too: torch, jax, cupy.
+FFNN_XP_TEST_TORCH, FFNN_XP_TEST_JAX, FFNN_XP_TEST_CUPY
+    What pip installs for each, for instance ``"cupy-cuda13x[ctk]"``.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+# The first version that skips a Python of which only a version manager's stub is on PATH.
+nox.needs_version = ">=2026.8.10"
+nox.options.sessions = ["tests", "lint", "typecheck"]
+nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+
+BACKENDS = os.environ.get("FFNN_XP_TEST_BACKENDS", "").split() or ["numpy", "array_api_strict"]
+LIBRARIES = {
+    "numpy": [],
+    "array_api_strict": [],  # in the test group already
+    "torch": [os.environ.get("FFNN_XP_TEST_TORCH", "torch==2.13.0")],
+    "jax": [os.environ.get("FFNN_XP_TEST_JAX", "jax>=0.5")],
+    "cupy": [os.environ.get("FFNN_XP_TEST_CUPY", "cupy-cuda12x>=14.0")],
+}
+if unknown := set(BACKENDS) - set(LIBRARIES):
+    raise SystemExit(f"FFNN_XP_TEST_BACKENDS: {sorted(unknown)} not among {list(LIBRARIES)}")
+
+# One BLAS thread per process: the tests run in several processes. None unsets a variable.
+ENV = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+    "FFNN_XP_BACKEND": None,
+    "FFNN_XP_STRICT": None,
+}
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """Install without compiling ahead: most modules of the large libraries are never imported."""
+    session.install("--no-compile", *what)
+
+
+def run_pytest(session: nox.Session, backends: list[str]) -> None:
+    """Run the tests on these backends, with the arguments after ``--`` passed on to pytest."""
+    options = [f"--backend={name}" for name in backends]
+    session.run("pytest", "-n", "auto", "--maxprocesses=8", *options, *session.posargs, env=ENV)
+
+
+def starts(python: str) -> bool:
+    """Whether this version runs here; a file of that name on PATH may be a version manager's stub."""
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return True
+    path = shutil.which(f"python{python}")
+    return path is not None and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("backends", [nox.param(BACKENDS, id="+".join(BACKENDS))])
+def tests(session: nox.Session, backends: list[str]) -> None:
+    """Run the tests on each Python that the machine has."""
+    libraries = [requirement for name in backends for requirement in LIBRARIES[name]]
+    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"), *libraries)
+    run_pytest(session, backends)
+
+
+# 3.12 is the last Python for which the oldest NumPy has wheels.
+@nox.session(python=next(filter(starts, PYTHONS[:3]), PYTHONS[0]))
+def minimum(session: nox.Session) -> None:
+    """Run the tests with the lowest core dependencies, on the lowest Python that the machine has."""
+    lowest = [text.replace(">=", "==") for text in PROJECT["project"]["dependencies"]]
+    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"), *lowest)
+    session.run("python", "-m", "pip", "list")
+    run_pytest(session, ["numpy", "array_api_strict"])
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting; ``-- --fix`` mends what can be mended."""
+    install(session, *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check the types of the package."""
+    core = PROJECT["project"]["dependencies"]
+    install(session, *core, *nox.project.dependency_groups(PROJECT, "typecheck"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(name="docs-code")
+def docs_code(session: nox.Session) -> None:
+    """Run the README's Python blocks, in order as one script, and the examples in the docstrings."""
+    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"))
+    session.chdir(session.create_tmp())  # whatever the examples write stays out of the repository
+    script = Path("README.py")
+    script.write_text(python_blocks((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8")
+    session.run("python", str(script), env=ENV)
+    config = f"--config-file={ROOT / 'pyproject.toml'}"
+    session.run("pytest", config, "--doctest-modules", "--pyargs", "ffnn_xp", *session.posargs, env=ENV)
+
+
+def python_blocks(markdown: str) -> str:
+    """Blank every line that is not in a Python block, so that a traceback gives the line of the page."""
+    lines, inside = [], False
+    for line in markdown.splitlines():
+        if line.startswith("```"):
+            inside, line = line.strip() == "```python", ""
+        lines.append(line if inside else "")
+    return "\n".join(lines) + "\n"
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Fit the nuclear masses; prints where the picture is."""
+    install(session, ".[examples]")
+    session.run("python", "examples/nuclear_masses.py", *session.posargs, env=ENV)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks named after ``--``, or all of them."""
+    install(session, ".[examples]")
+    names = [Path(name).stem for name in session.posargs]
+    names = names or sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
+    for name in names:
+        session.run("python", f"benchmarks/{name}.py", env=ENV)
