@@ -34,6 +34,8 @@ class Activation:
         ``d2f(xp, z, a)``, the second derivative.
     homogeneous : bool
         Whether ``f(c z) = c f(z)`` for c > 0 (identity, relu): then targets can be rescaled exactly.
+    kinked : bool
+        Whether f' jumps (relu): then f'' misses part of the curvature, and fits use the Gauss-Newton matrix.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Activation:
     df: Elementwise
     d2f: Elementwise
     homogeneous: bool = field(default=False, kw_only=True)
+    kinked: bool = field(default=False, kw_only=True)
 
 
 def _positive(xp: Namespace, z: Array) -> Array:
@@ -101,6 +104,7 @@ relu = Activation(
     lambda xp, z, a: _positive(xp, z),
     lambda xp, z, a: xp.zeros_like(z),
     homogeneous=True,
+    kinked=True,
 )
 """f = max(0, z), f' = 1 for z > 0 else 0, f'' = 0."""
 
@@ -110,6 +114,7 @@ leaky_relu = Activation(
     lambda xp, z, a: LEAKY_SLOPE + (1 - LEAKY_SLOPE) * _positive(xp, z),
     lambda xp, z, a: xp.zeros_like(z),
     homogeneous=True,
+    kinked=True,
 )
 """f = z for z > 0 else 0.01 z."""
 

@@ -30,7 +30,7 @@ from .progress import progress_line
 from .result import FitResult
 from .scaling import Scaling
 from .starts import glorot
-from .uncertainty import Curvature, curvature, dead_units
+from .uncertainty import Curvature, dead_units
 from .walk import SIGMAS, FitState, Search
 
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed and there is no certificate
@@ -135,7 +135,7 @@ def fit(
     with progress_line(progress, callback) as report:
         cost = task.cost(noise)
         deadline = np.inf if max_seconds is None else began + max_seconds
-        search = Search(cost, _good_enough(task), starts, deadline, report)
+        search = Search(cost, _good_enough(task), starts, model.network.kinked, deadline, report)
         search.run(_starts(task, start, starts, seed))
         if not task.errors_known and not search.stopped:
             noise, cost = _estimate_noise(task, search, noise)
@@ -273,7 +273,7 @@ def _conclude(task: Task, search: Search, cost: NetworkCost, noise: HostArray, b
     minuit = certify(raw, theta, task.scaling.linear(half.T))
     moved = task.scaling.to_standard(np.asarray(minuit.values))
     if minuit.valid and not np.array_equal(np.asarray(minuit.values), theta):
-        search.theta, shape = moved, curvature(cost.hessian(moved), cost.errordef)
+        search.theta, shape = moved, search.curvature(moved)
     return _result(task, raw, minuit, search, shape, noise, began)
 
 
@@ -288,9 +288,9 @@ def _migrad_only(task: Task, theta: HostArray, noise: HostArray, began: float) -
         if not task.errors_known:
             noise = _residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
     cost = task.cost(noise)
-    search = Search(cost, -np.inf, 1)
+    search = Search(cost, -np.inf, 1, task.model.network.kinked)
     search.theta = task.scaling.to_standard(theta)
-    shape = curvature(cost.hessian(search.theta), cost.errordef)
+    shape = search.curvature(search.theta)
     return _result(task, raw, minuit, search, shape, noise, began)
 
 
@@ -376,10 +376,11 @@ def _words(
             "of relu a smooth activation such as softplus helps.",
             "none",
         )
-    known = f"inverse of the exact Hessian{', prior included' if task.prior is not None else ''}"
+    matrix = "Gauss-Newton matrix (relu has kinks)" if task.model.network.kinked else "exact Hessian"
+    known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
     if not shape.n_null:
         return f"MIGRAD certified the minimum; all {p} directions are determined.", f"{known}, all {p} directions"
-    dead = dead_units(task.layout, search.problem.hessian(search.theta)) if search.theta is not None else []
+    dead = dead_units(task.layout, search.problem.gauss_newton(search.theta)) if search.theta is not None else []
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
     return (
         f"MIGRAD certified the minimum; {shape.n_null} of {p} directions are not determined by the data{named}: the "

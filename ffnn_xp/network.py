@@ -30,6 +30,11 @@ class Network:
     layout: Layout
     activations: tuple[Activation, ...]
 
+    @property
+    def kinked(self) -> bool:
+        """Whether the output has kinks in theta."""
+        return any(f.kinked for f in self.activations)
+
 
 @dataclass(frozen=True)
 class Trace:

@@ -72,6 +72,8 @@ class Search:
         Value at which no further start is tried; -inf if unknown.
     starts : int
         How many at most.
+    kinked : bool
+        Whether the exact Hessian misses part of the curvature.
     deadline : float
         In `time.monotonic` seconds.
     callback : callable, optional
@@ -81,6 +83,7 @@ class Search:
     problem: Problem
     good_enough: float
     starts: int
+    kinked: bool = False
     deadline: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
     rows: list[Restart] = field(default_factory=list)
@@ -111,6 +114,11 @@ class Search:
             self.stopped = str(stop)
         except KeyboardInterrupt:
             self.stopped = "interrupted by the user"
+
+    def curvature(self, theta: HostArray) -> Curvature:
+        """Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix."""
+        H = self.problem.gauss_newton(theta) if self.kinked else self.problem.hessian(theta)
+        return curvature(H, self.problem.errordef)
 
     def _done(self) -> bool:
         return self.arrived is not None and self.value <= self.good_enough
@@ -150,9 +158,9 @@ class Search:
         goal = EDM_GOAL * walk.errordef
         try:
             for saddles in range(SADDLES):
-                end = levenberg_marquardt(walk, theta, edm_goal=goal)
+                end = levenberg_marquardt(walk, theta, edm_goal=goal, exact_end=not self.kinked)
                 theta = end.theta
-                shape = curvature(walk.hessian(theta), walk.errordef)
+                shape = self.curvature(theta)
                 if not shape.n_negative:
                     break
                 beyond = _escape(walk, theta, end.value, shape)
@@ -163,7 +171,7 @@ class Search:
             self._keep(walk)
         if end.value <= self.value or self.arrived is None:
             self.theta, self.value, self.arrived = theta, end.value, shape
-        status = "minimum" if end.converged else "stalled"
+        status = "minimum" if end.converged else "at kinks" if self.kinked else "stalled"
         if shape.n_negative:
             status = "saddle"
         elif saddles:

@@ -17,6 +17,7 @@ from .._typing import HostArray
 from .problem import Problem
 
 NEAR = 0.1  # EDM in units of errordef below which the exact Hessian is tried
+PATIENCE = 5
 TINY = 1e-12  # damping at which the solution of a singular system stays finite
 
 
@@ -32,7 +33,13 @@ class Arrival:
 
 
 def levenberg_marquardt(
-    problem: Problem, theta: HostArray, *, edm_goal: float, max_iterations: int = 200, damping: float = 1e-3
+    problem: Problem,
+    theta: HostArray,
+    *,
+    edm_goal: float,
+    exact_end: bool = True,
+    max_iterations: int = 200,
+    damping: float = 1e-3,
 ) -> Arrival:
     """Walk to EDM < `edm_goal`.
 
@@ -44,6 +51,9 @@ def levenberg_marquardt(
         The start.
     edm_goal : float
         In units of S.
+    exact_end : bool
+        Whether the exact Hessian is to be tried near the end. Without it the walk also ends when it has gained less
+        than a thousandth of errordef in `PATIENCE` steps: at kinks the gradient has no zero.
     max_iterations : int
         Upper limit of factorisations.
     damping : float
@@ -52,6 +62,7 @@ def levenberg_marquardt(
     value, g = problem.value_and_gradient(theta)
     B, exact = problem.gauss_newton(theta), False
     mu, nu, edm = damping, 2.0, np.inf
+    history = [value]
     for iteration in range(1, max_iterations + 1):
         D = _marquardt_diagonal(B)
         if np.isfinite(edm := _edm(B, D, g)) and edm < edm_goal:
@@ -69,10 +80,12 @@ def levenberg_marquardt(
         if gain > 0:
             small = predicted < 1e-14 * abs(value)
             theta, value, g = theta + step, new_value, new_g
-            exact = edm < NEAR * problem.errordef
+            exact = exact_end and edm < NEAR * problem.errordef
             B = problem.hessian(theta) if exact else problem.gauss_newton(theta)
             mu, nu = max(mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), TINY), 2.0
-            if small:
+            history.append(value)
+            stuck = len(history) > PATIENCE and history[-1 - PATIENCE] - value < 1e-3 * problem.errordef
+            if small or (stuck and not exact_end):
                 break
         else:
             mu, nu = mu * nu, 2 * nu

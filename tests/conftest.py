@@ -1,0 +1,45 @@
+"""Which array libraries the tests run on: ``pytest --backend numpy --backend torch``, by default all that are installed.
+
+A test that takes the fixture ``backend`` runs once for each. CuPy without a GPU is left to `test_fallback`, which runs
+everywhere; with a GPU every test runs on it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ffnn_xp.backends
+from ffnn_xp import Backend, BackendUnavailableError, get_backend
+from ffnn_xp.backends import BACKENDS
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", action="append", choices=BACKENDS, help="array library to test; may be repeated")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", metafunc.config.getoption("backend") or BACKENDS, indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """The array library under test, in float64 on its default device."""
+    try:
+        return get_backend(request.param, fallback=False)
+    except BackendUnavailableError as error:
+        pytest.skip(f"{request.param}: {error}")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(12345)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fallback is announced once per process; each test starts as if none had been."""
+    monkeypatch.setattr(ffnn_xp.backends, "_warned", set())
+    for variable in ("FFNN_XP_BACKEND", "FFNN_XP_STRICT"):
+        monkeypatch.delenv(variable, raising=False)
