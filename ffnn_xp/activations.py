@@ -168,8 +168,7 @@ exp = Activation("exp", lambda xp, z: xp.exp(z), lambda xp, z, a: a, lambda xp, 
 """f = f' = f'' = exp(z): for an output that is a rate or a width."""
 
 ACTIVATIONS: Mapping[str, Activation] = {
-    a.name: a
-    for a in (identity, relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, exp)
+    a.name: a for a in (identity, relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, exp)
 }
 
 

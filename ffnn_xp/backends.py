@@ -71,7 +71,7 @@ class Backend:
     reason: str = ""
 
     @property
-    def float(self) -> Any:
+    def real(self) -> Any:
         """The dtype object of the namespace."""
         return getattr(self.xp, self.dtype)
 
@@ -318,9 +318,9 @@ def is_foreign_device_array(a: object) -> bool:
     if library == "array_api_strict":
         return str(array_api_compat.device(a)) != "array_api_strict.Device('CPU_DEVICE')"
     if library == "torch":
-        return bool(array_api_compat.device(a).type != "cpu")  # type: ignore[union-attr]
+        return bool(array_api_compat.device(a).type != "cpu")
     if library == "jax":
-        return bool(array_api_compat.device(a).platform != "cpu")  # type: ignore[union-attr]
+        return bool(array_api_compat.device(a).platform != "cpu")
     return False
 
 

@@ -1,8 +1,8 @@
 """The contract of iminuit, and the one place where device arrays become host arrays.
 
-Which cost to use: `LeastSquares` for measured values with errors. ``Minuit(cost, cost.start)`` needs no keywords: value,
-gradient, Hessian, errordef, number of data and parameter names are found on the cost. Theta goes in as a float64 NumPy
-vector; value and gradient come out together, packed, in one copy, and each matrix in one.
+Which cost to use: `LeastSquares` for measured values with errors. ``Minuit(cost, cost.start)`` needs no keywords:
+value, gradient, Hessian, errordef, number of data and parameter names are found on the cost. Theta goes in as a float64
+NumPy vector; value and gradient come out together, packed, in one copy, and each matrix in one.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ def _hessian(item: Any, theta: HostArray, method: str = "hessian") -> HostArray:
         return np.zeros((0, 0))
     if isinstance(item, iminuit.cost.NormalConstraint):
         covariance = np.asarray(item.covariance, dtype=np.float64)
-        return 2 * np.linalg.inv(np.diag(covariance) if covariance.ndim == 1 else covariance)
+        precision = np.linalg.inv(np.diag(covariance) if covariance.ndim == 1 else covariance)
+        return np.asarray(2 * precision, dtype=np.float64)
     return np.asarray(getattr(item, method)(theta))
 
 

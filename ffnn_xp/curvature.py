@@ -11,7 +11,8 @@ With :math:`\delta_m = \partial S/\partial z_m` and, for l <= m, the event-wise 
 where :math:`g_m = W_{m+1}^T \delta_{m+1}` and C is the second derivative of the statistic in y, the Hessian is
 
 .. math::
-    \frac{\partial^2 S}{\partial A_m[i'j']\,\partial A_l[ij]} = \sum_n K_{ml}[i'i]\,\tilde a_{m-1}[j']\,\tilde a_{l-1}[j]
+    \frac{\partial^2 S}{\partial A_m[i'j']\,\partial A_l[ij]} =
+    \sum_n K_{ml}[i'i]\,\tilde a_{m-1}[j']\,\tilde a_{l-1}[j]
     + \delta_m[i']\,(F'_{m-1} D_{m-1,l})[j'i]\,\tilde a_{l-1}[j]
 
 with :math:`\tilde a = (a, 1)`; the second sum is absent for l = m and for the bias. Each sum over events is one matrix

@@ -171,11 +171,11 @@ def _check_options(
     find_loss(loss)
     if minimizer not in MINIMIZERS:
         raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
-    if prior is not None and not (isinstance(prior, int | float) and np.isfinite(prior) and prior > 0):
+    if prior is not None and not 0 < prior < np.inf:
         raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
     if restarts != "auto" and (isinstance(restarts, bool | str) or int(restarts) != restarts or restarts < 1):
         raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {restarts!r}")
-    if max_seconds is not None and not max_seconds > 0:
+    if max_seconds is not None and max_seconds <= 0:
         raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
 
 
@@ -314,8 +314,10 @@ def _result(
         factor = task.scaling.linear(good.factor.T).T
         errors = np.where(_undetermined(task, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
     fval = raw.value_and_gradient(theta)[0]
-    description = "-".join(str(h) for h in task.layout.widths) + ", " + ", ".join(
-        dict.fromkeys(a.name for a in task.model.network.activations)
+    description = (
+        "-".join(str(h) for h in task.layout.widths)
+        + ", "
+        + ", ".join(dict.fromkeys(a.name for a in task.model.network.activations))
     )
     message, source = _words(task, search, shape, fmin, certified)
     result = FitResult(
@@ -350,9 +352,7 @@ def _undetermined(task: Task, shape: Curvature) -> HostArray:
     return np.asarray(np.any(task.scaling.linear(unit) != 0, axis=0))
 
 
-def _words(
-    task: Task, search: Search, shape: Curvature | None, fmin: Any, certified: bool
-) -> tuple[str, str]:
+def _words(task: Task, search: Search, shape: Curvature | None, fmin: Any, certified: bool) -> tuple[str, str]:
     """The message, and where the covariance comes from."""
     p = task.layout.n_parameters
     if search.stopped:
@@ -372,8 +372,8 @@ def _words(
     if not certified:
         why = "call limit reached" if fmin is not None and fmin.has_reached_call_limit else "EDM above the goal"
         return (
-            f"MIGRAD did not certify the point ({why}). Call fit again to go on from here, or use more restarts; at kinks "
-            "of relu a smooth activation such as softplus helps.",
+            f"MIGRAD did not certify the point ({why}). Call fit again to go on from here, or use more restarts; "
+            "at kinks of relu a smooth activation such as softplus helps.",
             "none",
         )
     matrix = "Gauss-Newton matrix (relu has kinks)" if task.model.network.kinked else "exact Hessian"

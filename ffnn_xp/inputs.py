@@ -86,8 +86,13 @@ def dataset(
         require_positive(backend, factor, "weights", "leave events of no weight out of the fit")
         factor = factor[None, :]
     transpose = backend.xp.matrix_transpose
-    return Dataset(_contiguous(backend, transpose(rows)), _contiguous(backend, transpose(targets)),
-                   None if inverse is None else _contiguous(backend, inverse), factor, was_column)
+    return Dataset(
+        _contiguous(backend, transpose(rows)),
+        _contiguous(backend, transpose(targets)),
+        None if inverse is None else _contiguous(backend, inverse),
+        factor,
+        was_column,
+    )
 
 
 def input_rows(backend: Backend, x: Any, d: int | None) -> tuple[Array, str]:
@@ -157,7 +162,7 @@ def _floats(backend: Backend, a: Any, name: str) -> Array:
         if backend.xp.isdtype(a.dtype, "complex floating"):
             raise TypeError(f"`{name}` must be real, got complex numbers")
         a = a.detach() if backend.name == "torch" else a
-        return backend.xp.astype(a, backend.float)
+        return backend.xp.astype(a, backend.real)
     if is_foreign_device_array(a):
         raise TypeError(
             f"`{name}` is {describe_array(a)}, but this model computes with {backend.name} on {backend.device}: "
@@ -211,9 +216,9 @@ def require_positive(backend: Backend, a: Array, name: str, remedy: str) -> None
 def _require(
     backend: Backend, a: Array, bad: Array, name: str, what: str, columns: list[str] | None, remedy: str
 ) -> None:
-    count = int(backend.to_host(backend.xp.sum(backend.xp.astype(bad, backend.float))))
+    count = int(backend.to_host(backend.xp.sum(backend.xp.astype(bad, backend.real))))
     if count:
-        where = backend.to_host(backend.xp.astype(bad, backend.float)) > 0
+        where = backend.to_host(backend.xp.astype(bad, backend.real)) > 0
         index = tuple(int(i) for i in np.argwhere(where)[0])
         value = backend.to_host(a)[index]
         others = "" if count == 1 else f" (and {count - 1} more)"

@@ -23,9 +23,7 @@ from ._typing import HostArray
 FRAMES = 8  # from cost.hessian up to the Minuit method that asks
 
 
-def as_minuit_reads_it(
-    H: HostArray, gauss_newton: Callable[[], HostArray], minuit: Minuit
-) -> HostArray:
+def as_minuit_reads_it(H: HostArray, gauss_newton: Callable[[], HostArray], minuit: Minuit) -> HostArray:
     """The Hessian in the form from which this `Minuit` object gets the right numbers."""
     free = np.flatnonzero(~np.asarray(minuit.fixed, dtype=bool))
     if np.any(np.diag(H)[free] <= 0):
@@ -58,9 +56,7 @@ def reads_top_left() -> bool:
     def f(v: HostArray) -> float:
         return float(v[0] ** 2 + 4 * v[1] ** 2)
 
-    m = Minuit(
-        f, np.ones(2), grad=lambda v: np.array([2 * v[0], 8 * v[1]]), hessian=lambda v: np.diag([2.0, 8.0])
-    )
+    m = Minuit(f, np.ones(2), grad=lambda v: np.array([2 * v[0], 8 * v[1]]), hessian=lambda v: np.diag([2.0, 8.0]))
     m.fixed[0] = True
     m.errordef = 1.0
     m.migrad().hesse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -105,7 +106,7 @@ class Model:
         if not len(matrices):
             raise ValueError("`matrices` is empty: give at least one matrix")
         augmented = [_augmented(item, l) for l, item in enumerate(matrices, start=1)]
-        for l, (below, above) in enumerate(zip(augmented[:-1], augmented[1:], strict=True), start=2):
+        for l, (below, above) in enumerate(pairwise(augmented), start=2):
             if above.shape[1] != below.shape[0] + 1:
                 raise ValueError(
                     f"matrix {l} must have {below.shape[0]} columns and a bias to follow matrix {l - 1} with "
@@ -294,7 +295,9 @@ class Model:
             restarts=restarts,
             minimizer=minimizer,
             seed=self._seed if seed is None else seed,
-            start=self._backend.to_host(self.parameters) if self._chosen or minimizer == "migrad" and self._network else None,
+            start=self._backend.to_host(self.parameters)
+            if self._chosen or (minimizer == "migrad" and self._network is not None)
+            else None,
             progress=progress,
             callback=callback,
             max_seconds=max_seconds,
@@ -368,13 +371,11 @@ def _check_widths(layers: Widths) -> tuple[int | None, ...]:
     return tuple(None if h is None else int(h) for h in layers)
 
 
-def _hidden(
-    spec: str | Activation | Sequence[str | Activation], layers: int
-) -> tuple[Activation, ...]:
+def _hidden(spec: str | Activation | Sequence[str | Activation], layers: int) -> tuple[Activation, ...]:
     if isinstance(spec, str | Activation):
         return (find_activation(spec),) * layers
-    if not isinstance(spec, Sequence):
-        find_activation(cast(Any, spec))
+    if not hasattr(spec, "__len__"):
+        find_activation(cast(Any, spec))  # raises the TypeError that says what is wanted
     if len(spec) != layers:
         raise ValueError(f"`activation` must name one nonlinearity, or {layers}, one per hidden layer; got {len(spec)}")
     return tuple(find_activation(s) for s in spec)

@@ -16,7 +16,7 @@ from ._typing import Array, Namespace
 from .backends import Backend
 from .curvature import Blocks, assemble, hessian_blocks, hessian_product
 from .losses import Loss
-from .network import Network, forward, pull_back
+from .network import Network, Trace, forward, pull_back
 
 CPU_BLOCK = 2048  # events; value and gradient of small networks take half the time of one block of 10^5
 CPU_BYTES = 2**25  # of a block's largest temporary
@@ -199,8 +199,10 @@ class Objective:
 
     def _product(self, *, exact: bool) -> Callable[..., Array]:
         def f(theta: Array, v: Array, *leaves: Array) -> Array:
-            def times_v(*args: Any, exact: bool) -> Array:
-                return hessian_product(*args, v, exact=exact)
+            def times_v(
+                network: Network, xp: Namespace, trace: Trace, first: Array, second: Array, *, exact: bool
+            ) -> Array:
+                return hessian_product(network, xp, trace, first, second, v, exact=exact)
 
             return self._curvature(times_v, exact=exact)(theta, *leaves)
 
@@ -217,5 +219,3 @@ def _weighted(s: Array, weights: Array | None) -> Array:
 
 def _leaves(events: Events) -> tuple[Array | None, ...]:
     return events.x, events.weights, *events.data
-
-

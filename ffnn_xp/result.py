@@ -36,7 +36,7 @@ class FitResult:
     n_effective : float
         Effective number of parameters: the directions that the data determine, less what a prior holds up.
     parameters, errors : array with shape (p,)
-        Theta and its standard deviations; infinite where the data leave a parameter open, NaN if there is no covariance.
+        Theta and its standard deviations; infinite where the data leave a parameter open, NaN without a covariance.
     y_error : array with shape (k,) or None
         The errors of y, if they were estimated from the residuals.
     covariance_source : str
@@ -113,7 +113,7 @@ class FitResult:
         return lines
 
     def _layers(self) -> list[tuple[str, ...]]:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for l, (start, (r, c)) in enumerate(zip(self.layout.offsets, self.layout.shapes, strict=False), start=1):
             theta, errors = self.parameters[start : start + r * c], self.errors[start : start + r * c]
             open_ = int(np.sum(np.isinf(errors)))

@@ -51,7 +51,7 @@ class Scaling:
 
     def to_standard(self, theta: HostArray) -> HostArray:
         """The inverse of `to_raw`."""
-        return self._on_matrices(theta - self._shift, np.linalg.inv(self._input), 1 / self.y_scale)
+        return self._on_matrices(theta - self._shift, self._input_inverse, 1 / self.y_scale)
 
     def linear(self, v: HostArray) -> HostArray:
         """The linear part M of `to_raw`, on each row of v ``(..., p)``."""
@@ -59,7 +59,7 @@ class Scaling:
 
     def inverse_transpose(self, g: HostArray) -> HostArray:
         """M^-T on each row: a standardised gradient becomes a raw one."""
-        return self._on_matrices(g, np.linalg.inv(self._input).T, 1 / self.y_scale)
+        return self._on_matrices(g, self._input_inverse.T, 1 / self.y_scale)
 
     def transpose(self, g: HostArray) -> HostArray:
         """M^T on each row: a raw gradient becomes a standardised one."""
@@ -69,6 +69,12 @@ class Scaling:
     def _input(self) -> HostArray:
         X = np.diag(np.append(1 / self.x_scale, 1.0))
         X[:-1, -1] = -self.x_mean / self.x_scale
+        return X
+
+    @property
+    def _input_inverse(self) -> HostArray:
+        X = np.diag(np.append(self.x_scale, 1.0))
+        X[:-1, -1] = self.x_mean
         return X
 
     @property

@@ -157,7 +157,7 @@ class Search:
         """To EDM < goal, round saddles, and on."""
         goal = EDM_GOAL * walk.errordef
         try:
-            for saddles in range(SADDLES):
+            for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
                 end = levenberg_marquardt(walk, theta, edm_goal=goal, exact_end=not self.kinked)
                 theta = end.theta
                 shape = self.curvature(theta)

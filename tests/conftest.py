@@ -1,4 +1,4 @@
-"""Which array libraries the tests run on: ``pytest --backend numpy --backend torch``, by default all that are installed.
+"""Which array libraries the tests run on: ``pytest --backend numpy --backend torch``, by default all installed ones.
 
 A test that takes the fixture ``backend`` runs once for each. CuPy without a GPU is left to `test_fallback`, which runs
 everywhere; with a GPU every test runs on it.

@@ -1,7 +1,7 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
-from .levenberg_marquardt import levenberg_marquardt
 from .lbfgs import lbfgs
+from .levenberg_marquardt import levenberg_marquardt
 from .migrad import certify, migrad_alone
 from .problem import Problem, StopWalk, Walk
 

@@ -1,9 +1,9 @@
 r"""Levenberg-Marquardt: Gauss-Newton steps, damped where the quadratic picture fails.
 
-Each step solves :math:`(B + \mu D)\,s = -g` with Marquardt's diagonal D = diag(B), and mu follows the gain ratio of real
-to predicted decrease (H. B. Nielsen, IMM-REP-1999-05, eq. 2.4). B is the Gauss-Newton matrix while the way is far; near
-the end, where the residuals' own curvature would leave only linear convergence, it is the exact Hessian wherever
-that can be factorised. Convergence is judged as MINUIT does, by EDM = g^T B^-1 g / 2.
+Each step solves :math:`(B + \mu D)\,s = -g` with Marquardt's diagonal D = diag(B), and mu follows the gain ratio of
+real to predicted decrease (H. B. Nielsen, IMM-REP-1999-05, eq. 2.4). B is the Gauss-Newton matrix while the way is
+far; near the end, where the residuals' own curvature would leave only linear convergence, it is the exact Hessian
+wherever that can be factorised. Convergence is judged as MINUIT does, by EDM = g^T B^-1 g / 2.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ def levenberg_marquardt(
     """
     value, g = problem.value_and_gradient(theta)
     B, exact = problem.gauss_newton(theta), False
-    mu, nu, edm = damping, 2.0, np.inf
+    mu, nu = damping, 2.0
     history = [value]
     for iteration in range(1, max_iterations + 1):
         D = _marquardt_diagonal(B)
-        if np.isfinite(edm := _edm(B, D, g)) and edm < edm_goal:
+        edm = _edm(B, D, g)
+        if edm < edm_goal:
             return Arrival(theta, value, edm, True, iteration)
         step = _solve(B, mu * D, -g)
         if step is None:
@@ -74,7 +75,7 @@ def levenberg_marquardt(
                 continue
             mu, nu = max(mu * nu, TINY), 2 * nu
             continue
-        predicted = -(g @ step + 0.5 * step @ (B @ step))
+        predicted = -float(g @ step + 0.5 * step @ (B @ step))
         new_value, new_g = problem.value_and_gradient(theta + step)
         gain = (value - new_value) / predicted if predicted > 0 else -1.0
         if gain > 0:
@@ -114,5 +115,5 @@ def _solve(B: HostArray, damping: HostArray, rhs: HostArray) -> HostArray | None
         factor = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         return None
-    solution = scipy.linalg.cho_solve(factor, scale * rhs, check_finite=False)
-    return np.asarray(scale * solution) if np.all(np.isfinite(solution)) else None
+    step = np.asarray(scale * scipy.linalg.cho_solve(factor, scale * rhs, check_finite=False), dtype=np.float64)
+    return step if np.isfinite(step).all() else None

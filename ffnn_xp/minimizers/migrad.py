@@ -36,9 +36,8 @@ def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.
     value, gradient = cost.value_and_gradient(theta)
 
     def arrived(fun: Any, x0: Any, *args: Any, **kwargs: Any) -> OptimizeResult:
-        return OptimizeResult(
-            x=theta, fun=value, jac=gradient, hess_inv=inverse_hessian, nfev=1, njev=1, success=True, message=""
-        )
+        found = {"x": theta, "fun": value, "jac": gradient, "hess_inv": inverse_hessian, "nfev": 1, "njev": 1}
+        return OptimizeResult({**found, "success": True})  # type: ignore[call-arg]
 
     m.scipy(method=arrived)
     return m.migrad(iterate=1, use_simplex=False)

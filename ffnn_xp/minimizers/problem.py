@@ -29,7 +29,7 @@ class Problem(Protocol):
         """Exact second derivative."""
 
 
-class StopWalk(Exception):
+class StopWalk(Exception):  # noqa: N818, an ending and no error
     """Time is up, or the user's callback wants an end. The walk's best point is kept."""
 
 
