@@ -11,6 +11,7 @@ from .errors import (
     FitWarning,
     NotFittedError,
 )
+from .files import load
 from .model import Model
 from .prior import GaussianPrior
 from .result import FitResult
@@ -33,5 +34,6 @@ __all__ = [
     "Model",
     "NotFittedError",
     "get_backend",
+    "load",
     "to_numpy",
 ]

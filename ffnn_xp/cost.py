@@ -80,8 +80,12 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
     @property
     def precision(self) -> float | None:
         """Relative precision of the values, for MINUIT; None (its default) in float64."""
-        backend = self.objective.backend
-        return None if backend.dtype == "float64" else 8 * backend.epsilon
+        return None if self.objective.backend.dtype == "float64" else 8 * self.epsilon
+
+    @property
+    def epsilon(self) -> float:
+        """Relative precision of the numbers it computes with."""
+        return self.objective.backend.epsilon
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
         """S and dS/dtheta ``(p,)``; points seen lately are remembered.

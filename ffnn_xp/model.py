@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, cast
 
@@ -331,6 +332,65 @@ class Model:
         mean = evaluate(self.network, self._backend, self.parameters, columns)
         std = self._band.std(self.network, self._backend, columns)
         return self._shaped(mean, kind), self._shaped(std, kind)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        band: bool | None = None,
+        fit: FitResult | None = None,
+        input_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the network to a safetensors file, for `ffnn_xp.load` or any other reader of that format.
+
+        The file holds host numbers, whatever the backend. An existing one is replaced only when the new one is whole.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to write, customarily ``*.safetensors``.
+        band : bool, optional
+            Whether to keep the error band, 8 p^2 bytes. By default up to p = 2000 parameters, which is 32 MB.
+        fit : FitResult, optional
+            What `fit` returned: a summary goes into the header.
+        input_names, target_names : sequence of str, optional
+            The columns that inputs and outputs mean.
+        metadata : mapping of str to str, optional
+            Anything else; `ffnn_xp.files.read_header` gives it back.
+
+        Raises
+        ------
+        NotFittedError
+            If widths were left to the data and there were none yet.
+        OSError
+            If the file cannot be written; the message says why.
+        ImportError
+            If safetensors is not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import ffnn_xp as fx
+        >>> model = fx.Model((8, 7, 6), seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/net.safetensors")
+        ...     same = fx.load(f"{folder}/net.safetensors")
+        >>> bool((same.parameters == model.parameters).all())
+        True
+        """
+        from .files import save
+
+        save(
+            self,
+            path,
+            band=band,
+            fit=fit,
+            input_names=input_names,
+            target_names=target_names,
+            metadata=metadata,
+        )
 
     def __repr__(self) -> str:
         names = [a.name for a in self._activations]

@@ -66,6 +66,13 @@ class GaussianPrior:
         change = self.scaling.to_standard(v) - self.scaling.to_standard(zero)
         return self.scaling.inverse_transpose(2 * self.precision * change)
 
+    def share(self, factor: HostArray) -> float:
+        """Number of parameters that the prior holds up instead of the data: tr(precision F F^T), standardised.
+
+        Since Sigma = 2 e H^-1 and the prior's part of H is 2 e precision, this is tr(H_prior H^-1).
+        """
+        return float(np.sum(self.precision[:, None] * factor**2))
+
     def _standard(self, theta: HostArray) -> HostArray:
         return theta if self.scaling is None else self.scaling.to_standard(theta)
 

@@ -4,12 +4,13 @@ At a minimum with Hessian H the covariance is :math:`\Sigma = 2 e H^{-1}` (e = e
 no data determine (units that are off everywhere, exact copies): their eigenvalues of H are zero up to rounding. They
 are not invented: Sigma is the inverse on the directions that *are* determined, parameters that take part in a null
 direction get an infinite error, and so does a prediction that depends on one. A negative eigenvalue means that the
-point is no minimum, and there is no covariance at all.
+point is no minimum, and there is no covariance at all; unless S does not really fall along it (`walk`): then it is
+the flat bottom of a valley, and undetermined too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -17,7 +18,7 @@ import scipy.linalg
 from ._typing import HostArray
 from .layout import Layout
 
-NULL = 1e-12  # eigenvalue over the largest, of the Hessian scaled to unit diagonal: below, it is rounding
+NULL = 4500.0  # epsilons: an eigenvalue of less than this share of the largest (1e-12 in float64) is rounding
 TOUCHES = 1e-6  # squared share of a null direction in a parameter or prediction that makes it undetermined
 
 
@@ -33,17 +34,24 @@ class Curvature:
         The m null directions, an orthonormal basis in scaled coordinates.
     scale : array with shape (p,)
         1/sqrt of the Hessian's diagonal: what the coordinates of `null` were scaled by.
-    n_negative : int
-        Number of directions along which S falls.
-    steepest : array with shape (p,) or None
-        The most negative direction.
+    falling : array with shape (p, q)
+        Directions along which S curves down, the steepest first; in the coordinates of `null`.
     """
 
     factor: HostArray
     null: HostArray
     scale: HostArray
-    n_negative: int
-    steepest: HostArray | None
+    falling: HostArray
+
+    @property
+    def n_negative(self) -> int:
+        """Number of directions along which S curves down: at a minimum, none."""
+        return int(self.falling.shape[1])
+
+    def flattened(self) -> Curvature:
+        """The same with the falling directions taken for undetermined ones, where S is found not to fall for real."""
+        empty = self.falling[:, :0]
+        return replace(self, null=np.concatenate([self.null, self.falling], axis=1), falling=empty)
 
     @property
     def n_null(self) -> int:
@@ -71,8 +79,8 @@ class Curvature:
         return np.asarray(self.covariance / (2 * errordef) + lift @ lift.T)
 
 
-def curvature(H: HostArray, errordef: float) -> Curvature:
-    """Decompose a Hessian ``(p, p)``.
+def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvature:
+    """Decompose a Hessian ``(p, p)`` that was computed with this relative precision.
 
     Examples
     --------
@@ -84,7 +92,7 @@ def curvature(H: HostArray, errordef: float) -> Curvature:
     diagonal = np.abs(np.diag(H))
     scale = 1 / np.sqrt(np.where(diagonal > 0, np.maximum(diagonal, 1e-30 * diagonal.max(initial=0.0)), 1.0))
     w, V = scipy.linalg.eigh(H * (scale[:, None] * scale), check_finite=False)
-    cut = NULL * max(abs(w[-1]), 1e-300) * max(1.0, len(w) / 100)
+    cut = NULL * epsilon * max(abs(w[-1]), 1e-300) * max(1.0, len(w) / 100)
     held = w > cut
     falling = w < -cut
     factor = scale[:, None] * V[:, held] * np.sqrt(2 * errordef / w[held])
@@ -92,8 +100,7 @@ def curvature(H: HostArray, errordef: float) -> Curvature:
         factor=factor,
         null=V[:, ~held & ~falling],
         scale=scale,
-        n_negative=int(np.sum(falling)),
-        steepest=scale * V[:, 0] if falling[0] else None,
+        falling=V[:, falling],
     )
 
 

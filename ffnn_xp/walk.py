@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from .uncertainty import Curvature, curvature
 EDM_GOAL = 1e-6  # in units of errordef: a hundredth of what MIGRAD asks for, and cheap since the end is quadratic
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
 SADDLES = 8  # how many are escaped before giving up
+FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
+ALONE: dict[str, Any] = {"ftol": 1e-9, "max_iterations": 100_000}  # L-BFGS that has to go all the way
 SIGMAS = 4.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
 
 
@@ -60,6 +63,17 @@ class Restart:
     seconds: float
 
 
+@dataclass(frozen=True)
+class End:
+    """Where a start was walked to: the point, the value and EDM there, the shape of S around it, and a word on it."""
+
+    theta: HostArray
+    value: float
+    edm: float
+    shape: Curvature
+    status: str
+
+
 @dataclass
 class Search:
     """The table of starts, and the best point of all; survives an interruption.
@@ -74,6 +88,8 @@ class Search:
         How many at most.
     kinked : bool
         Whether the exact Hessian misses part of the curvature.
+    matrices : bool
+        Whether p x p matrices may be formed; without them there is only L-BFGS.
     deadline : float
         In `time.monotonic` seconds.
     callback : callable, optional
@@ -81,102 +97,112 @@ class Search:
     """
 
     problem: Problem
-    good_enough: float
-    starts: int
+    good_enough: float = -np.inf
+    starts: int = 1
     kinked: bool = False
+    matrices: bool = True
     deadline: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
     rows: list[Restart] = field(default_factory=list)
     theta: HostArray | None = None
     value: float = np.inf
     arrived: Curvature | None = None
+    best_start: int = 0
     stopped: str = ""
     began: float = field(default_factory=time.monotonic)
 
     def run(self, starts: Iterable[HostArray]) -> None:
         """Walk from each start until one is good enough; then the best is at a minimum, if there was time."""
         try:
-            ends = [self._approach(i, theta) for i, theta in enumerate(starts, start=1) if not self._done()]
-            for end in sorted(ends, key=lambda e: e[1])[:1]:
-                if self.arrived is None:
-                    self._finish(*end)
+            for index, theta in enumerate(starts, start=1):
+                self.theta = theta if index == 1 else self.theta
+                self._approach(index, theta)
+                if self.value <= self.good_enough and (self.arrived is not None or not self.matrices):
+                    break
+            if not np.isfinite(self.value):
+                self.theta = None
+            elif self.arrived is None:
+                self._finish()
         except StopWalk as stop:
             self.stopped = str(stop)
         except KeyboardInterrupt:
             self.stopped = "interrupted by the user"
 
-    def refine(self, theta: HostArray) -> None:
-        """Only the end of the way, from a point near a minimum."""
-        self.arrived, self.value = None, np.inf
+    def refine(self, problem: Problem) -> None:
+        """Only the end of the way, for a problem whose minimum is near the best point."""
+        self.problem, self.arrived, self.value = problem, None, np.inf
         try:
-            self._finish(len(self.rows), np.inf, theta)
+            self._finish()
         except StopWalk as stop:
             self.stopped = str(stop)
         except KeyboardInterrupt:
             self.stopped = "interrupted by the user"
 
-    def curvature(self, theta: HostArray) -> Curvature:
-        """Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix."""
-        H = self.problem.gauss_newton(theta) if self.kinked else self.problem.hessian(theta)
-        return curvature(H, self.problem.errordef)
+    def shape_at(self, theta: HostArray) -> tuple[Curvature, HostArray | None]:
+        """The curvature of S at a point, and a lower point if S falls from there.
 
-    def _done(self) -> bool:
-        return self.arrived is not None and self.value <= self.good_enough
+        Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix. A direction of negative
+        curvature along which S is nowhere lower than `FLAT` is the bottom of a valley and counts as undetermined.
+        """
+        problem = self.problem
+        H = problem.gauss_newton(theta) if self.kinked else problem.hessian(theta)
+        shape = curvature(H, problem.errordef, problem.epsilon)
+        if not shape.n_negative:
+            return shape, None
+        value = problem.value_and_gradient(theta)[0]
+        fall = max(FLAT * problem.errordef, 50 * problem.epsilon * abs(value))
+        beyond = _lower(problem, theta, value - fall, shape)
+        return (shape.flattened(), None) if beyond is None else (shape, beyond)
 
-    def _approach(self, index: int, theta: HostArray) -> tuple[int, float, HostArray]:
+    def _approach(self, index: int, theta: HostArray) -> None:
         """The long way; and the short rest, if the start is promising by what is known so far."""
         began = time.monotonic()
-        walk = self._walk(index)
+        walk, end, status = self._walk(index), None, "left: worse than the best"
         try:
-            theta = lbfgs(walk, theta)
-            theta = theta if walk.best is None else walk.best
+            lbfgs(walk, theta, **({} if self.matrices else ALONE))
+            if walk.best is None:
+                status = "no finite value"
+            elif self.matrices and walk.best_value < FAR * self.good_enough:
+                end = self._descend(walk, walk.best)
+        except (StopWalk, KeyboardInterrupt):
+            status = "stopped"
+            raise
         finally:
-            self._keep(walk)
-        if walk.best is None:
-            self.rows.append(Restart(index, np.inf, np.inf, "no finite value", walk.calls, time.monotonic() - began))
-            return index, np.inf, theta
-        status = "left: worse than the best"
-        edm = np.inf
-        if walk.best_value < FAR * self.good_enough:
-            theta, edm, status = self._descend(walk, theta)
-        row = Restart(index, walk.best_value, edm, status, walk.calls, time.monotonic() - began)
-        self.rows.append(row)
-        return index, walk.best_value, theta
+            self._keep(index, walk, end)
+            edm, status = (np.inf, status) if end is None else (end.edm, end.status)
+            self.rows.append(Restart(index, walk.best_value, edm, status, walk.calls, time.monotonic() - began))
 
-    def _finish(self, index: int, value: float, theta: HostArray) -> None:
-        """The short rest of the way for the best of the starts."""
+    def _finish(self) -> None:
+        """The short rest of the way for the best of the starts; its row in the table grows by what that took."""
+        if self.theta is None or not self.matrices:
+            return
         began = time.monotonic()
-        walk = self._walk(index)
-        theta, edm, status = self._descend(walk, theta)
-        for i, row in enumerate(self.rows):
-            if row.start == index:
-                seconds = row.seconds + time.monotonic() - began
-                self.rows[i] = Restart(index, walk.best_value, edm, status, row.calls + walk.calls, seconds)
-
-    def _descend(self, walk: Walk, theta: HostArray) -> tuple[HostArray, float, str]:
-        """To EDM < goal, round saddles, and on."""
-        goal = EDM_GOAL * walk.errordef
+        walk, end = self._walk(self.best_start), None
         try:
-            for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
-                end = levenberg_marquardt(walk, theta, edm_goal=goal, exact_end=not self.kinked)
-                theta = end.theta
-                shape = self.curvature(theta)
-                if not shape.n_negative:
-                    break
-                beyond = _escape(walk, theta, end.value, shape)
-                if beyond is None:
-                    break
-                theta = lbfgs(walk, beyond, ftol=1e-6, max_iterations=200)
+            end = self._descend(walk, self.theta)
         finally:
-            self._keep(walk)
-        if end.value <= self.value or self.arrived is None:
-            self.theta, self.value, self.arrived = theta, end.value, shape
+            self._keep(self.best_start, walk, end)
+            i = self.best_start - 1
+            if end is not None and i < len(self.rows):
+                row, seconds = self.rows[i], time.monotonic() - began
+                self.rows[i] = replace(
+                    row, edm=end.edm, status=end.status, calls=row.calls + walk.calls, seconds=row.seconds + seconds
+                )
+
+    def _descend(self, walk: Walk, theta: HostArray) -> End:
+        """To EDM < goal, round saddles, and on."""
+        for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
+            end = levenberg_marquardt(walk, theta, edm_goal=EDM_GOAL * walk.errordef, exact_end=not self.kinked)
+            shape, beyond = self.shape_at(end.theta)
+            if beyond is None:
+                break
+            theta = lbfgs(walk, beyond, ftol=1e-6, max_iterations=200)
         status = "minimum" if end.converged else "at kinks" if self.kinked else "stalled"
         if shape.n_negative:
             status = "saddle"
         elif saddles:
-            status += f" behind {saddles} saddle{'s' if saddles > 1 else ''}"
-        return theta, end.edm, status
+            status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
+        return End(end.theta, end.value, end.edm, shape, status)
 
     def _walk(self, index: int) -> Walk:
         def report(value: float, calls: int) -> bool | None:
@@ -186,20 +212,23 @@ class Search:
 
         return Walk(self.problem, self.deadline, None if self.callback is None else report)
 
-    def _keep(self, walk: Walk) -> None:
-        if walk.best is not None and walk.best_value < self.value:
-            self.theta, self.value, self.arrived = walk.best, walk.best_value, None
+    def _keep(self, index: int, walk: Walk, end: End | None) -> None:
+        """Remember the best point of all, with its curvature if the walk arrived there."""
+        if end is not None and end.value <= self.value:
+            self.theta, self.value, self.arrived, self.best_start = end.theta, end.value, end.shape, index
+        elif walk.best is not None and walk.best_value < self.value:
+            self.theta, self.value, self.arrived, self.best_start = walk.best, walk.best_value, None, index
 
 
-def _escape(walk: Walk, theta: HostArray, value: float, shape: Curvature) -> HostArray | None:
-    """A lower point along the most negative direction, either way; None if rounding is all there is."""
-    assert shape.steepest is not None
-    direction = shape.steepest / np.linalg.norm(shape.steepest) * max(1.0, float(np.linalg.norm(theta)))
-    best, at = value - 1e-9 * abs(value), None
-    for step in (1e-3, 1e-2, 3e-2, 0.1, 0.3):
-        for sign in (1.0, -1.0):
-            trial = theta + sign * step * direction
-            lower = walk.value_and_gradient(trial)[0]
-            if lower < best:
-                best, at = lower, trial
-    return at
+def _lower(problem: Problem, theta: HostArray, value: float, shape: Curvature) -> HostArray | None:
+    """The lowest point below `value` along the falling directions, either way; None if there is none."""
+    size = max(1.0, float(np.linalg.norm(theta)))
+    lowest = None
+    for falling in shape.falling.T:
+        direction = shape.scale * falling
+        direction *= size / np.linalg.norm(direction)
+        for step in (-0.3, -0.1, -0.03, -0.01, -1e-3, 1e-3, 0.01, 0.03, 0.1, 0.3):
+            trial = problem.value_and_gradient(theta + step * direction)[0]
+            if trial < value:
+                value, lowest = trial, theta + step * direction
+    return lowest

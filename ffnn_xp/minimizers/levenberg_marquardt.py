@@ -18,6 +18,7 @@ from .problem import Problem
 
 NEAR = 0.1  # EDM in units of errordef below which the exact Hessian is tried
 PATIENCE = 5
+DIGITS = 50  # a predicted gain of fewer epsilons than this is rounding
 TINY = 1e-12  # damping at which the solution of a singular system stays finite
 
 
@@ -79,7 +80,7 @@ def levenberg_marquardt(
         new_value, new_g = problem.value_and_gradient(theta + step)
         gain = (value - new_value) / predicted if predicted > 0 else -1.0
         if gain > 0:
-            small = predicted < 1e-14 * abs(value)
+            small = predicted < DIGITS * problem.epsilon * abs(value)
             theta, value, g = theta + step, new_value, new_g
             exact = exact_end and edm < NEAR * problem.errordef
             B = problem.hessian(theta) if exact else problem.gauss_newton(theta)
@@ -90,15 +91,15 @@ def levenberg_marquardt(
                 break
         else:
             mu, nu = mu * nu, 2 * nu
-            if predicted < 1e-14 * abs(value) or mu > 1e14:
+            if predicted < DIGITS * problem.epsilon * abs(value) or mu > 1e14:
                 break  # the value itself has no more digits
     edm = _edm(B, _marquardt_diagonal(B), g)
     return Arrival(theta, value, edm, bool(edm < edm_goal), max_iterations)
 
 
 def _marquardt_diagonal(B: HostArray) -> HostArray:
-    d = np.abs(np.diag(B))
-    return np.maximum(d, 1e-10 * max(d.max(), 1e-300))
+    d: HostArray = np.abs(np.diag(B))
+    return np.maximum(d, 1e-10 * max(float(d.max()), 1e-300))
 
 
 def _edm(B: HostArray, D: HostArray, g: HostArray) -> float:
@@ -115,5 +116,5 @@ def _solve(B: HostArray, damping: HostArray, rhs: HostArray) -> HostArray | None
         factor = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         return None
-    step = np.asarray(scale * scipy.linalg.cho_solve(factor, scale * rhs, check_finite=False), dtype=np.float64)
+    step: HostArray = np.multiply(scale, scipy.linalg.cho_solve(factor, scale * rhs, check_finite=False))
     return step if np.isfinite(step).all() else None

@@ -19,6 +19,10 @@ class Problem(Protocol):
     def errordef(self) -> float:
         """Rise at one standard deviation."""
 
+    @property
+    def epsilon(self) -> float:
+        """Relative precision of the numbers it computes with."""
+
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
         """S and its gradient."""
 
@@ -58,6 +62,11 @@ class Walk:
     def errordef(self) -> float:
         """Rise at one standard deviation."""
         return self.problem.errordef
+
+    @property
+    def epsilon(self) -> float:
+        """Relative precision of the numbers that the problem computes with."""
+        return self.problem.epsilon
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
         """S and its gradient; anything that is not finite becomes infinitely bad."""

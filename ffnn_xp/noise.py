@@ -1,0 +1,46 @@
+r"""Errors of y where none were given: one for each output, from the residuals of the fit itself.
+
+.. math:: \sigma_k^2 = \sum_n r_{nk}^2 / (n - p_{eff}/k)
+
+One output without a prior needs one round, since a common factor moves no minimum; otherwise errors and minimum are
+found in turn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._typing import HostArray
+from .prediction import evaluate
+from .task import Task
+from .walk import Search
+
+ROUNDS = 8
+SETTLED = 0.01  # relative change of the errors that needs no further round
+
+
+def estimate_noise(task: Task, search: Search, noise: HostArray) -> HostArray:
+    """Errors of the standardised outputs, ``(k,)``; moves the search's best point to the minimum they belong to."""
+    for _ in range(ROUNDS):
+        if search.theta is None or search.arrived is None or search.stopped:
+            break
+        new = residual_width(task, search.theta, task.effective(search.arrived))
+        settled = np.max(np.abs(new / noise - 1)) < SETTLED
+        noise = new
+        search.refine(task.cost(noise))
+        if settled or (len(noise) == 1 and task.prior is None):
+            break
+    return noise
+
+
+def residual_width(task: Task, theta: HostArray, effective: float) -> HostArray:
+    """The formula above for a point in standardised theta; never quite zero, so that a perfect fit has a chi-square."""
+    backend, s = task.model.backend, task.scaling
+    xp, data = backend.xp, task.data
+    with backend.context():
+        residual = evaluate(task.model.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
+        square = residual * residual if data.weights is None else residual * residual * data.weights
+        total = backend.to_host(xp.sum(square, axis=-1))
+        events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))
+    width = np.sqrt(total / max(events - effective / len(total), 1e-3 * events)) / s.y_scale
+    return np.maximum(width, 1e3 * backend.epsilon)

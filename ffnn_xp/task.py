@@ -1,0 +1,99 @@
+"""A fit that is about to begin: checked data, how to standardise them, and the costs of both sides.
+
+The walk minimises the cost of standardised data in standardised theta; MINUIT sees the same cost in raw units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ._typing import HostArray
+from .backends import Backend
+from .cost import LeastSquares, ModelLike, NetworkCost
+from .inputs import Dataset
+from .layout import Layout
+from .losses import loss
+from .network import Network
+from .objective import Events, Objective
+from .prior import GaussianPrior
+from .scaling import Scaling
+from .uncertainty import Curvature
+
+
+@dataclass(frozen=True)
+class Task:
+    """A fit that is about to begin: checked data, their scaling, and the prior."""
+
+    model: ModelLike
+    data: Dataset
+    scaling: Scaling
+    prior: GaussianPrior | None
+    errors_known: bool
+
+    @property
+    def layout(self) -> Layout:
+        """Of the network."""
+        return self.model.network.layout
+
+    @property
+    def n_values(self) -> int:
+        """Number of measured values."""
+        return self.data.n * int(self.data.y.shape[0])
+
+    def cost(self, noise: HostArray) -> NetworkCost:
+        """The cost in standardised units; `noise` are errors of the standardised outputs where none are given."""
+        backend, s = self.model.backend, self.scaling
+        xp, to = backend.xp, backend.to_device
+        with backend.context():
+            x = (self.data.x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
+            y = (self.data.y - to(s.y_mean[:, None])) / to(s.y_scale[:, None])
+            if self.data.inverse_error is None:
+                inverse = xp.ones_like(y) / to(noise[:, None])
+            else:
+                inverse = self.data.inverse_error * to(s.y_scale[:, None])
+        objective = Objective(
+            self.model.network, loss("least_squares"), Events(x, (y, inverse), self.data.weights), backend
+        )
+        return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
+
+    def raw_cost(self, noise: HostArray) -> LeastSquares:
+        """The same cost as MINUIT sees it, in raw units."""
+        data = self.data
+        if data.inverse_error is None:
+            backend = self.model.backend
+            with backend.context():
+                inverse = backend.xp.ones_like(data.y) / backend.to_device((noise * self.scaling.y_scale)[:, None])
+            data = replace(data, inverse_error=inverse)
+        prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
+        return LeastSquares.from_dataset(data, self.model, prior)
+
+    def effective(self, shape: Curvature) -> float:
+        """tr(H_data H^-1): the number of determined directions, less the prior's share of each."""
+        determined = float(shape.factor.shape[1])
+        return determined if self.prior is None else determined - self.prior.share(shape.factor)
+
+
+def standardisation(network: Network, backend: Backend, data: Dataset) -> Scaling:
+    """Mean and width of each input and, as far as the output's nonlinearity allows, of each target."""
+    x_mean, x_scale = _moments(backend, data.x)
+    y_mean, y_scale = _moments(backend, data.y)
+    output = network.activations[-1]
+    if output.name != "identity":
+        y_scale = np.sqrt(y_mean**2 + y_scale**2) if output.homogeneous else np.ones_like(y_scale)
+        y_scale = np.where(y_scale > 0, y_scale, 1.0)
+        y_mean = np.zeros_like(y_mean)
+    return Scaling(network.layout, x_mean, x_scale, y_mean, y_scale)
+
+
+def _moments(backend: Backend, columns: Any) -> tuple[HostArray, HostArray]:
+    """Mean and standard deviation over events; a constant column has width 1."""
+    xp = backend.xp
+    with backend.context():
+        mean = xp.mean(columns, axis=-1, keepdims=True)
+        width = xp.sqrt(xp.mean((columns - mean) ** 2, axis=-1, keepdims=True))
+        both = backend.to_host(xp.concat([mean, width], axis=-1))
+    center, scale = both[:, 0], both[:, 1]
+    return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 1.0)

@@ -1,0 +1,157 @@
+"""What was found, put together, and in words what it is worth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import iminuit
+import numpy as np
+import scipy.special
+
+from ._typing import HostArray
+from .cost import LeastSquares
+from .prediction import Band
+from .result import FitResult
+from .task import Task
+from .uncertainty import Curvature, dead_units
+from .walk import Search
+
+POOR = 1e-6  # p-value below which a fit is said not to describe the data
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A fit's result, and what the model keeps of it."""
+
+    result: FitResult
+    band: Band | None
+    no_band: str
+    y_was_column: bool
+
+
+def verdict(
+    task: Task,
+    raw: LeastSquares,
+    minuit: iminuit.Minuit,
+    search: Search,
+    shape: Curvature | None,
+    noise: HostArray,
+    began: float,
+) -> Outcome:
+    """Put together what was found, and say in words what it is worth."""
+    theta = np.asarray(minuit.values, dtype=np.float64)
+    fmin = minuit.fmin
+    certified = bool(fmin is not None and fmin.is_valid and shape is not None and not shape.n_negative)
+    good = shape if certified else None
+    assert search.theta is not None
+    factor, errors = None, np.full(len(theta), np.nan)
+    if good is not None:
+        factor = task.scaling.linear(good.factor.T).T
+        errors = np.where(_undetermined(task, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
+    fval = raw.value_and_gradient(theta)[0]
+    description = (
+        "-".join(str(h) for h in task.layout.widths)
+        + ", "
+        + ", ".join(dict.fromkeys(a.name for a in task.model.network.activations))
+    )
+    chi2 = raw.chi2(theta)
+    effective = float(task.layout.n_parameters) if shape is None else task.effective(shape)
+    poor = _poor(task, chi2, task.n_values - effective)
+    message, source = _words(task, search, shape, fmin, certified, poor)
+    result = FitResult(
+        valid=certified,
+        message=message,
+        fval=fval,
+        chi2=chi2,
+        edm=float("nan") if fmin is None else float(fmin.edm),
+        n_data=task.n_values,
+        n_effective=effective,
+        parameters=theta,
+        errors=errors,
+        y_error=None if task.errors_known else noise * task.scaling.y_scale,
+        covariance_source=source,
+        n_null=0 if shape is None else shape.n_null,
+        minuit=minuit,
+        restarts=search.rows,
+        seconds=time.monotonic() - began,
+        layout=task.layout,
+        description=description,
+        factor=factor,
+    )
+    band = None if good is None else Band(task.scaling.to_standard(theta), task.scaling, good)
+    return Outcome(result, band, message, task.data.y_was_column)
+
+
+def _undetermined(task: Task, shape: Curvature) -> HostArray:
+    """Parameters in raw units that mix in one that the data leave open."""
+    if not shape.n_null:
+        return np.zeros(task.layout.n_parameters, dtype=bool)
+    unit = np.eye(task.layout.n_parameters)[shape.undetermined]
+    return np.asarray(np.any(task.scaling.linear(unit) != 0, axis=0))
+
+
+def _poor(task: Task, chi2: float, ndof: float) -> str:
+    """A sentence for a minimum, however certified, that does not describe the data."""
+    if not task.errors_known or ndof <= 0 or scipy.special.gammaincc(ndof / 2, chi2 / 2) > POOR:
+        return ""
+    return (
+        f" But chi2/ndof = {chi2 / ndof:.3g} says that the fit does not describe the data within their errors: a local "
+        "minimum (try more restarts), too few units, or errors of y that are too small."
+    )
+
+
+def _along(task: Task, shape: Curvature) -> str:
+    """The parameters that the most negative direction is made of."""
+    share = np.abs(shape.falling[:, 0])
+    order = np.argsort(share)[::-1][:3]
+    names = [task.layout.names[i] for i in order if share[i] > 0.2 * share[order[0]]]
+    return f" (the most along {', '.join(names)})"
+
+
+def _words(
+    task: Task, search: Search, shape: Curvature | None, fmin: Any, certified: bool, poor: str
+) -> tuple[str, str]:
+    """The message, and where the covariance comes from."""
+    p = task.layout.n_parameters
+    if search.stopped:
+        return (
+            f"Stopped before a minimum was certified: {search.stopped}. These are the best parameters so far; "
+            "call fit again to go on from them.",
+            "none",
+        )
+    if shape is None:
+        return (
+            f"Not certified: matrices of {p} x {p} are not formed, so there is neither an EDM nor a covariance. These "
+            "are the best parameters of L-BFGS.",
+            "none",
+        )
+    if shape.n_negative:
+        return (
+            f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(task, shape)}: a saddle, "
+            "or a valley that runs to infinity. Use fewer units, more data, or prior=1.0; more restarts may find "
+            "another minimum.",
+            "none",
+        )
+    if not certified:
+        why = "call limit reached" if fmin is not None and fmin.has_reached_call_limit else "EDM above the goal"
+        return (
+            f"MIGRAD did not certify the point ({why}). Call fit again to go on from here, or use more restarts; "
+            "at kinks of relu a smooth activation such as softplus helps.",
+            "none",
+        )
+    matrix = "Gauss-Newton matrix (relu has kinks)" if task.model.network.kinked else "exact Hessian"
+    known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
+    if not shape.n_null:
+        return (
+            f"MIGRAD certified the minimum; all {p} directions are determined.{poor}",
+            f"{known}, all {p} directions",
+        )
+    dead = dead_units(task.layout, search.problem.gauss_newton(search.theta)) if search.theta is not None else []
+    named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
+    return (
+        f"MIGRAD certified the minimum; {shape.n_null} of {p} directions are not determined by the data{named}: the "
+        f"errors of parameters that take part in them are infinite. Fewer units or a prior would hold them.{poor}",
+        f"{known}, on {p - shape.n_null} of {p} directions",
+    )

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ffnn_xp import Backend, get_backend
+from ffnn_xp.activations import ACTIVATIONS
+from ffnn_xp.network import forward
+
+from .autodiff import AUTODIFF, autodiff
+from .oracles import QUANTITIES, assert_close, library, make_case
+
+LIBRARIES = pytest.mark.parametrize("oracle", sorted(AUTODIFF))
+
+
+@LIBRARIES
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_every_activation_against_automatic_differentiation(backend: Backend, name: str, oracle: str) -> None:
+    """Two hidden layers and an output, all with this nonlinearity, weighted events."""
+    case = make_case((3, 4, 3, 2), name, name)
+    want = autodiff(oracle, case)
+    found = library(case, backend)
+    for quantity in QUANTITIES:
+        assert_close(found[quantity], want[quantity], 1e-10, quantity)
+
+
+@LIBRARIES
+@pytest.mark.parametrize("widths", [(2, 3), (1, 1), (3, 2, 1), (2, 3, 2, 4, 2), (1, 5, 1)])
+def test_every_depth_against_automatic_differentiation(backend: Backend, widths: tuple[int, ...], oracle: str) -> None:
+    """From no hidden layer to three; widths that differ, so that no two axes can be confused."""
+    case = make_case(widths, "tanh", "softplus", weighted=False)
+    want = autodiff(oracle, case)
+    found = library(case, backend)
+    for quantity in QUANTITIES:
+        assert_close(found[quantity], want[quantity], 1e-10, quantity)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_matrices_from_blocks_of_events(backend: Backend, block: int) -> None:
+    case = make_case((2, 3, 2, 4, 2), "tanh", "softplus", weighted=False)
+    matrices = ("gauss_newton", "hessian")
+    found, whole = library(case, backend, block, matrices), library(case, backend, quantities=matrices)
+    for quantity in matrices:
+        assert_close(found[quantity], whole[quantity], 1e-13, quantity)
+
+
+def test_matrices_are_symmetric_and_gauss_newton_is_never_negative(backend: Backend) -> None:
+    found = library(make_case((3, 4, 3, 2), "gelu", "tanh"), backend)
+    for quantity in ("gauss_newton", "hessian"):
+        assert_close(found[quantity], found[quantity].T, 1e-14, quantity)
+    eigenvalues = np.linalg.eigvalsh(found["gauss_newton"])
+    assert eigenvalues[0] > -1e-13 * eigenvalues[-1]
+    assert np.linalg.eigvalsh(found["hessian"])[0] < -1e-3 * eigenvalues[-1]  # this point is no minimum
+
+
+def test_products_are_those_of_the_matrices(backend: Backend) -> None:
+    case = make_case((3, 4, 3, 2), "silu", "logistic")
+    found = library(case, backend)
+    for quantity in ("gauss_newton", "hessian"):
+        assert_close(found[f"{quantity}_product"], found[quantity] @ case.direction, 1e-13, quantity)
+
+
+def test_a_linear_model_has_no_other_curvature_than_gauss_newtons(backend: Backend) -> None:
+    """One identity layer: S is a quadratic, whose matrix is the normal equations' X^T W X."""
+    case = make_case((3, 2), output="identity")
+    found = library(case, backend)
+    assert_close(found["hessian"], found["gauss_newton"], 1e-15)
+    X = np.hstack([case.x, np.ones((case.n, 1))])
+    want = np.zeros((8, 8))
+    for k in range(2):
+        want[4 * k : 4 * k + 4, 4 * k : 4 * k + 4] = X.T @ (case.second[:, k, None] * X)
+    assert_close(found["gauss_newton"], want, 1e-14)
+
+
+def test_where_residuals_vanish_the_hessian_is_gauss_newtons() -> None:
+    case = make_case((2, 3, 2), "tanh")
+    numpy = get_backend("numpy")
+    perfect = replace(case, y=forward(case.network, np, case.theta, case.x.T).y.T)
+    found = library(perfect, numpy)
+    assert found["value"] == 0
+    assert_close(found["hessian"], found["gauss_newton"], 1e-14)
+    assert_close(found["hessian_product"], found["gauss_newton_product"], 1e-14)

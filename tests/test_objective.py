@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ffnn_xp import Backend, get_backend
+from ffnn_xp.objective import CPU_BLOCK, Events
+
+from .oracles import QUANTITIES, assert_close, central_gradient, library, make_case, objective, twin
+
+SWEEPS = ("value", "gradient", "gauss_newton_product", "hessian_product")
+SUMS = tuple(q for q in QUANTITIES if q != "jacobian")
+
+
+@pytest.mark.parametrize("widths", [(2, 1), (2, 3, 2), (1, 3, 2, 1), (2, 2, 3, 2, 1)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_value_gradient_and_gauss_newton_are_the_twins(
+    backend: Backend, widths: tuple[int, ...], weighted: bool
+) -> None:
+    case = make_case(widths, "tanh", "logistic", weighted=weighted)
+    found = library(case, backend, quantities=("value", "gradient", "gauss_newton"))
+    for name, want in zip(found, twin(case), strict=True):
+        assert_close(found[name], want, 1e-12, name)
+
+
+def test_gradient_and_hessian_of_differences() -> None:
+    case = make_case((3, 4, 3, 2), "silu", "tanh")
+    S = objective(case, get_backend("numpy"))
+    found = library(case, get_backend("numpy"))
+    assert_close(found["gradient"], central_gradient(S.value, case.theta), 1e-8)
+    assert_close(found["hessian"], central_gradient(lambda t: S.value_and_gradient(t)[1:], case.theta), 1e-8)
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 100])
+def test_the_size_of_blocks_changes_nothing(backend: Backend, block: int) -> None:
+    """Seven events: by themselves, in 3 + 3 + 1, exactly all, more than there are. Only the order of sums differs."""
+    case = make_case((3, 4, 2), "tanh", "softplus", n=7)
+    quantities = SUMS if backend.name != "jax" else SWEEPS[:2]  # each size is a compilation
+    whole = library(case, backend, quantities=quantities)
+    parts = library(case, backend, block, quantities=quantities)
+    for name in quantities:
+        assert_close(parts[name], whole[name], 1e-13, name)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
+def test_blocks_are_all_events_once(size: int) -> None:
+    events = Events(np.arange(14.0).reshape(2, 7), (np.arange(7.0)[None],), np.arange(7.0)[None] + 100)
+    parts = list(events.blocks(size))
+    assert [e.n for e in parts] == [size] * (7 // size) + [7 % size] * (7 % size > 0)
+    np.testing.assert_array_equal(np.concatenate([e.x for e in parts], axis=1), events.x)
+    np.testing.assert_array_equal(np.concatenate([e.data[0] for e in parts], axis=1), events.data[0])
+    np.testing.assert_array_equal(np.concatenate([e.weights for e in parts], axis=1), events.weights)
+
+
+def test_default_blocks_split_many_events() -> None:
+    """More events than one block has: sums over blocks are the sum over all."""
+    case = make_case((2, 3, 1), n=2 * CPU_BLOCK + 5)
+    numpy = get_backend("numpy")
+    found = library(case, numpy, quantities=("value", "gradient", "gauss_newton"))
+    whole = library(case, numpy, case.n, quantities=("value", "gradient", "gauss_newton"))
+    assert len(list(objective(case, numpy).events.blocks(CPU_BLOCK))) == 3
+    for name, values in found.items():
+        assert_close(values, whole[name], 1e-12, name)
+
+
+def test_a_block_of_matrices_fits_in_memory() -> None:
+    """At 200 units the largest temporary of a block of 2048 events would be 650 MB."""
+    case = make_case((2, 200, 200, 1))
+    S = objective(case, get_backend("numpy"))
+    assert 16 <= S._matrix_block < S._sweep_block <= CPU_BLOCK
+    assert S._matrix_block * 200 * 201 * 8 <= 2**26
+
+
+@pytest.mark.parametrize("widths", [(2, 2), (2, 3, 2), (2, 2, 3, 1)])
+def test_three_replicas_are_three_objectives(backend: Backend, widths: tuple[int, ...]) -> None:
+    single = make_case(widths, "tanh", "exp")
+    rng = np.random.default_rng(3)
+    shape = (3, len(single.theta))
+    three = replace(single, theta=rng.normal(0, 0.4, shape), direction=rng.normal(size=shape))
+    together = library(three, backend)
+    for r in range(3):
+        alone = library(replace(single, theta=three.theta[r], direction=three.direction[r]), backend)
+        for name in QUANTITIES:
+            assert_close(together[name][r], alone[name], 1e-12, name)
+
+
+@pytest.mark.parametrize("block", [None, 3])
+def test_one_theta_and_three_directions(backend: Backend, block: int | None) -> None:
+    case = make_case((2, 3, 2), "tanh", "exp")
+    V = np.random.default_rng(3).normal(size=(3, len(case.theta)))
+    products = SWEEPS[2:]
+    together = library(replace(case, direction=V), backend, block, quantities=products)
+    for r in range(3):
+        alone = library(replace(case, direction=V[r]), backend, block, quantities=products)
+        for name in products:
+            assert_close(together[name][r], alone[name], 1e-12, name)
+
+
+def test_a_weight_of_two_is_the_event_twice() -> None:
+    case, numpy = make_case((2, 3, 2), weighted=False), get_backend("numpy")
+    heavy = replace(case, weights=np.array([1.0, 2, 1, 1, 3, 1, 1]))
+    often = replace(case, **{name: np.repeat(getattr(case, name), [1, 2, 1, 1, 3, 1, 1], axis=0)
+                             for name in ("x", "y", "error")})  # fmt: skip
+    heavy_sums, often_sums = library(heavy, numpy, quantities=SUMS), library(often, numpy, quantities=SUMS)
+    for name in SUMS:
+        assert_close(heavy_sums[name], often_sums[name], 1e-13, name)
+
+
+def test_value_and_gradient_are_packed(backend: Backend) -> None:
+    """One array, so that one copy brings both to the host, of the backend's own dtype and device."""
+    case = make_case((2, 3, 1))
+    S, theta = objective(case, backend), backend.to_device(case.theta)
+    packed = S.value_and_gradient(theta)
+    assert tuple(packed.shape) == (1 + len(case.theta),)
+    assert backend.owns(packed)
+    assert backend.to_host(packed)[0] == pytest.approx(float(backend.to_host(S.value(theta))), rel=1e-14)
+
+
+@pytest.mark.parametrize("quantity", SUMS)
+def test_single_precision_all_the_way(quantity: str, backend: Backend) -> None:
+    """float32 stays float32 in every formula, and agrees with float64 at its precision."""
+    single = get_backend(backend.name, dtype="float32")
+    case = make_case((3, 4, 2), "gelu", "silu")
+    S, theta, v = objective(case, single), single.to_device(case.theta), single.to_device(case.direction)
+    method = "value_and_gradient" if quantity == "gradient" else quantity
+    raw = getattr(S, method)(theta, v) if quantity.endswith("product") else getattr(S, method)(theta)
+    assert str(raw.dtype).endswith("float32")
+    exact = library(case, get_backend("numpy"), quantities=(quantity,))
+    assert_close(library(case, single, quantities=(quantity,))[quantity], exact[quantity], 1e-5)
+
+
+def test_theta_and_data_are_not_written_to() -> None:
+    case = make_case((2, 3, 2), "relu", "relu")
+    S = objective(case, get_backend("numpy"))
+    arrays = [case.theta.copy(), case.direction.copy(), S.events.x, *S.events.data, S.events.weights]
+    before = [a.copy() for a in arrays]
+    for a in arrays:
+        a.flags.writeable = False
+    theta, v = arrays[:2]
+    for name in ("value", "value_and_gradient", "gauss_newton", "hessian"):
+        getattr(S, name)(theta)
+    S.gauss_newton_product(theta, v)
+    S.hessian_product(theta, v)
+    for a, b in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(a, b)
