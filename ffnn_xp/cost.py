@@ -113,7 +113,7 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
 
     def gauss_newton(self, *args: Any) -> HostArray:
         """The Gauss-Newton matrix J^T C J, prior included, ``(p, p)``: never negative."""
-        return self._matrix("gauss_newton", vector(args, self.npar))
+        return self.matrix("gauss_newton", vector(args, self.npar))
 
     def hessian(self, *args: Any) -> HostArray:
         """The exact second derivative of S, prior included, ``(p, p)``.
@@ -129,13 +129,23 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         are fixed, and the Gauss-Newton matrix where the exact one has a negative diagonal (`minuit_hessian`).
         """
         theta = vector(args, self.npar)
-        H = self._matrix("hessian", theta)
+        H = self.matrix("hessian", theta)
         minuit = calling_minuit()
-        return H.copy() if minuit is None else as_minuit_reads_it(H, lambda: self.gauss_newton(theta), minuit)
+        return H if minuit is None else as_minuit_reads_it(H, lambda: self.gauss_newton(theta), minuit)
 
     def g2(self, *args: Any) -> HostArray:
         """Diagonal of the Gauss-Newton matrix, ``(p,)``."""
         return np.diag(self.gauss_newton(*args)).copy()
+
+    def matrix(self, name: str, theta: HostArray) -> HostArray:
+        """The matrix called "hessian" or "gauss_newton", ``(p, p)``, whoever asks; the last of each is remembered."""
+        key, H = self._matrices.get(name, (b"", np.empty(0)))
+        if key != theta.tobytes():
+            H = self._cross(getattr(self.objective, name), theta)
+            if self.prior is not None:
+                H = H + self.errordef * self.prior.hessian()
+            self._matrices[name] = theta.tobytes(), H
+        return H.copy()
 
     def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
         """The exact Hessian times v, ``(p,)``, without the matrix."""
@@ -148,15 +158,6 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
     def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
         product = self._cross(f, theta, v)
         return product if self.prior is None else product + self.errordef * self.prior.product(v)
-
-    def _matrix(self, name: str, theta: HostArray) -> HostArray:
-        key, H = self._matrices.get(name, (b"", np.empty(0)))
-        if key != theta.tobytes():
-            H = self._cross(getattr(self.objective, name), theta)
-            if self.prior is not None:
-                H = H + self.errordef * self.prior.hessian()
-            self._matrices[name] = theta.tobytes(), H
-        return H
 
     def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
         """The crossing: host vectors to the device, one result back."""

@@ -107,7 +107,7 @@ def _hessian(item: Any, theta: HostArray, method: str = "hessian") -> HostArray:
         covariance = np.asarray(item.covariance, dtype=np.float64)
         precision = np.linalg.inv(np.diag(covariance) if covariance.ndim == 1 else covariance)
         return np.asarray(2 * precision, dtype=np.float64)
-    return np.asarray(getattr(item, method)(theta))
+    return np.asarray(item.matrix(method, theta))
 
 
 def _numerical_g2(item: Any, theta: HostArray) -> HostArray:

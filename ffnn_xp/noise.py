@@ -21,13 +21,14 @@ SETTLED = 0.01  # relative change of the errors that needs no further round
 
 def estimate_noise(task: Task, search: Search, noise: HostArray) -> HostArray:
     """Errors of the standardised outputs, ``(k,)``; moves the search's best point to the minimum they belong to."""
+    cost = task.cost(noise)
     for _ in range(ROUNDS):
         if search.theta is None or search.arrived is None or search.stopped:
             break
-        new = residual_width(task, search.theta, task.effective(search.arrived))
+        new = residual_width(task, search.theta, task.effective(cost, search.theta, search.arrived))
         settled = np.max(np.abs(new / noise - 1)) < SETTLED
-        noise = new
-        search.refine(task.cost(noise))
+        noise, cost = new, task.cost(new)
+        search.refine(cost)
         if settled or (len(noise) == 1 and task.prior is None):
             break
     return noise

@@ -186,7 +186,7 @@ def _moments(pulls: HostArray, reach: float) -> str:
     digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 8)) if error > 0 else 2
     lines = [
         f"{n} pulls",
-        f"mean {mean:.{digits}f} ± {error:.{digits}f}",
+        f"mean {round(mean, digits) + 0.0:.{digits}f} ± {error:.{digits}f}",
         f"width {width:.{digits}f} ± {error / np.sqrt(2):.{digits}f}",
     ]
     outside = int(np.sum(np.abs(pulls) > reach))

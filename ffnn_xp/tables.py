@@ -110,17 +110,15 @@ def write_table(frame: Frame, path: PathLike) -> None:
                 np.savez(file, **{name: frame[name].to_numpy() for name in frame.columns})
 
 
-def require_columns(frame: Frame, names: Iterable[str], what: str) -> None:
-    """Raise a ValueError that names the first column which the table does not have, and the nearest that it has."""
-    for name in names:
-        if name not in frame.columns:
-            near = difflib.get_close_matches(name, frame.columns, n=1, cutoff=0.5)
-            shown = [repr(c) for c in frame.columns[:12]] + ["..."] * (len(frame.columns) > 12)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"the table has no column {name!r} ({what}): {hint}Its columns are {', '.join(shown)}")
-    twice = [c for c in names if list(frame.columns).count(c) > 1]
-    if twice:
-        raise ValueError(f"the table has two columns {twice[0]!r}: rename one")
+def require_columns(frame: Frame, names: Sequence[str], what: str) -> None:
+    """Raise a ValueError that names the columns which the table does not have, and the nearest that it has."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        near = difflib.get_close_matches(missing[0], frame.columns, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        shown = ", ".join([repr(c) for c in frame.columns[:12]] + ["..."] * (len(frame.columns) > 12))
+        listed = ", ".join(repr(name) for name in missing)
+        raise ValueError(f"the table has no column {listed} ({what}): {hint}Its columns are {shown}")
 
 
 def numeric_columns(frame: Frame, exclude: Iterable[str] = ()) -> tuple[list[str], dict[str, str]]:
@@ -133,9 +131,9 @@ def numeric_columns(frame: Frame, exclude: Iterable[str] = ()) -> tuple[list[str
         if name in exclude:
             continue
         if name.startswith("Unnamed: "):
-            left[name] = "no name"
+            left[name] = "it has no name, as an index"
         elif not _is_numeric(frame[name]):
-            left[name] = _first_text(frame[name])
+            left[name] = f"not numeric, {_first_text(frame[name])}"
         else:
             taken.append(name)
     return taken, left
@@ -184,7 +182,7 @@ def _first_text(column: Any) -> str:
     if column.dtype.kind not in "OSUT":
         return f"its type is {column.dtype}"
     bad = (pandas.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy().nonzero()[0]
-    return f"{column.iloc[bad[0]]!r} in row {bad[0]}" if len(bad) else "its numbers are written as text"
+    return f"{column.iloc[bad[0]]!r} in row {bad[0]}" if len(bad) else "numbers written as text"
 
 
 def _read_text(path: PathLike, kind: str) -> Frame:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._typing import HostArray
+from ._typing import Array, HostArray
 from .backends import Backend
 from .cost import LeastSquares, ModelLike, NetworkCost
 from .inputs import Dataset
@@ -20,7 +20,7 @@ from .network import Network
 from .objective import Events, Objective
 from .prior import GaussianPrior
 from .scaling import Scaling
-from .uncertainty import Curvature
+from .uncertainty import Curvature, curvature
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,24 @@ class Task:
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
         return LeastSquares.from_dataset(data, self.model, prior)
 
-    def effective(self, shape: Curvature) -> float:
-        """tr(H_data H^-1): the number of determined directions, less the prior's share of each."""
-        determined = float(shape.factor.shape[1])
-        return determined if self.prior is None else determined - self.prior.share(shape.factor)
+    def effective(self, cost: NetworkCost, theta: HostArray, shape: Curvature) -> float:
+        """Number of parameters that the data determine.
+
+        Without a prior, the directions that are determined at all; with one, tr(G (G + P)^-1) of the Gauss-Newton
+        matrix G and the prior's P (J. Moody, NIPS 1991): each direction counts as far as the data and not the prior
+        hold it.
+        """
+        if self.prior is None:
+            return float(shape.factor.shape[1])
+        return self.layout.n_parameters - self.prior.share(
+            curvature(cost.gauss_newton(theta), cost.errordef, cost.epsilon).factor
+        )
 
 
 def standardisation(network: Network, backend: Backend, data: Dataset) -> Scaling:
     """Mean and width of each input and, as far as the output's nonlinearity allows, of each target."""
-    x_mean, x_scale = _moments(backend, data.x)
-    y_mean, y_scale = _moments(backend, data.y)
+    x_mean, x_scale = _moments(backend, data.x, "x")
+    y_mean, y_scale = _moments(backend, data.y, "y")
     output = network.activations[-1]
     if output.name != "identity":
         y_scale = np.sqrt(y_mean**2 + y_scale**2) if output.homogeneous else np.ones_like(y_scale)
@@ -88,12 +96,16 @@ def standardisation(network: Network, backend: Backend, data: Dataset) -> Scalin
     return Scaling(network.layout, x_mean, x_scale, y_mean, y_scale)
 
 
-def _moments(backend: Backend, columns: Any) -> tuple[HostArray, HostArray]:
+def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
     """Mean and standard deviation over events; a constant column has width 1."""
     xp = backend.xp
-    with backend.context():
+    with backend.context(), np.errstate(all="ignore"):
         mean = xp.mean(columns, axis=-1, keepdims=True)
         width = xp.sqrt(xp.mean((columns - mean) ** 2, axis=-1, keepdims=True))
         both = backend.to_host(xp.concat([mean, width], axis=-1))
     center, scale = both[:, 0], both[:, 1]
+    if not np.all(np.isfinite(both)):
+        raise ValueError(
+            f"`{name}` cannot be standardised: the squares of its values overflow in {backend.dtype}; choose other units"
+        )
     return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 1.0)

@@ -57,7 +57,7 @@ def verdict(
         + ", ".join(dict.fromkeys(a.name for a in task.model.network.activations))
     )
     chi2 = raw.chi2(theta)
-    effective = float(task.layout.n_parameters) if shape is None else task.effective(shape)
+    effective = float(task.layout.n_parameters) if shape is None else task.effective(task.cost(noise), search.theta, shape)
     poor = _poor(task, chi2, task.n_values - effective)
     message, source = _words(task, search, shape, fmin, certified, poor)
     result = FitResult(

@@ -17,7 +17,7 @@ from ._typing import HostArray
 from .minimizers import Problem, StopWalk, Walk, lbfgs, levenberg_marquardt
 from .uncertainty import Curvature, curvature
 
-EDM_GOAL = 1e-6  # in units of errordef: a hundredth of what MIGRAD asks for, and cheap since the end is quadratic
+EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
 SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
@@ -197,7 +197,7 @@ class Search:
             if beyond is None:
                 break
             theta = lbfgs(walk, beyond, ftol=1e-6, max_iterations=200)
-        status = "minimum" if end.converged else "at kinks" if self.kinked else "stalled"
+        status = "minimum" if end.converged else "at kinks" if self.kinked else "in a valley"
         if shape.n_negative:
             status = "saddle"
         elif saddles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,9 @@ def jax_derivatives(case: Case) -> dict[str, np.ndarray]:
     def statistic(theta: Any) -> Any:
         return jnp.sum(weights[:, None] * ((outputs(theta) - case.y) / case.error) ** 2)
 
+    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # it runs once
+
+    @partial(jax.jit, compiler_options=quick)
     def everything(theta: Any) -> Any:
         return statistic(theta), jax.grad(statistic)(theta), jax.hessian(statistic)(theta), jax.jacobian(outputs)(theta)
 

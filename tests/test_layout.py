@@ -51,9 +51,7 @@ def test_theta_and_matrices_round_trip(widths: tuple[int, ...], replicas: tuple[
     p = sum(h * (below + 1) for below, h in itertools.pairwise(widths))
     theta = np.arange(float(np.prod(replicas) * p)).reshape(*replicas, p)
     matrices = layout.matrices(np, theta)
-    assert [A.shape for A in matrices] == [
-        (*replicas, h, below + 1) for below, h in itertools.pairwise(widths)
-    ]
+    assert [A.shape for A in matrices] == [(*replicas, h, below + 1) for below, h in itertools.pairwise(widths)]
     np.testing.assert_array_equal(layout.flatten(np, matrices), theta)
 
 

@@ -17,6 +17,7 @@ from .._typing import HostArray
 from .problem import Problem
 
 NEAR = 0.1  # EDM in units of errordef below which the exact Hessian is tried
+NEARLY = 50  # times the goal: so close, Newton steps end in a few, or the way leads along a valley without end
 PATIENCE = 5
 DIGITS = 50  # a predicted gain of fewer epsilons than this is rounding
 TINY = 1e-12  # damping at which the solution of a singular system stays finite
@@ -24,7 +25,7 @@ TINY = 1e-12  # damping at which the solution of a singular system stays finite
 
 @dataclass(frozen=True)
 class Arrival:
-    """Where a walk ended: theta, the value there, EDM, and whether the goal was reached."""
+    """Where a walk ended: theta, the value there, EDM, whether the goal was reached, and after how many steps."""
 
     theta: HostArray
     value: float
@@ -51,7 +52,7 @@ def levenberg_marquardt(
     theta : array with shape (p,)
         The start.
     edm_goal : float
-        In units of S.
+        In units of S. Within 50 times the goal the walk ends after `PATIENCE` more steps.
     exact_end : bool
         Whether the exact Hessian is to be tried near the end. Without it the walk also ends when it has gained less
         than a thousandth of errordef in `PATIENCE` steps: at kinks the gradient has no zero.
@@ -63,12 +64,13 @@ def levenberg_marquardt(
     value, g = problem.value_and_gradient(theta)
     B, exact = problem.gauss_newton(theta), False
     mu, nu = damping, 2.0
-    history = [value]
+    history, near = [value], 0
     for iteration in range(1, max_iterations + 1):
         D = _marquardt_diagonal(B)
         edm = _edm(B, D, g)
-        if edm < edm_goal:
-            return Arrival(theta, value, edm, True, iteration)
+        near += edm < NEARLY * edm_goal
+        if edm < edm_goal or near > PATIENCE:
+            return Arrival(theta, value, edm, bool(edm < edm_goal), iteration)
         step = _solve(B, mu * D, -g)
         if step is None:
             if exact:  # not a bowl here: the Gauss-Newton matrix always is one

@@ -1,0 +1,250 @@
+"""The commands of ``ffnn-xp``: backends, fit, predict."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from . import __version__, backends, cli
+from .files import load, read_header
+from .model import Model
+from .options import (
+    check_results,
+    choose_columns,
+    error_values,
+    input_columns,
+    parse_layers,
+    parse_restarts,
+    predictions,
+)
+from .result import FitResult
+from .tables import kind_of, numbers, read_table, write_table
+from .writing import check_writable, replacing
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    help="Fit small neural networks with MINUIT: tables in, certified fits with errors out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Table = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="Table with named columns: .csv, .tsv, .parquet, .npy or .npz.")
+]
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend", metavar="NAME", help="Array library: auto, numpy, cupy, torch, jax (see `ffnn-xp backends`)."
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="DEVICE", help="Where to compute, such as cuda:0 or cpu.")
+]
+
+
+def _guarded(command: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        with cli.plain_errors():
+            return command(*args, **kwargs)
+
+    return guarded
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"ffnn-xp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("backends")
+@_guarded
+def show_backends() -> None:
+    """Show which array libraries and devices work here.
+
+    For each library its version, its devices, and whether it computes correctly here, or why not.
+    """
+    print(f"{'library':<18}{'version':<12}{'usable':<8}devices, or why not")
+    for status in backends.backend_status():
+        usable, text = ("yes", ", ".join(status.devices)) if status.usable else ("no", status.reason)
+        print(f"{status.name:<18}{status.version or '-':<12}{usable:<8}{text}", flush=True)
+
+
+@app.command()
+@_guarded
+def fit(
+    table: Table,
+    target: Annotated[
+        list[str], typer.Option("--target", "-t", metavar="COLUMN", help="Column to describe; repeat for several.")
+    ],
+    error: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--error",
+            "-e",
+            metavar="COLUMN|NUMBER",
+            help="Standard deviation of the target: a column or a number; one for all targets, or repeat for each. "
+            "Without it, one for each target is estimated from the residuals.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            "--inputs",
+            "-i",
+            metavar="COLUMNS",
+            help="Columns to describe it by: a,b,c. By default all other numeric columns.",
+        ),
+    ] = None,
+    layers: Annotated[
+        str, typer.Option(metavar="UNITS", help="Units of the hidden layers: 8,7. Empty for a linear function.")
+    ] = "10",
+    activation: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Nonlinearity of the hidden layers: tanh, relu, softplus, ..., or one for each: tanh,relu.",
+        ),
+    ] = "tanh",
+    output: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Nonlinearity of the output: identity, or exp, softplus, relu for positive targets."
+        ),
+    ] = "identity",
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            metavar="WIDTH", help="Width of a Gaussian prior on the weights: smaller is smoother. 1.0 is moderate."
+        ),
+    ] = None,
+    restarts: Annotated[str, typer.Option(metavar="auto|N", help="Upper limit of random starts.")] = "auto",
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the random starts: the same seed gives the same fit.")] = 1,
+    backend: BackendName = "auto",
+    device: Device = None,
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all numbers: float64 or float32.")] = "float64",
+    max_seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="Stop after this many seconds, with the best so far.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the network in this file: net.safetensors.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw data, fit and pulls into this file: .png, .pdf, .svg.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+) -> None:
+    """Fit a network to a table.
+
+    Prints what MINUIT says about the fit: whether it is a minimum, chi-square, and where the errors come from.
+
+    Example: ffnn-xp fit masses.csv --target BE --error sigma --layers 8,7 --save masses.safetensors
+
+    Exit code 1 says that the fit is not valid; it is printed and saved all the same.
+    """
+    tell = _silent if quiet else cli.say
+    check_results(save, plot)
+    options = {"restarts": parse_restarts(restarts), "prior": prior, "max_seconds": max_seconds}
+    widths = parse_layers(layers)
+    frame = read_table(table)
+    columns, left_out = choose_columns(frame, target, error or [], inputs)
+    x, y, y_err = numbers(frame, columns), numbers(frame, target), error_values(frame, error or [], len(target))
+    tell(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
+    if left_out:
+        tell(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
+    names = activation.split(",") if "," in activation else activation
+    model = Model(
+        (len(columns), *widths, len(target)),
+        activation=[name.strip() for name in names] if isinstance(names, list) else names,
+        output=output,
+        backend=backend,
+        device=device,
+        dtype=dtype,
+        seed=seed,
+    )
+    y = y[:, 0] if len(target) == 1 else y
+    result = model.fit(x, y, y_err, progress=False if quiet else None, **options)  # type: ignore[arg-type]
+    print(result)
+    if save is not None:
+        model.save(save, fit=result, input_names=columns, target_names=target)
+        tell(f"network written to {save}")
+    else:
+        tell("the network was not kept: add --save net.safetensors")
+    if plot is not None:
+        _draw(plot, result, x, y, y_err, model, columns, target)
+        tell(f"plot written to {plot}")
+    if not result.valid:
+        cli.say(
+            "the fit is not valid. More --restarts, fewer units in --layers, --prior 1.0, or more --max-seconds help"
+        )
+        raise typer.Exit(cli.NOT_VALID)
+
+
+@app.command()
+@_guarded
+def predict(
+    net: Annotated[Path, typer.Argument(metavar="NET", help="Network that `ffnn-xp fit --save` or Model.save wrote.")],
+    table: Table,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Where to write: .csv, .parquet, .npy, ... By default CSV to stdout."
+        ),
+    ] = None,
+    std: Annotated[
+        bool | None,
+        typer.Option("--std/--no-std", help="Write errors of the predictions too. By default if the network has them."),
+    ] = None,
+    backend: BackendName = "auto",
+    device: Device = None,
+) -> None:
+    """Evaluate a fitted network on a table.
+
+    The table needs the columns that the network was fitted to, in any order; others do not matter. Writes one column
+    for each target, and TARGET_std for its standard deviation (of the fitted function, not of new measurements; inf
+    where the fit does not determine it).
+    """
+    if out is not None:
+        kind_of(out)
+        check_writable(out)
+    header = read_header(net)
+    model = load(net, backend=backend, device=device)
+    frame = read_table(table)
+    x = numbers(frame, input_columns(frame, header))
+    if header.fit is not None and not header.fit.get("valid"):
+        cli.say("warning: this network comes from a fit that was not valid")
+    result = predictions(model, header, x, std=not header.no_band if std is None else std)
+    if out is None:
+        result.to_csv(sys.stdout, index=False)
+    else:
+        write_table(result, out)
+        cli.say(f"{len(result)} predictions written to {out}")
+
+
+def _silent(text: object) -> None:
+    pass
+
+
+def _draw(path: Path, result: FitResult, x: Any, y: Any, y_err: Any, model: Model, inputs: Any, targets: Any) -> None:
+    from .plotting import plot_fit
+
+    figure = plot_fit(result, x, y, y_err, model, input_names=inputs, target_names=targets)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)

@@ -1,0 +1,415 @@
+"""The recipe from data to a certified result: its numbers, its words, and what it does when things go wrong."""
+
+from __future__ import annotations
+
+import io
+import time
+import warnings
+
+import iminuit
+import numpy as np
+import pytest
+import scipy.optimize
+from sklearn.linear_model import LinearRegression
+
+import ffnn_xp as fx
+import ffnn_xp.fit
+from ffnn_xp.backends import Backend
+from ffnn_xp.network import jacobian
+from ffnn_xp.walk import Search
+
+
+def bends(n: int = 150, seed: int = 1, sigma: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = np.linspace(-2, 2, n)
+    return x, np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1) + sigma * rng.normal(size=n)
+
+
+def teacher(activation: str, seed: int, n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """The lesson's widths with weights that use the nonlinearity, and noise 0.1."""
+    rng = np.random.default_rng(seed)
+    model = fx.Model((8, 7, 9, 6), activation=activation, backend="numpy", seed=seed)
+    model.parameters = 1.5 * np.asarray(model.parameters)
+    x = rng.normal(size=(n, 8))
+    return x, model(x) + 0.1 * rng.normal(size=(n, 6))
+
+
+def test_lesson_network_is_certified_at_195_parameters() -> None:
+    x, y = teacher("tanh", 3)
+    fit = fx.Model((8, 7, 9, 6), backend="numpy", seed=1).fit(x, y, 0.1)
+    assert fit.valid
+    assert fit.edm < 2e-4
+    assert abs(fit.chi2 / fit.ndof - 1) < 0.05
+    assert fit.p_value > 1e-3
+    assert fit.minuit.nfcn < 20
+    assert fit.n_data == 12000
+    assert fit.n_effective == 195
+
+
+@pytest.mark.parametrize("output", ["identity", "relu"])
+def test_relu_ends_at_kinks_and_is_certified(output: str) -> None:
+    x, y = teacher("relu", 1)
+    fit = fx.Model((8, 7, 9, 6), activation="relu", output=output, backend="numpy", seed=1).fit(x, y, 0.1, restarts=2)
+    assert fit.valid
+    assert "Gauss-Newton" in fit.covariance_source
+    assert fit.n_null >= 16  # each hidden relu unit can be scaled against the next layer
+    assert np.all(np.isinf(fit.errors[:63]))
+
+
+def test_equal_on_every_backend(backend: Backend) -> None:
+    x, y = bends()
+    here = fx.Model((1, 2, 1), backend=backend, seed=3).fit(x, y, 0.1, seed=4)
+    numpy = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, seed=4)
+    assert here.valid
+    assert here.fval == pytest.approx(numpy.fval, rel=1e-9)
+    np.testing.assert_allclose(here.errors, numpy.errors, rtol=1e-4)
+
+
+def test_independent_of_units() -> None:
+    x, y = bends()
+    plain = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, seed=4)
+    model = fx.Model((1, 2, 1), backend="numpy", seed=3)
+    scaled = model.fit(1e6 + 1e3 * x, 5e-20 * y + 3e-19, 5e-21, seed=4)
+    assert scaled.valid
+    assert scaled.fval == pytest.approx(plain.fval, rel=1e-6)
+    a, b = np.array(model.parameters)[[0, 2]], np.array(model.parameters)[[1, 3]]
+    hidden = np.tanh(np.outer(1e6 + 1e3 * x, a) + b)  # theta is raw: three lines of NumPy give the same numbers
+    np.testing.assert_allclose(
+        hidden @ np.array(model.parameters)[[4, 5]] + model.parameters[6], model(1e6 + 1e3 * x), rtol=1e-9
+    )
+
+
+def test_linear_network_is_linear_regression() -> None:
+    rng = np.random.default_rng(2)
+    x, sigma = rng.normal(size=(80, 3)) * [1, 10, 0.1] + [0, 5, 100], rng.uniform(0.5, 2, 80)
+    y = x @ [1.0, -0.3, 4.0] + 7 + sigma * rng.normal(size=80)
+    fit = fx.Model((3, 1), backend="numpy", seed=1).fit(x, y, sigma)
+    A = np.column_stack([x, np.ones(80)]) / sigma[:, None]
+    np.testing.assert_allclose(fit.parameters, np.linalg.lstsq(A, y / sigma, rcond=None)[0], rtol=1e-7)
+    np.testing.assert_allclose(fit.covariance, np.linalg.inv(A.T @ A), rtol=1e-7)
+    np.testing.assert_allclose(fit.errors, np.sqrt(np.diag(np.linalg.inv(A.T @ A))), rtol=1e-7)
+    reference = LinearRegression().fit(x, y, sample_weight=sigma**-2)
+    np.testing.assert_allclose(fit.parameters[:3], reference.coef_, rtol=1e-7)
+
+
+def test_unknown_errors_are_the_residuals_of_linear_regression() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(60, 2))
+    y = np.stack([x @ [1.0, 2.0] + 0.3 * rng.normal(size=60), x @ [5.0, 0.1] + 20 * rng.normal(size=60)], axis=1)
+    fit = fx.Model((2, 2), backend="numpy", seed=1).fit(x, y)
+    A = np.column_stack([x, np.ones(60)])
+    rss = np.sum((y - A @ np.linalg.lstsq(A, y, rcond=None)[0]) ** 2, axis=0)
+    np.testing.assert_allclose(fit.y_error, np.sqrt(rss / (60 - 3)), rtol=1e-6)
+    assert fit.chi2 == pytest.approx(fit.ndof, rel=1e-6)
+    assert np.isnan(fit.p_value)
+    assert "from the residuals" in repr(fit)
+    covariance = np.linalg.inv(A.T @ A) * fit.y_error[0] ** 2
+    np.testing.assert_allclose(fit.errors[:3], np.sqrt(np.diag(covariance)), rtol=1e-6)
+
+
+def test_covariance_and_band_against_curve_fit() -> None:
+    x, y = bends()
+    model = fx.Model((1, 2, 1), backend="numpy", seed=3)
+    fit = model.fit(x, y, 0.1)
+
+    def curve(x: np.ndarray, *theta: float) -> np.ndarray:
+        return np.asarray(model(x, np.array(theta)))
+
+    best, covariance = scipy.optimize.curve_fit(
+        curve, x, y, p0=fit.parameters, sigma=np.full(150, 0.1), absolute_sigma=True
+    )
+    np.testing.assert_allclose(best, fit.parameters, atol=0.02 * np.max(fit.errors))
+    gauss_newton = 2 * np.linalg.inv(fx.LeastSquares(x, y, 0.1, model).gauss_newton(fit.parameters))
+    np.testing.assert_allclose(covariance, gauss_newton, rtol=0.05)
+    mean, std = model.predict(x[::10], return_std=True)
+    J = jacobian(model.network, np, np.array(model.parameters), x[None, ::10])[0]
+    np.testing.assert_allclose(std, np.sqrt(np.einsum("ni,ij,nj->n", J, fit.covariance, J)), rtol=1e-8)
+    np.testing.assert_allclose(mean, model(x[::10]))
+
+
+def test_band_covers_what_it_claims() -> None:
+    """68.3 % of 100 toys, averaged over x; the standard error of that average is about 2 points."""
+    rng = np.random.default_rng(11)
+    x, _ = bends(60)
+    model = fx.Model((1, 2, 1), backend="numpy", seed=3)
+    truth = np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1)
+    start = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, truth + 0.1 * rng.normal(size=60), 0.1).parameters
+    covered = []
+    for _ in range(100):
+        model.parameters = start
+        if model.fit(x, truth + 0.1 * rng.normal(size=60), 0.1).valid:
+            mean, std = model.predict(x, return_std=True)
+            covered.append(np.mean(np.abs(mean - truth) < std))
+    assert len(covered) > 90
+    assert np.mean(covered) == pytest.approx(0.683, abs=0.07)
+
+
+def test_prior_makes_a_large_network_determined() -> None:
+    x, y = bends(60)
+    fit = fx.Model((1, 20, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=1.0)
+    assert fit.valid
+    assert fit.n_null == 0
+    assert fit.fval > fit.chi2
+    assert 2 < fit.n_effective < 20
+    assert "prior included" in fit.covariance_source
+    strong = fx.Model((1, 20, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=0.1)
+    assert strong.n_effective < fit.n_effective
+    assert strong.chi2 > fit.chi2
+
+
+def test_prior_is_ridge_regression_for_a_linear_network() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(50, 3)) * [1, 10, 0.1] + 5
+    y = x @ [1.0, 0.2, 3.0] + rng.normal(size=50)
+    fit = fx.Model((3, 1), backend="numpy", seed=1).fit(x, y, 1.0, prior=0.5)
+    z, t = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
+    precision = 3 / 0.5**2  # the width is shared among the three inputs
+    w = np.linalg.solve(z.T @ z * y.std() ** 2 + precision * np.eye(3), z.T @ t * y.std() ** 2)
+    np.testing.assert_allclose(fit.parameters[:3], w * y.std() / x.std(0), rtol=1e-6)
+    assert fit.fval == pytest.approx(fit.chi2 + precision * np.sum(w**2), rel=1e-9)
+
+
+def test_too_large_a_network_is_not_called_valid() -> None:
+    x, y = bends(60)
+    model = fx.Model((1, 20, 1), backend="numpy", seed=1)
+    fit = model.fit(x, y, 0.1, restarts=2)
+    assert not fit.valid or fit.n_null > 0
+    if not fit.valid:
+        assert "prior" in fit.message
+        assert fit.covariance is None
+        with pytest.raises(fx.NotFittedError, match="no error band: Not a minimum"):
+            model.predict(x, return_std=True)
+
+
+def test_saddle_of_a_split_unit_is_left() -> None:
+    """A unit split into two equal ones is stationary; of the two ways to split it, one makes a saddle.
+
+    K. Fukumizu and S. Amari, Neural Networks 13 (2000) 317, theorem 3. Gradients alone would never leave it.
+    """
+    x, y = bends()
+    one = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.1)
+    a, b, v, c = one.parameters
+    statuses = []
+    for share in (0.5, 1.5):
+        model = fx.Model((1, 2, 1), backend="numpy")
+        model.parameters = [a, b, a, b, share * v, (1 - share) * v, c]
+        assert np.max(np.abs(fx.LeastSquares(x, y, 0.1, model).grad(model.parameters))) < 1e-2
+        fit = model.fit(x, y, 0.1, restarts=1)
+        statuses.append(fit.restarts[0].status)
+        if "behind" in statuses[-1]:
+            assert fit.valid
+            assert fit.chi2 < one.chi2 - 10
+    assert any("behind" in status for status in statuses)
+
+
+def test_undetermined_parameters_and_predictions_are_infinite() -> None:
+    """A relu unit that is off on all data: nothing is known of it, nor of predictions where it would be on."""
+    x = np.linspace(0.0, 1.0, 40)
+    model = fx.Model.from_matrices([[[1.0, 0.5], [1.0, -3.0]], [[1.0, 1.0, 0.0]]], activation="relu", backend="numpy")
+    fit = model.fit(x, 2 * x + 1 + 0.1 * np.random.default_rng(1).normal(size=40), 0.1, restarts=1)
+    assert fit.valid
+    assert "unit 1 of layer L2" in fit.message
+    assert np.all(np.isinf(fit.errors[[2, 3, 5]]))
+    _, std = model.predict([0.5, 10.0], return_std=True)
+    assert np.isfinite(std[0])
+    assert np.isinf(std[1])
+
+
+def test_bad_description_is_said() -> None:
+    x, y = bends(sigma=0.1)
+    fit = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.01)
+    assert "does not describe the data" in fit.message
+
+
+def test_migrad_alone_starts_from_the_models_parameters() -> None:
+    x, y = bends()
+    model = fx.Model((1, 2, 1), backend="numpy", seed=3)
+    best = model.fit(x, y, 0.1).fval
+    model.parameters = np.array(model.parameters) * 1.05
+    fit = model.fit(x, y, 0.1, minimizer="migrad")
+    assert fit.valid
+    assert fit.fval == pytest.approx(best, abs=1e-2)
+    assert fit.minuit.fmin.algorithm == "Migrad"
+    assert fit.restarts == []
+    unknown = model.fit(x, y, minimizer="migrad")
+    assert unknown.y_error == pytest.approx([0.1], rel=0.15)
+
+
+def test_minuit_stays_live() -> None:
+    x, y = bends()
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1)
+    assert isinstance(fit.minuit, iminuit.Minuit)
+    np.testing.assert_array_equal(fit.parameters, np.array(fit.minuit.values))
+    hesse = np.array(fit.minuit.hesse().covariance)
+    np.testing.assert_allclose(fit.covariance, hesse, rtol=1e-4, atol=1e-6 * np.max(hesse))
+    fit.minuit.minos("b_L2_L3[0]")
+    assert fit.minuit.merrors["b_L2_L3[0]"].is_valid
+
+
+def test_second_fit_goes_on_from_the_first() -> None:
+    x, y = bends()
+    model = fx.Model((1, 2, 1), backend="numpy", seed=3)
+    first = model.fit(x, y, 0.1)
+    second = model.fit(x, y, 0.1)
+    assert len(second.restarts) == 1
+    assert second.restarts[0].calls < first.restarts[0].calls
+    assert second.fval == pytest.approx(first.fval, rel=1e-9)
+
+
+def test_seeds_are_reproducible() -> None:
+    x, y = bends()
+    fits = [fx.Model((1, 3, 1), backend="numpy").fit(x, y, 0.1, seed=5, prior=3.0) for _ in range(2)]
+    np.testing.assert_array_equal(fits[0].parameters, fits[1].parameters)
+
+
+def test_repr_is_short_at_any_size() -> None:
+    x, y = teacher("tanh", 3, n=300)
+    fit = fx.Model((8, 30, 30, 6), backend="numpy", seed=1).fit(x, y, 0.1, restarts=1, max_seconds=0.2)
+    for text in (repr(fit), fit._repr_html_()):
+        assert len(text) < 3000
+    assert len(repr(fit).splitlines()) < 20
+
+
+def test_html_escapes_and_tells_the_same() -> None:
+    x, y = bends()
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1)
+    html = fit._repr_html_()
+    assert "Valid minimum" in html
+    assert fit.message in html
+    assert html.count("<table>") == html.count("</table>") == 2
+
+
+class TestStops:
+    """Whatever ends a walk early, the best so far comes back, is not called valid, and can be gone on from."""
+
+    def check(self, fit: fx.FitResult, reason: str) -> None:
+        assert not fit.valid
+        assert reason in fit.message
+        assert np.all(np.isfinite(fit.parameters))
+        assert fit.covariance is None
+        assert np.all(np.isnan(fit.errors))
+        assert "NOT VALID" in repr(fit)
+
+    def test_max_seconds(self) -> None:
+        x, y = teacher("relu", 2)
+        model = fx.Model((8, 30, 30, 6), activation="relu", backend="numpy", seed=1)
+        began = time.monotonic()
+        fit = model.fit(x, y, 0.1, max_seconds=0.5)
+        assert time.monotonic() - began < 5
+        self.check(fit, "max_seconds")
+        assert model.fit(x, y, 0.1, max_seconds=0.5).fval < fit.fval
+
+    def test_no_time_at_all(self) -> None:
+        x, y = bends()
+        self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, max_seconds=1e-9), "max_seconds")
+
+    def test_callback_returns_true(self) -> None:
+        x, y = bends()
+        seen: list[fx.FitState] = []
+
+        def enough(state: fx.FitState) -> bool:
+            seen.append(state)
+            return len(seen) == 5
+
+        fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, callback=enough)
+        self.check(fit, "callback")
+        assert len(seen) == 5
+        assert fit.fval == pytest.approx(seen[-1].best)
+        assert seen[-1].best < seen[0].best
+
+    def test_control_c(self) -> None:
+        x, y = bends()
+
+        def interrupt(state: fx.FitState) -> None:
+            if state.calls == 10:
+                raise KeyboardInterrupt
+
+        model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+        self.check(model.fit(x, y, 0.1, callback=interrupt), "interrupted")
+
+    def test_control_c_while_minuit_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(*args: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ffnn_xp.fit, "certify", interrupt)
+        self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
+
+    def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:
+        def fail(state: fx.FitState) -> None:
+            raise ZeroDivisionError("mine")
+
+        model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+        before = np.array(model.parameters)
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            model.fit(*bends(), 0.1, callback=fail)
+        np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_progress_line_goes_to_the_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tqdm")
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1)
+    assert stream.getvalue() == ""
+
+
+def test_beyond_matrices_lbfgs_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 5)
+    model = fx.Model((1, 2, 1), backend="numpy", seed=3)
+    fit = model.fit(*bends(), 0.1)
+    assert not fit.valid
+    assert "matrices of 7 x 7 are not formed" in fit.message
+    assert fit.chi2 / fit.ndof < 1.3
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"loss": "least_square"}, "did you mean 'least_squares'"),
+        ({"minimizer": "migrat"}, "did you mean 'migrad'"),
+        ({"restarts": 0}, "`restarts` must be"),
+        ({"restarts": "many"}, "`restarts` must be"),
+        ({"prior": 0.0}, "`prior` must be a positive width"),
+        ({"prior": -1.0}, "`prior` must be a positive width"),
+        ({"prior": float("nan")}, "`prior` must be a positive width"),
+        ({"max_seconds": 0}, "`max_seconds` must be positive"),
+    ],
+)
+def test_options_are_checked(options: dict[str, object], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        fx.Model((1, 2, 1), backend="numpy").fit(*bends(), 0.1, **options)  # type: ignore[arg-type]
+
+
+def test_more_parameters_than_values_cannot_give_errors() -> None:
+    with pytest.raises(ValueError, match="cannot be estimated from 5 values with 31 parameters"):
+        fx.Model((1, 10, 1), backend="numpy").fit(np.arange(5.0), np.arange(5.0))
+
+
+def test_extreme_data_end_in_words() -> None:
+    x = np.linspace(0, 1, 20)
+    for y, y_err in ((x * 1e300, 1e-300), (np.zeros(20), 1.0), (np.full(20, 3.0), 1.0)):
+        model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                fit = model.fit(x, y, y_err)
+            except ValueError as error:
+                assert "cannot be standardised" in str(error)  # noqa: PT017
+            else:
+                assert np.all(np.isfinite(fit.parameters))
+
+
+def test_perfect_data() -> None:
+    x = np.linspace(-1, 1, 50)
+    fit = fx.Model((1, 1), backend="numpy", seed=1).fit(x, 3 * x + 1)
+    np.testing.assert_allclose(fit.parameters, [3.0, 1.0], atol=1e-6)
+
+
+def test_search_keeps_the_best_of_its_starts() -> None:
+    x, y = bends()
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, restarts=6)
+    assert len(fit.restarts) == 6
+    assert isinstance(fit.restarts[0].fval, float)
+    best = min(fit.restarts, key=lambda row: row.fval)
+    assert best.status.startswith("minimum")
+    assert Search(problem=None).value == np.inf  # type: ignore[arg-type]
