@@ -108,6 +108,7 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
 
     def chi2(self, theta: HostArray) -> float:
         """The data's part of S, without the prior."""
+        theta = np.ascontiguousarray(theta, dtype=np.float64)
         value = self.value_and_gradient(theta)[0]
         return value if self.prior is None else value - self.errordef * self.prior.value(theta)
 

@@ -11,6 +11,7 @@ from ._typing import HostArray
 from .backends import to_numpy
 from .errors import NotFittedError
 from .extras import require
+from .file_header import checked_names
 from .inputs import host_floats
 from .model import Model
 from .result import FitResult
@@ -76,8 +77,8 @@ def plot_fit(
     figure_module = require("matplotlib.figure", "plot", "plotting")
     rows, targets, errors = _data(fit, x, y, y_err, model)
     d, k = rows.shape[1], targets.shape[1]
-    inputs = list(input_names or ([f"$x_{i}$" for i in range(d)] if d > 1 else ["$x$"]))
-    outputs = list(target_names or ([f"$y_{i}$" for i in range(k)] if k > 1 else ["$y$"]))
+    inputs = checked_names(input_names, "input_names", d) or _letters("x", d)
+    outputs = checked_names(target_names, "target_names", k) or _letters("y", k)
     shown = min(k, MOST_OUTPUTS)
     if d == 1:
         figure = figure_module.Figure(figsize=(1.6 + 5.0 * shown, 5.2), layout="constrained")
@@ -105,16 +106,20 @@ def _data(fit: FitResult, x: Any, y: Any, y_err: Any, model: Model) -> tuple[Hos
     d, k = model.network.layout.widths[0], model.network.layout.widths[-1]
     rows, targets = host_floats(x, "x"), host_floats(y, "y")
     rows = rows.reshape(-1, 1) if rows.ndim < 2 else rows
-    targets = targets.reshape(len(rows), -1) if len(rows) and targets.size % len(rows) == 0 else targets
+    if not len(rows):
+        raise ValueError("`x` must have at least one event to plot")
+    targets = targets.reshape(len(rows), -1) if targets.size % len(rows) == 0 else targets
     if rows.ndim != 2 or rows.shape[1] != d or targets.shape != (len(rows), k):
         raise ValueError(
             f"`x` must have shape (n, {d}) and `y` (n, {k}) for this model, got {rows.shape} and {targets.shape}"
         )
     if y_err is None and fit.y_error is None:
         raise ValueError("this fit was made with known errors of y: pass them as `y_err`")
-    y_err = fit.y_error if y_err is None else y_err
-    errors = host_floats(y_err, "y_err")
-    errors = errors[:, None] if errors.shape == (len(rows),) else errors
+    errors = host_floats(fit.y_error if y_err is None else y_err, "y_err")
+    if errors.shape == (len(rows),):
+        errors = errors[:, None]
+    if errors.shape not in ((), (1,), (k,), (len(rows), 1), (1, k), targets.shape):
+        raise ValueError(f"`y_err` must have shape (n,), (n, {k}), ({k},), or be one number, got {errors.shape}")
     return rows, targets, np.broadcast_to(errors, targets.shape)
 
 
@@ -203,6 +208,10 @@ def _title(fit: FitResult, k: int) -> str:
     if not fit.valid:
         parts.append("NOT A VALID MINIMUM")
     return "   ".join(parts)
+
+
+def _letters(letter: str, number: int) -> tuple[str, ...]:
+    return tuple(f"${letter}_{{{i}}}$" for i in range(number)) if number > 1 else (f"${letter}$",)
 
 
 def _columns(a: Any, k: int) -> HostArray:

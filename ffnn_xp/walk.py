@@ -83,7 +83,7 @@ class Search:
     problem : Problem
         In standardised units.
     good_enough : float
-        Value at which no further start is tried; -inf if unknown.
+        Chi-square at which no further start is tried; -inf if unknown.
     starts : int
         How many at most.
     kinked : bool
@@ -117,7 +117,11 @@ class Search:
             for index, theta in enumerate(starts, start=1):
                 self.theta = theta if index == 1 else self.theta
                 self._approach(index, theta)
-                if self.value <= self.good_enough and (self.arrived is not None or not self.matrices):
+                if (
+                    self.theta is not None
+                    and self._good(self.theta)
+                    and (self.arrived is not None or not self.matrices)
+                ):
                     break
             if not np.isfinite(self.value):
                 self.theta = None
@@ -162,7 +166,7 @@ class Search:
             lbfgs(walk, theta, **({} if self.matrices else ALONE))
             if walk.best is None:
                 status = "no finite value"
-            elif self.matrices and walk.best_value < FAR * self.good_enough:
+            elif self.matrices and self._good(walk.best, FAR):
                 end = self._descend(walk, walk.best)
         except (StopWalk, KeyboardInterrupt):
             status = "stopped"
@@ -203,6 +207,10 @@ class Search:
         elif saddles:
             status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
         return End(end.theta, end.value, end.edm, shape, status)
+
+    def _good(self, theta: HostArray, factor: float = 1.0) -> bool:
+        """Whether the data's part of S is as low as it should be, or within a factor of that."""
+        return np.isfinite(self.good_enough) and self.problem.chi2(theta) <= factor * self.good_enough
 
     def _walk(self, index: int) -> Walk:
         def report(value: float, calls: int) -> bool | None:

@@ -13,23 +13,17 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import file_header
 
-safetensors = pytest.importorskip("safetensors")
-import safetensors.numpy  # noqa: E402
+safe_open = pytest.importorskip("safetensors").safe_open
+serialize = pytest.importorskip("safetensors.numpy").save
 
 X = np.linspace(-2, 2, 40)
-Y = np.tanh(2 * X) + 0.1 * np.cos(20 * X)
-
-square = fx.Activation("square", lambda xp, z: z * z, lambda xp, z, a: 2 * z, lambda xp, z, a: 2 + 0 * z)
-
-
-def fitted(backend: Any = "numpy", **options: Any) -> tuple[fx.Model, fx.FitResult]:
-    model = fx.Model((1, 2, 1), backend=backend, seed=1, **options)
-    return model, model.fit(X, Y, 0.1, prior=1.0)
 
 
 @pytest.fixture(scope="module")
 def model() -> fx.Model:
-    return fitted()[0]
+    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+    model.fit(X, np.tanh(2 * X), 0.1, prior=1.0)
+    return model
 
 
 @pytest.fixture
@@ -38,13 +32,13 @@ def net(tmp_path: Path) -> Path:
 
 
 def content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    with safetensors.safe_open(path, "np") as file:
+    with safe_open(path, "np") as file:
         return json.loads(file.metadata()["ffnn_xp"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def rewrite(path: Path, header: dict[str, Any] | str, tensors: dict[str, np.ndarray]) -> None:
     text = header if isinstance(header, str) else json.dumps(header)
-    path.write_bytes(safetensors.numpy.save(tensors, metadata={"ffnn_xp": text}))
+    path.write_bytes(serialize(tensors, metadata={"ffnn_xp": text}))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +75,14 @@ def test_damaged_bytes_never_give_another_error(model: fx.Model, net: Path, rng:
         except fx.FileFormatError:
             refused += 1
         except ValueError as error:  # a damaged name in own_activations is a name all the same
-            assert "own activation" in str(error)
+            if "own activation" not in str(error):
+                raise
     assert refused > 100
 
 
 def test_foreign_safetensors(net: Path) -> None:
     for metadata in (None, {"format": "pt"}):
-        net.write_bytes(safetensors.numpy.save({"weight": np.zeros((2, 2))}, metadata=metadata))
+        net.write_bytes(serialize({"weight": np.zeros((2, 2))}, metadata=metadata))
         with pytest.raises(fx.FileFormatError, match=r"not a network of ffnn_xp.*Model\.from_matrices"):
             fx.load(net)
 

@@ -26,6 +26,9 @@ class Problem(Protocol):
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
         """S and its gradient."""
 
+    def chi2(self, theta: HostArray) -> float:
+        """The data's part of S."""
+
     def gauss_newton(self, theta: HostArray) -> HostArray:
         """Positive semidefinite approximation of the Hessian."""
 
@@ -81,6 +84,10 @@ class Walk:
             if self.report is not None and self.report(value, self.calls):
                 raise StopWalk("the callback asked for an end")
         return value, gradient
+
+    def chi2(self, theta: HostArray) -> float:
+        """The data's part of S."""
+        return self.problem.chi2(theta)
 
     def gauss_newton(self, theta: HostArray) -> HostArray:
         """The problem's, unless time is up."""

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+from ffnn_xp import Backend, Model, get_backend
+from ffnn_xp.inputs import dataset
+
+X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+Y = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+NUMPY = get_backend("numpy")
+
+
+def model_22(backend: Any = "numpy") -> Model:
+    return Model((2, 3, 2), backend=backend, seed=1)
+
+
+def cost_of(x: Any = X, y: Any = Y, error: Any = 0.1, model: Model | None = None, **options: Any) -> fx.LeastSquares:
+    return fx.LeastSquares(x, y, error, model or model_22(), **options)
+
+
+def changed(a: np.ndarray, index: Any, value: Any) -> np.ndarray:
+    a = a.copy()
+    a[index] = value
+    return a
+
+
+def masked(a: np.ndarray, mask: Any) -> np.ma.MaskedArray:
+    return np.ma.MaskedArray(a, mask=mask)
+
+
+def read_only(a: np.ndarray) -> np.ndarray:
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+SAME: dict[str, Callable[[np.ndarray], Any]] = {
+    "nested lists": lambda a: a.tolist(),
+    "tuple of arrays": tuple,
+    "read-only": read_only,
+    "Fortran order": np.asfortranarray,
+    "every second row": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "every second column": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "reversed strides": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    "transposed": lambda a: a.T.copy().T,
+    "zero strides": lambda a: np.broadcast_to(a, (1, *a.shape))[0],
+    "objects": lambda a: a.astype(object),
+    "big endian": lambda a: a.astype(">f8"),
+    "long double": lambda a: a.astype(np.longdouble),
+    "nothing masked": lambda a: masked(a, False),
+    "matrix": np.asmatrix,
+}
+
+
+@pytest.mark.parametrize("how", sorted(SAME))
+def test_the_same_numbers_in_another_form(backend: Backend, how: str) -> None:
+    make = SAME[how]
+    if how == "matrix":
+        with pytest.warns(PendingDeprecationWarning):
+            x, y = make(X), make(Y)
+    else:
+        x, y = make(X), make(Y)
+    theta = np.linspace(-1, 1, 17)
+    want = cost_of(model=model_22(backend))
+    found = cost_of(x, y, make(Y), model_22(backend))
+    np.testing.assert_array_equal(found.x, X)
+    np.testing.assert_array_equal(found.y, Y)
+    np.testing.assert_allclose(found.yerror, Y, rtol=1e-15)
+    np.testing.assert_array_equal(found.prediction(theta), want.prediction(theta))
+    np.testing.assert_array_equal(fx.to_numpy(model_22(backend)(x)), fx.to_numpy(model_22(backend)(X)))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "uint64", "float16", "float32"])
+def test_other_numbers(backend: Backend, dtype: str) -> None:
+    x = np.array([[0, 1], [1, 1], [1, 0]], dtype)
+    found = cost_of(x, x, np.ones((3, 2), dtype), model_22(backend))
+    np.testing.assert_array_equal(found.x, x.astype(float))
+    y = fx.to_numpy(model_22(backend)(x))
+    assert y.dtype == np.float64
+    np.testing.assert_array_equal(y, fx.to_numpy(model_22(backend)(x.astype(float))))
+
+
+def test_a_large_integer_keeps_its_digits(backend: Backend) -> None:
+    found = cost_of(np.array([[2**53 - 1, 1]]), np.zeros((1, 2)), 1.0, model_22(backend))
+    assert found.x[0, 0] == 2.0**53 - 1
+
+
+def test_data_frames_and_series() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["mass", "pt"], index=[7, 8, 9])
+    target = pandas.DataFrame(Y, columns=["a", "b"], index=[7, 8, 9])
+    np.testing.assert_array_equal(cost_of(frame, target, target).x, X)
+    np.testing.assert_array_equal(model_22()(frame), model_22()(X))
+    one = Model((1, 1), backend="numpy", seed=1)
+    np.testing.assert_array_equal(one(frame["pt"]), one(X[:, 1]))
+    nullable = frame.convert_dtypes()
+    np.testing.assert_array_equal(model_22()(nullable), model_22()(X))
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "message"),
+    [
+        ((1, 0), np.nan, r"`x` must be finite, got nan in row 1, column 0 \(mass\): leave such events out"),
+        ((2, 1), np.inf, r"`x` must be finite, got inf in row 2, column 1 \(pt\)"),
+        ((slice(1, 3), 1), -np.inf, r"got -inf in row 1, column 1 \(pt\) \(and 1 more\)"),
+    ],
+)
+def test_what_is_not_finite_is_found_by_row_and_name(index: Any, value: float, message: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(changed(X, index, value), columns=["mass", "pt"], index=[7, 8, 9])
+    for use in (lambda: cost_of(frame), lambda: model_22().fit(frame, Y, 0.1)):
+        with pytest.raises(ValueError, match=message):
+            use()
+
+
+def test_targets_and_errors_are_named_too() -> None:
+    pandas = pytest.importorskip("pandas")
+    bad = pandas.DataFrame(changed(Y, (1, 0), np.nan), columns=["energy", "time"])
+    with pytest.raises(ValueError, match=r"`y` must be finite, got nan in row 1, column 0 \(energy\)"):
+        cost_of(y=bad)
+    with pytest.raises(ValueError, match=r"`y_err` must be .*row 1, column 0 \(energy\)"):
+        cost_of(error=bad)
+
+
+def test_not_finite_on_every_backend(backend: Backend) -> None:
+    bad = backend.to_device(changed(X, (1, 0), np.nan))
+    for x in (changed(X, (1, 0), np.nan), bad):
+        with pytest.raises(ValueError, match="`x` must be finite, got nan in row 1, column 0"):
+            cost_of(x, model=model_22(backend))
+    with pytest.raises(ValueError, match="`y` must be finite, got inf in row 2, column 1"):
+        cost_of(y=changed(Y, (2, 1), np.inf), model=model_22(backend))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_errors_and_weights_are_positive(backend: Backend, value: float) -> None:
+    where = r"must be positive and finite, got .* in row 2, column 1: "
+    with pytest.raises(ValueError, match=f"`y_err` {where}give the true error of this value"):
+        cost_of(error=changed(Y, (2, 1), value), model=model_22(backend))
+    with pytest.raises(ValueError, match=r"`y_err` must be positive and finite, got .* in "):
+        cost_of(error=value, model=model_22(backend))
+    with pytest.raises(ValueError, match=r"`weights` must be positive and finite, got .* in row 1: leave"):
+        cost_of(weights=[1.0, value, 1.0], model=model_22(backend))
+
+
+BAD_TYPES: dict[str, tuple[Any, str]] = {
+    "complex": (X + 0j, "must be real, got complex"),
+    "complex objects": ((X + 1j).astype(object), "must hold numbers|must be real"),
+    "strings": (X.astype(str), "must hold numbers, got dtype <U32: convert"),
+    "bytes": (X.astype("S8"), "must hold numbers"),
+    "text objects": (np.array([["1", "2"], ["3", "four"], ["5", "6"]], object), "must hold numbers, got"),
+    "numbers as text objects": (np.array([["1", "2"], ["3", "4"], ["5", "6"]], object), "must hold numbers, got '1'"),
+    "dates": (np.array([["2026-01-01", "2026-01-02"]] * 3, "datetime64[D]"), "must hold numbers, got dtype datetime64"),
+    "date objects": ([[datetime.date(2026, 1, 1), 2.0]] * 3, "must hold numbers, got datetime.date"),
+    "durations": (np.ones((3, 2), "timedelta64[s]"), "must hold numbers, got dtype timedelta64"),
+    "records": (np.zeros(3, [("a", float), ("b", float)]), "must hold numbers"),
+    "a dictionary": ({"a": [1.0]}, "must hold numbers, got"),
+    "a function": (np.sin, "must hold numbers, got"),
+    "None": (None, "must hold numbers|must be|`x` is"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(BAD_TYPES))
+def test_what_is_no_number(what: str) -> None:
+    value, message = BAD_TYPES[what]
+    for name, use in (
+        ("x", lambda: cost_of(x=value)),
+        ("y", lambda: cost_of(y=value)),
+        ("x", lambda: model_22()(value)),
+    ):
+        with pytest.raises(TypeError, match=f"`{name}` ({message})"):
+            use()
+
+
+def test_ragged_rows() -> None:
+    with pytest.raises(ValueError, match="`x` must be a rectangular array of numbers"):
+        cost_of(x=[[1.0, 2.0], [3.0], [5.0, 6.0]])
+
+
+def test_masked_values_are_not_filled_in_silence() -> None:
+    with pytest.raises(ValueError, match="`x` has masked values: leave those events out"):
+        cost_of(x=masked(X, [[0, 0], [1, 0], [0, 0]]))
+    with pytest.raises(ValueError, match="`y` has masked values"):
+        cost_of(y=masked(Y, [[0, 0], [1, 0], [0, 0]]))
+
+
+SHAPES: list[tuple[dict[str, Any], str]] = [
+    ({"x": X.T}, r"`x` must have shape \(n, 2\), got \(2, 3\) \(events are rows here: did you mean x\.T\?\)"),
+    ({"x": np.ones((3, 5))}, r"`x` must have shape \(n, 2\), got \(3, 5\)$"),
+    ({"x": np.ones((3, 2, 1))}, r"`x` must have shape \(n, 2\), events as rows, got \(3, 2, 1\)"),
+    ({"x": np.ones(3)}, r"`x` must have shape \(n, 2\), or \(2,\) for one event, got \(3,\)"),
+    ({"x": np.ones((0, 2)), "y": np.ones((0, 2))}, "`x` holds no events: a fit needs at least one row"),
+    ({"x": []}, r"`x` "),
+    ({"y": Y[:2]}, r"`y` must have shape \(3, 2\) to match the 3 events of `x`, got \(2, 2\)"),
+    ({"y": Y.T}, r"`y` must have shape \(3, 2\) to match the 3 events of `x`, got \(2, 3\)"),
+    ({"y": Y[:, :1]}, r"`y` must have shape \(3, 2\) since the network has 2 outputs, got \(3, 1\)"),
+    ({"y": Y[:, 0]}, r"`y` must have shape \(3, 2\)"),
+    ({"y": Y[None]}, r"`y` must have shape \(3, 2\)"),
+    ({"y": 1.0}, r"`y` must have shape \(3, 2\)"),
+    ({"error": np.ones(4)}, r"`y_err` must be one number, \(3,\) for one per event, or \(3, 2\) for one per value"),
+    ({"error": np.ones((2, 3))}, r"`y_err` must be one number"),
+    ({"weights": np.ones(2)}, r"`weights` must have shape \(3,\), one per event, got \(2,\)"),
+    ({"weights": 2.0}, r"`weights` must have shape \(3,\), one per event, got \(\)"),
+    ({"weights": np.ones((3, 1))}, r"`weights` must have shape \(3,\), one per event, got \(3, 1\)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), SHAPES)
+def test_wrong_shapes(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cost_of(**arguments)
+
+
+def test_errors_broadcast() -> None:
+    """One number; one per event; one per output; one per value. With n = k the events have it."""
+    np.testing.assert_allclose(cost_of(error=0.5).yerror, np.full((3, 2), 0.5))
+    np.testing.assert_allclose(cost_of(error=[1.0, 2.0, 4.0]).yerror, [[1, 1], [2, 2], [4, 4]])
+    np.testing.assert_allclose(cost_of(error=[1.0, 2.0]).yerror, [[1, 2]] * 3)
+    np.testing.assert_allclose(cost_of(error=[[1.0], [2.0], [4.0]]).yerror, [[1, 1], [2, 2], [4, 4]])
+    np.testing.assert_allclose(cost_of(X[:2], Y[:2], [1.0, 2.0]).yerror, [[1, 1], [2, 2]])
+
+
+def test_one_event(backend: Backend) -> None:
+    cost = cost_of(X[:1], Y[:1], 0.1, model_22(backend))
+    assert (cost.ndata, cost.x.shape, cost.y.shape) == (2, (1, 2), (1, 2))
+    assert cost_of(X[0], Y[0], 0.1, model_22(backend)).x.tolist() == [[1, 2]]
+
+
+def test_columns_lie_in_memory_as_columns() -> None:
+    """Products over events read each row of ``(d, n)`` in order; that is what the layout is for."""
+    data = dataset(NUMPY, X, Y, Y)
+    for a in (data.x, data.y, data.inverse_error):
+        assert a.flags.c_contiguous
+
+
+def test_arrays_that_come_in_are_never_written_to(backend: Backend) -> None:
+    arrays = {"x": X.copy(), "y": Y.copy(), "error": Y.copy(), "weights": np.ones(3)}
+    before = {name: a.copy() for name, a in arrays.items()}
+    cost = cost_of(**arrays, model=model_22(backend))
+    cost.hessian(np.ones(17))
+    cost.model.fit(arrays["x"], arrays["y"], arrays["error"], weights=arrays["weights"], prior=1.0, restarts=1)
+    cost.model(arrays["x"])
+    for name, a in arrays.items():
+        np.testing.assert_array_equal(a, before[name], err_msg=name)
+
+
+def test_changing_the_data_afterwards_changes_no_cost(backend: Backend) -> None:
+    device = [backend.to_device(a) for a in (X, Y)]
+    host = [X.copy(), Y.copy()]
+    for x, y in (host, device):
+        cost = cost_of(x, y, 0.1, model_22(backend))
+        before = cost.prediction(np.ones(17))
+        try:
+            x[:], y[:] = 9.0, 9.0
+        except TypeError:  # JAX has no assignment
+            continue
+        np.testing.assert_array_equal(cost.prediction(np.ones(17)), before)
+        np.testing.assert_array_equal(cost.y, Y)
+
+
+class TestArraysOfAnotherLibrary:
+    @pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "bool"])
+    def test_torch_on_the_cpu_is_welcome(self, backend: Backend, dtype: str) -> None:
+        torch = pytest.importorskip("torch")
+        x = torch.tensor([[0, 1], [1, 1]], dtype=getattr(torch, dtype))
+        y = model_22(backend)(x)
+        assert backend.owns(y)
+        np.testing.assert_array_equal(fx.to_numpy(y), fx.to_numpy(model_22(backend)([[0.0, 1.0], [1.0, 1.0]])))
+
+    def test_torch_with_a_gradient(self) -> None:
+        torch = pytest.importorskip("torch")
+        x = torch.ones((3, 2), requires_grad=True)
+        np.testing.assert_array_equal(model_22()(x), model_22()(np.ones((3, 2))))
+        y = model_22("torch")(x)
+        assert not y.requires_grad
+
+    def test_jax_is_welcome(self, backend: Backend) -> None:
+        jax = pytest.importorskip("jax")
+        x = jax.numpy.ones((3, 2))
+        np.testing.assert_array_equal(
+            fx.to_numpy(model_22(backend)(x)), fx.to_numpy(model_22(backend)(np.ones((3, 2))))
+        )
+
+    def test_strict_on_its_cpu_is_welcome(self, backend: Backend) -> None:
+        strict = pytest.importorskip("array_api_strict")
+        x = strict.ones((3, 2))
+        np.testing.assert_array_equal(
+            fx.to_numpy(model_22(backend)(x)), fx.to_numpy(model_22(backend)(np.ones((3, 2))))
+        )
+
+    def test_another_device_is_a_clear_type_error(self, backend: Backend) -> None:
+        strict = pytest.importorskip("array_api_strict")
+        x = strict.ones((3, 2), device=strict.Device("device1"))
+        message = rf"`x` is an? array_api_strict array on .*device1.*, but this model computes with {backend.name} on"
+        with pytest.raises(TypeError, match=message):
+            model_22(backend)(x)
+        with pytest.raises(TypeError, match=message + r".*: .*to_numpy\(x\)"):
+            cost_of(x=x, model=model_22(backend))
+        assert fx.to_numpy(model_22(backend)(fx.to_numpy(x))).shape == (3, 2)
+
+    def test_complex_on_the_device(self, backend: Backend) -> None:
+        if backend.name == "numpy":
+            pytest.skip("covered above")
+        x = backend.xp.astype(backend.to_device(X), backend.xp.complex128)
+        with pytest.raises(TypeError, match="`x` must be real, got complex numbers"):
+            model_22(backend)(x)
+
+    def test_integers_on_the_device(self, backend: Backend) -> None:
+        x = backend.xp.astype(backend.to_device(X), backend.xp.int64)
+        np.testing.assert_array_equal(fx.to_numpy(model_22(backend)(x)), fx.to_numpy(model_22(backend)(X)))
