@@ -80,7 +80,7 @@ def fit(
             callback=report,
         )
         search.run(_starts(task, start, number, seed))
-        if not task.errors_known and search.arrived is not None:
+        if not task.errors_known:
             noise = estimate_noise(task, search, noise)
     return _certified(task, search, noise, began)
 
@@ -94,7 +94,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
         )
     raw = task.raw_cost(noise)
     theta, shape = task.scaling.to_raw(search.theta), search.arrived
-    if search.stopped or shape is None or shape.n_negative:
+    if shape is None or shape.n_negative:
         return verdict(task, raw, iminuit.Minuit(raw, theta), search, shape, noise, began)
     half = task.scaling.linear(shape.inverse_hessian(raw.errordef))
     try:
@@ -103,7 +103,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
             search.theta = task.scaling.to_standard(np.asarray(minuit.values))
             shape, _ = search.shape_at(search.theta)
     except KeyboardInterrupt:
-        search.stopped = "interrupted by the user"
+        search.stopped, shape = "interrupted by the user", None
         minuit = iminuit.Minuit(raw, theta)
     return verdict(task, raw, minuit, search, shape, noise, began)
 

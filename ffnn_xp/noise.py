@@ -21,15 +21,17 @@ SETTLED = 0.01  # relative change of the errors that needs no further round
 
 def estimate_noise(task: Task, search: Search, noise: HostArray) -> HostArray:
     """Errors of the standardised outputs, ``(k,)``; moves the search's best point to the minimum they belong to."""
+    if search.theta is None:
+        return noise
+    if search.arrived is None:  # the walk was cut short: the best guess, for a point that is no minimum anyway
+        return residual_width(task, search.theta, float(task.layout.n_parameters))
     cost = task.cost(noise)
     for _ in range(ROUNDS):
-        if search.theta is None or search.arrived is None or search.stopped:
-            break
         new = residual_width(task, search.theta, task.effective(cost, search.theta, search.arrived))
         settled = np.max(np.abs(new / noise - 1)) < SETTLED
         noise, cost = new, task.cost(new)
         search.refine(cost)
-        if settled or (len(noise) == 1 and task.prior is None):
+        if settled or (len(noise) == 1 and task.prior is None) or not search.finished:
             break
     return noise
 

@@ -8,7 +8,7 @@ from html import escape
 
 import iminuit
 import numpy as np
-import scipy.special
+import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .layout import Layout

@@ -6,7 +6,6 @@ The walk minimises the cost of standardised data in standardised theta; MINUIT s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -106,6 +105,7 @@ def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, Ho
     center, scale = both[:, 0], both[:, 1]
     if not np.all(np.isfinite(both)):
         raise ValueError(
-            f"`{name}` cannot be standardised: the squares of its values overflow in {backend.dtype}; choose other units"
+            f"`{name}` cannot be standardised: the squares of its values overflow in {backend.dtype}; "
+            "choose other units"
         )
     return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 1.0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
+import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .layout import Layout

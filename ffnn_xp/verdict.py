@@ -8,7 +8,7 @@ from typing import Any
 
 import iminuit
 import numpy as np
-import scipy.special
+import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .cost import LeastSquares
@@ -57,9 +57,13 @@ def verdict(
         + ", ".join(dict.fromkeys(a.name for a in task.model.network.activations))
     )
     chi2 = raw.chi2(theta)
-    effective = float(task.layout.n_parameters) if shape is None else task.effective(task.cost(noise), search.theta, shape)
-    poor = _poor(task, chi2, task.n_values - effective)
-    message, source = _words(task, search, shape, fmin, certified, poor)
+    effective = float(task.layout.n_parameters)
+    if shape is not None:
+        effective = task.effective(task.cost(noise), search.theta, shape)
+    more = _poor(task, chi2, task.n_values - effective)
+    if search.stopped and shape is not None:
+        more += f" Other starts were not tried: {search.stopped}."
+    message, source = _words(task, search, shape, fmin, certified, more)
     result = FitResult(
         valid=certified,
         message=message,
@@ -111,11 +115,11 @@ def _along(task: Task, shape: Curvature) -> str:
 
 
 def _words(
-    task: Task, search: Search, shape: Curvature | None, fmin: Any, certified: bool, poor: str
+    task: Task, search: Search, shape: Curvature | None, fmin: Any, certified: bool, more: str
 ) -> tuple[str, str]:
     """The message, and where the covariance comes from."""
     p = task.layout.n_parameters
-    if search.stopped:
+    if search.stopped and shape is None:
         return (
             f"Stopped before a minimum was certified: {search.stopped}. These are the best parameters so far; "
             "call fit again to go on from them.",
@@ -145,13 +149,13 @@ def _words(
     known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
     if not shape.n_null:
         return (
-            f"MIGRAD certified the minimum; all {p} directions are determined.{poor}",
+            f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
             f"{known}, all {p} directions",
         )
     dead = dead_units(task.layout, search.problem.gauss_newton(search.theta)) if search.theta is not None else []
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
     return (
         f"MIGRAD certified the minimum; {shape.n_null} of {p} directions are not determined by the data{named}: the "
-        f"errors of parameters that take part in them are infinite. Fewer units or a prior would hold them.{poor}",
+        f"errors of parameters that take part in them are infinite. Fewer units or a prior would hold them.{more}",
         f"{known}, on {p - shape.n_null} of {p} directions",
     )

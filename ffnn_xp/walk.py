@@ -142,6 +142,11 @@ class Search:
         except KeyboardInterrupt:
             self.stopped = "interrupted by the user"
 
+    @property
+    def finished(self) -> bool:
+        """Whether the best point is the end of a walk, with its curvature known."""
+        return self.arrived is not None
+
     def shape_at(self, theta: HostArray) -> tuple[Curvature, HostArray | None]:
         """The curvature of S at a point, and a lower point if S falls from there.
 

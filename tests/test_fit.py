@@ -317,6 +317,19 @@ class TestStops:
         assert fit.fval == pytest.approx(seen[-1].best)
         assert seen[-1].best < seen[0].best
 
+    def test_unknown_errors(self) -> None:
+        x, y = bends()
+        fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, callback=lambda state: state.calls == 30)
+        self.check(fit, "callback")
+        assert fit.chi2 == pytest.approx(150 - 7, rel=1e-6)  # the errors are those of the residuals so far
+        assert fit.y_error is not None
+        assert fit.y_error[0] < 2 * np.std(y)
+
+    def test_what_was_certified_before_counts(self) -> None:
+        x, y = bends()
+        fit = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.1, callback=lambda state: state.start == 3)
+        assert not fit.valid or "Other starts were not tried" in fit.message
+
     def test_control_c(self) -> None:
         x, y = bends()
 

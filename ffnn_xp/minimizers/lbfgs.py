@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import scipy.optimize
+from typing import Any
+
+import numpy as np
+import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
 from .problem import Problem
@@ -24,11 +27,11 @@ def lbfgs(problem: Problem, theta: HostArray, *, ftol: float = 1e-4, max_iterati
     max_iterations : int
         Upper limit.
     """
-    result = scipy.optimize.minimize(
+    result: Any = scipy.optimize.minimize(
         problem.value_and_gradient,
         theta,
         jac=True,
         method="L-BFGS-B",
         options={"maxcor": MEMORY, "ftol": ftol, "gtol": 0.0, "maxiter": max_iterations, "maxfun": 10 * max_iterations},
     )
-    return result.x
+    return np.asarray(result.x)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import iminuit
-from scipy.optimize import OptimizeResult
+import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
 
@@ -35,9 +35,9 @@ def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.
     m.strategy = 0
     value, gradient = cost.value_and_gradient(theta)
 
-    def arrived(fun: Any, x0: Any, *args: Any, **kwargs: Any) -> OptimizeResult:
+    def arrived(fun: Any, x0: Any, *args: Any, **kwargs: Any) -> Any:
         found = {"x": theta, "fun": value, "jac": gradient, "hess_inv": inverse_hessian, "nfev": 1, "njev": 1}
-        return OptimizeResult({**found, "success": True})  # type: ignore[call-arg]
+        return scipy.optimize.OptimizeResult({**found, "success": True})
 
     m.scipy(method=arrived)
     return m.migrad(iterate=1, use_simplex=False)
