@@ -166,9 +166,6 @@ def fit(
     frame = read_table(table)
     columns, left_out = choose_columns(frame, target, error or [], inputs)
     x, y, y_err = numbers(frame, columns), numbers(frame, target), error_values(frame, error or [], len(target))
-    tell(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
-    if left_out:
-        tell(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
     names = activation.split(",") if "," in activation else activation
     model = Model(
         (len(columns), *widths, len(target)),
@@ -179,6 +176,9 @@ def fit(
         dtype=dtype,
         seed=seed,
     )
+    tell(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
+    if left_out:
+        tell(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
     y = y[:, 0] if len(target) == 1 else y
     result = model.fit(x, y, y_err, progress=False if quiet else None, **options)  # type: ignore[arg-type]
     print(result)

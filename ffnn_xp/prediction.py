@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from ._typing import Array
+from ._typing import Array, HostArray
 from .backends import Backend
 from .network import Network, forward, jacobian
 from .scaling import Scaling
@@ -45,7 +43,7 @@ class Band:
         Of S in standardised theta.
     """
 
-    theta: np.ndarray
+    theta: HostArray
     scaling: Scaling
     curvature: Curvature
 

@@ -33,7 +33,7 @@ def check_writable(path: PathLike) -> None:
         raise IsADirectoryError(f"cannot write {os.fspath(path)!r}: it is a folder; give the name of a file in it")
     barrier = target if target.exists() else folder
     if not os.access(barrier, os.W_OK) or (target.is_file() and not os.access(folder, os.W_OK)):
-        raise PermissionError(f"cannot write {os.fspath(path)!r}: no permission to write in {str(folder)!r}")
+        raise PermissionError(f"cannot write {os.fspath(path)!r}: no permission to write to {str(barrier)!r}")
 
 
 @contextmanager

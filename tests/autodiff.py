@@ -27,6 +27,7 @@ def _derived(case: Case, value: Any, gradient: Any, hessian: Any, J: np.ndarray)
     }
 
 
+@cache
 def torch_derivatives(case: Case) -> dict[str, np.ndarray]:
     """By PyTorch's automatic differentiation."""
     torch = pytest.importorskip("torch")
@@ -64,6 +65,7 @@ def torch_derivatives(case: Case) -> dict[str, np.ndarray]:
     )
 
 
+@cache
 def jax_derivatives(case: Case) -> dict[str, np.ndarray]:
     """By JAX's automatic differentiation."""
     jax = pytest.importorskip("jax")
@@ -105,16 +107,4 @@ def jax_derivatives(case: Case) -> dict[str, np.ndarray]:
     return _derived(case, value, gradient, H, np.asarray(J))
 
 
-@cache
-def _remembered(library: str, key: int) -> dict[str, np.ndarray]:
-    return AUTODIFF[library](_cases[key])
-
-
-_cases: dict[int, Case] = {}
 AUTODIFF: dict[str, Callable[[Case], dict[str, np.ndarray]]] = {"torch": torch_derivatives, "jax": jax_derivatives}
-
-
-def autodiff(library: str, case: Case) -> dict[str, np.ndarray]:
-    """All quantities of a case from `oracles.make_case`, computed once whatever the number of backends."""
-    _cases[id(case)] = case  # keeps it alive, so that its id stays its own
-    return _remembered(library, id(case))

@@ -62,9 +62,9 @@ SCALARS: dict[str, tuple[Scalar, Scalar]] = {
 """f and f' of one number, as written in textbooks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
-    """A network with parameters and data, all on the host, events as rows."""
+    """A network with parameters and data, all on the host, events as rows. One object is equal to itself alone."""
 
     widths: tuple[int, ...]
     names: tuple[str, ...]
@@ -118,9 +118,19 @@ def objective(case: Case, backend: Backend, block: int | None = None) -> Objecti
     return Objective(case.network, loss("least_squares"), events, backend, block=block)
 
 
-def library(case: Case, backend: Backend, block: int | None = None, quantities: Sequence[str] = QUANTITIES) -> dict:
-    """What the library says, on the host. `case.theta` and `case.direction` may have a leading replica axis."""
-    S = objective(case, backend, block)
+def library(
+    case: Case,
+    backend: Backend,
+    block: int | None = None,
+    quantities: Sequence[str] = QUANTITIES,
+    *,
+    S: Objective | None = None,
+) -> dict[str, np.ndarray]:
+    """What the library says, on the host. `case.theta` and `case.direction` may have a leading replica axis.
+
+    An objective `S` with the same data may be given: then JAX need not compile it again.
+    """
+    S = S or objective(case, backend, block)
     theta, v = backend.to_device(case.theta), backend.to_device(case.direction)
 
     def compute(quantity: str) -> Any:

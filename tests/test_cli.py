@@ -1,11 +1,9 @@
-"""The command line: what it prints, what it writes, and one plain line with an exit code for whatever goes wrong."""
+"""The command line: what it prints and what it writes."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +13,12 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import backends, cli
+from ffnn_xp import backends
 from ffnn_xp.files import read_header
 
-for needed in ("typer", "pandas", "safetensors"):
-    pytest.importorskip(needed)
+from .program import FAST, CliRunner, app, fit, make_table, pandas, run, start
 
-import pandas
-from typer.testing import CliRunner
-
-from ffnn_xp.commands import app
-
-FAST = ["--layers", "2", "--prior", "1.0", "--backend", "numpy"]
+pytest.importorskip("safetensors")
 
 
 @pytest.fixture(autouse=True)
@@ -37,31 +29,10 @@ def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 @pytest.fixture
-def data() -> pandas.DataFrame:
-    """A table with an index, text, two inputs, a target, and its error."""
-    rng = np.random.default_rng(5)
-    frame = pandas.DataFrame({"name": ["He"] * 60, "t": rng.uniform(-2, 2, 60), "p": rng.normal(size=60)})
-    frame["U"] = np.tanh(frame.t) + 0.3 * frame.p + rng.normal(0, 0.1, 60)
-    frame["V"] = frame.t - frame.p + rng.normal(0, 0.1, 60)
-    frame["sigma"] = 0.1
+def data() -> Any:
+    frame = make_table()
     frame.to_csv("data.csv")
     return frame
-
-
-def run(*arguments: object, code: int = 0) -> Any:
-    """Run a command; whatever it does, there must be no traceback, and an error is one or two lines."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == code, (result.exit_code, result.output, result.exception)
-    assert isinstance(result.exception, SystemExit | None.__class__), result.exception
-    if code == 2:
-        assert result.stdout == ""
-        assert len(result.stderr.splitlines()) <= 2
-        assert result.stderr.startswith("ffnn-xp: ")
-    return result
-
-
-def fit(*arguments: object, code: int = 0) -> Any:
-    return run("fit", *arguments, *FAST, code=code)
 
 
 def test_version_and_help() -> None:
@@ -73,15 +44,6 @@ def test_version_and_help() -> None:
     for option in [*options.split(), "--dtype", "--max-seconds", "--save", "--plot", "--quiet"]:
         assert option in text
     assert "--no-std" in run("predict", "--help").stdout
-
-
-def test_wrong_options_are_usage_errors() -> None:
-    result = CliRunner().invoke(app, ["fit", "data.csv", "--layer", "3"])
-    assert result.exit_code == 2
-    assert "No such option" in result.stderr
-    result = CliRunner().invoke(app, ["fit", "data.csv"])
-    assert result.exit_code == 2
-    assert "--target" in result.stderr
 
 
 def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +59,7 @@ def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cupy.split()[:3] == ["cupy", "-", "no"]
 
 
-def test_fit_prints_the_result_and_what_it_took(data: pandas.DataFrame) -> None:
+def test_fit_prints_the_result_and_what_it_took(data: Any) -> None:
     result = fit("data.csv", "--target", "U", "--error", "sigma")
     assert result.stdout.startswith("FitResult: valid minimum of 3-2-1, tanh, identity")
     assert "errors of y  as given" in result.stdout
@@ -107,7 +69,7 @@ def test_fit_prints_the_result_and_what_it_took(data: pandas.DataFrame) -> None:
     assert sorted(os.listdir()) == ["data.csv"]
 
 
-def test_the_command_line_fits_what_python_fits(data: pandas.DataFrame) -> None:
+def test_the_command_line_fits_what_python_fits(data: Any) -> None:
     fit("data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", "--save", "net.safetensors", "--seed", "3")
     model = fx.Model((2, 2, 1), seed=3, backend="numpy")
     x = data[["t", "p"]].to_numpy()
@@ -119,7 +81,7 @@ def test_the_command_line_fits_what_python_fits(data: pandas.DataFrame) -> None:
     assert header.fit["chi2"] == expected.chi2
 
 
-def test_options_reach_the_fit(data: pandas.DataFrame) -> None:
+def test_options_reach_the_fit(data: Any) -> None:
     text = run(
         *("fit", "data.csv", "-t", "U", "-t", "V", "-i", "t, p", "--layers", "3,2", "--activation", "softplus, sine"),
         *("--output", "identity", "--restarts", "2", "--dtype", "float32", "--save", "net", "--backend", "numpy"),
@@ -135,7 +97,7 @@ def test_options_reach_the_fit(data: pandas.DataFrame) -> None:
     assert len(header.fit["y_error"]) == 2
 
 
-def test_linear_function_without_hidden_layers(data: pandas.DataFrame) -> None:
+def test_linear_function_without_hidden_layers(data: Any) -> None:
     text = run("fit", "data.csv", "-t", "V", "-e", "0.1", "-i", "t,p", "--layers", "", "--backend", "numpy").stdout
     assert "valid minimum of 2-1" in text
 
@@ -150,7 +112,7 @@ def test_linear_function_without_hidden_layers(data: pandas.DataFrame) -> None:
     ],
 )
 def test_errors_are_columns_or_numbers(
-    data: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch, errors: list[str], expected: list[float] | None
+    data: Any, monkeypatch: pytest.MonkeyPatch, errors: list[str], expected: list[float] | None
 ) -> None:
     seen: list[Any] = []
 
@@ -167,7 +129,7 @@ def test_errors_are_columns_or_numbers(
 
 
 @pytest.mark.parametrize("name", ["data.tsv", "data.parquet", "data.npz", "data.npy"])
-def test_other_formats(data: pandas.DataFrame, name: str) -> None:
+def test_other_formats(data: Any, name: str) -> None:
     data = data[["t", "U"]]
     if name.endswith("tsv"):
         data.to_csv(name, sep="\t", index=False)
@@ -184,15 +146,15 @@ def test_other_formats(data: pandas.DataFrame, name: str) -> None:
     assert np.array_equal(fx.load("net").parameters, fx.load("plain").parameters)
 
 
-def test_plot(data: pandas.DataFrame) -> None:
+def test_plot(data: Any) -> None:
     pytest.importorskip("matplotlib")
     fit("data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", "--plot", "fit.PNG")
     assert Path("fit.PNG").read_bytes().startswith(b"\x89PNG")
     fit("data.csv", "-t", "U", "-i", "t", "--plot", "fit.svg")
-    assert "68 % band" in Path("fit.svg").read_text() or "<svg" in Path("fit.svg").read_text()
+    assert Path("fit.svg").read_text().startswith("<?xml")
 
 
-def test_fit_that_is_not_valid(data: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_that_is_not_valid(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     original = fx.Model.fit
 
     def stopped(self: fx.Model, *data: Any, **options: Any) -> Any:
@@ -210,65 +172,7 @@ def test_fit_that_is_not_valid(data: pandas.DataFrame, monkeypatch: pytest.Monke
     assert result.stdout.splitlines()[0] == "U"
 
 
-BAD = {
-    "missing file": (["no.csv", "-t", "U"], "there is no file 'no.csv'"),
-    "folder": (["folder.csv", "-t", "U"], "'folder.csv' is a folder"),
-    "unknown format": (["data.xlsx", "-t", "U"], "must tell the format of a table"),
-    "empty": (["empty.csv", "-t", "U"], "'empty.csv' is empty"),
-    "unknown target": (["data.csv", "-t", "Sigma"], r"no column 'Sigma' \(--target\): did you mean 'sigma'\?"),
-    "target twice": (["data.csv", "-t", "U", "-t", "U"], "names a column twice"),
-    "text target": (["data.csv", "-t", "name"], "column 'name' does not hold numbers: 'He' in row 0"),
-    "unknown input": (["data.csv", "-t", "U", "-i", "t,q"], r"no column 'q' \(--inputs\)"),
-    "text input": (["data.csv", "-t", "U", "-i", "t,name"], "column 'name' does not hold numbers"),
-    "target as input": (["data.csv", "-t", "U", "-i", "t,U"], "column 'U' cannot be an input, it is a target"),
-    "error as input": (["data.csv", "-t", "U", "-e", "sigma", "-i", "sigma"], "'sigma' cannot be an input, it is"),
-    "input twice": (["data.csv", "-t", "U", "-i", "t,t"], "must name each column once"),
-    "no inputs": (["data.csv", "-t", "U", "-i", ","], "must name each column once"),
-    "nothing left": (["bad.csv", "-t", "U", "-t", "V", "-t", "t", "-e", "sigma"], "no numeric column besides"),
-    "NaN": (["bad.csv", "-t", "U", "-i", "t"], "column 't' must have a finite number in row 3, got nothing"),
-    "NaN target": (["bad.csv", "-t", "V", "-i", "U"], "column 'V' must have a finite number in row 2, got inf"),
-    "zero error": (["bad.csv", "-t", "U", "-e", "sigma", "-i", "one"], r"'sigma' must have a positive error in row 4"),
-    "unknown error": (
-        ["data.csv", "-t", "U", "-e", "sigm"],
-        r"no column 'sigm' \(--error, which is no number either\)",
-    ),
-    "negative error": (["data.csv", "-t", "U", "-e", "-0.1"], "--error must be positive and finite, got -0.1"),
-    "infinite error": (["data.csv", "-t", "U", "-e", "inf"], "--error must be positive and finite"),
-    "too many errors": (["data.csv", "-t", "U", "-e", "1", "-e", "2"], "--error must be given once"),
-    "layers": (["data.csv", "-t", "U", "--layers", "8;7"], "--layers must be positive integers"),
-    "zero layers": (["data.csv", "-t", "U", "--layers", "8,0"], "--layers must be positive integers"),
-    "restarts": (["data.csv", "-t", "U", "--restarts", "0"], "--restarts must be auto or a positive integer"),
-    "activation": (["data.csv", "-t", "U", "--activation", "tahn"], "did you mean 'tanh'"),
-    "activations": (["data.csv", "-t", "U", "--activation", "tanh,relu"], "one per hidden layer"),
-    "output": (["data.csv", "-t", "U", "--output", "expp"], "did you mean 'exp'"),
-    "backend": (["data.csv", "-t", "U", "--backend", "numpi"], "did you mean 'numpy'"),
-    "dtype": (["data.csv", "-t", "U", "--dtype", "float16"], "must be 'float64' or 'float32'"),
-    "prior": (["data.csv", "-t", "U", "--prior", "0"], "`prior` must be a positive width"),
-    "seconds": (["data.csv", "-t", "U", "--max-seconds", "-1"], "`max_seconds` must be positive"),
-    "save": (["data.csv", "-t", "U", "--save", "nowhere/net"], "the folder '.*nowhere' does not exist"),
-    "plot": (["data.csv", "-t", "U", "--plot", "nowhere/fit.png"], "the folder '.*nowhere' does not exist"),
-    "plot format": (["data.csv", "-t", "U", "--plot", "fit.docx"], "--plot fit.docx: the ending must be one of .*png"),
-    "too few events": (["short.csv", "-t", "U"], "the errors of y cannot be estimated from 3 values"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
-def test_bad_input_to_fit(data: pandas.DataFrame, arguments: list[str], message: str) -> None:
-    Path("folder.csv").mkdir()
-    Path("empty.csv").write_text("U,t\n")
-    data[:3][["U", "t"]].to_csv("short.csv", index=False)
-    bad = data.drop(columns="p")
-    bad.loc[3, "t"], bad.loc[2, "V"], bad.loc[4, "sigma"] = np.nan, np.inf, 0
-    bad.assign(one=1.0).to_csv("bad.csv", index=False)
-    if arguments[-1] == "sigma":
-        bad.to_csv("bad.csv", index=False)
-    before = sorted(os.listdir())
-    result = run("fit", *arguments, code=2)
-    assert pytest.importorskip("re").search(message, result.stderr), result.stderr
-    assert sorted(os.listdir()) == before
-
-
-def test_predict(data: pandas.DataFrame) -> None:
+def test_predict(data: Any) -> None:
     fit("data.csv", "-t", "U", "-t", "V", "-e", "sigma", "-i", "t,p", "--save", "net")
     model = fx.load("net")
     mean, std = model.predict(data[["t", "p"]].to_numpy(), return_std=True)
@@ -285,13 +189,13 @@ def test_predict(data: pandas.DataFrame) -> None:
     assert np.load("out.npy").dtype.names == ("U", "V")
 
 
-def test_predict_without_a_band(data: pandas.DataFrame) -> None:
+def test_predict_without_a_band(data: Any) -> None:
     fx.Model((2, 3, 1), seed=1).save("net", input_names=["p", "t"], target_names=["m"])
     assert run("predict", "net", "data.csv").stdout.splitlines()[0] == "m"
     assert "no error band: the model has not been fitted" in run("predict", "net", "data.csv", "--std", code=2).stderr
 
 
-def test_predict_with_a_network_that_has_no_names(data: pandas.DataFrame) -> None:
+def test_predict_with_a_network_that_has_no_names(data: Any) -> None:
     model = fx.Model((2, 3, 2), seed=1)
     model.save("net")
     data[["name", "p", "t"]].to_csv("two.csv", index=False)
@@ -302,104 +206,7 @@ def test_predict_with_a_network_that_has_no_names(data: pandas.DataFrame) -> Non
     assert "the table has 5 numeric columns where the network has 2 inputs" in error
 
 
-def test_bad_input_to_predict(data: pandas.DataFrame) -> None:
-    fx.Model((2, 3, 1), seed=1).save("net", input_names=["p", "time"])
-    error = run("predict", "net", "data.csv", code=2).stderr
-    assert "the table has no column 'time' (an input of the network)" in error
-    Path("foreign").write_text("no network")
-    assert "is not a safetensors file" in run("predict", "foreign", "data.csv", code=2).stderr
-    assert "there is no file 'none'" in run("predict", "none", "data.csv", code=2).stderr
-    assert "is a folder" in run("predict", ".", "data.csv", code=2).stderr
-    assert "there is no file 'none.csv'" in run("predict", "net", "none.csv", code=2).stderr
-    assert "must tell the format" in run("predict", "net", "data.csv", "-o", "out", code=2).stderr
-    assert "does not exist" in run("predict", "net", "data.csv", "-o", "nowhere/out.csv", code=2).stderr
-    own = fx.Activation("mine", lambda xp, z: z, lambda xp, z, a: 1 + 0 * z, lambda xp, z, a: 0 * z)
-    fx.Model((2, 3, 1), activation=own, seed=1).save("own")
-    assert "your own activation 'mine'" in run("predict", "own", "data.csv", code=2).stderr
-    fx.Model((1, 3, 1), seed=1).save("net", input_names=["t"])
-    data.loc[7, "t"] = np.nan
-    data.to_csv("data.csv", index=False)
-    assert "column 't' must have a finite number in row 7" in run("predict", "net", "data.csv", code=2).stderr
-    fx.Model((1, 3, 2), seed=1).save("net", input_names=["p"], target_names=["a", "a"])
-    assert "one name twice" in run("predict", "net", "data.csv", code=2).stderr
-
-
-def test_fallback_is_one_line_or_an_error(data: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
-    arguments = [
-        "fit",
-        "data.csv",
-        "-t",
-        "U",
-        "-e",
-        "sigma",
-        "-i",
-        "t",
-        "--layers",
-        "2",
-        "--prior",
-        "1",
-        "--backend",
-        "cupy",
-    ]
-    result = run(*arguments, "-q")
-    assert result.stderr.startswith("ffnn-xp: warning: cupy: the package is not installed")
-    assert len(result.stderr.splitlines()) == 1
-    monkeypatch.setenv("FFNN_XP_STRICT", "1")
-    assert "the package is not installed" in run(*arguments, code=2).stderr
-
-
-@pytest.mark.parametrize(
-    ("missing", "arguments"),
-    [
-        ("safetensors", ["fit", "data.csv", "-t", "U", "--save", "net"]),
-        ("matplotlib", ["fit", "data.csv", "-t", "U", "--plot", "fit.png"]),
-        ("pandas", ["fit", "data.csv", "-t", "U"]),
-        ("safetensors", ["predict", "net", "data.csv"]),
-    ],
-)
-def test_missing_extras(
-    data: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch, missing: str, arguments: list[str]
-) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
-        monkeypatch.setitem(sys.modules, name, None)
-    result = run(*arguments, code=1)
-    assert result.stderr == f"ffnn-xp: {missing} is not installed: pip install 'ffnn_xp[cli]'\n"
-
-
-def test_missing_typer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "typer", None)
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert caught.value.code == 1
-    assert capsys.readouterr().err == "ffnn-xp: typer is not installed: pip install 'ffnn_xp[cli]'\n"
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), PermissionError(13, "Permission denied", "data.csv"), KeyboardInterrupt()]
-)
-def test_what_the_operating_system_and_the_user_do(
-    data: pandas.DataFrame, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    def fail(self: Any, *_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(fx.Model, "fit", fail)
-    code, message = {
-        MemoryError: (2, "not enough memory"),
-        PermissionError: (2, "Permission denied: data.csv"),
-        KeyboardInterrupt: (130, "interrupted"),
-    }[type(error)]
-    result = fit("data.csv", "-t", "U", "-q", code=code)
-    assert result.stderr == f"ffnn-xp: {message}\n"
-
-
-def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "ffnn_xp", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
-def test_as_a_program(data: pandas.DataFrame) -> None:
+def test_as_a_program(data: Any) -> None:
     """Exit code and streams of the real thing; no progress line where there is no terminal."""
     process = start("fit", "data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", *FAST, "--save", "net")
     out, err = process.communicate(timeout=60)

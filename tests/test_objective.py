@@ -79,9 +79,10 @@ def test_three_replicas_are_three_objectives(backend: Backend, widths: tuple[int
     rng = np.random.default_rng(3)
     shape = (3, len(single.theta))
     three = replace(single, theta=rng.normal(0, 0.4, shape), direction=rng.normal(size=shape))
-    together = library(three, backend)
+    S = objective(single, backend)
+    together = library(three, backend, S=S)
     for r in range(3):
-        alone = library(replace(single, theta=three.theta[r], direction=three.direction[r]), backend)
+        alone = library(replace(single, theta=three.theta[r], direction=three.direction[r]), backend, S=S)
         for name in QUANTITIES:
             assert_close(together[name][r], alone[name], 1e-12, name)
 
@@ -91,9 +92,10 @@ def test_one_theta_and_three_directions(backend: Backend, block: int | None) -> 
     case = make_case((2, 3, 2), "tanh", "exp")
     V = np.random.default_rng(3).normal(size=(3, len(case.theta)))
     products = SWEEPS[2:]
-    together = library(replace(case, direction=V), backend, block, quantities=products)
+    S = objective(case, backend, block)
+    together = library(replace(case, direction=V), backend, quantities=products, S=S)
     for r in range(3):
-        alone = library(replace(case, direction=V[r]), backend, block, quantities=products)
+        alone = library(replace(case, direction=V[r]), backend, quantities=products, S=S)
         for name in products:
             assert_close(together[name][r], alone[name], 1e-12, name)
 
