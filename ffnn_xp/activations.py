@@ -52,6 +52,16 @@ class Activation:
     homogeneous: bool = field(default=False, kw_only=True)
     kinked: bool = field(default=False, kw_only=True)
 
+    def __reduce__(self) -> str | tuple[object, ...]:
+        """Copies of a named one are itself; your own are pickled by their functions, which therefore need names."""
+        if ACTIVATIONS.get(self.name) is self:
+            return activation, (self.name,)
+        return _own, (self.name, self.f, self.df, self.d2f, self.homogeneous, self.kinked)
+
+
+def _own(name: str, f: Elementwise, df: Elementwise, d2f: Elementwise, homogeneous: bool, kinked: bool) -> Activation:
+    return Activation(name, f, df, d2f, homogeneous=homogeneous, kinked=kinked)
+
 
 def _positive(xp: Namespace, z: Array) -> Array:
     return xp.astype(z > 0, z.dtype)

@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import array_api_compat
@@ -24,7 +24,7 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 from ._typing import Array, HostArray, Namespace
-from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean
+from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,6 +109,18 @@ class Backend:
         """A float64 NumPy array in main memory: the one way out."""
         return np.asarray(to_numpy(a), dtype=np.float64)
 
+    def adopt(self, a: Array) -> Array:
+        """An array that is here already, in this dtype and outside any graph of automatic differentiation."""
+        with self.context():
+            return self.xp.astype(a.detach() if self.name == "torch" else a, self.real)
+
+    def contiguous(self, a: Array) -> Array:
+        """The same values in row order of memory, so that blocks of columns are read as they lie."""
+        if self.name == "torch":
+            return a.contiguous()
+        with self.context():
+            return self.xp.ascontiguousarray(a) if self.name in ("numpy", "cupy") else a
+
     def owns(self, a: object) -> bool:
         """Whether this is an array of this library on this device."""
         return _library_of(a) == self.name and _same_device(self, a)
@@ -120,17 +132,21 @@ class Backend:
         return importlib.import_module("jax").jit(f)  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, str(self.device), self.dtype)
+        return _restore, (self.name, str(self.device), self.dtype, self.reason)
 
     def __str__(self) -> str:
         fallback = f" (instead: {self.reason})" if self.reason else ""
         return f"{self.name} on {self.device}, {self.dtype}{fallback}"
 
 
-def _restore(name: str, device: str, dtype: str) -> Backend:
+def _restore(name: str, device: str, dtype: str, reason: str) -> Backend:
     """Unpickle: on a machine without the device, fall back as usual."""
-    plain = {"cupy": device.removeprefix("<CUDA Device ").rstrip(">")}.get(name, device)
-    return get_backend(name, device=plain if name in ("cupy", "torch") else None, dtype=dtype)
+    if name == "cupy":
+        device = device.removeprefix("<CUDA Device ").rstrip(">")
+    if name == "array_api_strict":
+        device = device.split("'")[1]
+    backend = get_backend(name, device=None if name == "jax" else device, dtype=dtype)
+    return replace(backend, reason=reason or backend.reason)
 
 
 def get_backend(
@@ -164,21 +180,23 @@ def get_backend(
     'float32'
     """
     if isinstance(name, Backend):
+        if device is not None or dtype not in ("float64", name.dtype):
+            raise ValueError(
+                f"`backend` is a Backend already ({name}): leave `device` and `dtype` to it, or give its name instead"
+            )
         return name
     dtype = getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be 'float64' or 'float32', got {dtype!r}")
     if name == "auto":
         name = os.environ.get("FFNN_XP_BACKEND") or "auto"
-    if name == "auto":
-        return _automatic(device, dtype)
     name = str(name).replace("-", "_")
-    if name not in BACKENDS:
+    if name not in ("auto", *BACKENDS):
         raise ValueError(f"unknown backend {name!r}: {did_you_mean(name, ('auto', *BACKENDS))}")
     if fallback is None:
         fallback = os.environ.get("FFNN_XP_STRICT", "") in ("", "0")
     try:
-        return _open(name, device, dtype)
+        return _automatic(device, dtype) if name == "auto" else _open(name, device, dtype)
     except BackendUnavailableError as error:
         if not fallback:
             raise
@@ -189,7 +207,7 @@ def get_backend(
             f"{reason}. Going on with NumPy on the CPU, which gives the same numbers; "
             "pass fallback=False or set FFNN_XP_STRICT=1 to stop instead.",
             BackendFallbackWarning,
-            stacklevel=3,
+            stacklevel=outside_the_package(),
         )
     return Backend("numpy", numpy_namespace, "cpu", dtype, reason)
 
@@ -203,7 +221,7 @@ def _automatic(device: Any, dtype: str) -> Backend:
                 continue
             if backend.on_gpu:
                 return backend
-    return _open("numpy", device if device == "cpu" else None, dtype)
+    return _open("numpy", device, dtype)
 
 
 def has_nvidia_driver() -> bool:
@@ -271,6 +289,8 @@ def _open_jax(device: Any, dtype: str) -> tuple[Namespace, Any]:
         jax.config.update("jax_enable_x64", True)  # otherwise float64 silently becomes float32
     if device is None:
         device = jax.devices()[0]
+    elif isinstance(device, int):
+        device = jax.devices()[device]
     elif isinstance(device, str):
         platform, _, index = device.partition(":")
         found = {str(d): d for d in jax.devices(platform)}

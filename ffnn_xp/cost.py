@@ -70,6 +70,9 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
     def __init__(
         self, objective: Objective, *, n_values: int, prior: GaussianPrior | None = None, verbose: int = 0
     ) -> None:
+        p = objective.network.layout.n_parameters
+        if prior is not None and prior.precision.shape != (p,):
+            raise ValueError(f"`prior` must have a precision for each of {p} parameters, got {prior.precision.shape}")
         self.objective = objective
         self.prior = prior
         self._n_values = n_values

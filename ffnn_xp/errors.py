@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -28,6 +29,14 @@ class BackendFallbackWarning(FfnnXpWarning):
 
 class FitWarning(FfnnXpWarning):
     """A fit ended in a state that its user should know about."""
+
+
+def outside_the_package() -> int:
+    """The stacklevel with which the caller's warning points at the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "ffnn_xp":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

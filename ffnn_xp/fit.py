@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import iminuit
 import numpy as np
 
 from ._typing import HostArray
@@ -19,7 +18,7 @@ from .cost import ModelLike
 from .errors import did_you_mean
 from .inputs import dataset
 from .losses import loss as find_loss
-from .minimizers import certify, migrad_alone
+from .minimizers import certify, migrad_alone, unstarted
 from .noise import estimate_noise, residual_width
 from .prior import GaussianPrior, layer_precision
 from .progress import progress_line
@@ -64,9 +63,10 @@ def fit(
         errors_known=y_err is not None,
     )
     _check_degrees_of_freedom(task)
+    deadline = np.inf if max_seconds is None else began + max_seconds
     if minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
-        return _migrad_alone(task, theta, began)
+        return _migrad_alone(task, theta, began, deadline)
     number = _number_of_starts(restarts, task, start is not None)
     noise = np.ones(data.y.shape[0])
     with progress_line(progress, callback) as report:
@@ -76,7 +76,7 @@ def fit(
             starts=number,
             kinked=model.network.kinked,
             matrices=task.layout.n_parameters <= MATRIX_LIMIT,
-            deadline=np.inf if max_seconds is None else began + max_seconds,
+            deadline=deadline,
             callback=report,
         )
         search.run(_starts(task, start, number, seed))
@@ -95,7 +95,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
     raw = task.raw_cost(noise)
     theta, shape = task.scaling.to_raw(search.theta), search.arrived
     if shape is None or shape.n_negative:
-        return verdict(task, raw, iminuit.Minuit(raw, theta), search, shape, noise, began)
+        return verdict(task, raw, unstarted(raw, theta), search, shape, noise, began)
     half = task.scaling.linear(shape.inverse_hessian(raw.errordef))
     try:
         minuit = certify(raw, theta, task.scaling.linear(half.T))
@@ -104,11 +104,11 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
             shape, _ = search.shape_at(search.theta)
     except KeyboardInterrupt:
         search.stopped, shape = "interrupted by the user", None
-        minuit = iminuit.Minuit(raw, theta)
+        minuit = unstarted(raw, theta)
     return verdict(task, raw, minuit, search, shape, noise, began)
 
 
-def _migrad_alone(task: Task, theta: HostArray, began: float) -> Outcome:
+def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -> Outcome:
     """The lesson's way, and the same account of where it ended.
 
     With unknown errors it runs twice: the first run's residuals are the second's errors.
@@ -116,22 +116,22 @@ def _migrad_alone(task: Task, theta: HostArray, began: float) -> Outcome:
     noise = np.ones(task.data.y.shape[0])
     if not task.errors_known:
         noise = residual_width(task, task.scaling.to_standard(theta), 0.0)
-        theta = np.asarray(migrad_alone(task.raw_cost(noise), theta).values)
+        theta = np.asarray(migrad_alone(task.raw_cost(noise), theta, deadline=deadline).values)
         noise = residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
     raw = task.raw_cost(noise)
-    minuit = migrad_alone(raw, theta)
+    minuit = migrad_alone(raw, theta, deadline=deadline)
     search = Search(task.cost(noise), kinked=task.model.network.kinked)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
     return verdict(task, raw, minuit, search, search.shape_at(search.theta)[0], noise, began)
 
 
 def _check_options(
-    loss: str, prior: float | None, restarts: int | str, minimizer: str, max_seconds: float | None
+    loss: str, prior: object, restarts: int | str, minimizer: str, max_seconds: float | None
 ) -> None:
     find_loss(loss)
     if minimizer not in MINIMIZERS:
         raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
-    if prior is not None and not 0 < prior < np.inf:
+    if prior is not None and (not isinstance(prior, int | float | np.number) or not 0 < prior < np.inf):
         raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
     if restarts != "auto" and (isinstance(restarts, bool | str) or int(restarts) != restarts or restarts < 1):
         raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {restarts!r}")

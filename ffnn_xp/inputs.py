@@ -6,13 +6,14 @@ error that says what was expected, what came, and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import array_api_compat
 import numpy as np
 
-from ._typing import Array, HostArray
+from ._typing import Array, HostArray, Namespace
 from .backends import Backend, describe_array, is_foreign_device_array, to_numpy
 from .objective import Events
 
@@ -49,6 +50,24 @@ class Dataset:
         return Events(self.x, (self.y, self.inverse_error), self.weights)
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What every value of an array must be, and what to do where it is not."""
+
+    what: str
+    holds: Callable[[Namespace, Array], Array]
+    remedy: str
+
+
+FINITE = Rule("finite", lambda xp, a: xp.isfinite(a), "leave such events out or repair them")
+POSITIVE_ERROR = Rule(
+    "positive and finite",
+    lambda xp, a: xp.isfinite(a) & (a > 0),
+    "give the true error of this value, or leave the event out",
+)
+POSITIVE_WEIGHT = Rule("positive and finite", POSITIVE_ERROR.holds, "leave events of no weight out of the fit")
+
+
 def dataset(
     backend: Backend,
     x: Any,
@@ -68,36 +87,37 @@ def dataset(
     ValueError
         For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive.
     """
-    rows, _ = input_rows(backend, x, d)
+    rows, _ = input_rows(backend, x, d, look=True)
     n = rows.shape[0]
     if n == 0:
         raise ValueError("`x` holds no events: a fit needs at least one row")
     targets, was_column = _targets(backend, y, n, k)
     inverse = None
     if y_err is not None:
-        errors = _per_value(backend, y_err, "y_err", n, targets.shape[1])
-        require_positive(backend, errors, "y_err", "give the true error of this value, or leave the event out")
+        errors = _per_value(backend, y_err, n, targets.shape[1])
         inverse = backend.xp.matrix_transpose(1 / errors)
     factor = None
     if weights is not None:
-        factor = _floats(backend, weights, "weights")
+        factor = _floats(backend, weights, "weights", POSITIVE_WEIGHT)
         if factor.shape != (n,):
             raise ValueError(f"`weights` must have shape ({n},), one per event, got {factor.shape}")
-        require_positive(backend, factor, "weights", "leave events of no weight out of the fit")
         factor = factor[None, :]
     transpose = backend.xp.matrix_transpose
     return Dataset(
-        _contiguous(backend, transpose(rows)),
-        _contiguous(backend, transpose(targets)),
-        None if inverse is None else _contiguous(backend, inverse),
+        backend.contiguous(transpose(rows)),
+        backend.contiguous(transpose(targets)),
+        None if inverse is None else backend.contiguous(inverse),
         factor,
         was_column,
     )
 
 
-def input_rows(backend: Backend, x: Any, d: int | None) -> tuple[Array, str]:
-    """Inputs as ``(n, d)`` on the device, and what they were: "table", "column" (n,) or "event" (d,)."""
-    a = _floats(backend, x, "x")
+def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -> tuple[Array, str]:
+    """Inputs as ``(n, d)`` on the device, and what they were: "table", "column" (n,) or "event" (d,).
+
+    Values that are on the device already are looked at only on demand: it would cost a crossing.
+    """
+    a = _floats(backend, x, "x", FINITE, look=look)
     if a.ndim > 2:
         raise ValueError(f"`x` must have shape (n, {_letter(d)}), events as rows, got {a.shape}")
     if a.ndim == 0:
@@ -119,12 +139,11 @@ def input_rows(backend: Backend, x: Any, d: int | None) -> tuple[Array, str]:
         raise ValueError(f"`x` must have shape (n, {d}), got {a.shape}{hint}")
     if a.shape[1] == 0:
         raise ValueError(f"`x` must have at least one column, got shape {a.shape}")
-    require_finite(backend, a, "x", _columns(x))
     return a, kind
 
 
 def _targets(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bool]:
-    a = _floats(backend, y, "y")
+    a = _floats(backend, y, "y", FINITE)
     was_column = a.ndim == 2 and a.shape[1] == 1
     if a.ndim == 0 and n == 1:
         a = backend.xp.reshape(a, (1, 1))
@@ -136,13 +155,12 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
         raise ValueError(f"`y` must have shape ({n}, {_letter(k, 'k')}) to match the {n} events of `x`, got {a.shape}")
     if k is not None and a.shape[1] != k:
         raise ValueError(f"`y` must have shape ({n}, {k}) since the network has {k} outputs, got {a.shape}")
-    require_finite(backend, a, "y", _columns(y))
     return a, was_column
 
 
-def _per_value(backend: Backend, errors: Any, name: str, n: int, k: int) -> Array:
+def _per_value(backend: Backend, errors: Any, n: int, k: int) -> Array:
     """A scalar, one per event (n,), one per value (n, k) or one per output (k,), as ``(n, k)``."""
-    a = _floats(backend, errors, name)
+    a = _floats(backend, errors, "y_err", POSITIVE_ERROR)
     if a.ndim == 0 or a.shape == (1,):
         a = backend.xp.reshape(a, (1, 1))
     elif a.shape == (n,):
@@ -151,28 +169,39 @@ def _per_value(backend: Backend, errors: Any, name: str, n: int, k: int) -> Arra
         a = a[None, :]
     elif a.shape not in ((n, k), (n, 1), (1, k)):
         raise ValueError(
-            f"`{name}` must be one number, ({n},) for one per event, or ({n}, {k}) for one per value, got {a.shape}"
+            f"`y_err` must be one number, ({n},) for one per event, or ({n}, {k}) for one per value, got {a.shape}"
         )
     return backend.xp.broadcast_to(a, (n, k))
 
 
-def _floats(backend: Backend, a: Any, name: str) -> Array:
-    """An array of the backend in its dtype, copied only if need be."""
+def _floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True) -> Array:
+    """An array of the backend in its dtype that keeps the rule; arrays that are there already only if asked to `look`.
+
+    What comes from main memory is checked there, before it moves.
+    """
     if backend.owns(a) and backend.name != "numpy":
         if backend.xp.isdtype(a.dtype, "complex floating"):
             raise TypeError(f"`{name}` must be real, got complex numbers")
-        a = a.detach() if backend.name == "torch" else a
-        return backend.xp.astype(a, backend.real)
+        a = backend.adopt(a)
+        if look and backend.to_host(backend.xp.sum(backend.xp.astype(~rule.holds(backend.xp, a), backend.real))):
+            _refuse(backend.to_host(a), name, rule, None)
+        return a
     if is_foreign_device_array(a):
         raise TypeError(
             f"`{name}` is {describe_array(a)}, but this model computes with {backend.name} on {backend.device}: "
             f"make the model with the array's backend and device, or pass ffnn_xp.to_numpy({name})"
         )
-    return backend.to_device(host_floats(a, name))
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
+        host = host_floats(a, name).astype(backend.dtype)
+    if not np.all(rule.holds(np, host)):
+        _refuse(host, name, rule, _columns(a))
+    return backend.to_device(host)
 
 
 def host_floats(a: Any, name: str) -> HostArray:
     """Anything array-like in main memory as float64 NumPy, or a TypeError that says what stood in the way."""
+    if a is None:
+        raise TypeError(f"`{name}` must be an array of numbers, got None")
     if isinstance(a, np.ma.MaskedArray):
         if np.ma.is_masked(a):
             raise ValueError(f"`{name}` has masked values: leave those events out before the fit")
@@ -188,6 +217,8 @@ def host_floats(a: Any, name: str) -> HostArray:
     if raw.dtype.kind != "O":
         return raw.astype(np.float64)
     try:
+        if any(isinstance(value, str | bytes) for value in raw.flat):
+            raise TypeError("text is no number, even if it looks like one")
         return raw.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, _columns(a))}") from error
@@ -196,33 +227,22 @@ def host_floats(a: Any, name: str) -> HostArray:
 def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
     for index in np.ndindex(raw.shape):
         try:
+            if isinstance(raw[index], str | bytes):
+                raise TypeError
             float(raw[index])
         except (TypeError, ValueError):
             return f"{raw[index]!r} in {_place(index, columns)}"
     return "objects of unequal length"
 
 
-def require_finite(backend: Backend, a: Array, name: str, columns: list[str] | None = None) -> None:
-    """Raise a ValueError that names the first row and column that is NaN or infinite."""
-    _require(backend, a, ~backend.xp.isfinite(a), name, "finite", columns, "leave such events out or repair them")
-
-
-def require_positive(backend: Backend, a: Array, name: str, remedy: str) -> None:
-    """Raise a ValueError that names the first value that is not positive and finite."""
-    good = backend.xp.isfinite(a) & (a > 0)
-    _require(backend, a, ~good, name, "positive and finite", None, remedy)
-
-
-def _require(
-    backend: Backend, a: Array, bad: Array, name: str, what: str, columns: list[str] | None, remedy: str
-) -> None:
-    count = int(backend.to_host(backend.xp.sum(backend.xp.astype(bad, backend.real))))
-    if count:
-        where = backend.to_host(backend.xp.astype(bad, backend.real)) > 0
-        index = tuple(int(i) for i in np.argwhere(where)[0])
-        value = backend.to_host(a)[index]
-        others = "" if count == 1 else f" (and {count - 1} more)"
-        raise ValueError(f"`{name}` must be {what}, got {value} in {_place(index, columns)}{others}: {remedy}")
+def _refuse(values: HostArray, name: str, rule: Rule, columns: list[str] | None) -> NoReturn:
+    """Name the first value that breaks the rule."""
+    broken = np.argwhere(~rule.holds(np, values))
+    index = tuple(int(i) for i in broken[0])
+    others = "" if len(broken) == 1 else f" (and {len(broken) - 1} more)"
+    raise ValueError(
+        f"`{name}` must be {rule.what}, got {values[index]} in {_place(index, columns)}{others}: {rule.remedy}"
+    )
 
 
 def _place(index: tuple[int, ...], columns: list[str] | None) -> str:
@@ -241,8 +261,3 @@ def _columns(a: Any) -> list[str] | None:
 
 def _letter(size: int | None, letter: str = "d") -> str:
     return letter if size is None else str(size)
-
-
-def _contiguous(backend: Backend, a: Array) -> Array:
-    """Columns laid out as columns: products over events then read memory in order."""
-    return backend.xp.reshape(backend.xp.reshape(a, (-1,)), a.shape)  # a copy would keep the strides

@@ -178,9 +178,12 @@ class Model:
 
     @property
     def parameters(self) -> Array:
-        """Theta, ``(p,)`` on the device: augmented matrices row by row, bias last, layer after layer, raw units."""
+        """Theta, ``(p,)`` on the device: augmented matrices row by row, bias last, layer after layer, raw units.
+
+        A copy: to change the model, assign.
+        """
         _ = self.network
-        return self._theta
+        return self._backend.xp.asarray(self._theta, copy=True)
 
     @parameters.setter
     def parameters(self, theta: Any) -> None:
@@ -213,9 +216,10 @@ class Model:
         """
         columns, kind = self._columns(x)
         if not theta:
-            return self._shaped(evaluate(self.network, self._backend, self.parameters, columns), kind)
-        on_device = len(theta) == 1 and self._backend.owns(theta[0])
-        values = theta[0] if on_device else self._backend.to_device(self._host_theta(theta))
+            return self._shaped(evaluate(self.network, self._backend, self._theta, columns), kind)
+        on_device = len(theta) == 1 and self._backend.owns(theta[0]) and theta[0].shape == (self.n_parameters,)
+        on_device = on_device and self._backend.xp.isdtype(theta[0].dtype, "real floating")
+        values = self._backend.adopt(theta[0]) if on_device else self._backend.to_device(self._host_theta(theta))
         y = self._shaped(evaluate(self.network, self._backend, values, columns), kind)
         return y if on_device else self._backend.to_host(y)
 
@@ -329,7 +333,7 @@ class Model:
         if self._band is None:
             raise NotFittedError(f"no error band: {self._no_band}")
         columns, kind = self._columns(x)
-        mean = evaluate(self.network, self._backend, self.parameters, columns)
+        mean = evaluate(self.network, self._backend, self._theta, columns)
         std = self._band.std(self.network, self._backend, columns)
         return self._shaped(mean, kind), self._shaped(std, kind)
 

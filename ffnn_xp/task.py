@@ -85,18 +85,17 @@ class Task:
 
 def standardisation(network: Network, backend: Backend, data: Dataset) -> Scaling:
     """Mean and width of each input and, as far as the output's nonlinearity allows, of each target."""
-    x_mean, x_scale = _moments(backend, data.x, "x")
-    y_mean, y_scale = _moments(backend, data.y, "y")
+    x_mean, x_width = _moments(backend, data.x, "x")
+    y_mean, y_width = _moments(backend, data.y, "y")
     output = network.activations[-1]
     if output.name != "identity":
-        y_scale = np.sqrt(y_mean**2 + y_scale**2) if output.homogeneous else np.ones_like(y_scale)
-        y_scale = np.where(y_scale > 0, y_scale, 1.0)
+        y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
-    return Scaling(network.layout, x_mean, x_scale, y_mean, y_scale)
+    return Scaling(network.layout, x_mean, _or_one(x_width), y_mean, _or_one(y_width))
 
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
-    """Mean and standard deviation over events; a constant column has width 1."""
+    """Mean and standard deviation over events; of a constant column, zero."""
     xp = backend.xp
     with backend.context(), np.errstate(all="ignore"):
         mean = xp.mean(columns, axis=-1, keepdims=True)
@@ -108,4 +107,9 @@ def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, Ho
             f"`{name}` cannot be standardised: the squares of its values overflow in {backend.dtype}; "
             "choose other units"
         )
-    return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 1.0)
+    return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 0.0)
+
+
+def _or_one(width: HostArray) -> HostArray:
+    """A constant column cannot be brought to width 1, and is left as wide as it is."""
+    return np.where(width > 0, width, 1.0)

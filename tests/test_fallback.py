@@ -159,6 +159,32 @@ def test_a_device_that_computes_nonsense_is_not_believed(monkeypatch: pytest.Mon
         get_backend("cupy", fallback=False)
 
 
+@pytest.mark.parametrize("device", ["cpu", "nonsense", "cuda:one"])
+def test_cupy_has_gpus_only(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first GPU for whatever name it does not understand."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cupy = pytest.importorskip("cupy")
+    monkeypatch.setattr(cupy.cuda, "is_available", lambda: True)
+    with pytest.raises((BackendUnavailableError, ValueError)):
+        ffnn_xp.backends._open_cupy(device, "float64")
+    assert ffnn_xp.backends._open_cupy("cuda:1", "float64")[1] == cupy.cuda.Device(1)
+
+
+def test_auto_on_the_cpu_is_not_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that has one, as far as `auto` can see."""
+    monkeypatch.setattr(ffnn_xp.backends, "has_nvidia_driver", lambda: True)
+    opened = []
+
+    def open_any(name: str, device: Any, dtype: str) -> Backend:
+        opened.append(name)
+        return Backend(name, np, device, dtype)
+
+    monkeypatch.setattr(ffnn_xp.backends, "_open", open_any)
+    assert get_backend("auto").name == "cupy"
+    assert get_backend("auto", device="cpu").name == "numpy"
+
+
 def test_the_probe_is_not_made_at_import() -> None:
     """Importing must not wake a driver; `test_imports` looks at what is loaded, this at who asks."""
     assert fx.backends is ffnn_xp.backends

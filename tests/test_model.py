@@ -28,6 +28,16 @@ def test_the_lessons_network(backend: Backend) -> None:
     assert backend.owns(model.parameters)
 
 
+def test_starts_are_glorots() -> None:
+    """Uniform within sqrt(6/(h_below + h)), biases too: the largest of thousands comes close."""
+    model = Model((60, 50, 40), backend="numpy", seed=1)
+    for A, width in zip(model.matrices, (110, 90), strict=True):
+        bound = np.sqrt(6 / width)
+        assert 0.9985 * bound < np.max(np.abs(A)) <= bound
+        assert 0.8 * bound < np.max(np.abs(A[:, -1]))
+        assert np.std(A) == pytest.approx(bound / np.sqrt(3), rel=0.05)
+
+
 @pytest.mark.parametrize("form", ["pairs", "columns", "augmented", "lists", "device"])
 def test_from_matrices(backend: Backend, form: str) -> None:
     augmented = [np.hstack([a, b[:, None]]) for a, b in lesson.PAIRS]

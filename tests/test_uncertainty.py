@@ -5,8 +5,11 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend, Model, NotFittedError, to_numpy
+from ffnn_xp.activations import identity
 from ffnn_xp.layout import Layout
-from ffnn_xp.network import jacobian
+from ffnn_xp.network import Network, jacobian
+from ffnn_xp.prediction import Band
+from ffnn_xp.scaling import Scaling
 from ffnn_xp.uncertainty import curvature, dead_units
 
 from .oracles import assert_close
@@ -198,6 +201,22 @@ def test_what_the_data_leave_open_is_infinite(backend: Backend) -> None:
     assert np.isfinite(std[:2]).all()
     assert np.isinf(std[2])
     assert std[0] == pytest.approx(0.1 / np.sqrt(20), rel=1e-6)
+
+
+def test_a_null_direction_among_parameters_of_unequal_size(backend: Backend) -> None:
+    """x_1 = x_0 / 10^4 always: theta_0 + theta_1 / 10^4 is known. A prediction that keeps to the rule is finite."""
+    layout = Layout((2, 1))
+    x = np.stack([np.linspace(-1, 1, 9), 1e-4 * np.linspace(-1, 1, 9)])
+    X = np.vstack([x, np.ones(9)])
+    one = Scaling(layout, np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))
+    shape = curvature(2 * X @ X.T, 1.0)
+    assert shape.n_null == 1
+    band = Band(np.zeros(3), one, shape)
+    at = backend.to_device(np.array([[1.0, 0.5, 1.0], [1e-4, 0.5e-4, -1e-4]]))
+    std = backend.to_host(band.std(Network(layout, (identity,)), backend, at))[0]
+    assert np.isfinite(std[:2]).all()
+    assert np.isinf(std[2])
+    assert std[0] == pytest.approx(np.sqrt(1 / 9 + 1 / np.sum(x[0] ** 2)), rel=1e-6)
 
 
 def test_no_fit_no_band() -> None:

@@ -2,7 +2,7 @@
 
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
-from .migrad import certify, migrad_alone
+from .migrad import certify, migrad_alone, unstarted
 from .problem import Problem, StopWalk, Walk
 
-__all__ = ["Problem", "StopWalk", "Walk", "certify", "lbfgs", "levenberg_marquardt", "migrad_alone"]
+__all__ = ["Problem", "StopWalk", "Walk", "certify", "lbfgs", "levenberg_marquardt", "migrad_alone", "unstarted"]

@@ -6,12 +6,22 @@ diagonal alone). The public way to preset one is `Minuit.scipy` with a method th
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import iminuit
+import numpy as np
 import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
+
+CALLS = 500
+MOST_CALLS = 100_000
+
+
+def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
+    """A live `Minuit` at this point that has not run: it has no verdict."""
+    return iminuit.Minuit(cost, theta)
 
 
 def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
@@ -43,11 +53,15 @@ def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.
     return m.migrad(iterate=1, use_simplex=False)
 
 
-def migrad_alone(cost: Any, theta: HostArray, *, ncall: int | None = None) -> iminuit.Minuit:
-    """MIGRAD from the start values with the gradient and nothing else: the lesson's way.
+def migrad_alone(cost: Any, theta: HostArray, *, deadline: float = np.inf) -> iminuit.Minuit:
+    """MIGRAD from the start values, with gradient and curvature but without any other walk: the lesson's way.
 
-    Its covariance is the one that its own steps have built up.
+    Its covariance is the one that its own steps have built up. It runs a few hundred calls at a time, to look at the
+    clock, until it says itself that it is done.
     """
     m = iminuit.Minuit(cost, theta)
     m.strategy = 0
-    return m.migrad(ncall=ncall, iterate=1, use_simplex=False)
+    while True:
+        m.migrad(ncall=CALLS, iterate=1, use_simplex=False)
+        if not m.fmin.has_reached_call_limit or m.nfcn > MOST_CALLS or time.monotonic() > deadline:
+            return m
