@@ -179,13 +179,13 @@ def get_backend(
     >>> get_backend("numpy", dtype="float32").dtype
     'float32'
     """
+    dtype = getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
     if isinstance(name, Backend):
         if device is not None or dtype not in ("float64", name.dtype):
             raise ValueError(
                 f"`backend` is a Backend already ({name}): leave `device` and `dtype` to it, or give its name instead"
             )
         return name
-    dtype = getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be 'float64' or 'float32', got {dtype!r}")
     if name == "auto":
@@ -213,7 +213,7 @@ def get_backend(
 
 
 def _automatic(device: Any, dtype: str) -> Backend:
-    if has_nvidia_driver():
+    if device != "cpu" and has_nvidia_driver():
         for name in GPU_LIBRARIES:
             try:
                 backend = _open(name, device, dtype)
@@ -266,8 +266,10 @@ def _open_cupy(device: Any, dtype: str) -> tuple[Namespace, Any]:
     if not cupy.cuda.is_available():
         raise BackendUnavailableError("CuPy is installed but finds no usable CUDA GPU")
     if not isinstance(device, cupy.cuda.Device):
-        index = str(device).rpartition(":")[2] if device is not None else "0"
-        device = cupy.cuda.Device(int(index) if index.isdigit() else 0)
+        index = "0" if device in (None, "cuda") else str(device).removeprefix("cuda:")
+        if not index.isdigit():
+            raise BackendUnavailableError(f"CuPy has no device {device!r}, only GPUs: 'cuda:0' or an index")
+        device = cupy.cuda.Device(int(index))
     return importlib.import_module("array_api_compat.cupy"), device
 
 

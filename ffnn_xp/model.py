@@ -414,7 +414,7 @@ class Model:
 
     def _host_theta(self, theta: Sequence[Any]) -> HostArray:
         if len(theta) == 1:
-            if self._backend.owns(theta[0]):
+            if self._backend.name != "numpy" and self._backend.owns(theta[0]):
                 theta = (self._backend.to_host(theta[0]),)
             return vector((host_floats(theta[0], "theta"),), self.n_parameters)
         return vector(theta, self.n_parameters)

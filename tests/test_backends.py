@@ -125,6 +125,8 @@ def test_a_backend_is_taken_as_it_is(backend: Backend) -> None:
 
 def test_a_backend_and_another_dtype_do_not_go_together() -> None:
     """Either float32 or an error, but not float64 without a word."""
+    single = get_backend("numpy", dtype="float32")
+    assert get_backend(single, dtype=np.float32) is single
     dtype = "refused"
     with contextlib.suppress(TypeError, ValueError):
         dtype = Model((1, 1), backend=get_backend("numpy"), dtype="float32").backend.dtype
