@@ -125,9 +125,7 @@ def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -
     return verdict(task, raw, minuit, search, search.shape_at(search.theta)[0], noise, began)
 
 
-def _check_options(
-    loss: str, prior: object, restarts: int | str, minimizer: str, max_seconds: float | None
-) -> None:
+def _check_options(loss: str, prior: object, restarts: int | str, minimizer: str, max_seconds: float | None) -> None:
     find_loss(loss)
     if minimizer not in MINIMIZERS:
         raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")

@@ -11,7 +11,7 @@ from ._typing import HostArray
 from .backends import to_numpy
 from .errors import NotFittedError
 from .extras import require
-from .file_header import checked_names
+from .files.header import checked_names
 from .inputs import host_floats
 from .model import Model
 from .result import FitResult

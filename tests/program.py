@@ -11,7 +11,7 @@ import pytest
 
 CliRunner = pytest.importorskip("typer.testing").CliRunner
 pandas = pytest.importorskip("pandas")
-app = pytest.importorskip("ffnn_xp.commands").app
+app = pytest.importorskip("ffnn_xp.cli.commands").app
 
 FAST = ["--layers", "2", "--prior", "1.0", "--backend", "numpy"]
 

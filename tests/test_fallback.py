@@ -166,7 +166,7 @@ def test_cupy_has_gpus_only(device: str, monkeypatch: pytest.MonkeyPatch) -> Non
         warnings.simplefilter("ignore")
         cupy = pytest.importorskip("cupy")
     monkeypatch.setattr(cupy.cuda, "is_available", lambda: True)
-    with pytest.raises((BackendUnavailableError, ValueError)):
+    with pytest.raises(BackendUnavailableError, match=f"CuPy has no device '{device}', only GPUs"):
         ffnn_xp.backends._open_cupy(device, "float64")
     assert ffnn_xp.backends._open_cupy("cuda:1", "float64")[1] == cupy.cuda.Device(1)
 

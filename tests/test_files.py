@@ -229,7 +229,7 @@ def test_why_there_is_no_band_survives(model: fx.Model, net: Path) -> None:
 
 
 def test_large_bands_on_demand_only(model: fx.Model, net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "BAND_LIMIT", model.n_parameters - 1)
+    monkeypatch.setattr(files.networks, "BAND_LIMIT", model.n_parameters - 1)
     model.save(net)
     with pytest.raises(fx.NotFittedError, match=r"for its size \(7 parameters, more than 6\): save with band=True"):
         fx.load(net).predict(X, return_std=True)

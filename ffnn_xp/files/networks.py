@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._typing import HostArray
-from .activations import ACTIVATIONS, Activation
-from .backends import Backend, get_backend
-from .errors import FileFormatError, did_you_mean
-from .extras import require
-from .file_header import FORMAT_VERSION, KEY, Header, checked_metadata, checked_names, parse, summary
-from .file_tensors import band_of, from_file, matrix_names, to_file
-from .result import FitResult
-from .writing import PathLike, replacing
+from .._typing import HostArray
+from ..activations import ACTIVATIONS, Activation
+from ..backends import Backend, get_backend
+from ..errors import FileFormatError, did_you_mean
+from ..extras import require
+from ..result import FitResult
+from ..writing import PathLike, replacing
+from .header import FORMAT_VERSION, KEY, Header, checked_metadata, checked_names, parse, summary
+from .tensors import band_of, from_file, matrix_names, to_file
 
 if TYPE_CHECKING:
-    from .model import Model
+    from ..model import Model
 
 BAND_LIMIT = 2000  # parameters above which a band, 8 p^2 bytes, is only kept on demand: 32 MB
 PURPOSE = "saving and loading networks"
@@ -120,7 +120,7 @@ def load(
     >>> model([3.0])
     array([7.])
     """
-    from .model import Model
+    from ..model import Model
 
     header, tensors = _read(path, numbers=True)
     *hidden, output = _functions(header, activations, os.fspath(path))
@@ -230,6 +230,6 @@ def _why_no_band(model: Model, wanted: bool | None) -> str:
 
 
 def _library_version() -> str:
-    from . import __version__
+    from .. import __version__
 
     return __version__

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ._typing import HostArray
-from .backends import to_numpy
-from .extras import require
-from .file_header import Header
-from .model import Model
-from .tables import Frame, numeric_columns, positive_numbers, require_columns
-from .writing import check_writable
+from .._typing import HostArray
+from ..backends import to_numpy
+from ..extras import require
+from ..files import Header
+from ..model import Model
+from ..tables import Frame, numeric_columns, positive_numbers, require_columns
+from ..writing import check_writable
 
 
 def check_results(save: Path | None, plot: Path | None) -> None:

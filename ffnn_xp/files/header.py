@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .backends import DTYPES
-from .errors import FileFormatError
-from .result import FitResult
+from ..backends import DTYPES
+from ..errors import FileFormatError
+from ..result import FitResult
 
 FORMAT_VERSION = 1
 KEY = "ffnn_xp"  # of the header's metadata; a single one, since safetensors writes several in random order

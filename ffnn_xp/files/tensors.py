@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ._typing import HostArray
-from .errors import FileFormatError
-from .file_header import Header
-from .layout import Layout
-from .prediction import Band
-from .scaling import Scaling
-from .uncertainty import Curvature
+from .._typing import HostArray
+from ..errors import FileFormatError
+from ..layout import Layout
+from ..prediction import Band
+from ..scaling import Scaling
+from ..uncertainty import Curvature
+from .header import Header
 
 
 def matrix_names(layout: Layout) -> list[str]:

@@ -1,7 +1,6 @@
-"""The entry of ``ffnn-xp``: errors leave it as one line on stderr and an exit code, never as a traceback.
+"""What leaves the command line besides results: errors as one line on stderr and an exit code, never a traceback.
 
 0 is success; 1 a fit that is not valid, or a missing library; 2 bad usage or data that cannot be used; 130 Ctrl-C.
-The commands themselves are in `commands`, which needs typer.
 """
 
 from __future__ import annotations
@@ -12,22 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .errors import BackendUnavailableError, FfnnXpWarning
-from .extras import require
+from ..errors import BackendUnavailableError, FfnnXpWarning
 
 NOT_VALID, MISSING_LIBRARY, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
-
-
-def main() -> None:
-    """Run the command line."""
-    try:
-        with plain_errors():
-            require("typer", "cli", "the command line")
-        from .commands import app
-
-        app(prog_name="ffnn-xp")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
 
 
 def say(text: object) -> None:

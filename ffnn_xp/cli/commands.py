@@ -10,9 +10,13 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from . import __version__, backends, cli
-from .files import load, read_header
-from .model import Model
+from .. import __version__, backends
+from ..files import load, read_header
+from ..model import Model
+from ..result import FitResult
+from ..tables import kind_of, numbers, read_table, write_table
+from ..writing import check_writable, replacing
+from . import messages
 from .options import (
     check_results,
     choose_columns,
@@ -22,9 +26,6 @@ from .options import (
     parse_restarts,
     predictions,
 )
-from .result import FitResult
-from .tables import kind_of, numbers, read_table, write_table
-from .writing import check_writable, replacing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +54,7 @@ Device = Annotated[
 def _guarded(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with cli.plain_errors():
+        with messages.plain_errors():
             return command(*args, **kwargs)
 
     return guarded
@@ -159,7 +160,7 @@ def fit(
 
     Exit code 1 says that the fit is not valid; it is printed and saved all the same.
     """
-    tell = _silent if quiet else cli.say
+    tell = _silent if quiet else messages.say
     check_results(save, plot)
     options = {"restarts": parse_restarts(restarts), "prior": prior, "max_seconds": max_seconds}
     widths = parse_layers(layers)
@@ -191,10 +192,10 @@ def fit(
         _draw(plot, result, x, y, y_err, model, columns, target)
         tell(f"plot written to {plot}")
     if not result.valid:
-        cli.say(
+        messages.say(
             "the fit is not valid. More --restarts, fewer units in --layers, --prior 1.0, or more --max-seconds help"
         )
-        raise typer.Exit(cli.NOT_VALID)
+        raise typer.Exit(messages.NOT_VALID)
 
 
 @app.command()
@@ -229,13 +230,13 @@ def predict(
     frame = read_table(table)
     x = numbers(frame, input_columns(frame, header))
     if header.fit is not None and not header.fit.get("valid"):
-        cli.say("warning: this network comes from a fit that was not valid")
+        messages.say("warning: this network comes from a fit that was not valid")
     result = predictions(model, header, x, std=not header.no_band if std is None else std)
     if out is None:
         result.to_csv(sys.stdout, index=False)
     else:
         write_table(result, out)
-        cli.say(f"{len(result)} predictions written to {out}")
+        messages.say(f"{len(result)} predictions written to {out}")
 
 
 def _silent(text: object) -> None:
@@ -243,7 +244,7 @@ def _silent(text: object) -> None:
 
 
 def _draw(path: Path, result: FitResult, x: Any, y: Any, y_err: Any, model: Model, inputs: Any, targets: Any) -> None:
-    from .plotting import plot_fit
+    from ..plotting import plot_fit
 
     figure = plot_fit(result, x, y, y_err, model, input_names=inputs, target_names=targets)
     with replacing(path) as temporary:

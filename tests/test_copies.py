@@ -1,0 +1,58 @@
+"""A model survives pickle and copy: the same numbers, on the same device, and a life of its own."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffnn_xp import Activation, Backend, Model, to_numpy
+
+X2 = np.linspace(-1, 1, 10).reshape(5, 2)
+
+
+def square(xp: Any, z: Any) -> Any:
+    return z * z
+
+
+def square_slope(xp: Any, z: Any, a: Any) -> Any:
+    return 2 * z
+
+
+def square_curvature(xp: Any, z: Any, a: Any) -> Any:
+    return 0 * z + 2
+
+
+@pytest.mark.parametrize("how", ["pickle", "deepcopy", "copy"])
+@pytest.mark.parametrize("state", ["open", "built", "fitted"])
+def test_copies_compute_the_same(backend: Backend, how: str, state: str) -> None:
+    model = Model(backend=backend, seed=1) if state == "open" else Model((2, 3, 1), backend=backend, seed=1)
+    if state == "fitted":
+        model.fit(X2, X2[:, :1], 0.1, prior=1.0, restarts=1)
+    twin = {"pickle": lambda m: pickle.loads(pickle.dumps(m)), "deepcopy": copy.deepcopy, "copy": copy.copy}[how](model)
+    assert repr(twin) == repr(model)
+    if state == "open":
+        return
+    np.testing.assert_array_equal(to_numpy(twin(X2)), to_numpy(model(X2)))
+    if state == "fitted":
+        for a, b in zip(twin.predict(X2, return_std=True), model.predict(X2, return_std=True), strict=True):
+            np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+    before = to_numpy(model(X2)).copy()
+    twin.parameters = np.zeros(13)
+    np.testing.assert_array_equal(to_numpy(model(X2)), before)
+
+
+def test_a_copy_with_an_activation_of_ones_own() -> None:
+    own = Activation("square", square, square_slope, square_curvature)
+    model = Model((2, 3, 1), activation=own, backend="numpy", seed=1)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model))(X2), model(X2))
+
+
+def test_a_copy_on_another_device() -> None:
+    pytest.importorskip("array_api_strict")
+    model = Model((2, 3, 1), backend="array_api_strict", device="device1", seed=1)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(to_numpy(twin(X2)), to_numpy(model(X2)))
