@@ -1,4 +1,4 @@
-"""From many starts to one minimum: L-BFGS for the way, Levenberg-Marquardt for the end, saddles escaped.
+"""From many starts to one minimum: L-BFGS for the way, second derivatives for the end, saddles escaped.
 
 Starts are tried one after another until chi-square says that a fit is as good as it can be (known errors), or all of
 them (unknown errors: then only the best can be told). Only promising ones are walked to the end.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._typing import HostArray
-from .minimizers import Problem, StopWalk, Walk, lbfgs, levenberg_marquardt
+from .minimizers import Problem, StopWalk, Walk, lbfgs, levenberg_marquardt, preconditioned_lbfgs
 from .uncertainty import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
@@ -200,8 +200,9 @@ class Search:
 
     def _descend(self, walk: Walk, theta: HostArray) -> End:
         """To EDM < goal, round saddles, and on."""
+        arrive = levenberg_marquardt if self.kinked else preconditioned_lbfgs
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
-            end = levenberg_marquardt(walk, theta, edm_goal=EDM_GOAL * walk.errordef, exact_end=not self.kinked)
+            end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef)
             shape, beyond = self.shape_at(end.theta)
             if beyond is None:
                 break

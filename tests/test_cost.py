@@ -63,7 +63,7 @@ def test_agrees_with_minuit_on_plain_numpy(cost: fx.LeastSquares) -> None:
     plain.migrad().hesse()
     ours = Minuit(cost, cost.start).migrad().hesse()
     assert ours.fval == pytest.approx(plain.fval, rel=1e-9)
-    np.testing.assert_allclose(ours.covariance, plain.covariance, rtol=2e-3)
+    np.testing.assert_allclose(ours.covariance, plain.covariance, rtol=2e-2)
     np.testing.assert_allclose(ours.values, plain.values, atol=1e-2 * np.max(plain.errors))
 
 

@@ -3,6 +3,18 @@
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
 from .migrad import certify, migrad_alone, unstarted
-from .problem import Problem, StopWalk, Walk
+from .preconditioned_lbfgs import preconditioned_lbfgs
+from .problem import Arrival, Problem, StopWalk, Walk
 
-__all__ = ["Problem", "StopWalk", "Walk", "certify", "lbfgs", "levenberg_marquardt", "migrad_alone", "unstarted"]
+__all__ = [
+    "Arrival",
+    "Problem",
+    "StopWalk",
+    "Walk",
+    "certify",
+    "lbfgs",
+    "levenberg_marquardt",
+    "migrad_alone",
+    "preconditioned_lbfgs",
+    "unstarted",
+]

@@ -1,107 +1,69 @@
-r"""Levenberg-Marquardt: Gauss-Newton steps, damped where the quadratic picture fails.
+r"""Levenberg-Marquardt: Gauss-Newton steps, damped where the quadratic picture fails. For functions with kinks.
 
-Each step solves :math:`(B + \mu D)\,s = -g` with Marquardt's diagonal D = diag(B), and mu follows the gain ratio of
-real to predicted decrease (H. B. Nielsen, IMM-REP-1999-05, eq. 2.4). B is the Gauss-Newton matrix while the way is
-far; near the end, where the residuals' own curvature would leave only linear convergence, it is the exact Hessian
-wherever that can be factorised. Convergence is judged as MINUIT does, by EDM = g^T B^-1 g / 2.
+Each step solves :math:`(B + \mu D)\,s = -g` with the Gauss-Newton matrix B and Marquardt's diagonal D = diag(B), and mu
+follows the gain ratio of real to predicted decrease (H. B. Nielsen, IMM-REP-1999-05, eq. 2.4). Convergence is judged as
+MINUIT does, by EDM = g^T B^-1 g / 2. At kinks the gradient has no zero, so the walk also ends where it gains no more;
+there it gets closer than a quasi-Newton method, whose model of the curvature the kinks spoil.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
-from .problem import Problem
+from .problem import Arrival, Problem, marquardt_diagonal
 
-NEAR = 0.1  # EDM in units of errordef below which the exact Hessian is tried
-NEARLY = 50  # times the goal: so close, Newton steps end in a few, or the way leads along a valley without end
+GAIN = 1e-3  # in `PATIENCE` steps together, in units of errordef: less is not worth going on
 PATIENCE = 5
 DIGITS = 50  # a predicted gain of fewer epsilons than this is rounding
 TINY = 1e-12  # damping at which the solution of a singular system stays finite
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """Where a walk ended: theta, the value there, EDM, whether the goal was reached, and after how many steps."""
-
-    theta: HostArray
-    value: float
-    edm: float
-    converged: bool
-    iterations: int
-
-
 def levenberg_marquardt(
-    problem: Problem,
-    theta: HostArray,
-    *,
-    edm_goal: float,
-    exact_end: bool = True,
-    max_iterations: int = 200,
-    damping: float = 1e-3,
+    problem: Problem, theta: HostArray, *, edm_goal: float, max_iterations: int = 200, damping: float = 1e-3
 ) -> Arrival:
-    """Walk to EDM < `edm_goal`.
+    """Walk to EDM < `edm_goal`, or as near to a kink as it gets.
 
     Parameters
     ----------
     problem : Problem
-        All its derivatives are used.
+        Value, gradient and Gauss-Newton matrix are used.
     theta : array with shape (p,)
         The start.
     edm_goal : float
-        In units of S. Within 50 times the goal the walk ends after `PATIENCE` more steps.
-    exact_end : bool
-        Whether the exact Hessian is to be tried near the end. Without it the walk also ends when it has gained less
-        than a thousandth of errordef in `PATIENCE` steps: at kinks the gradient has no zero.
+        In units of S.
     max_iterations : int
         Upper limit of factorisations.
     damping : float
         First mu, in units of the diagonal.
     """
     value, g = problem.value_and_gradient(theta)
-    B, exact = problem.gauss_newton(theta), False
-    mu, nu = damping, 2.0
-    history, near = [value], 0
-    for iteration in range(1, max_iterations + 1):
-        D = _marquardt_diagonal(B)
+    B, mu, nu = problem.gauss_newton(theta), damping, 2.0
+    history = [value]
+    for _ in range(max_iterations):
+        D = marquardt_diagonal(B)
         edm = _edm(B, D, g)
-        near += edm < NEARLY * edm_goal
-        if edm < edm_goal or near > PATIENCE:
-            return Arrival(theta, value, edm, bool(edm < edm_goal), iteration)
+        stuck = len(history) > PATIENCE and history[-1 - PATIENCE] - value < GAIN * problem.errordef
+        if edm < edm_goal or stuck or mu > 1e14:
+            break
         step = _solve(B, mu * D, -g)
         if step is None:
-            if exact:  # not a bowl here: the Gauss-Newton matrix always is one
-                B, exact = problem.gauss_newton(theta), False
-                continue
             mu, nu = max(mu * nu, TINY), 2 * nu
             continue
         predicted = -float(g @ step + 0.5 * step @ (B @ step))
+        if predicted < DIGITS * problem.epsilon * abs(value):
+            break
         new_value, new_g = problem.value_and_gradient(theta + step)
-        gain = (value - new_value) / predicted if predicted > 0 else -1.0
+        gain = (value - new_value) / predicted
         if gain > 0:
-            small = predicted < DIGITS * problem.epsilon * abs(value)
             theta, value, g = theta + step, new_value, new_g
-            exact = exact_end and edm < NEAR * problem.errordef
-            B = problem.hessian(theta) if exact else problem.gauss_newton(theta)
+            B = problem.gauss_newton(theta)
             mu, nu = max(mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), TINY), 2.0
             history.append(value)
-            stuck = len(history) > PATIENCE and history[-1 - PATIENCE] - value < 1e-3 * problem.errordef
-            if small or (stuck and not exact_end):
-                break
         else:
             mu, nu = mu * nu, 2 * nu
-            if predicted < DIGITS * problem.epsilon * abs(value) or mu > 1e14:
-                break  # the value itself has no more digits
-    edm = _edm(B, _marquardt_diagonal(B), g)
-    return Arrival(theta, value, edm, bool(edm < edm_goal), max_iterations)
-
-
-def _marquardt_diagonal(B: HostArray) -> HostArray:
-    d: HostArray = np.abs(np.diag(B))
-    return np.maximum(d, 1e-10 * max(float(d.max()), 1e-300))
+    return Arrival(theta, value, edm, bool(edm < edm_goal))
 
 
 def _edm(B: HostArray, D: HostArray, g: HostArray) -> float:
@@ -111,7 +73,7 @@ def _edm(B: HostArray, D: HostArray, g: HostArray) -> float:
 
 def _solve(B: HostArray, damping: HostArray, rhs: HostArray) -> HostArray | None:
     """(B + diag(damping))^-1 rhs, or None where the matrix is not positive definite."""
-    scale = 1 / np.sqrt(_marquardt_diagonal(B))
+    scale = 1 / np.sqrt(marquardt_diagonal(B))
     A = B * (scale[:, None] * scale)
     A[np.diag_indices_from(A)] += damping * scale * scale
     try:

@@ -100,3 +100,19 @@ class Walk:
         if time.monotonic() > self.deadline:
             raise StopWalk("the time given by max_seconds is up")
         return self.problem.hessian(theta)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Where a walk ended: theta, the value there, EDM, and whether the goal was reached."""
+
+    theta: HostArray
+    value: float
+    edm: float
+    converged: bool
+
+
+def marquardt_diagonal(B: HostArray) -> HostArray:
+    """Absolute diagonal of B, and where that is zero something small: what damping is measured in."""
+    d: HostArray = np.abs(np.diag(B))
+    return np.maximum(d, 1e-10 * max(float(d.max()), 1e-300))

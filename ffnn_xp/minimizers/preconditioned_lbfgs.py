@@ -1,0 +1,90 @@
+r"""L-BFGS in coordinates in which the Gauss-Newton matrix is the unit matrix: a long way with few matrices.
+
+With :math:`B + \mu D = C C^T` (D = diag B) and :math:`\theta = \theta_0 + C^{-T} z`, S is nearly round in z, and L-BFGS
+gains in tens of gradients what costs thousands in theta, where curvatures differ by ten orders of magnitude. It also
+learns what B leaves out, the residuals' own curvature, where a damped Gauss-Newton step would have to be short. After
+`STEPS` the coordinates are renewed; near the end B is the exact Hessian wherever that is positive definite. In these
+coordinates :math:`\mathrm{EDM} = g_z^T g_z / 2`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from .._typing import HostArray
+from .lbfgs import MEMORY
+from .problem import Arrival, Problem, marquardt_diagonal
+
+STEPS = 60  # of L-BFGS before the coordinates are renewed: about what a matrix costs
+DAMPING = 1e-2  # mu, far from the end
+NEAR = 1.0  # EDM in units of errordef below which the exact Hessian is tried
+GAIN = 1e-3  # of a round, in units of errordef: less is not worth another one, unless it leads to a better matrix
+PATIENCE = 2  # rounds of less
+
+
+def preconditioned_lbfgs(problem: Problem, theta: HostArray, *, edm_goal: float, max_rounds: int = 100) -> Arrival:
+    """Walk to EDM < `edm_goal`, for a function without kinks.
+
+    Parameters
+    ----------
+    problem : Problem
+        All its derivatives are used.
+    theta : array with shape (p,)
+        The start.
+    edm_goal : float
+        In units of S.
+    max_rounds : int
+        Upper limit of renewals of the coordinates.
+    """
+    value, g = problem.value_and_gradient(theta)
+    tiny, poor = max(1e-12, 100 * problem.epsilon), 0
+    for _ in range(max_rounds):
+        B = problem.gauss_newton(theta)
+        C, edm = _coordinates(B, tiny, g)
+        near = edm < NEAR * problem.errordef
+        exact, exact_edm = _coordinates(problem.hessian(theta), tiny, g) if near else (None, np.inf)
+        if exact is not None:
+            C, edm = exact, exact_edm
+        if edm < edm_goal or poor > PATIENCE:
+            break
+        if exact is None:
+            C, _ = _coordinates(B, DAMPING, g)
+        if C is None:
+            break
+        theta_new, value_new = _round(problem, theta, C, np.sqrt(2 * edm_goal / len(theta)))
+        poor = poor + 1 if value - value_new < GAIN * problem.errordef else 0
+        if value_new < value:
+            theta = theta_new
+            value, g = problem.value_and_gradient(theta)
+    return Arrival(theta, value, edm, bool(edm < edm_goal))
+
+
+def _round(problem: Problem, theta: HostArray, C: HostArray, gtol: float) -> tuple[HostArray, float]:
+    """At most `STEPS` of L-BFGS in z."""
+
+    def back(z: HostArray) -> HostArray:
+        return np.asarray(theta + scipy.linalg.solve_triangular(C, z, lower=True, trans="T", check_finite=False))
+
+    def f(z: HostArray) -> tuple[float, HostArray]:
+        value, g = problem.value_and_gradient(back(z))
+        return value, np.asarray(scipy.linalg.solve_triangular(C, g, lower=True, check_finite=False))
+
+    options = {"maxcor": MEMORY, "ftol": 0.0, "gtol": gtol, "maxiter": STEPS}
+    result: Any = scipy.optimize.minimize(f, np.zeros_like(theta), jac=True, method="L-BFGS-B", options=options)
+    return back(result.x), float(result.fun)
+
+
+def _coordinates(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | None, float]:
+    """C with B + mu diag(B) = C C^T, and EDM; None and infinity where B is not positive definite."""
+    A = B.copy()
+    A[np.diag_indices_from(A)] += mu * marquardt_diagonal(B)
+    try:
+        C = scipy.linalg.cholesky(A, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return None, np.inf
+    z = scipy.linalg.solve_triangular(C, g, lower=True, check_finite=False)
+    edm = 0.5 * float(z @ z)
+    return (C, edm) if np.isfinite(edm) else (None, np.inf)

@@ -1,0 +1,167 @@
+"""The walkers on functions whose minima are known, and the log that survives an interruption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+from ffnn_xp.minimizers import Arrival, StopWalk, Walk, lbfgs, levenberg_marquardt, preconditioned_lbfgs
+
+
+class Residuals:
+    """S = sum of r(theta)^2 with a Jacobian by hand: enough of a `Problem` for every walker."""
+
+    errordef = 1.0
+    epsilon = float(np.finfo(float).eps)
+
+    def __init__(self, r: Callable, J: Callable, second: Callable | None = None) -> None:
+        self.r, self.J, self.second = r, J, second
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        r = self.r(theta)
+        return float(r @ r), 2 * self.J(theta).T @ r
+
+    def chi2(self, theta: np.ndarray) -> float:
+        return self.value_and_gradient(theta)[0]
+
+    def gauss_newton(self, theta: np.ndarray) -> np.ndarray:
+        return 2 * self.J(theta).T @ self.J(theta)
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        return self.gauss_newton(theta) + (0 if self.second is None else self.second(theta))
+
+
+def rosenbrock() -> Residuals:
+    """10 (y - x^2) and 1 - x: minimum 0 at (1, 1), behind a curved valley."""
+    return Residuals(
+        lambda t: np.array([10 * (t[1] - t[0] ** 2), 1 - t[0]]),
+        lambda t: np.array([[-20 * t[0], 10.0], [-1.0, 0.0]]),
+        lambda t: np.array([[-400 * (t[1] - t[0] ** 2), 0.0], [0.0, 0.0]]),
+    )
+
+
+def steep(p: int = 30, orders: float = 6) -> tuple[Residuals, np.ndarray]:
+    """A quadratic whose curvatures span twice these orders of magnitude, turned so that no axis is special."""
+    rng = np.random.default_rng(1)
+    Q, _ = np.linalg.qr(rng.normal(size=(p, p)))
+    A, at = np.diag(np.logspace(-orders / 2, orders / 2, p)) @ Q, rng.normal(size=p)
+    return Residuals(lambda t: A @ (t - at), lambda t: A), at
+
+
+WALKERS = pytest.mark.parametrize("walker", [levenberg_marquardt, preconditioned_lbfgs])
+
+
+@WALKERS
+def test_rosenbrock(walker: Callable[..., Arrival]) -> None:
+    end = walker(rosenbrock(), np.array([-1.2, 1.0]), edm_goal=1e-10)
+    assert end.converged
+    assert end.edm < 1e-10
+    np.testing.assert_allclose(end.theta, [1, 1], atol=1e-4)
+
+
+@WALKERS
+def test_a_quadratic_of_any_steepness(walker: Callable[..., Arrival]) -> None:
+    problem, at = steep(orders=2 if walker is levenberg_marquardt else 6)
+    walk = Walk(problem)
+    end = walker(walk, np.zeros(30), edm_goal=1e-8)
+    assert end.converged
+    assert end.value < 1e-6
+    assert walk.calls < 120
+    residual = problem.r(end.theta)
+    assert residual @ residual == pytest.approx(end.value)
+    assert np.max(np.abs(end.theta - at)) < 1
+
+
+@WALKERS
+def test_edm_is_the_distance_of_a_quadratic(walker: Callable[..., Arrival]) -> None:
+    problem, _ = steep(5)
+    end = walker(problem, np.zeros(5), edm_goal=1e12)  # satisfied where it stands
+    assert end.edm == pytest.approx(problem.value_and_gradient(np.zeros(5))[0], rel=1e-5)
+    np.testing.assert_array_equal(end.theta, np.zeros(5))
+
+
+@WALKERS
+def test_directions_without_curvature_are_left_alone(walker: Callable[..., Arrival]) -> None:
+    problem = Residuals(lambda t: np.array([t[0] - 2, 0 * t[1]]), lambda t: np.array([[1.0, 0.0], [0.0, 0.0]]))
+    end = walker(problem, np.array([0.0, 7.0]), edm_goal=1e-8)
+    assert end.converged
+    np.testing.assert_allclose(end.theta, [2, 7], atol=1e-4)
+
+
+def test_large_residuals_need_the_exact_hessian() -> None:
+    """Where residuals are large, Gauss-Newton steps converge slowly or not at all; Newton's do."""
+    x = np.linspace(0, 1, 40)
+    y = np.cos(9 * x)
+
+    def r(t: np.ndarray) -> np.ndarray:
+        return t[0] * np.exp(-t[1] * x) - y
+
+    def jacobian(t: np.ndarray) -> np.ndarray:
+        e = np.exp(-t[1] * x)
+        return np.stack([e, -t[0] * x * e], axis=1)
+
+    def second(t: np.ndarray) -> np.ndarray:
+        e = np.exp(-t[1] * x)
+        cross = 2 * r(t) @ (-x * e)
+        return np.array([[0.0, cross], [cross, 2 * r(t) @ (t[0] * x * x * e)]])
+
+    with np.errstate(over="ignore"):  # of a trial step
+        end = preconditioned_lbfgs(Residuals(r, jacobian, second), np.array([1.0, 1.0]), edm_goal=1e-12)
+        reference = scipy.optimize.least_squares(r, [1.0, 1.0], jacobian, xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    assert end.converged
+    np.testing.assert_allclose(end.theta, reference.x, rtol=1e-5)
+
+
+def test_kinks_end_the_walk() -> None:
+    """S = (|t| + 0.1)^2 + 1 has its minimum on a kink: no gradient vanishes, and the walk has to see that."""
+    problem = Residuals(lambda t: np.array([np.abs(t[0]) + 0.1, 1.0]), lambda t: np.array([[np.sign(t[0])], [0.0]]))
+    walk = Walk(problem)
+    end = levenberg_marquardt(walk, np.array([3.0]), edm_goal=1e-10)
+    assert not end.converged
+    assert abs(end.theta[0]) < 0.05
+    assert walk.calls < 200
+
+
+def test_lbfgs_leaves_the_end_to_others() -> None:
+    walk = Walk(rosenbrock())
+    lbfgs(walk, np.array([-1.2, 1.0]), ftol=1e-4)
+    assert walk.best_value < 0.1
+    assert walk.calls < 60
+
+
+class TestWalk:
+    def test_remembers_the_best(self) -> None:
+        walk = Walk(rosenbrock())
+        for t in ([0.0, 0.0], [1.0, 1.0], [2.0, 0.0]):
+            walk.value_and_gradient(np.array(t))
+        np.testing.assert_array_equal(walk.best, [1, 1])
+        assert walk.best_value == 0
+        assert walk.calls == 3
+
+    def test_what_is_not_finite_is_infinitely_bad(self) -> None:
+        walk = Walk(Residuals(lambda t: np.array([np.nan * t[0]]), lambda t: np.array([[np.nan]])))
+        assert walk.value_and_gradient(np.ones(1))[0] == np.inf
+        assert walk.best is None
+
+    @pytest.mark.parametrize("ask", ["value_and_gradient", "gauss_newton", "hessian"])
+    def test_stops_at_the_deadline(self, ask: str) -> None:
+        walk = Walk(rosenbrock(), deadline=time.monotonic() - 1)
+        with pytest.raises(StopWalk, match="max_seconds"):
+            getattr(walk, ask)(np.zeros(2))
+
+    def test_report_may_end_it(self) -> None:
+        seen: list[float] = []
+
+        def report(value: float, calls: int) -> bool:
+            seen.append(value)
+            return value < 1
+
+        walk = Walk(rosenbrock(), report=report)
+        with pytest.raises(StopWalk, match="callback"):
+            preconditioned_lbfgs(walk, np.array([-1.2, 1.0]), edm_goal=1e-10)
+        assert walk.best_value == seen[-1] < 1
+        assert seen == sorted(seen, reverse=True)
