@@ -31,6 +31,9 @@ class Loss(Protocol):
     def first(self, xp: Namespace, y: Array, data: tuple[Array, ...]) -> Array:
         """ds/dy, ``(..., k, n)``."""
 
+    def value_and_first(self, xp: Namespace, y: Array, data: tuple[Array, ...]) -> tuple[Array, Array]:
+        """Both, with what they share computed once: this is what a walk asks for."""
+
     def second(self, xp: Namespace, y: Array, data: tuple[Array, ...]) -> Array:
         """d2s/dy2, ``(..., k, n)``; the outputs do not mix."""
 
@@ -58,6 +61,11 @@ class LeastSquaresLoss:
         """Twice the pull over the error."""
         target, inverse_error = data
         return 2 * (y - target) * (inverse_error * inverse_error)
+
+    def value_and_first(self, xp: Namespace, y: Array, data: tuple[Array, ...]) -> tuple[Array, Array]:
+        """The squared pull, and twice the pull over the error."""
+        pull = (y - data[0]) * data[1]
+        return pull * pull, 2 * pull * data[1]
 
     def second(self, xp: Namespace, y: Array, data: tuple[Array, ...]) -> Array:
         """Twice the inverse variance."""

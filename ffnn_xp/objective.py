@@ -165,9 +165,10 @@ class Objective:
         def f(theta: Array, x: Array, weights: Array | None, *data: Array) -> Array:
             xp = self._xp
             trace = forward(self.network, xp, theta, x)
-            s = xp.sum(_weighted(self.loss.value(xp, trace.y, data), weights), axis=(-2, -1))
-            g = pull_back(self.network, xp, trace, _weighted(self.loss.first(xp, trace.y, data), weights))
-            return xp.concat([s[..., None], g], axis=-1)
+            s, first = self.loss.value_and_first(xp, trace.y, data)
+            value = xp.sum(_weighted(s, weights), axis=(-2, -1))
+            g = pull_back(self.network, xp, trace, _weighted(first, weights))
+            return xp.concat([value[..., None], g], axis=-1)
 
         return self.backend.jit(f)
 
