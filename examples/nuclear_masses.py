@@ -98,6 +98,16 @@ def model_error(nuclides: Nuclides) -> np.ndarray:
     return MODEL_ERROR * np.sqrt(100 / (nuclides.Z + nuclides.N))
 
 
+def formula_coefficients(nuclides: Nuclides, train: np.ndarray) -> np.ndarray:
+    """Least squares on the nuclides to learn from, ``(5,)`` in MeV."""
+    return np.linalg.lstsq(formula_terms(nuclides)[train], nuclides.binding[train], rcond=None)[0]
+
+
+def formula_residual(nuclides: Nuclides, train: np.ndarray) -> np.ndarray:
+    """What the formula leaves, in MeV, ``(n,)``."""
+    return nuclides.binding - formula_terms(nuclides) @ formula_coefficients(nuclides, train)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """Predictions for all nuclides, in MeV: correction to the formula, its error if known, and the seconds it took."""
@@ -166,8 +176,8 @@ def study(
     nuclides: Nuclides, train: np.ndarray, test: np.ndarray, title: str, *, seeds: range, max_iter: int = 20_000
 ) -> tuple[np.ndarray, list[Fitted]]:
     """Fit formula and networks to `train`, print how they do on both, return the formula's residuals and all fits."""
-    coefficients = np.linalg.lstsq(formula_terms(nuclides)[train], nuclides.binding[train], rcond=None)[0]
-    residual = nuclides.binding - formula_terms(nuclides) @ coefficients
+    coefficients = formula_coefficients(nuclides, train)
+    residual = formula_residual(nuclides, train)
     print(f"\n{title}: {train.sum()} nuclides to learn from, {test.sum()} to predict")
     print(
         "formula: "
@@ -259,7 +269,7 @@ def _draw_mass(ax, A: np.ndarray, before: np.ndarray, after: np.ndarray, test: n
     ax.plot(A[test], before[test], "o", ms=3, color="#e08214", alpha=0.7, mew=0, label="formula")
     ax.plot(A[test], after[test], "o", ms=3, color="#5e4a9c", mew=0, label="formula and network")
     ax.axhline(0, color="0.5", lw=0.8)
-    ax.set(title="held-out nuclides", xlabel="mass number A", ylabel="measured − predicted [MeV]", ylim=(-11, 13))
+    ax.set(title="held-out nuclides", xlabel="mass number A", ylabel="measured − predicted [MeV]", ylim=(-11, 16))
     ax.legend(frameon=False, loc="upper right", ncols=2)
 
 
