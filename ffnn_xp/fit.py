@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from iminuit import Minuit
 
 from ._typing import HostArray
-from .cost import ModelLike
+from .cost import LeastSquares, ModelLike
 from .errors import did_you_mean
 from .inputs import dataset
 from .losses import loss as find_loss
@@ -24,10 +25,12 @@ from .prior import GaussianPrior, layer_precision
 from .progress import progress_line
 from .starts import glorot
 from .task import Task, standardisation
+from .uncertainty import Curvature
 from .verdict import Outcome, verdict
 from .walk import SIGMAS, FitState, Search
 
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no Gauss-Newton steps, no certificate
+AT_KINKS = 5  # runs of MIGRAD, at most
 STARTS = 10  # at most, where chi-square can end the search
 MINIMIZERS = ("auto", "migrad")
 
@@ -96,16 +99,32 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
     theta, shape = task.scaling.to_raw(search.theta), search.arrived
     if shape is None or shape.n_negative:
         return verdict(task, raw, unstarted(raw, theta), search, shape, noise, began)
-    half = task.scaling.linear(shape.inverse_hessian(raw.errordef))
     try:
-        minuit = certify(raw, theta, task.scaling.linear(half.T))
-        if minuit.valid and not np.array_equal(minuit.values, theta):
+        minuit = _asked(task, search, raw, theta, shape)
+        if not np.array_equal(minuit.values, theta):
             search.theta = task.scaling.to_standard(np.asarray(minuit.values))
             shape, _ = search.shape_at(search.theta)
     except KeyboardInterrupt:
         search.stopped, shape = "interrupted by the user", None
         minuit = unstarted(raw, theta)
     return verdict(task, raw, minuit, search, shape, noise, began)
+
+
+def _asked(task: Task, search: Search, raw: LeastSquares, theta: HostArray, shape: Curvature) -> Minuit:
+    """MIGRAD's run from this point with this curvature.
+
+    At kinks it is asked again, with a new covariance, where it does not see a minimum: its own, built from gradients
+    that jump, degrades. The run with the smallest EDM counts.
+    """
+    runs: list[Minuit] = []
+    while len(runs) < (AT_KINKS if search.kinked else 1):
+        half = task.scaling.linear(shape.inverse_hessian(raw.errordef))
+        runs.append(certify(raw, theta, task.scaling.linear(half.T)))
+        if runs[-1].valid or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
+            break
+        theta = np.asarray(runs[-1].values)
+        shape, _ = search.shape_at(task.scaling.to_standard(theta))
+    return min(runs, key=lambda m: (not m.valid, m.fmin.edm))
 
 
 def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -> Outcome:

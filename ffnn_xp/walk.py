@@ -21,6 +21,7 @@ EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and che
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
 SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
+KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
 ALONE: dict[str, Any] = {"ftol": 1e-9, "max_iterations": 100_000}  # L-BFGS that has to go all the way
 SIGMAS = 4.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
 
@@ -168,7 +169,7 @@ class Search:
         began = time.monotonic()
         walk, end, status = self._walk(index), None, "left: worse than the best"
         try:
-            lbfgs(walk, theta, **({} if self.matrices else ALONE))
+            lbfgs(walk, theta, **(ALONE if not self.matrices else KINKED if self.kinked else {}))
             if walk.best is None:
                 status = "no finite value"
             elif self.matrices and self._good(walk.best, FAR):
