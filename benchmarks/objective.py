@@ -84,7 +84,7 @@ def by_torch(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], tuple[float
             a = torch.tanh(A[:, :-1] @ a + A[:, -1:])
         chi2 = (((matrices[-1][:, :-1] @ a + matrices[-1][:, -1:] - Y) / 0.1) ** 2).sum()
         (g,) = torch.autograd.grad(chi2, t)
-        return float(chi2), g.numpy()
+        return chi2.item(), g.numpy()
 
     return f
 

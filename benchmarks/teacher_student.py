@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--teachers", type=int, default=4, help="of each activation (default 4)")
     parser.add_argument("--starts", type=int, default=5, help="students of each teacher (default 5)")
     parser.add_argument("--numerical", type=int, default=2, help="fits without a gradient (default 2: they are slow)")
-    parser.add_argument("--ncall", type=int, default=250_000, help="limit of calls of those (default 250000)")
+    parser.add_argument("--ncall", type=int, default=100_000, help="limit of calls of those (default 100000)")
     parser.add_argument("--seed", type=int, default=100, help="of the first teacher (default 100)")
     options = parser.parse_args()
     methods: dict[str, Callable[[Problem, int], Trial]] = {

@@ -17,7 +17,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from functools import lru_cache, partial
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -25,8 +26,6 @@ from array_api_compat import numpy as numpy_namespace
 
 from ._typing import Array, HostArray, Namespace
 from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 GPU_LIBRARIES = ("cupy", "torch", "jax")
@@ -125,18 +124,27 @@ class Backend:
         """Whether this is an array of this library on this device."""
         return _library_of(a) == self.name and _same_device(self, a)
 
-    def jit(self, f: F) -> F:
-        """Compile where the library has a compiler (JAX); elsewhere the function as it is."""
-        if self.name != "jax":
-            return f
-        return importlib.import_module("jax").jit(f)  # type: ignore[no-any-return]
+    def bind(self, kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """A function of arrays alone: ``kernel(*static, xp, ...)``, compiled where the library has a compiler (JAX)."""
+        return _compiled(kernel, *static) if self.name == "jax" else partial(kernel, *static, self.xp)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, str(self.device), self.dtype, self.reason)
+        device = f"{self.device.platform}:{self.device.id}" if self.name == "jax" else str(self.device)
+        return _restore, (self.name, device, self.dtype, self.reason)
 
     def __str__(self) -> str:
         fallback = f" (instead: {self.reason})" if self.reason else ""
         return f"{self.name} on {self.device}, {self.dtype}{fallback}"
+
+
+@lru_cache(maxsize=256)
+def _compiled(kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+    """JAX's compilation of a kernel for a network and a loss, kept for all costs that share them."""
+    jax = importlib.import_module("jax")
+    return jax.jit(partial(kernel, *static, importlib.import_module("jax.numpy")))  # type: ignore[no-any-return]
 
 
 def _restore(name: str, device: str, dtype: str, reason: str) -> Backend:
@@ -145,7 +153,7 @@ def _restore(name: str, device: str, dtype: str, reason: str) -> Backend:
         device = device.removeprefix("<CUDA Device ").rstrip(">")
     if name == "array_api_strict":
         device = device.split("'")[1]
-    backend = get_backend(name, device=None if name == "jax" else device, dtype=dtype)
+    backend = get_backend(name, device=device, dtype=dtype)
     return replace(backend, reason=reason or backend.reason)
 
 

@@ -7,7 +7,6 @@ NumPy vector; value and gradient come out together, packed, in one copy, and eac
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -45,6 +44,9 @@ class ModelLike(Protocol):
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were left open."""
 
+    def network_for(self, d: int, k: int) -> Network:
+        """The network that this would be for so many inputs and outputs."""
+
     def shape_of_data(self) -> tuple[int | None, int | None]:
         """Inputs and outputs, None where the data decide."""
 
@@ -76,7 +78,7 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         self.objective = objective
         self.prior = prior
         self._n_values = n_values
-        self._sweeps: OrderedDict[bytes, tuple[float, HostArray]] = OrderedDict()
+        self._sweeps: tuple[tuple[bytes, float, HostArray], ...] = ()
         self._matrices: dict[str, tuple[bytes, HostArray]] = {}
         super().__init__(dict.fromkeys(objective.network.layout.names), verbose)
 
@@ -97,16 +99,15 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         """
         theta = np.ascontiguousarray(theta, dtype=np.float64)
         key = theta.tobytes()
-        if key not in self._sweeps:
-            packed = self._cross(self.objective.value_and_gradient, theta)
-            value, gradient = float(packed[0]), packed[1:]
-            if self.prior is not None:
-                value += self.errordef * self.prior.value(theta)
-                gradient = gradient + self.errordef * self.prior.gradient(theta)
-            self._sweeps[key] = value, gradient
-            if len(self._sweeps) > REMEMBERED:
-                self._sweeps.popitem(last=False)
-        value, gradient = self._sweeps[key]
+        for seen, value, gradient in self._sweeps:
+            if seen == key:
+                return value, gradient.copy()
+        packed = self._cross(self.objective.value_and_gradient, theta)
+        value, gradient = float(packed[0]), packed[1:]
+        if self.prior is not None:
+            value += self.errordef * self.prior.value(theta)
+            gradient = gradient + self.errordef * self.prior.gradient(theta)
+        self._sweeps = ((key, value, gradient), *self._sweeps[: REMEMBERED - 1])  # replaced whole: threads may share it
         return value, gradient.copy()
 
     def chi2(self, theta: HostArray) -> float:
@@ -135,7 +136,9 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         theta = vector(args, self.npar)
         H = self.matrix("hessian", theta)
         minuit = calling_minuit()
-        return H if minuit is None else as_minuit_reads_it(H, lambda: self.gauss_newton(theta), minuit)
+        if minuit is None:
+            return H
+        return as_minuit_reads_it(H, lambda: self.gauss_newton(theta), minuit, theta, self.grad(theta))
 
     def g2(self, *args: Any) -> HostArray:
         """Diagonal of the Gauss-Newton matrix, ``(p,)``."""
@@ -169,6 +172,13 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         with np.errstate(all="ignore"):  # a trial step may overflow; the walker sees the infinity
             return backend.to_host(f(*(backend.to_device(v) for v in vectors)))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("mask", "loss"):
+            raise AttributeError(
+                f"`{name}` cannot be set on this cost: make another one, of the selected events (x[mask], y[mask])"
+            )
+        super().__setattr__(name, value)
+
     def _value(self, args: Sequence[Any]) -> float:
         return self.value_and_gradient(vector(args, self.npar))[0]
 
@@ -194,7 +204,8 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
 class LeastSquares(NetworkCost):
     r"""Chi-square of a network and measured values, :math:`S = \sum_n \sum_k ((y_k(x_n) - t_{nk})/\sigma_{nk})^2`.
 
-    The argument order is that of `iminuit.cost.LeastSquares`.
+    The argument order is that of `iminuit.cost.LeastSquares`. In a sum put the network's cost first, ``cost + other``:
+    then the sum knows the second derivatives, and keeps the order of the parameters.
 
     Parameters
     ----------
@@ -207,7 +218,7 @@ class LeastSquares(NetworkCost):
     model : Model
         The network; widths it left open are read from the data.
     weights : array-like with shape (n,), optional
-        Factor on each event's term.
+        Factor on each event's term, as if its errors were smaller by the square root.
     prior : GaussianPrior, optional
         Added to S.
     verbose : int

@@ -69,7 +69,9 @@ class CostSum(iminuit.cost.CostSum):
         theta = vector(args, self.npar)
         H = self._assemble(theta, "hessian")
         minuit = calling_minuit()
-        return H if minuit is None else as_minuit_reads_it(H, lambda: self._assemble(theta, "gauss_newton"), minuit)
+        if minuit is None:
+            return H
+        return as_minuit_reads_it(H, lambda: self._assemble(theta, "gauss_newton"), minuit, theta, self._grad((theta,)))
 
     def _assemble(self, theta: HostArray, method: str) -> HostArray:
         total = np.zeros((self.npar, self.npar))

@@ -15,16 +15,16 @@ import numpy as np
 from iminuit import Minuit
 
 from ._typing import HostArray
-from .cost import LeastSquares, ModelLike
+from .cost import ModelLike
 from .errors import did_you_mean
 from .inputs import dataset
 from .losses import loss as find_loss
-from .minimizers import certify, migrad_alone, unstarted
+from .minimizers import certify, is_certified, migrad_alone, preset, unstarted
 from .noise import estimate_noise, residual_width
 from .prior import GaussianPrior, layer_precision
 from .progress import progress_line
 from .starts import glorot
-from .task import Task, standardisation
+from .task import Task, relative_weights, standardisation
 from .uncertainty import Curvature
 from .verdict import Outcome, verdict
 from .walk import SIGMAS, FitState, Search
@@ -46,7 +46,7 @@ def fit(
     prior: float | None,
     restarts: int | str,
     minimizer: str,
-    seed: int | None,
+    seed: int | list[int] | None,
     start: HostArray | None,
     progress: bool | None,
     callback: Callable[[FitState], bool | None] | None,
@@ -57,34 +57,41 @@ def fit(
     _check_options(loss, prior, restarts, minimizer, max_seconds)
     d, k = model.shape_of_data()
     data = dataset(model.backend, x, y, y_err, weights, d=d, k=k)
-    model.build(int(data.x.shape[0]), int(data.y.shape[0]))
+    network = model.network_for(int(data.x.shape[0]), int(data.y.shape[0]))
+    if y_err is None and weights is not None:  # then only their ratios matter
+        data = relative_weights(model.backend, data)
     task = Task(
         model,
+        network,
         data,
-        standardisation(model.network, model.backend, data),
-        None if prior is None else GaussianPrior(layer_precision(model.network.layout, prior)),
+        standardisation(network, model.backend, data),
+        None if prior is None else GaussianPrior(layer_precision(network.layout, prior)),
         errors_known=y_err is not None,
     )
     _check_degrees_of_freedom(task)
+    model.build(*(int(a.shape[0]) for a in (data.x, data.y)))
     deadline = np.inf if max_seconds is None else began + max_seconds
     if minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
         return _migrad_alone(task, theta, began, deadline)
-    number = _number_of_starts(restarts, task, start is not None)
+    number = _number_of_starts(restarts, task)
     noise = np.ones(data.y.shape[0])
     with progress_line(progress, callback) as report:
         search = Search(
             task.cost(noise),
             good_enough=_good_enough(task),
             starts=number,
-            kinked=model.network.kinked,
+            kinked=network.kinked,
             matrices=task.layout.n_parameters <= MATRIX_LIMIT,
             deadline=deadline,
             callback=report,
         )
         search.run(_starts(task, start, number, seed))
         if not task.errors_known:
-            noise = estimate_noise(task, search, noise)
+            try:
+                noise = estimate_noise(task, search, noise)
+            except KeyboardInterrupt:
+                search.stopped, search.arrived = "interrupted by the user", None
     return _certified(task, search, noise, began)
 
 
@@ -96,35 +103,41 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
             "output's nonlinearity overflows; rescale y, or use output='identity'"
         )
     raw = task.raw_cost(noise)
-    theta, shape = task.scaling.to_raw(search.theta), search.arrived
+    shape = search.arrived
     if shape is None or shape.n_negative:
-        return verdict(task, raw, unstarted(raw, theta), search, shape, noise, began)
+        return verdict(task, raw, unstarted(raw, task.scaling.to_raw(search.theta)), None, search, shape, noise, began)
     try:
-        minuit = _asked(task, search, raw, theta, shape)
-        if not np.array_equal(minuit.values, theta):
-            search.theta = task.scaling.to_standard(np.asarray(minuit.values))
+        certificate = _asked(search, search.theta, shape)
+        if not np.array_equal(certificate.values, search.theta):
+            search.theta = np.asarray(certificate.values)
             shape, _ = search.shape_at(search.theta)
+        half = task.scaling.linear(shape.inverse_hessian(raw.errordef))
+        at = task.scaling.to_raw(search.theta), task.scaling.linear(half.T)
+        minuit = certify(raw, *at)  # the live one, which has to have run MIGRAD for HESSE to use our Hessian
+        if not is_certified(minuit):
+            minuit = preset(raw, *at)
     except KeyboardInterrupt:
-        search.stopped, shape = "interrupted by the user", None
-        minuit = unstarted(raw, theta)
-    return verdict(task, raw, minuit, search, shape, noise, began)
+        search.stopped, shape, certificate = "interrupted by the user", None, None
+        minuit = unstarted(raw, task.scaling.to_raw(search.theta))
+    return verdict(task, raw, minuit, certificate, search, shape, noise, began)
 
 
-def _asked(task: Task, search: Search, raw: LeastSquares, theta: HostArray, shape: Curvature) -> Minuit:
-    """MIGRAD's run from this point with this curvature.
+def _asked(search: Search, theta: HostArray, shape: Curvature) -> Minuit:
+    """MIGRAD's run from this point with this curvature, on the standardised problem.
 
-    At kinks it is asked again, with a new covariance, where it does not see a minimum: its own, built from gradients
-    that jump, degrades. The run with the smallest EDM counts.
+    EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
+    of an input's mean over its width, and see nothing but rounding. At kinks it is asked again, with a new covariance,
+    where it does not see a minimum: its own, built from gradients that jump, degrades. The smallest EDM counts.
     """
+    problem = search.problem
     runs: list[Minuit] = []
     while len(runs) < (AT_KINKS if search.kinked else 1):
-        half = task.scaling.linear(shape.inverse_hessian(raw.errordef))
-        runs.append(certify(raw, theta, task.scaling.linear(half.T)))
-        if runs[-1].valid or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
+        runs.append(certify(problem, theta, shape.inverse_hessian(problem.errordef)))
+        if is_certified(runs[-1]) or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
         theta = np.asarray(runs[-1].values)
-        shape, _ = search.shape_at(task.scaling.to_standard(theta))
-    return min(runs, key=lambda m: (not m.valid, m.fmin.edm))
+        shape, _ = search.shape_at(theta)
+    return min(runs, key=lambda m: (not is_certified(m), m.fmin.edm))
 
 
 def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -> Outcome:
@@ -139,20 +152,21 @@ def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -
         noise = residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
     raw = task.raw_cost(noise)
     minuit = migrad_alone(raw, theta, deadline=deadline)
-    search = Search(task.cost(noise), kinked=task.model.network.kinked)
+    search = Search(task.cost(noise), kinked=task.network.kinked)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
-    return verdict(task, raw, minuit, search, search.shape_at(search.theta)[0], noise, began)
+    return verdict(task, raw, minuit, minuit, search, search.shape_at(search.theta)[0], noise, began)
 
 
 def _check_options(loss: str, prior: object, restarts: int | str, minimizer: str, max_seconds: float | None) -> None:
     find_loss(loss)
     if minimizer not in MINIMIZERS:
         raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
-    if prior is not None and (not isinstance(prior, int | float | np.number) or not 0 < prior < np.inf):
+    is_number = isinstance(prior, int | float | np.number) and not isinstance(prior, bool)
+    if prior is not None and not (is_number and 0 < prior < np.inf):  # type: ignore[operator]
         raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
     if restarts != "auto" and (isinstance(restarts, bool | str) or int(restarts) != restarts or restarts < 1):
         raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {restarts!r}")
-    if max_seconds is not None and max_seconds <= 0:
+    if max_seconds is not None and not max_seconds > 0:
         raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
 
 
@@ -165,21 +179,22 @@ def _check_degrees_of_freedom(task: Task) -> None:
         )
 
 
-def _number_of_starts(restarts: int | str, task: Task, has_start: bool) -> int:
+def _number_of_starts(restarts: int | str, task: Task) -> int:
     if restarts != "auto":
         return int(restarts)
     if task.errors_known:
         return STARTS
-    return 1 if has_start else int(np.clip(2000 // task.layout.n_parameters, 3, 16))
+    return int(np.clip(2000 // task.layout.n_parameters, 3, 16))
 
 
 def _good_enough(task: Task) -> float:
     """Chi-square that no better fit would lower by much; without known errors there is no such value."""
     ndof = task.n_values - task.layout.n_parameters
-    return ndof + SIGMAS * np.sqrt(2 * ndof) if task.errors_known and ndof > 0 else -np.inf
+    mean, square = task.weight_moments()  # of a sum of weighted squares of normal numbers
+    return mean * ndof + SIGMAS * np.sqrt(2 * square * ndof) if task.errors_known and ndof > 0 else -np.inf
 
 
-def _starts(task: Task, start: HostArray | None, number: int, seed: int | None) -> Iterator[HostArray]:
+def _starts(task: Task, start: HostArray | None, number: int, seed: int | list[int] | None) -> Iterator[HostArray]:
     rng = np.random.default_rng(seed)
     if start is not None:
         yield task.scaling.to_standard(start)

@@ -163,6 +163,8 @@ def _per_value(backend: Backend, errors: Any, n: int, k: int) -> Array:
     a = _floats(backend, errors, "y_err", POSITIVE_ERROR)
     if a.ndim == 0 or a.shape == (1,):
         a = backend.xp.reshape(a, (1, 1))
+    elif a.shape == (n,) == (k,) and k > 1:
+        raise ValueError(f"`y_err` of shape ({n},) could be one per event or one per output: give it as ({n}, {k})")
     elif a.shape == (n,):
         a = a[:, None]
     elif a.shape == (k,):

@@ -80,7 +80,7 @@ class Layout:
 
     def flatten(self, xp: Namespace, matrices: list[Array]) -> Array:
         """Theta ``(..., p)`` from the augmented matrices."""
-        return xp.concat([xp.reshape(A, (*A.shape[:-2], -1)) for A in matrices], axis=-1)
+        return xp.concat([xp.reshape(A, (*A.shape[:-2], math.prod(A.shape[-2:]))) for A in matrices], axis=-1)
 
 
 def weights(A: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -14,7 +15,7 @@ from .activations import Activation
 from .activations import activation as find_activation
 from .backends import Backend, get_backend
 from .cost_sum import vector
-from .errors import NotFittedError
+from .errors import FitWarning, NotFittedError
 from .fit import fit as run_fit
 from .inputs import host_floats, input_rows
 from .layout import Layout
@@ -76,6 +77,7 @@ class Model:
         self._network: Network | None = None
         self._theta: Array | None = None
         self._chosen = False
+        self._fits = 0
         self._column = False
         self._band: Band | None = None
         self._no_band = "the model has not been fitted"
@@ -120,11 +122,16 @@ class Model:
 
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were left open and draw the start parameters; does nothing if all is known."""
+        if self._network is None:
+            self._network = self.network_for(d, k)
+            start = glorot(self._network.layout, np.random.default_rng(self._seed))
+            self._theta = self._backend.to_device(start)
+
+    def network_for(self, d: int, k: int) -> Network:
+        """The network that this would be for d inputs and k outputs; changes nothing."""
         if self._network is not None:
-            return
-        widths = (d, *cast("tuple[int, ...]", self._widths[1:-1]), k)
-        self._network = Network(Layout(widths), self._activations)
-        self._theta = self._backend.to_device(glorot(Layout(widths), np.random.default_rng(self._seed)))
+            return self._network
+        return Network(Layout((d, *cast("tuple[int, ...]", self._widths[1:-1]), k)), self._activations)
 
     @property
     def network(self) -> Network:
@@ -252,7 +259,8 @@ class Model:
         loss : {"least_squares"}
             The statistic.
         weights : array-like with shape (n,), optional
-            Factor on each event's term.
+            Factor on each event's term, as if its errors were smaller by the square root. If y_err is None, only the
+            weights' ratios matter.
         prior : float, optional
             Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
             is no prior.
@@ -280,6 +288,11 @@ class Model:
         TypeError, ValueError
             If data cannot be used; the message says where and what to do.
 
+        Warns
+        -----
+        FitWarning
+            If the result is not valid.
+
         Examples
         --------
         >>> import numpy as np
@@ -299,7 +312,7 @@ class Model:
             prior=prior,
             restarts=restarts,
             minimizer=minimizer,
-            seed=self._seed if seed is None else seed,
+            seed=self._next_seed() if seed is None else seed,
             start=self._backend.to_host(self.parameters)
             if self._chosen or (minimizer == "migrad" and self._network is not None)
             else None,
@@ -308,9 +321,16 @@ class Model:
             max_seconds=max_seconds,
         )
         self.parameters = outcome.result.parameters
+        self._fits += 1
         self._column = outcome.y_was_column
         self._band, self._no_band = outcome.band, outcome.no_band
+        if not outcome.result.valid:
+            warnings.warn(f"the fit is not valid. {outcome.result.message}", FitWarning, stacklevel=2)
         return outcome.result
+
+    def _next_seed(self) -> int | list[int] | None:
+        """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""
+        return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
 
     def predict(self, x: Any, *, return_std: bool = False) -> Any:
         """The network's output, with its standard deviation if asked for.

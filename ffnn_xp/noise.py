@@ -2,8 +2,8 @@ r"""Errors of y where none were given: one for each output, from the residuals o
 
 .. math:: \sigma_k^2 = \sum_n r_{nk}^2 / (n - p_{eff}/k)
 
-One output without a prior needs one round, since a common factor moves no minimum; otherwise errors and minimum are
-found in turn.
+Errors and minimum are found in turn: how exactly a minimum is known, and with a prior or several outputs also where it
+is, depends on the errors.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def estimate_noise(task: Task, search: Search, noise: HostArray) -> HostArray:
         return residual_width(task, search.theta, float(task.layout.n_parameters))
     cost = task.cost(noise)
     for _ in range(ROUNDS):
-        new = residual_width(task, search.theta, task.effective(cost, search.theta, search.arrived))
+        new = residual_width(task, search.theta, task.effective(cost, search.theta))
         settled = np.max(np.abs(new / noise - 1)) < SETTLED
         noise, cost = new, task.cost(new)
         search.refine(cost)
-        if settled or (len(noise) == 1 and task.prior is None) or not search.finished:
+        if settled or not search.finished:
             break
     return noise
 
@@ -41,7 +41,7 @@ def residual_width(task: Task, theta: HostArray, effective: float) -> HostArray:
     backend, s = task.model.backend, task.scaling
     xp, data = backend.xp, task.data
     with backend.context():
-        residual = evaluate(task.model.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
+        residual = evaluate(task.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
         square = residual * residual if data.weights is None else residual * residual * data.weights
         total = backend.to_host(xp.sum(square, axis=-1))
         events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))

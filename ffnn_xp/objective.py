@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from typing import Any
+from functools import reduce
 
-from ._typing import Array, Namespace
+from . import kernels
+from ._typing import Array
 from .backends import Backend
-from .curvature import Blocks, assemble, hessian_blocks, hessian_product
+from .curvature import Blocks, assemble
 from .losses import Loss
-from .network import Network, Trace, forward, pull_back
+from .network import Network
 
 CPU_BLOCK = 2048  # events; value and gradient of small networks take half the time of one block of 10^5
 CPU_BYTES = 2**25  # of a block's largest temporary
@@ -98,33 +98,35 @@ class Objective:
 
     def value(self, theta: Array) -> Array:
         """S, ``(...,)``."""
-        return self._total(self._value, self._sweep_block, theta)
+        return self._total(kernels.value, theta)
 
     def value_and_gradient(self, theta: Array) -> Array:
         """S and its gradient packed in one array ``(..., 1 + p)``, so that they cross to the host in one copy."""
-        return self._total(self._value_and_gradient, self._sweep_block, theta)
+        return self._total(kernels.value_and_gradient, theta)
 
     def gauss_newton(self, theta: Array) -> Array:
         """J^T C J, ``(..., p, p)``: the second derivative of S for a network that is linear in theta."""
-        return self._matrix(self._gauss_newton_blocks, theta)
+        return self._matrix(kernels.gauss_newton, theta)
 
     def hessian(self, theta: Array) -> Array:
         """The exact second derivative of S, ``(..., p, p)``."""
-        return self._matrix(self._hessian_blocks, theta)
+        return self._matrix(kernels.hessian, theta)
 
     def gauss_newton_product(self, theta: Array, v: Array) -> Array:
         """J^T C J v, ``(..., p)``, without the matrix."""
-        return self._total(self._gauss_newton_product, self._sweep_block, theta, v)
+        return self._total(kernels.gauss_newton_product, theta, v)
 
     def hessian_product(self, theta: Array, v: Array) -> Array:
         """The Hessian times v, ``(..., p)``, without the matrix."""
-        return self._total(self._hessian_product, self._sweep_block, theta, v)
+        return self._total(kernels.hessian_product, theta, v)
 
-    def _total(self, f: Callable[..., Array], block: int, *args: Array) -> Array:
+    def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
+        f = self.backend.bind(kernel, self.network, self.loss)
         with self.backend.context():
-            return reduce(lambda a, b: a + b, (f(*args, *_leaves(e)) for e in self.events.blocks(block)))
+            return reduce(lambda a, b: a + b, (f(*args, *_leaves(e)) for e in self.events.blocks(self._sweep_block)))
 
-    def _matrix(self, f: Callable[..., Blocks], theta: Array) -> Array:
+    def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
+        f = self.backend.bind(kernel, self.network, self.loss)
         with self.backend.context():
             parts = (f(theta, *_leaves(e)) for e in self.events.blocks(self._matrix_block))
             total = reduce(lambda a, b: {key: a[key] + b[key] for key in a}, parts)
@@ -151,71 +153,6 @@ class Objective:
     @property
     def _itemsize(self) -> int:
         return 8 if self.backend.dtype == "float64" else 4
-
-    @cached_property
-    def _value(self) -> Callable[..., Array]:
-        def f(theta: Array, x: Array, weights: Array | None, *data: Array) -> Array:
-            y = forward(self.network, self._xp, theta, x).y
-            return self._xp.sum(_weighted(self.loss.value(self._xp, y, data), weights), axis=(-2, -1))
-
-        return self.backend.jit(f)
-
-    @cached_property
-    def _value_and_gradient(self) -> Callable[..., Array]:
-        def f(theta: Array, x: Array, weights: Array | None, *data: Array) -> Array:
-            xp = self._xp
-            trace = forward(self.network, xp, theta, x)
-            s, first = self.loss.value_and_first(xp, trace.y, data)
-            value = xp.sum(_weighted(s, weights), axis=(-2, -1))
-            g = pull_back(self.network, xp, trace, _weighted(first, weights))
-            return xp.concat([value[..., None], g], axis=-1)
-
-        return self.backend.jit(f)
-
-    @cached_property
-    def _gauss_newton_blocks(self) -> Callable[..., Blocks]:
-        return self.backend.jit(self._curvature(hessian_blocks, exact=False))
-
-    @cached_property
-    def _hessian_blocks(self) -> Callable[..., Blocks]:
-        return self.backend.jit(self._curvature(hessian_blocks, exact=True))
-
-    def _curvature(self, g: Callable[..., Any], *, exact: bool) -> Callable[..., Any]:
-        def f(theta: Array, x: Array, weights: Array | None, *data: Array) -> Any:
-            xp = self._xp
-            trace = forward(self.network, xp, theta, x)
-            first = _weighted(self.loss.first(xp, trace.y, data), weights)
-            second = _weighted(self.loss.second(xp, trace.y, data), weights)
-            return g(self.network, xp, trace, first, second, exact=exact)
-
-        return f
-
-    @cached_property
-    def _gauss_newton_product(self) -> Callable[..., Array]:
-        return self._product(exact=False)
-
-    @cached_property
-    def _hessian_product(self) -> Callable[..., Array]:
-        return self._product(exact=True)
-
-    def _product(self, *, exact: bool) -> Callable[..., Array]:
-        def f(theta: Array, v: Array, *leaves: Array) -> Array:
-            def times_v(
-                network: Network, xp: Namespace, trace: Trace, first: Array, second: Array, *, exact: bool
-            ) -> Array:
-                return hessian_product(network, xp, trace, first, second, v, exact=exact)
-
-            return self._curvature(times_v, exact=exact)(theta, *leaves)
-
-        return self.backend.jit(f)
-
-    @property
-    def _xp(self) -> Namespace:
-        return self.backend.xp
-
-
-def _weighted(s: Array, weights: Array | None) -> Array:
-    return s if weights is None else s * weights
 
 
 def _leaves(events: Events) -> tuple[Array | None, ...]:

@@ -41,8 +41,14 @@ class FitResult:
         The errors of y, if they were estimated from the residuals.
     covariance_source : str
         Which matrix the covariance is the inverse of.
+    minuit_calls : int
+        Calls that MIGRAD took to certify.
+    weighted : bool
+        Whether events had weights.
     minuit : iminuit.Minuit
-        Live: MINOS, contours, fixed parameters and all the rest.
+        Live, in raw units: MINOS, contours, fixed parameters and all the rest. (The certificate is computed in
+        standardised units, where nothing is lost to rounding.) It knows no infinite errors: where `errors` are
+        infinite, its own are those of the step that it was given.
     restarts : list of Restart
         One row for each start.
     seconds : float
@@ -61,6 +67,8 @@ class FitResult:
     y_error: HostArray | None
     covariance_source: str
     n_null: int
+    minuit_calls: int
+    weighted: bool
     minuit: iminuit.Minuit
     restarts: list[Restart]
     seconds: float
@@ -75,8 +83,8 @@ class FitResult:
 
     @property
     def p_value(self) -> float:
-        """Chance of a chi-square this large if the model is right; NaN where the errors were estimated from it."""
-        if self.y_error is not None or self.ndof <= 0:
+        """Chance of a chi-square this large if the model is right; NaN with estimated errors or weights."""
+        if self.y_error is not None or self.weighted or self.ndof <= 0:
             return float("nan")
         return float(scipy.special.gammaincc(self.ndof / 2, self.chi2 / 2))
 
@@ -87,7 +95,10 @@ class FitResult:
 
     @cached_property
     def covariance(self) -> HostArray | None:
-        """Covariance of the parameters ``(p, p)`` on the directions that are determined; None if there is none."""
+        """Covariance of the parameters ``(p, p)`` on the directions that are determined; None if there is none.
+
+        Its diagonal is finite also where `errors` are infinite.
+        """
         return None if self.factor is None else np.asarray(self.factor @ self.factor.T)
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -97,16 +108,14 @@ class FitResult:
             given = given[0], f"{given[1]}, p-value {self.p_value:.2g}"
         best = min(self.restarts, key=lambda r: r.fval).start if self.restarts else 0
         calls = sum(r.calls for r in self.restarts)
+        starts = f"{len(self.restarts)} start{'s' * (len(self.restarts) != 1)}"
+        walk = f"{starts}, the best is number {best}; {calls} gradient calls"
         lines = [
             given,
             ("EDM", f"{self.edm:.2g} (MINUIT's goal: {self.minuit.tol * 2e-3 * self.minuit.errordef:.2g})"),
             ("covariance", self.covariance_source),
             ("errors of y", "as given" if self.y_error is None else f"from the residuals: {_few(self.y_error)}"),
-            (
-                "walk",
-                f"{len(self.restarts)} start{'s' * (len(self.restarts) != 1)}, the best is number {best}; "
-                f"{calls} gradient calls, MINUIT {self.minuit.nfcn}; {self.seconds:.2f} s",
-            ),
+            ("walk", f"{walk if self.restarts else 'none'}; MINUIT {self.minuit_calls} calls; {self.seconds:.2f} s"),
         ]
         if self.fval != self.chi2:
             lines.insert(1, ("cost", f"{self.fval:.6g}, of which the prior {self.fval - self.chi2:.4g}"))

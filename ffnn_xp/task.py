@@ -19,7 +19,7 @@ from .network import Network
 from .objective import Events, Objective
 from .prior import GaussianPrior
 from .scaling import Scaling
-from .uncertainty import Curvature, curvature
+from .uncertainty import curvature
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Task:
     """A fit that is about to begin: checked data, their scaling, and the prior."""
 
     model: ModelLike
+    network: Network
     data: Dataset
     scaling: Scaling
     prior: GaussianPrior | None
@@ -35,7 +36,7 @@ class Task:
     @property
     def layout(self) -> Layout:
         """Of the network."""
-        return self.model.network.layout
+        return self.network.layout
 
     @property
     def n_values(self) -> int:
@@ -53,9 +54,7 @@ class Task:
                 inverse = xp.ones_like(y) / to(noise[:, None])
             else:
                 inverse = self.data.inverse_error * to(s.y_scale[:, None])
-        objective = Objective(
-            self.model.network, loss("least_squares"), Events(x, (y, inverse), self.data.weights), backend
-        )
+        objective = Objective(self.network, loss("least_squares"), Events(x, (y, inverse), self.data.weights), backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
 
     def raw_cost(self, noise: HostArray) -> LeastSquares:
@@ -69,18 +68,22 @@ class Task:
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
         return LeastSquares.from_dataset(data, self.model, prior)
 
-    def effective(self, cost: NetworkCost, theta: HostArray, shape: Curvature) -> float:
+    def effective(self, cost: NetworkCost, theta: HostArray) -> float:
         """Number of parameters that the data determine.
 
-        Without a prior, the directions that are determined at all; with one, tr(G (G + P)^-1) of the Gauss-Newton
-        matrix G and the prior's P (J. Moody, NIPS 1991): each direction counts as far as the data and not the prior
-        hold it.
+        The rank of the Gauss-Newton matrix G; with a prior P, tr(G (G + P)^-1) (J. Moody, NIPS 1991): each direction
+        counts as far as the data and not the prior hold it. (The exact Hessian has the residuals' own curvature in it,
+        which holds directions that no data determine.)
         """
-        if self.prior is None:
-            return float(shape.factor.shape[1])
-        return self.layout.n_parameters - self.prior.share(
-            curvature(cost.gauss_newton(theta), cost.errordef, cost.epsilon).factor
-        )
+        held = curvature(cost.gauss_newton(theta), cost.errordef, cost.epsilon).factor
+        return float(held.shape[1]) - (0.0 if self.prior is None else self.prior.share(held))
+
+    def weight_moments(self) -> tuple[float, float]:
+        """Mean of the weights and of their squares; 1 and 1 if there are none."""
+        if self.data.weights is None:
+            return 1.0, 1.0
+        w = self.model.backend.to_host(self.data.weights)
+        return float(np.mean(w)), float(np.mean(w * w))
 
 
 def standardisation(network: Network, backend: Backend, data: Dataset) -> Scaling:
@@ -108,6 +111,13 @@ def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, Ho
             "choose other units"
         )
     return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 0.0)
+
+
+def relative_weights(backend: Backend, data: Dataset) -> Dataset:
+    """The same data with weights of mean 1."""
+    with backend.context():
+        weights = data.weights / backend.xp.mean(data.weights)
+    return replace(data, weights=weights)
 
 
 def _or_one(width: HostArray) -> HostArray:

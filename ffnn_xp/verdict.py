@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import iminuit
 import numpy as np
@@ -12,6 +11,7 @@ import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .cost import LeastSquares
+from .minimizers import is_certified
 from .prediction import Band
 from .result import FitResult
 from .task import Task
@@ -35,15 +35,24 @@ def verdict(
     task: Task,
     raw: LeastSquares,
     minuit: iminuit.Minuit,
+    certificate: iminuit.Minuit | None,
     search: Search,
     shape: Curvature | None,
     noise: HostArray,
     began: float,
 ) -> Outcome:
-    """Put together what was found, and say in words what it is worth."""
+    """Put together what was found, and say in words what it is worth.
+
+    `minuit` is live and in raw units; `certificate` is the one whose word counts.
+    """
     theta = np.asarray(minuit.values, dtype=np.float64)
-    fmin = minuit.fmin
-    certified = bool(fmin is not None and fmin.is_valid and shape is not None and not shape.n_negative)
+    certified = bool(
+        certificate is not None
+        and is_certified(certificate)
+        and shape is not None
+        and not shape.n_negative
+        and shape.factor.shape[1] > 0
+    )
     good = shape if certified else None
     assert search.theta is not None
     factor, errors = None, np.full(len(theta), np.nan)
@@ -54,22 +63,24 @@ def verdict(
     description = (
         "-".join(str(h) for h in task.layout.widths)
         + ", "
-        + ", ".join(dict.fromkeys(a.name for a in task.model.network.activations))
+        + ", ".join(dict.fromkeys(a.name for a in task.network.activations))
     )
     chi2 = raw.chi2(theta)
     effective = float(task.layout.n_parameters)
     if shape is not None:
-        effective = task.effective(task.cost(noise), search.theta, shape)
+        effective = task.effective(task.cost(noise), search.theta)
     more = _poor(task, chi2, task.n_values - effective)
     if search.stopped and shape is not None:
         more += f" Other starts were not tried: {search.stopped}."
-    message, source = _words(task, search, shape, fmin, certified, more)
+    message, source = _words(task, search, shape, certified, more)
     result = FitResult(
         valid=certified,
         message=message,
         fval=fval,
         chi2=chi2,
-        edm=float("nan") if fmin is None else float(fmin.edm),
+        edm=float("nan") if certificate is None else float(certificate.fmin.edm),
+        minuit_calls=0 if certificate is None else certificate.nfcn,
+        weighted=task.data.weights is not None,
         n_data=task.n_values,
         n_effective=effective,
         parameters=theta,
@@ -98,7 +109,16 @@ def _undetermined(task: Task, shape: Curvature) -> HostArray:
 
 def _poor(task: Task, chi2: float, ndof: float) -> str:
     """A sentence for a minimum, however certified, that does not describe the data."""
-    if not task.errors_known or ndof <= 0 or scipy.special.gammaincc(ndof / 2, chi2 / 2) > POOR:
+    if ndof <= 0:
+        return " There are as many effective parameters as values, so chi2 says nothing about the fit."
+    if not task.errors_known or task.data.weights is not None:
+        return ""
+    if scipy.special.gammainc(ndof / 2, chi2 / 2) < POOR:
+        return (
+            f" But chi2/ndof = {chi2 / ndof:.3g} is too small: the network overfits, and its band is too narrow (use a "
+            "prior, or fewer units), or the errors of y are too large."
+        )
+    if scipy.special.gammaincc(ndof / 2, chi2 / 2) > POOR:
         return ""
     return (
         f" But chi2/ndof = {chi2 / ndof:.3g} says that the fit does not describe the data within their errors: a local "
@@ -114,9 +134,7 @@ def _along(task: Task, shape: Curvature) -> str:
     return f" (the most along {', '.join(names)})"
 
 
-def _words(
-    task: Task, search: Search, shape: Curvature | None, fmin: Any, certified: bool, more: str
-) -> tuple[str, str]:
+def _words(task: Task, search: Search, shape: Curvature | None, certified: bool, more: str) -> tuple[str, str]:
     """The message, and where the covariance comes from."""
     p = task.layout.n_parameters
     if search.stopped and shape is None:
@@ -138,24 +156,30 @@ def _words(
             "another minimum.",
             "none",
         )
-    if not certified:
-        why = "call limit reached" if fmin is not None and fmin.has_reached_call_limit else "EDM above the goal"
+    if not shape.factor.shape[1]:
         return (
-            f"MIGRAD did not certify the point ({why}). Call fit again to go on from here, or use more restarts; "
-            "at kinks of relu a smooth activation such as softplus helps.",
+            "No parameter has any influence on the output: all units of a layer are off. Use another seed, more "
+            "restarts, or an output nonlinearity whose range holds the data.",
             "none",
         )
-    matrix = "Gauss-Newton matrix (relu has kinks)" if task.model.network.kinked else "exact Hessian"
+    if not certified:
+        kinks = " At the kinks of relu a smooth activation such as softplus helps." if task.network.kinked else ""
+        return (
+            f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here.{kinks}",
+            "none",
+        )
+    matrix = "Gauss-Newton matrix (relu has kinks)" if task.network.kinked else "exact Hessian"
     known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
     if not shape.n_null:
         return (
             f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
             f"{known}, all {p} directions",
         )
+    hold = "Fewer units would help." if task.prior is not None else "Fewer units or a prior would hold them."
     dead = dead_units(task.layout, search.problem.gauss_newton(search.theta)) if search.theta is not None else []
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
     return (
         f"MIGRAD certified the minimum; {shape.n_null} of {p} directions are not determined by the data{named}: the "
-        f"errors of parameters that take part in them are infinite. Fewer units or a prior would hold them.{more}",
+        f"errors of parameters that take part in them are infinite. {hold}{more}",
         f"{known}, on {p - shape.n_null} of {p} directions",
     )

@@ -19,6 +19,7 @@ ROOMS = (
     "network",
     "curvature",
     "losses",
+    "kernels",
     "objective",
     "scaling",
     "prior",

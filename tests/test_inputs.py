@@ -213,12 +213,14 @@ def test_wrong_shapes(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_errors_broadcast() -> None:
-    """One number; one per event; one per output; one per value. With n = k the events have it."""
+    """One number; one per event; one per output; one per value. With n = k it has to be said which."""
     np.testing.assert_allclose(cost_of(error=0.5).yerror, np.full((3, 2), 0.5))
     np.testing.assert_allclose(cost_of(error=[1.0, 2.0, 4.0]).yerror, [[1, 1], [2, 2], [4, 4]])
     np.testing.assert_allclose(cost_of(error=[1.0, 2.0]).yerror, [[1, 2]] * 3)
     np.testing.assert_allclose(cost_of(error=[[1.0], [2.0], [4.0]]).yerror, [[1, 1], [2, 2], [4, 4]])
-    np.testing.assert_allclose(cost_of(X[:2], Y[:2], [1.0, 2.0]).yerror, [[1, 1], [2, 2]])
+    np.testing.assert_allclose(cost_of(X[:2], Y[:2], [[1.0], [2.0]]).yerror, [[1, 1], [2, 2]])
+    with pytest.raises(ValueError, match=r"could be one per event or one per output: give it as \(2, 2\)"):
+        cost_of(X[:2], Y[:2], [1.0, 2.0])
 
 
 def test_one_event(backend: Backend) -> None:

@@ -2,7 +2,7 @@
 
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
-from .migrad import certify, migrad_alone, unstarted
+from .migrad import certify, is_certified, migrad_alone, preset, unstarted
 from .preconditioned_lbfgs import preconditioned_lbfgs
 from .problem import Arrival, Problem, StopWalk, Walk
 
@@ -12,9 +12,11 @@ __all__ = [
     "StopWalk",
     "Walk",
     "certify",
+    "is_certified",
     "lbfgs",
     "levenberg_marquardt",
     "migrad_alone",
     "preconditioned_lbfgs",
+    "preset",
     "unstarted",
 ]

@@ -15,6 +15,7 @@ import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
 
+EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
 CALLS = 500
 MOST_CALLS = 100_000
 
@@ -27,6 +28,25 @@ def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
 def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
     """A live `Minuit` that has run MIGRAD from this point with this covariance.
 
+    See `preset` for the arguments. Its verdict is `is_certified`, with an EDM that MINUIT computed itself.
+    """
+    return preset(cost, theta, inverse_hessian).migrad(iterate=1, use_simplex=False)
+
+
+def is_certified(m: iminuit.Minuit) -> bool:
+    """Whether MIGRAD saw a minimum.
+
+    Its own word alone is not enough: where the preset covariance is not positive definite in its arithmetic, MIGRAD
+    gives up, hands back its seed, and calls that valid whatever the EDM.
+    """
+    f = m.fmin
+    goal = EDM_FACTOR * m.tol * m.errordef
+    return bool(f is not None and f.is_valid and f.edm < 10 * goal and not f.has_made_posdef_covar)
+
+
+def preset(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
+    """A live `Minuit` at this point, with this covariance.
+
     Parameters
     ----------
     cost : NetworkCost
@@ -36,10 +56,6 @@ def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.
     inverse_hessian : array with shape (p, p)
         Positive definite.
 
-    Returns
-    -------
-    iminuit.Minuit
-        Its verdict is `valid`, with an EDM that MINUIT computed itself.
     """
     m = iminuit.Minuit(cost, theta)
     m.strategy = 0
@@ -49,8 +65,7 @@ def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.
         found = {"x": theta, "fun": value, "jac": gradient, "hess_inv": inverse_hessian, "nfev": 1, "njev": 1}
         return scipy.optimize.OptimizeResult({**found, "success": True})
 
-    m.scipy(method=arrived)
-    return m.migrad(iterate=1, use_simplex=False)
+    return m.scipy(method=arrived)
 
 
 def migrad_alone(cost: Any, theta: HostArray, *, deadline: float = np.inf) -> iminuit.Minuit:

@@ -115,4 +115,4 @@ class Arrival:
 def marquardt_diagonal(B: HostArray) -> HostArray:
     """Absolute diagonal of B, and where that is zero something small: what damping is measured in."""
     d: HostArray = np.abs(np.diag(B))
-    return np.maximum(d, 1e-10 * max(float(d.max()), 1e-300))
+    return np.maximum(d, 1e-10 * (float(d.max()) or 1.0))

@@ -1,0 +1,65 @@
+"""What is computed of one block of events: pure functions of (network, loss, xp) and then of arrays.
+
+The objective sums them over blocks; a library with a compiler compiles each once for a network and a loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._typing import Array, Namespace
+from .curvature import Blocks, hessian_blocks
+from .curvature import hessian_product as times
+from .losses import Loss
+from .network import Network, Trace, forward, pull_back
+
+
+def value(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> Array:
+    """S, ``(...,)``."""
+    s = loss.value(xp, forward(network, xp, theta, x).y, data)
+    return xp.sum(_weighted(s, weights), axis=(-2, -1))
+
+
+def value_and_gradient(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> Array:
+    """S and dS/dtheta packed, ``(..., 1 + p)``."""
+    trace = forward(network, xp, theta, x)
+    s, first = loss.value_and_first(xp, trace.y, data)
+    total = xp.sum(_weighted(s, weights), axis=(-2, -1))
+    return xp.concat([total[..., None], pull_back(network, xp, trace, _weighted(first, weights))], axis=-1)
+
+
+def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
+    """Lower blocks of J^T C J."""
+    return hessian_blocks(network, xp, *_derivatives(network, loss, xp, theta, *event), exact=False)
+
+
+def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
+    """Lower blocks of the exact second derivative."""
+    return hessian_blocks(network, xp, *_derivatives(network, loss, xp, theta, *event), exact=True)
+
+
+def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
+    """J^T C J v, ``(..., p)``."""
+    return times(network, xp, *_derivatives(network, loss, xp, theta, *event), v, exact=False)
+
+
+def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
+    """The exact second derivative times v, ``(..., p)``."""
+    return times(network, xp, *_derivatives(network, loss, xp, theta, *event), v, exact=True)
+
+
+def _derivatives(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> tuple[Trace, Array, Array]:
+    """The forward sweep, and first and second derivative of the statistic in its output."""
+    trace = forward(network, xp, theta, x)
+    first, second = loss.first(xp, trace.y, data), loss.second(xp, trace.y, data)
+    return trace, _weighted(first, weights), _weighted(second, weights)
+
+
+def _weighted(s: Array, weights: Array | None) -> Array:
+    return s if weights is None else s * weights
