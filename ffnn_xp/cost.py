@@ -254,7 +254,8 @@ class LeastSquares(NetworkCost):
         d, k = model.shape_of_data()
         if yerror is None:
             raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
-        data = dataset(model.backend, x, y, yerror, weights, d=d, k=k)
+        with model.backend.context():
+            data = dataset(model.backend, x, y, yerror, weights, d=d, k=k)
         model.build(int(data.x.shape[0]), int(data.y.shape[0]))
         self._init(data, model, prior, verbose)
 

@@ -56,7 +56,8 @@ def fit(
     began = time.monotonic()
     _check_options(loss, prior, restarts, minimizer, max_seconds)
     d, k = model.shape_of_data()
-    data = dataset(model.backend, x, y, y_err, weights, d=d, k=k)
+    with model.backend.context():
+        data = dataset(model.backend, x, y, y_err, weights, d=d, k=k)
     network = model.network_for(int(data.x.shape[0]), int(data.y.shape[0]))
     if y_err is None and weights is not None:  # then only their ratios matter
         data = relative_weights(model.backend, data)

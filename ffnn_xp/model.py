@@ -190,7 +190,8 @@ class Model:
         A copy: to change the model, assign.
         """
         _ = self.network
-        return self._backend.xp.asarray(self._theta, copy=True)
+        with self._backend.context():
+            return self._backend.xp.asarray(self._theta, copy=True)
 
     @parameters.setter
     def parameters(self, theta: Any) -> None:
@@ -423,8 +424,9 @@ class Model:
         return f"Model({self.layers}, activation={hidden!r}, output={names[-1]!r}){p}, {self._backend}"
 
     def _columns(self, x: Any) -> tuple[Array, str]:
-        rows, kind = input_rows(self._backend, x, self.network.layout.widths[0])
-        return self._backend.xp.matrix_transpose(rows), kind
+        with self._backend.context():
+            rows, kind = input_rows(self._backend, x, self.network.layout.widths[0])
+            return self._backend.xp.matrix_transpose(rows), kind
 
     def _shaped(self, columns: Array, kind: str) -> Array:
         if kind == "event":
