@@ -19,6 +19,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 import nuclear_masses as example
 
 
+NOTE = """
+Size, prior and model error were chosen by cross-validation (some forty settings) inside the training nuclides of split 0,
+which hold the held-out ones of the other splits, and after a first choice (prior 1.0, model error 0.15) had given 244 keV
+a fit and 231 keV for the mean here. scikit-learn has its default penalty, and one network stands against the mean of two.
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--splits", type=int, default=8, help="how many fifths are held out in turn (default 8)")
@@ -49,6 +56,7 @@ def main() -> None:
     )
     for name, values in rows.items():
         print(f"| {name} | " + " | ".join(spread(np.array(values)[:, i], i) for i in range(5)) + " |")
+    print(NOTE, end="")
 
 
 def measures(study, residual, fitted, y_err, test) -> tuple[float, ...]:
