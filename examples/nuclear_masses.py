@@ -174,7 +174,7 @@ def pulls(residual: np.ndarray, fitted: Fitted, y_err: np.ndarray) -> np.ndarray
 
 
 def study(
-    nuclides: Nuclides, train: np.ndarray, test: np.ndarray, title: str, *, seeds: range, max_iter: int = 2000
+    nuclides: Nuclides, train: np.ndarray, test: np.ndarray, title: str, *, seeds: range, max_iter: int = 20_000
 ) -> tuple[np.ndarray, list[Fitted]]:
     """Fit formula and networks to `train`, print how they do on both, return the formula's residuals and all fits."""
     coefficients = formula_coefficients(nuclides, train)

@@ -19,9 +19,9 @@ from .lbfgs import MEMORY
 from .problem import Arrival, Problem, marquardt_diagonal
 
 STEPS = 60  # of L-BFGS before the coordinates are renewed: about what a matrix costs
-DAMPING = 1e-2  # mu, far from the end
+DAMPING = 3e-3  # mu, far from the end
 NEAR = 1.0  # EDM in units of errordef below which the exact Hessian is tried
-GAIN = 1e-3  # of a round, in units of errordef: less is not worth another one, unless it leads to a better matrix
+GAIN = 3e-3  # of a round, in units of errordef: less is not worth another one, unless it leads to a better matrix
 PATIENCE = 2  # rounds of less
 
 
