@@ -93,6 +93,7 @@ def fit(
                 noise = estimate_noise(task, search, noise)
             except KeyboardInterrupt:
                 search.stopped, search.arrived = "interrupted by the user", None
+                noise = estimate_noise(task, search, noise)  # of a walk that was cut short: at once
     return _certified(task, search, noise, began)
 
 

@@ -15,6 +15,7 @@ from .cost import LeastSquares, ModelLike, NetworkCost
 from .inputs import Dataset
 from .layout import Layout
 from .losses import loss
+from .minimizers import Problem
 from .network import Network
 from .objective import Events, Objective
 from .prior import GaussianPrior
@@ -68,7 +69,7 @@ class Task:
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
         return LeastSquares.from_dataset(data, self.model, prior)
 
-    def effective(self, cost: NetworkCost, theta: HostArray) -> float:
+    def effective(self, cost: Problem, theta: HostArray) -> float:
         """Number of parameters that the data determine.
 
         The rank of the Gauss-Newton matrix G; with a prior P, tr(G (G + P)^-1) (J. Moody, NIPS 1991): each direction

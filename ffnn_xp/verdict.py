@@ -68,7 +68,7 @@ def verdict(
     chi2 = raw.chi2(theta)
     effective = float(task.layout.n_parameters)
     if shape is not None:
-        effective = task.effective(task.cost(noise), search.theta)
+        effective = task.effective(search.problem, search.theta)
     more = _poor(task, chi2, task.n_values - effective)
     if search.stopped and shape is not None:
         more += f" Other starts were not tried: {search.stopped}."

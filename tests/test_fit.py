@@ -50,9 +50,11 @@ def test_lesson_network_is_certified_at_195_parameters() -> None:
 def test_relu_ends_at_kinks_and_is_certified(output: str) -> None:
     x, y = teacher("relu", 1)
     fit = fx.Model((8, 7, 9, 6), activation="relu", output=output, backend="numpy", seed=1).fit(x, y, 0.1, restarts=4)
-    assert fit.valid or "kinks of relu" in fit.message
-    if not fit.valid:
+    if output == "relu" and not fit.valid:  # outputs with kinks of their own: not every end can be certified
+        assert "kinks of relu" in fit.message
+        assert np.all(np.isnan(fit.errors))
         return
+    assert fit.valid
     assert "Gauss-Newton" in fit.covariance_source
     assert fit.n_null >= 16  # each hidden relu unit can be scaled against the next layer
     assert np.all(np.isinf(fit.errors[:63]))
@@ -495,7 +497,8 @@ class TestHonesty:
         x = np.linspace(0, 1, 30)
         fit = fx.Model((1, 6, 1), output="relu", backend="numpy", seed=1).fit(x, -1 - x, 0.05, restarts=2)
         assert not fit.valid
-        assert "influence" in fit.message or "not" in fit.message
+        assert "No parameter has any influence" in fit.message
+        assert fit.covariance is None
 
     def test_what_is_not_valid_is_warned_of(self) -> None:
         with pytest.warns(fx.FitWarning, match="the fit is not valid"):
