@@ -454,14 +454,16 @@ class TestHonesty:
         assert far.fval == pytest.approx(near.fval, rel=1e-6)
         assert np.all(np.isfinite(model.predict(offset + width * u, return_std=True)[1]))
 
-    @pytest.mark.parametrize("sigma", [1e-2, 1e-3, 1e-4])
+    @pytest.mark.parametrize("sigma", [1e-3, 1e-4, 1e-5])
     def test_precise_data_of_unknown_errors(self, sigma: float) -> None:
+        """One round of estimation stops at 1e-3: the walk of the first round knows only errors of order 1."""
         rng = np.random.default_rng(4)
         x = np.linspace(-2, 2, 200)
-        y = np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1) + sigma * rng.normal(size=200)
-        fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y)
-        assert fit.y_error == pytest.approx([sigma], rel=0.25)
-        assert fit.chi2 == pytest.approx(fit.ndof, rel=0.02)
+        y = np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1) + 0.5 * np.tanh(3 * x + 2) + sigma * rng.normal(size=200)
+        fit = fx.Model((1, 3, 1), backend="numpy", seed=3).fit(x, y)
+        assert fit.valid
+        assert fit.y_error == pytest.approx([sigma], rel=0.1)
+        assert fit.chi2 == pytest.approx(fit.ndof, rel=1e-3)
 
     def test_effective_parameters_never_exceed_the_values(self) -> None:
         rng = np.random.default_rng(5)

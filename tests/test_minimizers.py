@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.optimize
 
-from ffnn_xp.minimizers import Arrival, StopWalk, Walk, lbfgs, levenberg_marquardt, preconditioned_lbfgs
+from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
 
 
 class Residuals:
@@ -131,6 +132,22 @@ def test_lbfgs_leaves_the_end_to_others() -> None:
     lbfgs(walk, np.array([-1.2, 1.0]), ftol=1e-4)
     assert walk.best_value < 0.1
     assert walk.calls < 60
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({}, True),
+        ({"edm": 1.9e-3}, True),  # MINUIT's own tolerance: ten times its goal
+        ({"edm": 1.8e11}, False),  # what it hands back, as valid, where the preset was not positive definite for it
+        ({"edm": np.nan}, False),
+        ({"is_valid": False}, False),
+        ({"has_made_posdef_covar": True}, False),
+    ],
+)
+def test_migrads_own_word_is_not_enough(state: dict[str, object], expected: bool) -> None:
+    fmin = SimpleNamespace(**{"is_valid": True, "edm": 1e-6, "has_made_posdef_covar": False, **state})
+    assert is_certified(SimpleNamespace(fmin=fmin, tol=0.1, errordef=1.0)) is expected  # type: ignore[arg-type]
 
 
 class TestWalk:
