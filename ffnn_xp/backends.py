@@ -88,6 +88,11 @@ class Backend:
             return bool(self.device.type != "cpu")
         return self.name == "cupy"
 
+    @property
+    def compiles(self) -> bool:
+        """Whether each new shape of arrays costs a compilation (JAX)."""
+        return self.name == "jax"
+
     def context(self) -> AbstractContextManager[Any]:
         """Make this device the current one, where the library has such a notion (CuPy)."""
         return self.device if self.name == "cupy" else nullcontext()
@@ -103,6 +108,18 @@ class Backend:
             if self.name == "torch":
                 return self.xp.from_numpy(a).to(self.device)
             return self.xp.asarray(a, device=self.device)
+
+    def indices(self, rows: HostArray) -> Array:
+        """Row numbers, for `take`."""
+        rows = np.array(rows, dtype=np.int64)
+        if self.name == "numpy":
+            return rows
+        if self.name == "jax":
+            return importlib.import_module("jax").device_put(rows, self.device)
+        if self.name == "torch":
+            return self.xp.from_numpy(rows).to(self.device)
+        with self.context():
+            return self.xp.asarray(rows, device=self.device)
 
     def to_host(self, a: Array) -> HostArray:
         """A float64 NumPy array in main memory: the one way out."""
@@ -126,7 +143,7 @@ class Backend:
 
     def bind(self, kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         """A function of arrays alone: ``kernel(*static, xp, ...)``, compiled where the library has a compiler (JAX)."""
-        return _compiled(kernel, *static) if self.name == "jax" else partial(kernel, *static, self.xp)
+        return _compiled(kernel, *static) if self.compiles else partial(kernel, *static, self.xp)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self

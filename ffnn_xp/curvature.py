@@ -63,6 +63,41 @@ def hessian_blocks(
     return blocks
 
 
+def gauss_newton_blocks(network: Network, xp: Namespace, trace: Trace, y_curvature: Array) -> Blocks:
+    """Lower blocks of the Gauss-Newton matrix by the shorter of two ways.
+
+    With few outputs that is the Jacobian of each, :math:`\\sum_i J_i^T c_i J_i`, one sweep and p rows of events for each;
+    with many it is the closed form above, whose intermediate arrays do not grow with the number of outputs.
+    """
+    layout = network.layout
+    if layout.widths[-1] * layout.n_parameters > _rows_of_closed_form(layout):
+        return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False)
+    slope = slopes(network, xp, trace)
+    inputs = [augment(xp, a) for a in trace.a[:-1]]
+    total: Blocks = {}
+    for i in range(layout.widths[-1]):
+        zero = xp.zeros_like(trace.y)
+        unit = xp.concat([zero[..., :i, :], xp.ones_like(zero[..., :1, :]), zero[..., i + 1 :, :]], axis=-2)
+        c = y_curvature[..., i : i + 1, :]
+        rows = []
+        for d, a in zip(deltas(xp, trace, slope, unit), inputs, strict=True):
+            J = d[..., :, None, :] * a[..., None, :, :]
+            rows.append(xp.reshape(J, (*J.shape[:-3], -1, J.shape[-1])))
+        for m, left in enumerate(rows):
+            weighted = c * left
+            for l in range(m + 1):
+                block = weighted @ xp.matrix_transpose(rows[l])
+                total[m, l] = block if i == 0 else total[m, l] + block
+    return total
+
+
+def _rows_of_closed_form(layout: Layout) -> int:
+    """Numbers per event in the intermediate arrays of `hessian_blocks`."""
+    heights, columns = zip(*layout.shapes, strict=True)
+    pairs = [(m, l) for m in range(layout.n_layers) for l in range(m + 1)]
+    return sum(2 * heights[m] * heights[l] + columns[m] * columns[l] for m, l in pairs)
+
+
 def assemble(xp: Namespace, layout: Layout, blocks: Blocks) -> Array:
     """The whole symmetric matrix ``(..., p, p)`` from its lower blocks."""
     rows = []

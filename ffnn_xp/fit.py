@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from iminuit import Minuit
 
 from ._typing import HostArray
+from . import competition
+from .competition import compete
 from .cost import ModelLike
 from .errors import did_you_mean
 from .inputs import dataset
@@ -27,11 +30,14 @@ from .starts import glorot
 from .task import Task, relative_weights, standardisation
 from .uncertainty import Curvature
 from .verdict import Outcome, verdict
-from .walk import SIGMAS, FitState, Search
+from .walk import FAR, SIGMAS, FitState, Search
 
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no Gauss-Newton steps, no certificate
 AT_KINKS = 5  # runs of MIGRAD, at most
 STARTS = 10  # at most, where chi-square can end the search
+SINGLY = 2  # that are tried before many compete: often one is enough
+CONTEST = 8  # starts from which on they compete
+CONTESTANTS = 6400  # over the number of parameters: how many compete
 MINIMIZERS = ("auto", "migrad")
 
 
@@ -87,7 +93,14 @@ def fit(
             deadline=deadline,
             callback=report,
         )
-        search.run(_starts(task, start, number, seed))
+        starts = _starts(task, start, number, seed)
+        if number < CONTEST or task.layout.n_parameters > competition.LIMIT or model.backend.compiles:
+            search.run(starts)
+        else:
+            search.run(islice(starts, SINGLY))
+            if not (search.satisfied or search.stopped):
+                rest, rng = np.stack(list(starts)), np.random.default_rng(number)
+                search.contest(lambda look: compete(search.problem, rest, far=FAR, rng=rng, watch=look))
         if not task.errors_known:
             try:
                 noise = estimate_noise(task, search, noise)
@@ -184,6 +197,8 @@ def _check_degrees_of_freedom(task: Task) -> None:
 def _number_of_starts(restarts: int | str, task: Task) -> int:
     if restarts != "auto":
         return int(restarts)
+    if task.layout.n_parameters <= competition.LIMIT and not task.model.backend.compiles:
+        return int(np.clip(CONTESTANTS // task.layout.n_parameters, STARTS, 400))
     if task.errors_known:
         return STARTS
     return int(np.clip(2000 // task.layout.n_parameters, 3, 16))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._typing import Array, Namespace
-from .curvature import Blocks, hessian_blocks
+from .curvature import Blocks, gauss_newton_blocks, hessian_blocks
 from .curvature import hessian_product as times
 from .losses import Loss
 from .network import Network, Trace, forward, pull_back
@@ -34,7 +34,8 @@ def value_and_gradient(
 
 def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
     """Lower blocks of J^T C J."""
-    return hessian_blocks(network, xp, *_derivatives(network, loss, xp, theta, *event), exact=False)
+    trace, _, second = _derivatives(network, loss, xp, theta, *event)
+    return gauss_newton_blocks(network, xp, trace, second)
 
 
 def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:

@@ -35,6 +35,8 @@ class Events:
         What the loss wants to see: for least squares the targets and their inverse errors.
     weights : array with shape (1, n), optional
         Factor on each event's statistic.
+
+    Where replicas have data of their own, these have a leading axis: ``(r, k, n)``, ``(r, 1, n)``.
     """
 
     x: Array
@@ -54,9 +56,9 @@ class Events:
         for start in range(0, self.n, size):
             stop = min(start + size, self.n)
             yield Events(
-                self.x[:, start:stop],
-                tuple(a[:, start:stop] for a in self.data),
-                None if self.weights is None else self.weights[:, start:stop],
+                self.x[..., start:stop],
+                tuple(a[..., start:stop] for a in self.data),
+                None if self.weights is None else self.weights[..., start:stop],
             )
 
 

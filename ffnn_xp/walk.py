@@ -7,13 +7,15 @@ them (unknown errors: then only the best can be told). Only promising ones are w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ._typing import HostArray
+from .competition import FINALISTS, Contestant
 from .minimizers import Problem, StopWalk, Walk, lbfgs, levenberg_marquardt, preconditioned_lbfgs
 from .uncertainty import Curvature, curvature
 
@@ -114,20 +116,55 @@ class Search:
 
     def run(self, starts: Iterable[HostArray]) -> None:
         """Walk from each start until one is good enough; then the best is at a minimum, if there was time."""
-        try:
-            for index, theta in enumerate(starts, start=1):
+        with self._stoppable():
+            for index, theta in enumerate(starts, start=len(self.rows) + 1):
                 self.theta = theta if index == 1 else self.theta
                 self._approach(index, theta)
-                if (
-                    self.theta is not None
-                    and self._good(self.theta)
-                    and (self.arrived is not None or not self.matrices)
-                ):
+                if self.satisfied:
                     break
-            if not np.isfinite(self.value):
+            if self.theta is not None and not np.isfinite(self.value):
                 self.theta = None
             elif self.arrived is None:
                 self._finish()
+
+    def contest(self, contest: Callable[[Callable[[float, int], None]], tuple[list[Contestant], str]]) -> None:
+        """The same for starts that compete: only those that win are walked to the end.
+
+        `contest` is called with a function that watches it (best value and step; raises `StopWalk`), and returns the
+        contestants, the best first, and why it was cut short.
+        """
+        began, before = time.monotonic(), len(self.rows)
+        watch = self._walk(before + 1)
+
+        with self._stoppable():
+            ranking, stopped = contest(watch.look)
+            each = (time.monotonic() - began) / max(len(ranking), 1)
+            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status, c.steps, each) for c in ranking]
+            self.rows += sorted(rows, key=lambda row: row.start)
+            for place, c in enumerate(ranking[:FINALISTS]):
+                if not np.isfinite(c.value):
+                    break
+                walk = self._walk(before + c.start + 1)
+                walk.value_and_gradient(c.theta)
+                if place == 0 or walk.best_value < FAR * self.value:
+                    self._keep(before + c.start + 1, walk, None)
+                    if stopped:
+                        raise StopWalk(stopped)
+                    self._finish_start(before + c.start + 1, c.theta)
+                if self.satisfied:
+                    break
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether the best point is a minimum as good as it should be."""
+        arrived = self.arrived is not None or not self.matrices
+        return self.theta is not None and arrived and self._good(self.theta)
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """A deadline, a callback and Ctrl-C end the walk; what was found stays."""
+        try:
+            yield
         except StopWalk as stop:
             self.stopped = str(stop)
         except KeyboardInterrupt:
@@ -136,12 +173,8 @@ class Search:
     def refine(self, problem: Problem) -> None:
         """Only the end of the way, for a problem whose minimum is near the best point."""
         self.problem, self.arrived, self.value = problem, None, np.inf
-        try:
+        with self._stoppable():
             self._finish()
-        except StopWalk as stop:
-            self.stopped = str(stop)
-        except KeyboardInterrupt:
-            self.stopped = "interrupted by the user"
 
     @property
     def finished(self) -> bool:
@@ -184,19 +217,27 @@ class Search:
 
     def _finish(self) -> None:
         """The short rest of the way for the best of the starts; its row in the table grows by what that took."""
-        if self.theta is None or not self.matrices:
-            return
+        if self.theta is not None and self.matrices:
+            self._finish_start(self.best_start, self.theta)
+
+    def _finish_start(self, index: int, theta: HostArray) -> None:
+        """The short rest from this point of a start that is in the table already."""
         began = time.monotonic()
-        walk, end = self._walk(self.best_start), None
+        walk, end = self._walk(index), None
         try:
-            end = self._descend(walk, self.theta)
+            end = self._descend(walk, theta)
         finally:
-            self._keep(self.best_start, walk, end)
-            i = self.best_start - 1
+            self._keep(index, walk, end)
+            i = index - 1
             if end is not None and i < len(self.rows):
                 row, seconds = self.rows[i], time.monotonic() - began
                 self.rows[i] = replace(
-                    row, edm=end.edm, status=end.status, calls=row.calls + walk.calls, seconds=row.seconds + seconds
+                    row,
+                    fval=end.value,
+                    edm=end.edm,
+                    status=end.status,
+                    calls=row.calls + walk.calls,
+                    seconds=row.seconds + seconds,
                 )
 
     def _descend(self, walk: Walk, theta: HostArray) -> End:

@@ -85,6 +85,15 @@ class Walk:
                 raise StopWalk("the callback asked for an end")
         return value, gradient
 
+    def look(self, value: float, step: int) -> None:
+        """At the clock, and at the user, for a minimizer that does its own calls."""
+        if time.monotonic() > self.deadline:
+            raise StopWalk("the time given by max_seconds is up")
+        if value < self.best_value:
+            self.best_value = value
+            if self.report is not None and self.report(value, step):
+                raise StopWalk("the callback asked for an end")
+
     def chi2(self, theta: HostArray) -> float:
         """The data's part of S."""
         return self.problem.chi2(theta)

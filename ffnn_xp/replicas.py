@@ -1,0 +1,143 @@
+"""Many copies of a cost on the device at once: the same network, its own theta, and where they differ its own data.
+
+Restarts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a path
+of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate arrays stay
+in the cache; on a GPU as many as its memory takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from array_api_compat import device as device_of
+
+from ._typing import Array, HostArray, Namespace
+from .objective import Events, Objective
+
+CPU_VALUES = 2**14  # events times replicas that go through one product
+GPU_BYTES = 2**32  # of the matrices of one batch, and of its largest intermediate array
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Value and derivatives of r costs; what `minimizers.batched_levenberg_marquardt` walks on.
+
+    Parameters
+    ----------
+    objective : Objective
+        With the events that all share, or with arrays ``(r, k, n)`` and weights ``(r, 1, n)`` where each has its own.
+    precision : array with shape (p,) or (r, p), optional
+        Of Gaussian priors around zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffnn_xp.activations import identity
+    >>> from ffnn_xp.backends import get_backend
+    >>> from ffnn_xp.layout import Layout
+    >>> from ffnn_xp.losses import loss
+    >>> from ffnn_xp.network import Network
+    >>> toys = np.array([[[1.0, 2.0]], [[2.0, 4.0]]])  # two toys of one output at two events
+    >>> events = Events(np.array([[1.0, 2.0]]), (toys, np.ones_like(toys)))
+    >>> S = Objective(Network(Layout((1, 1)), (identity,)), loss("least_squares"), events, get_backend("numpy"))
+    >>> Replicas(S).value_and_gradient(np.array([[2.0, 0.0], [2.0, 0.0]]), np.arange(2))
+    array([[ 5., 10.,  6.],
+           [ 0.,  0.,  0.]])
+    """
+
+    objective: Objective
+    precision: HostArray | None = None
+
+    @property
+    def xp(self) -> Namespace:
+        """The arrays' namespace."""
+        return self.objective.backend.xp
+
+    @property
+    def device(self) -> object:
+        """Where new arrays are made."""
+        return device_of(self.objective.events.x)
+
+    @property
+    def errordef(self) -> float:
+        """Rise at one standard deviation."""
+        return self.objective.loss.errordef
+
+    @property
+    def epsilon(self) -> float:
+        """Relative precision of the numbers."""
+        return self.objective.backend.epsilon
+
+    def value_and_gradient(self, theta: Array, rows: HostArray) -> Array:
+        """S and its gradient packed, ``(r, 1 + p)``, of the replicas with these numbers."""
+        packed = self._batched(Objective.value_and_gradient, theta, rows)
+        if self.precision is None:
+            return packed
+        xp, P = self.xp, self._precision(rows)
+        value = self.errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)
+        return packed + xp.concat([value, 2 * self.errordef * P * theta], axis=-1)
+
+    def gauss_newton(self, theta: Array, rows: HostArray) -> Array:
+        """Gauss-Newton matrices, ``(r, p, p)``."""
+        B = self._batched(Objective.gauss_newton, theta, rows)
+        if self.precision is None:
+            return B
+        P = 2 * self.errordef * self._precision(rows)
+        return B + P[:, :, None] * self.xp.eye(B.shape[-1], dtype=B.dtype, device=self.device)
+
+    def chi2(self, theta: Array, rows: HostArray) -> HostArray:
+        """The data's part of S, ``(r,)`` on the host."""
+        return self.numbers(self._batched(Objective.value, theta, rows))
+
+    def numbers(self, a: Array) -> HostArray:
+        """A few numbers for each replica, on the host."""
+        return self.objective.backend.to_host(a)
+
+    def on_device(self, a: HostArray) -> Array:
+        """Host numbers as an array of the backend."""
+        return self.objective.backend.to_device(a)
+
+    def take(self, a: Array, rows: HostArray) -> Array:
+        """Some rows of an array."""
+        if len(rows) == a.shape[0] and np.array_equal(rows, np.arange(len(rows))):
+            return a
+        backend = self.objective.backend
+        with backend.context():
+            return backend.xp.take(a, backend.indices(rows), axis=0)
+
+    def _precision(self, rows: HostArray) -> Array:
+        assert self.precision is not None
+        P = self.precision if self.precision.ndim == 1 else self.precision[rows]
+        return self.on_device(np.broadcast_to(P, (len(rows), P.shape[-1])))
+
+    def _batched(self, f: Callable[[Objective, Array], Array], theta: Array, rows: HostArray) -> Array:
+        """f of all replicas, a few at a time."""
+        backend = self.objective.backend
+        with backend.context(), np.errstate(all="ignore"):  # a trial step may overflow; the walker sees the infinity
+            parts = [f(self._of(rows[part]), theta[part, :]) for part in self._parts(len(rows))]
+            return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
+
+    def _parts(self, r: int) -> Iterator[slice]:
+        """Slices of the replicas that go through one product."""
+        events, p = self.objective.events, self.objective.network.layout.n_parameters
+        if self.objective.backend.on_gpu:
+            size = GPU_BYTES // (8 * max(p * p, 1))
+        else:
+            size = CPU_VALUES // max(events.n, 1)
+        size = max(1, size)
+        return (slice(i, min(i + size, r)) for i in range(0, r, size))
+
+    def _of(self, rows: HostArray) -> Objective:
+        """The objective of these replicas; arrays without a replica axis are shared."""
+        events = self.objective.events
+        own = [a for a in (*events.data, events.weights) if a is not None and a.ndim == 3]
+        if not own:
+            return self.objective
+
+        def mine(a: Array) -> Array:
+            return self.take(a, rows) if a.ndim == 3 else a
+
+        weights = None if events.weights is None else mine(events.weights)
+        return replace(self.objective, events=Events(events.x, tuple(mine(a) for a in events.data), weights))
