@@ -23,3 +23,9 @@ HostArray: TypeAlias = NDArray[np.float64]
 
 Elementwise: TypeAlias = Callable[..., Array]
 """A function of ``(xp, z)`` or ``(xp, z, a)`` that acts on each element by itself."""
+
+Rows = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
+"""Row numbers, on the host."""
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+"""Yes or no for each row, on the host."""

@@ -24,7 +24,7 @@ import array_api_compat
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
-from ._typing import Array, HostArray, Namespace
+from ._typing import Array, HostArray, Namespace, Rows
 from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
 
 BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
@@ -109,7 +109,7 @@ class Backend:
                 return self.xp.from_numpy(a).to(self.device)
             return self.xp.asarray(a, device=self.device)
 
-    def indices(self, rows: HostArray) -> Array:
+    def indices(self, rows: Rows) -> Array:
         """Row numbers, for `take`."""
         rows = np.array(rows, dtype=np.int64)
         if self.name == "numpy":

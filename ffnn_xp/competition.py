@@ -1,9 +1,9 @@
 """Many starts compete for a few walks to the end: cheap steps for all, more for those that get ahead.
 
-All starts take Levenberg-Marquardt steps in one batch (`minimizers.batched_levenberg_marquardt`), at first on a sample of
-the events; after some steps the worse ones leave, and later again (successive halving: K. Jamieson and A. Talwalkar,
-AISTATS 2016). That is worth it for small networks, whose matrices cost little more than their gradients, and whose minima
-differ so much that only one start in ten to a hundred finds a good one.
+All starts take Levenberg-Marquardt steps in one batch (`minimizers.batched_levenberg_marquardt`), at first on a sample
+of the events; after some steps the worse ones leave, and later again (successive halving: K. Jamieson and A. Talwalkar,
+AISTATS 2016). That is worth it for small networks, whose matrices cost little more than their gradients, and whose
+minima differ so much that only one start in ten to a hundred finds a good one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._typing import HostArray
+from ._typing import HostArray, Mask, Rows
 from .cost import NetworkCost
 from .minimizers import batched_levenberg_marquardt
 from .minimizers.batched_levenberg_marquardt import FAIR, HOPELESS
@@ -77,9 +77,12 @@ def compete(
         replicas, scale = everything, 1.0
         if m < n:
             at = np.sort(rng.choice(n, m, replace=False))
-            replicas, scale = Replicas(replace(objective, events=_some(everything, at)), _scaled(precision, m / n)), n / m
+            replicas, scale = (
+                Replicas(replace(objective, events=_some(everything, at)), _scaled(precision, m / n)),
+                n / m,
+            )
 
-        def hopeless(step: int, value: HostArray, edm: HostArray, culls: tuple[int, ...] = culls) -> HostArray:
+        def hopeless(step: int, value: HostArray, edm: HostArray, culls: tuple[int, ...] = culls) -> Mask:
             lost = np.zeros(len(value), dtype=bool)
             if step in culls:
                 lost[np.argsort(value)[_staying(len(value)) :]] = True
@@ -91,11 +94,11 @@ def compete(
             replicas, theta, edm_goal=goal / scale, max_iterations=steps, hopeless=hopeless, watch=watch
         )
         host = backend.to_host(end.theta)
-        for i, number in enumerate(numbers):
+        for i, number in enumerate(numbers.tolist()):
             before = found[number].steps if number in found else 0
             status = {"converged": "converged", "no finite value": "no finite value"}.get(end.status[i], "left early")
             found[number] = Contestant(
-                int(number), host[i], scale * end.value[i], scale * end.edm[i], status, before + int(end.steps[i])
+                number, host[i], scale * end.value[i], scale * end.edm[i], status, before + int(end.steps[i])
             )
         if end.stopped:
             return _ranked(found), end.stopped
@@ -104,8 +107,8 @@ def compete(
         if not len(order):
             break
         numbers, theta = numbers[order], replicas.take(end.theta, order)
-    at = numbers[:FINALISTS]
-    return [found[i] for i in at] + [c for c in _ranked(found) if c.start not in at], ""
+    best = numbers[:FINALISTS].tolist()
+    return [found[i] for i in best] + [c for c in _ranked(found) if c.start not in best], ""
 
 
 def _staying(r: int) -> int:
@@ -117,7 +120,7 @@ def _scaled(precision: HostArray | None, share: float) -> HostArray | None:
     return None if precision is None else precision * share
 
 
-def _some(replicas: Replicas, at: HostArray) -> Events:
+def _some(replicas: Replicas, at: Rows) -> Events:
     """The events with these numbers."""
     events, backend = replicas.objective.events, replicas.objective.backend
     with backend.context():

@@ -66,8 +66,8 @@ def hessian_blocks(
 def gauss_newton_blocks(network: Network, xp: Namespace, trace: Trace, y_curvature: Array) -> Blocks:
     """Lower blocks of the Gauss-Newton matrix by the shorter of two ways.
 
-    With few outputs that is the Jacobian of each, :math:`\\sum_i J_i^T c_i J_i`, one sweep and p rows of events for each;
-    with many it is the closed form above, whose intermediate arrays do not grow with the number of outputs.
+    With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep and p numbers per event for each; with many
+    it is the closed form above, whose intermediate arrays do not grow with the number of outputs.
     """
     layout = network.layout
     if layout.widths[-1] * layout.n_parameters > _rows_of_closed_form(layout):

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from iminuit import Minuit
 
-from ._typing import HostArray
 from . import competition
+from ._typing import HostArray
 from .competition import compete
 from .cost import ModelLike
 from .errors import did_you_mean
@@ -83,9 +83,10 @@ def fit(
         return _migrad_alone(task, theta, began, deadline)
     number = _number_of_starts(restarts, task)
     noise = np.ones(data.y.shape[0])
+    cost = task.cost(noise)
     with progress_line(progress, callback) as report:
         search = Search(
-            task.cost(noise),
+            cost,
             good_enough=_good_enough(task),
             starts=number,
             kinked=network.kinked,
@@ -97,10 +98,10 @@ def fit(
         if number < CONTEST or task.layout.n_parameters > competition.LIMIT or model.backend.compiles:
             search.run(starts)
         else:
-            search.run(islice(starts, SINGLY))
+            search.run(islice(starts, SINGLY if task.errors_known else 1), finish=False)
             if not (search.satisfied or search.stopped):
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
-                search.contest(lambda look: compete(search.problem, rest, far=FAR, rng=rng, watch=look))
+                search.contest(lambda look: compete(cost, rest, far=FAR, rng=rng, watch=look))
         if not task.errors_known:
             try:
                 noise = estimate_noise(task, search, noise)

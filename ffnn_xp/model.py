@@ -15,6 +15,7 @@ from .activations import Activation
 from .activations import activation as find_activation
 from .backends import Backend, get_backend
 from .cost_sum import vector
+from .ensemble import Ensemble, fit_replicas
 from .errors import FitWarning, NotFittedError
 from .fit import fit as run_fit
 from .inputs import host_floats, input_rows
@@ -328,6 +329,74 @@ class Model:
         if not outcome.result.valid:
             warnings.warn(f"the fit is not valid. {outcome.result.message}", FitWarning, stacklevel=2)
         return outcome.result
+
+    def fit_replicas(
+        self,
+        x: Any,
+        y: Any,
+        y_err: Any = None,
+        *,
+        kind: Literal["toys", "bootstrap"] = "toys",
+        number: int = 200,
+        weights: Any = None,
+        prior: float | Sequence[float] | None = None,
+        seed: int | None = None,
+        max_seconds: float | None = None,
+    ) -> Ensemble:
+        """Fit many replicas of the data in one batch, all from the model's parameters; the model stays as it is.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Inputs.
+        y : array-like with shape (n, k), or (n,) for k = 1; or (r, n, k)
+            Measured values. With a leading axis they are the replicas themselves, and `kind` and `number` do not count.
+        y_err : float or array-like with shape (n,), (n, k) or (k,), optional
+            Standard deviations of y. If None, one for each output is estimated from the model's residuals.
+        kind : {"toys", "bootstrap"}
+            Toys are new measurements around the model's prediction, normal with width `y_err`; bootstrap copies draw
+            events with replacement.
+        number : int
+            How many.
+        weights : array-like with shape (n,), optional
+            As in `fit`.
+        prior : float or sequence of float, optional
+            As in `fit`. A sequence makes one replica of each, all with the data as they are.
+        seed : int, optional
+            Of toys and bootstrap copies; by default the model's own.
+        max_seconds : float, optional
+            Stop after this time, with what there is.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has no parameters yet.
+        TypeError, ValueError
+            If data cannot be used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 2, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> ensemble = model.fit_replicas(x, np.tanh(2 * x), 0.1, prior=3.0, number=20, seed=1)
+        >>> len(ensemble), ensemble(x).shape
+        (20, (20, 50))
+        """
+        return fit_replicas(
+            self,
+            x,
+            y,
+            y_err,
+            kind=kind,
+            number=number,
+            weights=weights,
+            prior=prior,
+            seed=self._seed if seed is None else seed,
+            max_seconds=max_seconds,
+        )
 
     def _next_seed(self) -> int | list[int] | None:
         """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""

@@ -1,7 +1,7 @@
 """Many copies of a cost on the device at once: the same network, its own theta, and where they differ its own data.
 
-Restarts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a path
-of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate arrays stay
+Restarts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a
+path of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate arrays stay
 in the cache; on a GPU as many as its memory takes.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from array_api_compat import device as device_of
 
-from ._typing import Array, HostArray, Namespace
+from ._typing import Array, HostArray, Namespace, Rows
 from .objective import Events, Objective
 
 CPU_VALUES = 2**14  # events times replicas that go through one product
@@ -70,16 +70,17 @@ class Replicas:
         """Relative precision of the numbers."""
         return self.objective.backend.epsilon
 
-    def value_and_gradient(self, theta: Array, rows: HostArray) -> Array:
+    def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
         """S and its gradient packed, ``(r, 1 + p)``, of the replicas with these numbers."""
         packed = self._batched(Objective.value_and_gradient, theta, rows)
         if self.precision is None:
             return packed
         xp, P = self.xp, self._precision(rows)
-        value = self.errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)
-        return packed + xp.concat([value, 2 * self.errordef * P * theta], axis=-1)
+        with self.objective.backend.context(), np.errstate(all="ignore"):
+            value = self.errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)
+            return packed + xp.concat([value, 2 * self.errordef * P * theta], axis=-1)
 
-    def gauss_newton(self, theta: Array, rows: HostArray) -> Array:
+    def gauss_newton(self, theta: Array, rows: Rows) -> Array:
         """Gauss-Newton matrices, ``(r, p, p)``."""
         B = self._batched(Objective.gauss_newton, theta, rows)
         if self.precision is None:
@@ -87,7 +88,7 @@ class Replicas:
         P = 2 * self.errordef * self._precision(rows)
         return B + P[:, :, None] * self.xp.eye(B.shape[-1], dtype=B.dtype, device=self.device)
 
-    def chi2(self, theta: Array, rows: HostArray) -> HostArray:
+    def chi2(self, theta: Array, rows: Rows) -> HostArray:
         """The data's part of S, ``(r,)`` on the host."""
         return self.numbers(self._batched(Objective.value, theta, rows))
 
@@ -99,7 +100,7 @@ class Replicas:
         """Host numbers as an array of the backend."""
         return self.objective.backend.to_device(a)
 
-    def take(self, a: Array, rows: HostArray) -> Array:
+    def take(self, a: Array, rows: Rows) -> Array:
         """Some rows of an array."""
         if len(rows) == a.shape[0] and np.array_equal(rows, np.arange(len(rows))):
             return a
@@ -107,12 +108,12 @@ class Replicas:
         with backend.context():
             return backend.xp.take(a, backend.indices(rows), axis=0)
 
-    def _precision(self, rows: HostArray) -> Array:
+    def _precision(self, rows: Rows) -> Array:
         assert self.precision is not None
         P = self.precision if self.precision.ndim == 1 else self.precision[rows]
         return self.on_device(np.broadcast_to(P, (len(rows), P.shape[-1])))
 
-    def _batched(self, f: Callable[[Objective, Array], Array], theta: Array, rows: HostArray) -> Array:
+    def _batched(self, f: Callable[[Objective, Array], Array], theta: Array, rows: Rows) -> Array:
         """f of all replicas, a few at a time."""
         backend = self.objective.backend
         with backend.context(), np.errstate(all="ignore"):  # a trial step may overflow; the walker sees the infinity
@@ -122,14 +123,11 @@ class Replicas:
     def _parts(self, r: int) -> Iterator[slice]:
         """Slices of the replicas that go through one product."""
         events, p = self.objective.events, self.objective.network.layout.n_parameters
-        if self.objective.backend.on_gpu:
-            size = GPU_BYTES // (8 * max(p * p, 1))
-        else:
-            size = CPU_VALUES // max(events.n, 1)
-        size = max(1, size)
+        on_gpu = self.objective.backend.on_gpu
+        size = max(1, GPU_BYTES // (8 * p * p) if on_gpu else CPU_VALUES // max(events.n, 1))
         return (slice(i, min(i + size, r)) for i in range(0, r, size))
 
-    def _of(self, rows: HostArray) -> Objective:
+    def _of(self, rows: Rows) -> Objective:
         """The objective of these replicas; arrays without a replica axis are shared."""
         events = self.objective.events
         own = [a for a in (*events.data, events.weights) if a is not None and a.ndim == 3]

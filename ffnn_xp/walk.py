@@ -114,17 +114,20 @@ class Search:
     stopped: str = ""
     began: float = field(default_factory=time.monotonic)
 
-    def run(self, starts: Iterable[HostArray]) -> None:
-        """Walk from each start until one is good enough; then the best is at a minimum, if there was time."""
+    def run(self, starts: Iterable[HostArray], *, finish: bool = True) -> None:
+        """Walk from each start until one is good enough; then the best is at a minimum, if there was time.
+
+        Not `finish` leaves the best, if none is good enough, where it is: others are to follow.
+        """
         with self._stoppable():
             for index, theta in enumerate(starts, start=len(self.rows) + 1):
                 self.theta = theta if index == 1 else self.theta
                 self._approach(index, theta)
                 if self.satisfied:
                     break
-            if self.theta is not None and not np.isfinite(self.value):
+            if not np.isfinite(self.value):
                 self.theta = None
-            elif self.arrived is None:
+            elif finish and self.arrived is None:
                 self._finish()
 
     def contest(self, contest: Callable[[Callable[[float, int], None]], tuple[list[Contestant], str]]) -> None:
@@ -153,6 +156,8 @@ class Search:
                     self._finish_start(before + c.start + 1, c.theta)
                 if self.satisfied:
                     break
+            if self.arrived is None:
+                self._finish()
 
     @property
     def satisfied(self) -> bool:
@@ -233,7 +238,7 @@ class Search:
                 row, seconds = self.rows[i], time.monotonic() - began
                 self.rows[i] = replace(
                     row,
-                    fval=end.value,
+                    fval=min(row.fval, end.value),  # the table stays in the units of the first errors of y
                     edm=end.edm,
                     status=end.status,
                     calls=row.calls + walk.calls,

@@ -2,8 +2,8 @@ r"""Levenberg-Marquardt for many replicas at once, on the device: restarts, toys
 
 Each replica has its own point, damping and fate; they share every product. One step solves, for all of them together,
 :math:`(B + \mu D)\,s = -g` with D = diag(B), and each mu follows its own gain ratio (H. B. Nielsen, IMM-REP-1999-05,
-eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step, and
-masks there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch.
+eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step, and masks
+there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .._typing import Array, HostArray, Namespace
+from .._typing import Array, HostArray, Mask, Namespace, Rows
 from .levenberg_marquardt import DIGITS, GAIN, PATIENCE, TINY
 from .problem import StopWalk
 
@@ -43,10 +43,10 @@ class ReplicaProblem(Protocol):
     def epsilon(self) -> float:
         """Relative precision of the numbers."""
 
-    def value_and_gradient(self, theta: Array, rows: HostArray) -> Array:
+    def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
         """S and its gradient packed, ``(r, 1 + p)``."""
 
-    def gauss_newton(self, theta: Array, rows: HostArray) -> Array:
+    def gauss_newton(self, theta: Array, rows: Rows) -> Array:
         """Positive semidefinite matrices, ``(r, p, p)``."""
 
     def numbers(self, a: Array) -> HostArray:
@@ -55,7 +55,7 @@ class ReplicaProblem(Protocol):
     def on_device(self, a: HostArray) -> Array:
         """And the way back: dampings."""
 
-    def take(self, a: Array, rows: HostArray) -> Array:
+    def take(self, a: Array, rows: Rows) -> Array:
         """Some rows of an array."""
 
 
@@ -82,8 +82,8 @@ class BatchArrival:
     theta: Array
     value: HostArray
     edm: HostArray
-    converged: HostArray
-    steps: HostArray
+    converged: Mask
+    steps: Rows
     status: list[str]
     stopped: str = ""
 
@@ -92,16 +92,16 @@ class BatchArrival:
 class _Batch:
     """The replicas that are still walking, and what is known of each."""
 
-    rows: HostArray
+    rows: Rows
     theta: Array
     g: Array
     B: Array
     value: HostArray
     mu: HostArray
     nu: HostArray
-    stale: HostArray
+    stale: Rows
 
-    def keep(self, problem: ReplicaProblem, stay: HostArray) -> None:
+    def keep(self, problem: ReplicaProblem, stay: Mask) -> None:
         at = np.flatnonzero(stay)
         for name in ("theta", "g", "B"):
             setattr(self, name, problem.take(getattr(self, name), at))
@@ -116,7 +116,7 @@ def batched_levenberg_marquardt(
     edm_goal: float,
     max_iterations: int = 200,
     damping: float = DAMPING,
-    hopeless: Callable[[int, HostArray, HostArray], HostArray] | None = None,
+    hopeless: Callable[[int, HostArray, HostArray], Mask] | None = None,
     watch: Callable[[float, int], None] | None = None,
 ) -> BatchArrival:
     """Walk each replica to EDM < `edm_goal`, or until it gains no more.
@@ -141,8 +141,9 @@ def batched_levenberg_marquardt(
     xp, r = problem.xp, int(theta.shape[0])
     value, edm = np.full(r, np.inf), np.full(r, np.inf)
     steps, status = np.zeros(r, dtype=np.int64), ["step limit"] * r
-    left: list[tuple[HostArray, Array]] = []
+    left: list[tuple[Rows, Array]] = []
     everyone, stopped = np.arange(r), ""
+    little = min(GAIN / PATIENCE * problem.errordef, 0.1 * edm_goal)  # gain of a step that is not worth going on
     packed = problem.value_and_gradient(theta, everyone)
     now = _finite(problem, packed)
     batch = _Batch(
@@ -157,7 +158,7 @@ def batched_levenberg_marquardt(
     )
     value[:] = now
 
-    def leave(gone: HostArray, word: str) -> None:
+    def leave(gone: Mask, word: str) -> None:
         if gone.any():
             at = np.flatnonzero(gone)
             left.append((batch.rows[at], problem.take(batch.theta, at)))
@@ -190,6 +191,7 @@ def batched_levenberg_marquardt(
             lost = np.zeros_like(arrived)
             if hopeless is not None:
                 lost = hopeless(iteration, batch.value, edm[batch.rows])
+            batch.stale = np.where(better & (batch.value - new >= little), 0, batch.stale + better)
             _accept(problem, batch, better & ~arrived & ~spent & ~lost, trial, packed, new, ratio)
             value[batch.rows] = batch.value
             words = np.where(arrived, "converged", np.where(spent, "no gain", "hopeless"))
@@ -230,7 +232,7 @@ def _step(problem: ReplicaProblem, batch: _Batch) -> tuple[Array, Array, Array]:
 def _accept(
     problem: ReplicaProblem,
     batch: _Batch,
-    better: HostArray,
+    better: Mask,
     trial: Array,
     packed: Array,
     new: HostArray,
@@ -249,8 +251,6 @@ def _accept(
             batch.theta = problem.take(xp.concat([batch.theta, there], axis=0), where)
             batch.g = problem.take(xp.concat([batch.g, problem.take(packed[:, 1:], at)], axis=0), where)
             batch.B = problem.take(xp.concat([batch.B, fresh], axis=0), where)
-    small = batch.value - new < GAIN / PATIENCE * problem.errordef
-    batch.stale = np.where(better, np.where(small, batch.stale + 1, 0), batch.stale)
     batch.value = np.where(better, new, batch.value)
     factor = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, 0, 2) - 1) ** 3)
     batch.mu = np.where(better, np.maximum(batch.mu * factor, TINY), batch.mu * batch.nu)
