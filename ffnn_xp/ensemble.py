@@ -2,7 +2,8 @@
 
 A replica has the model's network and standardisation, and its own copy of the data: a toy (new measurements around
 the model's prediction), a bootstrap copy (events drawn with replacement), measurements that the user brings, or the
-same data with another prior. All start from the model's parameters and walk together (`minimizers.batched_levenberg_marquardt`).
+same data with another prior. All start from the model's parameters and walk together, by
+`minimizers.batched_levenberg_marquardt`.
 """
 
 from __future__ import annotations

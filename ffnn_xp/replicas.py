@@ -1,8 +1,8 @@
 """Many copies of a cost on the device at once: the same network, its own theta, and where they differ its own data.
 
 Restarts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a
-path of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate arrays stay
-in the cache; on a GPU as many as its memory takes.
+path of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate
+arrays stay in the cache; on a GPU as many as its memory takes.
 """
 
 from __future__ import annotations

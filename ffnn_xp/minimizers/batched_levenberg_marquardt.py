@@ -2,8 +2,8 @@ r"""Levenberg-Marquardt for many replicas at once, on the device: restarts, toys
 
 Each replica has its own point, damping and fate; they share every product. One step solves, for all of them together,
 :math:`(B + \mu D)\,s = -g` with D = diag(B), and each mu follows its own gain ratio (H. B. Nielsen, IMM-REP-1999-05,
-eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step, and masks
-there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch.
+eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step,
+and masks there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch.
 """
 
 from __future__ import annotations
