@@ -20,6 +20,7 @@ from .minimizers import Problem, StopWalk, Walk, lbfgs, levenberg_marquardt, pre
 from .uncertainty import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
+HOPELESS = 30.0  # EDMs: what a start may still gain, by experience, once second derivatives guide it
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
 SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
@@ -211,7 +212,8 @@ class Search:
             if walk.best is None:
                 status = "no finite value"
             elif self.matrices and self._good(walk.best, FAR):
-                end = self._descend(walk, walk.best)
+                end = self._descend(walk, walk.best, self._hopeless if index < self.starts else None)
+                status = "left: it leads to a poor minimum"
         except (StopWalk, KeyboardInterrupt):
             status = "stopped"
             raise
@@ -245,11 +247,19 @@ class Search:
                     seconds=row.seconds + seconds,
                 )
 
-    def _descend(self, walk: Walk, theta: HostArray) -> End:
-        """To EDM < goal, round saddles, and on."""
+    def _hopeless(self, theta: HostArray, edm: float) -> bool:
+        """Whether this way leads to a minimum that is not good enough, by as much as a walk this far on still gains."""
+        return np.isfinite(self.good_enough) and self.problem.chi2(theta) - HOPELESS * edm > self.good_enough
+
+    def _descend(
+        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None = None
+    ) -> End | None:
+        """To EDM < goal, round saddles, and on; None if that is given up."""
         arrive = levenberg_marquardt if self.kinked else preconditioned_lbfgs
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
-            end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef)
+            end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
+            if end.hopeless:
+                return None
             shape, beyond = self.shape_at(end.theta)
             if beyond is None:
                 break

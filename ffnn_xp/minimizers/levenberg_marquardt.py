@@ -8,6 +8,8 @@ there it gets closer than a quasi-Newton method, whose model of the curvature th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy  # its submodules load when they are first used
 
@@ -21,7 +23,13 @@ TINY = 1e-12  # damping at which the solution of a singular system stays finite
 
 
 def levenberg_marquardt(
-    problem: Problem, theta: HostArray, *, edm_goal: float, max_iterations: int = 200, damping: float = 1e-3
+    problem: Problem,
+    theta: HostArray,
+    *,
+    edm_goal: float,
+    max_iterations: int = 200,
+    damping: float = 1e-3,
+    hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> Arrival:
     """Walk to EDM < `edm_goal`, or as near to a kink as it gets.
 
@@ -37,6 +45,8 @@ def levenberg_marquardt(
         Upper limit of factorisations.
     damping : float
         First mu, in units of the diagonal.
+    hopeless : callable, optional
+        Called with theta and EDM at each step; True ends the walk there.
     """
     value, g = problem.value_and_gradient(theta)
     B, mu, nu = problem.gauss_newton(theta), damping, 2.0
@@ -47,6 +57,8 @@ def levenberg_marquardt(
         stuck = len(history) > PATIENCE and history[-1 - PATIENCE] - value < GAIN * problem.errordef
         if edm < edm_goal or stuck or mu > 1e14:
             break
+        if hopeless is not None and hopeless(theta, edm):
+            return Arrival(theta, value, edm, converged=False, hopeless=True)
         step = _solve(B, mu * D, -g)
         if step is None:
             mu, nu = max(mu * nu, TINY), 2 * nu

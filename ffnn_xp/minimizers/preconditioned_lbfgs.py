@@ -9,6 +9,7 @@ coordinates :math:`\mathrm{EDM} = g_z^T g_z / 2`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,14 @@ GAIN = 3e-3  # of a round, in units of errordef: less is not worth another one, 
 PATIENCE = 2  # rounds of less
 
 
-def preconditioned_lbfgs(problem: Problem, theta: HostArray, *, edm_goal: float, max_rounds: int = 100) -> Arrival:
+def preconditioned_lbfgs(
+    problem: Problem,
+    theta: HostArray,
+    *,
+    edm_goal: float,
+    max_rounds: int = 100,
+    hopeless: Callable[[HostArray, float], bool] | None = None,
+) -> Arrival:
     """Walk to EDM < `edm_goal`, for a function without kinks.
 
     Parameters
@@ -38,6 +46,8 @@ def preconditioned_lbfgs(problem: Problem, theta: HostArray, *, edm_goal: float,
         In units of S.
     max_rounds : int
         Upper limit of renewals of the coordinates.
+    hopeless : callable, optional
+        Called with theta and EDM at each renewal; True ends the walk there.
     """
     value, g = problem.value_and_gradient(theta)
     tiny, poor = max(1e-12, 100 * problem.epsilon), 0
@@ -50,6 +60,8 @@ def preconditioned_lbfgs(problem: Problem, theta: HostArray, *, edm_goal: float,
             C, edm = exact, exact_edm
         if edm < edm_goal or poor > PATIENCE:
             break
+        if hopeless is not None and hopeless(theta, edm):
+            return Arrival(theta, value, edm, converged=False, hopeless=True)
         if exact is None:
             C, _ = _coordinates(B, DAMPING, g)
         if C is None:

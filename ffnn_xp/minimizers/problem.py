@@ -113,12 +113,13 @@ class Walk:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Where a walk ended: theta, the value there, EDM, and whether the goal was reached."""
+    """Where a walk ended: theta, the value there, EDM, whether the goal was reached, whether the walk was given up."""
 
     theta: HostArray
     value: float
     edm: float
     converged: bool
+    hopeless: bool = False
 
 
 def marquardt_diagonal(B: HostArray) -> HostArray:
