@@ -1,8 +1,8 @@
 """The way to the minimum: who finds it, how often, and how fast.
 
-A teacher, a network with random matrices (Glorot times 1.5), makes 2,000 events with a known error of 0.1; students of
-the same shape start from random parameters. A fit is a success if chi2/ndof < 1.05: then the student has found what
-there is to find. What counts is the expected time to a success, all seconds over all successes.
+A teacher, a network with random matrices (Glorot times 1.5), makes events with a known error of 0.1; students of the
+same shape start from random parameters. A fit is a success if chi2/ndof < 1.05: then the student has found what
+there is to find. What counts is the expected time to a success, all CPU seconds over all successes.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/teacher_student.py
 """
@@ -21,8 +21,7 @@ from iminuit import Minuit
 
 import ffnn_xp as fx
 
-WIDTHS = (8, 7, 9, 6)
-EVENTS, NOISE = 2000, 0.1
+NOISE = 0.1
 SUCCESS = 1.05  # chi2/ndof
 
 
@@ -30,12 +29,13 @@ SUCCESS = 1.05  # chi2/ndof
 class Problem:
     """Events of a teacher."""
 
+    widths: tuple[int, ...]
     activation: str
     x: np.ndarray
     y: np.ndarray
 
     def student(self, seed: int) -> fx.Model:
-        return fx.Model(WIDTHS, activation=self.activation, backend="numpy", seed=seed)
+        return fx.Model(self.widths, activation=self.activation, backend="numpy", seed=seed)
 
     def ratio(self, predicted: np.ndarray) -> float:
         """chi2/ndof."""
@@ -53,12 +53,12 @@ class Trial:
     edm: float = np.nan
 
 
-def problem(activation: str, seed: int) -> Problem:
+def problem(widths: tuple[int, ...], n: int, activation: str, seed: int) -> Problem:
     rng = np.random.default_rng(seed)
-    teacher = fx.Model(WIDTHS, activation=activation, backend="numpy", seed=seed)
+    teacher = fx.Model(widths, activation=activation, backend="numpy", seed=seed)
     teacher.parameters = 1.5 * teacher.parameters
-    x = rng.normal(size=(EVENTS, WIDTHS[0]))
-    return Problem(activation, x, teacher(x) + NOISE * rng.normal(size=(EVENTS, WIDTHS[-1])))
+    x = rng.normal(size=(n, widths[0]))
+    return Problem(widths, activation, x, teacher(x) + NOISE * rng.normal(size=(n, widths[-1])))
 
 
 def certified(task: Problem, seed: int) -> Trial:
@@ -73,9 +73,9 @@ def migrad_with_gradient(task: Problem, seed: int) -> Trial:
 
 def _fit(task: Problem, seed: int, **options: str) -> Trial:
     model = task.student(seed)
-    began = time.perf_counter()
+    began = time.process_time()
     fit = model.fit(task.x, task.y, NOISE, progress=False, **options)
-    return Trial(task.ratio(model(task.x)), time.perf_counter() - began, fit.valid, fit.edm)
+    return Trial(task.ratio(model(task.x)), time.process_time() - began, fit.valid, fit.edm)
 
 
 def migrad_numerical(task: Problem, seed: int, ncall: int) -> Trial:
@@ -87,11 +87,11 @@ def migrad_numerical(task: Problem, seed: int, ncall: int) -> Trial:
         return cost(theta)
 
     chi2.errordef = Minuit.LEAST_SQUARES
-    began = time.perf_counter()
+    began = time.process_time()
     m = Minuit(chi2, cost.start)
     m.strategy = 0
     m.migrad(ncall=ncall, iterate=1, use_simplex=False)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     return Trial(task.ratio(model(task.x, np.asarray(m.values))), seconds, m.valid, m.fmin.edm)
 
 
@@ -101,7 +101,7 @@ def sklearn_lbfgs(task: Problem, seed: int) -> Trial:
     from sklearn.neural_network import MLPRegressor
 
     network = MLPRegressor(
-        hidden_layer_sizes=WIDTHS[1:-1],
+        hidden_layer_sizes=task.widths[1:-1],
         activation=task.activation,
         solver="lbfgs",
         alpha=0.0,
@@ -109,11 +109,11 @@ def sklearn_lbfgs(task: Problem, seed: int) -> Trial:
         max_fun=100_000,
         random_state=seed,
     )
-    began = time.perf_counter()
+    began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         network.fit(task.x, task.y)
-    return Trial(task.ratio(network.predict(task.x)), time.perf_counter() - began)
+    return Trial(task.ratio(network.predict(task.x)), time.process_time() - began)
 
 
 def row(name: str, trials: list[Trial]) -> str:
@@ -135,7 +135,11 @@ def main() -> None:
     parser.add_argument("--numerical", type=int, default=2, help="fits without a gradient (default 2: they are slow)")
     parser.add_argument("--ncall", type=int, default=100_000, help="limit of calls of those (default 100000)")
     parser.add_argument("--seed", type=int, default=100, help="of the first teacher (default 100)")
+    parser.add_argument("--widths", default="8,7,9,6", help="of teacher and student (default 8,7,9,6)")
+    parser.add_argument("--events", type=int, default=2000, help="default 2000")
+    parser.add_argument("--activations", default="tanh,relu", help="default tanh,relu")
     options = parser.parse_args()
+    widths = tuple(int(h) for h in options.widths.split(","))
     methods: dict[str, Callable[[Problem, int], Trial]] = {
         "ffnn_xp": certified,
         "MIGRAD with ffnn_xp's gradient": migrad_with_gradient,
@@ -143,9 +147,9 @@ def main() -> None:
     }
     print("# Teacher and student\n")
     print(header())
-    for activation in ("tanh", "relu"):
-        tasks = [problem(activation, options.seed + i) for i in range(options.teachers)]
-        print(f"\n## {activation}: {'-'.join(map(str, WIDTHS))}, {EVENTS} events, errors {NOISE}\n")
+    for activation in options.activations.split(","):
+        tasks = [problem(widths, options.events, activation, options.seed + i) for i in range(options.teachers)]
+        print(f"\n## {activation}: {'-'.join(map(str, widths))}, {options.events} events, errors {NOISE}\n")
         print("| method | success | median chi2/ndof | median s | expected s per success | valid | median EDM |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for name, method in methods.items():

@@ -41,6 +41,11 @@ class FitResult:
         The errors of y, if they were estimated from the residuals.
     covariance_source : str
         Which matrix the covariance is the inverse of.
+    edm_newton : float
+        The same from our own Hessian, g^T H^-1 g / 2 on the directions that it holds: independent of MINUIT.
+    hesse_difference : float
+        Largest relative difference between our errors and those of MINUIT's HESSE, which inverts the exact Hessian by
+        its own means; NaN where that is not asked (kinks, undetermined directions, more than 64 parameters).
     minuit_calls : int
         Calls that MIGRAD took to certify.
     weighted : bool
@@ -67,6 +72,8 @@ class FitResult:
     y_error: HostArray | None
     covariance_source: str
     n_null: int
+    edm_newton: float
+    hesse_difference: float
     minuit_calls: int
     weighted: bool
     minuit: iminuit.Minuit
@@ -110,10 +117,16 @@ class FitResult:
         calls = sum(r.calls for r in self.restarts)
         starts = f"{len(self.restarts)} start{'s' * (len(self.restarts) != 1)}"
         walk = f"{starts}, the best is number {best}; {calls} gradient calls"
+        asked = not np.isnan(self.hesse_difference)
+        check = f"; HESSE's errors agree to {self.hesse_difference:.1g}" if asked else ""
         lines = [
             given,
-            ("EDM", f"{self.edm:.2g} (MINUIT's goal: {self.minuit.tol * 2e-3 * self.minuit.errordef:.2g})"),
-            ("covariance", self.covariance_source),
+            (
+                "EDM",
+                f"{self.edm:.2g} by MINUIT, {self.edm_newton:.2g} by Newton's step "
+                f"(goal: {self.minuit.tol * 2e-3 * self.minuit.errordef:.2g})",
+            ),
+            ("covariance", self.covariance_source + check),
             ("errors of y", "as given" if self.y_error is None else f"from the residuals: {_few(self.y_error)}"),
             ("walk", f"{walk if self.restarts else 'none'}; MINUIT {self.minuit_calls} calls; {self.seconds:.2f} s"),
         ]

@@ -11,13 +11,14 @@ import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .cost import LeastSquares
-from .minimizers import is_certified
+from .minimizers import hesse_errors, is_certified
 from .prediction import Band
 from .result import FitResult
 from .task import Task
 from .uncertainty import Curvature, dead_units
 from .walk import Search
 
+HESSE_LIMIT = 64  # parameters up to which MINUIT's own inverse of the Hessian is asked for: milliseconds
 POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
 
@@ -79,6 +80,8 @@ def verdict(
         fval=fval,
         chi2=chi2,
         edm=float("nan") if certificate is None else float(certificate.fmin.edm),
+        edm_newton=float("nan") if shape is None else _edm(search, shape),
+        hesse_difference=float("nan") if good is None else _hesse_difference(task, search, good),
         minuit_calls=0 if certificate is None else certificate.nfcn,
         weighted=task.data.weights is not None,
         n_data=task.n_values,
@@ -97,6 +100,22 @@ def verdict(
     )
     band = None if good is None else Band(task.scaling.to_standard(theta), task.scaling, good)
     return Outcome(result, band, message, task.data.y_was_column)
+
+
+def _edm(search: Search, shape: Curvature) -> float:
+    """EDM = g^T H^-1 g / 2 with our own Hessian, on the directions that it holds."""
+    assert search.theta is not None
+    z = shape.factor.T @ search.problem.value_and_gradient(search.theta)[1]
+    return float(z @ z) / (4 * search.problem.errordef)
+
+
+def _hesse_difference(task: Task, search: Search, shape: Curvature) -> float:
+    """Largest relative difference of the errors from those of MINUIT's HESSE; NaN where HESSE cannot be asked."""
+    assert search.theta is not None
+    if shape.n_null or task.network.kinked or task.layout.n_parameters > HESSE_LIMIT:
+        return float("nan")
+    errors = hesse_errors(search.problem, search.theta)
+    return float("nan") if errors is None else float(np.max(np.abs(errors / shape.errors - 1)))
 
 
 def _undetermined(task: Task, shape: Curvature) -> HostArray:

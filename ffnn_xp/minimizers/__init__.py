@@ -3,7 +3,7 @@
 from .batched_levenberg_marquardt import BatchArrival, batched_levenberg_marquardt
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
-from .migrad import certify, is_certified, migrad_alone, preset, unstarted
+from .migrad import certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
 from .preconditioned_lbfgs import preconditioned_lbfgs
 from .problem import Arrival, Problem, StopWalk, Walk
 
@@ -15,6 +15,7 @@ __all__ = [
     "Walk",
     "batched_levenberg_marquardt",
     "certify",
+    "hesse_errors",
     "is_certified",
     "lbfgs",
     "levenberg_marquardt",

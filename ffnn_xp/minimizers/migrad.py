@@ -68,6 +68,18 @@ def preset(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.M
     return m.scipy(method=arrived)
 
 
+def hesse_errors(cost: Any, theta: HostArray) -> HostArray | None:
+    """Standard deviations by MINUIT's HESSE from the cost's own Hessian, ``(p,)``; None where HESSE is not content.
+
+    A preset covariance is no check of itself: this one is inverted, and judged, by MINUIT's own linear algebra.
+    """
+    m = iminuit.Minuit(cost, theta)
+    m.strategy = 1
+    m.hesse()
+    good = m.fmin is not None and m.fmin.has_accurate_covar and not m.fmin.has_made_posdef_covar
+    return np.asarray(m.errors, dtype=np.float64) if good else None
+
+
 def migrad_alone(cost: Any, theta: HostArray, *, deadline: float = np.inf) -> iminuit.Minuit:
     """MIGRAD from the start values, with gradient and curvature but without any other walk: the lesson's way.
 
