@@ -162,6 +162,21 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         """The Gauss-Newton matrix times v, ``(p,)``, without the matrix."""
         return self._product(self.objective.gauss_newton_product, theta, v)
 
+    def kronecker_factors(self, theta: HostArray) -> list[tuple[HostArray, HostArray, HostArray]]:
+        """For each layer G ``(h, h)`` and A / n ``(c, c)``, whose Kronecker product is nearly the Gauss-Newton matrix
+        of that layer, and the prior's part of its diagonal ``(h, c)``; for a prior on this theta itself.
+        """
+        flat = self._cross(self.objective.kronecker_factors, theta)
+        layout, n = self.objective.network.layout, self.objective.events.n
+        sizes = [h for h, _ in layout.shapes] + [c for _, c in layout.shapes]
+        ends = np.cumsum([s * s for s in sizes])[:-1]
+        squares = [a.reshape(s, s) for a, s in zip(np.split(flat, ends), sizes, strict=True)]
+        own = np.zeros(layout.n_parameters)
+        if self.prior is not None and self.prior.scaling is None:
+            own = 2 * self.errordef * self.prior.precision
+        L = layout.n_layers
+        return [(squares[l], squares[L + l] / n, P) for l, P in enumerate(layout.matrices(np, own))]
+
     def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
         product = self._cross(f, theta, v)
         return product if self.prior is None else product + self.errordef * self.prior.product(v)

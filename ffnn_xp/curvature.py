@@ -91,6 +91,23 @@ def gauss_newton_blocks(network: Network, xp: Namespace, trace: Trace, y_curvatu
     return total
 
 
+def kronecker_factors(network: Network, xp: Namespace, trace: Trace, y_curvature: Array) -> list[Array]:
+    """For each layer the sum over events and outputs of delta delta^T, and of the inputs' (a, 1) (a, 1)^T.
+
+    Where delta is the derivative in z_l of an output, times the root of the statistic's second derivative.
+    """
+    slope = slopes(network, xp, trace)
+    inputs = [augment(xp, a) for a in trace.a[:-1]]
+    root = xp.sqrt(xp.where(y_curvature > 0, y_curvature, xp.zeros_like(y_curvature))) + xp.zeros_like(trace.y)
+    total: list[Array] = []
+    for i in range(network.layout.widths[-1]):
+        zero = xp.zeros_like(root)
+        unit = xp.concat([zero[..., :i, :], root[..., i : i + 1, :], zero[..., i + 1 :, :]], axis=-2)
+        squares = [d @ xp.matrix_transpose(d) for d in deltas(xp, trace, slope, unit)]
+        total = squares if not total else [a + b for a, b in zip(total, squares, strict=True)]
+    return total + [a @ xp.matrix_transpose(a) for a in inputs]
+
+
 def _rows_of_closed_form(layout: Layout) -> int:
     """Numbers per event in the intermediate arrays of `hessian_blocks`."""
     heights, columns = zip(*layout.shapes, strict=True)

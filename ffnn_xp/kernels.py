@@ -10,6 +10,7 @@ from typing import Any
 from ._typing import Array, Namespace
 from .curvature import Blocks, gauss_newton_blocks, hessian_blocks
 from .curvature import hessian_product as times
+from .curvature import kronecker_factors as factors
 from .losses import Loss
 from .network import Network, Trace, forward, pull_back
 
@@ -41,6 +42,12 @@ def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *eve
 def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
     """Lower blocks of the exact second derivative."""
     return hessian_blocks(network, xp, *_derivatives(network, loss, xp, theta, *event), exact=True)
+
+
+def kronecker_factors(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Array:
+    """All factors of all layers in one vector: first those of the deltas, then those of the inputs."""
+    trace, _, second = _derivatives(network, loss, xp, theta, *event)
+    return xp.concat([xp.reshape(a, (-1,)) for a in factors(network, xp, trace, second)])
 
 
 def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:

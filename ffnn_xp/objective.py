@@ -122,6 +122,10 @@ class Objective:
         """The Hessian times v, ``(..., p)``, without the matrix."""
         return self._total(kernels.hessian_product, theta, v)
 
+    def kronecker_factors(self, theta: Array) -> Array:
+        """Of each layer's Gauss-Newton matrix, in one vector (`curvature.kronecker_factors`); theta is ``(p,)``."""
+        return self._total(kernels.kronecker_factors, theta)
+
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         f = self.backend.bind(kernel, self.network, self.loss)
         with self.backend.context():

@@ -520,3 +520,23 @@ class TestHonesty:
         first, second = (model.fit(x, y, restarts=4) for _ in range(2))
         values = {round(row.fval, 6) for row in first.restarts}
         assert any(round(row.fval, 6) not in values for row in second.restarts[1:])
+
+
+def test_hesse_is_an_independent_witness() -> None:
+    """MINUIT's own inverse of the exact Hessian gives our errors; where it does not, the difference says so."""
+    x, y = bends()
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, prior=3.0)
+    assert fit.valid
+    assert fit.hesse_difference < 1e-8
+    assert "HESSE's errors agree" in repr(fit)
+    assert fit.edm_newton == pytest.approx(fit.edm, rel=0.1, abs=1e-12)
+
+
+def test_no_witness_where_directions_are_open() -> None:
+    x, y = bends()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.FitWarning)
+        fit = fx.Model((1, 12, 1), backend="numpy", seed=3).fit(x, y, 0.1, restarts=1)
+    assert fit.n_null > 0 or not fit.valid
+    assert np.isnan(fit.hesse_difference)
+    assert "HESSE" not in repr(fit)

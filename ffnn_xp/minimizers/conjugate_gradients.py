@@ -1,0 +1,124 @@
+r"""EDM without a matrix: conjugate gradients on products, with bounds on what they have not yet found.
+
+EDM = g^T H^-1 g / 2, and CG started at zero adds to it in each step: what it has is a lower bound that only grows. The
+rest has an upper bound by Gauss-Radau quadrature (G. Meurant and P. Tichy, Numerical Algorithms 62 (2013) 163, eq. 18),
+for a lower bound mu of the spectrum: the smallest Ritz value, which comes down to the smallest eigenvalue from above, with
+a margin. The upper bound is therefore an estimate, and the lower bound is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from .._typing import HostArray
+
+MARGIN = 0.5  # of the smallest Ritz value: mu
+
+
+@dataclass(frozen=True)
+class Distance:
+    """What conjugate gradients found.
+
+    Attributes
+    ----------
+    step : array with shape (p,)
+        H^-1 g, as far as it went; the way to the minimum is its negative.
+    lower, upper : float
+        Bounds of EDM; the upper one is infinite where the matrix is not positive.
+    iterations : int
+        Products that it took.
+    falling : array with shape (p,) or None
+        A direction along which the matrix is not positive, if one was met.
+    """
+
+    step: HostArray
+    lower: float
+    upper: float
+    iterations: int
+    falling: HostArray | None = None
+
+
+def edm_by_products(
+    product: Callable[[HostArray], HostArray],
+    g: HostArray,
+    precondition: Callable[[HostArray], HostArray],
+    *,
+    tolerance: float = 0.1,
+    max_iterations: int = 300,
+    goal: float = 0.0,
+) -> Distance:
+    """EDM of a gradient, with bounds.
+
+    Parameters
+    ----------
+    product : callable
+        Times a symmetric positive matrix H ``(p, p)``.
+    g : array with shape (p,)
+        The gradient.
+    precondition : callable
+        Times a symmetric positive matrix near H^-1.
+    tolerance : float
+        Ends where upper and lower bound differ by less than this share of the upper.
+    max_iterations : int
+        Upper limit of products.
+    goal : float
+        Ends as soon as the lower bound is above it by a factor of 100: there is then still a way to go.
+
+    Examples
+    --------
+    >>> H, g = np.diag([1.0, 4.0, 9.0]), np.array([1.0, 2.0, 3.0])
+    >>> found = edm_by_products(lambda v: H @ v, g, lambda v: v, tolerance=1e-9)
+    >>> round(found.lower, 6), round(found.upper, 6)
+    (1.5, 1.5)
+    """
+    x, r = np.zeros_like(g), g.copy()
+    z = precondition(r)
+    d, rho = z.copy(), float(r @ z)
+    gammas: list[float] = []
+    deltas: list[float] = []
+    lower, upper = 0.0, np.inf
+    while rho > 0 and len(gammas) < max_iterations:
+        Hd = product(d)
+        bend = float(d @ Hd)
+        if not bend > 0:
+            return Distance(x, lower, np.inf, len(gammas) + 1, d)
+        gamma = rho / bend
+        x += gamma * d
+        r -= gamma * Hd
+        lower += 0.5 * gamma * rho
+        z = precondition(r)
+        rho, before = float(r @ z), rho
+        gammas.append(gamma)
+        deltas.append(rho / before)
+        d = z + deltas[-1] * d
+        if len(gammas) % 5 == 0 or rho <= 1e-30 * lower:
+            upper = lower + 0.5 * _radau(gammas, deltas) * max(rho, 0.0)
+            if upper - lower < tolerance * upper or (goal and lower > 100 * goal):
+                break
+    return Distance(x, lower, max(lower, upper if rho > 0 else lower), len(gammas))
+
+
+def _radau(gammas: list[float], deltas: list[float]) -> float:
+    """Factor from the residual's square norm to a bound on the rest, for mu below the smallest Ritz value."""
+    mu = MARGIN * _smallest_ritz(gammas, deltas)
+    factor = 1 / mu
+    for gamma, delta in zip(gammas, deltas, strict=True):
+        rest = factor - gamma
+        factor = rest / (mu * rest + delta) if rest > 0 else 1 / mu
+    return factor
+
+
+def _smallest_ritz(gammas: list[float], deltas: list[float]) -> float:
+    """Of the Lanczos matrix that conjugate gradients leave behind."""
+    a, b = np.asarray(gammas), np.asarray(deltas)
+    diagonal = 1 / a
+    diagonal[1:] += b[:-1] / a[:-1]
+    if len(a) == 1:
+        return float(diagonal[0])
+    off = np.sqrt(b[:-1]) / a[:-1]
+    w = scipy.linalg.eigvalsh_tridiagonal(diagonal, off, select="i", select_range=(0, 0))
+    return max(float(w[0]), 1e-300)
