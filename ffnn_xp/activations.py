@@ -36,6 +36,8 @@ class Activation:
         Whether ``f(c z) = c f(z)`` for c > 0 (identity, relu): then targets can be rescaled exactly.
     kinked : bool
         Whether f' jumps (relu): then f'' misses part of the curvature, and fits use the Gauss-Newton matrix.
+    mirror : (float, float), optional
+        s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 of an odd one, -1 and 1 of logistic.
 
     Examples
     --------
@@ -51,16 +53,25 @@ class Activation:
     d2f: Elementwise
     homogeneous: bool = field(default=False, kw_only=True)
     kinked: bool = field(default=False, kw_only=True)
+    mirror: tuple[float, float] | None = field(default=None, kw_only=True)
 
     def __reduce__(self) -> str | tuple[object, ...]:
         """Copies of a named one are itself; your own are pickled by their functions, which therefore need names."""
         if ACTIVATIONS.get(self.name) is self:
             return activation, (self.name,)
-        return _own, (self.name, self.f, self.df, self.d2f, self.homogeneous, self.kinked)
+        return _own, (self.name, self.f, self.df, self.d2f, self.homogeneous, self.kinked, self.mirror)
 
 
-def _own(name: str, f: Elementwise, df: Elementwise, d2f: Elementwise, homogeneous: bool, kinked: bool) -> Activation:
-    return Activation(name, f, df, d2f, homogeneous=homogeneous, kinked=kinked)
+def _own(
+    name: str,
+    f: Elementwise,
+    df: Elementwise,
+    d2f: Elementwise,
+    homogeneous: bool,
+    kinked: bool,
+    mirror: tuple[float, float] | None = None,
+) -> Activation:
+    return Activation(name, f, df, d2f, homogeneous=homogeneous, kinked=kinked, mirror=mirror)
 
 
 def _positive(xp: Namespace, z: Array) -> Array:
@@ -105,6 +116,7 @@ identity = Activation(
     lambda xp, z, a: xp.ones_like(z),
     lambda xp, z, a: xp.zeros_like(z),
     homogeneous=True,
+    mirror=(-1.0, 0.0),
 )
 """f = z."""
 
@@ -133,6 +145,7 @@ tanh = Activation(
     lambda xp, z: xp.tanh(z),
     lambda xp, z, a: 1 - a * a,
     lambda xp, z, a: -2 * a * (1 - a * a),
+    mirror=(-1.0, 0.0),
 )
 """f' = 1 - f^2, f'' = -2 f f'."""
 
@@ -141,6 +154,7 @@ logistic = Activation(
     _logistic,
     lambda xp, z, a: a * (1 - a),
     lambda xp, z, a: a * (1 - a) * (1 - 2 * a),
+    mirror=(-1.0, 1.0),
 )
 """f = 1 / (1 + exp(-z)), f' = f (1 - f), f'' = f' (1 - 2 f). In the lesson: sigmoid."""
 
@@ -171,7 +185,7 @@ elu = Activation(
 )
 """f = z for z > 0 else exp(z) - 1."""
 
-sine = Activation("sine", lambda xp, z: xp.sin(z), lambda xp, z, a: xp.cos(z), lambda xp, z, a: -a)
+sine = Activation("sine", lambda xp, z: xp.sin(z), lambda xp, z, a: xp.cos(z), lambda xp, z, a: -a, mirror=(-1.0, 0.0))
 """f = sin z."""
 
 exp = Activation("exp", lambda xp, z: xp.exp(z), lambda xp, z, a: a, lambda xp, z, a: a)

@@ -163,8 +163,10 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         return self._product(self.objective.gauss_newton_product, theta, v)
 
     def kronecker_factors(self, theta: HostArray) -> list[tuple[HostArray, HostArray, HostArray]]:
-        """For each layer G ``(h, h)`` and A / n ``(c, c)``, whose Kronecker product is nearly the Gauss-Newton matrix
-        of that layer, and the prior's part of its diagonal ``(h, c)``; for a prior on this theta itself.
+        """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``.
+
+        The Kronecker product of G and A / n is nearly the Gauss-Newton matrix of the layer. Of a prior on other
+        coordinates than theta's own nothing is said: the factors serve as coordinates, which may be rough.
         """
         flat = self._cross(self.objective.kronecker_factors, theta)
         layout, n = self.objective.network.layout, self.objective.events.n

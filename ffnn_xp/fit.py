@@ -32,7 +32,7 @@ from .uncertainty import Curvature
 from .verdict import Outcome, verdict
 from .walk import FAR, SIGMAS, FitState, Search
 
-MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no Gauss-Newton steps, no certificate
+MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no covariance, EDM by products
 AT_KINKS = 5  # runs of MIGRAD, at most
 STARTS = 10  # at most, where chi-square can end the search
 SINGLY = 2  # that are tried before many compete: often one is enough
@@ -108,6 +108,8 @@ def fit(
             except KeyboardInterrupt:
                 search.stopped, search.arrived = "interrupted by the user", None
                 noise = estimate_noise(task, search, noise)  # of a walk that was cut short: at once
+            if not search.matrices and search.theta is not None and not search.stopped:
+                search.refine(task.cost(noise))
     return _certified(task, search, noise, began)
 
 

@@ -22,7 +22,7 @@ class FitResult:
     Attributes
     ----------
     valid : bool
-        Whether MINUIT certified a minimum (EDM below its goal) and no direction leads further down.
+        Whether a minimum was certified (EDM below MINUIT's goal) and no direction leads further down.
     message : str
         What that rests on or, if not valid, what to do.
     fval : float
@@ -30,7 +30,10 @@ class FitResult:
     chi2 : float
         The data's part of it.
     edm : float
-        MINUIT's estimated vertical distance to the minimum.
+        MINUIT's estimated vertical distance to the minimum; where no matrices are formed, its upper bound from
+        conjugate gradients.
+    certificate : str
+        Whose word `valid` is: "MIGRAD", "conjugate gradients" (beyond MINUIT's memory), or "none".
     n_data : int
         Number of measured values.
     n_effective : float
@@ -65,6 +68,7 @@ class FitResult:
     fval: float
     chi2: float
     edm: float
+    certificate: str
     n_data: int
     n_effective: float
     parameters: HostArray
@@ -123,8 +127,12 @@ class FitResult:
             given,
             (
                 "EDM",
-                f"{self.edm:.2g} by MINUIT, {self.edm_newton:.2g} by Newton's step "
-                f"(goal: {self.minuit.tol * 2e-3 * self.minuit.errordef:.2g})",
+                (
+                    f"between {self.edm_newton:.2g} and {self.edm:.2g} by conjugate gradients "
+                    if self.certificate == "conjugate gradients"
+                    else f"{self.edm:.2g} by MINUIT, {self.edm_newton:.2g} by Newton's step "
+                )
+                + f"(goal: {self.minuit.tol * 2e-3 * self.minuit.errordef:.2g})",
             ),
             ("covariance", self.covariance_source + check),
             ("errors of y", "as given" if self.y_error is None else f"from the residuals: {_few(self.y_error)}"),

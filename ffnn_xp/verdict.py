@@ -11,7 +11,8 @@ import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .cost import LeastSquares
-from .minimizers import hesse_errors, is_certified
+from .minimizers import Distance, hesse_errors, is_certified
+from .minimizers.migrad import EDM_FACTOR
 from .prediction import Band
 from .result import FitResult
 from .task import Task
@@ -54,6 +55,8 @@ def verdict(
         and not shape.n_negative
         and shape.factor.shape[1] > 0
     )
+    by_products = bool(shape is None and search.distance is not None and search.distance.upper < goal_of(minuit))
+    certified = certified or by_products
     good = shape if certified else None
     assert search.theta is not None
     factor, errors = None, np.full(len(theta), np.nan)
@@ -79,8 +82,9 @@ def verdict(
         message=message,
         fval=fval,
         chi2=chi2,
-        edm=float("nan") if certificate is None else float(certificate.fmin.edm),
-        edm_newton=float("nan") if shape is None else _edm(search, shape),
+        edm=_edm_of(certificate, search),
+        certificate="conjugate gradients" if by_products else "MIGRAD" if certified else "none",
+        edm_newton=_edm(search, shape),
         hesse_difference=float("nan") if good is None else _hesse_difference(task, search, good),
         minuit_calls=0 if certificate is None else certificate.nfcn,
         weighted=task.data.weights is not None,
@@ -102,8 +106,22 @@ def verdict(
     return Outcome(result, band, message, task.data.y_was_column)
 
 
-def _edm(search: Search, shape: Curvature) -> float:
-    """EDM = g^T H^-1 g / 2 with our own Hessian, on the directions that it holds."""
+def goal_of(minuit: iminuit.Minuit) -> float:
+    """MIGRAD's goal for EDM."""
+    return float(EDM_FACTOR * minuit.tol * minuit.errordef)
+
+
+def _edm_of(certificate: iminuit.Minuit | None, search: Search) -> float:
+    """MINUIT's, or the upper bound from conjugate gradients."""
+    if certificate is not None:
+        return float(certificate.fmin.edm)
+    return float("nan") if search.distance is None else search.distance.upper
+
+
+def _edm(search: Search, shape: Curvature | None) -> float:
+    """EDM = g^T H^-1 g / 2 with our own Hessian, on the directions that it holds; or its lower bound."""
+    if shape is None:
+        return float("nan") if search.distance is None else search.distance.lower
     assert search.theta is not None
     z = shape.factor.T @ search.problem.value_and_gradient(search.theta)[1]
     return float(z @ z) / (4 * search.problem.errordef)
@@ -153,6 +171,19 @@ def _along(task: Task, shape: Curvature) -> str:
     return f" (the most along {', '.join(names)})"
 
 
+def _words_without_matrices(p: int, distance: Distance | None, certified: bool, more: str) -> str:
+    """The message where p x p matrices are not formed."""
+    why = f"matrices of {p} x {p} are not formed, so that there is no covariance"
+    if distance is None:
+        return f"Not certified: the walk did not arrive; {why}. These are the best parameters so far."
+    if distance.falling is not None:
+        return f"Not a minimum: S curves down from here (met after {distance.iterations} products); {why}."
+    bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
+    if certified:
+        return f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}.{more}"
+    return f"Not certified: {bounds}; {why}. Call fit again to go on from here, or use a prior."
+
+
 def _words(task: Task, search: Search, shape: Curvature | None, certified: bool, more: str) -> tuple[str, str]:
     """The message, and where the covariance comes from."""
     p = task.layout.n_parameters
@@ -163,11 +194,7 @@ def _words(task: Task, search: Search, shape: Curvature | None, certified: bool,
             "none",
         )
     if shape is None:
-        return (
-            f"Not certified: matrices of {p} x {p} are not formed, so there is neither an EDM nor a covariance. These "
-            "are the best parameters of L-BFGS.",
-            "none",
-        )
+        return _words_without_matrices(p, search.distance, certified, more), "none"
     if shape.n_negative:
         return (
             f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(task, shape)}: a saddle, "

@@ -16,16 +16,29 @@ import numpy as np
 
 from ._typing import HostArray
 from .competition import FINALISTS, Contestant
-from .minimizers import Problem, StopWalk, Walk, lbfgs, levenberg_marquardt, preconditioned_lbfgs
+from .minimizers import (
+    Arrival,
+    Distance,
+    Problem,
+    StopWalk,
+    Walk,
+    exact_distance,
+    kronecker_lbfgs,
+    lbfgs,
+    levenberg_marquardt,
+    preconditioned_lbfgs,
+)
 from .uncertainty import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
-HOPELESS = 30.0  # EDMs: what a start may still gain, by experience, once second derivatives guide it
+HOPELESS = 30.0  # EDMs, or gains of the last round: what a start may still gain, by experience
+CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
 SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
-ALONE: dict[str, Any] = {"ftol": 1e-9, "max_iterations": 100_000}  # L-BFGS that has to go all the way
+MANY = 400  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
+NEAR = 1.0  # gain of a round, in units of errordef, at which matrices take over
 SIGMAS = 4.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
 
 
@@ -69,13 +82,17 @@ class Restart:
 
 @dataclass(frozen=True)
 class End:
-    """Where a start was walked to: the point, the value and EDM there, the shape of S around it, and a word on it."""
+    """Where a start was walked to: the point, the value and EDM there, the shape of S around it, and a word on it.
+
+    Beyond the memory for matrices there is no shape, but a distance with its bounds.
+    """
 
     theta: HostArray
     value: float
     edm: float
-    shape: Curvature
+    shape: Curvature | None
     status: str
+    distance: Distance | None = None
 
 
 @dataclass
@@ -93,7 +110,7 @@ class Search:
     kinked : bool
         Whether the exact Hessian misses part of the curvature.
     matrices : bool
-        Whether p x p matrices may be formed; without them there is only L-BFGS.
+        Whether p x p matrices may be formed; without them products and Kronecker factors have to do.
     deadline : float
         In `time.monotonic` seconds.
     callback : callable, optional
@@ -111,6 +128,7 @@ class Search:
     theta: HostArray | None = None
     value: float = np.inf
     arrived: Curvature | None = None
+    distance: Distance | None = None
     best_start: int = 0
     stopped: str = ""
     began: float = field(default_factory=time.monotonic)
@@ -128,7 +146,7 @@ class Search:
                     break
             if not np.isfinite(self.value):
                 self.theta = None
-            elif finish and self.arrived is None:
+            elif finish and not self.finished:
                 self._finish()
 
     def contest(self, contest: Callable[[Callable[[float, int], None]], tuple[list[Contestant], str]]) -> None:
@@ -157,14 +175,13 @@ class Search:
                     self._finish_start(before + c.start + 1, c.theta)
                 if self.satisfied:
                     break
-            if self.arrived is None:
+            if not self.finished:
                 self._finish()
 
     @property
     def satisfied(self) -> bool:
         """Whether the best point is a minimum as good as it should be."""
-        arrived = self.arrived is not None or not self.matrices
-        return self.theta is not None and arrived and self._good(self.theta)
+        return self.theta is not None and self.finished and self._good(self.theta)
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -178,14 +195,14 @@ class Search:
 
     def refine(self, problem: Problem) -> None:
         """Only the end of the way, for a problem whose minimum is near the best point."""
-        self.problem, self.arrived, self.value = problem, None, np.inf
+        self.problem, self.arrived, self.distance, self.value = problem, None, None, np.inf
         with self._stoppable():
             self._finish()
 
     @property
     def finished(self) -> bool:
-        """Whether the best point is the end of a walk, with its curvature known."""
-        return self.arrived is not None
+        """Whether the best point is the end of a walk, with its curvature or distance known."""
+        return self.arrived is not None or self.distance is not None
 
     def shape_at(self, theta: HostArray) -> tuple[Curvature, HostArray | None]:
         """The curvature of S at a point, and a lower point if S falls from there.
@@ -208,10 +225,10 @@ class Search:
         began = time.monotonic()
         walk, end, status = self._walk(index), None, "left: worse than the best"
         try:
-            lbfgs(walk, theta, **(ALONE if not self.matrices else KINKED if self.kinked else {}))
+            lbfgs(walk, theta, **(KINKED if self.kinked else {}))
             if walk.best is None:
                 status = "no finite value"
-            elif self.matrices and self._good(walk.best, FAR):
+            elif self._good(walk.best, FAR):
                 end = self._descend(walk, walk.best, self._hopeless if index < self.starts else None)
                 status = "left: it leads to a poor minimum"
         except (StopWalk, KeyboardInterrupt):
@@ -224,7 +241,7 @@ class Search:
 
     def _finish(self) -> None:
         """The short rest of the way for the best of the starts; its row in the table grows by what that took."""
-        if self.theta is not None and self.matrices:
+        if self.theta is not None:
             self._finish_start(self.best_start, self.theta)
 
     def _finish_start(self, index: int, theta: HostArray) -> None:
@@ -247,14 +264,21 @@ class Search:
                     seconds=row.seconds + seconds,
                 )
 
-    def _hopeless(self, theta: HostArray, edm: float) -> bool:
-        """Whether this way leads to a minimum that is not good enough, by as much as a walk this far on still gains."""
-        return np.isfinite(self.good_enough) and self.problem.chi2(theta) - HOPELESS * edm > self.good_enough
+    def _hopeless(self, theta: HostArray, gain: float) -> bool:
+        """Whether this way leads to a minimum that is not good enough, by its EDM or what it gained lately."""
+        return np.isfinite(self.good_enough) and self.problem.chi2(theta) - HOPELESS * gain > self.good_enough
 
     def _descend(
         self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None = None
     ) -> End | None:
         """To EDM < goal, round saddles, and on; None if that is given up."""
+        if not self.matrices:
+            return self._descend_by_products(walk, theta, hopeless)
+        if len(theta) > MANY and not self.kinked:
+            way, _ = kronecker_lbfgs(walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, hopeless=hopeless)
+            if way.hopeless:
+                return None
+            theta = way.theta
         arrive = levenberg_marquardt if self.kinked else preconditioned_lbfgs
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
@@ -271,6 +295,32 @@ class Search:
             status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
         return End(end.theta, end.value, end.edm, shape, status)
 
+    def _descend_by_products(
+        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> End | None:
+        """The same without matrices; EDM and its bounds come from the exact Hessian's products."""
+        for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
+            end, distance = kronecker_lbfgs(walk, theta, edm_goal=CERTIFIED * walk.errordef, hopeless=hopeless)
+            if end.hopeless:
+                return None
+            if not self.kinked:
+                distance = exact_distance(walk, end.theta)
+            beyond = None if distance.falling is None else self._beyond(walk, end, distance.falling)
+            if beyond is None:
+                break
+            theta = beyond
+        status = "saddle" if distance.falling is not None else "minimum" if end.converged else "at kinks or in a valley"
+        status += f" behind {saddles} saddle{'s' * (saddles > 1)}" if saddles and status == "minimum" else ""
+        return End(end.theta, end.value, distance.upper, None, status, distance)
+
+    def _beyond(self, walk: Walk, end: Arrival, falling: HostArray) -> HostArray | None:
+        """A lower point along this direction, either way; None if there is none."""
+        unit = falling * (max(1.0, float(np.linalg.norm(end.theta))) / float(np.linalg.norm(falling)))
+        trials = [end.theta + step * unit for step in (-0.1, -0.03, -0.01, -1e-3, 1e-3, 0.01, 0.03, 0.1)]
+        values = [walk.value_and_gradient(t)[0] for t in trials]
+        lowest = int(np.argmin(values))
+        return trials[lowest] if values[lowest] < end.value - FLAT * walk.errordef else None
+
     def _good(self, theta: HostArray, factor: float = 1.0) -> bool:
         """Whether the data's part of S is as low as it should be, or within a factor of that."""
         return np.isfinite(self.good_enough) and self.problem.chi2(theta) <= factor * self.good_enough
@@ -286,9 +336,11 @@ class Search:
     def _keep(self, index: int, walk: Walk, end: End | None) -> None:
         """Remember the best point of all, with its curvature if the walk arrived there."""
         if end is not None and end.value <= self.value:
-            self.theta, self.value, self.arrived, self.best_start = end.theta, end.value, end.shape, index
+            self.theta, self.value, self.best_start = end.theta, end.value, index
+            self.arrived, self.distance = end.shape, end.distance
         elif walk.best is not None and walk.best_value < self.value:
-            self.theta, self.value, self.arrived, self.best_start = walk.best, walk.best_value, None, index
+            self.theta, self.value, self.best_start = walk.best, walk.best_value, index
+            self.arrived, self.distance = None, None
 
 
 def _lower(problem: Problem, theta: HostArray, value: float, shape: Curvature) -> HostArray | None:

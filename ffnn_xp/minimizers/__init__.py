@@ -1,6 +1,8 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
 from .batched_levenberg_marquardt import BatchArrival, batched_levenberg_marquardt
+from .conjugate_gradients import Distance, edm_by_products
+from .kronecker_lbfgs import KroneckerCoordinates, exact_distance, kronecker_lbfgs
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
 from .migrad import certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
@@ -10,13 +12,18 @@ from .problem import Arrival, Problem, StopWalk, Walk
 __all__ = [
     "Arrival",
     "BatchArrival",
+    "Distance",
+    "KroneckerCoordinates",
     "Problem",
     "StopWalk",
     "Walk",
     "batched_levenberg_marquardt",
     "certify",
+    "edm_by_products",
+    "exact_distance",
     "hesse_errors",
     "is_certified",
+    "kronecker_lbfgs",
     "lbfgs",
     "levenberg_marquardt",
     "migrad_alone",

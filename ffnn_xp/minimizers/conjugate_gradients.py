@@ -2,8 +2,8 @@ r"""EDM without a matrix: conjugate gradients on products, with bounds on what t
 
 EDM = g^T H^-1 g / 2, and CG started at zero adds to it in each step: what it has is a lower bound that only grows. The
 rest has an upper bound by Gauss-Radau quadrature (G. Meurant and P. Tichy, Numerical Algorithms 62 (2013) 163, eq. 18),
-for a lower bound mu of the spectrum: the smallest Ritz value, which comes down to the smallest eigenvalue from above, with
-a margin. The upper bound is therefore an estimate, and the lower bound is none.
+for a lower bound mu of the spectrum: the smallest Ritz value, which comes down to the smallest eigenvalue from above,
+with a margin. The lower bound is rigorous; the upper bound is therefore an estimate.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ coordinates tell EDM, and their solution is the last step of each round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy  # its submodules load when they are first used
@@ -18,28 +19,12 @@ import scipy  # its submodules load when they are first used
 from .._typing import HostArray
 from .conjugate_gradients import Distance, edm_by_products
 from .lbfgs import MEMORY
-from .problem import Arrival
+from .preconditioned_lbfgs import GAIN, PATIENCE
+from .problem import Arrival, Factors, Problem
 
 STEPS = 150  # of L-BFGS before the coordinates are renewed
 FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
 FAR = 10.0  # gain of a round, in units of errordef, above which EDM is not yet asked for
-
-
-class LargeProblem(Protocol):
-    """What is asked of a function with too many parameters for matrices."""
-
-    @property
-    def errordef(self) -> float:
-        """Rise at one standard deviation."""
-
-    def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
-        """S and its gradient."""
-
-    def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
-        """Gauss-Newton matrix times v."""
-
-    def kronecker_factors(self, theta: HostArray) -> list[tuple[HostArray, HostArray, HostArray]]:
-        """G ``(h, h)``, A / n ``(c, c)`` and the prior's part of the diagonal ``(h, c)``, for each layer."""
 
 
 class KroneckerCoordinates:
@@ -53,7 +38,7 @@ class KroneckerCoordinates:
     array([0.25      , 0.16666667, 0.14285714, 0.09090909])
     """
 
-    def __init__(self, factors: Sequence[tuple[HostArray, HostArray, HostArray]]) -> None:
+    def __init__(self, factors: Factors) -> None:
         self._layers = []
         for G, A, prior in factors:
             gamma, U = scipy.linalg.eigh(G, check_finite=False)
@@ -84,13 +69,19 @@ class KroneckerCoordinates:
 
 
 def kronecker_lbfgs(
-    problem: LargeProblem, theta: HostArray, *, edm_goal: float, max_rounds: int = 200
+    problem: Problem,
+    theta: HostArray,
+    *,
+    edm_goal: float,
+    max_rounds: int = 200,
+    enough: float = 0.0,
+    hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> tuple[Arrival, Distance]:
     """Walk until the upper bound of EDM is below `edm_goal`; the end, and what is known of EDM there.
 
     Parameters
     ----------
-    problem : LargeProblem
+    problem : Problem
         Value, gradient, products and factors are used.
     theta : array with shape (p,)
         The start.
@@ -98,18 +89,20 @@ def kronecker_lbfgs(
         In units of S.
     max_rounds : int
         Upper limit of renewals of the coordinates.
+    enough : float
+        Ends after a round that gained less, without asking for EDM: others go on from there.
+    hopeless : callable, optional
+        Called with theta and the gain of a round; True ends the walk there.
     """
     value, g = problem.value_and_gradient(theta)
     distance = Distance(np.zeros_like(theta), 0.0, np.inf, 0)
-    gain = np.inf
+    gain, poor = np.inf, 0
     for _ in range(max_rounds):
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
-            at = theta
-            distance = edm_by_products(
-                lambda v, at=at: problem.gauss_newton_product(at, v), g, W.precondition, goal=edm_goal
-            )
-            if distance.upper < edm_goal:
+            distance = edm_by_products(partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal)
+            poor = poor + 1 if gain < GAIN * problem.errordef else 0
+            if distance.upper < edm_goal or poor > PATIENCE:
                 break
             trial = theta - distance.step
             there = problem.value_and_gradient(trial)
@@ -117,11 +110,22 @@ def kronecker_lbfgs(
                 theta, (value, g) = trial, there
         theta, reached = _round(problem, theta, W)
         gain, (value, g) = value - reached, problem.value_and_gradient(theta)
+        if hopeless is not None and hopeless(theta, gain):
+            return Arrival(theta, value, np.inf, converged=False, hopeless=True), distance
+        if gain < enough:
+            break
     edm = distance.upper if np.isfinite(distance.upper) else distance.lower
     return Arrival(theta, value, edm, bool(distance.upper < edm_goal)), distance
 
 
-def _round(problem: LargeProblem, theta: HostArray, W: KroneckerCoordinates) -> tuple[HostArray, float]:
+def exact_distance(problem: Problem, theta: HostArray) -> Distance:
+    """EDM by the exact Hessian, which also sees where S falls along a direction of the gradient's Krylov space."""
+    W = KroneckerCoordinates(problem.kronecker_factors(theta))
+    g = problem.value_and_gradient(theta)[1]
+    return edm_by_products(partial(problem.hessian_product, theta), g, W.precondition)
+
+
+def _round(problem: Problem, theta: HostArray, W: KroneckerCoordinates) -> tuple[HostArray, float]:
     """At most `STEPS` of L-BFGS in z; where it ended, and the value there."""
 
     def f(z: HostArray) -> tuple[float, HostArray]:

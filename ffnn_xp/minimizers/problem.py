@@ -11,6 +11,9 @@ import numpy as np
 
 from .._typing import HostArray
 
+Factors = list[tuple[HostArray, HostArray, HostArray]]
+"""For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``."""
+
 
 class Problem(Protocol):
     """A function of theta with its derivatives, on the host."""
@@ -34,6 +37,15 @@ class Problem(Protocol):
 
     def hessian(self, theta: HostArray) -> HostArray:
         """Exact second derivative."""
+
+    def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
+        """Gauss-Newton matrix times v, without the matrix."""
+
+    def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
+        """Exact second derivative times v, without the matrix."""
+
+    def kronecker_factors(self, theta: HostArray) -> Factors:
+        """Of each layer's Gauss-Newton matrix."""
 
 
 class StopWalk(Exception):  # noqa: N818, an ending and no error
@@ -73,8 +85,7 @@ class Walk:
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
         """S and its gradient; anything that is not finite becomes infinitely bad."""
-        if time.monotonic() > self.deadline:
-            raise StopWalk("the time given by max_seconds is up")
+        self._look_at_the_clock()
         value, gradient = self.problem.value_and_gradient(theta)
         self.calls += 1
         if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
@@ -87,8 +98,7 @@ class Walk:
 
     def look(self, value: float, step: int) -> None:
         """At the clock, and at the user, for a minimizer that does its own calls."""
-        if time.monotonic() > self.deadline:
-            raise StopWalk("the time given by max_seconds is up")
+        self._look_at_the_clock()
         if value < self.best_value:
             self.best_value = value
             if self.report is not None and self.report(value, step):
@@ -100,15 +110,32 @@ class Walk:
 
     def gauss_newton(self, theta: HostArray) -> HostArray:
         """The problem's, unless time is up."""
-        if time.monotonic() > self.deadline:
-            raise StopWalk("the time given by max_seconds is up")
+        self._look_at_the_clock()
         return self.problem.gauss_newton(theta)
 
     def hessian(self, theta: HostArray) -> HostArray:
         """The problem's, unless time is up."""
+        self._look_at_the_clock()
+        return self.problem.hessian(theta)
+
+    def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
+        """The problem's, unless time is up."""
+        self._look_at_the_clock()
+        return self.problem.gauss_newton_product(theta, v)
+
+    def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
+        """The problem's, unless time is up."""
+        self._look_at_the_clock()
+        return self.problem.hessian_product(theta, v)
+
+    def kronecker_factors(self, theta: HostArray) -> Factors:
+        """The problem's, unless time is up."""
+        self._look_at_the_clock()
+        return self.problem.kronecker_factors(theta)
+
+    def _look_at_the_clock(self) -> None:
         if time.monotonic() > self.deadline:
             raise StopWalk("the time given by max_seconds is up")
-        return self.problem.hessian(theta)
 
 
 @dataclass(frozen=True)
