@@ -106,10 +106,8 @@ def fit(
             try:
                 noise = estimate_noise(task, search, noise)
             except KeyboardInterrupt:
-                search.stopped, search.arrived = "interrupted by the user", None
+                search.stopped, search.arrived, search.distance = "interrupted by the user", None, None
                 noise = estimate_noise(task, search, noise)  # of a walk that was cut short: at once
-            if not search.matrices and search.theta is not None and not search.stopped:
-                search.refine(task.cost(noise))
     return _certified(task, search, noise, began)
 
 

@@ -23,11 +23,11 @@ def estimate_noise(task: Task, search: Search, noise: HostArray) -> HostArray:
     """Errors of the standardised outputs, ``(k,)``; moves the search's best point to the minimum they belong to."""
     if search.theta is None:
         return noise
-    if search.arrived is None:  # the walk was cut short: the best guess, for a point that is no minimum anyway
+    if not search.finished:  # the walk was cut short: the best guess, for a point that is no minimum anyway
         return residual_width(task, search.theta, float(task.layout.n_parameters))
     cost = task.cost(noise)
     for _ in range(ROUNDS):
-        new = residual_width(task, search.theta, task.effective(cost, search.theta))
+        new = residual_width(task, search.theta, task.effective(cost, search.theta, matrices=search.matrices))
         settled = np.max(np.abs(new / noise - 1)) < SETTLED
         noise, cost = new, task.cost(new)
         search.refine(cost)

@@ -15,7 +15,7 @@ from .cost import LeastSquares, ModelLike, NetworkCost
 from .inputs import Dataset
 from .layout import Layout
 from .losses import loss
-from .minimizers import Problem
+from .minimizers import KroneckerCoordinates, Problem
 from .network import Network
 from .objective import Events, Objective
 from .prior import GaussianPrior
@@ -69,13 +69,15 @@ class Task:
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
         return LeastSquares.from_dataset(data, self.model, prior)
 
-    def effective(self, cost: Problem, theta: HostArray) -> float:
+    def effective(self, cost: Problem, theta: HostArray, *, matrices: bool = True) -> float:
         """Number of parameters that the data determine.
 
         The rank of the Gauss-Newton matrix G; with a prior P, tr(G (G + P)^-1) (J. Moody, NIPS 1991): each direction
         counts as far as the data and not the prior hold it. (The exact Hessian has the residuals' own curvature in it,
-        which holds directions that no data determine.)
+        which holds directions that no data determine.) Without matrices it is that of their Kronecker factors.
         """
+        if not matrices:
+            return KroneckerCoordinates(cost.kronecker_factors(theta)).effective
         held = curvature(cost.gauss_newton(theta), cost.errordef, cost.epsilon).factor
         return float(held.shape[1]) - (0.0 if self.prior is None else self.prior.share(held))
 

@@ -71,8 +71,8 @@ def verdict(
     )
     chi2 = raw.chi2(theta)
     effective = float(task.layout.n_parameters)
-    if shape is not None:
-        effective = task.effective(search.problem, search.theta)
+    if search.finished:
+        effective = task.effective(search.problem, search.theta, matrices=search.matrices)
     more = _poor(task, chi2, task.n_values - effective)
     if search.stopped and shape is not None:
         more += f" Other starts were not tried: {search.stopped}."

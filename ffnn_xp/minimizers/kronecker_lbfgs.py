@@ -19,11 +19,12 @@ import scipy  # its submodules load when they are first used
 from .._typing import HostArray
 from .conjugate_gradients import Distance, edm_by_products
 from .lbfgs import MEMORY
-from .preconditioned_lbfgs import GAIN, PATIENCE
 from .problem import Arrival, Factors, Problem
 
 STEPS = 150  # of L-BFGS before the coordinates are renewed
 FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
+GAIN = 0.1  # of a round, in units of the goal: less is not worth another one
+PATIENCE = 2  # rounds of less
 FAR = 10.0  # gain of a round, in units of errordef, above which EDM is not yet asked for
 
 
@@ -58,6 +59,11 @@ class KroneckerCoordinates:
     def precondition(self, g: HostArray) -> HostArray:
         """M^-1 g."""
         return self.back(self.forth(g))
+
+    @property
+    def effective(self) -> float:
+        """Effective number of parameters in this approximation: tr(G (G + P)^-1)."""
+        return float(sum(np.sum(1 - root * root) for _, _, root in self._layers))
 
     def _split(self, v: HostArray) -> list[tuple[tuple[HostArray, HostArray, HostArray], HostArray]]:
         out, at = [], 0
@@ -101,7 +107,7 @@ def kronecker_lbfgs(
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
             distance = edm_by_products(partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal)
-            poor = poor + 1 if gain < GAIN * problem.errordef else 0
+            poor = poor + 1 if gain < GAIN * edm_goal else 0
             if distance.upper < edm_goal or poor > PATIENCE:
                 break
             trial = theta - distance.step

@@ -1,0 +1,182 @@
+"""Walks, EDM and certificates without a p x p matrix, against the same with matrices."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+import ffnn_xp.fit
+from ffnn_xp import Backend
+from ffnn_xp.cost import NetworkCost
+from ffnn_xp.layout import Layout
+from ffnn_xp.minimizers import (
+    Distance,
+    KroneckerCoordinates,
+    StopWalk,
+    Walk,
+    edm_by_products,
+    exact_distance,
+    kronecker_lbfgs,
+)
+from ffnn_xp.objective import Events, Objective
+from ffnn_xp.prior import GaussianPrior, layer_precision
+from ffnn_xp.starts import glorot
+
+from .oracles import make_case, objective
+
+
+def spd(p: int, orders: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    Q, _ = np.linalg.qr(rng.normal(size=(p, p)))
+    return (Q * np.logspace(-orders, 0, p)) @ Q.T, rng.normal(size=p)
+
+
+def network_cost(widths: tuple[int, ...] = (3, 8, 8, 2), tau: float | None = 2.0) -> NetworkCost:
+    """A teacher's events, in units that need no standardisation."""
+    rng = np.random.default_rng(4)
+    teacher = fx.Model(widths, backend="numpy", seed=3)
+    x = rng.normal(size=(300, widths[0]))
+    y = teacher(x) + 0.1 * rng.normal(size=(300, widths[-1]))
+    events = Events(x.T.copy(), (y.T.copy(), np.full((widths[-1], 300), 10.0)))
+    prior = None if tau is None else GaussianPrior(layer_precision(Layout(widths), tau))
+    S = Objective(teacher.network, fx.losses.loss("least_squares"), events, teacher.backend)
+    return NetworkCost(S, n_values=600, prior=prior)
+
+
+@pytest.mark.parametrize("orders", [0.5, 2, 4])
+def test_bounds_hold_the_true_edm(orders: float) -> None:
+    """Wherever conjugate gradients are cut off."""
+    H, g = spd(60, orders)
+    true = 0.5 * g @ np.linalg.solve(H, g)
+    before = 0.0
+    for k in (5, 10, 20, 40, 60, 120):
+        found = edm_by_products(lambda v: H @ v, g, lambda v: v, tolerance=1e-12, max_iterations=k)
+        assert before <= found.lower <= true * (1 + 1e-9)
+        before = found.lower
+        if k >= 40 or orders < 1:  # the smallest Ritz value has come down
+            assert found.upper >= true * (1 - 1e-9)
+    assert found.upper == pytest.approx(true, rel=1e-4)
+    if orders < 4:
+        np.testing.assert_allclose(H @ found.step, g, atol=1e-4)
+
+
+def test_a_direction_that_falls_is_reported() -> None:
+    H, g = np.diag([1.0, 2.0, -3.0]), np.ones(3)
+    found = edm_by_products(lambda v: H @ v, g, lambda v: v)
+    assert found.falling is not None
+    assert found.falling @ H @ found.falling <= 0
+    assert found.upper == np.inf
+
+
+def test_no_gradient_is_no_distance() -> None:
+    assert edm_by_products(lambda v: v, np.zeros(3), lambda v: v).lower == 0
+
+
+def test_factors_of_a_single_layer_are_the_matrix(backend: Backend) -> None:
+    """Where all events have the same second derivative, G (x) A / n is exact."""
+    case = make_case((3, 2), "identity", "identity", n=9)
+    S = objective(case, backend)
+    weights = S.events.data[1]
+    same = Events(S.events.x, (S.events.data[0], 0 * weights + 1.0))
+    cost = NetworkCost(Objective(S.network, S.loss, same, backend), n_values=18)
+    ((G, A, P),) = cost.kronecker_factors(case.theta)
+    np.testing.assert_allclose(np.kron(G, A), cost.gauss_newton(case.theta), rtol=1e-10, atol=1e-10)
+    assert not P.any()
+
+
+def test_coordinates_make_the_approximation_round() -> None:
+    """W^T M W = 1 for M = G (x) A / n + P, where P is the same in each row."""
+    cost = network_cost()
+    theta = glorot(cost.objective.network.layout, np.random.default_rng(1))
+    factors = cost.kronecker_factors(theta)
+    W = KroneckerCoordinates(factors)
+    p = len(theta)
+    M, at = np.zeros((p, p)), 0
+    for G, A, P in factors:
+        size, floor = P.size, 1e-6 * A.max() * np.linalg.eigvalsh(G)[-1]
+        M[at : at + size, at : at + size] = np.kron(G, A) + np.diag(np.maximum(P, floor).ravel())
+        at += size
+    V = np.stack([W.back(e) for e in np.eye(p)], axis=1)
+    np.testing.assert_allclose(V.T @ M @ V, np.eye(p), atol=1e-6)
+    np.testing.assert_allclose(np.stack([W.forth(e) for e in np.eye(p)], axis=1), V.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("tau", [2.0, None])
+def test_the_walk_arrives_where_matrices_say_that_it_has(tau: float | None) -> None:
+    cost = network_cost(tau=tau)
+    start = glorot(cost.objective.network.layout, np.random.default_rng(1))
+    walk = Walk(cost)
+    end, distance = kronecker_lbfgs(walk, start, edm_goal=1e-4, max_rounds=60)
+    g = cost.value_and_gradient(end.theta)[1]
+    true = 0.5 * g @ np.linalg.lstsq(cost.gauss_newton(end.theta), g, rcond=1e-13)[0]
+    if tau is not None:
+        assert end.converged
+        assert distance.lower <= true * (1 + 1e-6)
+        assert true <= max(distance.upper, 1e-12) * (1 + 1e-6)
+        H, exact = cost.hessian(end.theta), exact_distance(cost, end.theta)
+        assert np.linalg.eigvalsh(H)[0] > 0
+        assert exact.falling is None
+        assert exact.lower <= 0.5 * g @ np.linalg.solve(H, g) * (1 + 1e-6)
+    assert end.value < 0.1 * cost.value_and_gradient(start)[0]
+
+
+def test_the_clock_is_looked_at_in_products_too() -> None:
+    cost = network_cost()
+    walk = Walk(cost, deadline=0.0)
+    for ask in (walk.gauss_newton_product, walk.hessian_product):
+        with pytest.raises(StopWalk, match="max_seconds"):
+            ask(np.zeros(cost.npar), np.zeros(cost.npar))
+    with pytest.raises(StopWalk, match="max_seconds"):
+        walk.kronecker_factors(np.zeros(cost.npar))
+
+
+class TestFit:
+    """With the limit brought down, so that a small network is too large for matrices."""
+
+    def fit(self, monkeypatch: pytest.MonkeyPatch, **options: object) -> tuple[fx.FitResult, fx.FitResult]:
+        rng = np.random.default_rng(1)
+        x = rng.uniform(-2, 2, 200)
+        y = np.sin(2 * x) + 0.1 * rng.normal(size=200)
+        options = {"y_err": 0.1, "prior": 2.0, "progress": False, **options}
+        with_matrices = fx.Model((1, 8, 1), backend="numpy", seed=1).fit(x, y, **options)  # type: ignore[arg-type]
+        monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
+        model = fx.Model((1, 8, 1), backend="numpy", seed=1)
+        without = model.fit(x, y, **options)  # type: ignore[arg-type]
+        with pytest.raises(fx.NotFittedError, match="no covariance"):
+            model.predict(x, return_std=True)
+        return with_matrices, without
+
+    def test_the_certificate_says_whose_word_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with_matrices, without = self.fit(monkeypatch)
+        assert with_matrices.certificate == "MIGRAD"
+        assert without.certificate == "conjugate gradients"
+        assert without.valid
+        assert without.edm_newton <= without.edm < 2e-4
+        assert without.chi2 == pytest.approx(with_matrices.chi2, rel=0.05)
+        assert "conjugate gradients" in repr(without)
+        assert np.isnan(without.errors).all()
+
+    def test_errors_from_the_residuals(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with_matrices, without = self.fit(monkeypatch, y_err=None, restarts=3)
+        assert without.valid
+        np.testing.assert_allclose(without.y_error, with_matrices.y_error, rtol=0.1)
+
+    def test_what_is_no_minimum_is_not_valid(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A distance that is above the goal, and a direction that falls."""
+        far = Distance(np.zeros(25), 1.0, 2.0, 7)
+        falls = Distance(np.zeros(25), 0.0, np.inf, 7, np.ones(25))
+        for found, words in ((far, "EDM lies between 1 and 2"), (falls, "curves down")):
+            monkeypatch.setattr(ffnn_xp.walk, "exact_distance", lambda problem, theta, found=found: found)
+            monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
+            x = np.linspace(-2, 2, 100)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", fx.FitWarning)
+                fit = fx.Model((1, 8, 1), backend="numpy", seed=1).fit(
+                    x, np.sin(2 * x), 0.1, prior=2.0, restarts=1, progress=False
+                )
+            assert not fit.valid
+            assert fit.certificate == "none"
+            assert words in fit.message
