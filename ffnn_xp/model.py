@@ -14,6 +14,7 @@ from ._typing import Array, HostArray
 from .activations import Activation
 from .activations import activation as find_activation
 from .backends import Backend, get_backend
+from .canonical import canonical
 from .cost_sum import vector
 from .ensemble import Ensemble, fit_replicas
 from .errors import FitWarning, NotFittedError
@@ -207,6 +208,21 @@ class Model:
     def matrices(self) -> list[Array]:
         """The augmented matrices, ``(h_l, h_{l-1} + 1)`` on the device, bias in the last column."""
         return self.network.layout.matrices(self._backend.xp, self.parameters)
+
+    @property
+    def canonical(self) -> HostArray:
+        """The parameters ``(p,)`` of the same function with order, signs and scales of hidden units fixed, on the host.
+
+        So that two fits can be compared; see `canonical.canonical`, and `canonical.same_minimum` for near-ties.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> model = fx.Model.from_matrices([([[3.0], [-2.0]], [0.0, 1.0]), ([[5.0, 7.0]], [0.5])])
+        >>> model.canonical
+        array([ 2. , -1. ,  3. ,  0. , -7. ,  5. ,  0.5])
+        """
+        return canonical(self.network, self._backend.to_host(self.parameters))
 
     def __call__(self, x: Any, *theta: Any) -> Array:
         """The network's output.

@@ -18,6 +18,7 @@ ROOMS = (
     "layout",
     "network",
     "curvature",
+    "canonical",
     "losses",
     "kernels",
     "objective",
