@@ -42,10 +42,11 @@ def row(widths: tuple[int, ...], n: int, limit: int) -> str:
     seconds = time.process_time() - began
     calls = sum(r.calls for r in fit.restarts)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    name = "-".join(map(str, widths))
     return (
-        f"| {'-'.join(map(str, widths))} | {model.n_parameters} | {n} | {fit.certificate} | {fit.valid} "
-        f"| {seconds:.1f} | {calls} | {fit.edm_newton:.2g} ... {fit.edm:.2g} | {fit.fval:.1f} | {fit.chi2 / fit.n_data:.4f} "
-        f"| {memory:.2f} |"
+        f"| {name} | {model.n_parameters} | {n} | {fit.certificate} | {fit.valid} "
+        f"| {seconds:.1f} | {calls} | {fit.edm_newton:.2g} ... {fit.edm:.2g} | {fit.fval:.1f} "
+        f"| {fit.chi2 / fit.n_data:.4f} | {memory:.2f} |"
     )
 
 

@@ -25,6 +25,7 @@ STEPS = 150  # of L-BFGS before the coordinates are renewed
 FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
 GAIN = 0.1  # of a round, in units of the goal: less is not worth another one
 PATIENCE = 2  # rounds of less
+NEWTON = 1e-3  # share of EDM that the last steps may leave
 FAR = 10.0  # gain of a round, in units of errordef, above which EDM is not yet asked for
 
 
@@ -107,6 +108,11 @@ def kronecker_lbfgs(
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
             distance = edm_by_products(partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal)
+            if edm_goal <= distance.upper < problem.errordef:  # the exact Hessian's step goes all the way
+                exact = edm_by_products(
+                    partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON, goal=0.0
+                )
+                distance = distance if exact.falling is not None else exact
             poor = poor + 1 if gain < GAIN * edm_goal else 0
             if distance.upper < edm_goal or poor > PATIENCE:
                 break
