@@ -179,6 +179,10 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         L = layout.n_layers
         return [(squares[l], squares[L + l] / n, P) for l, P in enumerate(layout.matrices(np, own))]
 
+    def active_events(self, theta: HostArray) -> HostArray:
+        """At how many events each hidden unit reacts, one layer after another."""
+        return self._cross(self.objective.active_events, theta)
+
     def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
         product = self._cross(f, theta, v)
         return product if self.prior is None else product + self.errordef * self.prior.product(v)

@@ -12,7 +12,9 @@ from .curvature import Blocks, gauss_newton_blocks, hessian_blocks
 from .curvature import hessian_product as times
 from .curvature import kronecker_factors as factors
 from .losses import Loss
-from .network import Network, Trace, forward, pull_back
+from .network import Network, Trace, forward, pull_back, slopes
+
+ASLEEP = 0.0025  # slope: 1 % of the largest of logistic, less of the others
 
 
 def value(
@@ -48,6 +50,15 @@ def kronecker_factors(network: Network, loss: Loss, xp: Namespace, theta: Array,
     """All factors of all layers in one vector: first those of the deltas, then those of the inputs."""
     trace, _, second = _derivatives(network, loss, xp, theta, *event)
     return xp.concat([xp.reshape(a, (-1,)) for a in factors(network, xp, trace, second)])
+
+
+def active_events(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> Array:
+    """For each hidden unit, at how many events its slope is larger than `ASLEEP`; weights do not count."""
+    hidden = slopes(network, xp, forward(network, xp, theta, x))[:-1]
+    counts = [xp.sum(xp.astype(xp.abs(s) > ASLEEP, s.dtype), axis=-1) for s in hidden]
+    return xp.concat([*counts, xp.zeros_like(theta[..., :0])], axis=-1)
 
 
 def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:

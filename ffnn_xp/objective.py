@@ -126,6 +126,10 @@ class Objective:
         """Of each layer's Gauss-Newton matrix, in one vector (`curvature.kronecker_factors`); theta is ``(p,)``."""
         return self._total(kernels.kronecker_factors, theta)
 
+    def active_events(self, theta: Array) -> Array:
+        """At how many events each hidden unit reacts (`kernels.active_events`), one layer after another."""
+        return self._total(kernels.active_events, theta)
+
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         f = self.backend.bind(kernel, self.network, self.loss)
         with self.backend.context():

@@ -101,6 +101,9 @@ def verdict(
         layout=task.layout,
         description=description,
         factor=factor,
+        cost=search.problem,
+        standardised=np.asarray(search.theta),
+        with_matrices=search.matrices,
     )
     band = None if good is None else Band(task.scaling.to_standard(theta), task.scaling, good)
     return Outcome(result, band, message, task.data.y_was_column)

@@ -35,6 +35,7 @@ ROOMS = (
     "uncertainty",
     "walk",
     "prediction",
+    "report",
     "result",
     "progress",
     "task",

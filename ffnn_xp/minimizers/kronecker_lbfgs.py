@@ -64,7 +64,12 @@ class KroneckerCoordinates:
     @property
     def effective(self) -> float:
         """Effective number of parameters in this approximation: tr(G (G + P)^-1)."""
-        return float(sum(np.sum(1 - root * root) for _, _, root in self._layers))
+        return sum(self.effective_by_layer)
+
+    @property
+    def effective_by_layer(self) -> tuple[float, ...]:
+        """The same, one number for each layer."""
+        return tuple(float(np.sum(1 - root * root)) for _, _, root in self._layers)
 
     def _split(self, v: HostArray) -> list[tuple[tuple[HostArray, HostArray, HostArray], HostArray]]:
         out, at = [], 0
