@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ._typing import HostArray
+from ._typing import HostArray, Mask, Rows
 from .canonical import canonical
 from .cost import NetworkCost
 from .layout import Layout
@@ -54,15 +55,17 @@ class Report:
     shares : array with shape (p,) or None
         Share of the data, against that of the prior, in the eigenvectors of the pair; without a prior 1 or 0.
     weakest : tuple of Direction
-        The smallest eigenvalues of all.
+        The smallest eigenvalues that are held.
+    undetermined : tuple of (str, float)
+        The parameters that take part in directions which are not held, and how much: 1 is wholly. The most open first.
     effective : tuple of float
         Effective number of parameters of each layer.
     dead : tuple of str
-        Hidden units without any influence on the output.
+        Hidden units whose inputs do not reach the output at any event: always off, or going nowhere.
     constant : tuple of str
         Inputs and living units with the same value at every event: they serve as a second bias.
     saturated : tuple of str
-        Units with a slope at less than 1 % of the events: steps, whose place and height the data hardly know.
+        Units that react at less than 1 % of the events: steps, whose place and height the data hardly know.
     copies : tuple of tuple of str
         Inputs or units of a layer that are affine functions of each other at all events.
     ranks : tuple of (int, int)
@@ -80,6 +83,7 @@ class Report:
     n_held: int | None
     shares: HostArray | None
     weakest: tuple[Direction, ...]
+    undetermined: tuple[tuple[str, float], ...]
     effective: tuple[float, ...]
     dead: tuple[str, ...]
     constant: tuple[str, ...]
@@ -110,6 +114,10 @@ class Report:
                 along = ", ".join(f"{name} {share:+.2f}" for name, share in d.parameters)
                 data = f", data {100 * d.share:.2g} %" if self.with_prior else ""
                 lines.append(("weakest" if i == 0 else "", f"{d.eigenvalue:.1e}{data}: {along}"))
+            if self.undetermined:
+                parts = [f"{name} {part:.2f}" for name, part in self.undetermined[: 2 * SHOWN]]
+                more = ", ..." if len(self.undetermined) > len(parts) else ""
+                lines.append(("undetermined", ", ".join(parts) + more))
         else:
             lines.append(("directions", f"no spectrum: matrices of {p} x {p} are not formed"))
         parts = [
@@ -150,21 +158,25 @@ def report(cost: NetworkCost, theta: HostArray, description: str, *, matrices: b
     events = cost.objective.events.n
     active = _layers(cost.active_events(theta) / events, layout.widths[1:-1])
     if matrices:
-        values, held, shares, weakest, each = _spectrum(cost, theta)
+        values, held, shares, weakest, open_, each = _spectrum(cost, theta)
         effective = tuple(float(np.sum(A)) for A in layout.matrices(np, each))
     else:
-        values, held, shares, weakest = None, None, None, ()
+        values, held, shares, weakest, open_ = None, None, None, (), ()
         effective = KroneckerCoordinates(factors).effective_by_layer
-    influence = [np.diag(G) > 0 for G, _, _ in factors]
-    dead, constant, saturated, copies, ranks = [], [], [], [], []
+    reached = [np.diag(G) > 0 for G, _, _ in factors]
+    outgoing = [np.any(B[:, :-1] != 0, axis=0) for B in layout.matrices(np, theta)]
+    dead, constant, saturated, ranks = [], [], [], []
+    copies: list[tuple[str, ...]] = []
     for l, (_, A, _) in enumerate(factors, start=1):
-        flat = _constant(A)
-        alive = np.ones(len(flat), dtype=bool) if l == 1 else influence[l - 2]
+        flat: Mask = _constant(A)
+        lost = np.zeros_like(flat)
         if l > 1:
-            dead += [_name(l, i) for i in np.flatnonzero(~alive)]
-            saturated += [_name(l, i) for i in np.flatnonzero(alive & ~flat & (active[l - 2] < SATURATED))]
-        constant += [_name(l, i) for i in np.flatnonzero(flat & alive)]
-        copies += [tuple(_name(l, i) for i in group) for group in _copies(A, np.flatnonzero(~flat))]
+            asleep = active[l - 2] < SATURATED
+            lost = ~reached[l - 2] & (flat | ~outgoing[l - 1] | ~asleep)
+            dead += [_name(l, i) for i in np.flatnonzero(lost)]
+            saturated += [_name(l, i) for i in np.flatnonzero(asleep & ~lost & ~flat)]
+        constant += [_name(l, i) for i in np.flatnonzero(flat & ~lost)]
+        copies += [tuple(_name(l, i) for i in group) for group in _copies(A, np.flatnonzero(~flat & ~lost))]
         ranks.append((_rank(A), len(A)))
     return Report(
         layout=layout,
@@ -173,6 +185,7 @@ def report(cost: NetworkCost, theta: HostArray, description: str, *, matrices: b
         n_held=held,
         shares=shares,
         weakest=weakest,
+        undetermined=open_,
         effective=effective,
         dead=tuple(dead),
         constant=tuple(constant),
@@ -187,10 +200,11 @@ def report(cost: NetworkCost, theta: HostArray, description: str, *, matrices: b
 
 def _spectrum(
     cost: NetworkCost, theta: HostArray
-) -> tuple[HostArray, int, HostArray, tuple[Direction, ...], HostArray]:
-    """Eigenvalues, how many are held, the data's shares, the weakest directions, effective number per parameter."""
+) -> tuple[HostArray, int, HostArray, tuple[Direction, ...], tuple[tuple[str, float], ...], HostArray]:
+    """The fields of `Report` that a p x p matrix gives, and the effective number of each parameter."""
+    names, p = cost.objective.network.layout.names, len(theta)
     H = cost.gauss_newton(theta)
-    own = np.zeros(len(theta)) if cost.prior is None else 2 * cost.errordef * cost.prior.precision
+    own = np.zeros(p) if cost.prior is None else 2 * cost.errordef * cost.prior.precision
     G = H - np.diag(own)
     diagonal = np.diag(G)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
@@ -198,28 +212,27 @@ def _spectrum(
     n_held = curvature(G, cost.errordef, cost.epsilon).factor.shape[1]
     F = curvature(H, cost.errordef, cost.epsilon).factor
     each = np.sum(F * (G @ F), axis=1) / (2 * cost.errordef)
-    shares = np.zeros(len(theta))
-    inner = F.T @ G @ F / (2 * cost.errordef)
-    shares[len(theta) - len(inner) :] = np.clip(scipy.linalg.eigvalsh(inner, check_finite=False), 0.0, 1.0)
+    shares = np.zeros(p)
+    shares[p - F.shape[1] :] = scipy.linalg.eigvalsh(F.T @ G @ F / (2 * cost.errordef), check_finite=False)
     weakest = []
-    for i in range(min(SHOWN, len(theta))):
-        v = V[:, i]
-        direction = scale * v
-        weigh = float(direction @ (H @ direction))
-        share = float(direction @ (G @ direction)) / weigh if weigh > 0 else 0.0
-        lead = np.argsort(-np.abs(v))[:SHOWN]
-        named = tuple((cost.objective.network.layout.names[j], float(v[j])) for j in lead if abs(v[j]) > 0.1)
-        weakest.append(Direction(float(values[i]), float(np.clip(share, 0.0, 1.0)), named))
-    return values, n_held, shares, tuple(weakest), each
+    for i in range(p - n_held, min(p, p - n_held + SHOWN)):
+        v, direction = V[:, i], scale * V[:, i]
+        share = float(direction @ (G @ direction)) / float(direction @ (H @ direction))
+        lead = [j for j in np.argsort(-np.abs(v))[:SHOWN].tolist() if abs(v[j]) > 0.1]
+        weakest.append(Direction(float(values[i]), share, tuple((names[j], float(v[j])) for j in lead)))
+    part = np.sum(V[:, : p - n_held] ** 2, axis=1)
+    order = [j for j in np.argsort(-part, kind="stable").tolist() if part[j] > 0.01]
+    open_ = tuple((names[j], float(part[j])) for j in order)
+    return values, n_held, np.clip(shares, 0.0, 1.0), tuple(weakest), open_, each
 
 
-def _constant(A: HostArray) -> HostArray:
+def _constant(A: HostArray) -> Mask:
     """Which of the values whose second moments, the constant 1 included, are A ``(c, c)`` do not vary."""
     mean, square = A[:-1, -1], np.diag(A)[:-1]
     return np.asarray(square - mean**2 <= CONSTANT**2 * np.maximum(square, CONSTANT**2))
 
 
-def _copies(A: HostArray, among: HostArray) -> list[HostArray]:
+def _copies(A: HostArray, among: Rows) -> list[Rows]:
     """Groups of values that are affine functions of each other."""
     if len(among) < 2:
         return []
@@ -241,7 +254,7 @@ def _layers(flat: HostArray, widths: tuple[int, ...]) -> tuple[HostArray, ...]:
     return tuple(np.split(flat, np.cumsum(widths)[:-1])) if widths else ()
 
 
-def _name(l: int, i: int) -> str:
+def _name(l: int, i: int | np.integer[Any]) -> str:
     return f"input {i}" if l == 1 else f"unit {i} of layer L{l}"
 
 

@@ -127,7 +127,7 @@ def _edm(search: Search, shape: Curvature | None) -> float:
         return float("nan") if search.distance is None else search.distance.lower
     assert search.theta is not None
     z = shape.factor.T @ search.problem.value_and_gradient(search.theta)[1]
-    return float(z @ z) / (4 * search.problem.errordef)
+    return float(z @ z / (4 * search.problem.errordef))
 
 
 def _hesse_difference(task: Task, search: Search, shape: Curvature) -> float:

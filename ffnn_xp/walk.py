@@ -16,6 +16,7 @@ import numpy as np
 
 from ._typing import HostArray
 from .competition import FINALISTS, Contestant
+from .cost import NetworkCost
 from .minimizers import (
     Arrival,
     Distance,
@@ -117,7 +118,7 @@ class Search:
         Called with a `FitState`.
     """
 
-    problem: Problem
+    problem: NetworkCost
     good_enough: float = -np.inf
     starts: int = 1
     kinked: bool = False
@@ -193,7 +194,7 @@ class Search:
         except KeyboardInterrupt:
             self.stopped = "interrupted by the user"
 
-    def refine(self, problem: Problem) -> None:
+    def refine(self, problem: NetworkCost) -> None:
         """Only the end of the way, for a problem whose minimum is near the best point."""
         self.problem, self.arrived, self.distance, self.value = problem, None, None, np.inf
         with self._stoppable():
