@@ -45,10 +45,9 @@ def canonical(network: Network, theta: HostArray) -> HostArray:
 def same_minimum(network: Network, theta1: HostArray, theta2: HostArray, rtol: float = 1e-4) -> bool:
     """Whether two parameter vectors are one network up to order, sign and scale of hidden units.
 
-    Units are matched layer by layer by their incoming rows, with the smallest sum of squared distances
-    (`scipy.optimize.linear_sum_assignment`), so that near-ties in the order do no harm. True means that every matrix
-    agrees within `rtol` of its largest element, hence that the functions do; False may also be said of networks with
-    exact copies of a unit, or with other symmetries, as of identity layers.
+    Units are matched by `aligned`, so that near-ties in the order do no harm. True means that every matrix agrees
+    within `rtol` of its largest element, hence that the functions do; False may also be said of networks with exact
+    copies of a unit, or with other symmetries, as of identity layers.
 
     Examples
     --------
@@ -59,23 +58,37 @@ def same_minimum(network: Network, theta1: HostArray, theta2: HostArray, rtol: f
     >>> same_minimum(network, a, b), same_minimum(network, a, -b)
     (True, False)
     """
-    first = [A.copy() for A in network.layout.matrices(np, theta1)]
-    second = [A.copy() for A in network.layout.matrices(np, theta2)]
-    for l, f in enumerate(network.activations[:-1]):
-        A, first[l + 1] = _scaled(f, first[l], first[l + 1])
-        B, above = _scaled(f, second[l], second[l + 1])
-        near = np.sum((A[:, None] - B) ** 2, axis=-1)
-        far = np.sum((A[:, None] + B) ** 2, axis=-1) if f.mirror is not None else np.full_like(near, np.inf)
+    pairs = zip(*(network.layout.matrices(np, t) for t in (aligned(network, theta2, theta1), theta1)), strict=True)
+    return all(np.max(np.abs(A - B)) <= rtol * max(np.max(np.abs(A)), np.max(np.abs(B))) for A, B in pairs)
+
+
+def aligned(network: Network, theta: HostArray, reference: HostArray) -> HostArray:
+    """Theta ``(p,)`` of the same function with order, signs and scales of its units as near to `reference` as they go.
+
+    Layer by layer the units are matched by their incoming rows, with the smallest sum of squared distances
+    (`scipy.optimize.linear_sum_assignment`); homogeneous ones get the norm of the reference's rows.
+
+    Examples
+    --------
+    >>> from ffnn_xp.activations import identity, tanh
+    >>> from ffnn_xp.layout import Layout
+    >>> network = Network(Layout((1, 2, 1)), (tanh, identity))
+    >>> aligned(network, np.array([3.0, 0, -2, 1, 5, 7, 0.5]), np.array([2.1, -1, 3, 0, -7, 5, 0.5]))
+    array([ 2. , -1. ,  3. ,  0. , -7. ,  5. ,  0.5])
+    """
+    matrices = [A.copy() for A in network.layout.matrices(np, theta)]
+    for l, (f, R) in enumerate(zip(network.activations[:-1], network.layout.matrices(np, reference), strict=False)):
+        A, B = _scaled(f, matrices[l], matrices[l + 1])
+        norm = np.linalg.norm(R, axis=1) if f.homogeneous else np.ones(len(R))
+        norm = np.where(norm > 0, norm, 1.0)
+        unit = R / norm[:, None]
+        near = np.sum((unit[:, None] - A) ** 2, axis=-1)
+        far = np.sum((unit[:, None] + A) ** 2, axis=-1) if f.mirror is not None else np.full_like(near, np.inf)
         _, match = scipy.optimize.linear_sum_assignment(np.minimum(near, far))
         flip = (far < near)[np.arange(len(A)), match]
-        B, second[l + 1] = _mirrored(f, B[match], _columns(above, match), flip)
-        if not _close(A, B, rtol):
-            return False
-    return _close(first[-1], second[-1], rtol)
-
-
-def _close(A: HostArray, B: HostArray, rtol: float) -> bool:
-    return bool(np.max(np.abs(A - B)) <= rtol * max(np.max(np.abs(A)), np.max(np.abs(B))))
+        A, B = _mirrored(f, A[match], _columns(B, match), flip)
+        matrices[l], matrices[l + 1] = A * norm[:, None], B / np.append(norm, 1.0)
+    return np.asarray(network.layout.flatten(np, matrices))
 
 
 def _scaled(f: Activation, A: HostArray, B: HostArray) -> tuple[HostArray, HostArray]:

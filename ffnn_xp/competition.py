@@ -27,7 +27,7 @@ FIRST, STEPS = 25, 80  # steps of the first round, and of the second
 CULLS = (20, 40)  # steps of the second round at which the worse ones leave
 SHARE = 0.2  # of the starts that stay each time
 FINALISTS = 3
-EDM_GOAL = 0.1  # in units of errordef: the rest of the way is the finalists'
+EDM_GOAL = 0.1  # in units of one standard deviation's rise of S: the rest of the way is the finalists'
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def compete(
     starts: HostArray,
     *,
     far: float,
+    unit: float,
     rng: np.random.Generator,
     watch: Callable[[float, int], None] | None = None,
 ) -> tuple[list[Contestant], str]:
@@ -60,6 +61,8 @@ def compete(
         Theta of each.
     far : float
         A start that by its EDM will stay this many times worse than the best leaves at any time.
+    unit : float
+        What one standard deviation raises S by, as far as is known: EDM is measured in it.
     rng : numpy.random.Generator
         Draws the sample of events.
     watch : callable, optional
@@ -68,7 +71,7 @@ def compete(
     objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
     everything = Replicas(objective, precision)
     backend, n, p = objective.backend, objective.events.n, starts.shape[1]
-    goal = EDM_GOAL * cost.errordef
+    goal = EDM_GOAL * unit
     first = max(FIRST_EVENTS, PER_PARAMETER * p)
     found: dict[int, Contestant] = {}
     numbers, theta = np.arange(len(starts)), backend.to_device(starts)

@@ -101,7 +101,8 @@ def fit(
             search.run(islice(starts, SINGLY if task.errors_known else 1), finish=False)
             if not (search.satisfied or search.stopped):
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
-                search.contest(lambda look: compete(cost, rest, far=FAR, rng=rng, watch=look))
+                search.contest(lambda look: compete(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
+        search.number_minima(_unit(task, search))
         if not task.errors_known:
             try:
                 noise = estimate_noise(task, search, noise)
@@ -210,6 +211,13 @@ def _good_enough(task: Task) -> float:
     ndof = task.n_values - task.layout.n_parameters
     mean, square = task.weight_moments()  # of a sum of weighted squares of normal numbers
     return mean * ndof + SIGMAS * np.sqrt(2 * square * ndof) if task.errors_known and ndof > 0 else -np.inf
+
+
+def _unit(task: Task, search: Search) -> float:
+    """What one standard deviation raises S by; if errors are unknown, as the best residuals so far have it."""
+    if task.errors_known or not np.isfinite(search.value):
+        return search.problem.errordef
+    return min(1.0, search.value / task.n_values) * search.problem.errordef
 
 
 def _starts(task: Task, start: HostArray | None, number: int, seed: int | list[int] | None) -> Iterator[HostArray]:

@@ -149,6 +149,10 @@ class FitResult:
         calls = sum(r.calls for r in self.restarts)
         starts = f"{len(self.restarts)} start{'s' * (len(self.restarts) != 1)}"
         walk = f"{starts}, the best is number {best}; {calls} gradient calls"
+        minima = [r.minimum for r in self.restarts if r.minimum]
+        if len(minima) > 1:
+            found = f"{max(minima)} minima, {minima.count(1)} at" if max(minima) > 1 else "the same minimum"
+            walk += f"; {len(minima)} arrived at {found}{' the best' if max(minima) > 1 else ''}"
         asked = not np.isnan(self.hesse_difference)
         check = f"; HESSE's errors agree to {self.hesse_difference:.1g}" if asked else ""
         lines = [

@@ -17,6 +17,7 @@ import numpy as np
 from ._typing import HostArray
 from .competition import FINALISTS, Contestant
 from .cost import NetworkCost
+from .minima import number_minima
 from .minimizers import (
     Arrival,
     Distance,
@@ -71,7 +72,11 @@ class FitState:
 
 @dataclass(frozen=True)
 class Restart:
-    """One row of the table of starts: value and EDM at its end, what became of it, gradient calls, seconds."""
+    """One row of the table of starts: value and EDM at its end, what became of it, gradient calls, seconds.
+
+    And the number of the minimum that it came to, 1 for the best, the same for starts that came to the same; 0 if it
+    did not arrive.
+    """
 
     start: int
     fval: float
@@ -79,6 +84,7 @@ class Restart:
     status: str
     calls: int
     seconds: float
+    minimum: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,7 @@ class Search:
     deadline: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
     rows: list[Restart] = field(default_factory=list)
+    ends: dict[int, tuple[HostArray, float]] = field(default_factory=dict)
     theta: HostArray | None = None
     value: float = np.inf
     arrived: Curvature | None = None
@@ -164,6 +171,7 @@ class Search:
             each = (time.monotonic() - began) / max(len(ranking), 1)
             rows = [Restart(before + c.start + 1, c.value, c.edm, c.status, c.steps, each) for c in ranking]
             self.rows += sorted(rows, key=lambda row: row.start)
+            self.ends |= {before + c.start + 1: (c.theta, c.value) for c in ranking if c.status == "converged"}
             for place, c in enumerate(ranking[:FINALISTS]):
                 if not np.isfinite(c.value):
                     break
@@ -193,6 +201,11 @@ class Search:
             self.stopped = str(stop)
         except KeyboardInterrupt:
             self.stopped = "interrupted by the user"
+
+    def number_minima(self, unit: float) -> None:
+        """Tell in the table which starts came to the same minimum; `unit` is one standard deviation's rise of S."""
+        numbers = number_minima(self.problem, self.ends, unit)
+        self.rows = [replace(row, minimum=numbers.get(row.start, 0)) for row in self.rows]
 
     def refine(self, problem: NetworkCost) -> None:
         """Only the end of the way, for a problem whose minimum is near the best point."""
@@ -336,6 +349,8 @@ class Search:
 
     def _keep(self, index: int, walk: Walk, end: End | None) -> None:
         """Remember the best point of all, with its curvature if the walk arrived there."""
+        if end is not None and end.status != "saddle":
+            self.ends[index] = end.theta, end.value
         if end is not None and end.value <= self.value:
             self.theta, self.value, self.best_start = end.theta, end.value, index
             self.arrived, self.distance = end.shape, end.distance

@@ -32,6 +32,7 @@ ROOMS = (
     "replicas",
     "competition",
     "starts",
+    "minima",
     "uncertainty",
     "walk",
     "prediction",

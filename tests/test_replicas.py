@@ -125,7 +125,7 @@ def test_the_contest_finds_what_single_walks_find(n: int) -> None:
     data = dataset(backend, x, y, NOISE)
     job = Task(model, model.network, data, standardisation(model.network, backend, data), None, True)
     cost = job.cost(np.ones(1))
-    ranking, stopped = compete(cost, starts(job, 30), far=1.5, rng=np.random.default_rng(1))
+    ranking, stopped = compete(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
     assert not stopped
     assert sorted(c.start for c in ranking) == list(range(30))
     reached = cost.value_and_gradient(ranking[0].theta)[0]
