@@ -216,8 +216,8 @@ def _good_enough(task: Task) -> float:
 def _unit(task: Task, search: Search) -> float:
     """What one standard deviation raises S by; if errors are unknown, as the best residuals so far have it."""
     if task.errors_known or not np.isfinite(search.value):
-        return search.problem.errordef
-    return min(1.0, search.value / task.n_values) * search.problem.errordef
+        return float(search.problem.errordef)
+    return float(search.problem.errordef * min(1.0, search.value / task.n_values))
 
 
 def _starts(task: Task, start: HostArray | None, number: int, seed: int | list[int] | None) -> Iterator[HostArray]:

@@ -39,6 +39,7 @@ FAR = 1.5  # a start this many times worse than the best is not walked to the en
 SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
+FIRST: dict[str, Any] = {"ftol": 0.1}  # a few steps, where Kronecker factors make better ones
 MANY = 400  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
 NEAR = 1.0  # gain of a round, in units of errordef, at which matrices take over
 SIGMAS = 4.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
@@ -238,11 +239,12 @@ class Search:
         """The long way; and the short rest, if the start is promising by what is known so far."""
         began = time.monotonic()
         walk, end, status = self._walk(index), None, "left: worse than the best"
+        straight = self._rounded(theta) and (self.starts == 1 or np.isfinite(self.good_enough))
         try:
-            lbfgs(walk, theta, **(KINKED if self.kinked else {}))
+            lbfgs(walk, theta, **(KINKED if self.kinked else FIRST if straight else {}))
             if walk.best is None:
                 status = "no finite value"
-            elif self._good(walk.best, FAR):
+            elif straight or self._good(walk.best, FAR):
                 end = self._descend(walk, walk.best, self._hopeless if index < self.starts else None)
                 status = "left: it leads to a poor minimum"
         except (StopWalk, KeyboardInterrupt):
@@ -288,7 +290,7 @@ class Search:
         """To EDM < goal, round saddles, and on; None if that is given up."""
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
-        if len(theta) > MANY and not self.kinked:
+        if self._rounded(theta):
             way, _ = kronecker_lbfgs(walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, hopeless=hopeless)
             if way.hopeless:
                 return None
@@ -308,6 +310,10 @@ class Search:
         elif saddles:
             status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
         return End(end.theta, end.value, end.edm, shape, status)
+
+    def _rounded(self, theta: HostArray) -> bool:
+        """Whether the long way is taken in the coordinates of Kronecker factors."""
+        return not self.kinked and (len(theta) > MANY or not self.matrices)
 
     def _descend_by_products(
         self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None

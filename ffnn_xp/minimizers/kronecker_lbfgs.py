@@ -21,12 +21,13 @@ from .conjugate_gradients import Distance, edm_by_products
 from .lbfgs import MEMORY
 from .problem import Arrival, Factors, Problem
 
-STEPS = 150  # of L-BFGS before the coordinates are renewed
+STEPS = 30  # of L-BFGS before the coordinates are renewed: 150 take twice as long, 10 as well
+LOOK = 5  # rounds between looks at whether the way is hopeless
 FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
 GAIN = 0.1  # of a round, in units of the goal: less is not worth another one
 PATIENCE = 2  # rounds of less
 NEWTON = 1e-3  # share of EDM that the last steps may leave
-FAR = 10.0  # gain of a round, in units of errordef, above which EDM is not yet asked for
+FAR = 2.0  # gain of a round, in units of errordef, above which EDM is not yet asked for
 
 
 class KroneckerCoordinates:
@@ -85,7 +86,7 @@ def kronecker_lbfgs(
     theta: HostArray,
     *,
     edm_goal: float,
-    max_rounds: int = 200,
+    max_rounds: int = 1000,
     enough: float = 0.0,
     hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> tuple[Arrival, Distance]:
@@ -104,12 +105,12 @@ def kronecker_lbfgs(
     enough : float
         Ends after a round that gained less, without asking for EDM: others go on from there.
     hopeless : callable, optional
-        Called with theta and the gain of a round; True ends the walk there.
+        Called with theta and the gain of the last `LOOK` rounds; True ends the walk there.
     """
     value, g = problem.value_and_gradient(theta)
     distance = Distance(np.zeros_like(theta), 0.0, np.inf, 0)
-    gain, poor = np.inf, 0
-    for _ in range(max_rounds):
+    gain, poor, before = np.inf, 0, value
+    for number in range(1, max_rounds + 1):
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
             distance = edm_by_products(partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal)
@@ -127,8 +128,10 @@ def kronecker_lbfgs(
                 theta, (value, g) = trial, there
         theta, reached = _round(problem, theta, W)
         gain, (value, g) = value - reached, problem.value_and_gradient(theta)
-        if hopeless is not None and hopeless(theta, gain):
-            return Arrival(theta, value, np.inf, converged=False, hopeless=True), distance
+        if number % LOOK == 0:
+            if hopeless is not None and hopeless(theta, before - value):
+                return Arrival(theta, value, np.inf, converged=False, hopeless=True), distance
+            before = value
         if gain < enough:
             break
     edm = distance.upper if np.isfinite(distance.upper) else distance.lower
