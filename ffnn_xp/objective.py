@@ -19,7 +19,7 @@ from .losses import Loss
 from .network import Network
 
 CPU_BLOCK = 2048  # events; value and gradient of small networks take half the time of one block of 10^5
-CPU_BYTES = 2**25  # of a block's largest temporary
+CPU_BYTES = 2**24  # of all temporaries of a block: 1,024 events at a width of 128 are 15 % faster than 2,048
 GPU_BYTES = 2**31
 
 
