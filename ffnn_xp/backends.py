@@ -93,6 +93,11 @@ class Backend:
         """Whether each new shape of arrays costs a compilation (JAX)."""
         return self.name == "jax"
 
+    @property
+    def threads_help(self) -> bool:
+        """Whether blocks of events should be spread over threads: other libraries have their own."""
+        return self.name == "numpy"
+
     def context(self) -> AbstractContextManager[Any]:
         """Make this device the current one, where the library has such a notion (CuPy)."""
         return self.device if self.name == "cupy" else nullcontext()

@@ -28,6 +28,7 @@ from ._typing import Array, Namespace
 from .layout import Layout, augment, join, outer, weights
 from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
+MULTIPLICATION = 0.03  # of a matrix product, in units of one pass over a number in memory
 Blocks = dict[tuple[int, int], Array]
 """Lower blocks of a symmetric matrix: (m, l), l <= m, to an array ``(..., p_m, p_l)``."""
 
@@ -70,7 +71,7 @@ def gauss_newton_blocks(network: Network, xp: Namespace, trace: Trace, y_curvatu
     it is the closed form above, whose intermediate arrays do not grow with the number of outputs.
     """
     layout = network.layout
-    if layout.widths[-1] * layout.n_parameters > _rows_of_closed_form(layout):
+    if not _by_outputs(layout):
         return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False)
     slope = slopes(network, xp, trace)
     inputs = [augment(xp, a) for a in trace.a[:-1]]
@@ -108,11 +109,16 @@ def kronecker_factors(network: Network, xp: Namespace, trace: Trace, y_curvature
     return total + [a @ xp.matrix_transpose(a) for a in inputs]
 
 
-def _rows_of_closed_form(layout: Layout) -> int:
-    """Numbers per event in the intermediate arrays of `hessian_blocks`."""
+def _by_outputs(layout: Layout) -> bool:
+    """Whether the Gauss-Newton matrix costs less as a sum over outputs than in closed form.
+
+    Counted are the numbers in intermediate arrays and, as a fraction of one, the multiplications of matrix products.
+    """
     heights, columns = zip(*layout.shapes, strict=True)
     pairs = [(m, l) for m in range(layout.n_layers) for l in range(m + 1)]
-    return sum(2 * heights[m] * heights[l] + columns[m] * columns[l] for m, l in pairs)
+    products = MULTIPLICATION * sum(layout.sizes[m] * layout.sizes[l] for m, l in pairs)
+    closed = products + sum(2 * heights[m] * heights[l] + columns[m] * columns[l] for m, l in pairs)
+    return bool(layout.widths[-1] * (products + layout.n_parameters) < closed)
 
 
 def assemble(xp: Namespace, layout: Layout, blocks: Blocks) -> Array:

@@ -22,7 +22,7 @@ from .cost import ModelLike
 from .errors import did_you_mean
 from .inputs import dataset
 from .losses import loss as find_loss
-from .minimizers import certify, is_certified, migrad_alone, preset, unstarted
+from .minimizers import certify, is_certified, migrad_alone
 from .noise import estimate_noise, residual_width
 from .prior import GaussianPrior, layer_precision
 from .progress import progress_line
@@ -122,21 +122,15 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
     raw = task.raw_cost(noise)
     shape = search.arrived
     if shape is None or shape.n_negative:
-        return verdict(task, raw, unstarted(raw, task.scaling.to_raw(search.theta)), None, search, shape, noise, began)
+        return verdict(task, raw, None, search, shape, noise, began)
     try:
         certificate = _asked(search, search.theta, shape)
         if not np.array_equal(certificate.values, search.theta):
             search.theta = np.asarray(certificate.values)
             shape, _ = search.shape_at(search.theta)
-        half = task.scaling.linear(shape.inverse_hessian(raw.errordef))
-        at = task.scaling.to_raw(search.theta), task.scaling.linear(half.T)
-        minuit = certify(raw, *at)  # the live one, which has to have run MIGRAD for HESSE to use our Hessian
-        if not is_certified(minuit):
-            minuit = preset(raw, *at)
     except KeyboardInterrupt:
         search.stopped, shape, certificate = "interrupted by the user", None, None
-        minuit = unstarted(raw, task.scaling.to_raw(search.theta))
-    return verdict(task, raw, minuit, certificate, search, shape, noise, began)
+    return verdict(task, raw, certificate, search, shape, noise, began)
 
 
 def _asked(search: Search, theta: HostArray, shape: Curvature) -> Minuit:
@@ -171,7 +165,7 @@ def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -
     minuit = migrad_alone(raw, theta, deadline=deadline)
     search = Search(task.cost(noise), kinked=task.network.kinked)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
-    return verdict(task, raw, minuit, minuit, search, search.shape_at(search.theta)[0], noise, began)
+    return verdict(task, raw, minuit, search, search.shape_at(search.theta)[0], noise, began, live=minuit)
 
 
 def _check_options(loss: str, prior: object, restarts: int | str, minimizer: str, max_seconds: float | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import TypeVar
 
 from . import kernels
 from ._typing import Array
@@ -17,10 +18,14 @@ from .backends import Backend
 from .curvature import Blocks, assemble
 from .losses import Loss
 from .network import Network
+from .threads import sum_in_parts
 
 CPU_BLOCK = 2048  # events; value and gradient of small networks take half the time of one block of 10^5
 CPU_BYTES = 2**24  # of all temporaries of a block: 1,024 events at a width of 128 are 15 % faster than 2,048
 GPU_BYTES = 2**31
+WORTH_THREADS = 2**20  # events times parameters: about a millisecond
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -132,15 +137,22 @@ class Objective:
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         f = self.backend.bind(kernel, self.network, self.loss)
-        with self.backend.context():
-            return reduce(lambda a, b: a + b, (f(*args, *_leaves(e)) for e in self.events.blocks(self._sweep_block)))
+        return self._sum(lambda e: f(*args, *_leaves(e)), self._sweep_block, lambda a, b: a + b)
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
         f = self.backend.bind(kernel, self.network, self.loss)
+        total = self._sum(
+            lambda e: f(theta, *_leaves(e)), self._matrix_block, lambda a, b: {key: a[key] + b[key] for key in a}
+        )
         with self.backend.context():
-            parts = (f(theta, *_leaves(e)) for e in self.events.blocks(self._matrix_block))
-            total = reduce(lambda a, b: {key: a[key] + b[key] for key in a}, parts)
             return assemble(self.backend.xp, self.network.layout, total)
+
+    def _sum(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
+        """f of all blocks of so many events, added up; on threads, where the library knows how to."""
+        with self.backend.context():
+            if self.backend.threads_help and self.events.n * self.network.layout.n_parameters > WORTH_THREADS:
+                return sum_in_parts(f, list(self.events.blocks(size)), add)
+            return reduce(add, map(f, self.events.blocks(size)))
 
     @property
     def _sweep_block(self) -> int:

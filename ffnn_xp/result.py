@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -55,10 +56,8 @@ class FitResult:
         Calls that MIGRAD took to certify.
     weighted : bool
         Whether events had weights.
-    minuit : iminuit.Minuit
-        Live, in raw units: MINOS, contours, fixed parameters and all the rest. (The certificate is computed in
-        standardised units, where nothing is lost to rounding.) It knows no infinite errors: where `errors` are
-        infinite, its own are those of the step that it was given.
+    edm_goal : float
+        MIGRAD's goal for EDM.
     restarts : list of Restart
         One row for each start.
     seconds : float
@@ -88,7 +87,8 @@ class FitResult:
     hesse_difference: float
     minuit_calls: int
     weighted: bool
-    minuit: iminuit.Minuit
+    edm_goal: float
+    make_minuit: Callable[[], iminuit.Minuit]
     restarts: list[Restart]
     seconds: float
     layout: Layout
@@ -97,6 +97,16 @@ class FitResult:
     standardised: HostArray
     with_matrices: bool
     factor: HostArray | None = field(default=None)
+
+    @cached_property
+    def minuit(self) -> iminuit.Minuit:
+        """Live, in raw units: MINOS, contours, fixed parameters and all the rest.
+
+        Made when it is first asked for. (The certificate is computed in standardised units, where nothing is lost to
+        rounding.) It knows no infinite errors: where `errors` are infinite, its own are those of the step that it was
+        given.
+        """
+        return self.make_minuit()
 
     @property
     def ndof(self) -> float:
@@ -164,7 +174,7 @@ class FitResult:
                     if self.certificate == "conjugate gradients"
                     else f"{self.edm:.2g} by MINUIT, {self.edm_newton:.2g} by Newton's step "
                 )
-                + f"(goal: {self.minuit.tol * 2e-3 * self.minuit.errordef:.2g})",
+                + f"(goal: {self.edm_goal:.2g})",
             ),
             ("covariance", self.covariance_source + check),
             ("errors of y", "as given" if self.y_error is None else f"from the residuals: {_few(self.y_error)}"),

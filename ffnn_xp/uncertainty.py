@@ -80,7 +80,9 @@ class Curvature:
 
 
 def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvature:
-    """Decompose a Hessian ``(p, p)`` that was computed with this relative precision.
+    """What a Hessian ``(p, p)`` that was computed with this relative precision says.
+
+    Where all directions are determined, its Cholesky factor tells everything; else its eigenvectors.
 
     Examples
     --------
@@ -91,8 +93,13 @@ def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvat
     H = 0.5 * (H + H.T)
     diagonal = np.abs(np.diag(H))
     scale = 1 / np.sqrt(np.where(diagonal > 0, np.maximum(diagonal, 1e-30 * diagonal.max(initial=0.0)), 1.0))
-    w, V = scipy.linalg.eigh(H * (scale[:, None] * scale), check_finite=False)
-    cut = NULL * epsilon * max(abs(w[-1]), 1e-300) * max(1.0, len(w) / 100)
+    M = H * (scale[:, None] * scale)
+    inverse_root = _inverse_root(M, _cut(float(np.max(np.sum(np.abs(M), axis=0))), len(M), epsilon))
+    if inverse_root is not None:
+        nothing = np.zeros((len(M), 0))
+        return Curvature(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
+    w, V = scipy.linalg.eigh(M, check_finite=False)
+    cut = _cut(abs(float(w[-1])), len(w), epsilon)
     held = w > cut
     falling = w < -cut
     factor = scale[:, None] * V[:, held] * np.sqrt(2 * errordef / w[held])
@@ -102,6 +109,25 @@ def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvat
         scale=scale,
         falling=V[:, falling],
     )
+
+
+def _cut(largest: float, p: int, epsilon: float) -> float:
+    """What an eigenvalue has to exceed to be more than rounding, where the largest one is this."""
+    return NULL * epsilon * max(largest, 1e-300) * max(1.0, p / 100)
+
+
+def _inverse_root(M: HostArray, cut: float) -> HostArray | None:
+    """F with F F^T = M^-1 if all eigenvalues are above `cut`, else None; a tenth of the work of an eigen-decomposition.
+
+    They are if and only if M - cut 1 has a Cholesky factor.
+    """
+    try:
+        scipy.linalg.cholesky(M - cut * np.eye(len(M)), lower=True, overwrite_a=True, check_finite=False)
+        L = scipy.linalg.cholesky(M, lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return None
+    inverse, _ = scipy.linalg.lapack.dtrtri(L, lower=1, overwrite_c=1)
+    return np.asarray(inverse.T)
 
 
 def dead_units(layout: Layout, H: HostArray) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import iminuit
 import numpy as np
@@ -11,10 +12,11 @@ import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .cost import LeastSquares
-from .minimizers import Distance, hesse_errors, is_certified
-from .minimizers.migrad import EDM_FACTOR
+from .minimizers import Distance, certify, hesse_errors, is_certified, preset, unstarted
+from .minimizers.migrad import EDM_FACTOR, TOLERANCE
 from .prediction import Band
 from .result import FitResult
+from .scaling import Scaling
 from .task import Task
 from .uncertainty import Curvature, dead_units
 from .walk import Search
@@ -36,18 +38,20 @@ class Outcome:
 def verdict(
     task: Task,
     raw: LeastSquares,
-    minuit: iminuit.Minuit,
     certificate: iminuit.Minuit | None,
     search: Search,
     shape: Curvature | None,
     noise: HostArray,
     began: float,
+    live: iminuit.Minuit | None = None,
 ) -> Outcome:
     """Put together what was found, and say in words what it is worth.
 
-    `minuit` is live and in raw units; `certificate` is the one whose word counts.
+    `certificate` is the run of MIGRAD whose word counts; `live` one in raw units, if there is one already.
     """
-    theta = np.asarray(minuit.values, dtype=np.float64)
+    assert search.theta is not None
+    theta = task.scaling.to_raw(search.theta) if live is None else np.asarray(live.values, dtype=np.float64)
+    goal = EDM_FACTOR * TOLERANCE * raw.errordef
     certified = bool(
         certificate is not None
         and is_certified(certificate)
@@ -55,7 +59,7 @@ def verdict(
         and not shape.n_negative
         and shape.factor.shape[1] > 0
     )
-    by_products = bool(shape is None and search.distance is not None and search.distance.upper < goal_of(minuit))
+    by_products = bool(shape is None and search.distance is not None and search.distance.upper < goal)
     certified = certified or by_products
     good = shape if certified else None
     assert search.theta is not None
@@ -95,7 +99,8 @@ def verdict(
         y_error=None if task.errors_known else noise * task.scaling.y_scale,
         covariance_source=source,
         n_null=0 if shape is None else shape.n_null,
-        minuit=minuit,
+        edm_goal=goal,
+        make_minuit=partial(in_raw_units, raw, task.scaling, search.theta, shape) if live is None else lambda: live,
         restarts=search.rows,
         seconds=time.monotonic() - began,
         layout=task.layout,
@@ -109,9 +114,18 @@ def verdict(
     return Outcome(result, band, message, task.data.y_was_column)
 
 
-def goal_of(minuit: iminuit.Minuit) -> float:
-    """MIGRAD's goal for EDM."""
-    return float(EDM_FACTOR * minuit.tol * minuit.errordef)
+def in_raw_units(raw: LeastSquares, scaling: Scaling, theta: HostArray, shape: Curvature | None) -> iminuit.Minuit:
+    """A live `Minuit` at a point in standardised theta, with its covariance if there is one.
+
+    It has to have run MIGRAD for HESSE to use our Hessian; in raw units MIGRAD's arithmetic may not be good enough for
+    a verdict, and then it has the covariance alone.
+    """
+    if shape is None or shape.n_negative or not shape.factor.shape[1]:
+        return unstarted(raw, scaling.to_raw(theta))
+    half = scaling.linear(shape.inverse_hessian(raw.errordef))
+    at = scaling.to_raw(theta), scaling.linear(half.T)
+    minuit = certify(raw, *at)
+    return minuit if is_certified(minuit) else preset(raw, *at)
 
 
 def _edm_of(certificate: iminuit.Minuit | None, search: Search) -> float:

@@ -13,6 +13,7 @@ import ffnn_xp
 ROOMS = (
     "errors",
     "_typing",
+    "threads",
     "backends",
     "activations",
     "layout",

@@ -15,6 +15,7 @@ import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
 
+TOLERANCE = 0.1  # Minuit.tol as it comes
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
 CALLS = 500
 MOST_CALLS = 100_000

@@ -1,0 +1,74 @@
+"""Threads over blocks of events, for NumPy: their products release the interpreter's lock.
+
+The linear algebra library itself is held to one thread meanwhile (`threadpoolctl`), and restored after: the matrices of
+small networks are too small for it to share out, and its threads wait for each other by spinning, which on a busy
+machine makes everything many times slower.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import cache, reduce
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+Item = TypeVar("Item")
+Part = TypeVar("Part")
+
+VARIABLES = ("FFNN_XP_THREADS", "OMP_NUM_THREADS")
+
+
+def number() -> int:
+    """How many threads: FFNN_XP_THREADS, else OMP_NUM_THREADS, else the processors that this process may use.
+
+    Joblib and Dask set OMP_NUM_THREADS for their workers, so that these do not take each other's processors.
+    """
+    for name in VARIABLES:
+        value = os.environ.get(name, "").strip()
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's and SciPy's linear algebra held to one thread."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield
+
+
+def sum_in_parts(f: Callable[[Item], Part], items: Sequence[Item], add: Callable[[Part, Part], Part]) -> Part:
+    """f of all items, added up: runs of neighbours each on a thread, and within a run in order.
+
+    Examples
+    --------
+    >>> sum_in_parts(lambda i: i * i, range(1, 5), lambda a, b: a + b)
+    30
+    """
+    parts = min(number(), len(items))
+    if parts < 2:
+        return reduce(add, map(f, items))
+    ends = [len(items) * i // parts for i in range(parts + 1)]
+
+    def run(i: int) -> Part:
+        return reduce(add, map(f, items[ends[i] : ends[i + 1]]))
+
+    with one_blas_thread():
+        others = [_pool(os.getpid(), parts - 1).submit(copy_context().run, run, i) for i in range(1, parts)]
+        return reduce(add, [run(0), *(part.result() for part in others)])
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@cache
+def _pool(process: int, workers: int) -> ThreadPoolExecutor:
+    """One for each process: threads do not survive a fork."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="ffnn_xp")
