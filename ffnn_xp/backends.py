@@ -26,6 +26,7 @@ from array_api_compat import numpy as numpy_namespace
 
 from ._typing import Array, HostArray, Namespace, Rows
 from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
+from .threads import one_blas_thread
 
 BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 GPU_LIBRARIES = ("cupy", "torch", "jax")
@@ -97,6 +98,10 @@ class Backend:
     def threads_help(self) -> bool:
         """Whether blocks of events should be spread over threads: other libraries have their own."""
         return self.name == "numpy"
+
+    def calm(self) -> AbstractContextManager[Any]:
+        """Hold the host's linear algebra to one thread, where this backend computes with it: see `threads`."""
+        return one_blas_thread() if self.name == "numpy" else nullcontext()
 
     def context(self) -> AbstractContextManager[Any]:
         """Make this device the current one, where the library has such a notion (CuPy)."""

@@ -320,24 +320,25 @@ class Model:
         >>> fit.valid, bool(fit.edm < 2e-4)
         (True, True)
         """
-        outcome = run_fit(
-            self,
-            x,
-            y,
-            y_err,
-            loss=loss,
-            weights=weights,
-            prior=prior,
-            restarts=restarts,
-            minimizer=minimizer,
-            seed=self._next_seed() if seed is None else seed,
-            start=self._backend.to_host(self.parameters)
-            if self._chosen or (minimizer == "migrad" and self._network is not None)
-            else None,
-            progress=progress,
-            callback=callback,
-            max_seconds=max_seconds,
-        )
+        with self._backend.calm():
+            outcome = run_fit(
+                self,
+                x,
+                y,
+                y_err,
+                loss=loss,
+                weights=weights,
+                prior=prior,
+                restarts=restarts,
+                minimizer=minimizer,
+                seed=self._next_seed() if seed is None else seed,
+                start=self._backend.to_host(self.parameters)
+                if self._chosen or (minimizer == "migrad" and self._network is not None)
+                else None,
+                progress=progress,
+                callback=callback,
+                max_seconds=max_seconds,
+            )
         self.parameters = outcome.result.parameters
         self._fits += 1
         self._column = outcome.y_was_column
@@ -401,18 +402,19 @@ class Model:
         >>> len(ensemble), ensemble(x).shape
         (20, (20, 50))
         """
-        return fit_replicas(
-            self,
-            x,
-            y,
-            y_err,
-            kind=kind,
-            number=number,
-            weights=weights,
-            prior=prior,
-            seed=self._seed if seed is None else seed,
-            max_seconds=max_seconds,
-        )
+        with self._backend.calm():
+            return fit_replicas(
+                self,
+                x,
+                y,
+                y_err,
+                kind=kind,
+                number=number,
+                weights=weights,
+                prior=prior,
+                seed=self._seed if seed is None else seed,
+                max_seconds=max_seconds,
+            )
 
     def _next_seed(self) -> int | list[int] | None:
         """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""

@@ -19,7 +19,6 @@ from .competition import FINALISTS, Contestant
 from .cost import NetworkCost
 from .minima import number_minima
 from .minimizers import (
-    Arrival,
     Distance,
     Problem,
     StopWalk,
@@ -28,6 +27,7 @@ from .minimizers import (
     kronecker_lbfgs,
     lbfgs,
     levenberg_marquardt,
+    lower_along,
     preconditioned_lbfgs,
 )
 from .uncertainty import Curvature, curvature
@@ -325,21 +325,14 @@ class Search:
                 return None
             if not self.kinked:
                 distance = exact_distance(walk, end.theta)
-            beyond = None if distance.falling is None else self._beyond(walk, end, distance.falling)
+            falling = distance.falling
+            beyond = None if falling is None else lower_along(walk, end.theta, end.value, falling)
             if beyond is None:
                 break
             theta = beyond
         status = "saddle" if distance.falling is not None else "minimum" if end.converged else "at kinks or in a valley"
         status += f" behind {saddles} saddle{'s' * (saddles > 1)}" if saddles and status == "minimum" else ""
         return End(end.theta, end.value, distance.upper, None, status, distance)
-
-    def _beyond(self, walk: Walk, end: Arrival, falling: HostArray) -> HostArray | None:
-        """A lower point along this direction, either way; None if there is none."""
-        unit = falling * (max(1.0, float(np.linalg.norm(end.theta))) / float(np.linalg.norm(falling)))
-        trials = [end.theta + step * unit for step in (-0.1, -0.03, -0.01, -1e-3, 1e-3, 0.01, 0.03, 0.1)]
-        values = [walk.value_and_gradient(t)[0] for t in trials]
-        lowest = int(np.argmin(values))
-        return trials[lowest] if values[lowest] < end.value - FLAT * walk.errordef else None
 
     def _good(self, theta: HostArray, factor: float = 1.0) -> bool:
         """Whether the data's part of S is as low as it should be, or within a factor of that."""

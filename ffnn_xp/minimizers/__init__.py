@@ -2,7 +2,7 @@
 
 from .batched_levenberg_marquardt import BatchArrival, batched_levenberg_marquardt
 from .conjugate_gradients import Distance, edm_by_products
-from .kronecker_lbfgs import KroneckerCoordinates, exact_distance, kronecker_lbfgs
+from .kronecker_lbfgs import KroneckerCoordinates, exact_distance, kronecker_lbfgs, lower_along
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
 from .migrad import certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
@@ -26,6 +26,7 @@ __all__ = [
     "kronecker_lbfgs",
     "lbfgs",
     "levenberg_marquardt",
+    "lower_along",
     "migrad_alone",
     "preconditioned_lbfgs",
     "preset",

@@ -24,6 +24,7 @@ from .problem import Arrival, Factors, Problem
 STEPS = 30  # of L-BFGS before the coordinates are renewed: 150 take twice as long, 10 as well
 LOOK = 5  # rounds between looks at whether the way is hopeless
 FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
+FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 GAIN = 0.1  # of a round, in units of the goal: less is not worth another one
 PATIENCE = 2  # rounds of less
 NEWTON = 1e-3  # share of EDM that the last steps may leave
@@ -118,6 +119,11 @@ def kronecker_lbfgs(
                 exact = edm_by_products(
                     partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON, goal=0.0
                 )
+                below = None if exact.falling is None else lower_along(problem, theta, value, exact.falling)
+                if below is not None:
+                    theta, gain, before = below, np.inf, np.inf
+                    value, g = problem.value_and_gradient(theta)
+                    continue
                 distance = distance if exact.falling is not None else exact
             poor = poor + 1 if gain < GAIN * edm_goal else 0
             if distance.upper < edm_goal or poor > PATIENCE:
@@ -136,6 +142,15 @@ def kronecker_lbfgs(
             break
     edm = distance.upper if np.isfinite(distance.upper) else distance.lower
     return Arrival(theta, value, edm, bool(distance.upper < edm_goal)), distance
+
+
+def lower_along(problem: Problem, theta: HostArray, value: float, direction: HostArray) -> HostArray | None:
+    """The lowest of some points along a direction, either way; None if S falls by less than `FLAT` to it."""
+    unit = direction * (max(1.0, float(np.linalg.norm(theta))) / float(np.linalg.norm(direction)))
+    trials = [theta + step * unit for step in (-0.1, -0.03, -0.01, -3e-3, -1e-3, 1e-3, 3e-3, 0.01, 0.03, 0.1)]
+    values = [problem.value_and_gradient(trial)[0] for trial in trials]
+    lowest = int(np.argmin(values))
+    return trials[lowest] if values[lowest] < value - FLAT * problem.errordef else None
 
 
 def exact_distance(problem: Problem, theta: HostArray) -> Distance:
