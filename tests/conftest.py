@@ -6,6 +6,11 @@ everywhere; with a GPU every test runs on it.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -35,6 +40,28 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(12345)
+
+
+class Hiding:
+    """One of Python's finders of modules, but for one package."""
+
+    def __init__(self, finder: Any, package: str) -> None:
+        self.finder, self.package = finder, package
+
+    def find_spec(self, name: str, *rest: Any) -> ModuleSpec | None:
+        return None if name.partition(".")[0] == self.package else self.finder.find_spec(name, *rest)
+
+
+@pytest.fixture
+def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make a package look as if it had never been installed (a None in `sys.modules` is not that: others read it)."""
+
+    def hide(package: str) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, "meta_path", [Hiding(finder, package) for finder in sys.meta_path])
+
+    return hide
 
 
 @pytest.fixture(autouse=True)

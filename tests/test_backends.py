@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import pickle
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -241,9 +241,9 @@ def test_status_has_a_line_for_each_library() -> None:
         assert s.usable == bool(s.devices) == (not s.reason)
 
 
-def test_a_library_that_is_absent_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_is_absent_says_how_to_install_it(hide: Callable[[str], None]) -> None:
     for name in ("torch", "jax", "array_api_strict", "cupy"):
-        monkeypatch.setitem(sys.modules, name, None)
+        hide(name)
         with pytest.raises(BackendUnavailableError, match=r"the package is not installed; pip install"):
             get_backend(name, fallback=False)
     assert [s.usable for s in backend_status()] == [True, False, False, False, False]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
-import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,10 +47,10 @@ SAYS = {
 
 
 @pytest.fixture(params=sorted(WAYS))
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, hide: Callable[[str], None]) -> str:
     """CuPy cannot be used, in one of the ways it happens."""
     if request.param == "not installed":
-        monkeypatch.setitem(sys.modules, "cupy", None)
+        hide("cupy")
         return request.param
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,8 +82,8 @@ def test_one_warning_with_the_reason_then_numpy(way: str) -> None:
         assert Model((2, 3, 1), backend="cupy").backend.reason == model.backend.reason
 
 
-def test_the_warning_points_at_who_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
+def test_the_warning_points_at_who_asked(hide: Callable[[str], None]) -> None:
+    hide("cupy")
     with pytest.warns(BackendFallbackWarning) as caught:
         get_backend("cupy")
     assert caught[0].filename == __file__
@@ -143,8 +143,8 @@ def test_the_type_stays_that_was_asked_for(way: str) -> None:
     assert model.parameters.dtype == np.float32
 
 
-def test_a_copy_remembers_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
+def test_a_copy_remembers_why(hide: Callable[[str], None]) -> None:
+    hide("cupy")
     with pytest.warns(BackendFallbackWarning):
         backend = get_backend("cupy")
     assert pickle.loads(pickle.dumps(backend)) == backend

@@ -1,0 +1,127 @@
+"""Threads over blocks: the same sums, errors and settings as without them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+import ffnn_xp as fx
+from ffnn_xp import threads
+from ffnn_xp.objective import WORTH_THREADS
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FFNN_XP_THREADS", "2")
+
+
+def join(a: list[int], b: list[int]) -> list[int]:
+    return a + b
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "number"), [("3", "2", 3), (None, "2", 2), ("", "5", 5), ("0", "2", 2), ("many", "2", 2)]
+)
+def test_how_many(monkeypatch: pytest.MonkeyPatch, ours: str | None, theirs: str, number: int) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", theirs)
+    if ours is None:
+        monkeypatch.delenv("FFNN_XP_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("FFNN_XP_THREADS", ours)
+    assert threads.number() == number
+
+
+def test_as_many_as_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in threads.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert threads.number() >= 1
+
+
+@pytest.mark.parametrize("number", ["1", "2", "3", "8"])
+@pytest.mark.parametrize("items", [1, 2, 5, 16])
+def test_the_order_of_the_items_is_kept(monkeypatch: pytest.MonkeyPatch, number: str, items: int) -> None:
+    monkeypatch.setenv("FFNN_XP_THREADS", number)
+    assert threads.sum_in_parts(lambda i: [i], range(items), join) == list(range(items))
+
+
+def test_the_parts_run_beside_each_other(two: None) -> None:
+    """Each waits for the other: one after the other they would wait for ever."""
+    meeting = threading.Barrier(2, timeout=30)
+    names = threads.sum_in_parts(lambda i: [meeting.wait() and threading.current_thread().name], range(2), join)
+    assert len(names) == 2
+
+
+def test_numpys_error_state_goes_along(two: None) -> None:
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        threads.sum_in_parts(lambda i: np.exp(np.full(2, 1000.0 * i)), range(2), np.add)
+    with np.errstate(over="ignore"):
+        assert np.all(np.isinf(threads.sum_in_parts(lambda i: np.exp(np.full(2, 1000.0 * i)), range(2), np.add)))
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_an_error_in_a_part_is_raised_and_the_next_sum_is_right(two: None, bad: int) -> None:
+    def f(i: int) -> int:
+        if i == bad:
+            raise KeyError(i)
+        return i
+
+    with pytest.raises(KeyError):
+        threads.sum_in_parts(f, range(2), lambda a, b: a + b)
+    assert threads.sum_in_parts(lambda i: i, range(4), lambda a, b: a + b) == 6
+
+
+def test_blas_is_held_and_restored() -> None:
+    before = blas_threads()
+    with threads.one_blas_thread():
+        assert blas_threads() == {1}
+    assert blas_threads() == before
+
+
+def wide_problem() -> tuple[fx.Model, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    model = fx.Model((4, WORTH_THREADS, WORTH_THREADS, 2), backend="numpy", seed=1)
+    x = rng.normal(size=(30_000, 4))
+    return model, x, rng.normal(size=(30_000, 2))
+
+
+def test_a_wide_network_costs_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x, y = wide_problem()
+    calls = []
+    count = threads.number
+    monkeypatch.setattr(threads, "number", lambda: calls.append(1) or count())
+    results = []
+    for number in ("1", "2"):
+        monkeypatch.setenv("FFNN_XP_THREADS", number)
+        cost = fx.LeastSquares(x, y, 1.0, model)
+        results.append((cost(model.parameters), cost.grad(model.parameters)))
+    assert len(calls) >= 2  # blocks enough to share out
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-13)
+    np.testing.assert_allclose(results[1][1], results[0][1], rtol=0, atol=1e-12 * np.max(np.abs(results[0][1])))
+
+
+def in_a_child(queue: multiprocessing.Queue) -> None:  # pragma: no cover - measured in the child
+    queue.put(threads.sum_in_parts(lambda i: i, range(10), lambda a, b: a + b))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+def test_after_a_fork(two: None) -> None:
+    """The parent's threads are not in the child: it makes its own, and does not wait for those for ever."""
+    assert threads.sum_in_parts(lambda i: i, range(10), lambda a, b: a + b) == 45
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=in_a_child, args=(queue,))
+    child.start()
+    try:
+        assert queue.get(timeout=30) == 45
+    finally:
+        child.join(5)
+        child.kill()
