@@ -19,6 +19,7 @@ from .competition import FINALISTS, Contestant
 from .cost import NetworkCost
 from .minima import number_minima
 from .minimizers import (
+    Arrival,
     Distance,
     Problem,
     StopWalk,
@@ -141,6 +142,7 @@ class Search:
     best_start: int = 0
     stopped: str = ""
     began: float = field(default_factory=time.monotonic)
+    copy: tuple[NetworkCost, NetworkCost | None] | None = field(default=None, repr=False)
 
     def run(self, starts: Iterable[HostArray], *, finish: bool = True) -> None:
         """Walk from each start until one is good enough; then the best is at a minimum, if there was time.
@@ -211,6 +213,7 @@ class Search:
     def refine(self, problem: NetworkCost) -> None:
         """Only the end of the way, for a problem whose minimum is near the best point."""
         self.problem, self.arrived, self.distance, self.value = problem, None, None, np.inf
+        self.copy = problem, None  # near as it is
         with self._stoppable():
             self._finish()
 
@@ -241,7 +244,10 @@ class Search:
         walk, end, status = self._walk(index), None, "left: worse than the best"
         straight = self._rounded(theta) and (self.starts == 1 or np.isfinite(self.good_enough))
         try:
-            lbfgs(walk, theta, **(KINKED if self.kinked else FIRST if straight else {}))
+            with self._rough(walk) as rough:
+                lbfgs(rough, theta, **(KINKED if self.kinked else FIRST if straight else {}))
+            if walk.best is None and rough is not walk:  # too large for single precision
+                lbfgs(walk, theta, **(KINKED if self.kinked else FIRST if straight else {}))
             if walk.best is None:
                 status = "no finite value"
             elif straight or self._good(walk.best, FAR):
@@ -288,13 +294,13 @@ class Search:
         self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None = None
     ) -> End | None:
         """To EDM < goal, round saddles, and on; None if that is given up."""
+        with self._rough(walk) as rough:
+            way = self._come_near(rough, theta, hopeless)
+        if way.hopeless:
+            return None
+        theta = theta if walk.best is None else walk.best
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
-        if self._rounded(theta):
-            way, _ = kronecker_lbfgs(walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, hopeless=hopeless)
-            if way.hopeless:
-                return None
-            theta = way.theta
         arrive = levenberg_marquardt if self.kinked else preconditioned_lbfgs
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
@@ -310,6 +316,36 @@ class Search:
         elif saddles:
             status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
         return End(end.theta, end.value, end.edm, shape, status)
+
+    def _come_near(
+        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> Arrival:
+        """The part of the descent for which single precision is good enough."""
+        if self._rounded(theta):
+            return kronecker_lbfgs(walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, hopeless=hopeless)[0]
+        if self.kinked or walk.epsilon == self.problem.epsilon:
+            return Arrival(theta, np.inf, np.inf, converged=False)
+        return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
+
+    @contextmanager
+    def _rough(self, walk: Walk) -> Iterator[Walk]:
+        """A walk on the same function in single precision, if that is faster; the best point is kept, however it ends."""
+        single = self._single()
+        if single is None:
+            yield walk
+            return
+        rough = Walk(single, walk.deadline, walk.report, calls=walk.calls)
+        try:
+            yield rough
+        finally:
+            walk.calls = rough.calls
+            if rough.best is not None:
+                walk.arrive(rough.best)
+
+    def _single(self) -> NetworkCost | None:
+        if self.copy is None or self.copy[0] is not self.problem:
+            self.copy = self.problem, self.problem.in_single_precision()
+        return self.copy[1]
 
     def _rounded(self, theta: HostArray) -> bool:
         """Whether the long way is taken in the coordinates of Kronecker factors."""

@@ -19,7 +19,7 @@ import scipy  # its submodules load when they are first used
 from .._typing import HostArray
 from .conjugate_gradients import Distance, edm_by_products
 from .lbfgs import MEMORY
-from .problem import Arrival, Factors, Problem
+from .problem import NOISE, Arrival, Factors, Problem
 
 STEPS = 30  # of L-BFGS before the coordinates are renewed: 150 take twice as long, 10 as well
 LOOK = 5  # rounds between looks at whether the way is hopeless
@@ -28,6 +28,7 @@ FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 GAIN = 0.1  # of a round, in units of the goal: less is not worth another one
 PATIENCE = 2  # rounds of less
 NEWTON = 1e-3  # share of EDM that the last steps may leave
+SHARES = (1.0, 0.5, 0.25, 0.125)  # of a Newton step that are tried
 FAR = 2.0  # gain of a round, in units of errordef, above which EDM is not yet asked for
 
 
@@ -125,23 +126,33 @@ def kronecker_lbfgs(
                     value, g = problem.value_and_gradient(theta)
                     continue
                 distance = distance if exact.falling is not None else exact
+                theta, value, g = _downhill(problem, theta, value, g, exact.step)
             poor = poor + 1 if gain < GAIN * edm_goal else 0
             if distance.upper < edm_goal or poor > PATIENCE:
                 break
-            trial = theta - distance.step
-            there = problem.value_and_gradient(trial)
-            if there[0] < value:
-                theta, (value, g) = trial, there
+            theta, value, g = _downhill(problem, theta, value, g, distance.step)
         theta, reached = _round(problem, theta, W)
         gain, (value, g) = value - reached, problem.value_and_gradient(theta)
         if number % LOOK == 0:
             if hopeless is not None and hopeless(theta, before - value):
                 return Arrival(theta, value, np.inf, converged=False, hopeless=True), distance
             before = value
-        if gain < enough:
+        if enough and gain < max(enough, NOISE * problem.epsilon * abs(value)):
             break
     edm = distance.upper if np.isfinite(distance.upper) else distance.lower
     return Arrival(theta, value, edm, bool(distance.upper < edm_goal)), distance
+
+
+def _downhill(
+    problem: Problem, theta: HostArray, value: float, g: HostArray, step: HostArray
+) -> tuple[HostArray, float, HostArray]:
+    """The first lower point of the whole way back along a step, half of it, and so on; if there is none, the start."""
+    for share in SHARES:
+        trial = theta - share * step
+        there = problem.value_and_gradient(trial)
+        if there[0] < value:
+            return trial, *there
+    return theta, value, g
 
 
 def lower_along(problem: Problem, theta: HostArray, value: float, direction: HostArray) -> HostArray | None:

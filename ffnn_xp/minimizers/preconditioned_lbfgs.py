@@ -17,7 +17,7 @@ import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
 from .lbfgs import MEMORY
-from .problem import Arrival, Problem, marquardt_diagonal
+from .problem import NOISE, Arrival, Problem, marquardt_diagonal
 
 STEPS = 60  # of L-BFGS before the coordinates are renewed: about what a matrix costs
 DAMPING = 3e-3  # mu, far from the end
@@ -67,7 +67,8 @@ def preconditioned_lbfgs(
         if C is None:
             break
         theta_new, value_new = _round(problem, theta, C, np.sqrt(2 * edm_goal / len(theta)))
-        poor = poor + 1 if value - value_new < GAIN * problem.errordef else 0
+        least = max(GAIN * problem.errordef, NOISE * problem.epsilon * abs(value))
+        poor = poor + 1 if value - value_new < least else 0
         if value_new < value:
             theta = theta_new
             value, g = problem.value_and_gradient(theta)

@@ -14,6 +14,8 @@ from .._typing import HostArray
 Factors = list[tuple[HostArray, HostArray, HostArray]]
 """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``."""
 
+NOISE = 100.0  # differences of S below so many times its rounding are not believed
+
 
 class Problem(Protocol):
     """A function of theta with its derivatives, on the host."""
@@ -95,6 +97,12 @@ class Walk:
             if self.report is not None and self.report(value, self.calls):
                 raise StopWalk("the callback asked for an end")
         return value, gradient
+
+    def arrive(self, theta: HostArray) -> None:
+        """Take note of a point that somebody else found, also after the deadline, and without a word to the user."""
+        value, _ = self.problem.value_and_gradient(theta)
+        if value < self.best_value:
+            self.best_value, self.best = value, theta.copy()
 
     def look(self, value: float, step: int) -> None:
         """At the clock, and at the user, for a minimizer that does its own calls."""
