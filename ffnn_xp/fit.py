@@ -33,6 +33,7 @@ from .verdict import Outcome, verdict
 from .walk import FAR, SIGMAS, FitState, Search
 
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no covariance, EDM by products
+HARDLY = 1e-5  # gain of MIGRAD, in units of errordef, for which the curvature is not computed again
 AT_KINKS = 5  # runs of MIGRAD, at most
 STARTS = 10  # at most, where chi-square can end the search
 SINGLY = 2  # that are tried before many compete: often one is enough
@@ -125,7 +126,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
         return verdict(task, raw, None, search, shape, noise, began)
     try:
         certificate = _asked(search, search.theta, shape)
-        if not np.array_equal(certificate.values, search.theta):
+        if search.value - certificate.fval > HARDLY * raw.errordef:  # else the walk's own point, whose shape is known
             search.theta = np.asarray(certificate.values)
             shape, _ = search.shape_at(search.theta)
     except KeyboardInterrupt:

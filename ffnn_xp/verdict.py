@@ -124,7 +124,7 @@ def in_raw_units(raw: LeastSquares, scaling: Scaling, theta: HostArray, shape: C
         return unstarted(raw, scaling.to_raw(theta))
     half = scaling.linear(shape.inverse_hessian(raw.errordef))
     at = scaling.to_raw(theta), scaling.linear(half.T)
-    minuit = certify(raw, *at)
+    minuit = certify(raw, *at, live=True)
     return minuit if is_certified(minuit) else preset(raw, *at)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains l
 FIRST: dict[str, Any] = {"ftol": 0.1}  # a few steps, where Kronecker factors make better ones
 MANY = 400  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
 NEAR = 1.0  # gain of a round, in units of errordef, at which matrices take over
-SIGMAS = 4.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
+SIGMAS = 3.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
 
 
 @dataclass(frozen=True)
@@ -296,12 +297,15 @@ class Search:
         """To EDM < goal, round saddles, and on; None if that is given up."""
         with self._rough(walk) as rough:
             way = self._come_near(rough, theta, hopeless)
+        if not way.hopeless and abs(walk.best_value - way.value) > NEAR * walk.errordef:  # too rough: again, in double
+            way = self._come_near(walk, theta if walk.best is None else walk.best, hopeless)
         if way.hopeless:
             return None
         theta = theta if walk.best is None else walk.best
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
-        arrive = levenberg_marquardt if self.kinked else preconditioned_lbfgs
+        near = {} if self.kinked else {"near": np.isfinite(way.value)}
+        arrive = partial(levenberg_marquardt if self.kinked else preconditioned_lbfgs, **near)
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
             if end.hopeless:

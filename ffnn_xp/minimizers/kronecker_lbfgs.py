@@ -22,7 +22,7 @@ from .lbfgs import MEMORY
 from .problem import NOISE, Arrival, Factors, Problem
 
 STEPS = 30  # of L-BFGS before the coordinates are renewed: 150 take twice as long, 10 as well
-LOOK = 5  # rounds between looks at whether the way is hopeless
+LOOK = 2  # rounds between looks at whether the way is hopeless
 FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 GAIN = 0.1  # of a round, in units of the goal: less is not worth another one

@@ -21,17 +21,30 @@ CALLS = 500
 MOST_CALLS = 100_000
 
 
+class _Certifier(iminuit.Minuit):  # type: ignore[misc]
+    """A `Minuit` that is asked for a verdict only.
+
+    Minuit copies its covariance, which here is the one that was preset, number by number in Python after each run: at
+    2,000 parameters that takes longer than all of MINUIT's own work. Where iminuit names that differently, it copies.
+    """
+
+    def _make_covariance(self) -> None:
+        self._covariance = None
+
+
 def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
     """A live `Minuit` at this point that has not run: it has no verdict."""
     return iminuit.Minuit(cost, theta)
 
 
-def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
-    """A live `Minuit` that has run MIGRAD from this point with this covariance.
+def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray, *, live: bool = False) -> iminuit.Minuit:
+    """A `Minuit` that has run MIGRAD from this point with this covariance.
 
-    See `preset` for the arguments. Its verdict is `is_certified`, with an EDM that MINUIT computed itself.
+    See `preset` for the arguments. Its verdict is `is_certified`, with an EDM that MINUIT computed itself. Only a
+    `live` one shows a covariance.
     """
-    return preset(cost, theta, inverse_hessian).migrad(iterate=1, use_simplex=False)
+    m = (iminuit.Minuit if live else _Certifier)(cost, theta)
+    return _preset(m, cost, theta, inverse_hessian).migrad(iterate=1, use_simplex=False)
 
 
 def is_certified(m: iminuit.Minuit) -> bool:
@@ -56,9 +69,11 @@ def preset(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.M
         Where to start: a minimum, if the walk was good.
     inverse_hessian : array with shape (p, p)
         Positive definite.
-
     """
-    m = iminuit.Minuit(cost, theta)
+    return _preset(iminuit.Minuit(cost, theta), cost, theta, inverse_hessian)
+
+
+def _preset(m: iminuit.Minuit, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
     m.strategy = 0
     value, gradient = cost.value_and_gradient(theta)
 

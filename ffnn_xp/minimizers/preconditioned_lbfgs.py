@@ -32,6 +32,7 @@ def preconditioned_lbfgs(
     *,
     edm_goal: float,
     max_rounds: int = 100,
+    near: bool = False,
     hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> Arrival:
     """Walk to EDM < `edm_goal`, for a function without kinks.
@@ -46,33 +47,51 @@ def preconditioned_lbfgs(
         In units of S.
     max_rounds : int
         Upper limit of renewals of the coordinates.
+    near : bool
+        Whether the start is believed to be near the end, so that the exact Hessian is tried at once.
     hopeless : callable, optional
-        Called with theta and EDM at each renewal; True ends the walk there.
+        Called with theta and the smaller of EDM and the last round's gain; True ends the walk there.
     """
     value, g = problem.value_and_gradient(theta)
-    tiny, poor = max(1e-12, 100 * problem.epsilon), 0
+    tiny, poor, gain = max(1e-12, 100 * problem.epsilon), 0, np.inf
     for _ in range(max_rounds):
-        B = problem.gauss_newton(theta)
-        C, edm = _coordinates(B, tiny, g)
-        near = edm < NEAR * problem.errordef
-        exact, exact_edm = _coordinates(problem.hessian(theta), tiny, g) if near else (None, np.inf)
-        if exact is not None:
-            C, edm = exact, exact_edm
+        C, edm, near = _metric(problem, theta, g, tiny, near)
         if edm < edm_goal or poor > PATIENCE:
             break
-        if hopeless is not None and hopeless(theta, edm):
+        if hopeless is not None and hopeless(theta, min(edm, gain)):
             return Arrival(theta, value, edm, converged=False, hopeless=True)
-        if exact is None:
-            C, _ = _coordinates(B, DAMPING, g)
+        if not near:
+            C, _ = _coordinates(problem.gauss_newton(theta), DAMPING, g)
         if C is None:
             break
         theta_new, value_new = _round(problem, theta, C, np.sqrt(2 * edm_goal / len(theta)))
+        gain = value - value_new
         least = max(GAIN * problem.errordef, NOISE * problem.epsilon * abs(value))
-        poor = poor + 1 if value - value_new < least else 0
+        poor = poor + 1 if gain < least else 0
         if value_new < value:
             theta = theta_new
             value, g = problem.value_and_gradient(theta)
     return Arrival(theta, value, edm, bool(edm < edm_goal))
+
+
+def _metric(
+    problem: Problem, theta: HostArray, g: HostArray, mu: float, near: bool
+) -> tuple[HostArray | None, float, bool]:
+    """Coordinates and EDM by the exact Hessian where that is positive definite and the end is near, and whether it is.
+
+    Else by the Gauss-Newton matrix, which is asked first unless the end is believed to be near.
+    """
+    limit = NEAR * problem.errordef
+    if near:
+        C, edm = _coordinates(problem.hessian(theta), mu, g)
+        if edm < limit:
+            return C, edm, True
+    C, edm = _coordinates(problem.gauss_newton(theta), mu, g)
+    if edm < limit:
+        exact, exact_edm = _coordinates(problem.hessian(theta), mu, g)
+        if exact is not None:
+            return exact, exact_edm, True
+    return C, edm, False
 
 
 def _round(problem: Problem, theta: HostArray, C: HostArray, gtol: float) -> tuple[HostArray, float]:
