@@ -36,6 +36,7 @@ MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no 
 HARDLY = 1e-5  # gain of MIGRAD, in units of errordef, for which the curvature is not computed again
 AT_KINKS = 5  # runs of MIGRAD, at most
 STARTS = 10  # at most, where chi-square can end the search
+GAIN = 0.5  # of the random starts of networks too large to compete: nearly linear, they find the deep minimum more often
 SINGLY = 2  # that are tried before many compete: often one is enough
 CONTEST = 8  # starts from which on they compete
 CONTESTANTS = 6400  # over the number of parameters: how many compete
@@ -219,5 +220,6 @@ def _starts(task: Task, start: HostArray | None, number: int, seed: int | list[i
     rng = np.random.default_rng(seed)
     if start is not None:
         yield task.scaling.to_standard(start)
+    gain = 1.0 if task.layout.n_parameters <= competition.LIMIT else GAIN
     for _ in range(number - (start is not None)):
-        yield glorot(task.layout, rng)
+        yield glorot(task.layout, rng, gain)

@@ -8,8 +8,8 @@ from ._typing import HostArray
 from .layout import Layout
 
 
-def glorot(layout: Layout, rng: np.random.Generator) -> HostArray:
-    r"""Uniform in :math:`\pm\sqrt{6/(h_{l-1} + h_l)}`, biases too, as theta ``(p,)``.
+def glorot(layout: Layout, rng: np.random.Generator, gain: float = 1.0) -> HostArray:
+    r"""Uniform in `gain` times :math:`\pm\sqrt{6/(h_{l-1} + h_l)}`, biases too, as theta ``(p,)``.
 
     X. Glorot and Y. Bengio, AISTATS 2010, eq. 16. Biases are drawn from the same interval, since with zero biases all
     units of the first layer turn at the same place.
@@ -21,6 +21,6 @@ def glorot(layout: Layout, rng: np.random.Generator) -> HostArray:
     """
     layers = []
     for rows, columns in layout.shapes:
-        bound = np.sqrt(6 / (rows + columns - 1))
+        bound = gain * np.sqrt(6 / (rows + columns - 1))
         layers.append(rng.uniform(-bound, bound, rows * columns))
     return np.concatenate(layers)

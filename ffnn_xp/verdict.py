@@ -227,8 +227,9 @@ def _words(task: Task, search: Search, shape: Curvature | None, certified: bool,
         )
     if not certified:
         kinks = " At the kinks of relu a smooth activation such as softplus helps." if task.network.kinked else ""
+        hold = "; fewer units or a prior would shorten the way" if task.prior is None else ""
         return (
-            f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here.{kinks}",
+            f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here{hold}.{kinks}",
             "none",
         )
     matrix = "Gauss-Newton matrix (relu has kinks)" if task.network.kinked else "exact Hessian"

@@ -35,13 +35,14 @@ from .minimizers import (
 from .uncertainty import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
+FINE = 1e-15  # the same where the exact Hessian's coordinates lead
 HOPELESS = 30.0  # EDMs, or gains of the last round: what a start may still gain, by experience
 CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
 SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
-FIRST: dict[str, Any] = {"ftol": 0.1}  # a few steps, where Kronecker factors make better ones
+FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make better steps: at once, they lead astray
 MANY = 400  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
 NEAR = 1.0  # gain of a round, in units of errordef, at which matrices take over
 SIGMAS = 3.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
@@ -252,7 +253,7 @@ class Search:
             if walk.best is None:
                 status = "no finite value"
             elif straight or self._good(walk.best, FAR):
-                end = self._descend(walk, walk.best, self._hopeless if index < self.starts else None)
+                end = self._descend(walk, walk.best, self._hopeless if self.starts > 1 else None)
                 status = "left: it leads to a poor minimum"
         except (StopWalk, KeyboardInterrupt):
             status = "stopped"
@@ -304,7 +305,7 @@ class Search:
         theta = theta if walk.best is None else walk.best
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
-        near = {} if self.kinked else {"near": np.isfinite(way.value)}
+        near = {} if self.kinked else {"near": np.isfinite(way.value), "fine": FINE * walk.errordef}
         arrive = partial(levenberg_marquardt if self.kinked else preconditioned_lbfgs, **near)
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)

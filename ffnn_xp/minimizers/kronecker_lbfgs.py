@@ -116,6 +116,7 @@ def kronecker_lbfgs(
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
             distance = edm_by_products(partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal)
+            step = distance.step
             if edm_goal <= distance.upper < problem.errordef:  # the exact Hessian's step goes all the way
                 exact = edm_by_products(
                     partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON, goal=0.0
@@ -125,12 +126,11 @@ def kronecker_lbfgs(
                     theta, gain, before = below, np.inf, np.inf
                     value, g = problem.value_and_gradient(theta)
                     continue
-                distance = distance if exact.falling is not None else exact
-                theta, value, g = _downhill(problem, theta, value, g, exact.step)
+                distance, step = distance if exact.falling is not None else exact, exact.step
             poor = poor + 1 if gain < GAIN * edm_goal else 0
             if distance.upper < edm_goal or poor > PATIENCE:
                 break
-            theta, value, g = _downhill(problem, theta, value, g, distance.step)
+            theta, value, g = _downhill(problem, theta, value, g, step)
         theta, reached = _round(problem, theta, W)
         gain, (value, g) = value - reached, problem.value_and_gradient(theta)
         if number % LOOK == 0:

@@ -31,6 +31,7 @@ def preconditioned_lbfgs(
     theta: HostArray,
     *,
     edm_goal: float,
+    fine: float | None = None,
     max_rounds: int = 100,
     near: bool = False,
     hopeless: Callable[[HostArray, float], bool] | None = None,
@@ -45,6 +46,8 @@ def preconditioned_lbfgs(
         The start.
     edm_goal : float
         In units of S.
+    fine : float, optional
+        Where to go once the exact Hessian's coordinates make the rest cheap; by default `edm_goal`.
     max_rounds : int
         Upper limit of renewals of the coordinates.
     near : bool
@@ -53,18 +56,20 @@ def preconditioned_lbfgs(
         Called with theta and the smaller of EDM and the last round's gain; True ends the walk there.
     """
     value, g = problem.value_and_gradient(theta)
-    tiny, poor, gain = max(1e-12, 100 * problem.epsilon), 0, np.inf
+    fine = edm_goal if fine is None else fine
+    tiny, poor, gain, exact = max(1e-12, 100 * problem.epsilon), 0, np.inf, False
     for _ in range(max_rounds):
         C, edm, near = _metric(problem, theta, g, tiny, near)
-        if edm < edm_goal or poor > PATIENCE:
+        if poor > PATIENCE or (edm < edm_goal and (exact or edm < fine)):
             break
         if hopeless is not None and hopeless(theta, min(edm, gain)):
             return Arrival(theta, value, edm, converged=False, hopeless=True)
+        exact = near
         if not near:
             C, _ = _coordinates(problem.gauss_newton(theta), DAMPING, g)
         if C is None:
             break
-        theta_new, value_new = _round(problem, theta, C, np.sqrt(2 * edm_goal / len(theta)))
+        theta_new, value_new = _round(problem, theta, C, np.sqrt(2 * fine / len(theta)))
         gain = value - value_new
         least = max(GAIN * problem.errordef, NOISE * problem.epsilon * abs(value))
         poor = poor + 1 if gain < least else 0
