@@ -19,7 +19,7 @@ from .cost_sum import CostSum, vector
 from .inputs import Dataset, dataset
 from .losses import LeastSquaresLoss
 from .minuit_hessian import as_minuit_reads_it, calling_minuit
-from .network import Network, forward
+from .network import Network, forward, jacobian
 from .objective import Objective
 from .prior import GaussianPrior
 
@@ -188,6 +188,12 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
             own = 2 * self.errordef * self.prior.precision
         L = layout.n_layers
         return [(squares[l], squares[L + l] / n, P) for l, P in enumerate(layout.matrices(np, own))]
+
+    def output_derivatives(self, theta: HostArray, column: Array) -> HostArray:
+        """Derivative of each output in theta ``(k, p)`` at one event ``(d, 1)`` of the device."""
+        network, xp = self.objective.network, self.objective.backend.xp
+        with self.objective.backend.context():
+            return self._cross(lambda t: jacobian(network, xp, t, column)[:, 0, :], theta)
 
     def active_events(self, theta: HostArray) -> HostArray:
         """At how many events each hidden unit reacts, one layer after another."""

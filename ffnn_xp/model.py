@@ -23,6 +23,7 @@ from .inputs import host_floats, input_rows
 from .layout import Layout
 from .network import Network
 from .prediction import Band, evaluate
+from .product_band import ProductBand
 from .result import FitResult
 from .starts import glorot
 
@@ -81,7 +82,7 @@ class Model:
         self._chosen = False
         self._fits = 0
         self._column = False
-        self._band: Band | None = None
+        self._band: Band | ProductBand | None = None
         self._no_band = "the model has not been fitted"
         if None not in self._widths:
             self.build(cast(int, self._widths[0]), cast(int, self._widths[-1]))
@@ -429,7 +430,8 @@ class Model:
             Inputs.
         return_std : bool
             Also return the 68 % half-width of the fitted function (not of new measurements), linear in the parameters'
-            covariance, in units of y. Infinite where the fit does not determine it.
+            covariance, in units of y. Infinite where the fit does not determine it. Of a fit that formed no p x p
+            matrices each output of each event takes a solve: ask for few at a time.
 
         Raises
         ------

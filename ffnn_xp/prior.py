@@ -62,9 +62,7 @@ class GaussianPrior:
         """Second derivative times v, without the matrix."""
         if self.scaling is None:
             return np.asarray(2 * self.precision * v)
-        zero = np.zeros_like(v)
-        change = self.scaling.to_standard(v) - self.scaling.to_standard(zero)
-        return self.scaling.inverse_transpose(2 * self.precision * change)
+        return self.scaling.inverse_transpose(2 * self.precision * self.scaling.inverse(v))
 
     def share(self, factor: HostArray) -> float:
         """Number of parameters that the prior holds up instead of the data: tr(precision F F^T), standardised.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -15,6 +15,8 @@ from ._typing import HostArray
 from .cost import NetworkCost
 from .layout import Layout
 from .report import Report, report
+from .scaling import Scaling
+from .subset import Others, minuit_of_subset
 from .walk import Restart
 
 
@@ -66,6 +68,8 @@ class FitResult:
         What was minimised: the cost of standardised data.
     standardised : array with shape (p,)
         Where its minimum is.
+    scaling : Scaling
+        From there to raw units.
     with_matrices : bool
         Whether p x p matrices were formed.
     """
@@ -95,6 +99,7 @@ class FitResult:
     description: str
     cost: NetworkCost
     standardised: HostArray
+    scaling: Scaling
     with_matrices: bool
     factor: HostArray | None = field(default=None)
 
@@ -132,6 +137,45 @@ class FitResult:
         Its diagonal is finite also where `errors` are infinite.
         """
         return None if self.factor is None else np.asarray(self.factor @ self.factor.T)
+
+    def minuit_of(self, names: Sequence[str], others: Others = "profiled") -> iminuit.Minuit:
+        """A live `Minuit` of some of the parameters, at any size of the network.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The parameters, as in `names`.
+        others : {"profiled", "fixed"}
+            Whether the other parameters follow to their best values for each value of these, so that errors and MINOS
+            intervals are those of the whole fit, or stay where they are.
+
+        Returns
+        -------
+        iminuit.Minuit
+            In raw units, after MIGRAD, with the subset's covariance. ``minuit.fcn.parameters(values)`` gives all
+            parameters for values of the subset.
+
+        Raises
+        ------
+        ValueError
+            For names that there are not, and at a point around which there is no minimum of the others.
+
+        Notes
+        -----
+        With "profiled" each call of MINUIT is a refit of the others by Newton's steps from where they were last, of
+        tens of Hessian products each.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> m = fit.minuit_of(["b_L2_L3[0]"])
+        >>> m.valid, bool(np.isclose(m.errors[0], fit.errors[-1], rtol=1e-3))
+        (True, True)
+        """
+        return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
 
     def report(self) -> Report:
         """Which directions the data hold, effective parameters by layer, dead, saturated, constant and copied units.

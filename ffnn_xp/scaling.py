@@ -57,6 +57,10 @@ class Scaling:
         """The linear part M of `to_raw`, on each row of v ``(..., p)``."""
         return self._on_matrices(v, self._input, self.y_scale)
 
+    def inverse(self, v: HostArray) -> HostArray:
+        """M^-1 on each row: a change of raw theta becomes one of the standardised."""
+        return self._on_matrices(v, self._input_inverse, 1 / self.y_scale)
+
     def inverse_transpose(self, g: HostArray) -> HostArray:
         """M^-T on each row: a standardised gradient becomes a raw one."""
         return self._on_matrices(g, self._input_inverse.T, 1 / self.y_scale)

@@ -15,6 +15,7 @@ from .cost import LeastSquares
 from .minimizers import Distance, certify, hesse_errors, is_certified, preset, unstarted
 from .minimizers.migrad import EDM_FACTOR, TOLERANCE
 from .prediction import Band
+from .product_band import ProductBand
 from .result import FitResult
 from .scaling import Scaling
 from .task import Task
@@ -30,7 +31,7 @@ class Outcome:
     """A fit's result, and what the model keeps of it."""
 
     result: FitResult
-    band: Band | None
+    band: Band | ProductBand | None
     no_band: str
     y_was_column: bool
 
@@ -108,9 +109,14 @@ def verdict(
         factor=factor,
         cost=search.problem,
         standardised=np.asarray(search.theta),
+        scaling=task.scaling,
         with_matrices=search.matrices,
     )
-    band = None if good is None else Band(task.scaling.to_standard(theta), task.scaling, good)
+    band: Band | ProductBand | None = None
+    if good is not None:
+        band = Band(task.scaling.to_standard(theta), task.scaling, good)
+    elif by_products:
+        band = ProductBand(search.theta, task.scaling, search.problem)
     return Outcome(result, band, message, task.data.y_was_column)
 
 
@@ -190,14 +196,17 @@ def _along(task: Task, shape: Curvature) -> str:
 
 def _words_without_matrices(p: int, distance: Distance | None, certified: bool, more: str) -> str:
     """The message where p x p matrices are not formed."""
-    why = f"matrices of {p} x {p} are not formed, so that there is no covariance"
+    why = f"matrices of {p} x {p} are not formed: there is no covariance"
     if distance is None:
         return f"Not certified: the walk did not arrive; {why}. These are the best parameters so far."
     if distance.falling is not None:
         return f"Not a minimum: S curves down from here (met after {distance.iterations} products); {why}."
     bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
     if certified:
-        return f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}.{more}"
+        return (
+            f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}, and an error band takes a solve "
+            f"for each output that it is asked for.{more}"
+        )
     return f"Not certified: {bounds}; {why}. Call fit again to go on from here, or use a prior."
 
 

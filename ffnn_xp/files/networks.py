@@ -23,6 +23,8 @@ from ..activations import ACTIVATIONS, Activation
 from ..backends import Backend, get_backend
 from ..errors import FileFormatError, did_you_mean
 from ..extras import require
+from ..prediction import Band
+from ..product_band import ProductBand
 from ..result import FitResult
 from ..writing import PathLike, replacing
 from .header import FORMAT_VERSION, KEY, Header, checked_metadata, checked_names, parse, summary
@@ -52,7 +54,8 @@ def save(
     if fit is not None and not np.array_equal(np.asarray(fit.parameters, model.backend.dtype), theta):
         raise ValueError("`fit` belongs to other parameters than the model's: save right after the fit, or without it")
     no_band = _why_no_band(model, band)
-    tensors = to_file(layout, theta, model.backend.dtype, None if no_band else model._band)
+    kept = model._band if isinstance(model._band, Band) and not no_band else None
+    tensors = to_file(layout, theta, model.backend.dtype, kept)
     *hidden, output = (a.name for a in model.activations)
     header = Header(
         format_version=FORMAT_VERSION,
@@ -219,6 +222,11 @@ def _why_no_band(model: Model, wanted: bool | None) -> str:
         if wanted:
             raise ValueError(f"there is no error band to save: {model._no_band}")
         return model._no_band
+    if isinstance(model._band, ProductBand):
+        why = "no p x p matrix was formed in the fit, and the band is computed from the data themselves"
+        if wanted:
+            raise ValueError(f"there is no error band to save: {why}")
+        return f"it was left out of the file: {why}"
     if wanted is False:
         return "it was left out of the file (band=False)"
     if wanted is None and model.n_parameters > BAND_LIMIT:

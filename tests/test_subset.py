@@ -1,0 +1,100 @@
+"""MINUIT on some parameters of a fit: against the whole covariance, MINUIT's own scan, and fits with one value held."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+import ffnn_xp as fx
+from ffnn_xp.subset import SubsetCost
+
+X = np.stack([np.linspace(-2, 2, 80) * 3 + 10, np.cos(np.arange(80.0))], axis=1)
+Y = 5 * np.sin(0.6 * X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(0, 0.5, 80)
+NAMES = ["a_L1_L2[1,0]", "b_L1_L2[2]", "b_L2_L3[0]"]
+
+
+@pytest.fixture(scope="module")
+def fit() -> fx.FitResult:
+    found = fx.Model((2, 4, 1), backend="numpy", seed=2).fit(X, Y, 0.5, prior=3.0)
+    assert found.valid
+    return found
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_profiled_errors_are_those_of_the_whole_fit(fit: fx.FitResult, number: int) -> None:
+    m = fit.minuit_of(NAMES[:number])
+    at = [fit.names.index(name) for name in NAMES[:number]]
+    assert m.valid
+    np.testing.assert_allclose(m.values, fit.parameters[at], rtol=1e-5)
+    assert fit.covariance is not None
+    np.testing.assert_allclose(m.covariance, fit.covariance[np.ix_(at, at)], rtol=1e-3)
+    assert m.fval == pytest.approx(fit.fval, abs=1e-6)
+
+
+def test_fixed_errors_are_conditional(fit: fx.FitResult) -> None:
+    """The inverse of the block of the inverse covariance."""
+    m = fit.minuit_of(NAMES, others="fixed")
+    at = [fit.names.index(name) for name in NAMES]
+    assert fit.covariance is not None
+    conditional = np.linalg.inv(np.linalg.inv(fit.covariance)[np.ix_(at, at)])
+    np.testing.assert_allclose(m.covariance, conditional, rtol=1e-3)
+
+
+def test_the_profile_is_what_scipy_finds_with_one_parameter_held(fit: fx.FitResult) -> None:
+    """Away from the minimum too, where S is no parabola."""
+    cost = SubsetCost(fit.cost, fit.scaling, fit.standardised, [NAMES[2]], "profiled")
+    for step in (-1.0, 0.5, 2.0):
+        v = fit.parameters[-1] + step * fit.errors[-1]
+        last = (v - fit.scaling.y_mean[0]) / fit.scaling.y_scale[0]
+
+        def held(others: np.ndarray, last: float = last) -> tuple[float, np.ndarray]:
+            value, g = fit.cost.value_and_gradient(np.append(others, last))
+            return value, g[:-1]
+
+        end = scipy.optimize.minimize(held, fit.standardised[:-1], jac=True, method="BFGS", options={"gtol": 1e-7})
+        assert cost(v) == pytest.approx(end.fun, abs=1e-6)
+        assert cost.parameters(np.array([v]))[-1] == pytest.approx(v, rel=1e-9)
+        h = 1e-3 * fit.errors[-1]
+        slope = (cost(v + h) - cost(v - h)) / (2 * h)
+        assert float(cost.grad(v)[0]) == pytest.approx(slope, rel=1e-3)
+
+
+def test_minos_of_one_parameter(fit: fx.FitResult) -> None:
+    m = fit.minuit_of([NAMES[2]])
+    m.minos()
+    found = m.merrors[0]
+    assert found.is_valid
+    low, high = m.values[0] + found.lower, m.values[0] + found.upper
+    for v in (low, high):
+        assert m.fcn([v]) == pytest.approx(fit.fval + 1, abs=0.01)
+
+
+def test_beyond_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same on a fit that formed none."""
+    import ffnn_xp.fit
+
+    monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 5)
+    model = fx.Model((2, 4, 1), backend="numpy", seed=2)
+    fit = model.fit(X, Y, 0.5, prior=3.0)
+    assert fit.certificate == "conjugate gradients"
+    m = fit.minuit_of(["b_L2_L3[0]"])
+    assert m.valid
+    H = fit.cost.hessian(fit.standardised)
+    row = fit.scaling.transpose(np.eye(len(H))[-1])
+    assert m.errors[0] == pytest.approx(np.sqrt(2 * row @ np.linalg.solve(H, row)), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        ([], {}, "one or more names"),
+        ("b_L2_L3[0]", {}, "as a list"),
+        (["b_L2_L3"], {}, r"did you mean 'b_L2_L3\[0\]'"),
+        (["b_L2_L3[0]", "b_L2_L3[0]"], {}, "twice"),
+        (["b_L2_L3[0]"], {"others": "free"}, "'fixed' or 'profiled'"),
+    ],
+)
+def test_bad_input(fit: fx.FitResult, names: list[str], options: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit.minuit_of(names, **options)  # type: ignore[arg-type]
