@@ -2,8 +2,10 @@ r"""EDM without a matrix: conjugate gradients on products, with bounds on what t
 
 EDM = g^T H^-1 g / 2, and CG started at zero adds to it in each step: what it has is a lower bound that only grows. The
 rest has an upper bound by Gauss-Radau quadrature (G. Meurant and P. Tichy, Numerical Algorithms 62 (2013) 163, eq. 18),
-for a lower bound mu of the spectrum: the smallest Ritz value, which comes down to the smallest eigenvalue from above,
-with a margin. The lower bound is rigorous; the upper bound is therefore an estimate.
+for a lower bound mu of the spectrum: what a prior guarantees (`least`), or the smallest Ritz value with a margin, which
+comes down to the smallest eigenvalue from above, if that is smaller. The lower bound is rigorous. The upper bound is so
+for a Gauss-Newton matrix with a prior; with the exact Hessian, whose residuals may bend it below what the prior holds
+up, or without a prior, it is an estimate.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ def edm_by_products(
     tolerance: float = 0.1,
     max_iterations: int = 300,
     goal: float = 0.0,
+    enough: float = 0.0,
+    least: float = np.inf,
 ) -> Distance:
     """EDM of a gradient, with bounds.
 
@@ -67,6 +71,10 @@ def edm_by_products(
         Upper limit of products.
     goal : float
         Ends as soon as the lower bound is above it by a factor of 100: there is then still a way to go.
+    enough : float
+        Ends as soon as the upper bound is below it: it need not be known better.
+    least : float
+        Below all eigenvalues of the preconditioned matrix, if such a number is known.
 
     Examples
     --------
@@ -96,15 +104,15 @@ def edm_by_products(
         deltas.append(rho / before)
         d = z + deltas[-1] * d
         if len(gammas) % 5 == 0 or rho <= 1e-30 * lower:
-            upper = lower + 0.5 * _radau(gammas, deltas) * max(rho, 0.0)
-            if upper - lower < tolerance * upper or (goal and lower > 100 * goal):
+            upper = lower + 0.5 * _radau(gammas, deltas, least) * max(rho, 0.0)
+            if upper - lower < tolerance * upper or upper < enough or (goal and lower > 100 * goal):
                 break
     return Distance(x, lower, max(lower, upper if rho > 0 else lower), len(gammas))
 
 
-def _radau(gammas: list[float], deltas: list[float]) -> float:
+def _radau(gammas: list[float], deltas: list[float], least: float) -> float:
     """Factor from the residual's square norm to a bound on the rest, for mu below the smallest Ritz value."""
-    mu = MARGIN * _smallest_ritz(gammas, deltas)
+    mu = min(least, MARGIN * _smallest_ritz(gammas, deltas))
     factor = 1 / mu
     for gamma, delta in zip(gammas, deltas, strict=True):
         rest = factor - gamma

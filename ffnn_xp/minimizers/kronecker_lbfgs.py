@@ -45,12 +45,16 @@ class KroneckerCoordinates:
 
     def __init__(self, factors: Factors) -> None:
         self._layers = []
+        self.least = np.inf
+        """Below all eigenvalues of the preconditioned Gauss-Newton matrix, if every parameter has a prior (but an
+        output's bias, which the data hold); infinite if that is not known."""
         for G, A, prior in factors:
             gamma, U = scipy.linalg.eigh(G, check_finite=False)
             least = FLOOR * max(float(A.max()) * float(gamma[-1]), 1e-30)
             lam, V = scipy.linalg.eigh(A, np.diag(np.maximum(prior.mean(axis=0), least)), check_finite=False)
             root = 1 / np.sqrt(1 + np.maximum(gamma, 0)[:, None] * np.maximum(lam, 0))
             self._layers.append((U, V, root))
+            self.least = min(self.least, _held_up(float(gamma[-1]), A, prior))
 
     def back(self, z: HostArray) -> HostArray:
         """W z."""
@@ -81,6 +85,16 @@ class KroneckerCoordinates:
             out.append((layer, v[at : at + layer[2].size].reshape(shape)))
             at += layer[2].size
         return out
+
+
+def _held_up(gamma: float, A: HostArray, prior: HostArray) -> float:
+    """Smallest eigenvalue that a prior guarantees, P / (gamma A + P) at most; infinite where there is no prior."""
+    P = prior.min(axis=0)
+    held = P > 0
+    if not np.any(held[:-1]):
+        return np.inf
+    largest = scipy.linalg.eigvalsh(A[np.ix_(held, held)], np.diag(P[held]), check_finite=False)[-1]
+    return 1 / (1 + gamma * float(largest))
 
 
 def kronecker_lbfgs(
@@ -115,11 +129,18 @@ def kronecker_lbfgs(
     for number in range(1, max_rounds + 1):
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
-            distance = edm_by_products(partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal)
+            distance = edm_by_products(
+                partial(problem.gauss_newton_product, theta),
+                g,
+                W.precondition,
+                goal=edm_goal,
+                enough=edm_goal,
+                least=W.least,
+            )
             step = distance.step
             if edm_goal <= distance.upper < problem.errordef:  # the exact Hessian's step goes all the way
                 exact = edm_by_products(
-                    partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON, goal=0.0
+                    partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON, least=W.least
                 )
                 below = None if exact.falling is None else lower_along(problem, theta, value, exact.falling)
                 if below is not None:
@@ -168,7 +189,7 @@ def exact_distance(problem: Problem, theta: HostArray) -> Distance:
     """EDM by the exact Hessian, which also sees where S falls along a direction of the gradient's Krylov space."""
     W = KroneckerCoordinates(problem.kronecker_factors(theta))
     g = problem.value_and_gradient(theta)[1]
-    return edm_by_products(partial(problem.hessian_product, theta), g, W.precondition)
+    return edm_by_products(partial(problem.hessian_product, theta), g, W.precondition, least=W.least)
 
 
 def _round(problem: Problem, theta: HostArray, W: KroneckerCoordinates) -> tuple[HostArray, float]:
