@@ -365,7 +365,7 @@ class Search:
             if end.hopeless:
                 return None
             if not self.kinked:
-                distance = exact_distance(walk, end.theta)
+                distance = exact_distance(walk, end.theta, enough=CERTIFIED * walk.errordef)
             falling = distance.falling
             beyond = None if falling is None else lower_along(walk, end.theta, end.value, falling)
             if beyond is None:

@@ -130,17 +130,12 @@ def kronecker_lbfgs(
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
             distance = edm_by_products(
-                partial(problem.gauss_newton_product, theta),
-                g,
-                W.precondition,
-                goal=edm_goal,
-                enough=edm_goal,
-                least=W.least,
+                partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal, enough=0.1 * edm_goal
             )
             step = distance.step
             if edm_goal <= distance.upper < problem.errordef:  # the exact Hessian's step goes all the way
                 exact = edm_by_products(
-                    partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON, least=W.least
+                    partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON
                 )
                 below = None if exact.falling is None else lower_along(problem, theta, value, exact.falling)
                 if below is not None:
@@ -185,11 +180,14 @@ def lower_along(problem: Problem, theta: HostArray, value: float, direction: Hos
     return trials[lowest] if values[lowest] < value - FLAT * problem.errordef else None
 
 
-def exact_distance(problem: Problem, theta: HostArray) -> Distance:
-    """EDM by the exact Hessian, which also sees where S falls along a direction of the gradient's Krylov space."""
+def exact_distance(problem: Problem, theta: HostArray, *, enough: float = 0.0) -> Distance:
+    """EDM by the exact Hessian, which also sees where S falls along a direction of the gradient's Krylov space.
+
+    Its upper bound leans on the prior, if there is one, and ends when it is below `enough`.
+    """
     W = KroneckerCoordinates(problem.kronecker_factors(theta))
     g = problem.value_and_gradient(theta)[1]
-    return edm_by_products(partial(problem.hessian_product, theta), g, W.precondition, least=W.least)
+    return edm_by_products(partial(problem.hessian_product, theta), g, W.precondition, enough=enough, least=W.least)
 
 
 def _round(problem: Problem, theta: HostArray, W: KroneckerCoordinates) -> tuple[HostArray, float]:
