@@ -69,6 +69,9 @@ def compete(
         Called with (best value, step); may raise `minimizers.StopWalk`.
     """
     objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
+    if cost.precision is None:  # who gets ahead is seen in seven digits; what overflows leaves
+        with np.errstate(all="ignore"):
+            objective = objective.in_single_precision()
     everything = Replicas(objective, precision)
     backend, n, p = objective.backend, objective.events.n, starts.shape[1]
     goal = EDM_GOAL * unit
