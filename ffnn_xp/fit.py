@@ -39,7 +39,7 @@ STARTS = 10  # at most, where chi-square can end the search
 GAIN = 0.5  # of the random starts of networks too large to compete: nearly linear, they find the deep minimum more often
 SINGLY = 2  # that are tried before many compete: often one is enough
 CONTEST = 8  # starts from which on they compete
-CONTESTANTS = 6400  # over the number of parameters: how many compete
+CONTESTANTS = 8000  # over the number of parameters: how many compete, at most 500
 MINIMIZERS = ("auto", "migrad")
 
 
@@ -196,7 +196,7 @@ def _number_of_starts(restarts: int | str, task: Task) -> int:
     if restarts != "auto":
         return int(restarts)
     if task.layout.n_parameters <= competition.LIMIT and not task.model.backend.compiles:
-        return int(np.clip(CONTESTANTS // task.layout.n_parameters, STARTS, 400))
+        return int(np.clip(CONTESTANTS // task.layout.n_parameters, STARTS, 500))
     if task.errors_known:
         return STARTS
     return int(np.clip(2000 // task.layout.n_parameters, 3, 16))
