@@ -12,7 +12,7 @@ from .curvature import Blocks, gauss_newton_blocks, hessian_blocks
 from .curvature import hessian_product as times
 from .curvature import kronecker_factors as factors
 from .losses import Loss
-from .network import Network, Trace, forward, pull_back, slopes
+from .network import Network, Trace, forward, jacobian, pull_back, slopes
 
 ASLEEP = 0.0025  # slope: 1 % of the largest of logistic, less of the others
 
@@ -69,6 +69,18 @@ def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Arr
 def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
     """The exact second derivative times v, ``(..., p)``."""
     return times(network, xp, *_derivatives(network, loss, xp, theta, *event), v, exact=True)
+
+
+def residual_rows(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> Array:
+    """Residuals rho and their derivatives J in one array ``(..., k n, 1 + p)``: J^T J is Gauss-Newton's, J^T rho dS."""
+    trace, first, second = _derivatives(network, loss, xp, theta, x, weights, *data)
+    root = xp.sqrt(second)
+    rho = xp.where(root > 0, first / xp.where(root > 0, root, xp.ones_like(root)), xp.zeros_like(root))
+    J = jacobian(network, xp, theta, x) * root[..., None]
+    packed = xp.concat([xp.broadcast_to(rho, J.shape[:-1])[..., None], J], axis=-1)
+    return xp.reshape(packed, (*packed.shape[:-3], -1, packed.shape[-1]))
 
 
 def _derivatives(

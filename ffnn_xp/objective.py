@@ -119,6 +119,12 @@ class Objective:
         """The exact second derivative of S, ``(..., p, p)``."""
         return self._matrix(kernels.hessian, theta)
 
+    def residual_rows(self, theta: Array) -> Array:
+        """Residuals and their derivatives, ``(..., k n, 1 + p)``: for fewer values than parameters, where it is short."""
+        f = self.backend.bind(kernels.residual_rows, self.network, self.loss)
+        with self.backend.context():
+            return f(theta, *_leaves(self.events))
+
     def gauss_newton_product(self, theta: Array, v: Array) -> Array:
         """J^T C J v, ``(..., p)``, without the matrix."""
         return self._total(kernels.gauss_newton_product, theta, v)

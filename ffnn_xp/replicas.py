@@ -88,6 +88,22 @@ class Replicas:
         P = 2 * self.errordef * self._precision(rows)
         return B + P[:, :, None] * self.xp.eye(B.shape[-1], dtype=B.dtype, device=self.device)
 
+    @property
+    def dual(self) -> bool:
+        """Whether there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
+        layout = self.objective.network.layout
+        return self.objective.events.n * layout.widths[-1] < layout.n_parameters
+
+    def residual_rows(self, theta: Array, rows: Rows) -> Array:
+        """Residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""
+        return self._batched(Objective.residual_rows, theta, rows)
+
+    def prior_curvature(self, rows: Rows) -> Array:
+        """Second derivative of the priors, ``(r, p)``: a diagonal."""
+        if self.precision is None:
+            return self.on_device(np.zeros((len(rows), self.objective.network.layout.n_parameters)))
+        return 2 * self.errordef * self._precision(rows)
+
     def chi2(self, theta: Array, rows: Rows) -> HostArray:
         """The data's part of S, ``(r,)`` on the host."""
         return self.numbers(self._batched(Objective.value, theta, rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,21 @@ from ffnn_xp import Backend
 from ffnn_xp.competition import compete
 from ffnn_xp.inputs import dataset
 from ffnn_xp.minimizers import BatchArrival, StopWalk, batched_levenberg_marquardt, levenberg_marquardt
+from ffnn_xp.objective import Events
 from ffnn_xp.prior import GaussianPrior, layer_precision
 from ffnn_xp.replicas import Replicas
 from ffnn_xp.starts import glorot
 from ffnn_xp.task import Task, standardisation
 
 NOISE = 0.1
+
+
+class PrimalReplicas(Replicas):
+    """Never the dual."""
+
+    @property
+    def dual(self) -> bool:
+        return False
 
 
 def bends(n: int = 80, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -64,6 +74,30 @@ def test_a_batch_ends_where_single_walks_end(backend: Backend) -> None:
         if backend.name == "numpy":
             single = levenberg_marquardt(cost, theta[i], edm_goal=1e-6, damping=1e-2)
             assert end.value[i] <= single.value + 0.01 or end.value[i] == pytest.approx(single.value, rel=0.2)
+
+
+@pytest.mark.parametrize("tau", [3.0, None])
+def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> None:
+    """With 6 values and 25 parameters, each with weights of its own: m x m systems against p x p, step by step."""
+    x, y = bends(6)
+    model = fx.Model((1, 8, 1), backend=backend, seed=1)
+    data = dataset(backend, x, y, NOISE)
+    job = Task(model, model.network, data, standardisation(model.network, backend, data), None, True)
+    objective = job.cost(np.ones(1)).objective
+    weights = backend.to_device(np.random.default_rng(3).integers(0, 3, size=(4, 1, 6)))
+    events = Events(objective.events.x, objective.events.data, weights)
+    precision = None if tau is None else layer_precision(model.network.layout, tau)
+    ends = []
+    for kind in (Replicas, PrimalReplicas):
+        replicas = kind(replace(objective, events=events), precision)
+        assert replicas.dual is (kind is Replicas)
+        theta = replicas.on_device(starts(job, 4))
+        ends.append(batched_levenberg_marquardt(replicas, theta, edm_goal=1e-6, max_iterations=4))
+    dual, primal = ends
+    np.testing.assert_allclose(dual.value, primal.value, rtol=1e-6)
+    np.testing.assert_allclose(backend.to_host(dual.theta), backend.to_host(primal.theta), rtol=1e-4, atol=1e-6)
+    if tau is not None:
+        np.testing.assert_allclose(dual.edm, primal.edm, rtol=1e-4)
 
 
 def test_what_happens_to_one_replica_does_not_touch_another() -> None:
@@ -150,7 +184,7 @@ def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
     assert many.valid
     assert many.chi2 < 1.6 * many.ndof
     assert one.chi2 > many.chi2 + 20
-    assert len(many.restarts) == 400
+    assert len(many.restarts) == 500
     assert [row.start for row in many.restarts] == list(range(1, 401))
     assert min(row.fval for row in many.restarts) == pytest.approx(many.fval, rel=1e-6)
 

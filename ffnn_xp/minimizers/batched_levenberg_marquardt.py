@@ -4,6 +4,14 @@ Each replica has its own point, damping and fate; they share every product. One 
 :math:`(B + \mu D)\,s = -g` with D = diag(B), and each mu follows its own gain ratio (H. B. Nielsen, IMM-REP-1999-05,
 eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step,
 and masks there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch.
+
+With fewer values m than parameters p the m x m dual is solved instead. With :math:`B = J^T J + P` (P the prior's
+diagonal), :math:`g = J^T\rho + P\theta` and :math:`\Delta = P + \mu D`,
+
+.. math:: (B + \mu D)^{-1} g = \Delta^{-1} (J^T K^{-1} (\rho - J\Delta^{-1} P\theta) + P\theta),
+          \qquad K = 1 + J \Delta^{-1} J^T
+
+by the push-through and Woodbury identities.
 """
 
 from __future__ import annotations
@@ -49,6 +57,16 @@ class ReplicaProblem(Protocol):
     def gauss_newton(self, theta: Array, rows: Rows) -> Array:
         """Positive semidefinite matrices, ``(r, p, p)``."""
 
+    @property
+    def dual(self) -> bool:
+        """Whether there are fewer values than parameters."""
+
+    def residual_rows(self, theta: Array, rows: Rows) -> Array:
+        """Residuals and their derivatives, ``(r, m, 1 + p)``, the prior left out; asked for if `dual`."""
+
+    def prior_curvature(self, rows: Rows) -> Array:
+        """Second derivative of the priors, ``(r, p)``: a diagonal."""
+
     def numbers(self, a: Array) -> HostArray:
         """A few numbers for each replica, on the host."""
 
@@ -90,7 +108,7 @@ class BatchArrival:
 
 @dataclass
 class _Batch:
-    """The replicas that are still walking, and what is known of each."""
+    """The replicas that are still walking, and what is known of each: B is the matrix, or the dual's rows."""
 
     rows: Rows
     theta: Array
@@ -150,7 +168,7 @@ def batched_levenberg_marquardt(
         everyone,
         theta,
         packed[:, 1:],
-        problem.gauss_newton(theta, everyone),
+        _curvature(problem, theta, everyone),
         now,
         np.full(r, damping),
         np.full(r, 2.0),
@@ -174,7 +192,7 @@ def batched_levenberg_marquardt(
             if watch is not None:
                 watch(float(value.min()), iteration)
             edm[batch.rows] = np.inf
-            step, predicted, distance = _step(problem, batch)
+            step, predicted, distance = (_dual_step if problem.dual else _step)(problem, batch)
             trial = batch.theta + step
             packed = problem.value_and_gradient(trial, batch.rows)
             steps[batch.rows] += 1
@@ -209,12 +227,46 @@ def batched_levenberg_marquardt(
     return BatchArrival(end, value, edm, edm < edm_goal, steps, status, stopped)
 
 
+def _curvature(problem: ReplicaProblem, theta: Array, rows: Rows) -> Array:
+    """Matrices ``(r, p, p)``, or where they are shorter residuals and derivatives ``(r, m, 1 + p)``."""
+    return problem.residual_rows(theta, rows) if problem.dual else problem.gauss_newton(theta, rows)
+
+
+def _floored(xp: Namespace, d: Array) -> Array:
+    """A diagonal ``(r, p)`` without zeros."""
+    top = xp.max(d, axis=-1, keepdims=True)
+    return xp.maximum(d, xp.where(top > 0, 1e-10 * top, xp.ones_like(top)))
+
+
+def _dual_step(problem: ReplicaProblem, batch: _Batch) -> tuple[Array, Array, Array]:
+    """The same as `_step` from m x m systems."""
+    xp = problem.xp
+    fine = xp.all(xp.isfinite(batch.B), axis=(-2, -1), keepdims=True)
+    rows = xp.where(fine, batch.B, xp.zeros_like(batch.B))
+    rho, J = rows[..., 0], rows[..., 1:]
+    P = problem.prior_curvature(batch.rows)
+    D = _floored(xp, xp.sum(J * J, axis=-2) + P)
+    pull = P * batch.theta
+    eye = xp.eye(J.shape[-2], dtype=J.dtype, device=problem.device)
+
+    def solved(mu: Array) -> Array:
+        delta = P + mu * D
+        K = (J / delta[:, None, :]) @ xp.matrix_transpose(J) + eye
+        right = rho[..., None] - J @ (pull / delta)[..., None]
+        return (xp.sum(J * xp.linalg.solve(K, right), axis=-2) + pull) / delta
+
+    tiny = max(TINY, 100 * problem.epsilon)
+    mu = problem.on_device(np.maximum(batch.mu, tiny))[:, None]
+    s = -solved(mu)
+    newton = solved(tiny * xp.ones_like(mu))
+    predicted = 0.5 * xp.sum(s * (mu * D * s - batch.g), axis=-1)
+    return s, predicted, 0.5 * xp.sum(batch.g * newton, axis=-1)
+
+
 def _step(problem: ReplicaProblem, batch: _Batch) -> tuple[Array, Array, Array]:
     """Damped steps ``(r, p)``, the gains that they promise, and EDM."""
     xp = problem.xp
-    d = xp.abs(xp.linalg.diagonal(batch.B))
-    top = xp.max(d, axis=-1, keepdims=True)
-    d = xp.maximum(d, xp.where(top > 0, 1e-10 * top, xp.ones_like(top)))
+    d = _floored(xp, xp.abs(xp.linalg.diagonal(batch.B)))
     scale = 1 / xp.sqrt(d)
     A = batch.B * scale[:, :, None] * scale[:, None, :]
     eye = xp.eye(A.shape[-1], dtype=A.dtype, device=problem.device)
@@ -244,7 +296,7 @@ def _accept(
         where = np.arange(len(better))
         where[at] = len(better) + np.arange(len(at))
         there = problem.take(trial, at)
-        fresh = problem.gauss_newton(there, batch.rows[at])
+        fresh = _curvature(problem, there, batch.rows[at])
         if len(at) == len(better):
             batch.theta, batch.g, batch.B = trial, packed[:, 1:], fresh
         else:
