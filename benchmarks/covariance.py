@@ -1,8 +1,8 @@
 """The covariance of a fit against one that shares nothing with it: JAX's Hessian of the chi-square, inverted.
 
-Teachers' events with errors 0.1, inputs of mean 0 and width 1. Printed: the condition number of the Hessian after scaling
-its diagonal to 1, what that times the rounding of a float64 lets two inverses differ by, and by how much they do: the
-largest difference of an element over the product of the two standard deviations.
+Teachers' events with errors 0.1, inputs of mean 0 and width 1. Printed: the condition number of the Hessian after its
+diagonal was scaled to 1, what that times the rounding of a float64 lets two inverses differ by, and by how much they
+do: the largest difference of an element over the product of the two standard deviations.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/covariance.py
 """
@@ -23,7 +23,7 @@ CASES = (((1, 5, 1), 1000, 3.0), ((8, 7, 9, 6), 2000, None), ((8, 20, 20, 6), 20
 
 
 def by_jax(model: fx.Model, fit: fx.FitResult, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Twice the inverse of the second derivative of chi-square, prior included, in raw units."""
+    """Second derivative of chi-square, prior included, in raw units."""
     jnp, layout = jax.numpy, model.network.layout
 
     def chi2(theta):  # type: ignore[no-untyped-def]

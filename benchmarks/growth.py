@@ -1,8 +1,8 @@
 """How a certified fit grows: CPU and wall seconds, memory, over parameters at a fixed number of events and the reverse.
 
 Events of a teacher (Glorot's matrices times 1.5) with errors 0.1; a student of the same widths, prior 1.0, one start.
-Up to `MATRIX_LIMIT` parameters MIGRAD certifies and there is a covariance; above, conjugate gradients do. The exponent is
-the slope of log time over log size by least squares.
+Up to 6,000 parameters MIGRAD certifies and there is a covariance; above, conjugate gradients do. The exponent is the
+slope of log time over log size by least squares.
 
     FFNN_XP_THREADS=2 OPENBLAS_NUM_THREADS=1 python benchmarks/growth.py --plot growth.png
 """
@@ -26,6 +26,8 @@ NOISE, TAU = 0.1, 1.0
 WIDTHS = ("8,7,9,6", "8,20,20,6", "16,32,32,6", "16,64,64,6", "16,96,96,6", "16,128,128,6")
 EVENTS = (1000, 10_000, 100_000, 1_000_000)
 MOST_SECONDS = 600.0
+COLUMNS = ("widths", "parameters", "events", "certificate", "valid", "EDM", "chi2/ndof", "gradients", "CPU s", "wall s",
+           "MiB", "data, MiB")  # fmt: skip
 
 
 def one(widths: tuple[int, ...], n: int, seconds: float) -> str:
@@ -58,8 +60,7 @@ def exponent(size: list[float], seconds: list[float]) -> float:
 
 def sweep(pairs: list[tuple[str, int]], along: int, seconds: float) -> tuple[list[float], list[float]]:
     """Print the table, each fit in a process of its own; size and wall seconds of the valid ones."""
-    print("| widths | parameters | events | certificate | valid | EDM | chi2/ndof | gradients | CPU s | wall s | MiB | data, MiB |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     sizes, times = [], []
     for widths, n in pairs:
         command = [sys.executable, __file__, "--one", widths, str(n), "--seconds", str(seconds)]

@@ -75,7 +75,7 @@ def residual_rows(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
     """Residuals rho and their derivatives J in one array ``(..., k n, 1 + p)``: J^T J is Gauss-Newton's, J^T rho dS."""
-    trace, first, second = _derivatives(network, loss, xp, theta, x, weights, *data)
+    _, first, second = _derivatives(network, loss, xp, theta, x, weights, *data)
     root = xp.sqrt(second)
     rho = xp.where(root > 0, first / xp.where(root > 0, root, xp.ones_like(root)), xp.zeros_like(root))
     J = jacobian(network, xp, theta, x) * root[..., None]

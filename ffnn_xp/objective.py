@@ -120,7 +120,7 @@ class Objective:
         return self._matrix(kernels.hessian, theta)
 
     def residual_rows(self, theta: Array) -> Array:
-        """Residuals and their derivatives, ``(..., k n, 1 + p)``: for fewer values than parameters, where it is short."""
+        """Residuals and their derivatives, ``(..., k n, 1 + p)``: short where values are fewer than parameters."""
         f = self.backend.bind(kernels.residual_rows, self.network, self.loss)
         with self.backend.context():
             return f(theta, *_leaves(self.events))

@@ -54,6 +54,8 @@ class ProductBand:
         std = np.empty((network.layout.widths[-1], x.shape[-1]))
         for n in range(x.shape[-1]):
             for k, j in enumerate(cost.output_derivatives(self.theta, standard[:, n : n + 1])):
-                found = edm_by_products(partial(product, self.theta), j, W.precondition, tolerance=TOLERANCE, least=W.least)
+                found = edm_by_products(
+                    partial(product, self.theta), j, W.precondition, tolerance=TOLERANCE, least=W.least
+                )
                 std[k, n] = s.y_scale[k] * np.sqrt(4 * cost.errordef * found.upper)
         return to(std)

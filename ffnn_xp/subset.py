@@ -33,6 +33,7 @@ SETTLED = 1e-9  # EDM of the other parameters, in units of errordef
 STEPS = 30  # of Newton, for the other parameters
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)  # of a step that are tried
 EXACT = 1e-4  # relative error of a solve
+ITERATIONS = 1000  # of conjugate gradients for the covariance, at most
 
 
 class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
@@ -147,9 +148,15 @@ class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
                 self._scaling.inverse_transpose(self._product(self._minimum, move))[self._subset]
                 for move in self._scaling.inverse(self._unit)
             ]
-            return np.linalg.inv(_symmetric(np.stack(columns)))
+            return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
         solved = [
-            edm_by_products(partial(self._product, self._minimum), row, self._W.precondition, tolerance=EXACT**2)
+            edm_by_products(
+                partial(self._product, self._minimum),
+                row,
+                self._W.precondition,
+                tolerance=EXACT**2,
+                max_iterations=ITERATIONS,
+            )
             for row in self._rows
         ]
         if any(found.falling is not None for found in solved):
@@ -166,7 +173,7 @@ class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
         return True
 
     def _errordef(self) -> float:
-        return self._cost.errordef
+        return float(self._cost.errordef)
 
     def _ndata(self) -> int:
         return int(self._cost.ndata)

@@ -204,8 +204,8 @@ def _words_without_matrices(p: int, distance: Distance | None, certified: bool, 
     bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
     if certified:
         return (
-            f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}, and an error band takes a solve "
-            f"for each output that it is asked for.{more}"
+            f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}, and an error band takes a "
+            f"solve for each output that it is asked for.{more}"
         )
     return f"Not certified: {bounds}; {why}. Call fit again to go on from here, or use a prior."
 

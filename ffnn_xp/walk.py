@@ -322,9 +322,7 @@ class Search:
             status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
         return End(end.theta, end.value, end.edm, shape, status)
 
-    def _come_near(
-        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> Arrival:
+    def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
         """The part of the descent for which single precision is good enough."""
         if self._rounded(theta):
             return kronecker_lbfgs(walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, hopeless=hopeless)[0]
@@ -334,7 +332,7 @@ class Search:
 
     @contextmanager
     def _rough(self, walk: Walk) -> Iterator[Walk]:
-        """A walk on the same function in single precision, if that is faster; the best point is kept, however it ends."""
+        """A walk on the same function in single precision, if that is faster; however it ends, its best point is kept."""
         single = self._single()
         if single is None:
             yield walk

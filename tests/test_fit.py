@@ -181,7 +181,7 @@ def test_too_large_a_network_is_not_called_valid() -> None:
     if not fit.valid:
         assert "prior" in fit.message
         assert fit.covariance is None
-        with pytest.raises(fx.NotFittedError, match="no error band: (Not a minimum|MIGRAD did not certify)"):
+        with pytest.raises(fx.NotFittedError, match=r"no error band: (Not a minimum|MIGRAD did not certify)"):
             model.predict(x, return_std=True)
 
 

@@ -83,7 +83,7 @@ def test_an_input_that_says_nothing(second: str) -> None:
     """A constant, a copy of the other, and one that is constant up to rounding: the prediction is that without it."""
     other = {"constant": np.full(N, 7.0), "copy": 1 - 3 * X, "far": 1e9 + 0 * X}[second]
     x = np.stack([X, other], axis=1)
-    model, fit = fitted((2, 3, 1), x, Y, 0.1, prior=3.0)
+    _, fit = fitted((2, 3, 1), x, Y, 0.1, prior=3.0)
     assert fit.valid
     assert fit.chi2 / fit.n_data < 1.5
     report = fit.report()
@@ -111,7 +111,7 @@ def test_one_event_without_errors_is_refused() -> None:
 def test_huge_and_tiny_units(x_unit: float, y_unit: float) -> None:
     """The same fit in other units."""
     _, known = fitted((1, 3, 1), X, Y, 0.1, prior=3.0)
-    model, fit = fitted((1, 3, 1), X * x_unit, Y * y_unit, 0.1 * y_unit, prior=3.0)
+    _, fit = fitted((1, 3, 1), X * x_unit, Y * y_unit, 0.1 * y_unit, prior=3.0)
     assert fit.valid == known.valid
     assert fit.chi2 == pytest.approx(known.chi2, rel=1e-3)
 

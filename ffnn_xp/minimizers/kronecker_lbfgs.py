@@ -134,9 +134,7 @@ def kronecker_lbfgs(
             )
             step = distance.step
             if edm_goal <= distance.upper < problem.errordef:  # the exact Hessian's step goes all the way
-                exact = edm_by_products(
-                    partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON
-                )
+                exact = edm_by_products(partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON)
                 below = None if exact.falling is None else lower_along(problem, theta, value, exact.falling)
                 if below is not None:
                     theta, gain, before = below, np.inf, np.inf
