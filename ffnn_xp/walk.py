@@ -332,7 +332,7 @@ class Search:
 
     @contextmanager
     def _rough(self, walk: Walk) -> Iterator[Walk]:
-        """A walk on the same function in single precision, if that is faster; however it ends, its best point is kept."""
+        """A walk on the same function in single precision, if that is faster; its best point is kept, come what may."""
         single = self._single()
         if single is None:
             yield walk

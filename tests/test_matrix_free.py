@@ -188,7 +188,7 @@ class TestFit:
         far = Distance(np.zeros(25), 1.0, 2.0, 7)
         falls = Distance(np.zeros(25), 0.0, np.inf, 7, np.ones(25))
         for found, words in ((far, "EDM lies between 1 and 2"), (falls, "curves down")):
-            monkeypatch.setattr(ffnn_xp.walk, "exact_distance", lambda problem, theta, found=found: found)
+            monkeypatch.setattr(ffnn_xp.walk, "exact_distance", lambda problem, theta, enough, found=found: found)
             monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
             x = np.linspace(-2, 2, 100)
             with warnings.catch_warnings():
