@@ -325,7 +325,9 @@ class Search:
     def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
         """The part of the descent for which single precision is good enough."""
         if self._rounded(theta):
-            return kronecker_lbfgs(walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, hopeless=hopeless)[0]
+            return kronecker_lbfgs(
+                walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, saddles=not self.matrices, hopeless=hopeless
+            )[0]
         if self.kinked or walk.epsilon == self.problem.epsilon:
             return Arrival(theta, np.inf, np.inf, converged=False)
         return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)

@@ -104,6 +104,7 @@ def kronecker_lbfgs(
     edm_goal: float,
     max_rounds: int = 1000,
     enough: float = 0.0,
+    saddles: bool = False,
     hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> tuple[Arrival, Distance]:
     """Walk until the upper bound of EDM is below `edm_goal`; the end, and what is known of EDM there.
@@ -120,6 +121,8 @@ def kronecker_lbfgs(
         Upper limit of renewals of the coordinates.
     enough : float
         Ends after a round that gained less, without asking for EDM: others go on from there.
+    saddles : bool
+        Whether to look for a falling direction before that end, and to go on along it.
     hopeless : callable, optional
         Called with theta and the gain of the last `LOOK` rounds; True ends the walk there.
     """
@@ -152,9 +155,21 @@ def kronecker_lbfgs(
                 return Arrival(theta, value, np.inf, converged=False, hopeless=True), distance
             before = value
         if enough and gain < max(enough, NOISE * problem.epsilon * abs(value)):
-            break
+            below = _beyond(problem, theta, value, g, W) if saddles else None
+            if below is None:
+                break
+            theta, gain, before = below, np.inf, np.inf
+            value, g = problem.value_and_gradient(theta)
     edm = distance.upper if np.isfinite(distance.upper) else distance.lower
     return Arrival(theta, value, edm, bool(distance.upper < edm_goal)), distance
+
+
+def _beyond(
+    problem: Problem, theta: HostArray, value: float, g: HostArray, W: KroneckerCoordinates
+) -> HostArray | None:
+    """A lower point along a direction of negative curvature, if conjugate gradients meet one on their way."""
+    found = edm_by_products(partial(problem.hessian_product, theta), g, W.precondition)
+    return None if found.falling is None else lower_along(problem, theta, value, found.falling)
 
 
 def _downhill(
@@ -175,7 +190,8 @@ def lower_along(problem: Problem, theta: HostArray, value: float, direction: Hos
     trials = [theta + step * unit for step in (-0.1, -0.03, -0.01, -3e-3, -1e-3, 1e-3, 3e-3, 0.01, 0.03, 0.1)]
     values = [problem.value_and_gradient(trial)[0] for trial in trials]
     lowest = int(np.argmin(values))
-    return trials[lowest] if values[lowest] < value - FLAT * problem.errordef else None
+    fall = max(FLAT * problem.errordef, NOISE * problem.epsilon * abs(value))
+    return trials[lowest] if values[lowest] < value - fall else None
 
 
 def exact_distance(problem: Problem, theta: HostArray, *, enough: float = 0.0) -> Distance:
