@@ -1,0 +1,77 @@
+"""The long way is walked in float32 where that is faster; what is certified is float64 all the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+import ffnn_xp.cost
+from ffnn_xp.cost import LeastSquares
+from ffnn_xp.minimizers.migrad import certify, is_certified
+from ffnn_xp.objective import Objective
+
+from .test_fit import teacher
+
+
+@pytest.fixture
+def dtypes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What every value and gradient is computed in."""
+    seen: list[str] = []
+    original = Objective.value_and_gradient
+
+    def spy(self: Objective, theta: np.ndarray) -> np.ndarray:
+        seen.append(str(theta.dtype))
+        return original(self, theta)
+
+    monkeypatch.setattr(Objective, "value_and_gradient", spy)
+    return seen
+
+
+def test_the_minimum_is_that_of_double_precision(dtypes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = teacher("tanh", 3)
+    rough = fx.Model((8, 7, 9, 6), backend="numpy", seed=2).fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert dtypes.count("float32") > 2 * dtypes.count("float64") > 0
+    assert rough.valid
+    assert rough.edm_newton < 1e-9
+    assert rough.cost.precision is None
+    dtypes.clear()
+    monkeypatch.setattr(ffnn_xp.cost, "WORTH_A_COPY", np.inf)
+    fine = fx.Model((8, 7, 9, 6), backend="numpy", seed=2)
+    fine.parameters = rough.parameters
+    again = fine.fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert set(dtypes) == {"float64"}
+    assert again.fval == pytest.approx(rough.fval, abs=1e-6)
+    np.testing.assert_allclose(again.errors, rough.errors, rtol=1e-6)
+
+
+def test_small_data_and_float32_models_get_no_copy() -> None:
+    x = np.linspace(-2, 2, 50)
+    small = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", seed=1))
+    assert small.in_single_precision() is None
+    x = np.linspace(-2, 2, 20_000)
+    single = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", dtype="float32", seed=1))
+    assert single.in_single_precision() is None
+
+
+def test_the_copy_is_the_same_function() -> None:
+    x = np.linspace(-2, 2, 20_000)
+    double = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", seed=1))
+    copy = double.in_single_precision()
+    assert copy is not None
+    for ours, theirs in zip(copy.value_and_gradient(double.start), double.value_and_gradient(double.start), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert copy.epsilon > 1e8 * double.epsilon
+
+
+def test_a_certificate_copies_no_covariance() -> None:
+    """Minuit would do that number by number in Python; whoever wants it live gets it."""
+    x = np.linspace(-2, 2, 50)
+    model = fx.Model((1, 1), backend="numpy", seed=1)
+    fit = model.fit(x, 3 * x + 1, 0.1)
+    cost = LeastSquares(x, 3 * x + 1, 0.1, model)
+    inverse = np.linalg.inv(cost.hessian(fit.parameters))
+    for live in (False, True):
+        m = certify(cost, fit.parameters, inverse, live=live)
+        assert is_certified(m)
+        assert (m.covariance is None) is not live
