@@ -87,7 +87,7 @@ class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
         if self._last[0] != v.tobytes():
             phi = self._with(v)
             if self._others == "profiled":
-                phi = self._settle(phi, v)
+                phi = self._settle(phi)
             value, g = self._cost.value_and_gradient(phi)
             self._last = v.tobytes(), value, self._scaling.inverse_transpose(g)[self._subset]
         return self._last[1], self._last[2].copy()
@@ -95,7 +95,7 @@ class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
     def parameters(self, v: HostArray) -> HostArray:
         """All parameters in raw units, ``(p,)``, where the subset has these values."""
         phi = self._with(np.asarray(v, dtype=np.float64))
-        return self._scaling.to_raw(self._settle(phi, v) if self._others == "profiled" else phi)
+        return self._scaling.to_raw(self._settle(phi) if self._others == "profiled" else phi)
 
     def g2(self, *args: Any) -> HostArray:
         """Diagonal of the second derivative at the minimum, ``(k,)``."""
@@ -110,7 +110,7 @@ class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
         change = v - self._scaling.to_raw(self._here)[self._subset]
         return self._here + self._W.back(self._Q @ np.linalg.solve(self._R.T, change))
 
-    def _settle(self, phi: HostArray, v: HostArray) -> HostArray:
+    def _settle(self, phi: HostArray) -> HostArray:
         """The others at their best: Newton's steps along which the subset does not move."""
         cost, W = self._cost, self._W
 

@@ -245,11 +245,12 @@ class Search:
         began = time.monotonic()
         walk, end, status = self._walk(index), None, "left: worse than the best"
         straight = self._rounded(theta) and (self.starts == 1 or np.isfinite(self.good_enough))
+        options = KINKED if self.kinked else FIRST if straight else {}
         try:
             with self._rough(walk) as rough:
-                lbfgs(rough, theta, **(KINKED if self.kinked else FIRST if straight else {}))
+                lbfgs(rough, theta, **options)
             if walk.best is None and rough is not walk:  # too large for single precision
-                lbfgs(walk, theta, **(KINKED if self.kinked else FIRST if straight else {}))
+                lbfgs(walk, theta, **options)
             if walk.best is None:
                 status = "no finite value"
             elif straight or self._good(walk.best, FAR):
@@ -305,8 +306,9 @@ class Search:
         theta = theta if walk.best is None else walk.best
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
-        near = {} if self.kinked else {"near": np.isfinite(way.value), "fine": FINE * walk.errordef}
-        arrive = partial(levenberg_marquardt if self.kinked else preconditioned_lbfgs, **near)
+        near = np.isfinite(way.value)
+        smooth = partial(preconditioned_lbfgs, near=near, fine=FINE * walk.errordef)
+        arrive = levenberg_marquardt if self.kinked else smooth
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
             if end.hopeless:

@@ -59,7 +59,8 @@ def test_the_copy_is_the_same_function() -> None:
     double = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", seed=1))
     copy = double.in_single_precision()
     assert copy is not None
-    for ours, theirs in zip(copy.value_and_gradient(double.start), double.value_and_gradient(double.start), strict=True):
+    start = double.start
+    for ours, theirs in zip(copy.value_and_gradient(start), double.value_and_gradient(start), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
     assert copy.epsilon > 1e8 * double.epsilon
 
