@@ -43,7 +43,7 @@ SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
 FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make better steps: at once, they lead astray
-MANY = 400  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
+MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
 NEAR = 1.0  # gain of a round, in units of errordef, at which matrices take over
 SIGMAS = 3.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
 

@@ -137,7 +137,7 @@ def test_the_walk_arrives_where_matrices_say_that_it_has(tau: float | None) -> N
         H, exact = cost.hessian(end.theta), exact_distance(cost, end.theta)
         either = (0.5 * g @ np.linalg.solve(B, g) for B in (H, cost.gauss_newton(end.theta)))
         # the upper bound is an estimate here, from the smallest Ritz value
-        assert any(distance.lower <= true * (1 + 1e-6) <= distance.upper * 1.2 for true in either)
+        assert any(distance.lower <= true * (1 + 1e-6) <= distance.upper * 2 for true in either)
         assert np.linalg.eigvalsh(H)[0] > 0
         assert exact.falling is None
         assert exact.lower <= 0.5 * g @ np.linalg.solve(H, g) * (1 + 1e-6)

@@ -132,9 +132,7 @@ def kronecker_lbfgs(
     for number in range(1, max_rounds + 1):
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         if gain < FAR * problem.errordef:
-            distance = edm_by_products(
-                partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal, enough=0.1 * edm_goal
-            )
+            distance = edm_by_products(partial(problem.gauss_newton_product, theta), g, W.precondition, goal=edm_goal)
             step = distance.step
             if edm_goal <= distance.upper < problem.errordef:  # the exact Hessian's step goes all the way
                 exact = edm_by_products(partial(problem.hessian_product, theta), g, W.precondition, tolerance=NEWTON)
