@@ -23,7 +23,7 @@ from ._typing import HostArray
 from .cost import NetworkCost
 from .cost_sum import vector
 from .errors import did_you_mean
-from .minimizers import Distance, KroneckerCoordinates, edm_by_products, preset
+from .minimizers import Distance, KroneckerCoordinates, certify, edm_by_products
 from .scaling import Scaling
 
 Others = Literal["fixed", "profiled"]
@@ -184,7 +184,7 @@ def minuit_of_subset(
 ) -> iminuit.Minuit:
     """A live `Minuit` of the subset at the minimum, with its covariance; MIGRAD has run."""
     subset = SubsetCost(cost, scaling, standardised, names, others)
-    return preset(subset, subset.start, subset.inverse_hessian).migrad(iterate=1, use_simplex=False)
+    return certify(subset, subset.start, subset.inverse_hessian, live=True)
 
 
 def _positions(known: Sequence[str], names: Sequence[str]) -> list[int]:

@@ -135,9 +135,11 @@ def test_the_walk_arrives_where_matrices_say_that_it_has(tau: float | None) -> N
     if tau is not None:
         assert end.converged
         H, exact = cost.hessian(end.theta), exact_distance(cost, end.theta)
-        either = (0.5 * g @ np.linalg.solve(B, g) for B in (H, cost.gauss_newton(end.theta)))
-        # the upper bound is an estimate here, from the smallest Ritz value
-        assert any(distance.lower <= true * (1 + 1e-6) <= distance.upper * 2 for true in either)
+        true = 0.5 * g @ np.linalg.solve(H, g)
+        either = (true, 0.5 * g @ np.linalg.solve(cost.gauss_newton(end.theta), g))
+        most = max(distance.upper, 1e-12) * (1 + 1e-6)
+        assert any(distance.lower <= edm * (1 + 1e-6) and edm <= most for edm in either)
+        assert true <= exact.upper * (1 + 1e-6)
         assert np.linalg.eigvalsh(H)[0] > 0
         assert exact.falling is None
         assert exact.lower <= 0.5 * g @ np.linalg.solve(H, g) * (1 + 1e-6)

@@ -4,8 +4,8 @@ EDM = g^T H^-1 g / 2, and CG started at zero adds to it in each step: what it ha
 rest has an upper bound by Gauss-Radau quadrature (G. Meurant and P. Tichy, Numerical Algorithms 62 (2013) 163, eq. 18),
 for a lower bound mu of the spectrum: what a prior guarantees (`least`), or the smallest Ritz value with a margin, which
 comes down to the smallest eigenvalue from above, if that is smaller. The lower bound is rigorous. The upper bound is so
-for a Gauss-Newton matrix with a prior; with the exact Hessian, whose residuals may bend it below what the prior holds
-up, or without a prior, it is an estimate.
+for a Gauss-Newton matrix with a prior on all parameters but the output's biases, which the data hold; with the exact
+Hessian, whose residuals may bend it below what the prior holds up, or without a prior, it is an estimate.
 """
 
 from __future__ import annotations
