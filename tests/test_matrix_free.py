@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -154,6 +155,35 @@ def test_the_clock_is_looked_at_in_products_too() -> None:
             ask(np.zeros(cost.npar), np.zeros(cost.npar))
     with pytest.raises(StopWalk, match="max_seconds"):
         walk.kronecker_factors(np.zeros(cost.npar))
+
+
+class Saddle:
+    """S = -t^2/2 + t^4/4 + u^2/2: at t = 0 a saddle."""
+
+    errordef, epsilon = 1.0, 2.2e-16
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        t, u = theta
+        return float(-t * t / 2 + t**4 / 4 + u * u / 2), np.array([t**3 - t, u])
+
+    def hessian_product(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.array([3 * theta[0] ** 2 - 1, 1.0]) * v
+
+    def kronecker_factors(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        return [(np.eye(1), np.eye(2), np.zeros((1, 2)))]
+
+
+@pytest.mark.parametrize("saddles", [True, False])
+def test_a_walk_that_gains_no_more_looks_for_a_falling_direction(
+    saddles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where L-BFGS stands still, only that leads on, from the saddle's neighbourhood to where S curves up."""
+    module = sys.modules[kronecker_lbfgs.__module__]
+    monkeypatch.setattr(module, "_round", lambda problem, theta, W: (theta, problem.value_and_gradient(theta)[0]))
+    start = np.array([0.02, 0.01])
+    end, _ = kronecker_lbfgs(Saddle(), start, edm_goal=0.0, enough=0.1, saddles=saddles)  # type: ignore[arg-type]
+    assert bool(abs(end.theta[0]) > 0.5) is saddles
+    assert (end.value < -0.1) is saddles
 
 
 class TestFit:

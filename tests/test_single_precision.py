@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
 import ffnn_xp.cost
+import ffnn_xp.fit
+import ffnn_xp.walk
 from ffnn_xp.cost import LeastSquares
 from ffnn_xp.minimizers.migrad import certify, is_certified
 from ffnn_xp.objective import Objective
@@ -76,3 +80,28 @@ def test_a_certificate_copies_no_covariance() -> None:
         m = certify(cost, fit.parameters, inverse, live=live)
         assert is_certified(m)
         assert (m.covariance is None) is not live
+
+
+@pytest.mark.parametrize(("sigma", "again"), [(1e-7, True), (0.1, False)])
+def test_what_float32_cannot_see_is_walked_again_in_double(
+    sigma: float, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pulls of 1e-7 are below its rounding; pulls of 0.1 are not, and one rough walk is enough."""
+    epsilons: list[float] = []
+    original = ffnn_xp.walk.kronecker_lbfgs
+
+    def spy(problem, theta, **options):  # type: ignore[no-untyped-def]
+        if not options["edm_goal"]:
+            epsilons.append(problem.epsilon)
+        return original(problem, theta, **options)
+
+    monkeypatch.setattr(ffnn_xp.walk, "kronecker_lbfgs", spy)
+    monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 5)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(8000, 2))
+    y = np.tanh(x[:, 0]) + np.tanh(x @ [0.5, 0.5]) + sigma * rng.normal(size=8000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.FitWarning)
+        fx.Model((2, 4, 1), backend="numpy", seed=1).fit(x, y, sigma, prior=3.0, restarts=1, max_seconds=5)
+    assert epsilons[0] > 1e-8
+    assert (min(epsilons) < 1e-15) is again
