@@ -26,6 +26,7 @@ from array_api_compat import numpy as numpy_namespace
 
 from ._typing import Array, HostArray, Namespace, Rows
 from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
+from .memory import keep_freed_memory
 from .threads import one_blas_thread
 
 BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
@@ -230,6 +231,7 @@ def get_backend(
         raise ValueError(f"unknown backend {name!r}: {did_you_mean(name, ('auto', *BACKENDS))}")
     if fallback is None:
         fallback = os.environ.get("FFNN_XP_STRICT", "") in ("", "0")
+    keep_freed_memory()
     try:
         return _automatic(device, dtype) if name == "auto" else _open(name, device, dtype)
     except BackendUnavailableError as error:

@@ -20,7 +20,7 @@ from .network import Network
 from .objective import Events, Objective
 from .prior import GaussianPrior
 from .scaling import Scaling
-from .uncertainty import curvature
+from .uncertainty import curvature, rank
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,11 @@ class Task:
         """
         if not matrices:
             return KroneckerCoordinates(cost.kronecker_factors(theta)).effective
-        held = curvature(cost.gauss_newton(theta), cost.errordef, cost.epsilon).factor
-        return float(held.shape[1]) - (0.0 if self.prior is None else self.prior.share(held))
+        G = cost.gauss_newton(theta)
+        if self.prior is None:
+            return float(rank(G, cost.epsilon))
+        held = curvature(G, cost.errordef, cost.epsilon).factor
+        return float(held.shape[1]) - self.prior.share(held)
 
     def weight_moments(self) -> tuple[float, float]:
         """Mean of the weights and of their squares; 1 and 1 if there are none."""

@@ -90,11 +90,8 @@ def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvat
     >>> c.errors, c.n_null
     (array([1. , 0.5, inf]), 1)
     """
-    H = 0.5 * (H + H.T)
-    diagonal = np.abs(np.diag(H))
-    scale = 1 / np.sqrt(np.where(diagonal > 0, np.maximum(diagonal, 1e-30 * diagonal.max(initial=0.0)), 1.0))
-    M = H * (scale[:, None] * scale)
-    inverse_root = _inverse_root(M, _cut(float(np.max(np.sum(np.abs(M), axis=0))), len(M), epsilon))
+    M, scale, cut = _scaled(H, epsilon)
+    inverse_root = _inverse_root(M, cut)
     if inverse_root is not None:
         nothing = np.zeros((len(M), 0))
         return Curvature(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
@@ -111,23 +108,54 @@ def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvat
     )
 
 
+def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
+    """How many directions a positive semidefinite matrix holds.
+
+    Examples
+    --------
+    >>> rank(np.diag([2.0, 8.0, 0.0]))
+    2
+    """
+    M, _, cut = _scaled(H, epsilon)
+    if _all_above(M, cut):
+        return len(M)
+    w = scipy.linalg.eigvalsh(M, check_finite=False)
+    return int(np.sum(w > _cut(abs(float(w[-1])), len(w), epsilon)))
+
+
+def _scaled(H: HostArray, epsilon: float) -> tuple[HostArray, HostArray, float]:
+    """H with a diagonal of one, what scales it so, and a bound on what rounding makes of an eigenvalue of zero."""
+    H = 0.5 * (H + H.T)
+    diagonal = np.abs(np.diag(H))
+    scale = 1 / np.sqrt(np.where(diagonal > 0, np.maximum(diagonal, 1e-30 * diagonal.max(initial=0.0)), 1.0))
+    M = H * (scale[:, None] * scale)
+    return M, scale, _cut(float(np.max(np.sum(np.abs(M), axis=0))), len(M), epsilon)
+
+
 def _cut(largest: float, p: int, epsilon: float) -> float:
     """What an eigenvalue has to exceed to be more than rounding, where the largest one is this."""
     return NULL * epsilon * max(largest, 1e-300) * max(1.0, p / 100)
 
 
 def _inverse_root(M: HostArray, cut: float) -> HostArray | None:
-    """F with F F^T = M^-1 if all eigenvalues are above `cut`, else None; a tenth of the work of an eigen-decomposition.
-
-    They are if and only if M - cut 1 has a Cholesky factor.
-    """
+    """F with F F^T = M^-1 if all eigenvalues are above `cut`, else None: the short way without eigenvectors."""
+    if not _all_above(M, cut):
+        return None
     try:
-        scipy.linalg.cholesky(M - cut * np.eye(len(M)), lower=True, overwrite_a=True, check_finite=False)
         L = scipy.linalg.cholesky(M, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
         return None
     inverse, _ = scipy.linalg.lapack.dtrtri(L, lower=1, overwrite_c=1)
     return np.asarray(inverse.T)
+
+
+def _all_above(M: HostArray, cut: float) -> bool:
+    """Whether all eigenvalues are: if and only if M - cut 1 has a Cholesky factor."""
+    try:
+        scipy.linalg.cholesky(M - cut * np.eye(len(M)), lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def dead_units(layout: Layout, H: HostArray) -> list[str]:

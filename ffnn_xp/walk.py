@@ -25,26 +25,28 @@ from .minimizers import (
     Problem,
     StopWalk,
     Walk,
-    exact_distance,
     kronecker_lbfgs,
     lbfgs,
     levenberg_marquardt,
-    lower_along,
     preconditioned_lbfgs,
+    walk_by_products,
 )
 from .uncertainty import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
-FINE = 1e-15  # the same where the exact Hessian's coordinates lead
 HOPELESS = 30.0  # EDMs, or gains of the last round: what a start may still gain, by experience
 CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
+FINE = 1e-15  # the same where the exact Hessian's coordinates lead
+GOOD = 1e-7  # the same where another matrix would cost more than the rest of the way is worth
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
 SADDLES = 8  # how many are escaped before giving up
 FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
 FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make better steps: at once, they lead astray
 MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
-NEAR = 1.0  # gain of a round, in units of errordef, at which matrices take over
+NEAR = 1.0  # gain in units of errordef at which single precision is left
+LITTLE = 1e-2  # the same in double precision
+NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
 SIGMAS = 3.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
 
 
@@ -306,9 +308,18 @@ class Search:
         theta = theta if walk.best is None else walk.best
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
+        if self._rounded(theta):
+            theta = kronecker_lbfgs(
+                walk,
+                theta,
+                near=NEARER * walk.errordef,
+                enough=LITTLE * walk.errordef,
+                patient=False,
+                hopeless=hopeless,
+            ).theta
         near = np.isfinite(way.value)
-        smooth = partial(preconditioned_lbfgs, near=near, fine=FINE * walk.errordef)
-        arrive = levenberg_marquardt if self.kinked else smooth
+        fine = (GOOD if self._rounded(theta) else FINE) * walk.errordef
+        arrive = levenberg_marquardt if self.kinked else partial(preconditioned_lbfgs, near=near, fine=fine)
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
             if end.hopeless:
@@ -327,9 +338,7 @@ class Search:
     def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
         """The part of the descent for which single precision is good enough."""
         if self._rounded(theta):
-            return kronecker_lbfgs(
-                walk, theta, edm_goal=0.0, enough=NEAR * walk.errordef, saddles=not self.matrices, hopeless=hopeless
-            )[0]
+            return kronecker_lbfgs(walk, theta, enough=NEAR * walk.errordef, hopeless=hopeless)
         if self.kinked or walk.epsilon == self.problem.epsilon:
             return Arrival(theta, np.inf, np.inf, converged=False)
         return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
@@ -361,18 +370,11 @@ class Search:
     def _descend_by_products(
         self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
     ) -> End | None:
-        """The same without matrices; EDM and its bounds come from the exact Hessian's products."""
-        for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
-            end, distance = kronecker_lbfgs(walk, theta, edm_goal=CERTIFIED * walk.errordef, hopeless=hopeless)
-            if end.hopeless:
-                return None
-            if not self.kinked:
-                distance = exact_distance(walk, end.theta, enough=CERTIFIED * walk.errordef)
-            falling = distance.falling
-            beyond = None if falling is None else lower_along(walk, end.theta, end.value, falling)
-            if beyond is None:
-                break
-            theta = beyond
+        """The same without matrices; EDM and its bounds come from products."""
+        goal = CERTIFIED * walk.errordef
+        end, distance, saddles = walk_by_products(walk, theta, edm_goal=goal, exact=not self.kinked, hopeless=hopeless)
+        if end.hopeless:
+            return None
         status = "saddle" if distance.falling is not None else "minimum" if end.converged else "at kinks or in a valley"
         status += f" behind {saddles} saddle{'s' * (saddles > 1)}" if saddles and status == "minimum" else ""
         return End(end.theta, end.value, distance.upper, None, status, distance)

@@ -14,6 +14,7 @@ ROOMS = (
     "errors",
     "_typing",
     "threads",
+    "memory",
     "backends",
     "activations",
     "layout",

@@ -91,8 +91,7 @@ def test_what_float32_cannot_see_is_walked_again_in_double(
     original = ffnn_xp.walk.kronecker_lbfgs
 
     def spy(problem, theta, **options):  # type: ignore[no-untyped-def]
-        if not options["edm_goal"]:
-            epsilons.append(problem.epsilon)
+        epsilons.append(problem.epsilon)
         return original(problem, theta, **options)
 
     monkeypatch.setattr(ffnn_xp.walk, "kronecker_lbfgs", spy)

@@ -1,8 +1,10 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
 from .batched_levenberg_marquardt import BatchArrival, batched_levenberg_marquardt
+from .by_products import distance, lower_along, walk_by_products
 from .conjugate_gradients import Distance, edm_by_products
-from .kronecker_lbfgs import KroneckerCoordinates, exact_distance, kronecker_lbfgs, lower_along
+from .kronecker import KroneckerCoordinates
+from .kronecker_lbfgs import kronecker_lbfgs
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
 from .migrad import certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
@@ -19,8 +21,8 @@ __all__ = [
     "Walk",
     "batched_levenberg_marquardt",
     "certify",
+    "distance",
     "edm_by_products",
-    "exact_distance",
     "hesse_errors",
     "is_certified",
     "kronecker_lbfgs",
@@ -31,4 +33,5 @@ __all__ = [
     "preconditioned_lbfgs",
     "preset",
     "unstarted",
+    "walk_by_products",
 ]

@@ -19,6 +19,7 @@ import scipy  # its submodules load when they are first used
 from .._typing import HostArray
 
 MARGIN = 0.5  # of the smallest Ritz value: mu
+ROUNDING = 1e-26  # fall of the residual's square norm after which there is nothing left but that
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def edm_by_products(
     gammas: list[float] = []
     deltas: list[float] = []
     lower, upper = 0.0, np.inf
-    while rho > 0 and len(gammas) < max_iterations:
+    least_rho = ROUNDING * rho
+    while rho > least_rho and len(gammas) < max_iterations:
         Hd = product(d)
         bend = float(d @ Hd)
         if not bend > 0:
@@ -103,11 +105,11 @@ def edm_by_products(
         gammas.append(gamma)
         deltas.append(rho / before)
         d = z + deltas[-1] * d
-        if len(gammas) % 5 == 0 or rho <= 1e-30 * lower:
+        if len(gammas) % 5 == 0:
             upper = lower + 0.5 * _radau(gammas, deltas, least) * max(rho, 0.0)
             if upper - lower < tolerance * upper or upper < enough or (goal and lower > 100 * goal):
                 break
-    return Distance(x, lower, max(lower, upper if rho > 0 else lower), len(gammas))
+    return Distance(x, lower, max(lower, upper if rho > least_rho else lower), len(gammas))
 
 
 def _radau(gammas: list[float], deltas: list[float], least: float) -> float:

@@ -1,0 +1,82 @@
+r"""Coordinates in which S is nearly round, from small factors of each layer instead of a p x p matrix.
+
+For one layer the Gauss-Newton matrix is :math:`\sum_n \delta\delta^T \otimes \tilde a \tilde a^T`, nearly
+:math:`G \otimes A / n` with :math:`G = \sum_n \delta\delta^T` and :math:`A = \sum_n \tilde a\tilde a^T` (J. Martens and
+R. Grosse, ICML 2015). With a prior's precision it is diagonalised exactly by two small eigen-decompositions, so that
+:math:`\theta = \theta_0 + W z` makes S nearly round in z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from .._typing import HostArray
+from .problem import Factors
+
+FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
+
+
+class KroneckerCoordinates:
+    """W with W W^T = M^-1, where M is the Kronecker approximation of the Gauss-Newton matrix, prior included.
+
+    Examples
+    --------
+    >>> G, A = np.diag([1.0, 2.0]), np.diag([3.0, 5.0])
+    >>> W = KroneckerCoordinates([(G, A, np.ones((2, 2)))])
+    >>> W.precondition(np.ones(4))  # 1 / (1 + 1 * 3), 1 / (1 + 1 * 5), 1 / (1 + 2 * 3), 1 / (1 + 2 * 5)
+    array([0.25      , 0.16666667, 0.14285714, 0.09090909])
+    """
+
+    def __init__(self, factors: Factors) -> None:
+        self._layers = []
+        self.least = np.inf
+        """Below all eigenvalues of the preconditioned Gauss-Newton matrix, if every parameter has a prior (but an
+        output's bias, which the data hold); infinite if that is not known."""
+        for G, A, prior in factors:
+            gamma, U = scipy.linalg.eigh(G, check_finite=False)
+            least = FLOOR * max(float(A.max()) * float(gamma[-1]), 1e-30)
+            lam, V = scipy.linalg.eigh(A, np.diag(np.maximum(prior.mean(axis=0), least)), check_finite=False)
+            root = 1 / np.sqrt(1 + np.maximum(gamma, 0)[:, None] * np.maximum(lam, 0))
+            self._layers.append((U, V, root))
+            self.least = min(self.least, _held_up(float(gamma[-1]), A, prior))
+
+    def back(self, z: HostArray) -> HostArray:
+        """W z."""
+        return np.concatenate([(U @ (root * Z) @ V.T).ravel() for (U, V, root), Z in self._split(z)])
+
+    def forth(self, g: HostArray) -> HostArray:
+        """W^T g."""
+        return np.concatenate([(root * (U.T @ X @ V)).ravel() for (U, V, root), X in self._split(g)])
+
+    def precondition(self, g: HostArray) -> HostArray:
+        """M^-1 g."""
+        return self.back(self.forth(g))
+
+    @property
+    def effective(self) -> float:
+        """Effective number of parameters in this approximation: tr(G (G + P)^-1)."""
+        return sum(self.effective_by_layer)
+
+    @property
+    def effective_by_layer(self) -> tuple[float, ...]:
+        """The same, one number for each layer."""
+        return tuple(float(np.sum(1 - root * root)) for _, _, root in self._layers)
+
+    def _split(self, v: HostArray) -> list[tuple[tuple[HostArray, HostArray, HostArray], HostArray]]:
+        out, at = [], 0
+        for layer in self._layers:
+            shape = layer[2].shape
+            out.append((layer, v[at : at + layer[2].size].reshape(shape)))
+            at += layer[2].size
+        return out
+
+
+def _held_up(gamma: float, A: HostArray, prior: HostArray) -> float:
+    """Smallest eigenvalue that a prior guarantees, P / (gamma A + P) at most; infinite where there is no prior."""
+    P = prior.min(axis=0)
+    held = P > 0
+    if not np.any(held[:-1]):
+        return np.inf
+    largest = scipy.linalg.eigvalsh(A[np.ix_(held, held)], np.diag(P[held]), check_finite=False)[-1]
+    return 1 / (1 + gamma * float(largest))

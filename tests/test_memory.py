@@ -1,0 +1,43 @@
+"""Freed memory stays in the process."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other habits")
+
+PROGRAM = """
+import resource, sys
+import numpy as np
+import ffnn_xp as fx
+from ffnn_xp.objective import Events, Objective
+from ffnn_xp import memory
+
+if sys.argv[1] == "without":
+    memory.keep_freed_memory.cache_clear()
+    fx.backends.keep_freed_memory = lambda: None
+model = fx.Model((8, 7, 9, 6), backend="numpy", seed=1)
+x, y = np.zeros((8, 2048)), np.zeros((6, 2048))
+S = Objective(model.network, fx.losses.loss("least_squares"), Events(x, (y, y)), model.backend)
+theta = model.backend.to_host(model.parameters)
+S.value_and_gradient(theta)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    S.value_and_gradient(theta)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    """Pages that 100 gradients had to ask the system for."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, how], check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def test_arrays_are_made_of_pages_that_are_there() -> None:
+    assert faults("with") < 100
+    assert faults("without") > 1000  # else this file and `memory` have lost their reason
