@@ -51,7 +51,7 @@ def hessian_blocks(
         K = (slope[-1] * y_curvature * slope[-1])[..., :, None, :] * D[-1]
         for m in range(L - 1, l - 1, -1):
             if m < L - 1:
-                K = slope[m][..., :, None, :] * _left(xp, xp.matrix_transpose(weights(trace.matrices[m + 1])), K)
+                K = slope[m][..., :, None, :] * _left(xp, weights(trace.matrices[m + 1]).mT, K)
             if exact:
                 K = K + bend[m][..., :, None, :] * D[m - l]
             block = _contract(xp, K, inputs[m][..., :, None, :] * inputs[l][..., None, :, :])
@@ -87,7 +87,7 @@ def gauss_newton_blocks(network: Network, xp: Namespace, trace: Trace, y_curvatu
         for m, left in enumerate(rows):
             weighted = c * left
             for l in range(m + 1):
-                block = weighted @ xp.matrix_transpose(rows[l])
+                block = weighted @ rows[l].mT
                 total[m, l] = block if i == 0 else total[m, l] + block
     return total
 
@@ -104,9 +104,9 @@ def kronecker_factors(network: Network, xp: Namespace, trace: Trace, y_curvature
     for i in range(network.layout.widths[-1]):
         zero = xp.zeros_like(root)
         unit = xp.concat([zero[..., :i, :], root[..., i : i + 1, :], zero[..., i + 1 :, :]], axis=-2)
-        squares = [d @ xp.matrix_transpose(d) for d in deltas(xp, trace, slope, unit)]
+        squares = [d @ d.mT for d in deltas(xp, trace, slope, unit)]
         total = squares if not total else [a + b for a, b in zip(total, squares, strict=True)]
-    return total + [a @ xp.matrix_transpose(a) for a in inputs]
+    return total + [a @ a.mT for a in inputs]
 
 
 def _by_outputs(layout: Layout) -> bool:
@@ -126,7 +126,7 @@ def assemble(xp: Namespace, layout: Layout, blocks: Blocks) -> Array:
     rows = []
     for m in range(layout.n_layers):
         row = [blocks[m, l] for l in range(m + 1)]
-        row += [xp.matrix_transpose(blocks[l, m]) for l in range(m + 1, layout.n_layers)]
+        row += [blocks[l, m].mT for l in range(m + 1, layout.n_layers)]
         rows.append(xp.concat(row, axis=-1))
     return xp.concat(rows, axis=-2)
 
@@ -152,12 +152,12 @@ def hessian_product(
     rows = []
     for l in range(L - 1, -1, -1):
         if l < L - 1:
-            back = xp.matrix_transpose(weights(trace.matrices[l + 1])) @ dot
-            back = back + xp.matrix_transpose(weights(directions[l + 1])) @ delta[l + 1]
+            back = weights(trace.matrices[l + 1]).mT @ dot
+            back = back + weights(directions[l + 1]).mT @ delta[l + 1]
             dot = slope[l] * back + bend[l] * z_dot[l]
         row = outer(xp, dot, trace.a[l])
         if l > 0:
-            change = delta[l] @ xp.matrix_transpose(a_dot[l - 1])
+            change = delta[l] @ a_dot[l - 1].mT
             row = row + join(xp, change, xp.zeros_like(change[..., :1]))
         rows.append(row)
     return network.layout.flatten(xp, rows[::-1])
@@ -165,7 +165,7 @@ def hessian_product(
 
 def _bends(network: Network, xp: Namespace, trace: Trace, delta: list[Array], y_bar: Array) -> list[Array]:
     """f_m'' g_m for each layer, where g_m is the derivative of S in a_m."""
-    g = [xp.matrix_transpose(weights(A)) @ d for A, d in zip(trace.matrices[1:], delta[1:], strict=True)]
+    g = [weights(A).mT @ d for A, d in zip(trace.matrices[1:], delta[1:], strict=True)]
     return [f2 * above for f2, above in zip(curvatures(network, xp, trace), [*g, y_bar], strict=True)]
 
 
@@ -190,9 +190,7 @@ def _left(xp: Namespace, W: Array, T: Array) -> Array:
 def _contract(xp: Namespace, left: Array, right: Array) -> Array:
     """Sum over events of the outer product of ``(..., a, b, n)`` and ``(..., c, d, n)``: ``(..., a, b, c, d)``."""
     n = left.shape[-1]
-    product = xp.reshape(left, (*left.shape[:-3], -1, n)) @ xp.matrix_transpose(
-        xp.reshape(right, (*right.shape[:-3], -1, n))
-    )
+    product = xp.reshape(left, (*left.shape[:-3], -1, n)) @ (xp.reshape(right, (*right.shape[:-3], -1, n))).mT
     return xp.reshape(product, (*product.shape[:-2], *left.shape[-3:-1], *right.shape[-3:-1]))
 
 

@@ -105,9 +105,12 @@ def join(xp: Namespace, weights: Array, bias: Array) -> Array:
 
 def affine(A: Array, a: Array) -> Array:
     """``A . (a, 1)`` without the copy that appending the 1 would take."""
-    return weights(A) @ a + bias(A)
+    z = weights(A) @ a
+    z += bias(A)  # in place, where arrays can be written to
+    return z
 
 
 def outer(xp: Namespace, u: Array, a: Array) -> Array:
     """``sum_n u_n (a_n, 1)^T``, the transpose of `affine` in A: ``(..., h_l, h_{l-1} + 1)``."""
-    return join(xp, u @ xp.matrix_transpose(a), xp.sum(u, axis=-1, keepdims=True))
+    ones = xp.ones_like(u[..., :1, :]).mT  # a product is faster than a sum
+    return join(xp, u @ a.mT, u @ ones)

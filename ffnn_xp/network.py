@@ -77,7 +77,9 @@ def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> lis
     """
     delta = [slope[-1] * y_bar]
     for A, s in zip(reversed(trace.matrices[1:]), reversed(slope[:-1]), strict=True):
-        delta.append(s * (xp.matrix_transpose(weights(A)) @ delta[-1]))
+        d = weights(A).mT @ delta[-1]
+        d *= s
+        delta.append(d)
     return delta[::-1]
 
 
@@ -113,14 +115,14 @@ def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
     trace = forward(network, xp, theta, x)
     slope = slopes(network, xp, trace)
     k = trace.y.shape[-2]
-    inputs = [xp.matrix_transpose(augment(xp, a)) for a in trace.a[:-1]]
+    inputs = [augment(xp, a).mT for a in trace.a[:-1]]
     rows = []
     for i in range(k):
         zero, one = xp.zeros_like(trace.y), xp.ones_like(trace.y[..., :1, :])
         unit = xp.concat([zero[..., :i, :], one, zero[..., i + 1 :, :]], axis=-2)
         layers = []
         for delta, a in zip(deltas(xp, trace, slope, unit), inputs, strict=True):
-            product = xp.matrix_transpose(delta)[..., :, None] * a[..., None, :]
+            product = delta.mT[..., :, None] * a[..., None, :]
             layers.append(xp.reshape(product, (*product.shape[:-2], -1)))
         rows.append(xp.concat(layers, axis=-1))
     return xp.stack(rows, axis=-3)

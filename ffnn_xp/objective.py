@@ -7,6 +7,7 @@ a host number crosses in `cost`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -20,10 +21,13 @@ from .losses import Loss
 from .network import Network
 from .threads import sum_in_parts
 
-CPU_BLOCK = 2048  # events; value and gradient of small networks take half the time of one block of 10^5
-CPU_BYTES = 2**24  # of all temporaries of a block: 1,024 events at a width of 128 are 15 % faster than 2,048
+CPU_BYTES = 3 * 2**17  # of the widest layer's values in a block: what fits the cache, and is worth Python's time
+CPU_BLOCK = (512, 8192)  # events, at least and at most
+MATRIX_BYTES = 2**27  # of all temporaries of a block for matrices, whose products are the longer the better
+BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
+MATRIX_BLOCK = (16, 2048)  # events, at least and at most
 GPU_BYTES = 2**31
-WORTH_THREADS = 64  # units of a layer: with 32 two threads are as fast as one, with 9 slower, with 128 1.9 times faster
+WORTH_THREADS = 32  # units of a layer: two threads are 1.6 times as fast there, as fast as one with 20, slower with 9
 
 Part = TypeVar("Part")
 
@@ -150,13 +154,13 @@ class Objective:
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         f = self.backend.bind(kernel, self.network, self.loss)
-        return self._sum(lambda e: f(*args, *_leaves(e)), self._sweep_block, lambda a, b: a + b)
+        size = self._sweep_block(math.prod(args[0].shape[:-1]))
+        return self._sum(lambda e: f(*args, *_leaves(e)), size, _add)
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
         f = self.backend.bind(kernel, self.network, self.loss)
-        total = self._sum(
-            lambda e: f(theta, *_leaves(e)), self._matrix_block, lambda a, b: {key: a[key] + b[key] for key in a}
-        )
+        size = self._matrix_block(math.prod(theta.shape[:-1]))
+        total = self._sum(lambda e: f(theta, *_leaves(e)), size, lambda a, b: {key: _add(a[key], b[key]) for key in a})
         with self.backend.context():
             return assemble(self.backend.xp, self.network.layout, total)
 
@@ -167,27 +171,37 @@ class Objective:
                 return sum_in_parts(f, list(self.events.blocks(size)), add)
             return reduce(add, map(f, self.events.blocks(size)))
 
-    @property
-    def _sweep_block(self) -> int:
-        layer = max(self.network.layout.widths) * self._itemsize
-        return self._fitting(layer * 4 * len(self.network.layout.widths))
+    def _sweep_block(self, replicas: int = 1) -> int:
+        widest = max(self.network.layout.widths) * self._itemsize * replicas
+        limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
+        return self._fitting(CPU_BYTES // widest, limits, widest * 4 * len(self.network.layout.widths))
 
-    @property
-    def _matrix_block(self) -> int:
-        widest = max(a * b for a, b in self.network.layout.shapes) + max(self.network.layout.widths) ** 2
-        return self._fitting(8 * widest * self._itemsize)
+    def _matrix_block(self, replicas: int = 1) -> int:
+        layout = self.network.layout
+        widest = max(a * b for a, b in layout.shapes) + max(layout.widths) ** 2
+        bytes_per_event = 8 * widest * self._itemsize * replicas
+        size = MATRIX_BYTES // bytes_per_event
+        if replicas > 1:  # many small products instead of one large one: then the cache counts
+            size = min(size, BATCH_BYTES // (layout.n_parameters * self._itemsize * replicas))
+        return self._fitting(size, MATRIX_BLOCK, bytes_per_event)
 
-    def _fitting(self, bytes_per_event: int) -> int:
-        """Events to a block such that temporaries fit."""
+    def _fitting(self, size: int, limits: tuple[int, int], bytes_per_event: int) -> int:
+        """Events to a block: on a CPU so many, within limits; on a GPU as many as fit."""
         if self.block is not None:
             return self.block
         if self.backend.on_gpu:
             return max(1, GPU_BYTES // bytes_per_event)
-        return max(16, min(CPU_BLOCK, CPU_BYTES // bytes_per_event))
+        return min(max(size, limits[0]), limits[1])
 
     @property
     def _itemsize(self) -> int:
         return 8 if self.backend.dtype == "float64" else 4
+
+
+def _add(a: Array, b: Array) -> Array:
+    """The sum, in a's own memory where arrays can be written to."""
+    a += b
+    return a
 
 
 def _leaves(events: Events) -> tuple[Array | None, ...]:

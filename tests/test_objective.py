@@ -56,11 +56,11 @@ def test_blocks_are_all_events_once(size: int) -> None:
 
 def test_default_blocks_split_many_events() -> None:
     """More events than one block has: sums over blocks are the sum over all."""
-    case = make_case((2, 3, 1), n=2 * CPU_BLOCK + 5)
+    case = make_case((2, 3, 1), n=2 * CPU_BLOCK[1] + 5)
     numpy = get_backend("numpy")
     found = library(case, numpy, quantities=("value", "gradient", "gauss_newton"))
     whole = library(case, numpy, case.n, quantities=("value", "gradient", "gauss_newton"))
-    assert len(list(objective(case, numpy).events.blocks(CPU_BLOCK))) == 3
+    assert len(list(objective(case, numpy).events.blocks(CPU_BLOCK[1]))) == 3
     for name, values in found.items():
         assert_close(values, whole[name], 1e-12, name)
 
@@ -69,8 +69,10 @@ def test_a_block_of_matrices_fits_in_memory() -> None:
     """At 200 units the largest temporary of a block of 2048 events would be 650 MB."""
     case = make_case((2, 200, 200, 1))
     S = objective(case, get_backend("numpy"))
-    assert 16 <= S._matrix_block < S._sweep_block <= CPU_BLOCK
-    assert S._matrix_block * 200 * 201 * 8 <= 2**26
+    assert 16 <= S._matrix_block() < S._sweep_block() == CPU_BLOCK[0]
+    assert 16 <= S._sweep_block(1000) < 100
+    assert S._matrix_block(1000) == 16  # a batch of networks is as large as one
+    assert S._matrix_block() * 200 * 201 * 8 <= 2**26
 
 
 @pytest.mark.parametrize("widths", [(2, 2), (2, 3, 2), (2, 2, 3, 1)])
