@@ -117,9 +117,7 @@ def replicas(number: int, singly: int) -> None:
     print(
         "The bound: as many values alone, of all toys at once, as the median toy takes steps; no gradient, no matrix.\n"
     )
-    print(
-        "| points | Model.fit_replicas | at EDM < 2e-4 | bound | least_squares(lm) | ratio | least_squares(trf) | ratio |"
-    )
+    print("| points | fit_replicas | at EDM < 2e-4 | bound | least_squares(lm) | ratio | least_squares(trf) | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for n in (100, 1000):
         x, y = (a[:n] for a in events(0))
@@ -134,8 +132,8 @@ def replicas(number: int, singly: int) -> None:
             cells += [f"{peer:.2f} (from {singly})", f"{peer / seconds:.1f}"]
         objective = fx.LeastSquares(x, y, NOISE, model).objective
         batch = np.repeat(fit.parameters[None, :], number, axis=0)
-        _, once = timed(lambda: [objective.value(batch) for _ in range(10)])
-        bound = once / 10 * float(np.median(ensemble.steps))
+        once = np.median([timed(objective.value, batch)[1] for _ in range(9)])
+        bound = float(once * np.median(ensemble.steps))
         print(f"| {n} | {seconds:.2f} | {int(ensemble.valid.sum())} | {bound:.2f} | {' | '.join(cells)} |", flush=True)
 
 
