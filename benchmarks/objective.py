@@ -1,14 +1,19 @@
-"""What one evaluation costs: value and gradient, second derivatives, the crossing to MINUIT, and the import.
+"""What one evaluation costs, against those who compute the same: value and gradient, and the Gauss-Newton matrix.
 
-Value and gradient of chi-square for the lesson's network, 195 parameters, in the library, in NumPy written by hand, and
-by automatic differentiation in torch and JAX where they are installed. Medians over many repeats.
+Value and gradient of chi-square over widths, events and threads: the library on NumPy (called as MINUIT calls it) and
+on JAX, NumPy written by hand, automatic differentiation in torch and JAX, and scikit-learn's own backpropagation; and
+the floor, the same matrix products alone, in blocks. Each line is measured in a process of its own, pinned to one
+processor where one thread is asked for. Medians; ratios are the fastest peer's time over our better one.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/objective.py
+    OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/objective.py
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -20,39 +25,62 @@ from header import header
 
 import ffnn_xp as fx
 
-WIDTHS = (8, 7, 9, 6)
-SHAPES = [(h, below + 1) for below, h in pairwise(WIDTHS)]
+WIDTHS = ("8,7,9,6", "8,64,64,6", "16,256,256,1")
+EVENTS = (100, 10_000, 1_000_000)
+MATRICES = (("8,20,20,6", 2000), ("9,57,57,6", 2000))
+NOISE = 0.1
+LONG = 2.0  # seconds of a call that is not repeated more than twice
+
+Evaluation = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 def median_time(f: Callable[[], object], seconds: float) -> float:
-    """Median seconds of a call, repeated for about so long, at least five times."""
+    """Median seconds of a call, repeated for about so long, at least three times unless it is long."""
+    began = time.perf_counter()
     f()
+    first = time.perf_counter() - began
     times: list[float] = []
     end = time.perf_counter() + seconds
-    while len(times) < 5 or (time.perf_counter() < end and len(times) < 5000):
+    while len(times) < (1 if first > LONG else 3) or (time.perf_counter() < end and len(times) < 5000):
         began = time.perf_counter()
         f()
         times.append(time.perf_counter() - began)
     return float(np.median(times))
 
 
-def events(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, fx.Model]:
-    model = fx.Model(WIDTHS, backend="numpy", seed=seed)
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, WIDTHS[0]))
-    return x, model(x) + 0.1 * rng.normal(size=(n, WIDTHS[-1])), model
+def events(widths: tuple[int, ...], n: int) -> tuple[np.ndarray, np.ndarray, fx.Model]:
+    model = fx.Model(widths, backend="numpy", seed=1)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(n, widths[0]))
+    return x, model(x) + NOISE * rng.normal(size=(n, widths[-1])), model
 
 
-def by_hand(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """Chi-square and gradient as one would write them, events as columns, all at once."""
+def split(theta, widths: tuple[int, ...]):
+    """The augmented matrices in theta, of any library."""
+    shapes = [(h, below + 1) for below, h in pairwise(widths)]
+    ends = np.cumsum([r * c for r, c in shapes])
+    return [theta[e - r * c : e].reshape(r, c) for e, (r, c) in zip(ends, shapes, strict=True)]
+
+
+def network(tanh, theta, X, widths: tuple[int, ...]):
+    """The output, events as columns, in any library."""
+    *hidden, last = split(theta, widths)
+    a = X
+    for A in hidden:
+        a = tanh(A[:, :-1] @ a + A[:, -1:])
+    return last[:, :-1] @ a + last[:, -1:]
+
+
+def by_hand(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluation:
+    """NumPy as one would write it for two hidden layers, all events at once."""
     X, Y = np.ascontiguousarray(x.T), np.ascontiguousarray(y.T)
 
     def f(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        A1, A2, A3 = split(theta)
+        A1, A2, A3 = split(theta, widths)
         a1 = np.tanh(A1[:, :-1] @ X + A1[:, -1:])
         a2 = np.tanh(A2[:, :-1] @ a1 + A2[:, -1:])
-        pull = (A3[:, :-1] @ a2 + A3[:, -1:] - Y) / 0.1
-        d3 = pull * 20.0
+        pull = (A3[:, :-1] @ a2 + A3[:, -1:] - Y) / NOISE
+        d3 = pull * (2 / NOISE)
         d2 = (A3[:, :-1].T @ d3) * (1 - a2 * a2)
         d1 = (A2[:, :-1].T @ d2) * (1 - a1 * a1)
         rows = [np.hstack([d @ a.T, d.sum(axis=1)[:, None]]).ravel() for d, a in ((d1, X), (d2, a1), (d3, a2))]
@@ -61,51 +89,31 @@ def by_hand(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], tuple[float,
     return f
 
 
-def split(theta):
-    """The augmented matrices in theta, of any library."""
-    ends = np.cumsum([r * c for r, c in SHAPES])
-    return [theta[e - r * c : e].reshape(r, c) for e, (r, c) in zip(ends, SHAPES, strict=True)]
+def by_torch(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluation:
+    import torch
 
-
-def by_torch(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]] | None:
-    """Automatic differentiation in torch, or None if it is not installed."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads())
     X, Y = torch.from_numpy(x.T.copy()), torch.from_numpy(y.T.copy())
 
     def f(theta: np.ndarray) -> tuple[float, np.ndarray]:
         t = torch.from_numpy(theta).requires_grad_()
-        a = X
-        matrices = split(t)
-        for A in matrices[:-1]:
-            a = torch.tanh(A[:, :-1] @ a + A[:, -1:])
-        chi2 = (((matrices[-1][:, :-1] @ a + matrices[-1][:, -1:] - Y) / 0.1) ** 2).sum()
+        chi2 = (((network(torch.tanh, t, X, widths) - Y) / NOISE) ** 2).sum()
         (g,) = torch.autograd.grad(chi2, t)
         return chi2.item(), g.numpy()
 
     return f
 
 
-def by_jax(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], tuple[float, np.ndarray]] | None:
-    """Automatic differentiation in JAX, compiled, or None if it is not installed."""
-    try:
-        import jax
-    except ImportError:
-        return None
+def by_jax(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluation:
+    import jax
+
     jax.config.update("jax_enable_x64", True)
     X, Y = jax.numpy.asarray(x.T), jax.numpy.asarray(y.T)
 
-    def chi2(theta):
-        a = X
-        matrices = split(theta)
-        for A in matrices[:-1]:
-            a = jax.numpy.tanh(A[:, :-1] @ a + A[:, -1:])
-        return jax.numpy.sum(((matrices[-1][:, :-1] @ a + matrices[-1][:, -1:] - Y) / 0.1) ** 2)
-
-    g = jax.jit(jax.value_and_grad(chi2))
+    @jax.jit
+    @jax.value_and_grad
+    def g(theta):
+        return jax.numpy.sum(((network(jax.numpy.tanh, theta, X, widths) - Y) / NOISE) ** 2)
 
     def f(theta: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = g(theta)
@@ -114,69 +122,221 @@ def by_jax(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], tuple[float, 
     return f
 
 
-class Fresh:
-    """Theta that differs a little at each call, so that nothing is remembered."""
+def by_sklearn(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluation:
+    """What `MLPRegressor(solver="lbfgs")` hands to SciPy, with its own layout and scale of the loss."""
+    from sklearn.neural_network import MLPRegressor
 
-    def __init__(self, theta: np.ndarray) -> None:
-        self.theta = theta.copy()
+    class Caught(MLPRegressor):
+        def _fit_lbfgs(self, *args):
+            self.caught = args[:-1]
+            super()._fit_lbfgs(*args)
 
-    def __call__(self) -> np.ndarray:
-        self.theta[0] += 1e-9
-        return self.theta.copy()
-
-
-def sweep(n: int, seconds: float, seed: int) -> None:
-    """A line of the first table and one of the second."""
-    x, y, model = events(n, seed)
-    cost = fx.LeastSquares(x, y, 0.1, model)
-    fresh = Fresh(cost.start)
-    methods = {"hand": by_hand(x, y), "torch": by_torch(x, y), "jax": by_jax(x, y)}
-    theta, expected = fresh(), None
-    expected = cost.value_and_gradient(theta)
-    for name, f in methods.items():
-        if f is not None and not np.allclose(
-            f(theta)[1], expected[1], rtol=1e-9, atol=1e-6 * np.abs(expected[1]).max()
-        ):
-            raise AssertionError(f"{name} computes another gradient")
-    whole = median_time(lambda: cost.value_and_gradient(fresh()), seconds)
-    inside = median_time(lambda: cost.objective.value_and_gradient(fresh()), seconds)
-    cells = [f"{1e6 * whole:.0f}", f"{1e6 * inside:.0f}", f"{1e6 * (whole - inside):.0f}"]
-    for f in methods.values():
-        cells.append("-" if f is None else f"{1e6 * median_time(lambda f=f: f(fresh()), seconds):.0f}")
-    matrices = [median_time(lambda m=m: m(fresh()), seconds) for m in (cost.gauss_newton, cost.hessian)]
-    print(f"| {n} | " + " | ".join(cells) + " | " + " | ".join(f"{1e3 * t:.2f}" for t in matrices) + " |", flush=True)
+    net = Caught(
+        hidden_layer_sizes=widths[1:-1],
+        activation="tanh",
+        solver="lbfgs",
+        alpha=0.0,
+        max_iter=1,
+        max_fun=1,
+        random_state=1,
+    )
+    few = slice(min(len(x), 200))
+    net.fit(x[few], y[few] if y.shape[1] > 1 else y[few, 0])
+    _, _, weight, activations, *rest = net.caught
+    return lambda theta: net._loss_grad_lbfgs(theta, x, y, weight, [x, *activations[1:]], *rest)
 
 
-def import_time(statement: str, repeats: int = 9) -> float:
-    """Median seconds of a fresh interpreter with this statement, less one without it."""
+def ours(backend: str) -> Callable[[np.ndarray, np.ndarray, tuple[int, ...]], Evaluation]:
+    def make(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluation:
+        model = fx.Model(widths, backend=fx.get_backend(backend, device="cpu", fallback=False), seed=1)
+        return fx.LeastSquares(x, y, NOISE, model).value_and_gradient
 
+    return make
+
+
+def products(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluation:
+    """The floor: what value and gradient multiply, in blocks of the library's size, on one thread."""
+    rng = np.random.default_rng(1)
+    model = fx.Model(widths, backend="numpy", seed=1)
+    size = fx.LeastSquares(x, y, NOISE, model).objective._sweep_block()
+    W = [rng.normal(size=(h, below)) for below, h in pairwise(widths)]
+    a = [rng.normal(size=(h, min(size, len(x)))) for h in widths]
+    sizes = [min(size, len(x) - at) for at in range(0, len(x), size)]
+
+    def f(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        for m in sizes:
+            v = [b[:, :m] for b in a]
+            for l, A in enumerate(W):
+                A @ v[l]
+                v[l + 1] @ v[l].T
+                if l:
+                    A.T @ v[l + 1]
+        return 0.0, theta
+
+    return f
+
+
+METHODS = {
+    "ffnn_xp, NumPy": ours("numpy"),
+    "ffnn_xp, JAX": ours("jax"),
+    "NumPy by hand": by_hand,
+    "torch autograd": by_torch,
+    "jax.jit": by_jax,
+    "scikit-learn": by_sklearn,
+    "products alone": products,
+}
+
+
+def threads() -> int:
+    return int(os.environ["FFNN_XP_THREADS"])
+
+
+def one(widths: tuple[int, ...], n: int, seconds: float) -> dict[str, float]:
+    """Seconds of each method; all gradients are compared first."""
+    x, y, model = events(widths, n)
+    theta = model.backend.to_host(model.parameters).copy()
+    expected = by_hand(x[:500], y[:500], widths)(theta)[1]
+    times = {}
+    for name, make in METHODS.items():
+        try:
+            if name not in ("scikit-learn", "products alone"):
+                got = make(x[:500], y[:500], widths)(theta)[1]
+                np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max(), err_msg=name)
+            f = make(x, y, widths)
+        except (ImportError, fx.BackendUnavailableError):
+            continue
+
+        at = theta.copy()
+
+        def fresh(f: Evaluation = f, at: np.ndarray = at) -> object:
+            at[0] += 1e-9  # else it would be remembered
+            return f(at.copy())
+
+        times[name] = median_time(fresh, seconds)
+    return times
+
+
+def matrix(widths: tuple[int, ...], n: int, name: str) -> tuple[float, float]:
+    """Seconds of a Gauss-Newton matrix, and what it adds to the process's peak memory in MiB."""
+    x, y, model = events(widths, n)
+    theta = model.backend.to_host(model.parameters).copy()
+    if name == "ffnn_xp":
+        S = fx.LeastSquares(x, y, NOISE, model).objective
+        f: Callable[[], object] = lambda: S.gauss_newton(theta)  # noqa: E731
+    elif name == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        X = jax.numpy.asarray(x.T)
+
+        @jax.jit
+        def g(t):
+            J = jax.jacrev(lambda t: (network(jax.numpy.tanh, t, X, widths) / NOISE).ravel())(t)
+            return 2 * J.T @ J
+
+        f = lambda: np.asarray(g(theta))  # noqa: E731
+    else:
+        import torch
+
+        torch.set_num_threads(threads())
+        rows, t = torch.from_numpy(x), torch.from_numpy(theta)
+
+        def per_event(t, row):
+            return network(torch.tanh, t, row[:, None], widths)[:, 0] / NOISE
+
+        def f() -> object:
+            J = torch.func.vmap(torch.func.jacrev(per_event), (None, 0))(t, rows).reshape(-1, len(theta))
+            return 2 * J.T @ J
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = median_time(f, 1.0)
+    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+
+
+def elsewhere(count: int, *arguments: str) -> object:
+    """What this file prints with these arguments, in a process with so many threads."""
+    environment = {
+        **os.environ,
+        "FFNN_XP_THREADS": str(count),
+        "OMP_NUM_THREADS": str(count),
+        "OPENBLAS_NUM_THREADS": str(count),
+    }
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def sweep_table(options: argparse.Namespace) -> None:
+    print("## Value and gradient, µs\n")
+    print(f"| widths | events | threads | {' | '.join(METHODS)} | ratio | over the floor |")
+    print("| --- " * (len(METHODS) + 5) + "|")
+    for widths in options.widths:
+        for n in options.events:
+            for count in options.threads:
+                times: dict = elsewhere(count, "--one", widths, str(n), str(count), str(options.seconds))
+                mine = min(t for name, t in times.items() if name.startswith("ffnn_xp"))
+                peer = min(t for name, t in times.items() if name in list(METHODS)[2:-1])
+                floor = times["ffnn_xp, NumPy"] / times["products alone"]
+                cells = " | ".join(f"{1e6 * times[m]:.0f}" if m in times else "-" for m in METHODS)
+                name = widths.replace(",", "-")
+                print(f"| {name} | {n} | {count} | {cells} | {peer / mine:.2f} | {floor:.1f} |", flush=True)
+
+
+def matrix_table() -> None:
+    print("\n## Gauss-Newton matrix, 2,000 events, one thread\n")
+    print("| widths | parameters | method | ms | ratio | MiB | share |\n| --- | --- | --- | --- | --- | --- | --- |")
+    for widths, n in MATRICES:
+        p = fx.Model(tuple(int(h) for h in widths.split(","))).n_parameters
+        mine: list = []
+        for name in ("ffnn_xp", "jax", "torch"):
+            seconds, memory = elsewhere(1, "--matrix", widths, str(n), name)  # type: ignore[misc]
+            mine = mine or [seconds, memory]
+            print(
+                f"| {widths.replace(',', '-')} | {p} | {name} | {1e3 * seconds:.0f} | {seconds / mine[0]:.1f} "
+                f"| {memory:.0f} | {mine[1] / memory:.2f} |",
+                flush=True,
+            )
+
+
+def import_table() -> None:
     def once(code: str) -> float:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", code], check=True)
         return time.perf_counter() - began
 
-    return float(np.median([once(statement) for _ in range(repeats)]) - np.median([once("") for _ in range(repeats)]))
+    print("\n## Import, seconds in a fresh interpreter, less those of an empty one\n\n| statement | s |\n| --- | --- |")
+    empty = np.median([once("") for _ in range(9)])
+    for statement in ("import numpy", "import numpy, iminuit.cost", "import ffnn_xp"):
+        print(f"| `{statement}` | {np.median([once(statement) for _ in range(9)]) - empty:.3f} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, nargs="+", default=[100, 2000, 100_000], help="default 100 2000 100000")
+    parser.add_argument("--widths", nargs="*", default=list(WIDTHS), help=f"default {' '.join(WIDTHS)}")
+    parser.add_argument("--events", type=int, nargs="+", default=list(EVENTS), help="default 100 10000 1000000")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement (default 2)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="a smaller table, in about a minute")
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--matrix", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.one or options.matrix:
+        widths, n, *rest = options.one or options.matrix
+        shape = tuple(int(h) for h in widths.split(","))
+        if threads() == 1 and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        print(json.dumps(one(shape, int(n), float(rest[1])) if options.one else matrix(shape, int(n), rest[0])))
+        return
+    if options.quick:
+        options.widths, options.events, options.threads, options.seconds = list(WIDTHS[:2]), [100, 10_000], [1], 0.5
     print("# One evaluation\n")
-    print(header())
-    print(f"\n## Chi-square of {'-'.join(map(str, WIDTHS))} tanh, 195 parameters, float64\n")
-    print("Value and gradient in µs: the cost as MINUIT calls it, the objective alone, the difference (the crossing);")
-    print("the same formula by hand and by automatic differentiation; second derivatives in ms.\n")
-    print("| events | cost | objective | crossing | NumPy by hand | torch | jax.jit | Gauss-Newton, ms | Hessian, ms |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for n in options.events:
-        sweep(n, options.seconds, options.seed)
-    print("\n## Import, seconds in a fresh interpreter\n")
-    print("| statement | s |\n| --- | --- |")
-    for statement in ("import numpy", "import numpy, iminuit.cost", "import ffnn_xp"):
-        print(f"| `{statement}` | {import_time(statement):.3f} |", flush=True)
+    print(header() + "\n")
+    sweep_table(options)
+    if not options.quick:
+        matrix_table()
+        import_table()
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ class Activation:
     kinked: bool = field(default=False, kw_only=True)
     mirror: tuple[float, float] | None = field(default=None, kw_only=True)
 
+    @property
+    def linear(self) -> bool:
+        """Whether this is the identity, whose derivative need not be multiplied with."""
+        return self is identity
+
     def __reduce__(self) -> str | tuple[object, ...]:
         """Copies of a named one are itself; your own are pickled by their functions, which therefore need names."""
         if ACTIVATIONS.get(self.name) is self:

@@ -120,6 +120,10 @@ class Backend:
                 return self.xp.from_numpy(a).to(self.device)
             return self.xp.asarray(a, device=self.device)
 
+    def argument(self, a: HostArray) -> Array:
+        """The same as an argument of a bound kernel: a compiled one (JAX) takes a host array, and is faster so."""
+        return np.array(a, dtype=self.dtype, order="C") if self.compiles else self.to_device(a)
+
     def indices(self, rows: Rows) -> Array:
         """Row numbers, for `take`."""
         rows = np.array(rows, dtype=np.int64)

@@ -207,7 +207,7 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         """The crossing: host vectors to the device, one result back."""
         backend = self.objective.backend
         with np.errstate(all="ignore"):  # a trial step may overflow; the walker sees the infinity
-            return backend.to_host(f(*(backend.to_device(v) for v in vectors)))
+            return backend.to_host(f(*(backend.argument(v) for v in vectors)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("mask", "loss"):

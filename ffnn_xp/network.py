@@ -85,8 +85,15 @@ def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> lis
 
 def pull_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Array:
     r"""J^T y_bar summed over events, ``(..., p)``: :math:`\partial S/\partial A_l = \delta_l (a_{l-1}, 1)^T`."""
-    delta = deltas(xp, trace, slopes(network, xp, trace), y_bar)
-    return network.layout.flatten(xp, [outer(xp, d, a) for d, a in zip(delta, trace.a, strict=False)])
+    rows, delta = [], y_bar
+    for l in range(network.layout.n_layers - 1, -1, -1):
+        f = network.activations[l]
+        if not f.linear:
+            delta = delta * f.df(xp, trace.z[l], trace.a[l + 1])
+        rows.append(outer(xp, delta, trace.a[l]))
+        if l:
+            delta = weights(trace.matrices[l]).mT @ delta
+    return network.layout.flatten(xp, rows[::-1])
 
 
 def push_forward(

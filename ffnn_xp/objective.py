@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from . import kernels
 from ._typing import Array
@@ -106,6 +106,13 @@ class Objective:
     events: Events
     backend: Backend
     block: int | None = field(default=None, kw_only=True)
+    _bound: dict[Callable[..., Any], Callable[..., Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without compiled kernels: they are bound again where they are needed."""
+        return {**self.__dict__, "_bound": {}}
 
     def value(self, theta: Array) -> Array:
         """S, ``(...,)``."""
@@ -125,7 +132,7 @@ class Objective:
 
     def residual_rows(self, theta: Array) -> Array:
         """Residuals and their derivatives, ``(..., k n, 1 + p)``: short where values are fewer than parameters."""
-        f = self.backend.bind(kernels.residual_rows, self.network, self.loss)
+        f = self._kernel(kernels.residual_rows)
         with self.backend.context():
             return f(theta, *_leaves(self.events))
 
@@ -152,13 +159,19 @@ class Objective:
         """At how many events each hidden unit reacts (`kernels.active_events`), one layer after another."""
         return self._total(kernels.active_events, theta)
 
+    def _kernel(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        """It for this network and loss, compiled where the library has a compiler; looked up once."""
+        if kernel not in self._bound:
+            self._bound[kernel] = self.backend.bind(kernel, self.network, self.loss)
+        return self._bound[kernel]
+
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
-        f = self.backend.bind(kernel, self.network, self.loss)
+        f = self._kernel(kernel)
         size = self._sweep_block(math.prod(args[0].shape[:-1]))
         return self._sum(lambda e: f(*args, *_leaves(e)), size, _add)
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
-        f = self.backend.bind(kernel, self.network, self.loss)
+        f = self._kernel(kernel)
         size = self._matrix_block(math.prod(theta.shape[:-1]))
         total = self._sum(lambda e: f(theta, *_leaves(e)), size, lambda a, b: {key: _add(a[key], b[key]) for key in a})
         with self.backend.context():
@@ -174,7 +187,10 @@ class Objective:
     def _sweep_block(self, replicas: int = 1) -> int:
         widest = max(self.network.layout.widths) * self._itemsize * replicas
         limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
-        return self._fitting(CPU_BYTES // widest, limits, widest * 4 * len(self.network.layout.widths))
+        size = CPU_BYTES // widest
+        if self.backend.compiles:  # whose kernels are fused, and cost more to call
+            size, limits = 2 * size, (limits[0], 2 * limits[1])
+        return self._fitting(size, limits, widest * 4 * len(self.network.layout.widths))
 
     def _matrix_block(self, replicas: int = 1) -> int:
         layout = self.network.layout
