@@ -38,6 +38,7 @@ INSTALL = {
     "jax": "pip install 'ffnn_xp[jax]'",
     "array_api_strict": "pip install array-api-strict",
 }
+OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "can't allocate memory")
 _warned: set[str] = set()
 
 
@@ -155,6 +156,26 @@ class Backend:
     def owns(self, a: object) -> bool:
         """Whether this is an array of this library on this device."""
         return _library_of(a) == self.name and _same_device(self, a)
+
+    def free_memory(self) -> int | None:
+        """Bytes that are free on the accelerator, those included that the library keeps for itself; None on a CPU."""
+        if not self.on_gpu:
+            return None
+        if self.name == "cupy":
+            cupy = importlib.import_module("cupy")
+            with self.device:
+                return int(self.device.mem_info[0] + cupy.get_default_memory_pool().free_bytes())
+        if self.name == "torch" and self.device.type == "cuda":
+            cuda = importlib.import_module("torch").cuda
+            kept = cuda.memory_reserved(self.device) - cuda.memory_allocated(self.device)
+            return int(cuda.mem_get_info(self.device)[0] + kept)
+        stats = (self.device.memory_stats() if self.name == "jax" else None) or {}
+        return int(stats["bytes_limit"] - stats["bytes_in_use"]) if "bytes_limit" in stats else None
+
+    @staticmethod
+    def out_of_memory(error: BaseException) -> bool:
+        """Whether this is how a library says that an array does not fit."""
+        return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)
 
     def bind(self, kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         """A function of arrays alone: ``kernel(*static, xp, ...)``, compiled where the library has a compiler (JAX)."""

@@ -26,7 +26,8 @@ CPU_BLOCK = (512, 8192)  # events, at least and at most
 MATRIX_BYTES = 2**27  # of all temporaries of a block for matrices, whose products are the longer the better
 BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
 MATRIX_BLOCK = (16, 2048)  # events, at least and at most
-GPU_BYTES = 2**31
+GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how much is free
+GPU_SHARE = 0.5  # of what is free
 WORTH_THREADS = 32  # units of a layer: two threads are 1.6 times as fast there, as fast as one with 20, slower with 9
 
 Part = TypeVar("Part")
@@ -110,9 +111,11 @@ class Objective:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
+    _fits: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     def __getstate__(self) -> dict[str, Any]:
-        """Without compiled kernels: they are bound again where they are needed."""
-        return {**self.__dict__, "_bound": {}}
+        """Without compiled kernels, and without what fits the memory of this device."""
+        return {**self.__dict__, "_bound": {}, "_fits": {}}
 
     def value(self, theta: Array) -> Array:
         """S, ``(...,)``."""
@@ -178,7 +181,21 @@ class Objective:
             return assemble(self.backend.xp, self.network.layout, total)
 
     def _sum(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
-        """f of all blocks of so many events, added up; on threads, where the library knows how to."""
+        """f of all blocks of so many events, added up; on threads, where the library knows how to.
+
+        Where that does not fit into memory, the same with blocks of half the size, from then on.
+        """
+        asked, size = size, self._fits.get(size, size)
+        while True:
+            try:
+                return self._sum_of_blocks(f, size, add)
+            except Exception as error:
+                if size == 1 or not self.backend.out_of_memory(error):
+                    raise
+            size = max(1, min(size, self.events.n) // 2)  # outside the handler, which holds on to what was computed
+            self._fits[asked] = size
+
+    def _sum_of_blocks(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
         with self.backend.context():
             if self.backend.threads_help and max(self.network.layout.widths) >= WORTH_THREADS:
                 return sum_in_parts(f, list(self.events.blocks(size)), add)
@@ -206,7 +223,8 @@ class Objective:
         if self.block is not None:
             return self.block
         if self.backend.on_gpu:
-            return max(1, GPU_BYTES // bytes_per_event)
+            free = self.backend.free_memory()
+            return max(1, (GPU_BYTES if free is None else int(GPU_SHARE * free)) // bytes_per_event)
         return min(max(size, limits[0]), limits[1])
 
     @property

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, get_backend
+from ffnn_xp import Backend, get_backend, kernels
 from ffnn_xp.objective import CPU_BLOCK, Events
 
 from .oracles import QUANTITIES, assert_close, central_gradient, library, make_case, objective, twin
@@ -73,6 +74,65 @@ def test_a_block_of_matrices_fits_in_memory() -> None:
     assert 16 <= S._sweep_block(1000) < 100
     assert S._matrix_block(1000) == 16  # a batch of networks is as large as one
     assert S._matrix_block() * 200 * 201 * 8 <= 2**26
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3 GiB"),
+        RuntimeError("CUDA out of memory. Tried to allocate 3.00 GiB"),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"),
+    ],
+)
+def test_what_does_not_fit_is_done_in_smaller_blocks(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case((2, 3, 1), n=100)
+    S = objective(case, get_backend("numpy"))
+    expected = S.value_and_gradient(case.theta), S.gauss_newton(case.theta)
+    tried: list[int] = []
+    for name in ("value_and_gradient", "gauss_newton"):
+        original = getattr(kernels, name)
+
+        def limited(network, loss, xp, theta, x, *rest, original=original):  # type: ignore[no-untyped-def]
+            tried.append(x.shape[-1])
+            if x.shape[-1] > 30:
+                raise error
+            return original(network, loss, xp, theta, x, *rest)
+
+        monkeypatch.setattr(kernels, name, limited)
+    S = objective(case, get_backend("numpy"))
+    for _ in range(2):
+        assert_close(S.value_and_gradient(case.theta), expected[0], 1e-12, "sum")
+    assert tried == [100, 50, 25, 25, 25, 25, 25, 25, 25, 25]  # the second time it is known what fits
+    assert_close(S.gauss_newton(case.theta), expected[1], 1e-12, "matrix")
+    assert pickle.loads(pickle.dumps(S))._fits == {}
+
+
+def test_other_errors_and_single_events_that_do_not_fit_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case((2, 3, 1), n=5)
+    for error in (ValueError("shapes"), MemoryError("not even one")):
+        calls: list[int] = []
+
+        def broken(*args, error=error, calls=calls):  # type: ignore[no-untyped-def]
+            calls.append(1)
+            raise error
+
+        monkeypatch.setattr(kernels, "value", broken)
+        with pytest.raises(type(error), match=str(error)):
+            objective(case, get_backend("numpy")).value(case.theta)
+        assert len(calls) == (1 if isinstance(error, ValueError) else 3)  # 5, 2 and 1 events
+
+
+def test_blocks_are_sized_by_what_a_gpu_has_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case((2, 3, 1), n=5)
+    assert get_backend("numpy").free_memory() is None
+    monkeypatch.setattr(Backend, "on_gpu", True)
+    sizes = []
+    for free in (2**30, 2**34, None):
+        monkeypatch.setattr(Backend, "free_memory", lambda self, free=free: free)
+        sizes.append(objective(case, get_backend("numpy"))._sweep_block())
+    assert sizes[1] == pytest.approx(16 * sizes[0], rel=1e-3)
+    assert sizes[0] * 3 * 8 < 2**30
+    assert 0 < sizes[2] * 3 * 8 < 2**31
 
 
 @pytest.mark.parametrize("widths", [(2, 2), (2, 3, 2), (2, 2, 3, 1)])
