@@ -133,9 +133,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks named after ``--``, or all of them."""
-    install(session, ".[examples]")
-    names = [Path(name).stem for name in session.posargs]
-    names = names or sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
-    for name in names:
-        session.run("python", f"benchmarks/{name}.py", env=ENV)
+    """Measure one evaluation against its peers, in a minute; after ``--`` another benchmark with its arguments."""
+    install(session, ".[examples]", *(requirement for name in BACKENDS for requirement in LIBRARIES[name]))
+    name, *arguments = session.posargs or ["objective", "--quick"]
+    session.run("python", f"benchmarks/{Path(name).stem}.py", *arguments, env=ENV)

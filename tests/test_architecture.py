@@ -49,6 +49,7 @@ ROOMS = (
     "fit",
     "ensemble",
     "model",
+    "bench",
     "extras",
     "writing",
     "tables",

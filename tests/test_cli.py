@@ -38,12 +38,36 @@ def data() -> Any:
 def test_version_and_help() -> None:
     assert run("--version").stdout == f"ffnn-xp {fx.__version__}\n"
     text = run("--help").stdout
-    assert all(command in text for command in ("backends", "fit", "predict"))
+    assert all(command in text for command in ("backends", "bench", "fit", "predict"))
     text = run("fit", "--help").stdout
     options = "--target --error --inputs --layers --activation --output --prior --restarts --seed --backend --device"
     for option in [*options.split(), "--dtype", "--max-seconds", "--save", "--plot", "--quiet"]:
         assert option in text
     assert "--no-std" in run("predict", "--help").stdout
+
+
+def test_bench() -> None:
+    header, first, second = run(
+        "bench", "--backend", "numpy", "--widths", "2,3,1", "-n", "50", "-n", "400000"
+    ).stdout.splitlines()
+    columns = [header.index(word) + len(word) for word in ("library", "events", "us", "Gauss-Newton, ms")]
+    assert first.split()[:5] == ["numpy", "on", "cpu", "2-3-1", "50"]
+    assert float(first.split()[6]) > 0
+    assert second.split()[-1] == "-"  # such a matrix would take too long
+    assert all(len(line) == columns[-1] for line in (first, second))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--widths", "3"), "such as 8,7,9,6"),
+        (("-n", "0"), "must be positive, got 0"),
+        (("--backend", "numpi"), "did you mean 'numpy'"),
+    ],
+)
+def test_bench_says_what_is_wrong(arguments: tuple[str, ...], words: str) -> None:
+    done = run("bench", *arguments, code=2)
+    assert words in done.stderr
 
 
 def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
