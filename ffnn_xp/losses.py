@@ -64,8 +64,7 @@ class LeastSquaresLoss:
 
     def value_and_first(self, xp: Namespace, y: Array, data: tuple[Array, ...]) -> tuple[Array, Array]:
         """The squared pull, and twice the pull over the error."""
-        pull = y - data[0]
-        pull *= data[1]
+        pull = (y - data[0]) * data[1]
         first = pull * data[1]
         first *= 2
         return pull * pull, first

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 from . import kernels
@@ -110,12 +110,11 @@ class Objective:
     _bound: dict[Callable[..., Any], Callable[..., Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-
     _fits: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without compiled kernels, and without what fits the memory of this device."""
-        return {**self.__dict__, "_bound": {}, "_fits": {}}
+        """Without compiled kernels, and without what is known of this device's memory."""
+        return {**{k: v for k, v in self.__dict__.items() if k != "_gpu_bytes"}, "_bound": {}, "_fits": {}}
 
     def value(self, theta: Array) -> Array:
         """S, ``(...,)``."""
@@ -223,9 +222,14 @@ class Objective:
         if self.block is not None:
             return self.block
         if self.backend.on_gpu:
-            free = self.backend.free_memory()
-            return max(1, (GPU_BYTES if free is None else int(GPU_SHARE * free)) // bytes_per_event)
+            return max(1, self._gpu_bytes // bytes_per_event)
         return min(max(size, limits[0]), limits[1])
+
+    @cached_property
+    def _gpu_bytes(self) -> int:
+        """For all temporaries of a block; asked for once, since that takes as long as a small sweep."""
+        free = self.backend.free_memory()
+        return GPU_BYTES if free is None else int(GPU_SHARE * free)
 
     @property
     def _itemsize(self) -> int:

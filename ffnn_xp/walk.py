@@ -309,17 +309,14 @@ class Search:
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
         if self._rounded(theta):
-            theta = kronecker_lbfgs(
-                walk,
-                theta,
-                near=NEARER * walk.errordef,
-                enough=LITTLE * walk.errordef,
-                patient=False,
-                hopeless=hopeless,
-            ).theta
-        near = np.isfinite(way.value)
+            near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
+            nearer = kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, hopeless=hopeless)
+            if nearer.hopeless:
+                return None
+            theta = nearer.theta
         fine = (GOOD if self._rounded(theta) else FINE) * walk.errordef
-        arrive = levenberg_marquardt if self.kinked else partial(preconditioned_lbfgs, near=near, fine=fine)
+        smooth = partial(preconditioned_lbfgs, near=bool(np.isfinite(way.value)), fine=fine)
+        arrive = levenberg_marquardt if self.kinked else smooth
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
             if end.hopeless:
