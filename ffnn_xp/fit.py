@@ -129,7 +129,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
         certificate = _asked(search, search.theta, shape)
         if search.value - certificate.fval > HARDLY * raw.errordef:  # else the walk's own point, whose shape is known
             search.theta = np.asarray(certificate.values)
-            shape, _ = search.shape_at(search.theta)
+            shape, _ = search.descent.shape_at(search.theta)
     except KeyboardInterrupt:
         search.stopped, shape, certificate = "interrupted by the user", None, None
     return verdict(task, raw, certificate, search, shape, noise, began)
@@ -149,7 +149,7 @@ def _asked(search: Search, theta: HostArray, shape: Curvature) -> Minuit:
         if is_certified(runs[-1]) or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
         theta = np.asarray(runs[-1].values)
-        shape, _ = search.shape_at(theta)
+        shape, _ = search.descent.shape_at(theta)
     return min(runs, key=lambda m: (not is_certified(m), m.fmin.edm))
 
 
@@ -167,7 +167,7 @@ def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -
     minuit = migrad_alone(raw, theta, deadline=deadline)
     search = Search(task.cost(noise), kinked=task.network.kinked)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
-    return verdict(task, raw, minuit, search, search.shape_at(search.theta)[0], noise, began, live=minuit)
+    return verdict(task, raw, minuit, search, search.descent.shape_at(search.theta)[0], noise, began, live=minuit)
 
 
 def _check_options(loss: str, prior: object, restarts: int | str, minimizer: str, max_seconds: float | None) -> None:

@@ -37,6 +37,7 @@ ROOMS = (
     "minima",
     "subset",
     "uncertainty",
+    "descent",
     "walk",
     "prediction",
     "product_band",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
+import ffnn_xp.descent
 import ffnn_xp.fit
 from ffnn_xp import Backend
 from ffnn_xp.cost import NetworkCost
@@ -273,7 +274,7 @@ class TestFit:
                 value = problem.value_and_gradient(theta)[0]
                 return Arrival(theta, value, found.upper, converged=False), found, 0
 
-            monkeypatch.setattr(ffnn_xp.walk, "walk_by_products", walk)
+            monkeypatch.setattr(ffnn_xp.descent, "walk_by_products", walk)
             monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
             x = np.linspace(-2, 2, 100)
             with warnings.catch_warnings():

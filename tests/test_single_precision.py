@@ -9,8 +9,8 @@ import pytest
 
 import ffnn_xp as fx
 import ffnn_xp.cost
+import ffnn_xp.descent
 import ffnn_xp.fit
-import ffnn_xp.walk
 from ffnn_xp.cost import LeastSquares
 from ffnn_xp.minimizers.migrad import certify, is_certified
 from ffnn_xp.objective import Objective
@@ -88,13 +88,13 @@ def test_what_float32_cannot_see_is_walked_again_in_double(
 ) -> None:
     """Pulls of 1e-7 are below its rounding; pulls of 0.1 are not, and one rough walk is enough."""
     epsilons: list[float] = []
-    original = ffnn_xp.walk.kronecker_lbfgs
+    original = ffnn_xp.descent.kronecker_lbfgs
 
     def spy(problem, theta, **options):  # type: ignore[no-untyped-def]
         epsilons.append(problem.epsilon)
         return original(problem, theta, **options)
 
-    monkeypatch.setattr(ffnn_xp.walk, "kronecker_lbfgs", spy)
+    monkeypatch.setattr(ffnn_xp.descent, "kronecker_lbfgs", spy)
     monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 5)
     rng = np.random.default_rng(1)
     x = rng.normal(size=(8000, 2))

@@ -1,0 +1,194 @@
+"""The descent of one start to a minimum: the long way roughly, the end in second derivatives, and round saddles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from ._typing import HostArray
+from .cost import NetworkCost
+from .minimizers import (
+    Arrival,
+    Distance,
+    Problem,
+    Walk,
+    kronecker_lbfgs,
+    lbfgs,
+    levenberg_marquardt,
+    preconditioned_lbfgs,
+    walk_by_products,
+)
+from .uncertainty import Curvature, curvature
+
+EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
+CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
+FINE = 1e-15  # the same where the exact Hessian's coordinates lead
+GOOD = 1e-7  # the same where another matrix would cost more than the rest of the way is worth
+SADDLES = 8  # how many are escaped before giving up
+FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
+KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
+FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make better steps: at once, they lead astray
+MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
+NEAR = 1.0  # gain in units of errordef at which single precision is left
+LITTLE = 1e-2  # the same in double precision
+NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a start was walked to: the point, the value and EDM there, the shape of S around it, and a word on it.
+
+    Beyond the memory for matrices there is no shape, but a distance with its bounds.
+    """
+
+    theta: HostArray
+    value: float
+    edm: float
+    shape: Curvature | None
+    status: str
+    distance: Distance | None = None
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How a function is walked down.
+
+    Parameters
+    ----------
+    problem : NetworkCost
+        In standardised units.
+    kinked : bool
+        Whether the exact Hessian misses part of the curvature.
+    matrices : bool
+        Whether p x p matrices may be formed; without them products and Kronecker factors have to do.
+    may_be_rough : bool
+        Whether the long way may be walked in single precision.
+    """
+
+    problem: NetworkCost
+    kinked: bool = False
+    matrices: bool = True
+    may_be_rough: bool = True
+
+    def approach(self, walk: Walk, theta: HostArray, *, straight: bool) -> None:
+        """From a random start into the basin of a minimum; `straight` if it will be walked to the end at any rate."""
+        options = KINKED if self.kinked else FIRST if straight else {}
+        with self._rough(walk) as rough:
+            lbfgs(rough, theta, **options)
+        if walk.best is None and rough is not walk:  # too large for single precision
+            lbfgs(walk, theta, **options)
+
+    def descend(
+        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None = None
+    ) -> End | None:
+        """To EDM < goal, round saddles, and on; None if that is given up."""
+        with self._rough(walk) as rough:
+            way = self._come_near(rough, theta, hopeless)
+        if not way.hopeless and abs(walk.best_value - way.value) > NEAR * walk.errordef:  # too rough: again, in double
+            way = self._come_near(walk, theta if walk.best is None else walk.best, hopeless)
+        if way.hopeless:
+            return None
+        theta = theta if walk.best is None else walk.best
+        if not self.matrices:
+            return self._descend_by_products(walk, theta, hopeless)
+        if self.rounded(theta):
+            near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
+            nearer = kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, hopeless=hopeless)
+            if nearer.hopeless:
+                return None
+            theta = nearer.theta
+        fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
+        smooth = partial(preconditioned_lbfgs, near=bool(np.isfinite(way.value)), fine=fine)
+        arrive = levenberg_marquardt if self.kinked else smooth
+        for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
+            end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
+            if end.hopeless:
+                return None
+            shape, beyond = self.shape_at(end.theta)
+            if beyond is None:
+                break
+            theta = lbfgs(walk, beyond, ftol=1e-6, max_iterations=200)
+        status = "minimum" if end.converged else "at kinks" if self.kinked else "in a valley"
+        if shape.n_negative:
+            status = "saddle"
+        elif saddles:
+            status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
+        return End(end.theta, end.value, end.edm, shape, status)
+
+    def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
+        """The part of the descent for which single precision is good enough."""
+        if self.rounded(theta):
+            return kronecker_lbfgs(walk, theta, enough=NEAR * walk.errordef, hopeless=hopeless)
+        if self.kinked or walk.epsilon == self.problem.epsilon:
+            return Arrival(theta, np.inf, np.inf, converged=False)
+        return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
+
+    @contextmanager
+    def _rough(self, walk: Walk) -> Iterator[Walk]:
+        """A walk on the same function in single precision, if that is faster; its best point is kept, come what may."""
+        single = self._single
+        if single is None:
+            yield walk
+            return
+        rough = Walk(single, walk.deadline, walk.report, calls=walk.calls)
+        try:
+            yield rough
+        finally:
+            walk.calls = rough.calls
+            if rough.best is not None:
+                walk.arrive(rough.best)
+
+    @cached_property
+    def _single(self) -> NetworkCost | None:
+        return self.problem.in_single_precision() if self.may_be_rough else None
+
+    def rounded(self, theta: HostArray) -> bool:
+        """Whether the long way is taken in the coordinates of Kronecker factors."""
+        return not self.kinked and (len(theta) > MANY or not self.matrices)
+
+    def _descend_by_products(
+        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> End | None:
+        """The same without matrices; EDM and its bounds come from products."""
+        goal = CERTIFIED * walk.errordef
+        end, distance, saddles = walk_by_products(walk, theta, edm_goal=goal, exact=not self.kinked, hopeless=hopeless)
+        if end.hopeless:
+            return None
+        status = "saddle" if distance.falling is not None else "minimum" if end.converged else "at kinks or in a valley"
+        status += f" behind {saddles} saddle{'s' * (saddles > 1)}" if saddles and status == "minimum" else ""
+        return End(end.theta, end.value, distance.upper, None, status, distance)
+
+    def shape_at(self, theta: HostArray) -> tuple[Curvature, HostArray | None]:
+        """The curvature of S at a point, and a lower point if S falls from there.
+
+        Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix. A direction of negative
+        curvature along which S is nowhere lower than `FLAT` is the bottom of a valley and counts as undetermined.
+        """
+        problem = self.problem
+        H = problem.gauss_newton(theta) if self.kinked else problem.hessian(theta)
+        shape = curvature(H, problem.errordef, problem.epsilon)
+        if not shape.n_negative:
+            return shape, None
+        value = problem.value_and_gradient(theta)[0]
+        fall = max(FLAT * problem.errordef, 50 * problem.epsilon * abs(value))
+        beyond = _lower(problem, theta, value - fall, shape)
+        return (shape.flattened(), None) if beyond is None else (shape, beyond)
+
+
+def _lower(problem: Problem, theta: HostArray, value: float, shape: Curvature) -> HostArray | None:
+    """The lowest point below `value` along the falling directions, either way; None if there is none."""
+    size = max(1.0, float(np.linalg.norm(theta)))
+    lowest = None
+    for falling in shape.falling.T:
+        direction = shape.scale * falling
+        direction *= size / np.linalg.norm(direction)
+        for step in (-0.3, -0.1, -0.03, -0.01, -1e-3, 1e-3, 0.01, 0.03, 0.1, 0.3):
+            trial = problem.value_and_gradient(theta + step * direction)[0]
+            if trial < value:
+                value, lowest = trial, theta + step * direction
+    return lowest
