@@ -52,7 +52,7 @@ def events(widths: tuple[int, ...], n: int) -> tuple[np.ndarray, np.ndarray, fx.
     model = fx.Model(widths, backend="numpy", seed=1)
     rng = np.random.default_rng(1)
     x = rng.normal(size=(n, widths[0]))
-    return x, model(x) + NOISE * rng.normal(size=(n, widths[-1])), model
+    return x, model(x).reshape(n, -1) + NOISE * rng.normal(size=(n, widths[-1])), model
 
 
 def split(theta, widths: tuple[int, ...]):
@@ -227,11 +227,12 @@ def matrix(widths: tuple[int, ...], n: int, name: str) -> tuple[float, float]:
         import jax
 
         jax.config.update("jax_enable_x64", True)
-        X = jax.numpy.asarray(x.T)
+        rows = jax.numpy.asarray(x)
 
         @jax.jit
         def g(t):
-            J = jax.jacrev(lambda t: (network(jax.numpy.tanh, t, X, widths) / NOISE).ravel())(t)
+            each = jax.jacrev(lambda t, row: network(jax.numpy.tanh, t, row[:, None], widths)[:, 0] / NOISE)
+            J = jax.vmap(each, (None, 0))(t, rows).reshape(-1, t.shape[0])
             return 2 * J.T @ J
 
         f = lambda: np.asarray(g(theta))  # noqa: E731
@@ -318,6 +319,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, nargs="+", default=list(EVENTS), help="default 100 10000 1000000")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement (default 2)")
+    parser.add_argument("--no-matrix", action="store_true", help="the first table only")
     parser.add_argument("--quick", action="store_true", help="a smaller table, in about a minute")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--matrix", nargs=3, help=argparse.SUPPRESS)
@@ -334,7 +336,7 @@ def main() -> None:
     print("# One evaluation\n")
     print(header() + "\n")
     sweep_table(options)
-    if not options.quick:
+    if not (options.quick or options.no_matrix):
         matrix_table()
         import_table()
 

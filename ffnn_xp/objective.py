@@ -110,11 +110,11 @@ class Objective:
     _bound: dict[Callable[..., Any], Callable[..., Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _fits: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _sizes: dict[tuple[bool, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without compiled kernels, and without what is known of this device's memory."""
-        return {**{k: v for k, v in self.__dict__.items() if k != "_gpu_bytes"}, "_bound": {}, "_fits": {}}
+        return {**{k: v for k, v in self.__dict__.items() if k != "_gpu_bytes"}, "_bound": {}, "_sizes": {}}
 
     def value(self, theta: Array) -> Array:
         """S, ``(...,)``."""
@@ -169,32 +169,37 @@ class Objective:
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         f = self._kernel(kernel)
-        size = self._sweep_block(math.prod(args[0].shape[:-1]))
-        return self._sum(lambda e: f(*args, *_leaves(e)), size, _add)
+        return self._sum(lambda e: f(*args, *_leaves(e)), (False, math.prod(args[0].shape[:-1])), _add)
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
         f = self._kernel(kernel)
-        size = self._matrix_block(math.prod(theta.shape[:-1]))
-        total = self._sum(lambda e: f(theta, *_leaves(e)), size, lambda a, b: {key: _add(a[key], b[key]) for key in a})
+        total = self._sum(
+            lambda e: f(theta, *_leaves(e)),
+            (True, math.prod(theta.shape[:-1])),
+            lambda a, b: {key: _add(a[key], b[key]) for key in a},
+        )
         with self.backend.context():
             return assemble(self.backend.xp, self.network.layout, total)
 
-    def _sum(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
-        """f of all blocks of so many events, added up; on threads, where the library knows how to.
+    def _sum(self, f: Callable[[Events], Part], what: tuple[bool, int], add: Callable[[Part, Part], Part]) -> Part:
+        """f of all blocks, added up; `what` says whether they are matrices, and of how many replicas.
 
-        Where that does not fit into memory, the same with blocks of half the size, from then on.
+        Where a block does not fit into memory, the same with blocks of half the size, from then on.
         """
-        asked, size = size, self._fits.get(size, size)
+        if what not in self._sizes:
+            matrices, replicas = what
+            self._sizes[what] = self._matrix_block(replicas) if matrices else self._sweep_block(replicas)
         while True:
+            size = self._sizes[what]
             try:
                 return self._sum_of_blocks(f, size, add)
             except Exception as error:
                 if size == 1 or not self.backend.out_of_memory(error):
                     raise
-            size = max(1, min(size, self.events.n) // 2)  # outside the handler, which holds on to what was computed
-            self._fits[asked] = size
+            self._sizes[what] = max(1, min(size, self.events.n) // 2)  # outside the handler, which holds on to arrays
 
     def _sum_of_blocks(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
+        """On threads, where the library knows how to."""
         with self.backend.context():
             if self.backend.threads_help and max(self.network.layout.widths) >= WORTH_THREADS:
                 return sum_in_parts(f, list(self.events.blocks(size)), add)

@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_done_in_smaller_blocks(error: Exception, monkeypat
         assert_close(S.value_and_gradient(case.theta), expected[0], 1e-12, "sum")
     assert tried == [100, 50, 25, 25, 25, 25, 25, 25, 25, 25]  # the second time it is known what fits
     assert_close(S.gauss_newton(case.theta), expected[1], 1e-12, "matrix")
-    assert pickle.loads(pickle.dumps(S))._fits == {}
+    assert pickle.loads(pickle.dumps(S))._sizes == {}
 
 
 def test_other_errors_and_single_events_that_do_not_fit_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
