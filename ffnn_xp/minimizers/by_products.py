@@ -23,7 +23,7 @@ ROUNDS = 30  # of walk and question, at most
 GAIN = 0.1  # in units of the goal: a round of less is not worth another one
 PATIENCE = 2  # rounds of less
 SHARES = (1.0, 0.5, 0.25, 0.125)  # of a Newton step that are tried
-LOOKS = 100  # products of a look for falling directions that the gradient has no part in
+LOOKS = 300  # products of a look for falling directions that the gradient has no part in: one was met after 170
 
 
 def walk_by_products(
@@ -75,8 +75,9 @@ def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: 
     """EDM by the exact Hessian (or by the Gauss-Newton matrix), and a direction along which S falls, if one is met.
 
     Looked for is in the Krylov space of the gradient and, if EDM is below `enough`, in that of a random vector: at a
-    saddle the gradient may have no part in the direction that falls. The upper bound leans on the prior, if there is
-    one, and ends when it is below `enough`.
+    saddle the gradient may have no part in the direction that falls. What is met there counts if S is lower along it,
+    by `FLAT`; otherwise it is the bottom of a valley. The upper bound leans on the prior, if there is one, and ends
+    when it is below `enough`.
     """
     W = KroneckerCoordinates(problem.kronecker_factors(theta))
     g = problem.value_and_gradient(theta)[1]
@@ -85,7 +86,8 @@ def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: 
     if exact and found.upper < enough:
         anything = np.random.default_rng(len(g)).normal(size=len(g))
         other = edm_by_products(product, anything, W.precondition, tolerance=0.0, max_iterations=LOOKS)
-        if other.falling is not None:
+        value = problem.value_and_gradient(theta)[0]
+        if other.falling is not None and lower_along(problem, theta, value, other.falling) is not None:
             return Distance(found.step, found.lower, np.inf, found.iterations + other.iterations, other.falling)
     return found
 
