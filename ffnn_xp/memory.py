@@ -2,8 +2,8 @@
 
 By default the GNU C library gives an array of more than 128 KiB back to the system as soon as it is freed, and with it
 the end of the heap; the next array of the kind is then paid for again, page by page. Evaluating a network is little
-else than making and dropping such arrays: two thirds of the time go there. The library learns, though: once a larger
-piece was freed, it keeps pieces up to that size.
+else than making and dropping such arrays: up to two thirds of the time go there. The library learns, though: once a
+larger piece was freed, it keeps pieces up to that size.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ LARGEST = 31 * 2**20  # bytes; the library learns up to 32 MiB
 
 @cache
 def keep_freed_memory() -> None:
-    """Teach it, once in a process. Nothing is written, so it takes microseconds; elsewhere it does nothing."""
+    """Teach it, once in a process. Nothing is written to it; elsewhere it does nothing."""
     np.empty(LARGEST, dtype=np.uint8)

@@ -28,7 +28,7 @@ BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
 MATRIX_BLOCK = (16, 2048)  # events, at least and at most
 GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how much is free
 GPU_SHARE = 0.5  # of what is free
-WORTH_THREADS = 32  # units of a layer: two threads are 1.6 times as fast there, as fast as one with 20, slower with 9
+WORTH_THREADS = 32  # units of a layer: two threads are 1.6 times as fast there, hardly faster with 20, slower with 9
 
 Part = TypeVar("Part")
 
@@ -232,7 +232,7 @@ class Objective:
 
     @cached_property
     def _gpu_bytes(self) -> int:
-        """For all temporaries of a block; asked for once, since that takes as long as a small sweep."""
+        """For all temporaries of a block; asked for once."""
         free = self.backend.free_memory()
         return GPU_BYTES if free is None else int(GPU_SHARE * free)
 

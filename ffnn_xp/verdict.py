@@ -202,6 +202,8 @@ def _words_without_matrices(p: int, distance: Distance | None, certified: bool, 
     if distance.falling is not None:
         return f"Not a minimum: S curves down from here (met after {distance.iterations} products); {why}."
     bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
+    if distance.flat:
+        bounds += "; S curves down along some direction, but is nowhere lower along it: the bottom of a valley"
     if certified:
         return (
             f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}, and an error band takes a "

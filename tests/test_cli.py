@@ -61,6 +61,7 @@ def test_bench() -> None:
     ("arguments", "words"),
     [
         (("--widths", "3"), "such as 8,7,9,6"),
+        (("--widths", "8,x"), "--widths must be positive integers"),
         (("-n", "0"), "must be positive, got 0"),
         (("--backend", "numpi"), "did you mean 'numpy'"),
     ],

@@ -231,6 +231,7 @@ def test_a_fall_that_is_not_worth_following(start: list[float], called_one: bool
     found = distance(Flat(), np.array(start), enough=1e-6)  # type: ignore[arg-type]
     assert (found.falling is not None) is called_one
     assert (found.upper == np.inf) is called_one
+    assert found.flat is not called_one
 
 
 class TestFit:
@@ -267,7 +268,8 @@ class TestFit:
         """A distance that is above the goal, and a direction that falls."""
         far = Distance(np.zeros(25), 1.0, 2.0, 7)
         falls = Distance(np.zeros(25), 0.0, np.inf, 7, np.ones(25))
-        for found, words in ((far, "EDM lies between 1 and 2"), (falls, "curves down")):
+        valley = Distance(np.zeros(25), 1.0, 2.0, 7, flat=True)
+        for found, words in ((far, "EDM lies between 1 and 2"), (falls, "curves down"), (valley, "bottom of a valley")):
 
             def walk(problem, theta, *, found=found, **options):  # type: ignore[no-untyped-def]
                 value = problem.value_and_gradient(theta)[0]

@@ -110,7 +110,7 @@ def show_timings(
     """
     found = names or [s.name for s in backends.backend_status() if s.usable]
     opened = [backends.get_backend(name, fallback=False) for name in found]
-    widths = [parse_layers(text) for text in layers or ("8,7,9,6", "8,64,64,6")]
+    widths = [parse_layers(text, "--widths") for text in layers or ("8,7,9,6", "8,64,64,6")]
     if wrong := next((w for w in widths if len(w) < 2), None):
         raise ValueError(f"--widths needs inputs and outputs at least, such as 8,7,9,6; got {wrong}")
     numbers_of_events = events or [100, 10_000, 100_000]

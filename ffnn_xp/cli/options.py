@@ -30,14 +30,14 @@ def check_results(save: Path | None, plot: Path | None) -> None:
         check_writable(plot)
 
 
-def parse_layers(text: str) -> tuple[int, ...]:
+def parse_layers(text: str, option: str = "--layers") -> tuple[int, ...]:
     """Widths of the hidden layers: ``8,7``."""
     try:
         widths = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
         widths = (0,)
     if any(h < 1 for h in widths):
-        raise ValueError(f"--layers must be positive integers with commas between, such as 8,7; got {text!r}")
+        raise ValueError(f"{option} must be positive integers with commas between, such as 8,7; got {text!r}")
     return widths
 
 

@@ -7,6 +7,7 @@ and where S falls, and their solution is the last step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -76,8 +77,8 @@ def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: 
 
     Looked for is in the Krylov space of the gradient and, if EDM is below `enough`, in that of a random vector: at a
     saddle the gradient may have no part in the direction that falls. What is met there counts if S is lower along it,
-    by `FLAT`; otherwise it is the bottom of a valley. The upper bound leans on the prior, if there is one, and ends
-    when it is below `enough`.
+    by `FLAT`; otherwise it is the bottom of a valley (`Distance.flat`). The upper bound leans on the prior, if there is
+    one, and ends when it is below `enough`.
     """
     W = KroneckerCoordinates(problem.kronecker_factors(theta))
     g = problem.value_and_gradient(theta)[1]
@@ -86,8 +87,10 @@ def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: 
     if exact and found.upper < enough:
         anything = np.random.default_rng(len(g)).normal(size=len(g))
         other = edm_by_products(product, anything, W.precondition, tolerance=0.0, max_iterations=LOOKS)
-        value = problem.value_and_gradient(theta)[0]
-        if other.falling is not None and lower_along(problem, theta, value, other.falling) is not None:
+        if other.falling is not None:
+            value = problem.value_and_gradient(theta)[0]
+            if lower_along(problem, theta, value, other.falling) is None:
+                return replace(found, flat=True)
             return Distance(found.step, found.lower, np.inf, found.iterations + other.iterations, other.falling)
     return found
 

@@ -36,6 +36,8 @@ class Distance:
         Products that it took.
     falling : array with shape (p,) or None
         A direction along which the matrix is not positive, if one was met.
+    flat : bool
+        Whether such a direction was looked for and met along which the function is nowhere lower: a valley's bottom.
     """
 
     step: HostArray
@@ -43,6 +45,7 @@ class Distance:
     upper: float
     iterations: int
     falling: HostArray | None = None
+    flat: bool = False
 
 
 def edm_by_products(
@@ -52,7 +55,6 @@ def edm_by_products(
     *,
     tolerance: float = 0.1,
     max_iterations: int = 300,
-    goal: float = 0.0,
     enough: float = 0.0,
     least: float = np.inf,
 ) -> Distance:
@@ -70,8 +72,6 @@ def edm_by_products(
         Ends where upper and lower bound differ by less than this share of the upper.
     max_iterations : int
         Upper limit of products.
-    goal : float
-        Ends as soon as the lower bound is above it by a factor of 100: there is then still a way to go.
     enough : float
         Ends as soon as the upper bound is below it: it need not be known better.
     least : float
@@ -107,7 +107,7 @@ def edm_by_products(
         d = z + deltas[-1] * d
         if len(gammas) % 5 == 0:
             upper = lower + 0.5 * _radau(gammas, deltas, least) * max(rho, 0.0)
-            if upper - lower < tolerance * upper or upper < enough or (goal and lower > 100 * goal):
+            if upper - lower < tolerance * upper or upper < enough:
                 break
     return Distance(x, lower, max(lower, upper if rho > least_rho else lower), len(gammas))
 
