@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeResult
 
 import ffnn_xp as fx
 import ffnn_xp.descent
@@ -25,6 +26,7 @@ from ffnn_xp.minimizers import (
     kronecker_lbfgs,
     walk_by_products,
 )
+from ffnn_xp.minimizers.kronecker_lbfgs import STEPS, _Round
 from ffnn_xp.objective import Events, Objective
 from ffnn_xp.prior import GaussianPrior, layer_precision
 from ffnn_xp.starts import glorot
@@ -204,6 +206,19 @@ class Saddle:
 
     def kronecker_factors(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         return [(np.eye(1), np.eye(2), np.zeros((1, 2)))]
+
+
+@pytest.mark.parametrize(("value", "edm", "leaves"), [(49.0, 1.0, True), (0.0, 1.0, False), (49.0, 1e-4, False)])
+def test_a_round_ends_when_its_last_steps_gain_less_than_its_average(value: float, edm: float, leaves: bool) -> None:
+    """From 100 to 50 in 10 gradients, then to 49, or to 0, in 10; near the end the coordinates are kept."""
+    walk = _Round(Saddle(), np.zeros(2), None, near=0.0)  # type: ignore[arg-type]
+    walk.start, walk.checked, walk.calls, walk.steps, walk.edm = 100.0, (50.0, 10), 20, STEPS - 1, edm
+    state = OptimizeResult(fun=value)
+    if leaves:
+        with pytest.raises(StopIteration):
+            walk._look(state)
+    else:
+        walk._look(state)
 
 
 @pytest.mark.parametrize("start", [[0.02, 0.01], [0.0, 0.0], [0.0, 0.3]])
