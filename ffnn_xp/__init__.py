@@ -2,7 +2,7 @@
 
 from .activations import Activation
 from .backends import Backend, get_backend, to_numpy
-from .cost import LeastSquares
+from .costs import Binomial, LeastSquares, Multinomial, Normal, Poisson
 from .errors import (
     BackendFallbackWarning,
     BackendUnavailableError,
@@ -12,6 +12,7 @@ from .errors import (
     NotFittedError,
 )
 from .files import load
+from .losses import HuberLoss, SoftL1Loss, StudentTLoss
 from .model import Model
 from .prior import GaussianPrior
 from .result import FitResult
@@ -24,15 +25,22 @@ __all__ = [
     "Backend",
     "BackendFallbackWarning",
     "BackendUnavailableError",
+    "Binomial",
     "FfnnXpWarning",
     "FileFormatError",
     "FitResult",
     "FitState",
     "FitWarning",
     "GaussianPrior",
+    "HuberLoss",
     "LeastSquares",
     "Model",
+    "Multinomial",
+    "Normal",
     "NotFittedError",
+    "Poisson",
+    "SoftL1Loss",
+    "StudentTLoss",
     "get_backend",
     "load",
     "to_numpy",

@@ -38,6 +38,9 @@ class Activation:
         Whether f' jumps (relu): then f'' misses part of the curvature, and fits use the Gauss-Newton matrix.
     mirror : (float, float), optional
         s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 of an odd one, -1 and 1 of logistic.
+    mixes : bool
+        Whether each value depends on all outputs of its event (softmax): then it can only be the last one, and f' and
+        f'' are not asked for.
 
     Examples
     --------
@@ -54,6 +57,7 @@ class Activation:
     homogeneous: bool = field(default=False, kw_only=True)
     kinked: bool = field(default=False, kw_only=True)
     mirror: tuple[float, float] | None = field(default=None, kw_only=True)
+    mixes: bool = field(default=False, kw_only=True)
 
     @property
     def linear(self) -> bool:
@@ -62,8 +66,8 @@ class Activation:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         """Copies of a named one are itself; your own are pickled by their functions, which therefore need names."""
-        if ACTIVATIONS.get(self.name) is self:
-            return activation, (self.name,)
+        if OUTPUTS.get(self.name) is self:
+            return _known, (self.name,)
         return _own, (self.name, self.f, self.df, self.d2f, self.homogeneous, self.kinked, self.mirror)
 
 
@@ -196,13 +200,34 @@ sine = Activation("sine", lambda xp, z: xp.sin(z), lambda xp, z, a: xp.cos(z), l
 exp = Activation("exp", lambda xp, z: xp.exp(z), lambda xp, z, a: a, lambda xp, z, a: a)
 """f = f' = f'' = exp(z): for an output that is a rate or a width."""
 
+
+def _softmax(xp: Namespace, z: Array) -> Array:
+    weight = xp.exp(z - xp.max(z, axis=-2, keepdims=True))
+    return weight / xp.sum(weight, axis=-2, keepdims=True)
+
+
+def _not_by_element(xp: Namespace, z: Array, a: Array) -> Array:
+    raise ValueError("softmax is fitted together with its statistic: use loss='multinomial'")
+
+
+softmax = Activation("softmax", _softmax, _not_by_element, _not_by_element, mixes=True)
+"""f_i = exp(z_i) / sum_j exp(z_j): probabilities of classes. df_i/dz_j = f_i (delta_ij - f_j)."""
+
 ACTIVATIONS: Mapping[str, Activation] = {
     a.name: a for a in (identity, relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, exp)
 }
 
 
-def activation(spec: str | Activation) -> Activation:
-    """The activation of this name, or the user's own object as it is.
+OUTPUTS: Mapping[str, Activation] = {**ACTIVATIONS, "softmax": softmax}
+"""What can stand at the end."""
+
+
+def _known(name: str) -> Activation:
+    return OUTPUTS[name]
+
+
+def activation(spec: str | Activation, *, output: bool = False) -> Activation:
+    """The activation of this name, or the user's own object as it is; also softmax if it is for the `output`.
 
     Raises
     ------
@@ -223,6 +248,7 @@ def activation(spec: str | Activation) -> Activation:
             f"an activation must be a name or an ffnn_xp.Activation(name, f, df, d2f), got {type(spec).__name__}"
         )
     name = {"sigmoid": "logistic", "linear": "identity", "swish": "silu"}.get(spec, spec)
-    if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {spec!r}: {did_you_mean(spec, ACTIVATIONS)}")
-    return ACTIVATIONS[name]
+    known = OUTPUTS if output else ACTIVATIONS
+    if name not in known:
+        raise ValueError(f"unknown activation {spec!r}: {did_you_mean(spec, known)}")
+    return known[name]

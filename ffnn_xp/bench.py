@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from .backends import Backend
-from .cost import LeastSquares
+from .costs import LeastSquares
 from .model import Model
 
 CALLS = 5  # at least

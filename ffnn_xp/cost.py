@@ -1,8 +1,8 @@
 """The contract of iminuit, and the one place where device arrays become host arrays.
 
-Which cost to use: `LeastSquares` for measured values with errors. ``Minuit(cost, cost.start)`` needs no keywords:
-value, gradient, Hessian, errordef, number of data and parameter names are found on the cost. Theta goes in as a float64
-NumPy vector; value and gradient come out together, packed, in one copy, and each matrix in one.
+``Minuit(cost, cost.start)`` needs no keywords: value, gradient, Hessian, errordef, number of data and parameter names
+are found on the cost. Theta goes in as a float64 NumPy vector; value and gradient come out together, packed, in one
+copy, and each matrix in one. The costs of each kind of data are in `costs`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import iminuit.cost
 import numpy as np
 
 from ._typing import Array, HostArray
+from .activations import Activation
 from .backends import Backend
 from .cost_sum import CostSum, vector
-from .inputs import Dataset, dataset
-from .losses import LeastSquaresLoss
 from .minuit_hessian import as_minuit_reads_it, calling_minuit
-from .network import Network, forward, jacobian
+from .network import Network
 from .objective import Objective
 from .prior import GaussianPrior
 
@@ -41,6 +40,10 @@ class ModelLike(Protocol):
     @property
     def network(self) -> Network:
         """Widths and activations."""
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """One for each layer, also before the widths are known."""
 
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were left open."""
@@ -189,11 +192,14 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
         L = layout.n_layers
         return [(squares[l], squares[L + l] / n, P) for l, P in enumerate(layout.matrices(np, own))]
 
-    def output_derivatives(self, theta: HostArray, column: Array) -> HostArray:
-        """Derivative of each output in theta ``(k, p)`` at one event ``(d, 1)`` of the device."""
-        network, xp = self.objective.network, self.objective.backend.xp
+    def derivatives(self, f: Callable[[Array], Array], theta: HostArray) -> HostArray:
+        """What f, a few numbers for each parameter, gives at theta, on the host."""
         with self.objective.backend.context():
-            return self._cross(lambda t: jacobian(network, xp, t, column)[:, 0, :], theta)
+            return self._cross(f, theta)
+
+    def scores(self, theta: HostArray) -> HostArray:
+        """Sum over events of the outer products of their gradients, the prior's left out, ``(p, p)``."""
+        return self._cross(self.objective.scores, theta)
 
     def active_events(self, theta: HostArray) -> HostArray:
         """At how many events each hidden unit reacts, one layer after another."""
@@ -236,155 +242,3 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
 
     def __radd__(self, lhs: Any) -> CostSum:
         return CostSum(lhs, self)
-
-
-class LeastSquares(NetworkCost):
-    r"""Chi-square of a network and measured values, :math:`S = \sum_n \sum_k ((y_k(x_n) - t_{nk})/\sigma_{nk})^2`.
-
-    The argument order is that of `iminuit.cost.LeastSquares`. In a sum put the network's cost first, ``cost + other``:
-    then the sum knows the second derivatives, and keeps the order of the parameters.
-
-    Parameters
-    ----------
-    x : array-like with shape (n, d), or (n,) for d = 1
-        Inputs, events as rows.
-    y : array-like with shape (n, k), or (n,) for k = 1
-        Measured values.
-    yerror : float or array-like with shape (n,), (n, k) or (k,)
-        Their standard deviations, in units of y. Of shape (n,): one per event, shared by its outputs.
-    model : Model
-        The network; widths it left open are read from the data.
-    weights : array-like with shape (n,), optional
-        Factor on each event's term, as if its errors were smaller by the square root.
-    prior : GaussianPrior, optional
-        Added to S.
-    verbose : int
-        1 prints every call.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If shapes do not fit, values are not finite or errors not positive; the message names row and column.
-
-    Examples
-    --------
-    >>> import ffnn_xp as fx
-    >>> from iminuit import Minuit
-    >>> model = fx.Model((1, 1), seed=1)
-    >>> cost = fx.LeastSquares([0.0, 1.0, 2.0], [1.0, 3.0, 5.0], 0.1, model)
-    >>> m = Minuit(cost, cost.start).migrad()
-    >>> m.valid, [round(v, 6) for v in m.values]
-    (True, [2.0, 1.0])
-    """
-
-    def __init__(
-        self,
-        x: Any,
-        y: Any,
-        yerror: Any,
-        model: ModelLike,
-        *,
-        weights: Any = None,
-        prior: GaussianPrior | None = None,
-        verbose: int = 0,
-    ) -> None:
-        d, k = model.shape_of_data()
-        if yerror is None:
-            raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
-        with model.backend.context():
-            data = dataset(model.backend, x, y, yerror, weights, d=d, k=k)
-        model.build(int(data.x.shape[0]), int(data.y.shape[0]))
-        self._init(data, model, prior, verbose)
-
-    @classmethod
-    def from_dataset(cls, data: Dataset, model: ModelLike, prior: GaussianPrior | None = None) -> LeastSquares:
-        """The same cost of data that are already checked and on the device."""
-        cost = cls.__new__(cls)
-        cost._init(data, model, prior, 0)
-        return cost
-
-    def _init(self, data: Dataset, model: ModelLike, prior: GaussianPrior | None, verbose: int) -> None:
-        self.model = model
-        self.data = data
-        objective = Objective(model.network, LeastSquaresLoss(), data.events(), model.backend)
-        super().__init__(objective, n_values=data.n * int(data.y.shape[0]), prior=prior, verbose=verbose)
-
-    @property
-    def start(self) -> HostArray:
-        """The model's parameters now, ``(p,)`` on the host: where to start MINUIT."""
-        return self.model.backend.to_host(self.model.parameters)
-
-    @property
-    def x(self) -> HostArray:
-        """Inputs, ``(n, d)`` on the host."""
-        return self._rows(self.data.x)
-
-    @property
-    def y(self) -> HostArray:
-        """Measured values, ``(n,)`` or ``(n, k)`` on the host."""
-        return self._squeeze(self._rows(self.data.y))
-
-    @property
-    def yerror(self) -> HostArray:
-        """Errors, in the shape of `y`."""
-        return self._squeeze(1 / self._rows(self.data.inverse_error))
-
-    def prediction(self, args: Sequence[float]) -> HostArray:
-        """The network's output at each event, in the shape of `y`, on the host."""
-        theta = vector((args,), self.npar)
-        return self._squeeze(self._rows(self._predict_columns(theta, self.data.x)))
-
-    def pulls(self, args: Sequence[float]) -> HostArray:
-        """(measured - predicted) / error, in the shape of `y`: standard normal if the model is right."""
-        return np.asarray((self.y - self.prediction(args)) / self.yerror)
-
-    def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
-        """Draw data and prediction into the current matplotlib axes.
-
-        For one input the curve through the points, else predicted against measured values.
-
-        Parameters
-        ----------
-        args : array-like with shape (p,)
-            Theta.
-        model_points : int or array-like
-            How many points of the curve, or which.
-
-        Returns
-        -------
-        tuple
-            ``((x, y, yerror), (x_model, y_model))`` of what was drawn.
-        """
-        from matplotlib import pyplot as plt
-
-        x, y, error = self.x, self._rows(self.data.y), 1 / self._rows(self.data.inverse_error)
-        if x.shape[1] > 1:
-            drawn = self._rows(self._predict_columns(vector((args,), self.npar), self.data.x))
-            for i in range(y.shape[1]):
-                plt.errorbar(y[:, i], drawn[:, i], xerr=error[:, i], fmt="o", ms=3, alpha=0.6, label=f"output {i}")
-            ends = [min(y.min(), drawn.min()), max(y.max(), drawn.max())]
-            plt.plot(ends, ends, color="black", lw=1)
-            plt.xlabel("measured")
-            plt.ylabel("predicted")
-            return (x, y, error), (x, drawn)
-        if np.ndim(model_points) == 0:
-            points = np.linspace(x.min(), x.max(), int(np.asarray(model_points)))
-        else:
-            points = np.asarray(model_points, dtype=np.float64)
-        columns = self.model.backend.to_device(points[None, :])
-        curve = self._rows(self._predict_columns(vector((args,), self.npar), columns))
-        for i in range(y.shape[1]):
-            line = plt.errorbar(x[:, 0], y[:, i], error[:, i], fmt="o", ms=3, alpha=0.6)
-            plt.plot(points, curve[:, i], color=line[0].get_color() if y.shape[1] > 1 else "black", zorder=3)
-        return (x[:, 0], self._squeeze(y), self._squeeze(error)), (points, self._squeeze(curve))
-
-    def _predict_columns(self, theta: HostArray, columns: Array) -> Array:
-        backend, network = self.objective.backend, self.objective.network
-        with backend.context():
-            return forward(network, backend.xp, backend.to_device(theta), columns).y
-
-    def _rows(self, columns: Array) -> HostArray:
-        return self.objective.backend.to_host(columns).T.copy()
-
-    def _squeeze(self, rows: HostArray) -> HostArray:
-        return rows[:, 0] if rows.shape[1] == 1 and not self.data.y_was_column else rows

@@ -34,11 +34,12 @@ Blocks = dict[tuple[int, int], Array]
 
 
 def hessian_blocks(
-    network: Network, xp: Namespace, trace: Trace, y_bar: Array, y_curvature: Array, *, exact: bool
+    network: Network, xp: Namespace, trace: Trace, y_bar: Array, y_curvature: Array, *, exact: bool, mixed: bool = False
 ) -> Blocks:
     """Lower blocks of the exact Hessian or, if not `exact`, of the Gauss-Newton matrix.
 
-    `y_bar` and `y_curvature` are the statistic's first and second derivative in y, ``(..., k, n)``.
+    `y_bar` and `y_curvature` are the statistic's first and second derivative in y, ``(..., k, n)``; the second one
+    ``(..., k, k, n)`` if it has outputs `mixed`.
     """
     slope = slopes(network, xp, trace)
     delta = deltas(xp, trace, slope, y_bar) if exact else []
@@ -48,7 +49,10 @@ def hessian_blocks(
     blocks: Blocks = {}
     for l in range(L):
         D, E = _forward(xp, trace, slope, l)
-        K = (slope[-1] * y_curvature * slope[-1])[..., :, None, :] * D[-1]
+        if mixed:
+            K = slope[-1][..., :, None, :] * _bent(y_curvature, E[-1])
+        else:
+            K = (slope[-1] * y_curvature * slope[-1])[..., :, None, :] * D[-1]
         for m in range(L - 1, l - 1, -1):
             if m < L - 1:
                 K = slope[m][..., :, None, :] * _left(xp, weights(trace.matrices[m + 1]).mT, K)
@@ -64,49 +68,88 @@ def hessian_blocks(
     return blocks
 
 
-def gauss_newton_blocks(network: Network, xp: Namespace, trace: Trace, y_curvature: Array) -> Blocks:
+def gauss_newton_blocks(
+    network: Network,
+    xp: Namespace,
+    trace: Trace,
+    y_curvature: Array,
+    *,
+    root: Array | None = None,
+    weights: Array | None = None,
+) -> Blocks:
     """Lower blocks of the Gauss-Newton matrix by the shorter of two ways.
 
     With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep and p numbers per event for each; with many
-    it is the closed form above, whose intermediate arrays do not grow with the number of outputs.
+    it is the closed form above, whose intermediate arrays do not grow with the number of outputs. Where outputs mix,
+    `root` R with C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
     """
     layout = network.layout
     if not _by_outputs(layout):
-        return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False)
+        mixed = root is not None
+        return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False, mixed=mixed)
     slope = slopes(network, xp, trace)
     inputs = [augment(xp, a) for a in trace.a[:-1]]
     total: Blocks = {}
     for i in range(layout.widths[-1]):
-        zero = xp.zeros_like(trace.y)
-        unit = xp.concat([zero[..., :i, :], xp.ones_like(zero[..., :1, :]), zero[..., i + 1 :, :]], axis=-2)
-        c = y_curvature[..., i : i + 1, :]
-        rows = []
-        for d, a in zip(deltas(xp, trace, slope, unit), inputs, strict=True):
-            J = d[..., :, None, :] * a[..., None, :, :]
-            rows.append(xp.reshape(J, (*J.shape[:-3], -1, J.shape[-1])))
+        if root is None:
+            seed, c = _unit(xp, xp.ones_like(trace.y), i), y_curvature[..., i : i + 1, :]
+        else:
+            seed, c = root[..., :, i, :], weights
+        rows = _rows(xp, deltas(xp, trace, slope, seed), inputs)
         for m, left in enumerate(rows):
-            weighted = c * left
+            weighted = left if c is None else c * left
             for l in range(m + 1):
                 block = weighted @ rows[l].mT
                 total[m, l] = block if i == 0 else total[m, l] + block
     return total
 
 
-def kronecker_factors(network: Network, xp: Namespace, trace: Trace, y_curvature: Array) -> list[Array]:
+def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Blocks:
+    """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
+    rows = _rows(xp, deltas(xp, trace, slopes(network, xp, trace), y_bar), [augment(xp, a) for a in trace.a[:-1]])
+    return {(m, l): rows[m] @ rows[l].mT for m in range(len(rows)) for l in range(m + 1)}
+
+
+def kronecker_factors(
+    network: Network, xp: Namespace, trace: Trace, y_curvature: Array, *, root: Array | None = None
+) -> list[Array]:
     """For each layer the sum over events and outputs of delta delta^T, and of the inputs' (a, 1) (a, 1)^T.
 
     Where delta is the derivative in z_l of an output, times the root of the statistic's second derivative.
     """
     slope = slopes(network, xp, trace)
     inputs = [augment(xp, a) for a in trace.a[:-1]]
-    root = xp.sqrt(xp.where(y_curvature > 0, y_curvature, xp.zeros_like(y_curvature))) + xp.zeros_like(trace.y)
+    if root is None:
+        diagonal = xp.sqrt(xp.where(y_curvature > 0, y_curvature, xp.zeros_like(y_curvature))) + xp.zeros_like(trace.y)
     total: list[Array] = []
     for i in range(network.layout.widths[-1]):
-        zero = xp.zeros_like(root)
-        unit = xp.concat([zero[..., :i, :], root[..., i : i + 1, :], zero[..., i + 1 :, :]], axis=-2)
-        squares = [d @ d.mT for d in deltas(xp, trace, slope, unit)]
+        seed = _unit(xp, diagonal, i) if root is None else root[..., :, i, :]
+        squares = [d @ d.mT for d in deltas(xp, trace, slope, seed)]
         total = squares if not total else [a + b for a, b in zip(total, squares, strict=True)]
     return total + [a @ a.mT for a in inputs]
+
+
+def _unit(xp: Namespace, y: Array, i: int) -> Array:
+    """Row i of ``(..., k, n)``, and zeros elsewhere."""
+    zero = xp.zeros_like(y)
+    return xp.concat([zero[..., :i, :], y[..., i : i + 1, :], zero[..., i + 1 :, :]], axis=-2)
+
+
+def _rows(xp: Namespace, delta: list[Array], inputs: list[Array]) -> list[Array]:
+    """Derivatives in the parameters of each layer ``(..., p_l, n)``, event by event."""
+    rows = []
+    for d, a in zip(delta, inputs, strict=True):
+        J = d[..., :, None, :] * a[..., None, :, :]
+        rows.append(xp.reshape(J, (*J.shape[:-3], -1, J.shape[-1])))
+    return rows
+
+
+def _bent(C: Array, T: Array) -> Array:
+    """C ``(..., k, k, n)`` of each event times its matrix in T ``(..., k, h, n)``."""
+    total = C[..., :, 0, :][..., None, :] * T[..., 0, :, :][..., None, :, :]
+    for j in range(1, C.shape[-2]):
+        total = total + C[..., :, j, :][..., None, :] * T[..., j, :, :][..., None, :, :]
+    return total
 
 
 def _by_outputs(layout: Layout) -> bool:
@@ -132,7 +175,15 @@ def assemble(xp: Namespace, layout: Layout, blocks: Blocks) -> Array:
 
 
 def hessian_product(
-    network: Network, xp: Namespace, trace: Trace, y_bar: Array, y_curvature: Array, v: Array, *, exact: bool
+    network: Network,
+    xp: Namespace,
+    trace: Trace,
+    y_bar: Array,
+    y_curvature: Array,
+    v: Array,
+    *,
+    exact: bool,
+    mixed: bool = False,
 ) -> Array:
     r"""Exact Hessian, or Gauss-Newton matrix, times v ``(..., p)`` without forming either.
 
@@ -141,7 +192,8 @@ def hessian_product(
     """
     slope = slopes(network, xp, trace)
     z_dot, a_dot = push_forward(network, xp, trace, slope, v)
-    dots = deltas(xp, trace, slope, y_curvature * a_dot[-1])
+    y_dot = _bent(y_curvature, a_dot[-1][..., :, None, :])[..., :, 0, :] if mixed else y_curvature * a_dot[-1]
+    dots = deltas(xp, trace, slope, y_dot)
     if not exact:
         return network.layout.flatten(xp, [outer(xp, d, a) for d, a in zip(dots, trace.a, strict=False)])
     delta = deltas(xp, trace, slope, y_bar)

@@ -9,7 +9,7 @@ same data with another prior. All start from the model's parameters and walk tog
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from .backends import Backend
 from .cost import ModelLike, NetworkCost
 from .errors import did_you_mean
 from .inputs import dataset, host_floats, input_rows
+from .losses import Loss
 from .minimizers import StopWalk, batched_levenberg_marquardt
 from .minimizers.migrad import EDM_FACTOR
 from .network import Network
@@ -28,7 +29,8 @@ from .objective import Events
 from .prediction import evaluate
 from .prior import GaussianPrior, layer_precision
 from .replicas import Replicas
-from .task import Task, relative_weights, standardisation
+from .task import Task, find_statistic, relative_weights, standardisation
+from .toys import draw
 
 KINDS = ("toys", "bootstrap")
 EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
@@ -149,7 +151,9 @@ def fit_replicas(
     *,
     kind: str,
     number: int,
+    loss: str | Loss,
     weights: Any,
+    extras: Mapping[str, Any],
     prior: float | Sequence[float] | None,
     seed: int | None,
     max_seconds: float | None,
@@ -158,25 +162,28 @@ def fit_replicas(
     began = time.monotonic()
     backend, layout = model.backend, model.network.layout
     d, k = layout.widths[0], layout.widths[-1]
-    own, priors = _own(backend, y, y_err), None
+    statistic, extra = find_statistic(loss, model.activations[-1], extras)
+    own, priors = _own(backend, y, y_err, statistic), None
     if isinstance(prior, Sequence | np.ndarray) and np.ndim(prior) == 1:
         priors = [_positive(tau) for tau in prior]
         if own is not None or not priors:
             raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
     kind, number = _what(kind, number, own, priors)
     with backend.context():
-        data = dataset(backend, x, y if own is None else own.mean(axis=0), y_err, weights, d=d, k=k)
-    if y_err is None and weights is not None:
+        data = dataset(backend, x, y if own is None else own[0], y_err, weights, d=d, k=k, loss=statistic, extra=extra)
+    known = y_err is not None or statistic.extra != "y_err"
+    if not known and weights is not None:
         data = relative_weights(backend, data)
     tau = None if prior is None or priors is not None else _positive(prior)
     P = None if tau is None else GaussianPrior(layer_precision(layout, tau))
-    task = Task(model, model.network, data, standardisation(model.network, backend, data), P, y_err is not None)
+    scaling = standardisation(model.network, backend, data, statistic)
+    task = Task(model, model.network, statistic, data, scaling, P, known)
     theta = backend.to_host(model.parameters)
     noise = np.ones(k)
-    if y_err is None:
+    if not known:
         noise = residual_width(task, task.scaling.to_standard(theta), float(layout.n_parameters))
     cost = task.cost(noise)
-    events, precision = _replicas(task, cost, theta, kind, number, own, priors, np.random.default_rng(seed))
+    events, precision = _replicas(task, cost, noise, theta, kind, number, own, priors, np.random.default_rng(seed))
     deadline = np.inf if max_seconds is None else began + max_seconds
 
     def watch(value: float, step: int) -> None:
@@ -208,14 +215,14 @@ def fit_replicas(
     )
 
 
-def _own(backend: Backend, y: Any, y_err: Any) -> HostArray | None:
+def _own(backend: Backend, y: Any, y_err: Any, loss: Loss) -> HostArray | None:
     """Replicas that the user brings, ``(r, n, k)``."""
     if np.ndim(y if not hasattr(y, "ndim") else np.empty((0,) * y.ndim)) != 3:
         return None
     own = host_floats(backend.to_host(y) if backend.owns(y) else y, "y")
     if not own.size or not np.all(np.isfinite(own)):
         raise ValueError(f"`y` must hold finite values in at least one replica, got shape {own.shape}")
-    if y_err is None:
+    if y_err is None and loss.extra == "y_err":
         raise ValueError("replicas of your own need `y_err`: the residuals of their mean are not their errors")
     return own
 
@@ -242,6 +249,7 @@ def _positive(tau: Any) -> float:
 def _replicas(
     task: Task,
     cost: NetworkCost,
+    noise: HostArray,
     theta: HostArray,
     kind: str,
     number: int,
@@ -250,21 +258,24 @@ def _replicas(
     rng: np.random.Generator,
 ) -> tuple[Events, HostArray | None]:
     """Events in standardised units, with a replica axis where they differ; and the precisions of the priors."""
-    backend, events, scaling = task.model.backend, cost.objective.events, task.scaling
+    backend, events = task.model.backend, cost.objective.events
     precision = None if cost.prior is None else cost.prior.precision
-    inverse = events.data[1]
     if priors is not None:
         return events, np.stack([layer_precision(task.layout, tau) for tau in priors])
     if kind == "bootstrap":
         counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=number)[:, None, :]
         weights = backend.to_device(counts.astype(np.float64))
         return replace(events, weights=weights if events.weights is None else weights * events.weights), precision
-    if kind == "toys":
-        raw = backend.to_host(evaluate(task.network, backend, backend.to_device(theta), task.data.x))
-        mean = (raw - scaling.y_mean[:, None]) / scaling.y_scale[:, None]
-        error = 1 / backend.to_host(inverse)
-        targets = mean + error * rng.normal(size=(number, *mean.shape))
-    else:
-        assert own is not None
-        targets = (np.swapaxes(own, 1, 2) - scaling.y_mean[:, None]) / scaling.y_scale[:, None]
-    return replace(events, data=(backend.to_device(targets), inverse)), precision
+    measured = np.swapaxes(own, 1, 2) if own is not None else toys(task, noise, theta, number, rng)
+    return task.events(noise, backend.to_device(measured)), precision
+
+
+def toys(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
+    """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
+    backend, data = task.model.backend, task.with_errors(noise)
+    predicted = backend.to_host(evaluate(task.network, backend, backend.to_device(theta), data.x))
+    extra = data.inverse_error if task.loss.extra == "y_err" else data.extra
+    number_of = np.ones((1, 1)) if extra is None else backend.to_host(extra)
+    if task.loss.measured == "class":  # as many as there were
+        number_of = backend.to_host(data.y).sum(axis=0, keepdims=True)
+    return draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)

@@ -8,7 +8,7 @@ what it is worth (`verdict`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -20,14 +20,15 @@ from ._typing import HostArray
 from .competition import compete
 from .cost import ModelLike
 from .errors import did_you_mean
-from .inputs import dataset
-from .losses import loss as find_loss
+from .inputs import dataset, selected
+from .losses import Loss, NormalLoss
 from .minimizers import certify, is_certified, migrad_alone
+from .network import Network
 from .noise import estimate_noise, residual_width
 from .prior import GaussianPrior, layer_precision
 from .progress import progress_line
 from .starts import glorot
-from .task import Task, relative_weights, standardisation
+from .task import Task, find_statistic, relative_weights, standardisation
 from .uncertainty import Curvature
 from .verdict import Outcome, verdict
 from .walk import FAR, SIGMAS, FitState, Search
@@ -41,6 +42,8 @@ SINGLY = 2  # that are tried before many compete: often one is enough
 CONTEST = 8  # starts from which on they compete
 CONTESTANTS = 8000  # over the number of parameters: how many compete, at most 500
 MINIMIZERS = ("auto", "migrad")
+GAUGE = 1e-2  # precision of the output biases of a softmax: far from zero by ten they are still free
+COVARIANCES = ("hessian", "sandwich")
 
 
 def fit(
@@ -49,8 +52,12 @@ def fit(
     y: Any,
     y_err: Any,
     *,
-    loss: str,
+    loss: str | Loss,
     weights: Any,
+    mask: Any,
+    exposure: Any,
+    trials: Any,
+    covariance: str,
     prior: float | None,
     restarts: int | str,
     minimizer: str,
@@ -62,23 +69,11 @@ def fit(
 ) -> Outcome:
     """See `Model.fit`; `start` are the model's parameters in raw units if they are to be the first start."""
     began = time.monotonic()
-    _check_options(loss, prior, restarts, minimizer, max_seconds)
-    d, k = model.shape_of_data()
-    with model.backend.context():
-        data = dataset(model.backend, x, y, y_err, weights, d=d, k=k)
-    network = model.network_for(int(data.x.shape[0]), int(data.y.shape[0]))
-    if y_err is None and weights is not None:  # then only their ratios matter
-        data = relative_weights(model.backend, data)
-    task = Task(
-        model,
-        network,
-        data,
-        standardisation(network, model.backend, data),
-        None if prior is None else GaussianPrior(layer_precision(network.layout, prior)),
-        errors_known=y_err is not None,
-    )
+    _check_options(prior, restarts, minimizer, covariance, max_seconds)
+    task = _task(model, x, y, y_err, loss, weights, mask, {"exposure": exposure, "trials": trials}, covariance, prior)
+    data, network = task.data, task.network
     _check_degrees_of_freedom(task)
-    model.build(*(int(a.shape[0]) for a in (data.x, data.y)))
+    model.build(network.layout.widths[0], network.layout.widths[-1])
     deadline = np.inf if max_seconds is None else began + max_seconds
     if minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
@@ -86,6 +81,8 @@ def fit(
     number = _number_of_starts(restarts, task)
     noise = np.ones(data.y.shape[0])
     cost = task.cost(noise)
+    alone = number < CONTEST or task.layout.n_parameters > competition.LIMIT or model.backend.compiles
+    alone = alone or isinstance(task.loss, NormalLoss)  # whose S has no floor to measure a start's distance from
     with progress_line(progress, callback) as report:
         search = Search(
             cost,
@@ -97,10 +94,10 @@ def fit(
             callback=report,
         )
         starts = _starts(task, start, number, seed)
-        if number < CONTEST or task.layout.n_parameters > competition.LIMIT or model.backend.compiles:
+        if alone:
             search.run(starts)
         else:
-            search.run(islice(starts, SINGLY if task.errors_known else 1), finish=False)
+            search.run(islice(starts, SINGLY if task.absolute else 1), finish=False)
             if not (search.satisfied or search.stopped):
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
                 search.contest(lambda look: compete(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
@@ -170,8 +167,57 @@ def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -
     return verdict(task, raw, minuit, search, search.descent.shape_at(search.theta)[0], noise, began, live=minuit)
 
 
-def _check_options(loss: str, prior: object, restarts: int | str, minimizer: str, max_seconds: float | None) -> None:
-    find_loss(loss)
+def _task(
+    model: ModelLike,
+    x: Any,
+    y: Any,
+    y_err: Any,
+    loss: str | Loss,
+    weights: Any,
+    mask: Any,
+    extras: Mapping[str, Any],
+    covariance: str,
+    prior: float | None,
+) -> Task:
+    """Checked data, their statistic and scaling, and the prior."""
+    statistic, extra = find_statistic(loss, model.activations[-1], extras)
+    if mask is not None:
+        x, y, y_err, weights, extra = selected(mask, x, y, y_err, weights, extra)
+    d, k = model.shape_of_data()
+    backend = model.backend
+    with backend.context():
+        data = dataset(
+            backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra, signed=covariance == "sandwich"
+        )
+    network = model.network_for(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
+    known = y_err is not None or statistic.extra != "y_err"
+    if not known and weights is not None:  # then only their ratios matter
+        data = relative_weights(backend, data)
+    return Task(
+        model,
+        network,
+        statistic,
+        data,
+        standardisation(network, backend, data, statistic),
+        None if prior is None else GaussianPrior(_precision(network, prior)),
+        errors_known=known,
+        sandwich=covariance == "sandwich",
+    )
+
+
+def _precision(network: Network, prior: float) -> HostArray:
+    """Of the default prior; it alone can hold what moves all outputs of a softmax by the same."""
+    P = layer_precision(network.layout, prior)
+    if network.activations[-1].mixes:
+        P[P == 0] = GAUGE
+    return P
+
+
+def _check_options(
+    prior: object, restarts: int | str, minimizer: str, covariance: str, max_seconds: float | None
+) -> None:
+    if covariance not in COVARIANCES:
+        raise ValueError(f"unknown covariance {covariance!r}: {did_you_mean(covariance, COVARIANCES)}")
     if minimizer not in MINIMIZERS:
         raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
     is_number = isinstance(prior, int | float | np.number) and not isinstance(prior, bool)
@@ -197,7 +243,7 @@ def _number_of_starts(restarts: int | str, task: Task) -> int:
         return int(restarts)
     if task.layout.n_parameters <= competition.LIMIT and not task.model.backend.compiles:
         return int(np.clip(CONTESTANTS // task.layout.n_parameters, STARTS, 500))
-    if task.errors_known:
+    if task.absolute:
         return STARTS
     return int(np.clip(2000 // task.layout.n_parameters, 3, 16))
 
@@ -206,7 +252,7 @@ def _good_enough(task: Task) -> float:
     """Chi-square that no better fit would lower by much; without known errors there is no such value."""
     ndof = task.n_values - task.layout.n_parameters
     mean, square = task.weight_moments()  # of a sum of weighted squares of normal numbers
-    return mean * ndof + SIGMAS * np.sqrt(2 * square * ndof) if task.errors_known and ndof > 0 else -np.inf
+    return mean * ndof + SIGMAS * np.sqrt(2 * square * ndof) if task.absolute and ndof > 0 else -np.inf
 
 
 def _unit(task: Task, search: Search) -> float:

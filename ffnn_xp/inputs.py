@@ -12,10 +12,14 @@ from typing import Any, NoReturn
 
 import array_api_compat
 import numpy as np
+from array_api_compat import device
 
 from ._typing import Array, HostArray, Namespace
 from .backends import Backend, describe_array, is_foreign_device_array, to_numpy
+from .losses import LeastSquaresLoss, Loss
 from .objective import Events
+
+DEFAULT = LeastSquaresLoss()
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class Dataset:
     x : array with shape (d, n)
     y : array with shape (k, n)
     inverse_error : array with shape (k, n) or None
-        None where the errors are unknown.
+        None where the errors are unknown, or the statistic has none.
+    extra : array with shape (k, n) or None
+        Exposure of counts, or number of trials, if given.
     weights : array with shape (1, n) or None
     y_was_column : bool
         Whether y came as ``(n, 1)``, so that predictions go back in that shape.
@@ -38,16 +44,18 @@ class Dataset:
     inverse_error: Array | None
     weights: Array | None
     y_was_column: bool = False
+    extra: Array | None = None
 
     @property
     def n(self) -> int:
         """Number of events."""
         return int(self.x.shape[-1])
 
-    def events(self) -> Events:
-        """What the objective takes, for least squares."""
-        assert self.inverse_error is not None
-        return Events(self.x, (self.y, self.inverse_error), self.weights)
+    def events(self, xp: Namespace, loss: Loss, shift: Array | float = 0.0, scale: Array | float = 1.0) -> Events:
+        """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
+        extra = self.inverse_error if loss.extra == "y_err" else self.extra
+        one = xp.ones_like(self.x[:1, :1])
+        return Events(self.x, loss.columns(xp, self.y, extra, shift * one, scale * one), self.weights)
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,19 @@ POSITIVE_ERROR = Rule(
     lambda xp, a: xp.isfinite(a) & (a > 0),
     "give the true error of this value, or leave the event out",
 )
-POSITIVE_WEIGHT = Rule("positive and finite", POSITIVE_ERROR.holds, "leave events of no weight out of the fit")
+POSITIVE = Rule("positive and finite", POSITIVE_ERROR.holds, "leave such events out")
+POSITIVE_WEIGHT = Rule(
+    "positive and finite",
+    POSITIVE_ERROR.holds,
+    "leave events of no weight out of the fit; signed Monte-Carlo weights need covariance='sandwich'",
+)
+COUNT = Rule(
+    "a count: 0, 1, 2, ...",
+    lambda xp, a: xp.isfinite(a) & (a >= 0) & (xp.round(a) == a),
+    "give the counts themselves, and what they were scaled by as `exposure`; weighted events go in one by one",
+)
+TRIALS = Rule("a number: 1, 2, ...", lambda xp, a: COUNT.holds(xp, a) & (a > 0), "leave events of no trial out")
+SHARE = Rule("finite and not negative", lambda xp, a: xp.isfinite(a) & (a >= 0), "give counts of classes, or 0 and 1")
 
 
 def dataset(
@@ -77,8 +97,13 @@ def dataset(
     *,
     d: int | None = None,
     k: int | None = None,
+    loss: Loss = DEFAULT,
+    extra: Any = None,
+    signed: bool = False,
 ) -> Dataset:
     """Check events, targets, errors and weights together and move them to the device.
+
+    `k` is the number of the network's outputs; `extra` what the loss calls so; `signed` weights may be negative.
 
     Raises
     ------
@@ -91,25 +116,58 @@ def dataset(
     n = rows.shape[0]
     if n == 0:
         raise ValueError("`x` holds no events: a fit needs at least one row")
-    targets, was_column = _targets(backend, y, n, k)
-    inverse = None
+    transpose = backend.xp.matrix_transpose
+    targets, was_column = _classes(backend, y, n, k) if loss.measured == "class" else _targets(backend, y, n, k, loss)
+    inverse, more = None, None
     if y_err is not None:
-        errors = _per_value(backend, y_err, n, targets.shape[1])
-        inverse = backend.xp.matrix_transpose(1 / errors)
+        if loss.extra != "y_err":
+            raise ValueError(f"`y_err` has no place in loss {loss.name!r}: such values have the errors of their kind")
+        inverse = transpose(1 / _per_value(backend, y_err, n, targets.shape[1]))
+    if extra is not None:
+        name, rule = str(loss.extra), TRIALS if loss.measured == "part" else POSITIVE
+        more = transpose(_per_value(backend, extra, n, targets.shape[1], name, rule))
+    if loss.measured == "part":
+        _check_parts(backend, targets, more)
     factor = None
     if weights is not None:
-        factor = _floats(backend, weights, "weights", POSITIVE_WEIGHT)
+        factor = _floats(backend, weights, "weights", FINITE if signed else POSITIVE_WEIGHT)
         if factor.shape != (n,):
             raise ValueError(f"`weights` must have shape ({n},), one per event, got {factor.shape}")
+        if signed and not float(backend.to_host(backend.xp.sum(factor))) > 0:
+            raise ValueError("`weights` must have a positive sum: with less there is no minimum to look for")
         factor = factor[None, :]
-    transpose = backend.xp.matrix_transpose
     return Dataset(
         backend.contiguous(transpose(rows)),
         backend.contiguous(transpose(targets)),
         None if inverse is None else backend.contiguous(inverse),
         factor,
         was_column,
+        None if more is None else backend.contiguous(more),
     )
+
+
+def selected(mask: Any, *arrays: Any) -> tuple[Any, ...]:
+    """The arrays' rows where `mask` ``(n,)`` is true; what has no row for each event stays.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not boolean, or not as long as the first array.
+    """
+    at = np.asarray(to_numpy(mask) if array_api_compat.is_array_api_obj(mask) else mask)
+    if at.dtype != np.bool_ or at.ndim != 1:
+        raise ValueError(f"`mask` must be boolean with shape (n,), True for events to use, got {at.dtype} {at.shape}")
+
+    def rows(a: Any) -> Any:
+        if a is None or np.ndim(a if not hasattr(a, "shape") else np.empty(a.shape[:1])) == 0:
+            return a
+        a = a if array_api_compat.is_array_api_obj(a) else np.asarray(a)
+        return a[np.flatnonzero(at).tolist()] if len(a) == len(at) else a
+
+    first = rows(arrays[0])
+    if len(arrays[0]) != len(at):
+        raise ValueError(f"`mask` must have shape ({len(arrays[0])},), one for each event of `x`, got {at.shape}")
+    return (first, *map(rows, arrays[1:]))
 
 
 def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -> tuple[Array, str]:
@@ -142,8 +200,14 @@ def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -
     return a, kind
 
 
-def _targets(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bool]:
-    a = _floats(backend, y, "y", FINITE)
+def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tuple[Array, bool]:
+    """Measured values ``(n, m)`` for a network of k outputs, which some losses have more of than values."""
+    if k is not None:
+        each = loss.outputs(1)
+        if k % each:
+            raise ValueError(f"loss {loss.name!r} needs {each} outputs for each value of y, this network has {k}")
+        k //= each
+    a = _floats(backend, y, "y", FINITE if loss.measured == "real" else COUNT)
     was_column = a.ndim == 2 and a.shape[1] == 1
     if a.ndim == 0 and n == 1:
         a = backend.xp.reshape(a, (1, 1))
@@ -158,20 +222,55 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
     return a, was_column
 
 
-def _per_value(backend: Backend, errors: Any, n: int, k: int) -> Array:
+def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bool]:
+    """Counts of classes ``(n, k)``; labels 0 ... k-1 of shape (n,) become 0 and 1."""
+    a = _floats(backend, y, "y", SHARE)
+    xp = backend.xp
+    if a.ndim == 1 and k != 1:
+        a = _floats(backend, y, "y", COUNT)
+        top = int(backend.to_host(xp.max(a))) if a.shape[0] else 0
+        k = top + 1 if k is None else k
+        if top >= k:
+            raise ValueError(f"`y` holds label {top}, but the network has {k} outputs: labels go from 0 to {k - 1}")
+        if k < 2:
+            raise ValueError("`y` holds one class only: there is nothing to tell apart")
+        a = xp.astype(a[:, None] == xp.arange(k, dtype=a.dtype, device=device(a))[None, :], a.dtype)
+    if a.ndim != 2 or a.shape[0] != n or a.shape[1] < 2 or (k is not None and a.shape[1] != k):
+        raise ValueError(
+            f"`y` must have shape ({n},), a label for each event, or ({n}, {_letter(k, 'k')}), counts of classes, "
+            f"got {tuple(a.shape)}"
+        )
+    if float(backend.to_host(xp.min(xp.sum(a, axis=-1)))) <= 0:
+        raise ValueError("`y` has an event that is of no class: leave it out")
+    return a, False
+
+
+def _check_parts(backend: Backend, k: Array, trials: Array | None) -> None:
+    """k of N, and without N 0 or 1."""
+    xp = backend.xp
+    too_many = xp.matrix_transpose(k) > (1 if trials is None else trials)
+    if float(backend.to_host(xp.sum(xp.astype(too_many, k.dtype)))):
+        what = "0 or 1 (or give `trials`)" if trials is None else "at most the number of `trials`"
+        at = np.argwhere(backend.to_host(too_many).T)[0]
+        raise ValueError(f"`y` must be {what}, got {backend.to_host(k)[at[0], at[1]]:g} in row {at[0]}")
+
+
+def _per_value(
+    backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR
+) -> Array:
     """A scalar, one per event (n,), one per value (n, k) or one per output (k,), as ``(n, k)``."""
-    a = _floats(backend, errors, "y_err", POSITIVE_ERROR)
+    a = _floats(backend, errors, name, rule)
     if a.ndim == 0 or a.shape == (1,):
         a = backend.xp.reshape(a, (1, 1))
     elif a.shape == (n,) == (k,) and k > 1:
-        raise ValueError(f"`y_err` of shape ({n},) could be one per event or one per output: give it as ({n}, {k})")
+        raise ValueError(f"`{name}` of shape ({n},) could be one per event or one per output: give it as ({n}, {k})")
     elif a.shape == (n,):
         a = a[:, None]
     elif a.shape == (k,):
         a = a[None, :]
     elif a.shape not in ((n, k), (n, 1), (1, k)):
         raise ValueError(
-            f"`y_err` must be one number, ({n},) for one per event, or ({n}, {k}) for one per value, got {a.shape}"
+            f"`{name}` must be one number, ({n},) for one per event, or ({n}, {k}) for one per value, got {a.shape}"
         )
     return backend.xp.broadcast_to(a, (n, k))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._typing import Array, Namespace
-from .curvature import Blocks, gauss_newton_blocks, hessian_blocks
+from .curvature import Blocks, gauss_newton_blocks, hessian_blocks, score_blocks
 from .curvature import hessian_product as times
 from .curvature import kronecker_factors as factors
 from .losses import Loss
@@ -37,19 +37,30 @@ def value_and_gradient(
 
 def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
     """Lower blocks of J^T C J."""
-    trace, _, second = _derivatives(network, loss, xp, theta, *event)
-    return gauss_newton_blocks(network, xp, trace, second)
+    trace, C, root = _fisher(network, loss, xp, theta, *event)
+    return gauss_newton_blocks(network, xp, trace, C, root=root, weights=event[1])
 
 
 def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
     """Lower blocks of the exact second derivative."""
-    return hessian_blocks(network, xp, *_derivatives(network, loss, xp, theta, *event), exact=True)
+    trace, first, second = _derivatives(network, loss, xp, theta, *event)
+    return hessian_blocks(network, xp, trace, first, second, exact=True, mixed=loss.mixes)
+
+
+def scores(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> Blocks:
+    """Lower blocks of the sum over events of the outer products of each event's gradient, its weight included."""
+    trace = forward(network, xp, theta, x)
+    return score_blocks(network, xp, trace, _weighted(loss.first(xp, trace.y, data), weights))
 
 
 def kronecker_factors(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Array:
     """All factors of all layers in one vector: first those of the deltas, then those of the inputs."""
-    trace, _, second = _derivatives(network, loss, xp, theta, *event)
-    return xp.concat([xp.reshape(a, (-1,)) for a in factors(network, xp, trace, second)])
+    trace, C, root = _fisher(network, loss, xp, theta, *event)
+    if root is not None and event[1] is not None:
+        root = root * xp.sqrt(xp.abs(event[1]))[..., None, :, :]
+    return xp.concat([xp.reshape(a, (-1,)) for a in factors(network, xp, trace, C, root=root)])
 
 
 def active_events(
@@ -63,20 +74,26 @@ def active_events(
 
 def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
     """J^T C J v, ``(..., p)``."""
-    return times(network, xp, *_derivatives(network, loss, xp, theta, *event), v, exact=False)
+    trace, C, _ = _fisher(network, loss, xp, theta, *event)
+    return times(network, xp, trace, C, C, v, exact=False, mixed=loss.mixes)
 
 
 def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
     """The exact second derivative times v, ``(..., p)``."""
-    return times(network, xp, *_derivatives(network, loss, xp, theta, *event), v, exact=True)
+    trace, first, second = _derivatives(network, loss, xp, theta, *event)
+    return times(network, xp, trace, first, second, v, exact=True, mixed=loss.mixes)
 
 
 def residual_rows(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
-    """Residuals rho and their derivatives J in one array ``(..., k n, 1 + p)``: J^T J is Gauss-Newton's, J^T rho dS."""
-    _, first, second = _derivatives(network, loss, xp, theta, x, weights, *data)
-    root = xp.sqrt(second)
+    """Residuals rho and their derivatives J in one array ``(..., k n, 1 + p)``: J^T J is Gauss-Newton's, J^T rho dS.
+
+    For statistics whose outputs do not mix.
+    """
+    trace = forward(network, xp, theta, x)
+    first = _weighted(loss.first(xp, trace.y, data), weights)
+    root = xp.sqrt(_weighted(loss.fisher(xp, trace.y, data), weights))
     rho = xp.where(root > 0, first / xp.where(root > 0, root, xp.ones_like(root)), xp.zeros_like(root))
     J = jacobian(network, xp, theta, x) * root[..., None]
     packed = xp.concat([xp.broadcast_to(rho, J.shape[:-1])[..., None], J], axis=-1)
@@ -86,11 +103,22 @@ def residual_rows(
 def _derivatives(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> tuple[Trace, Array, Array]:
-    """The forward sweep, and first and second derivative of the statistic in its output."""
+    """The forward sweep, and first and exact second derivative of the statistic in its output."""
     trace = forward(network, xp, theta, x)
     first, second = loss.first(xp, trace.y, data), loss.second(xp, trace.y, data)
-    return trace, _weighted(first, weights), _weighted(second, weights)
+    return trace, _weighted(first, weights), _weighted(second, weights, mixed=loss.mixes)
 
 
-def _weighted(s: Array, weights: Array | None) -> Array:
-    return s if weights is None else s * weights
+def _fisher(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> tuple[Trace, Array, Array | None]:
+    """The forward sweep, the curvature that is never negative, and where outputs mix its root, without weights."""
+    trace = forward(network, xp, theta, x)
+    C = _weighted(loss.fisher(xp, trace.y, data), weights, mixed=loss.mixes)
+    return trace, C, loss.root(xp, trace.y, data) if loss.mixes else None
+
+
+def _weighted(s: Array, weights: Array | None, *, mixed: bool = False) -> Array:
+    if weights is None:
+        return s
+    return s * (weights[..., None, :, :] if mixed else weights)

@@ -21,6 +21,7 @@ from .errors import FitWarning, NotFittedError
 from .fit import fit as run_fit
 from .inputs import host_floats, input_rows
 from .layout import Layout
+from .losses import Loss
 from .network import Network
 from .prediction import Band, evaluate
 from .product_band import ProductBand
@@ -40,7 +41,8 @@ class Model:
     activation : str, Activation, or a sequence with one for each hidden layer
         relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, identity, exp, or your own `Activation`.
     output : str or Activation
-        Nonlinearity of the last layer: identity, or exp, softplus, logistic, relu where outputs have a range.
+        Nonlinearity of the last layer: identity, or exp, softplus, logistic, relu where outputs have a range; softmax
+        for the probabilities of classes.
     backend, device, dtype, fallback
         Where to compute; see `get_backend`.
     seed : int, optional
@@ -74,7 +76,7 @@ class Model:
         fallback: bool | None = None,
     ) -> None:
         self._widths = _check_widths(layers)
-        self._activations = (*_hidden(activation, len(self._widths) - 2), find_activation(output))
+        self._activations = (*_hidden(activation, len(self._widths) - 2), find_activation(output, output=True))
         self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback)
         self._seed = seed
         self._network: Network | None = None
@@ -255,8 +257,12 @@ class Model:
         y: Any,
         y_err: Any = None,
         *,
-        loss: str = "least_squares",
+        loss: str | Loss = "least_squares",
         weights: Any = None,
+        mask: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | None = None,
         restarts: int | Literal["auto"] = "auto",
         minimizer: Literal["auto", "migrad"] = "auto",
@@ -275,11 +281,24 @@ class Model:
             Measured values.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
             Standard deviations of y. If None, one for each output is estimated from the residuals.
-        loss : {"least_squares"}
-            The statistic.
+        loss : str or Loss
+            The statistic: "least_squares"; "soft_l1", "huber", "student_t" where some values are wrong by many sigma;
+            "normal" for a network with 2 k outputs, means and logarithms of widths; "poisson" for counts, with
+            ``output="exp"``; "binomial" for k out of N, or yes and no, with ``output="logistic"``; "multinomial" for
+            labels 0 ... k-1 or counts of classes, with ``output="softmax"``.
         weights : array-like with shape (n,), optional
-            Factor on each event's term, as if its errors were smaller by the square root. If y_err is None, only the
-            weights' ratios matter.
+            Factor on each event's term: how often it was seen, or as if its errors were smaller by the square root. If
+            y_err is None, only the weights' ratios matter. Monte-Carlo weights, which may be negative, need
+            ``covariance="sandwich"``.
+        mask : boolean array-like with shape (n,), optional
+            True for events to use.
+        exposure : float or array-like with shape (n,) or (n, k), optional
+            Of counts: the time, volume or bin width that the output is multiplied by.
+        trials : int or array-like with shape (n,) or (n, k), optional
+            N of the binomial k.
+        covariance : {"hessian", "sandwich"}
+            "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
+            data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
         prior : float, optional
             Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
             is no prior.
@@ -329,6 +348,10 @@ class Model:
                 y_err,
                 loss=loss,
                 weights=weights,
+                mask=mask,
+                exposure=exposure,
+                trials=trials,
+                covariance=covariance,
                 prior=prior,
                 restarts=restarts,
                 minimizer=minimizer,
@@ -356,7 +379,10 @@ class Model:
         *,
         kind: Literal["toys", "bootstrap"] = "toys",
         number: int = 200,
+        loss: str | Loss = "least_squares",
         weights: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
         prior: float | Sequence[float] | None = None,
         seed: int | None = None,
         max_seconds: float | None = None,
@@ -372,11 +398,11 @@ class Model:
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
             Standard deviations of y. If None, one for each output is estimated from the model's residuals.
         kind : {"toys", "bootstrap"}
-            Toys are new measurements around the model's prediction, normal with width `y_err`; bootstrap copies draw
-            events with replacement.
+            Toys are new measurements around the model's prediction, as the statistic says: normal with width `y_err`,
+            Poisson, binomial, ...; bootstrap copies draw events with replacement.
         number : int
             How many.
-        weights : array-like with shape (n,), optional
+        loss, weights, exposure, trials
             As in `fit`.
         prior : float or sequence of float, optional
             As in `fit`. A sequence makes one replica of each, all with the data as they are.
@@ -411,7 +437,9 @@ class Model:
                 y_err,
                 kind=kind,
                 number=number,
+                loss=loss,
                 weights=weights,
+                extras={"exposure": exposure, "trials": trials},
                 prior=prior,
                 seed=self._seed if seed is None else seed,
                 max_seconds=max_seconds,

@@ -9,10 +9,10 @@ all broadcast over a leading replica axis. Nothing here knows a loss: what arriv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._typing import Array, Namespace
-from .activations import Activation
+from .activations import Activation, identity
 from .layout import Layout, affine, augment, outer, weights
 
 
@@ -34,6 +34,10 @@ class Network:
     def kinked(self) -> bool:
         """Whether the output has kinks in theta."""
         return any(f.kinked for f in self.activations)
+
+    def before_output(self) -> Network:
+        """The same without its output nonlinearity."""
+        return replace(self, activations=(*self.activations[:-1], identity))
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
     .. math:: \partial y_i / \partial A_l[u, j] = \frac{\partial y_i}{\partial z_l[u]} (a_{l-1}, 1)_j
     """
     trace = forward(network, xp, theta, x)
+    if network.activations[-1].mixes:
+        return through_output(network, xp, trace.z[-1], jacobian(network.before_output(), xp, theta, x))
     slope = slopes(network, xp, trace)
     k = trace.y.shape[-2]
     inputs = [augment(xp, a).mT for a in trace.a[:-1]]
@@ -133,3 +139,15 @@ def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
             layers.append(xp.reshape(product, (*product.shape[:-2], -1)))
         rows.append(xp.concat(layers, axis=-1))
     return xp.stack(rows, axis=-3)
+
+
+def through_output(network: Network, xp: Namespace, z: Array, J: Array) -> Array:
+    r"""Derivatives of y from those of :math:`z_L`, ``(..., k, n, p)`` both; z is :math:`z_L`, ``(..., k, n)``."""
+    f = network.activations[-1]
+    if f.linear:
+        return J
+    a = f.f(xp, z)
+    if not f.mixes:
+        return f.df(xp, z, a)[..., None] * J
+    weighted = a[..., None] * J
+    return weighted - a[..., None] * xp.sum(weighted, axis=-3, keepdims=True)

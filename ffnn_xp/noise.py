@@ -2,6 +2,9 @@ r"""Errors of y where none were given: one for each output, from the residuals o
 
 .. math:: \sigma_k^2 = \sum_n r_{nk}^2 / (n - p_{eff}/k)
 
+For a robust statistic it is the median of the absolute residuals, over that of the statistic's pulls, and the same
+factor for the parameters (P. J. Huber, Robust Statistics, 1981, sec. 7.8).
+
 Errors and minimum are found in turn: how exactly a minimum is known, and with a prior or several outputs also where it
 is, depends on the errors.
 """
@@ -9,8 +12,10 @@ is, depends on the errors.
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
+from .losses import Robust, StudentTLoss
 from .prediction import evaluate
 from .task import Task
 from .walk import Search
@@ -42,8 +47,21 @@ def residual_width(task: Task, theta: HostArray, effective: float) -> HostArray:
     xp, data = backend.xp, task.data
     with backend.context():
         residual = evaluate(task.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
+        if isinstance(task.loss, Robust):
+            return _median_width(task, backend.to_host(xp.abs(residual)), effective)
         square = residual * residual if data.weights is None else residual * residual * data.weights
         total = backend.to_host(xp.sum(square, axis=-1))
         events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))
     width = np.sqrt(total / max(events - effective / len(total), 1e-3 * events)) / s.y_scale
     return np.maximum(width, 1e3 * backend.epsilon)
+
+
+def _median_width(task: Task, residual: HostArray, effective: float) -> HostArray:
+    """From absolute residuals ``(k, n)``; weights do not count."""
+    assert isinstance(task.loss, Robust)
+    n = task.data.n
+    free = max(n - effective / len(residual), 1e-3 * n)
+    # of good measurements: normal ones, or Student's own
+    law = scipy.stats.t(task.loss.nu) if isinstance(task.loss, StudentTLoss) else scipy.stats.norm
+    width = np.median(residual, axis=1) / law.ppf(0.75) * np.sqrt(n / free)
+    return np.asarray(np.maximum(width / task.scaling.y_scale, 1e3 * task.model.backend.epsilon))

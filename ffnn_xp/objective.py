@@ -42,7 +42,7 @@ class Events:
     x : array with shape (d, n)
         Inputs.
     data : tuple of arrays with shape (k, n)
-        What the loss wants to see: for least squares the targets and their inverse errors.
+        What the loss wants to see (`Loss.columns`): for least squares the targets and their inverse errors.
     weights : array with shape (1, n), optional
         Factor on each event's statistic.
 
@@ -81,7 +81,7 @@ class Objective:
     network : Network
         The sandwich.
     loss : Loss
-        The statistic.
+        The statistic; one that has a `link` contains the network's output nonlinearity.
     events : Events
         The data.
     backend : Backend
@@ -132,6 +132,10 @@ class Objective:
         """The exact second derivative of S, ``(..., p, p)``."""
         return self._matrix(kernels.hessian, theta)
 
+    def scores(self, theta: Array) -> Array:
+        """Sum over events of the outer products of their gradients, ``(..., p, p)``."""
+        return self._matrix(kernels.scores, theta)
+
     def residual_rows(self, theta: Array) -> Array:
         """Residuals and their derivatives, ``(..., k n, 1 + p)``: short where values are fewer than parameters."""
         f = self._kernel(kernels.residual_rows)
@@ -161,10 +165,15 @@ class Objective:
         """At how many events each hidden unit reacts (`kernels.active_events`), one layer after another."""
         return self._total(kernels.active_events, theta)
 
+    @property
+    def _before_link(self) -> Network:
+        """The network whose outputs the statistic sees."""
+        return self.network if self.loss.link is None else self.network.before_output()
+
     def _kernel(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
         """It for this network and loss, compiled where the library has a compiler; looked up once."""
         if kernel not in self._bound:
-            self._bound[kernel] = self.backend.bind(kernel, self.network, self.loss)
+            self._bound[kernel] = self.backend.bind(kernel, self._before_link, self.loss)
         return self._bound[kernel]
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._typing import Array, HostArray
+from ._typing import Array, HostArray, Namespace
 from .backends import Backend
-from .network import Network, forward, jacobian
+from .network import Network, forward, jacobian, through_output
 from .scaling import Scaling
 from .uncertainty import TOUCHES, Curvature
 
@@ -27,6 +27,19 @@ def evaluate(network: Network, backend: Backend, theta: Array, x: Array) -> Arra
             return forward(network, backend.xp, theta, x).y
         parts = [forward(network, backend.xp, theta, x[:, i : min(i + size, n)]).y for i in range(0, n, size)]
         return backend.xp.concat(parts, axis=-1)
+
+
+def raw_jacobian(network: Network, xp: Namespace, theta: Array, x: Array, scale: Array, shift: Array) -> Array:
+    """Derivatives of raw outputs in standardised theta, ``(k, n, p)``, at standardised inputs.
+
+    What stands before the output nonlinearity is, in raw units, `scale` times what it is in standardised ones, plus
+    `shift`, each ``(k, 1)``.
+    """
+    inner = network.before_output()
+    J = scale[..., None] * jacobian(inner, xp, theta, x)
+    if network.activations[-1].linear:
+        return J
+    return through_output(network, xp, scale * forward(inner, xp, theta, x).y + shift, J)
 
 
 @dataclass(frozen=True)
@@ -63,11 +76,11 @@ class Band:
             parts = []
             for i in range(0, x.shape[-1], size):
                 block = (x[:, i : min(i + size, x.shape[-1])] - mean) / width
-                J = jacobian(network, xp, theta, block)
+                J = raw_jacobian(network, xp, theta, block, unit, to(s.y_mean[:, None]))
                 std = xp.sqrt(xp.sum((J @ factor) ** 2, axis=-1))
                 if null is not None:
                     v = J * lift
                     share = xp.sum((v @ null) ** 2, axis=-1)
                     std = xp.where(share > TOUCHES * xp.sum(v * v, axis=-1), float("inf"), std)
-                parts.append(unit * std)
+                parts.append(std)
             return xp.concat(parts, axis=-1)

@@ -17,6 +17,7 @@ from .backends import Backend
 from .cost import NetworkCost
 from .minimizers import KroneckerCoordinates, edm_by_products
 from .network import Network
+from .prediction import raw_jacobian
 from .scaling import Scaling
 
 TOLERANCE = 0.02  # of a variance: 1 % of a standard deviation
@@ -53,9 +54,16 @@ class ProductBand:
         product = cost.gauss_newton_product if network.kinked else cost.hessian_product
         std = np.empty((network.layout.widths[-1], x.shape[-1]))
         for n in range(x.shape[-1]):
-            for k, j in enumerate(cost.output_derivatives(self.theta, standard[:, n : n + 1])):
+            here = partial(self._derivatives, network, backend, standard[:, n : n + 1])
+            for k, j in enumerate(cost.derivatives(here, self.theta)):
                 found = edm_by_products(
                     partial(product, self.theta), j, W.precondition, tolerance=TOLERANCE, least=W.least
                 )
-                std[k, n] = s.y_scale[k] * np.sqrt(4 * cost.errordef * found.upper)
+                std[k, n] = np.sqrt(4 * cost.errordef * found.upper)
         return to(std)
+
+    def _derivatives(self, network: Network, backend: Backend, x: Array, theta: Array) -> Array:
+        """Of the raw outputs of one event ``(d, 1)`` in the standardised parameters, ``(k, p)``."""
+        to = backend.to_device
+        scale, shift = to(self.scaling.y_scale[:, None]), to(self.scaling.y_mean[:, None])
+        return raw_jacobian(network, backend.xp, theta, x, scale, shift)[:, 0, :]

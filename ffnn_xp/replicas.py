@@ -92,7 +92,8 @@ class Replicas:
     def dual(self) -> bool:
         """Whether there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
         layout = self.objective.network.layout
-        return self.objective.events.n * layout.widths[-1] < layout.n_parameters
+        few = self.objective.events.n * layout.widths[-1] < layout.n_parameters
+        return few and not self.objective.loss.mixes
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
         """Residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""

@@ -14,6 +14,7 @@ import scipy  # its submodules load when they are first used
 from ._typing import HostArray
 from .cost import NetworkCost
 from .layout import Layout
+from .losses import Loss
 from .report import Report, report
 from .scaling import Scaling
 from .subset import Others, minuit_of_subset
@@ -58,6 +59,8 @@ class FitResult:
         Calls that MIGRAD took to certify.
     weighted : bool
         Whether events had weights.
+    statistic : Loss
+        What was summed.
     edm_goal : float
         MIGRAD's goal for EDM.
     restarts : list of Restart
@@ -91,6 +94,7 @@ class FitResult:
     hesse_difference: float
     minuit_calls: int
     weighted: bool
+    statistic: Loss
     edm_goal: float
     make_minuit: Callable[[], iminuit.Minuit]
     restarts: list[Restart]
@@ -120,8 +124,8 @@ class FitResult:
 
     @property
     def p_value(self) -> float:
-        """Chance of a chi-square this large if the model is right; NaN with estimated errors or weights."""
-        if self.y_error is not None or self.weighted or self.ndof <= 0:
+        """Chance of a chi-square this large if the model is right; NaN if it is none, or errors are estimated."""
+        if self.y_error is not None or self.weighted or self.ndof <= 0 or not self.statistic.absolute:
             return float("nan")
         return float(scipy.special.gammaincc(self.ndof / 2, self.chi2 / 2))
 
@@ -196,8 +200,9 @@ class FitResult:
 
     def _lines(self) -> list[tuple[str, str]]:
         ratio = self.chi2 / self.ndof if self.ndof > 0 else float("nan")
-        given = "chi2 / ndof", f"{self.chi2:.6g} / ({self.n_data} - {self.n_effective:.5g}) = {ratio:.4g}"
-        if self.y_error is None:
+        word = f"{self.statistic.word} / ndof"
+        given = word, f"{self.chi2:.6g} / ({self.n_data} - {self.n_effective:.5g}) = {ratio:.4g}"
+        if not np.isnan(self.p_value):
             given = given[0], f"{given[1]}, p-value {self.p_value:.2g}"
         best = min(self.restarts, key=lambda r: r.fval).start if self.restarts else 0
         calls = sum(r.calls for r in self.restarts)
@@ -221,12 +226,17 @@ class FitResult:
                 + f"(goal: {self.edm_goal:.2g})",
             ),
             ("covariance", self.covariance_source + check),
-            ("errors of y", "as given" if self.y_error is None else f"from the residuals: {_few(self.y_error)}"),
+            ("errors of y", self._errors_of_y()),
             ("walk", f"{walk if self.restarts else 'none'}; MINUIT {self.minuit_calls} calls; {self.seconds:.2f} s"),
         ]
         if self.fval != self.chi2:
             lines.insert(1, ("cost", f"{self.fval:.6g}, of which the prior {self.fval - self.chi2:.4g}"))
         return lines
+
+    def _errors_of_y(self) -> str:
+        if self.y_error is not None:
+            return f"from the residuals: {_few(self.y_error)}"
+        return "as given" if self.statistic.extra == "y_err" else f"those of the statistic: {self.statistic.name}"
 
     def _layers(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = []

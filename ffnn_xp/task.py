@@ -5,16 +5,21 @@ The walk minimises the cost of standardised data in standardised theta; MINUIT s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ._typing import Array, HostArray
+from .activations import Activation
 from .backends import Backend
-from .cost import LeastSquares, ModelLike, NetworkCost
+from .cost import ModelLike, NetworkCost
+from .costs import DataCost
 from .inputs import Dataset
 from .layout import Layout
-from .losses import loss
+from .losses import Loss, Measured
+from .losses import loss as find_loss
 from .minimizers import KroneckerCoordinates, Problem
 from .network import Network
 from .objective import Events, Objective
@@ -25,14 +30,20 @@ from .uncertainty import curvature, rank
 
 @dataclass(frozen=True)
 class Task:
-    """A fit that is about to begin: checked data, their scaling, and the prior."""
+    """A fit that is about to begin: checked data, their statistic and scaling, and the prior.
+
+    Whether `errors_known`: given, or those of the statistic itself, as of counts. Whether the covariance is to be a
+    `sandwich`.
+    """
 
     model: ModelLike
     network: Network
+    loss: Loss
     data: Dataset
     scaling: Scaling
     prior: GaussianPrior | None
     errors_known: bool
+    sandwich: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -42,32 +53,41 @@ class Task:
     @property
     def n_values(self) -> int:
         """Number of measured values."""
-        return self.data.n * int(self.data.y.shape[0])
+        return self.data.n * self.loss.free(int(self.data.y.shape[0]))
+
+    @property
+    def absolute(self) -> bool:
+        """Whether the size of S tells how good a fit is."""
+        return self.errors_known and self.loss.absolute
 
     def cost(self, noise: HostArray) -> NetworkCost:
         """The cost in standardised units; `noise` are errors of the standardised outputs where none are given."""
-        backend, s = self.model.backend, self.scaling
-        xp, to = backend.xp, backend.to_device
-        with backend.context():
-            x = (self.data.x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
-            y = (self.data.y - to(s.y_mean[:, None])) / to(s.y_scale[:, None])
-            if self.data.inverse_error is None:
-                inverse = xp.ones_like(y) / to(noise[:, None])
-            else:
-                inverse = self.data.inverse_error * to(s.y_scale[:, None])
-        objective = Objective(self.network, loss("least_squares"), Events(x, (y, inverse), self.data.weights), backend)
+        objective = Objective(self.network, self.loss, self.events(noise), self.model.backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
 
-    def raw_cost(self, noise: HostArray) -> LeastSquares:
+    def events(self, noise: HostArray, y: Array | None = None) -> Events:
+        """What the statistic sees, in standardised units; of other measurements y ``(..., k, n)`` if given."""
+        backend, s = self.model.backend, self.scaling
+        xp, to = backend.xp, backend.to_device
+        data = self.with_errors(noise)
+        with backend.context():
+            x = (data.x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
+            shift, scale = to(s.y_mean[:, None]), to(s.y_scale[:, None])
+            return replace(data, x=x, y=data.y if y is None else y).events(xp, self.loss, shift, scale)
+
+    def raw_cost(self, noise: HostArray) -> DataCost:
         """The same cost as MINUIT sees it, in raw units."""
-        data = self.data
-        if data.inverse_error is None:
-            backend = self.model.backend
-            with backend.context():
-                inverse = backend.xp.ones_like(data.y) / backend.to_device((noise * self.scaling.y_scale)[:, None])
-            data = replace(data, inverse_error=inverse)
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
-        return LeastSquares.from_dataset(data, self.model, prior)
+        return DataCost.from_dataset(self.with_errors(noise), self.model, self.loss, prior)
+
+    def with_errors(self, noise: HostArray) -> Dataset:
+        """The data with errors, where the statistic wants some and none are given: `noise` of standardised outputs."""
+        data, backend = self.data, self.model.backend
+        if data.inverse_error is not None or not isinstance(self.loss, Measured):
+            return data
+        with backend.context():
+            inverse = backend.xp.ones_like(data.y) / backend.to_device((noise * self.scaling.y_scale)[:, None])
+        return replace(data, inverse_error=inverse)
 
     def effective(self, cost: Problem, theta: HostArray, *, matrices: bool = True) -> float:
         """Number of parameters that the data determine.
@@ -92,15 +112,46 @@ class Task:
         return float(np.mean(w)), float(np.mean(w * w))
 
 
-def standardisation(network: Network, backend: Backend, data: Dataset) -> Scaling:
-    """Mean and width of each input and, as far as the output's nonlinearity allows, of each target."""
+def find_statistic(loss: str | Loss, output: Activation, extras: Mapping[str, Any]) -> tuple[Loss, Any]:
+    """The statistic for a network with this output, and what else belongs to each value, of what the user gave."""
+    statistic = find_loss(loss).through(output.name)
+    for name, value in extras.items():
+        if value is not None and name != statistic.extra:
+            raise ValueError(f"`{name}` has no place in loss {statistic.name!r}")
+    if output.mixes and statistic.link != output.name:
+        raise ValueError(f"a softmax output needs loss='multinomial', got {statistic.name!r}")
+    return statistic, extras.get(str(statistic.extra))
+
+
+def standardisation(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
+    """Mean and width of each input and, as far as the output's nonlinearity allows, of each target.
+
+    Of a statistic that contains the nonlinearity, what stands before it gets the mean alone: the logarithm of the mean
+    count, the logit of the mean probability. Logarithms of widths, where they are predicted, that of the width.
+    """
     x_mean, x_width = _moments(backend, data.x, "x")
     y_mean, y_width = _moments(backend, data.y, "y")
     output = network.activations[-1]
-    if output.name != "identity":
+    if loss.link is not None:
+        y_mean, y_width = _before_link(backend, data, loss, y_mean), np.ones_like(y_width)
+    elif output.name != "identity" or loss.measured != "real":
         y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
-    return Scaling(network.layout, x_mean, _or_one(x_width), y_mean, _or_one(y_width))
+    y_width = _or_one(y_width)
+    if loss.outputs(1) == 2:
+        y_mean, y_width = np.append(y_mean, np.log(y_width)), np.append(y_width, np.ones_like(y_width))
+    return Scaling(network.layout, x_mean, _or_one(x_width), y_mean, y_width)
+
+
+def _before_link(backend: Backend, data: Dataset, loss: Loss, y_mean: HostArray) -> HostArray:
+    """What a constant network would have before its output nonlinearity, ``(k,)``; halved counts keep it finite."""
+    n = float(data.n)
+    unit = np.ones_like(y_mean) if data.extra is None else _moments(backend, data.extra, str(loss.extra))[0]
+    seen, all_ = np.maximum(n * y_mean, 0.5), n * unit
+    if loss.link == "logistic":
+        return np.log(seen / np.maximum(all_ - n * y_mean, 0.5))
+    mean = np.log(seen / all_)
+    return mean - np.mean(mean) if loss.link == "softmax" else mean
 
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:

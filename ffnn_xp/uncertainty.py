@@ -108,6 +108,38 @@ def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvat
     )
 
 
+def sandwich(shape: Curvature, scores: HostArray, errordef: float, precision: HostArray | None) -> Curvature:
+    r"""The same with the covariance :math:`H^{-1} B H^{-1}`, B the variance of the gradient as the data show it.
+
+    It holds where the statistic is not the true likelihood: weighted events, wrong errors, outliers. (P. J. Huber,
+    Proc. 5th Berkeley Symp. 1 (1967) 221; for weighted events C. Langenbruch, Eur. Phys. J. C 82 (2022) 393.) With
+    S/(2e) for -log L and each event's weight in its gradient, :math:`B = \sum_n g_n g_n^T / (4 e^2)`, to which a prior
+    adds its precision, as if it were a measurement.
+
+    Parameters
+    ----------
+    shape : Curvature
+        At the minimum.
+    scores : array with shape (p, p)
+        :math:`\sum_n g_n g_n^T`.
+    errordef : float
+        e.
+    precision : array with shape (p,), optional
+        Of the prior.
+
+    Examples
+    --------
+    >>> c = curvature(np.diag([2.0, 8.0]), errordef=1.0)
+    >>> sandwich(c, np.diag([4.0, 64.0]), 1.0, None).errors
+    array([1., 1.])
+    """
+    B = scores / (4 * errordef**2)
+    if precision is not None:
+        B = B + np.diag(precision)
+    w, V = scipy.linalg.eigh(shape.factor.T @ B @ shape.factor, check_finite=False)
+    return replace(shape, factor=shape.factor @ (V * np.sqrt(np.maximum(w, 0.0))))
+
+
 def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
     """How many directions a positive semidefinite matrix holds.
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
-from .cost import LeastSquares
+from .costs import DataCost
 from .minimizers import Distance, certify, hesse_errors, is_certified, preset, unstarted
 from .minimizers.migrad import EDM_FACTOR, TOLERANCE
 from .prediction import Band
@@ -19,7 +19,7 @@ from .product_band import ProductBand
 from .result import FitResult
 from .scaling import Scaling
 from .task import Task
-from .uncertainty import Curvature, dead_units
+from .uncertainty import Curvature, dead_units, sandwich
 from .walk import Search
 
 HESSE_LIMIT = 64  # parameters up to which MINUIT's own inverse of the Hessian is asked for: milliseconds
@@ -38,7 +38,7 @@ class Outcome:
 
 def verdict(
     task: Task,
-    raw: LeastSquares,
+    raw: DataCost,
     certificate: iminuit.Minuit | None,
     search: Search,
     shape: Curvature | None,
@@ -65,6 +65,9 @@ def verdict(
     good = shape if certified else None
     assert search.theta is not None
     factor, errors = None, np.full(len(theta), np.nan)
+    if good is not None and task.sandwich:
+        precision = None if task.prior is None else task.prior.precision
+        good = sandwich(good, search.problem.scores(search.theta), raw.errordef, precision)
     if good is not None:
         factor = task.scaling.linear(good.factor.T).T
         errors = np.where(_undetermined(task, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
@@ -90,9 +93,10 @@ def verdict(
         edm=_edm_of(certificate, search),
         certificate="conjugate gradients" if by_products else "MIGRAD" if certified else "none",
         edm_newton=_edm(search, shape),
-        hesse_difference=float("nan") if good is None else _hesse_difference(task, search, good),
+        hesse_difference=float("nan") if good is None or shape is None else _hesse_difference(task, search, shape),
         minuit_calls=0 if certificate is None else certificate.nfcn,
         weighted=task.data.weights is not None,
+        statistic=task.loss,
         n_data=task.n_values,
         n_effective=effective,
         parameters=theta,
@@ -120,7 +124,7 @@ def verdict(
     return Outcome(result, band, message, task.data.y_was_column)
 
 
-def in_raw_units(raw: LeastSquares, scaling: Scaling, theta: HostArray, shape: Curvature | None) -> iminuit.Minuit:
+def in_raw_units(raw: DataCost, scaling: Scaling, theta: HostArray, shape: Curvature | None) -> iminuit.Minuit:
     """A live `Minuit` at a point in standardised theta, with its covariance if there is one.
 
     It has to have run MIGRAD for HESSE to use our Hessian; in raw units MIGRAD's arithmetic may not be good enough for
@@ -171,7 +175,7 @@ def _poor(task: Task, chi2: float, ndof: float) -> str:
     """A sentence for a minimum, however certified, that does not describe the data."""
     if ndof <= 0:
         return " There are as many effective parameters as values, so chi2 says nothing about the fit."
-    if not task.errors_known or task.data.weights is not None:
+    if not task.absolute or task.data.weights is not None:
         return ""
     if scipy.special.gammainc(ndof / 2, chi2 / 2) < POOR:
         return (
@@ -245,6 +249,8 @@ def _words(task: Task, search: Search, shape: Curvature | None, certified: bool,
         )
     matrix = "Gauss-Newton matrix (relu has kinks)" if task.network.kinked else "exact Hessian"
     known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
+    if task.sandwich:
+        known = f"sandwich of the gradients' variance and the {known}"
     if not shape.n_null:
         return (
             f"MIGRAD certified the minimum; all {p} directions are determined.{more}",

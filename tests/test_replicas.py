@@ -13,7 +13,7 @@ import scipy.optimize
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.competition import compete
-from ffnn_xp.inputs import dataset
+from ffnn_xp.inputs import DEFAULT, dataset
 from ffnn_xp.minimizers import BatchArrival, StopWalk, batched_levenberg_marquardt, levenberg_marquardt
 from ffnn_xp.objective import Events
 from ffnn_xp.prior import GaussianPrior, layer_precision
@@ -43,7 +43,7 @@ def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | Non
     model = fx.Model(widths, backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
     P = None if tau is None else GaussianPrior(layer_precision(model.network.layout, tau))
-    return Task(model, model.network, data, standardisation(model.network, backend, data), P, True)
+    return Task(model, model.network, DEFAULT, data, standardisation(model.network, backend, data, DEFAULT), P, True)
 
 
 def starts(job: Task, r: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> N
     x, y = bends(6)
     model = fx.Model((1, 8, 1), backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
-    job = Task(model, model.network, data, standardisation(model.network, backend, data), None, True)
+    job = Task(model, model.network, DEFAULT, data, standardisation(model.network, backend, data, DEFAULT), None, True)
     objective = job.cost(np.ones(1)).objective
     weights = backend.to_device(np.random.default_rng(3).integers(0, 3, size=(4, 1, 6)))
     events = Events(objective.events.x, objective.events.data, weights)
@@ -157,7 +157,7 @@ def test_the_contest_finds_what_single_walks_find(n: int) -> None:
     backend = fx.get_backend("numpy")
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
-    job = Task(model, model.network, data, standardisation(model.network, backend, data), None, True)
+    job = Task(model, model.network, DEFAULT, data, standardisation(model.network, backend, data, DEFAULT), None, True)
     cost = job.cost(np.ones(1))
     ranking, stopped = compete(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
     assert not stopped

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ffnn_xp import get_backend
 from ffnn_xp.activations import ACTIVATIONS
 from ffnn_xp.fit import standardisation
-from ffnn_xp.inputs import dataset
+from ffnn_xp.inputs import DEFAULT, dataset
 from ffnn_xp.layout import Layout
 from ffnn_xp.network import Network, forward
 from ffnn_xp.scaling import Scaling
@@ -113,7 +113,7 @@ def test_a_covariance_goes_along() -> None:
 def of(output: str, x: Any, y: Any) -> Scaling:
     data = dataset(NUMPY, x, y)
     network = Network(Layout((int(data.x.shape[0]), int(data.y.shape[0]))), (ACTIVATIONS[output],))
-    return standardisation(network, NUMPY, data)
+    return standardisation(network, NUMPY, data, DEFAULT)
 
 
 X = np.array([[1.0, 100.0], [3.0, 100.0], [5.0, 100.0]])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._typing import HostArray
-from ..activations import ACTIVATIONS, Activation
+from ..activations import OUTPUTS, Activation
 from ..backends import Backend, get_backend
 from ..errors import FileFormatError, did_you_mean
 from ..extras import require
@@ -201,8 +201,8 @@ def _functions(header: Header, given: Iterable[Activation], path: str) -> list[A
                     f"activations=[...] with the Activation of that name{near}"
                 )
             found.append(own[name])
-        elif name in ACTIVATIONS:
-            found.append(ACTIVATIONS[name])
+        elif name in OUTPUTS:
+            found.append(OUTPUTS[name])
         else:
             raise FileFormatError(f"the header of {path!r} is damaged: activation {name!r} is unknown")
     return found
@@ -214,7 +214,7 @@ def _own(activations: Sequence[Activation]) -> tuple[str, ...]:
     for a in activations:
         if by_name.setdefault(a.name, a) is not a:
             raise ValueError(f"two different activations of this network are called {a.name!r}: rename one to save it")
-    return tuple(name for name, a in by_name.items() if ACTIVATIONS.get(name) is not a)
+    return tuple(name for name, a in by_name.items() if OUTPUTS.get(name) is not a)
 
 
 def _why_no_band(model: Model, wanted: bool | None) -> str:

@@ -127,6 +127,7 @@ class _Batch:
             setattr(self, name, getattr(self, name)[at])
 
 
+@np.errstate(all="ignore")  # a trial may overflow: what is not finite is seen, and not taken
 def batched_levenberg_marquardt(
     problem: ReplicaProblem,
     theta: Array,

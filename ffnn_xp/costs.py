@@ -1,0 +1,418 @@
+r"""The costs of each kind of data, for MINUIT; and which to use.
+
+| data | cost |
+| --- | --- |
+| measured values with errors | `LeastSquares`, also robust: ``loss="huber"`` |
+| values whose width is predicted too | `Normal` |
+| counts | `Poisson` |
+| k out of N, yes or no | `Binomial` |
+| one of k classes | `Multinomial` |
+
+Each is an ordinary iminuit cost. In a sum put the network's cost first, ``cost + other``: then the sum knows the second
+derivatives, and keeps the order of the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._typing import Array, HostArray
+from .cost import ModelLike, NetworkCost
+from .cost_sum import vector
+from .inputs import Dataset, dataset
+from .losses import BinomialLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
+from .losses import loss as find_loss
+from .objective import Objective
+from .prediction import evaluate
+from .prior import GaussianPrior
+
+
+class DataCost(NetworkCost):
+    """A statistic of a network and data, in raw units; what `LeastSquares` and its siblings share.
+
+    Attributes
+    ----------
+    model : Model
+        The network.
+    data : Dataset
+        On the device.
+    statistic : Loss
+        Value and derivatives.
+    """
+
+    model: ModelLike
+    data: Dataset
+    statistic: Loss
+
+    @classmethod
+    def from_dataset(
+        cls, data: Dataset, model: ModelLike, statistic: Loss, prior: GaussianPrior | None = None, verbose: int = 0
+    ) -> DataCost:
+        """The cost of data that are already checked and on the device."""
+        cost = cls.__new__(cls)
+        cost._init(data, model, statistic, prior, verbose)
+        return cost
+
+    def _init(
+        self, data: Dataset, model: ModelLike, statistic: Loss, prior: GaussianPrior | None, verbose: int
+    ) -> None:
+        self.model, self.data = model, data
+        self.statistic = statistic.through(model.network.activations[-1].name)
+        with model.backend.context():
+            events = data.events(model.backend.xp, self.statistic)
+        objective = Objective(model.network, self.statistic, events, model.backend)
+        n_values = data.n * self.statistic.free(int(data.y.shape[0]))
+        super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)
+
+    def _read(
+        self,
+        x: Any,
+        y: Any,
+        model: ModelLike,
+        statistic: Loss,
+        *,
+        y_err: Any = None,
+        extra: Any = None,
+        weights: Any,
+        prior: GaussianPrior | None,
+        verbose: int,
+    ) -> None:
+        """Check the data, complete the model's widths, and build the cost."""
+        d, k = model.shape_of_data()
+        with model.backend.context():
+            data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra)
+        model.build(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
+        self._init(data, model, statistic, prior, verbose)
+
+    @property
+    def start(self) -> HostArray:
+        """The model's parameters now, ``(p,)`` on the host: where to start MINUIT."""
+        return self.model.backend.to_host(self.model.parameters)
+
+    @property
+    def x(self) -> HostArray:
+        """Inputs, ``(n, d)`` on the host."""
+        return self._rows(self.data.x)
+
+    @property
+    def y(self) -> HostArray:
+        """What was measured, ``(n,)`` or ``(n, k)`` on the host."""
+        return self._squeeze(self._rows(self.data.y))
+
+    def prediction(self, args: Sequence[float]) -> HostArray:
+        """The network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
+        theta = vector((args,), self.npar)
+        return self._squeeze(self._rows(self._predict_columns(theta, self.data.x)))
+
+    def pulls(self, args: Sequence[float]) -> HostArray:
+        """(measured - predicted) / standard deviation, in the shape of `y`: near standard normal if the model is right.
+
+        For counts the deviation is that of the prediction (Pearson's residuals).
+        """
+        extra = self.data.inverse_error if self.statistic.extra == "y_err" else self.data.extra
+        with self.model.backend.context():
+            predicted = self._predict_columns(vector((args,), self.npar), self.data.x)
+            pulls = self.statistic.pulls(self.model.backend.xp, predicted, self.data.y, extra)
+        return self._squeeze(self._rows(pulls))
+
+    def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
+        """Draw data and prediction into the current matplotlib axes.
+
+        For one input the curve through the points, else predicted against measured values.
+
+        Parameters
+        ----------
+        args : array-like with shape (p,)
+            Theta.
+        model_points : int or array-like
+            How many points of the curve, or which.
+
+        Returns
+        -------
+        tuple
+            ``((x, y, yerror), (x_model, y_model))`` of what was drawn.
+        """
+        from matplotlib import pyplot as plt
+
+        x, (y, error) = self.x, self._rates()
+        if x.shape[1] > 1:
+            drawn = self._rows(self._predict_columns(vector((args,), self.npar), self.data.x))
+            for i in range(y.shape[1]):
+                bar = None if error is None else error[:, i]
+                plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
+            ends = [min(y.min(), drawn.min()), max(y.max(), drawn.max())]
+            plt.plot(ends, ends, color="black", lw=1)
+            plt.xlabel("measured")
+            plt.ylabel("predicted")
+            return (x, y, error), (x, drawn)
+        if np.ndim(model_points) == 0:
+            points = np.linspace(x.min(), x.max(), int(np.asarray(model_points)))
+        else:
+            points = np.asarray(model_points, dtype=np.float64)
+        columns = self.model.backend.to_device(points[None, :])
+        curve = self._rows(self._predict_columns(vector((args,), self.npar), columns))
+        for i in range(y.shape[1]):
+            line = plt.errorbar(x[:, 0], y[:, i], None if error is None else error[:, i], fmt="o", ms=3, alpha=0.6)
+            plt.plot(points, curve[:, i], color=line[0].get_color() if y.shape[1] > 1 else "black", zorder=3)
+        shown = None if error is None else self._squeeze(error)
+        return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
+
+    def _rates(self) -> tuple[HostArray, HostArray | None]:
+        """What was measured, in units of the output, and its errors if they are known; ``(n, k)``."""
+        y, to = self._rows(self.data.y), self._rows
+        if self.data.inverse_error is not None:
+            return y, 1 / to(self.data.inverse_error)
+        return (y if self.data.extra is None else y / to(self.data.extra)), None
+
+    def _predict_columns(self, theta: HostArray, columns: Array) -> Array:
+        backend = self.model.backend
+        return evaluate(self.model.network, backend, backend.to_device(theta), columns)
+
+    def _rows(self, columns: Array) -> HostArray:
+        return self.objective.backend.to_host(columns).T.copy()
+
+    def _squeeze(self, rows: HostArray) -> HostArray:
+        return rows[:, 0] if rows.shape[1] == 1 and not self.data.y_was_column else rows
+
+
+class LeastSquares(DataCost):
+    r"""Chi-square of a network and measured values, :math:`S = \sum_n \sum_k ((y_k(x_n) - t_{nk})/\sigma_{nk})^2`.
+
+    The argument order is that of `iminuit.cost.LeastSquares`.
+
+    Parameters
+    ----------
+    x : array-like with shape (n, d), or (n,) for d = 1
+        Inputs, events as rows.
+    y : array-like with shape (n, k), or (n,) for k = 1
+        Measured values.
+    yerror : float or array-like with shape (n,), (n, k) or (k,)
+        Their standard deviations, in units of y. Of shape (n,): one per event, shared by its outputs.
+    model : Model
+        The network; widths it left open are read from the data.
+    weights : array-like with shape (n,), optional
+        Factor on each event's term, as if its errors were smaller by the square root.
+    loss : {"least_squares", "soft_l1", "huber", "student_t"} or Loss
+        Another function of the pull than its square, for data some of which are wrong.
+    prior : GaussianPrior, optional
+        Added to S.
+    verbose : int
+        1 prints every call.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes do not fit, values are not finite or errors not positive; the message names row and column.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> from iminuit import Minuit
+    >>> model = fx.Model((1, 1), seed=1)
+    >>> cost = fx.LeastSquares([0.0, 1.0, 2.0], [1.0, 3.0, 5.0], 0.1, model)
+    >>> m = Minuit(cost, cost.start).migrad()
+    >>> m.valid, [round(v, 6) for v in m.values]
+    (True, [2.0, 1.0])
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        yerror: Any,
+        model: ModelLike,
+        *,
+        weights: Any = None,
+        loss: str | Loss = "least_squares",
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
+    ) -> None:
+        statistic = find_loss(loss)
+        if not isinstance(statistic, Measured):
+            raise ValueError(f"`loss` must be a function of pulls for LeastSquares, got {statistic.name!r}")
+        if yerror is None:
+            raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
+        self._read(x, y, model, statistic, y_err=yerror, weights=weights, prior=prior, verbose=verbose)
+
+    @property
+    def yerror(self) -> HostArray:
+        """Errors, in the shape of `y`."""
+        return self._squeeze(1 / self._rows(self.data.inverse_error))
+
+
+class Poisson(DataCost):
+    r"""Counts, :math:`S = 2 \sum_n (\lambda_n - t_n + t_n \log(t_n/\lambda_n))` with :math:`\lambda = e\,y(x)`.
+
+    S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437, eq. 6: a chi-square where counts are large.
+
+    Parameters
+    ----------
+    x : array-like with shape (n, d), or (n,) for d = 1
+        Inputs.
+    n : array-like with shape (n,) or (n, k)
+        Counts.
+    model : Model
+        The network, best with ``output="exp"``.
+    exposure : float or array-like with shape (n,) or (n, k), optional
+        What the output is multiplied by to give the expected count: a time, a volume, a bin's width.
+    weights, prior, verbose
+        As for `LeastSquares`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If counts are negative or not integers, or shapes do not fit.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> from iminuit import Minuit
+    >>> model = fx.Model((1, 1), output="exp", seed=1)
+    >>> cost = fx.Poisson([0.0, 1.0], [10, 20], model)
+    >>> m = Minuit(cost, cost.start).migrad()
+    >>> m.valid, [round(v, 3) for v in m.values]  # log 2 and log 10
+    (True, [0.693, 2.303])
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        n: Any,
+        model: ModelLike,
+        *,
+        exposure: Any = None,
+        weights: Any = None,
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self._read(x, n, model, PoissonLoss(), extra=exposure, weights=weights, prior=prior, verbose=verbose)
+
+
+class Binomial(DataCost):
+    r"""k of N with probability y(x), -2 log of the likelihood over that of a perfect fit; yes and no without N.
+
+    Parameters
+    ----------
+    x : array-like with shape (n, d), or (n,) for d = 1
+        Inputs.
+    k : array-like with shape (n,) or (n, k)
+        Successes.
+    model : Model
+        A network with ``output="logistic"``.
+    trials : int or array-like with shape (n,) or (n, k), optional
+        Out of how many; 1 if not given.
+    weights, prior, verbose
+        As for `LeastSquares`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If k is negative, no integer, or larger than N; or the output has another range.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> from iminuit import Minuit
+    >>> model = fx.Model((1, 1), output="logistic", seed=1)
+    >>> cost = fx.Binomial([0.0, 1.0], [50, 75], model, trials=100)
+    >>> m = Minuit(cost, cost.start).migrad()
+    >>> m.valid, [round(abs(v), 3) for v in m.values]  # logit(3/4) = log 3, and logit(1/2) = 0
+    (True, [1.099, 0.0])
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        k: Any,
+        model: ModelLike,
+        *,
+        trials: Any = None,
+        weights: Any = None,
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self._read(x, k, model, BinomialLoss(), extra=trials, weights=weights, prior=prior, verbose=verbose)
+
+
+class Multinomial(DataCost):
+    r"""Counts of k classes, or labels, with probabilities y(x); -2 log of the likelihood over that of a perfect fit.
+
+    Parameters
+    ----------
+    x : array-like with shape (n, d), or (n,) for d = 1
+        Inputs.
+    y : array-like with shape (n,) or (n, k)
+        Labels 0 ... k-1, or counts of each class.
+    model : Model
+        A network with ``output="softmax"``.
+    weights, prior, verbose
+        As for `LeastSquares`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If y is neither, or the output is no softmax.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> model = fx.Model((1, 3), output="softmax", seed=1)
+    >>> cost = fx.Multinomial([0.0, 1.0, 2.0], [0, 1, 2], model)
+    >>> round(cost([0.0] * 6), 3)  # 6 log 3
+    6.592
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        model: ModelLike,
+        *,
+        weights: Any = None,
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self._read(x, y, model, MultinomialLoss(), weights=weights, prior=prior, verbose=verbose)
+
+
+class Normal(DataCost):
+    r"""-2 log L of normal values with a predicted width, :math:`S = \sum ((t - \mu)/\sigma)^2 + 2\log\sigma`.
+
+    Parameters
+    ----------
+    x : array-like with shape (n, d), or (n,) for d = 1
+        Inputs.
+    y : array-like with shape (n,) or (n, m)
+        Measured values.
+    model : Model
+        A network with 2 m outputs: the means, then the logarithms of the widths.
+    weights, prior, verbose
+        As for `LeastSquares`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> model = fx.Model((1, 2), seed=1)
+    >>> round(fx.Normal([0.0, 1.0], [1.0, 3.0], model)([2.0, 1.0, 0.0, 0.0]), 12)
+    0.0
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        model: ModelLike,
+        *,
+        weights: Any = None,
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self._read(x, y, model, NormalLoss(), weights=weights, prior=prior, verbose=verbose)

@@ -1,0 +1,110 @@
+r"""What a statistic is: one number for each measured value, its derivatives, and what belongs to them.
+
+S is the sum over events of :math:`s(y, t)`, y the network's output and t what was measured, all as columns
+``(..., k, n)``. ``errordef`` is MINUIT's: the rise of S that makes one standard deviation.
+
+Some statistics are computed from what stands before the network's last nonlinearity, their `link`: a count's
+:math:`\log\mu` rather than :math:`\mu`, a probability's logit. It is the same S, but exact where the output is zero or
+one to all digits, and its second derivative is never negative.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from .._typing import Array, Namespace
+
+Data = tuple[Array, ...]
+"""What a statistic wants to see of each event: its own columns, made by `Loss.columns`."""
+
+
+class Loss(ABC):
+    """A statistic with its derivatives in the output, and pulls.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in files and in text.
+    word : str
+        What S is called: "chi2", "deviance", "-2 log L".
+    errordef : float
+        Rise of S at one standard deviation: 1 for a chi-square and for -2 log L.
+    link : str or None
+        The output nonlinearity that the statistic contains: it then sees what stands before it.
+    measured : {"real", "count", "part", "class"}
+        What y may be: any number; a count; a count out of so many trials; counts or shares of classes.
+    extra : str or None
+        What else belongs to each value: "y_err", "exposure", "trials".
+    absolute : bool
+        Whether S is a chi-square, so that its size tells how good a fit is.
+    mixes : bool
+        Whether the outputs of an event mix: then second derivatives are ``(..., k, k, n)``.
+    """
+
+    name: ClassVar[str]
+    word: ClassVar[str] = "-2 log L"
+    errordef: ClassVar[float] = 1.0
+    link: ClassVar[str | None] = None
+    measured: ClassVar[str] = "real"
+    extra: ClassVar[str | None] = None
+    absolute: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
+
+    @abstractmethod
+    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
+        """s and ds/dy of each value, with what they share computed once: this is what a walk asks for."""
+
+    @abstractmethod
+    def second(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """d2s/dy2, ``(..., k, n)``; where outputs mix ``(..., k, k, n)``."""
+
+    @abstractmethod
+    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+        """What the other methods want to see, for an output that is standardised: y = scale times it, plus shift.
+
+        Parameters
+        ----------
+        y, extra : array with shape (..., k, n)
+            What was measured, and what belongs to it.
+        shift, scale : array with shape (k, 1)
+            Of the output, or of what stands before the `link`.
+        """
+
+    @abstractmethod
+    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+        """(measured - predicted) over the standard deviation that the statistic gives it, ``(..., k, n)``."""
+
+    def value(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """s of each value."""
+        return self.value_and_first(xp, y, data)[0]
+
+    def first(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """ds/dy of each value, ``(..., k, n)``."""
+        return self.value_and_first(xp, y, data)[1]
+
+    def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Like `second`, but never negative: its expectation, or what makes a step of Gauss and Newton a descent."""
+        return self.second(xp, y, data)
+
+    def root(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """R with `fisher` = R R^T, ``(..., k, k, n)``; asked for where outputs mix."""
+        raise NotImplementedError(f"the outputs of {self.name} do not mix")
+
+    def outputs(self, values: int) -> int:
+        """Number of outputs that a network needs for so many measured values of an event."""
+        return values
+
+    def free(self, values: int) -> int:
+        """How many of the measured values of an event can vary by themselves."""
+        return values
+
+    def through(self, output: str) -> Loss:
+        """The same statistic for a network with this output nonlinearity.
+
+        Raises
+        ------
+        ValueError
+            If the output has a range that the statistic has no use for.
+        """
+        return self
