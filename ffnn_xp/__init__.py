@@ -2,6 +2,7 @@
 
 from .activations import Activation
 from .backends import Backend, get_backend, to_numpy
+from .bins import Bins
 from .costs import Binomial, LeastSquares, Multinomial, Normal, Poisson
 from .errors import (
     BackendFallbackWarning,
@@ -26,6 +27,7 @@ __all__ = [
     "BackendFallbackWarning",
     "BackendUnavailableError",
     "Binomial",
+    "Bins",
     "FfnnXpWarning",
     "FileFormatError",
     "FitResult",

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from ._typing import Array, HostArray
+from .bins import Bins
 from .cost import ModelLike, NetworkCost
 from .cost_sum import vector
 from .inputs import Dataset, dataset
-from .losses import BinomialLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
+from .losses import BinomialLoss, IntegratedLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
 from .losses import loss as find_loss
 from .objective import Objective
 from .prediction import evaluate
@@ -83,6 +84,7 @@ class DataCost(NetworkCost):
         """Check the data, complete the model's widths, and build the cost."""
         d, k = model.shape_of_data()
         with model.backend.context():
+            statistic = IntegratedLoss(statistic) if isinstance(x, Bins) else statistic
             data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra)
         model.build(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
         self._init(data, model, statistic, prior, verbose)
@@ -169,7 +171,8 @@ class DataCost(NetworkCost):
 
     def _predict_columns(self, theta: HostArray, columns: Array) -> Array:
         backend = self.model.backend
-        return evaluate(self.model.network, backend, backend.to_device(theta), columns)
+        y = evaluate(self.model.network, backend, backend.to_device(theta), columns)
+        return y if self.data.nodes is None else self.statistic.combine(backend.xp, y, (self.data.nodes,))
 
     def _rows(self, columns: Array) -> HostArray:
         return self.objective.backend.to_host(columns).T.copy()

@@ -22,6 +22,8 @@ delta it is the Gauss-Newton matrix :math:`J^T C J`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from array_api_compat import device
 
 from ._typing import Array, Namespace
@@ -144,6 +146,11 @@ def _rows(xp: Namespace, delta: list[Array], inputs: list[Array]) -> list[Array]
     return rows
 
 
+def curved(C: Array, y: Array, *, mixed: bool) -> Array:
+    """C ``(..., k, n)``, or with outputs `mixed` ``(..., k, k, n)``, times changes of the output ``(..., k, n)``."""
+    return _bent(C, y[..., :, None, :])[..., :, 0, :] if mixed else C * y
+
+
 def _bent(C: Array, T: Array) -> Array:
     """C ``(..., k, k, n)`` of each event times its matrix in T ``(..., k, h, n)``."""
     total = C[..., :, 0, :][..., None, :] * T[..., 0, :, :][..., None, :, :]
@@ -179,21 +186,20 @@ def hessian_product(
     xp: Namespace,
     trace: Trace,
     y_bar: Array,
-    y_curvature: Array,
+    C: Callable[[Array], Array],
     v: Array,
     *,
     exact: bool,
-    mixed: bool = False,
 ) -> Array:
     r"""Exact Hessian, or Gauss-Newton matrix, times v ``(..., p)`` without forming either.
 
     One forward and one reverse sweep with derivatives along v (the R-operator of Pearlmutter 1994):
-    :math:`\dot\delta_l = f_l'(W_{l+1}^T\dot\delta_{l+1} + V_{l+1}^T\delta_{l+1}) + f_l'' \dot z_l g_l`.
+    :math:`\dot\delta_l = f_l'(W_{l+1}^T\dot\delta_{l+1} + V_{l+1}^T\delta_{l+1}) + f_l'' \dot z_l g_l`. `C` multiplies
+    changes of the output ``(..., k, n)`` by the statistic's second derivative.
     """
     slope = slopes(network, xp, trace)
     z_dot, a_dot = push_forward(network, xp, trace, slope, v)
-    y_dot = _bent(y_curvature, a_dot[-1][..., :, None, :])[..., :, 0, :] if mixed else y_curvature * a_dot[-1]
-    dots = deltas(xp, trace, slope, y_dot)
+    dots = deltas(xp, trace, slope, C(a_dot[-1]))
     if not exact:
         return network.layout.flatten(xp, [outer(xp, d, a) for d, a in zip(dots, trace.a, strict=False)])
     delta = deltas(xp, trace, slope, y_bar)

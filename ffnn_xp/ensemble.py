@@ -162,7 +162,7 @@ def fit_replicas(
     began = time.monotonic()
     backend, layout = model.backend, model.network.layout
     d, k = layout.widths[0], layout.widths[-1]
-    statistic, extra = find_statistic(loss, model.activations[-1], extras)
+    statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
     own, priors = _own(backend, y, y_err, statistic), None
     if isinstance(prior, Sequence | np.ndarray) and np.ndim(prior) == 1:
         priors = [_positive(tau) for tau in prior]
@@ -262,6 +262,8 @@ def _replicas(
     precision = None if cost.prior is None else cost.prior.precision
     if priors is not None:
         return events, np.stack([layer_precision(task.layout, tau) for tau in priors])
+    if kind == "bootstrap" and task.loss.whole:
+        raise ValueError("events whose values are correlated cannot be drawn one by one: use kind='toys'")
     if kind == "bootstrap":
         counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=number)[:, None, :]
         weights = backend.to_device(counts.astype(np.float64))
@@ -273,7 +275,7 @@ def _replicas(
 def toys(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
     """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
     backend, data = task.model.backend, task.with_errors(noise)
-    predicted = backend.to_host(evaluate(task.network, backend, backend.to_device(theta), data.x))
+    predicted = task.expected(theta)
     extra = data.inverse_error if task.loss.extra == "y_err" else data.extra
     number_of = np.ones((1, 1)) if extra is None else backend.to_host(extra)
     if task.loss.measured == "class":  # as many as there were

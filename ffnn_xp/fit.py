@@ -17,6 +17,7 @@ from iminuit import Minuit
 
 from . import competition
 from ._typing import HostArray
+from .bins import Bins
 from .competition import compete
 from .cost import ModelLike
 from .errors import did_you_mean
@@ -57,6 +58,7 @@ def fit(
     mask: Any,
     exposure: Any,
     trials: Any,
+    y_cov: Any,
     covariance: str,
     prior: float | None,
     restarts: int | str,
@@ -70,7 +72,8 @@ def fit(
     """See `Model.fit`; `start` are the model's parameters in raw units if they are to be the first start."""
     began = time.monotonic()
     _check_options(prior, restarts, minimizer, covariance, max_seconds)
-    task = _task(model, x, y, y_err, loss, weights, mask, {"exposure": exposure, "trials": trials}, covariance, prior)
+    extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
+    task = _task(model, x, y, y_err, loss, weights, mask, extras, covariance, prior)
     data, network = task.data, task.network
     _check_degrees_of_freedom(task)
     model.build(network.layout.widths[0], network.layout.widths[-1])
@@ -82,7 +85,8 @@ def fit(
     noise = np.ones(data.y.shape[0])
     cost = task.cost(noise)
     alone = number < CONTEST or task.layout.n_parameters > competition.LIMIT or model.backend.compiles
-    alone = alone or isinstance(task.loss, NormalLoss)  # whose S has no floor to measure a start's distance from
+    # S of a predicted width has no floor to measure a start's distance from; combinations have no sample of events
+    alone = alone or isinstance(task.loss, NormalLoss) or task.loss.combines
     with progress_line(progress, callback) as report:
         search = Search(
             cost,
@@ -180,7 +184,13 @@ def _task(
     prior: float | None,
 ) -> Task:
     """Checked data, their statistic and scaling, and the prior."""
-    statistic, extra = find_statistic(loss, model.activations[-1], extras)
+    statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
+    if extras["y_cov"] is not None and (y_err is not None or weights is not None or mask is not None):
+        raise ValueError("`y_cov` says all about the errors of y: leave y_err, weights and mask out")
+    if isinstance(x, Bins) and (mask is not None or (y_err is None and statistic.extra == "y_err")):
+        raise ValueError("the contents of bins need `y_err`, or loss='poisson'; and no `mask`: give the bins to use")
+    if covariance == "sandwich" and statistic.whole:
+        raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
     if mask is not None:
         x, y, y_err, weights, extra = selected(mask, x, y, y_err, weights, extra)
     d, k = model.shape_of_data()

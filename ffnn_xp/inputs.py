@@ -16,6 +16,8 @@ from array_api_compat import device
 
 from ._typing import Array, HostArray, Namespace
 from .backends import Backend, describe_array, is_foreign_device_array, to_numpy
+from .bins import Bins
+from .covariances import whitening
 from .losses import LeastSquaresLoss, Loss
 from .objective import Events
 
@@ -33,7 +35,9 @@ class Dataset:
     inverse_error : array with shape (k, n) or None
         None where the errors are unknown, or the statistic has none.
     extra : array with shape (k, n) or None
-        Exposure of counts, or number of trials, if given.
+        Exposure of counts, or number of trials, if given; or what whitens correlated values.
+    nodes : array with shape (q, n) or None
+        Weights of the integral over each bin; then x has q columns for each.
     weights : array with shape (1, n) or None
     y_was_column : bool
         Whether y came as ``(n, 1)``, so that predictions go back in that shape.
@@ -45,17 +49,22 @@ class Dataset:
     weights: Array | None
     y_was_column: bool = False
     extra: Array | None = None
+    nodes: Array | None = None
 
     @property
     def n(self) -> int:
         """Number of events."""
-        return int(self.x.shape[-1])
+        return int(self.y.shape[-1])
 
     def events(self, xp: Namespace, loss: Loss, shift: Array | float = 0.0, scale: Array | float = 1.0) -> Events:
         """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
         extra = self.inverse_error if loss.extra == "y_err" else self.extra
         one = xp.ones_like(self.x[:1, :1])
-        return Events(self.x, loss.columns(xp, self.y, extra, shift * one, scale * one), self.weights)
+        if self.nodes is None:
+            return Events(self.x, loss.columns(xp, self.y, extra, shift * one, scale * one), self.weights)
+        content = self.y - shift * xp.sum(self.nodes, axis=0, keepdims=True)
+        data = loss.columns(xp, content, extra, 0 * shift * one, scale * one)
+        return Events(self.x, (*data, self.nodes), self.weights, int(self.nodes.shape[0]))
 
 
 @dataclass(frozen=True)
@@ -112,8 +121,9 @@ def dataset(
     ValueError
         For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive.
     """
-    rows, _ = input_rows(backend, x, d, look=True)
-    n = rows.shape[0]
+    bins = x if isinstance(x, Bins) else None
+    rows, _ = input_rows(backend, x if bins is None else bins.x, d, look=True)
+    n = rows.shape[0] if bins is None else bins.n
     if n == 0:
         raise ValueError("`x` holds no events: a fit needs at least one row")
     transpose = backend.xp.matrix_transpose
@@ -123,7 +133,9 @@ def dataset(
         if loss.extra != "y_err":
             raise ValueError(f"`y_err` has no place in loss {loss.name!r}: such values have the errors of their kind")
         inverse = transpose(1 / _per_value(backend, y_err, n, targets.shape[1]))
-    if extra is not None:
+    if loss.extra == "y_cov":
+        more = backend.to_device(whitening(extra, n, int(targets.shape[1])))
+    elif extra is not None:
         name, rule = str(loss.extra), TRIALS if loss.measured == "part" else POSITIVE
         more = transpose(_per_value(backend, extra, n, targets.shape[1], name, rule))
     if loss.measured == "part":
@@ -143,6 +155,7 @@ def dataset(
         factor,
         was_column,
         None if more is None else backend.contiguous(more),
+        None if bins is None else backend.to_device(bins.weights.T.copy()),
     )
 
 

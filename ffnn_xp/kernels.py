@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import combined
 from ._typing import Array, Namespace
-from .curvature import Blocks, gauss_newton_blocks, hessian_blocks, score_blocks
+from .curvature import Blocks, curved, gauss_newton_blocks, hessian_blocks, score_blocks
 from .curvature import hessian_product as times
 from .curvature import kronecker_factors as factors
 from .losses import Loss
@@ -21,7 +22,7 @@ def value(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
     """S, ``(...,)``."""
-    s = loss.value(xp, forward(network, xp, theta, x).y, data)
+    s = loss.value(xp, loss.combine(xp, forward(network, xp, theta, x).y, data), data)
     return xp.sum(_weighted(s, weights), axis=(-2, -1))
 
 
@@ -30,19 +31,24 @@ def value_and_gradient(
 ) -> Array:
     """S and dS/dtheta packed, ``(..., 1 + p)``."""
     trace = forward(network, xp, theta, x)
-    s, first = loss.value_and_first(xp, trace.y, data)
+    s, first = loss.value_and_first(xp, loss.combine(xp, trace.y, data), data)
     total = xp.sum(_weighted(s, weights), axis=(-2, -1))
-    return xp.concat([total[..., None], pull_back(network, xp, trace, _weighted(first, weights))], axis=-1)
+    y_bar = loss.spread(xp, _weighted(first, weights), data)
+    return xp.concat([total[..., None], pull_back(network, xp, trace, y_bar)], axis=-1)
 
 
 def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
     """Lower blocks of J^T C J."""
+    if loss.combines:
+        return combined.gauss_newton(network, loss, xp, theta, *event)
     trace, C, root = _fisher(network, loss, xp, theta, *event)
     return gauss_newton_blocks(network, xp, trace, C, root=root, weights=event[1])
 
 
 def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
     """Lower blocks of the exact second derivative."""
+    if loss.combines:
+        return combined.hessian(network, loss, xp, theta, *event)
     trace, first, second = _derivatives(network, loss, xp, theta, *event)
     return hessian_blocks(network, xp, trace, first, second, exact=True, mixed=loss.mixes)
 
@@ -51,6 +57,8 @@ def scores(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Blocks:
     """Lower blocks of the sum over events of the outer products of each event's gradient, its weight included."""
+    if loss.combines:
+        return combined.scores(network, loss, xp, theta, x, weights, *data)
     trace = forward(network, xp, theta, x)
     return score_blocks(network, xp, trace, _weighted(loss.first(xp, trace.y, data), weights))
 
@@ -74,14 +82,18 @@ def active_events(
 
 def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
     """J^T C J v, ``(..., p)``."""
+    if loss.combines:
+        return combined.product(network, loss, xp, theta, v, *event, exact=False)
     trace, C, _ = _fisher(network, loss, xp, theta, *event)
-    return times(network, xp, trace, C, C, v, exact=False, mixed=loss.mixes)
+    return times(network, xp, trace, C, lambda y: curved(C, y, mixed=loss.mixes), v, exact=False)
 
 
 def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
     """The exact second derivative times v, ``(..., p)``."""
-    trace, first, second = _derivatives(network, loss, xp, theta, *event)
-    return times(network, xp, trace, first, second, v, exact=True, mixed=loss.mixes)
+    if loss.combines:
+        return combined.product(network, loss, xp, theta, v, *event, exact=True)
+    trace, first, C = _derivatives(network, loss, xp, theta, *event)
+    return times(network, xp, trace, first, lambda y: curved(C, y, mixed=loss.mixes), v, exact=True)
 
 
 def residual_rows(
@@ -114,6 +126,8 @@ def _fisher(
 ) -> tuple[Trace, Array, Array | None]:
     """The forward sweep, the curvature that is never negative, and where outputs mix its root, without weights."""
     trace = forward(network, xp, theta, x)
+    if loss.combines:  # asked for coordinates only
+        return trace, loss.nearly(xp, trace.y, data), None
     C = _weighted(loss.fisher(xp, trace.y, data), weights, mixed=loss.mixes)
     return trace, C, loss.root(xp, trace.y, data) if loss.mixes else None
 

@@ -262,6 +262,7 @@ class Model:
         mask: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        y_cov: Any = None,
         covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | None = None,
         restarts: int | Literal["auto"] = "auto",
@@ -275,8 +276,9 @@ class Model:
 
         Parameters
         ----------
-        x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs, events as rows; any units, they are standardised inside.
+        x : array-like with shape (n, d), or (n,) for d = 1; or Bins
+            Inputs, events as rows; any units, they are standardised inside. With ``ffnn_xp.Bins(edges)`` the network is
+            a density, and y are its integrals over the bins.
         y : array-like with shape (n, k), or (n,) for k = 1
             Measured values.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
@@ -296,6 +298,9 @@ class Model:
             Of counts: the time, volume or bin width that the output is multiplied by.
         trials : int or array-like with shape (n,) or (n, k), optional
             N of the binomial k.
+        y_cov : array-like with shape (n, n), (n k, n k) or (n, k, k), optional
+            Covariance of the measured values, in place of `y_err`: of all of them, event by event, or of those of each
+            event.
         covariance : {"hessian", "sandwich"}
             "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
             data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
@@ -351,6 +356,7 @@ class Model:
                 mask=mask,
                 exposure=exposure,
                 trials=trials,
+                y_cov=y_cov,
                 covariance=covariance,
                 prior=prior,
                 restarts=restarts,
@@ -383,6 +389,7 @@ class Model:
         weights: Any = None,
         exposure: Any = None,
         trials: Any = None,
+        y_cov: Any = None,
         prior: float | Sequence[float] | None = None,
         seed: int | None = None,
         max_seconds: float | None = None,
@@ -402,7 +409,7 @@ class Model:
             Poisson, binomial, ...; bootstrap copies draw events with replacement.
         number : int
             How many.
-        loss, weights, exposure, trials
+        loss, weights, exposure, trials, y_cov
             As in `fit`.
         prior : float or sequence of float, optional
             As in `fit`. A sequence makes one replica of each, all with the data as they are.
@@ -439,7 +446,7 @@ class Model:
                 number=number,
                 loss=loss,
                 weights=weights,
-                extras={"exposure": exposure, "trials": trials},
+                extras={"exposure": exposure, "trials": trials, "y_cov": y_cov},
                 prior=prior,
                 seed=self._seed if seed is None else seed,
                 max_seconds=max_seconds,

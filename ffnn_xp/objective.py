@@ -45,6 +45,8 @@ class Events:
         What the loss wants to see (`Loss.columns`): for least squares the targets and their inverse errors.
     weights : array with shape (1, n), optional
         Factor on each event's statistic.
+    nodes : int
+        How many columns of x belong to each event, one after another: those of an integral.
 
     Where replicas have data of their own, these have a leading axis: ``(r, k, n)``, ``(r, 1, n)``.
     """
@@ -52,15 +54,17 @@ class Events:
     x: Array
     data: tuple[Array, ...]
     weights: Array | None = None
+    nodes: int = 1
 
     @property
     def n(self) -> int:
         """Number of events."""
-        return int(self.x.shape[-1])
+        return int(self.x.shape[-1]) // self.nodes
 
     def each(self, f: Callable[[Array], Array]) -> Events:
         """The events that f makes of each array."""
-        return Events(f(self.x), tuple(map(f, self.data)), None if self.weights is None else f(self.weights))
+        weights = None if self.weights is None else f(self.weights)
+        return Events(f(self.x), tuple(map(f, self.data)), weights, self.nodes)
 
     def blocks(self, size: int) -> Iterator[Events]:
         """Views of `size` events each, the last one shorter."""
@@ -68,8 +72,10 @@ class Events:
             yield self
             return
         for start in range(0, self.n, size):
-            at = slice(start, min(start + size, self.n))
-            yield self.each(lambda a, at=at: a[..., at])  # type: ignore[misc]
+            end = min(start + size, self.n)
+            weights = None if self.weights is None else self.weights[..., start:end]
+            x = self.x[..., start * self.nodes : end * self.nodes]
+            yield Events(x, tuple(a[..., start:end] for a in self.data), weights, self.nodes)
 
 
 @dataclass(frozen=True)
@@ -198,12 +204,14 @@ class Objective:
         if what not in self._sizes:
             matrices, replicas = what
             self._sizes[what] = self._matrix_block(replicas) if matrices else self._sweep_block(replicas)
+            if self.loss.whole:
+                self._sizes[what] = self.events.n
         while True:
             size = self._sizes[what]
             try:
                 return self._sum_of_blocks(f, size, add)
             except Exception as error:
-                if size == 1 or not self.backend.out_of_memory(error):
+                if size == 1 or self.loss.whole or not self.backend.out_of_memory(error):
                     raise
             self._sizes[what] = max(1, min(size, self.events.n) // 2)  # outside the handler, which holds on to arrays
 

@@ -14,7 +14,7 @@ import numpy as np
 from array_api_compat import device as device_of
 
 from ._typing import Array, HostArray, Namespace, Rows
-from .objective import Events, Objective
+from .objective import Objective
 
 CPU_VALUES = 2**14  # events times replicas that go through one product
 GPU_BYTES = 2**32  # of the matrices of one batch, and of its largest intermediate array
@@ -93,7 +93,7 @@ class Replicas:
         """Whether there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
         layout = self.objective.network.layout
         few = self.objective.events.n * layout.widths[-1] < layout.n_parameters
-        return few and not self.objective.loss.mixes
+        return few and not self.objective.loss.mixes and not self.objective.loss.combines
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
         """Residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""
@@ -155,4 +155,5 @@ class Replicas:
             return self.take(a, rows) if a.ndim == 3 else a
 
         weights = None if events.weights is None else mine(events.weights)
-        return replace(self.objective, events=Events(events.x, tuple(mine(a) for a in events.data), weights))
+        data = tuple(mine(a) for a in events.data)
+        return replace(self.objective, events=replace(events, data=data, weights=weights))

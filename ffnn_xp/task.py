@@ -14,15 +14,17 @@ import numpy as np
 from ._typing import Array, HostArray
 from .activations import Activation
 from .backends import Backend
+from .bins import Bins
 from .cost import ModelLike, NetworkCost
 from .costs import DataCost
 from .inputs import Dataset
 from .layout import Layout
-from .losses import Loss, Measured
+from .losses import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss, Loss
 from .losses import loss as find_loss
 from .minimizers import KroneckerCoordinates, Problem
 from .network import Network
 from .objective import Events, Objective
+from .prediction import evaluate
 from .prior import GaussianPrior
 from .scaling import Scaling
 from .uncertainty import curvature, rank
@@ -72,8 +74,12 @@ class Task:
         data = self.with_errors(noise)
         with backend.context():
             x = (data.x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
-            shift, scale = to(s.y_mean[:, None]), to(s.y_scale[:, None])
-            return replace(data, x=x, y=data.y if y is None else y).events(xp, self.loss, shift, scale)
+            shift, scale = s.y_mean[:, None], s.y_scale[:, None]
+            if (
+                self.network.activations[-1].name == "exp" and self.loss.link is None
+            ):  # what is added before it, factors
+                shift, scale = 0 * shift, np.exp(shift)
+            return replace(data, x=x, y=data.y if y is None else y).events(xp, self.loss, to(shift), to(scale))
 
     def raw_cost(self, noise: HostArray) -> DataCost:
         """The same cost as MINUIT sees it, in raw units."""
@@ -83,11 +89,20 @@ class Task:
     def with_errors(self, noise: HostArray) -> Dataset:
         """The data with errors, where the statistic wants some and none are given: `noise` of standardised outputs."""
         data, backend = self.data, self.model.backend
-        if data.inverse_error is not None or not isinstance(self.loss, Measured):
+        if data.inverse_error is not None or self.loss.extra != "y_err":
             return data
         with backend.context():
             inverse = backend.xp.ones_like(data.y) / backend.to_device((noise * self.scaling.y_scale)[:, None])
         return replace(data, inverse_error=inverse)
+
+    def expected(self, theta: HostArray) -> HostArray:
+        """What is predicted for each measured value at raw theta, ``(k, n)`` on the host."""
+        backend = self.model.backend
+        with backend.context():
+            y = evaluate(self.network, backend, backend.to_device(theta), self.data.x)
+            return backend.to_host(
+                y if self.data.nodes is None else self.loss.combine(backend.xp, y, (self.data.nodes,))
+            )
 
     def effective(self, cost: Problem, theta: HostArray, *, matrices: bool = True) -> float:
         """Number of parameters that the data determine.
@@ -112,15 +127,34 @@ class Task:
         return float(np.mean(w)), float(np.mean(w * w))
 
 
-def find_statistic(loss: str | Loss, output: Activation, extras: Mapping[str, Any]) -> tuple[Loss, Any]:
+def find_statistic(
+    loss: str | Loss, output: Activation, extras: Mapping[str, Any], x: Any = None, y: Any = None
+) -> tuple[Loss, Any]:
     """The statistic for a network with this output, and what else belongs to each value, of what the user gave."""
-    statistic = find_loss(loss).through(output.name)
+    statistic = find_loss(loss)
+    if extras.get("y_cov") is not None:
+        statistic = _correlated(statistic, np.ndim(extras["y_cov"]), np.shape(y))
+    if isinstance(x, Bins):
+        if (statistic.link is not None and statistic.measured != "count") or statistic.mixes or statistic.whole:
+            raise ValueError(f"integrals over bins are for contents of independent bins, not for {statistic.name!r}")
+        statistic = IntegratedLoss(statistic)
+    else:
+        statistic = statistic.through(output.name)
     for name, value in extras.items():
         if value is not None and name != statistic.extra:
             raise ValueError(f"`{name}` has no place in loss {statistic.name!r}")
     if output.mixes and statistic.link != output.name:
         raise ValueError(f"a softmax output needs loss='multinomial', got {statistic.name!r}")
     return statistic, extras.get(str(statistic.extra))
+
+
+def _correlated(statistic: Loss, dimensions: int, shape: tuple[int, ...]) -> Loss:
+    """Least squares with the covariance of all values, or of those of each event."""
+    if statistic.name != "least_squares":
+        raise ValueError(f"`y_cov` has no place in loss {statistic.name!r}")
+    if dimensions == 3:
+        return BlockCorrelatedLoss()
+    return CorrelatedLoss(shape[1] if len(shape) == 2 else 1)
 
 
 def standardisation(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
@@ -130,10 +164,12 @@ def standardisation(network: Network, backend: Backend, data: Dataset, loss: Los
     count, the logit of the mean probability. Logarithms of widths, where they are predicted, that of the width.
     """
     x_mean, x_width = _moments(backend, data.x, "x")
-    y_mean, y_width = _moments(backend, data.y, "y")
+    with backend.context():
+        rates = data.y if data.nodes is None else data.y / backend.xp.sum(data.nodes, axis=0, keepdims=True)
+    y_mean, y_width = _moments(backend, rates, "y")
     output = network.activations[-1]
-    if loss.link is not None:
-        y_mean, y_width = _before_link(backend, data, loss, y_mean), np.ones_like(y_width)
+    if loss.link is not None or (loss.measured == "count" and output.name == "exp"):
+        y_mean, y_width = _before_link(backend, data, loss.link or output.name), np.ones_like(y_width)
     elif output.name != "identity" or loss.measured != "real":
         y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
@@ -143,15 +179,19 @@ def standardisation(network: Network, backend: Backend, data: Dataset, loss: Los
     return Scaling(network.layout, x_mean, _or_one(x_width), y_mean, y_width)
 
 
-def _before_link(backend: Backend, data: Dataset, loss: Loss, y_mean: HostArray) -> HostArray:
-    """What a constant network would have before its output nonlinearity, ``(k,)``; halved counts keep it finite."""
-    n = float(data.n)
-    unit = np.ones_like(y_mean) if data.extra is None else _moments(backend, data.extra, str(loss.extra))[0]
-    seen, all_ = np.maximum(n * y_mean, 0.5), n * unit
-    if loss.link == "logistic":
-        return np.log(seen / np.maximum(all_ - n * y_mean, 0.5))
-    mean = np.log(seen / all_)
-    return mean - np.mean(mean) if loss.link == "softmax" else mean
+def _before_link(backend: Backend, data: Dataset, link: str) -> HostArray:
+    """What a constant network would have before its output nonlinearity, ``(k,)``; half a count keeps it finite."""
+    xp = backend.xp
+    with backend.context():
+        out_of = xp.ones_like(data.y) if data.extra is None else data.extra
+        if data.nodes is not None:
+            out_of = out_of * xp.sum(data.nodes, axis=0, keepdims=True)
+        seen, possible = backend.to_host(xp.stack([xp.sum(data.y, axis=-1), xp.sum(out_of, axis=-1)]))
+    at_least = np.maximum(seen, 0.5)
+    if link == "logistic":
+        return np.asarray(np.log(at_least / np.maximum(possible - seen, 0.5)))
+    mean = np.log(at_least / possible)
+    return np.asarray(mean - np.mean(mean) if link == "softmax" else mean)
 
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:

@@ -14,7 +14,10 @@ import scipy  # its submodules load when they are first used
 from ._typing import HostArray
 from .losses import (
     BinomialLoss,
+    BlockCorrelatedLoss,
+    CorrelatedLoss,
     HuberLoss,
+    IntegratedLoss,
     LeastSquaresLoss,
     Loss,
     MultinomialLoss,
@@ -109,3 +112,22 @@ def _(loss: MultinomialLoss, rng: np.random.Generator, y: HostArray, extra: Host
     p = events / events.sum(axis=-1, keepdims=True)
     trials = np.broadcast_to(np.moveaxis(extra, -2, -1)[..., 0], p.shape[:-1]).astype(np.int64)
     return np.moveaxis(rng.multinomial(trials, p).astype(np.float64), -1, -2)
+
+
+@draw.register
+def _(loss: IntegratedLoss, rng: np.random.Generator, y: HostArray, extra: HostArray) -> HostArray:
+    return draw(loss.of, rng, y, extra)
+
+
+@draw.register
+def _(loss: CorrelatedLoss, rng: np.random.Generator, y: HostArray, extra: HostArray) -> HostArray:
+    k, n = y.shape[-2:]
+    z = rng.normal(size=(*y.shape[:-2], n * k)) @ np.linalg.inv(extra).T
+    return np.asarray(y + np.swapaxes(z.reshape(*y.shape[:-2], n, k), -1, -2))
+
+
+@draw.register
+def _(loss: BlockCorrelatedLoss, rng: np.random.Generator, y: HostArray, extra: HostArray) -> HostArray:
+    k, n = y.shape[-2:]
+    factors = np.linalg.inv(np.moveaxis(extra.reshape(k, k, n), -1, 0))
+    return np.asarray(y + np.einsum("nij,...jn->...in", factors, rng.normal(size=y.shape)))

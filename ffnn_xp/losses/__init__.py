@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from ..errors import did_you_mean
 from .classes import MultinomialLoss
+from .combined import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss
 from .counts import BinomialLoss, Poisson, PoissonLogLoss, PoissonLoss
 from .normal import LeastSquaresLoss, Measured, NormalLoss
 from .robust import HuberLoss, Robust, SoftL1Loss, StudentTLoss
@@ -24,8 +25,11 @@ from .statistic import Data, Loss
 __all__ = [
     "LOSSES",
     "BinomialLoss",
+    "BlockCorrelatedLoss",
+    "CorrelatedLoss",
     "Data",
     "HuberLoss",
+    "IntegratedLoss",
     "LeastSquaresLoss",
     "Loss",
     "Measured",

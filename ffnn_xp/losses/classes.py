@@ -3,7 +3,6 @@ r"""One of k classes: the multinomial likelihood of softmax probabilities, cross
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .._typing import Array, Namespace
 from ..activations import softmax
@@ -31,11 +30,11 @@ class MultinomialLoss(Loss):
     1.386294
     """
 
-    name: ClassVar[str] = "multinomial"
-    word: ClassVar[str] = "deviance"
-    measured: ClassVar[str] = "class"
-    link: ClassVar[str | None] = "softmax"
-    mixes: ClassVar[bool] = True
+    name = "multinomial"
+    word = "deviance"
+    measured = "class"
+    link = "softmax"
+    mixes = True
 
     def through(self, output: str) -> Loss:
         """Itself, of a softmax output."""

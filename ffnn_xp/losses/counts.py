@@ -7,7 +7,6 @@ R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .._typing import Array, Namespace
 from ..errors import did_you_mean
@@ -21,10 +20,10 @@ class Poisson(Loss):
     with ``output="exp"`` is fitted in :math:`\log\mu`; any other output has to stay positive by itself.
     """
 
-    name: ClassVar[str] = "poisson"
-    word: ClassVar[str] = "deviance"
-    measured: ClassVar[str] = "count"
-    extra: ClassVar[str | None] = "exposure"
+    name = "poisson"
+    word = "deviance"
+    measured = "count"
+    extra = "exposure"
 
     def through(self, output: str) -> Loss:
         """In log mu where the output is an exponential."""
@@ -87,7 +86,7 @@ class PoissonLogLoss(Poisson):
     4.0
     """
 
-    link: ClassVar[str | None] = "exp"
+    link = "exp"
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
         """Counts, and what has to be added to the output."""
@@ -126,11 +125,11 @@ class BinomialLoss(Loss):
     0.0
     """
 
-    name: ClassVar[str] = "binomial"
-    word: ClassVar[str] = "deviance"
-    measured: ClassVar[str] = "part"
-    extra: ClassVar[str | None] = "trials"
-    link: ClassVar[str | None] = "logistic"
+    name = "binomial"
+    word = "deviance"
+    measured = "part"
+    extra = "trials"
+    link = "logistic"
 
     def through(self, output: str) -> Loss:
         """Itself, of a logistic output."""

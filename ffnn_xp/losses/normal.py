@@ -3,7 +3,6 @@ r"""Chi-squares: least squares with known errors, and measurements whose width i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .._typing import Array, Namespace
 from .statistic import Data, Loss
@@ -12,7 +11,7 @@ from .statistic import Data, Loss
 class Measured(Loss):
     r"""Statistics of the pull :math:`z = (y - t)/\sigma`; their data are t and :math:`1/\sigma`."""
 
-    extra: ClassVar[str | None] = "y_err"
+    extra = "y_err"
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values and their inverse errors."""
@@ -36,9 +35,9 @@ class LeastSquaresLoss(Measured):
     4.0
     """
 
-    name: ClassVar[str] = "least_squares"
-    word: ClassVar[str] = "chi2"
-    absolute: ClassVar[bool] = True
+    name = "least_squares"
+    word = "chi2"
+    absolute = True
 
     def value(self, xp: Namespace, y: Array, data: Data) -> Array:
         """The squared pull."""
@@ -80,8 +79,8 @@ class NormalLoss(Loss):
     4.0
     """
 
-    name: ClassVar[str] = "normal"
-    mixes: ClassVar[bool] = True
+    name = "normal"
+    mixes = True
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values."""

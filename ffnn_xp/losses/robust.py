@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .._typing import Array, Namespace
 from .normal import Measured
@@ -20,7 +19,7 @@ from .statistic import Data
 class Robust(Measured):
     """What the robust statistics share; each says rho, rho', rho'' and the weight rho'/z."""
 
-    word: ClassVar[str] = "rho"
+    word = "rho"
 
     @abstractmethod
     def rho(self, xp: Namespace, z: Array) -> tuple[Array, Array]:
@@ -56,7 +55,7 @@ class SoftL1Loss(Robust):
     True
     """
 
-    name: ClassVar[str] = "soft_l1"
+    name = "soft_l1"
 
     def rho(self, xp: Namespace, z: Array) -> tuple[Array, Array]:
         """2 (sqrt(1 + z^2) - 1), written without a difference."""
@@ -81,7 +80,7 @@ class HuberLoss(Robust):
     """
 
     delta: float = 1.345
-    name: ClassVar[str] = "huber"
+    name = "huber"
 
     def __post_init__(self) -> None:
         _positive("delta", self.delta)
@@ -111,7 +110,7 @@ class StudentTLoss(Robust):
     """
 
     nu: float = 4.0
-    name: ClassVar[str] = "student_t"
+    name = "student_t"
 
     def __post_init__(self) -> None:
         _positive("nu", self.nu)

@@ -11,7 +11,6 @@ one to all digits, and its second derivative is never negative.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from .._typing import Array, Namespace
 
@@ -20,36 +19,57 @@ Data = tuple[Array, ...]
 
 
 class Loss(ABC):
-    """A statistic with its derivatives in the output, and pulls.
+    """A statistic with its derivatives in the output, and pulls."""
 
-    Attributes
-    ----------
-    name : str
-        What it is called in files and in text.
-    word : str
-        What S is called: "chi2", "deviance", "-2 log L".
-    errordef : float
-        Rise of S at one standard deviation: 1 for a chi-square and for -2 log L.
-    link : str or None
-        The output nonlinearity that the statistic contains: it then sees what stands before it.
-    measured : {"real", "count", "part", "class"}
-        What y may be: any number; a count; a count out of so many trials; counts or shares of classes.
-    extra : str or None
-        What else belongs to each value: "y_err", "exposure", "trials".
-    absolute : bool
-        Whether S is a chi-square, so that its size tells how good a fit is.
-    mixes : bool
-        Whether the outputs of an event mix: then second derivatives are ``(..., k, k, n)``.
-    """
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is called in files and in text."""
 
-    name: ClassVar[str]
-    word: ClassVar[str] = "-2 log L"
-    errordef: ClassVar[float] = 1.0
-    link: ClassVar[str | None] = None
-    measured: ClassVar[str] = "real"
-    extra: ClassVar[str | None] = None
-    absolute: ClassVar[bool] = False
-    mixes: ClassVar[bool] = False
+    @property
+    def word(self) -> str:
+        """What S is called."""
+        return "-2 log L"
+
+    @property
+    def errordef(self) -> float:
+        """Rise of S at one standard deviation: 1 for a chi-square and for -2 log L."""
+        return 1.0
+
+    @property
+    def link(self) -> str | None:
+        """The output nonlinearity that the statistic contains: it then sees what stands before it."""
+        return None
+
+    @property
+    def measured(self) -> str:
+        """What y may be: "real"; a "count"; a "part" of so many trials; a "class", as counts or shares."""
+        return "real"
+
+    @property
+    def extra(self) -> str | None:
+        """What else belongs to each value: "y_err", "y_cov", "exposure", "trials"."""
+        return None
+
+    @property
+    def absolute(self) -> bool:
+        """Whether S is a chi-square, so that its size tells how good a fit is."""
+        return False
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the outputs of an event mix: then second derivatives are ``(..., k, k, n)``."""
+        return False
+
+    @property
+    def combines(self) -> bool:
+        """Whether it sees linear combinations of outputs, made by `combine`."""
+        return False
+
+    @property
+    def whole(self) -> bool:
+        """Whether these need all events at once."""
+        return False
 
     @abstractmethod
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
@@ -90,6 +110,18 @@ class Loss(ABC):
     def root(self, xp: Namespace, y: Array, data: Data) -> Array:
         """R with `fisher` = R R^T, ``(..., k, k, n)``; asked for where outputs mix."""
         raise NotImplementedError(f"the outputs of {self.name} do not mix")
+
+    def combine(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """What was measured as linear combinations of the outputs."""
+        return y
+
+    def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
+        """The transpose of `combine`."""
+        return u
+
+    def nearly(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """A diagonal like `fisher`'s in the outputs themselves, for coordinates, where it `combines`."""
+        return self.fisher(xp, y, data)
 
     def outputs(self, values: int) -> int:
         """Number of outputs that a network needs for so many measured values of an event."""
