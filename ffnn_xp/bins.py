@@ -2,7 +2,8 @@ r"""Bins as inputs: what is measured is the integral of the network over each, n
 
 .. math:: u_b = \int_b y(x)\,dx \approx \sum_q w_{bq}\,y(x_{bq})
 
-with the Gauss-Legendre nodes of each dimension (their product in more than one), exact for polynomials of degree 2 q - 1.
+with the Gauss-Legendre nodes of each dimension (their product in more than one), exact for polynomials up to degree
+2 q - 1.
 """
 
 from __future__ import annotations

@@ -84,9 +84,6 @@ def fit(
     number = _number_of_starts(restarts, task)
     noise = np.ones(data.y.shape[0])
     cost = task.cost(noise)
-    alone = number < CONTEST or task.layout.n_parameters > competition.LIMIT or model.backend.compiles
-    # S of a predicted width has no floor to measure a start's distance from; combinations have no sample of events
-    alone = alone or isinstance(task.loss, NormalLoss) or task.loss.combines
     with progress_line(progress, callback) as report:
         search = Search(
             cost,
@@ -98,7 +95,7 @@ def fit(
             callback=report,
         )
         starts = _starts(task, start, number, seed)
-        if alone:
+        if number < CONTEST or not _may_compete(task):
             search.run(starts)
         else:
             search.run(islice(starts, SINGLY if task.absolute else 1), finish=False)
@@ -248,10 +245,19 @@ def _check_degrees_of_freedom(task: Task) -> None:
         )
 
 
+def _may_compete(task: Task) -> bool:
+    """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
+
+    S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
+    """
+    small = task.layout.n_parameters <= competition.LIMIT and not task.model.backend.compiles
+    return small and not isinstance(task.loss, NormalLoss) and not task.loss.combines
+
+
 def _number_of_starts(restarts: int | str, task: Task) -> int:
     if restarts != "auto":
         return int(restarts)
-    if task.layout.n_parameters <= competition.LIMIT and not task.model.backend.compiles:
+    if _may_compete(task):
         return int(np.clip(CONTESTANTS // task.layout.n_parameters, STARTS, 500))
     if task.absolute:
         return STARTS
