@@ -236,7 +236,8 @@ class FitResult:
     def _errors_of_y(self) -> str:
         if self.y_error is not None:
             return f"from the residuals: {_few(self.y_error)}"
-        return "as given" if self.statistic.extra in ("y_err", "y_cov") else f"those of the statistic: {self.statistic.name}"
+        given = self.statistic.extra in ("y_err", "y_cov")
+        return "as given" if given else f"those of the statistic: {self.statistic.name}"
 
     def _layers(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = []
