@@ -21,21 +21,17 @@ from .cost import ModelLike, NetworkCost
 from .errors import did_you_mean
 from .inputs import dataset, host_floats, input_rows
 from .losses import Loss
-from .minimizers import StopWalk, batched_levenberg_marquardt
-from .minimizers.migrad import EDM_FACTOR
+from .minimizers import StopWalk
 from .network import Network
 from .noise import residual_width
 from .objective import Events
 from .prediction import evaluate
-from .prior import GaussianPrior, layer_precision
+from .prior import GaussianPrior, network_precision
 from .replicas import Replicas
 from .task import Task, find_statistic, relative_weights, standardisation
-from .toys import draw
+from .toy_fits import EDM_GOAL, measure_again, refit
 
 KINDS = ("toys", "bootstrap")
-EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
-STEPS = 300
-DAMPING = 1e-4  # first mu: the start is near
 PREDICTIONS = 2**22  # numbers of a layer that are in memory at a time
 
 
@@ -175,7 +171,7 @@ def fit_replicas(
     if not known and weights is not None:
         data = relative_weights(backend, data)
     tau = None if prior is None or priors is not None else _positive(prior)
-    P = None if tau is None else GaussianPrior(layer_precision(layout, tau))
+    P = None if tau is None else GaussianPrior(network_precision(model.network, tau))
     scaling = standardisation(model.network, backend, data, statistic)
     task = Task(model, model.network, statistic, data, scaling, P, known)
     theta = backend.to_host(model.parameters)
@@ -191,16 +187,7 @@ def fit_replicas(
             raise StopWalk("the time given by max_seconds is up")
 
     problem = Replicas(replace(cost.objective, events=events), precision)
-    start = np.broadcast_to(task.scaling.to_standard(theta), (number, len(theta)))
-    with backend.context():
-        end = batched_levenberg_marquardt(
-            problem,
-            problem.on_device(start),
-            edm_goal=EDM_GOAL * cost.errordef,
-            max_iterations=STEPS,
-            damping=DAMPING,
-            watch=watch,
-        )
+    end = refit(problem, task.scaling.to_standard(theta), number, watch)
     return Ensemble(
         kind=kind,
         parameters=task.scaling.to_raw(backend.to_host(end.theta)),
@@ -261,23 +248,12 @@ def _replicas(
     backend, events = task.model.backend, cost.objective.events
     precision = None if cost.prior is None else cost.prior.precision
     if priors is not None:
-        return events, np.stack([layer_precision(task.layout, tau) for tau in priors])
+        return events, np.stack([network_precision(task.network, tau) for tau in priors])
     if kind == "bootstrap" and task.loss.whole:
         raise ValueError("events whose values are correlated cannot be drawn one by one: use kind='toys'")
     if kind == "bootstrap":
         counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=number)[:, None, :]
         weights = backend.to_device(counts.astype(np.float64))
         return replace(events, weights=weights if events.weights is None else weights * events.weights), precision
-    measured = np.swapaxes(own, 1, 2) if own is not None else toys(task, noise, theta, number, rng)
+    measured = np.swapaxes(own, 1, 2) if own is not None else measure_again(task, noise, theta, number, rng)
     return task.events(noise, backend.to_device(measured)), precision
-
-
-def toys(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
-    """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
-    backend, data = task.model.backend, task.with_errors(noise)
-    predicted = task.expected(theta)
-    extra = data.inverse_error if task.loss.extra == "y_err" else data.extra
-    number_of = np.ones((1, 1)) if extra is None else backend.to_host(extra)
-    if task.loss.measured == "class":  # as many as there were
-        number_of = backend.to_host(data.y).sum(axis=0, keepdims=True)
-    return draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)

@@ -24,9 +24,8 @@ from .errors import did_you_mean
 from .inputs import dataset, selected
 from .losses import Loss, NormalLoss
 from .minimizers import certify, is_certified, migrad_alone
-from .network import Network
 from .noise import estimate_noise, residual_width
-from .prior import GaussianPrior, layer_precision
+from .prior import GaussianPrior, network_precision
 from .progress import progress_line
 from .starts import glorot
 from .task import Task, find_statistic, relative_weights, standardisation
@@ -43,7 +42,6 @@ SINGLY = 2  # that are tried before many compete: often one is enough
 CONTEST = 8  # starts from which on they compete
 CONTESTANTS = 8000  # over the number of parameters: how many compete, at most 500
 MINIMIZERS = ("auto", "migrad")
-GAUGE = 1e-2  # precision of the output biases of a softmax: far from zero by ten they are still free
 COVARIANCES = ("hessian", "sandwich")
 
 
@@ -206,18 +204,10 @@ def _task(
         statistic,
         data,
         standardisation(network, backend, data, statistic),
-        None if prior is None else GaussianPrior(_precision(network, prior)),
+        None if prior is None else GaussianPrior(network_precision(network, prior)),
         errors_known=known,
         sandwich=covariance == "sandwich",
     )
-
-
-def _precision(network: Network, prior: float) -> HostArray:
-    """Of the default prior; it alone can hold what moves all outputs of a softmax by the same."""
-    P = layer_precision(network.layout, prior)
-    if network.activations[-1].mixes:
-        P[P == 0] = GAUGE
-    return P
 
 
 def _check_options(

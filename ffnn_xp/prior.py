@@ -14,7 +14,10 @@ import numpy as np
 
 from ._typing import HostArray
 from .layout import Layout
+from .network import Network
 from .scaling import Scaling
+
+GAUGE = 1e-2  # precision of the output biases of a softmax: as far as ten from zero they are still free
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,11 @@ def layer_precision(layout: Layout, tau: float) -> HostArray:
         P[:, -1] = 0.0 if l == layout.n_layers - 1 else 1 / tau**2
         parts.append(P.ravel())
     return np.concatenate(parts)
+
+
+def network_precision(network: Network, tau: float) -> HostArray:
+    """`layer_precision` of a network; a prior alone can hold what moves all outputs of a softmax by the same."""
+    P = layer_precision(network.layout, tau)
+    if network.activations[-1].mixes:
+        P[P == 0] = GAUGE
+    return P

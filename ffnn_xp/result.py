@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
+from typing import Any
 
 import iminuit
 import numpy as np
@@ -13,11 +14,16 @@ import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .cost import NetworkCost
+from .coverage import Coverage, coverage
+from .errors import NotFittedError
+from .goodness import Goodness, goodness
+from .inputs import input_rows
 from .layout import Layout
 from .losses import Loss
 from .report import Report, report
 from .scaling import Scaling
 from .subset import Others, minuit_of_subset
+from .task import Task
 from .walk import Restart
 
 
@@ -75,6 +81,10 @@ class FitResult:
         From there to raw units.
     with_matrices : bool
         Whether p x p matrices were formed.
+    task : Task
+        The data, checked and on the device, their statistic and prior: what toys are made of.
+    noise : array with shape (k,)
+        Errors of the standardised outputs, if they were estimated; else ones.
     """
 
     valid: bool
@@ -105,6 +115,8 @@ class FitResult:
     standardised: HostArray
     scaling: Scaling
     with_matrices: bool
+    task: Task
+    noise: HostArray
     factor: HostArray | None = field(default=None)
 
     @cached_property
@@ -180,6 +192,100 @@ class FitResult:
         (True, True)
         """
         return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
+
+    def goodness(self, number: int = 0, *, seed: int | None = None) -> Goodness:
+        """Whether the fit describes the data: chi-square, toys of it, pulls and their runs, calibration.
+
+        Parameters
+        ----------
+        number : int
+            Toys, each fitted again; 0 is none. Where S is not a chi-square (few counts, yes and no) only they give a
+            p-value.
+        seed : int, optional
+            Of the toys.
+
+        Raises
+        ------
+        ValueError
+            If `number` is no natural number.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> counts = np.random.default_rng(1).poisson(np.exp(np.sin(2 * x)))
+        >>> fit = fx.Model((1, 3, 1), output="exp", seed=1).fit(x, counts, loss="poisson", prior=3.0)
+        >>> good = fit.goodness(100, seed=1)
+        >>> good.n_toys, bool(0.05 < good.p_toys < 0.95)
+        (100, True)
+        """
+        if isinstance(number, bool) or int(number) != number or number < 0:
+            raise ValueError(f"`number` must be 0 or a positive integer, got {number!r}")
+        return goodness(
+            self.task,
+            self.noise,
+            self.parameters,
+            self.chi2,
+            self.ndof,
+            self.p_value,
+            int(number),
+            np.random.default_rng(seed),
+        )
+
+    def coverage(
+        self,
+        x: Any = None,
+        *,
+        cl: float | Sequence[float] = (0.683, 0.954),
+        number: int = 200,
+        seed: int | None = None,
+    ) -> Coverage:
+        """Claimed against measured coverage of the linear band, by toys around this fit; bias apart from spread.
+
+        Parameters
+        ----------
+        x : array-like with shape (m, d), or (m,) for d = 1, optional
+            Where; by default at the data, at most 200 of them.
+        cl : float or sequence of float
+            Confidence levels.
+        number : int
+            Toys.
+        seed : int, optional
+            Of the toys.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid.
+        ValueError
+            If levels are not between 0 and 1, or fewer than two toys have a band.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> measured = fit.coverage(number=100, seed=1)
+        >>> measured.n_toys > 90, bool(abs(measured.averaged[0] - 0.683) < 0.1)
+        (True, True)
+        """
+        if not self.valid or not self.with_matrices:
+            raise NotFittedError(f"no error band: {self.message}")
+        levels = np.atleast_1d(np.asarray(cl, dtype=np.float64))
+        if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
+            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+        if isinstance(number, bool) or int(number) != number or number < 2:
+            raise ValueError(f"`number` must be an integer of at least 2, got {number!r}")
+        backend = self.task.model.backend
+        with backend.context():
+            if x is None:
+                columns = self.task.data.x[:, :: max(1, int(self.task.data.x.shape[-1]) // 200)]
+            else:
+                columns = backend.xp.matrix_transpose(input_rows(backend, x, len(self.scaling.x_mean))[0])
+        rng = np.random.default_rng(seed)
+        return coverage(self.task, self.noise, self.parameters, columns, levels, int(number), rng)
 
     def report(self) -> Report:
         """Which directions the data hold, effective parameters by layer, dead, saturated, constant and copied units.

@@ -115,6 +115,8 @@ def verdict(
         standardised=np.asarray(search.theta),
         scaling=task.scaling,
         with_matrices=search.matrices,
+        task=task,
+        noise=noise,
     )
     band: Band | ProductBand | None = None
     if good is not None:
