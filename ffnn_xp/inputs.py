@@ -245,7 +245,7 @@ def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
         k = top + 1 if k is None else k
         if top >= k:
             raise ValueError(f"`y` holds label {top}, but the network has {k} outputs: labels go from 0 to {k - 1}")
-        if k < 2:
+        if k < 2 or (a.shape[0] and int(backend.to_host(xp.min(a))) == top):
             raise ValueError("`y` holds one class only: there is nothing to tell apart")
         a = xp.astype(a[:, None] == xp.arange(k, dtype=a.dtype, device=device(a))[None, :], a.dtype)
     if a.ndim != 2 or a.shape[0] != n or a.shape[1] < 2 or (k is not None and a.shape[1] != k):

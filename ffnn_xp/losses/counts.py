@@ -57,7 +57,7 @@ class PoissonLoss(Poisson):
         expected = e * y
         fine = (expected > 0) | ((expected == 0) & (t == 0))
         safe = xp.where(expected > 0, expected, xp.ones_like(expected))
-        least = xp.maximum(t, xp.ones_like(t) * (t == 0))
+        least = xp.where(t > 0, t, xp.ones_like(t))
         value = 2 * (expected - t + t * xp.log(least / safe))
         return xp.where(fine, value, float("inf")), 2 * e * (1 - t / safe)
 
