@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -22,11 +23,13 @@ from .competition import compete
 from .cost import ModelLike
 from .errors import did_you_mean
 from .inputs import dataset, selected
-from .losses import Loss, NormalLoss
+from .losses import LeastSquaresLoss, Loss, Measured, NormalLoss
 from .minimizers import certify, is_certified, migrad_alone
 from .noise import estimate_noise, residual_width
+from .predictive import Member, Predictive
 from .prior import GaussianPrior, network_precision
 from .progress import progress_line
+from .recipe import Recipe, check_enough, choose, member, typical_error
 from .starts import glorot
 from .task import Task, find_statistic, relative_weights, standardisation
 from .uncertainty import Curvature
@@ -58,7 +61,7 @@ def fit(
     trials: Any,
     y_cov: Any,
     covariance: str,
-    prior: float | None,
+    prior: float | str | None,
     restarts: int | str,
     minimizer: str,
     seed: int | list[int] | None,
@@ -73,14 +76,19 @@ def fit(
     extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
     task = _task(model, x, y, y_err, loss, weights, mask, extras, covariance, prior)
     data, network = task.data, task.network
-    _check_degrees_of_freedom(task)
+    _check_degrees_of_freedom(task, auto=prior == "auto")
+    if prior == "auto":
+        check_enough(task)
     model.build(network.layout.widths[0], network.layout.widths[-1])
     deadline = np.inf if max_seconds is None else began + max_seconds
     if minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
         return _migrad_alone(task, theta, began, deadline)
-    number = _number_of_starts(restarts, task)
-    noise = np.ones(data.y.shape[0])
+    chosen, noise = None, np.ones(data.y.shape[0])
+    if prior == "auto":
+        chosen = choose(task, seed, deadline)
+        task, noise = _with_prior(task, chosen, chosen.members[0])
+    number = _number_of_starts(restarts, task) if chosen is None else 1
     cost = task.cost(noise)
     with progress_line(progress, callback) as report:
         search = Search(
@@ -92,7 +100,7 @@ def fit(
             deadline=deadline,
             callback=report,
         )
-        starts = _starts(task, start, number, seed)
+        starts = _starts(task, start, number, seed) if chosen is None else iter(chosen.members[:1])
         if number < CONTEST or not _may_compete(task):
             search.run(starts)
         else:
@@ -101,13 +109,41 @@ def fit(
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
                 search.contest(lambda look: compete(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
         search.number_minima(_unit(task, search))
-        if not task.errors_known:
+        if chosen is not None and not task.errors_known and search.finished and search.theta is not None:
+            task, noise = _with_prior(task, chosen, search.theta)
+            search.refine(task.cost(noise))
+        elif not task.errors_known:
             try:
                 noise = estimate_noise(task, search, noise)
             except KeyboardInterrupt:
                 search.stopped, search.arrived, search.distance = "interrupted by the user", None, None
                 noise = estimate_noise(task, search, noise)  # of a walk that was cut short: at once
-    return _certified(task, search, noise, began)
+    outcome = _certified(task, search, noise, began)
+    result = replace(outcome.result, recipe=chosen)
+    return replace(outcome, predictive=_predictive(task, chosen, outcome), result=result)
+
+
+def _with_prior(task: Task, chosen: Recipe, theta: HostArray) -> tuple[Task, HostArray]:
+    """With the prior that was chosen, and the errors of y that a network sees.
+
+    The prior's strength is that beside the errors: with other errors S is another multiple of the same function.
+    """
+    if task.errors_known:
+        return replace(task, prior=GaussianPrior(chosen.precision)), np.ones(task.data.y.shape[0])
+    noise = member(task, theta, chosen.precision).noise / task.scaling.y_scale
+    return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(noise**2)))), noise
+
+
+def _predictive(task: Task, chosen: Recipe | None, outcome: Outcome) -> Predictive | None:
+    """The density of new measurements: of the mixture, or of the one network, if it has a band."""
+    if not isinstance(task.loss, Measured):
+        return None
+    if chosen is not None and chosen.calibration is not None:
+        return Predictive(tuple(member(task, t, chosen.precision) for t in chosen.members), chosen.calibration)
+    if outcome.band is None or not isinstance(task.loss, LeastSquaresLoss):
+        return None
+    y_error = outcome.result.y_error
+    return Predictive((Member(outcome.band, typical_error(task) if y_error is None else y_error),))
 
 
 def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Outcome:
@@ -176,7 +212,7 @@ def _task(
     mask: Any,
     extras: Mapping[str, Any],
     covariance: str,
-    prior: float | None,
+    prior: float | str | None,
 ) -> Task:
     """Checked data, their statistic and scaling, and the prior."""
     statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
@@ -204,7 +240,7 @@ def _task(
         statistic,
         data,
         standardisation(network, backend, data, statistic),
-        None if prior is None else GaussianPrior(network_precision(network, prior)),
+        None if not isinstance(prior, int | float | np.number) else GaussianPrior(network_precision(network, prior)),
         errors_known=known,
         sandwich=covariance == "sandwich",
     )
@@ -218,7 +254,10 @@ def _check_options(
     if minimizer not in MINIMIZERS:
         raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
     is_number = isinstance(prior, int | float | np.number) and not isinstance(prior, bool)
-    if prior is not None and not (is_number and 0 < prior < np.inf):  # type: ignore[operator]
+    if isinstance(prior, str) and prior != "auto":
+        hint = did_you_mean(prior, ["auto"])
+        raise ValueError(f"`prior` must be a positive width, None or 'auto', got {prior!r}: {hint}")
+    if prior not in (None, "auto") and not (is_number and 0 < prior < np.inf):  # type: ignore[operator]
         raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
     if restarts != "auto" and (isinstance(restarts, bool | str) or int(restarts) != restarts or restarts < 1):
         raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {restarts!r}")
@@ -226,9 +265,9 @@ def _check_options(
         raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
 
 
-def _check_degrees_of_freedom(task: Task) -> None:
+def _check_degrees_of_freedom(task: Task, *, auto: bool) -> None:
     p, values = task.layout.n_parameters, task.n_values
-    if not task.errors_known and task.prior is None and p >= values:
+    if not task.errors_known and task.prior is None and not auto and p >= values:
         raise ValueError(
             f"the errors of y cannot be estimated from {values} values with {p} parameters: "
             "give y_err, or a prior, or a smaller network"

@@ -17,18 +17,20 @@ from .backends import Backend, get_backend
 from .canonical import canonical
 from .cost_sum import vector
 from .ensemble import Ensemble, fit_replicas
-from .errors import FitWarning, NotFittedError
+from .errors import FitWarning, NotFittedError, did_you_mean
 from .fit import fit as run_fit
-from .inputs import host_floats, input_rows
+from .inputs import dataset, host_floats, input_rows
 from .layout import Layout
 from .losses import Loss
 from .network import Network
 from .prediction import Band, evaluate
+from .predictive import Predictive
 from .product_band import ProductBand
 from .result import FitResult
 from .starts import glorot
 
 Widths = Sequence[int | None]
+KINDS = ("confidence", "prediction")
 
 
 class Model:
@@ -86,6 +88,7 @@ class Model:
         self._column = False
         self._band: Band | ProductBand | None = None
         self._no_band = "the model has not been fitted"
+        self._predictive: Predictive | None = None
         if None not in self._widths:
             self.build(cast(int, self._widths[0]), cast(int, self._widths[-1]))
 
@@ -206,6 +209,7 @@ class Model:
         self._theta = self._backend.to_device(host)
         self._chosen = True
         self._band, self._no_band = None, "the parameters were set by hand"
+        self._predictive = None
 
     @property
     def matrices(self) -> list[Array]:
@@ -264,7 +268,7 @@ class Model:
         trials: Any = None,
         y_cov: Any = None,
         covariance: Literal["hessian", "sandwich"] = "hessian",
-        prior: float | None = None,
+        prior: float | Literal["auto"] | None = None,
         restarts: int | Literal["auto"] = "auto",
         minimizer: Literal["auto", "migrad"] = "auto",
         seed: int | None = None,
@@ -304,9 +308,11 @@ class Model:
         covariance : {"hessian", "sandwich"}
             "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
             data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
-        prior : float, optional
+        prior : float or "auto", optional
             Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
-            is no prior.
+            is no prior. "auto" is the whole recipe: a strength chosen by held-out data along a path from strong to
+            weak, a mixture of networks, a calibrated predictive density (`recipe`); `predict`, `log_density` and
+            `interval` are then the mixture's, and the model itself its best network. It is not saved.
         restarts : int or "auto"
             Upper limit of random starts. The walk ends earlier if chi-square says that a fit is as good as it can be.
             Parameters that were set, loaded or fitted before are the first start.
@@ -373,6 +379,7 @@ class Model:
         self._fits += 1
         self._column = outcome.y_was_column
         self._band, self._no_band = outcome.band, outcome.no_band
+        self._predictive = outcome.predictive
         if not outcome.result.valid:
             warnings.warn(f"the fit is not valid. {outcome.result.message}", FitWarning, stacklevel=2)
         return outcome.result
@@ -456,31 +463,138 @@ class Model:
         """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""
         return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
 
-    def predict(self, x: Any, *, return_std: bool = False) -> Any:
-        """The network's output, with its standard deviation if asked for.
+    def predict(
+        self, x: Any, *, return_std: bool = False, kind: Literal["confidence", "prediction"] = "confidence"
+    ) -> Any:
+        """The network's output, with its standard deviation if asked for; after ``prior="auto"`` the mixture's.
 
         Parameters
         ----------
         x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
             Inputs.
         return_std : bool
-            Also return the 68 % half-width of the fitted function (not of new measurements), linear in the parameters'
-            covariance, in units of y. Infinite where the fit does not determine it. Of a fit that formed no p x p
-            matrices each output of each event takes a solve: ask for few at a time.
+            Also return the 68 % half-width, linear in the parameters' covariance, in units of y. Infinite where the fit
+            does not determine it. Of a fit that formed no p x p matrices each output of each event takes a solve: ask
+            for few at a time.
+        kind : {"confidence", "prediction"}
+            Half-width of the fitted function, or of new measurements, whose errors are added.
 
         Raises
         ------
         NotFittedError
             If there is no valid covariance; the message says why.
+        ValueError
+            If the kind is unknown.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 3, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> mean, std = model.predict(0.5, return_std=True, kind="prediction")
+        >>> bool(std > 0.1)
+        True
         """
-        if not return_std:
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}: {did_you_mean(kind, KINDS)}")
+        mixture = self._predictive is not None and len(self._predictive.members) > 1
+        if not return_std and not mixture:
             return self(x)
-        if self._band is None:
+        if self._band is None and not mixture:
             raise NotFittedError(f"no error band: {self._no_band}")
-        columns, kind = self._columns(x)
-        mean = evaluate(self.network, self._backend, self._theta, columns)
-        std = self._band.std(self.network, self._backend, columns)
-        return self._shaped(mean, kind), self._shaped(std, kind)
+        columns, shape = self._columns(x)
+        ask = (self.network, self._backend, columns)
+        to = self._backend.to_device
+        if mixture:
+            assert self._predictive is not None
+            mean = self._shaped(to(self._predictive.mean(*ask)), shape)
+            if not return_std:
+                return mean
+            return mean, self._shaped(to(self._predictive.std(*ask, noise=kind == "prediction")), shape)
+        assert self._band is not None
+        mean = self._shaped(evaluate(self.network, self._backend, self._theta, columns), shape)
+        if kind == "confidence":
+            return mean, self._shaped(self._band.std(*ask), shape)
+        return mean, self._shaped(to(self._density().std(*ask, noise=True)), shape)
+
+    def log_density(self, x: Any, y: Any) -> HostArray:
+        """Logarithm of the predictive density of each event, in units of y.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Inputs.
+        y : array-like with shape (n, k), or (n,) for k = 1
+            New measurements.
+
+        Returns
+        -------
+        array with shape (n,)
+            On the host; of several outputs together.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no density: no valid fit, or a statistic that is not of measured values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 3, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> model.log_density([0.0, 0.0], [0.0, 1.0]).round(0)
+        array([  1., -42.])
+        """
+        density = self._density()
+        with self._backend.context():
+            data = dataset(self._backend, x, y, d=self.network.layout.widths[0], k=self.network.layout.widths[-1])
+        return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
+
+    def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
+        """The central interval of a new measurement, ``(low, high)``, each in the shape of `predict`.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
+            Inputs.
+        cl : float
+            Content, between 0 and 1.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no density: no valid fit, or a statistic that is not of measured values.
+        ValueError
+            If the content is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 3, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> low, high = model.interval(x)
+        >>> bool((low < np.tanh(2 * x)).all() and (high > np.tanh(2 * x)).all())
+        True
+        """
+        if not 0 < cl < 1:
+            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+        density = self._density()
+        columns, shape = self._columns(x)
+        ends = (density.quantile(self.network, self._backend, columns, q) for q in ((1 - cl) / 2, (1 + cl) / 2))
+        low, high = (self._shaped(self._backend.to_device(end), shape) for end in ends)
+        return low, high
+
+    def _density(self) -> Predictive:
+        if self._predictive is None:
+            why = self._no_band if self._band is None else "the statistic is not one of measured values"
+            raise NotFittedError(f"no predictive density: {why}")
+        return self._predictive
 
     def save(
         self,

@@ -20,6 +20,7 @@ from .goodness import Goodness, goodness
 from .inputs import input_rows
 from .layout import Layout
 from .losses import Loss
+from .recipe import Recipe
 from .report import Report, report
 from .scaling import Scaling
 from .subset import Others, minuit_of_subset
@@ -85,6 +86,8 @@ class FitResult:
         The data, checked and on the device, their statistic and prior: what toys are made of.
     noise : array with shape (k,)
         Errors of the standardised outputs, if they were estimated; else ones.
+    recipe : Recipe or None
+        What ``prior="auto"`` chose, and by what.
     """
 
     valid: bool
@@ -118,6 +121,7 @@ class FitResult:
     task: Task
     noise: HostArray
     factor: HostArray | None = field(default=None)
+    recipe: Recipe | None = field(default=None)
 
     @cached_property
     def minuit(self) -> iminuit.Minuit:
@@ -335,6 +339,8 @@ class FitResult:
             ("errors of y", self._errors_of_y()),
             ("walk", f"{walk if self.restarts else 'none'}; MINUIT {self.minuit_calls} calls; {self.seconds:.2f} s"),
         ]
+        if self.recipe is not None:
+            lines.insert(1, ("recipe", self.recipe.words()))
         if self.fval != self.chi2:
             lines.insert(1, ("cost", f"{self.fval:.6g}, of which the prior {self.fval - self.chi2:.4g}"))
         return lines

@@ -15,6 +15,7 @@ from .costs import DataCost
 from .minimizers import Distance, certify, hesse_errors, is_certified, preset, unstarted
 from .minimizers.migrad import EDM_FACTOR, TOLERANCE
 from .prediction import Band
+from .predictive import Predictive
 from .product_band import ProductBand
 from .result import FitResult
 from .scaling import Scaling
@@ -34,6 +35,7 @@ class Outcome:
     band: Band | ProductBand | None
     no_band: str
     y_was_column: bool
+    predictive: Predictive | None = None
 
 
 def verdict(

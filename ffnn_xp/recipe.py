@@ -1,0 +1,298 @@
+r"""The default recipe, ``prior="auto"``: how strong the prior shall be is found inside the data.
+
+The prior is Gaussian with precision :math:`\lambda P` on the standardised parameters, P being d for the weights of the
+first matrix, 1 for its biases, 20 for all later weights and biases, 0 for the output's bias. Networks are walked along
+a path of :math:`\lambda`, halved step by step, each from where the one before ended: a strong prior first shows the
+gross shape, and leads past the poor minima that a weak one has. The strength is the largest whose S of held-out data is
+within a tenth of the smallest: of five folds, or of one of them where there are many events.
+
+Then some networks walk the path with all data; a prediction is their equal mixture. Each predicts a Student's t
+
+.. math:: t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
+          \qquad s_m^2 = a\,\sigma_m^2 + b\,\sigma_m^2\,j^T (J^T J + \lambda P)^{-1} j
+
+whose a, b and number of degrees of freedom are fitted to the held-out residuals, so that they answer for what a linear
+band does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._typing import HostArray, Rows
+from .backends import Backend
+from .cost import NetworkCost
+from .layout import Layout
+from .losses import Measured
+from .minimizers import StopWalk, Walk, lbfgs
+from .network import Network
+from .noise import residual_width
+from .objective import Events
+from .prediction import Band, evaluate
+from .predictive import Calibration, Member, calibrate
+from .prior import GAUGE, GaussianPrior
+from .scaling import Scaling
+from .starts import glorot
+from .task import Task
+from .uncertainty import curvature
+
+STEPS = 26  # strengths of the path at most, each half of the one before
+STRIDE = 3  # of them that the final networks go along
+ITERATIONS = 60  # of L-BFGS at each strength
+LAST = 300  # at the one that is chosen
+FTOL = 1e-9
+FOLDS = 5
+MANY = 2000  # events from which on one fold is enough
+FEWER = 5000  # events from which on three networks are
+LEAST = 10  # events, to choose anything by
+TURNED = 3  # strengths in a row whose score is worse, by 2 %, after which the path ends
+WORSE = 1.02
+ENOUGH = 1.1  # of the best score: the strongest prior that is as good
+LEVEL = 6  # strengths without such a gain, after which it ends too
+MOST = 0.9  # of the values that parameters can take up: what is left gives the noise
+
+
+@dataclass(frozen=True)
+class Recipe:
+    r"""What was chosen.
+
+    Attributes
+    ----------
+    strength : float
+        :math:`\lambda`, in units of S per event of a constant prediction.
+    precision : array with shape (p,)
+        Of the prior, for S with errors 1 of the standardised outputs where none are given.
+    path : array with shape (s, 2)
+        Strengths that were tried, and S of held-out values, each.
+    held_out : int
+        How many values were held out, each once.
+    members : list of array with shape (p,)
+        Standardised parameters of the networks, the one with the smallest S first.
+    calibration : Calibration or None
+        Of the predictive density; None of statistics other than those of measured values.
+    stopped : str
+        Why it was cut short, if it was.
+    """
+
+    strength: float
+    precision: HostArray
+    path: HostArray
+    held_out: int
+    members: list[HostArray]
+    calibration: Calibration | None
+    stopped: str = ""
+
+    def words(self) -> str:
+        """In a line."""
+        score = float(self.path[np.argmin(np.abs(np.log(self.path[:, 0] / self.strength))), 1])
+        text = (
+            f"strength {self.strength:.2g} of {len(self.path)} tried, by S of {self.held_out} held-out values, "
+            f"{score:.3g} each; {len(self.members)} networks"
+        )
+        c = self.calibration
+        if c is not None:
+            text += f"; width^2 {c.a:.2g} noise + {c.b:.2g} band, nu {c.nu:.2g}"
+        return text + (f"; cut short: {self.stopped}" if self.stopped else "")
+
+
+def check_enough(task: Task) -> None:
+    """Raise a ValueError where there is nothing to hold out."""
+    if task.data.n < LEAST or task.loss.combines:
+        raise ValueError(
+            f"prior='auto' chooses by events that are held out: it needs at least {LEAST} independent ones, got "
+            f"{task.data.n}; give the prior as a number"
+        )
+
+
+def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
+    """Find the strength, the networks and the calibration for a task that has no prior yet."""
+    n = task.data.n
+    rng = np.random.default_rng(seed)
+    whole = replace(task, prior=None).cost(np.ones(task.data.y.shape[0]))
+    P = shape_of_prior(task.network)
+    zero = np.zeros(whole.npar)
+    unit = whole.chi2(zero) / n  # of a constant prediction
+    strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - STEPS, STEPS, base=2.0)
+    fold = rng.permutation(np.arange(n) % FOLDS)
+    parts = [
+        _Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS if n < MANY else 1)
+    ]
+    walk = _Walker(deadline)
+    at, scores, thetas = _follow(parts, strengths, P, walk, rng, task.layout)
+    strength = float(strengths[at])
+    members = _members(whole, strengths[: at + 1], P, walk, rng, task.layout, 5 if n < FEWER else 3) or thetas[:1]
+    values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in members]
+    calibration = None
+    if isinstance(task.loss, Measured):
+        calibration = _calibration(task, parts, thetas, strength * P)
+    return Recipe(
+        strength / unit,
+        strength * P,
+        np.stack([strengths[: len(scores)] / unit, scores], axis=1),
+        sum(len(part.out) for part in parts) * task.loss.free(int(task.data.y.shape[0])),
+        [members[i] for i in np.argsort(values)],
+        calibration,
+        walk.stopped,
+    )
+
+
+def member(task: Task, theta: HostArray, precision: HostArray) -> Member:
+    """A network of the mixture, with the band of its Gauss-Newton matrix; its noise is that of the residuals."""
+    cost = replace(task, prior=GaussianPrior(precision)).cost(np.ones(task.data.y.shape[0]))
+    G = cost.gauss_newton(theta)
+    held = min(_effective(G, precision), MOST * task.n_values)
+    if task.errors_known:
+        return Member(Band(theta, task.scaling, curvature(G, 1.0)), typical_error(task), held)
+    noise = residual_width(task, theta, held)
+    shape = curvature(G / float(np.mean(noise**2)), 1.0)
+    return Member(Band(theta, task.scaling, shape), noise * task.scaling.y_scale, held)
+
+
+def shape_of_prior(network: Network) -> HostArray:
+    """P: precisions for strength 1.
+
+    Examples
+    --------
+    >>> from ffnn_xp.activations import identity, tanh
+    >>> shape_of_prior(Network(Layout((2, 1, 1)), (tanh, identity)))
+    array([ 2.,  2.,  1., 20.,  0.])
+    """
+    rows = []
+    for l, (h, columns) in enumerate(network.layout.shapes):
+        P = np.full((h, columns), 20.0 if l else columns - 1.0)
+        P[:, -1] = 20.0 if l else 1.0
+        if l == network.layout.n_layers - 1:
+            P[:, -1] = GAUGE if network.activations[-1].mixes else 0.0
+        rows.append(P.ravel())
+    return np.concatenate(rows)
+
+
+@dataclass
+class _Walker:
+    """Walks by L-BFGS, until time is up: then it says so, and walks no more."""
+
+    deadline: float
+    stopped: str = ""
+
+    def __call__(self, cost: NetworkCost, theta: HostArray, iterations: int) -> HostArray:
+        walk = Walk(cost, self.deadline)
+        try:
+            lbfgs(walk, theta, ftol=FTOL, max_iterations=iterations)
+        except (StopWalk, KeyboardInterrupt) as stop:
+            self.stopped = str(stop) or "interrupted by the user"
+        return theta if walk.best is None else walk.best
+
+
+class _Part:
+    """Events to fit, and events that are held out."""
+
+    def __init__(self, whole: NetworkCost, fitted: Rows, out: Rows) -> None:
+        self.fitted, self.out = fitted, out
+        self._inside = replace(whole.objective, events=_some(whole, fitted))
+        self._outside = replace(whole.objective, events=_some(whole, out))
+
+    def cost(self, precision: HostArray) -> NetworkCost:
+        return NetworkCost(self._inside, n_values=len(self.fitted), prior=GaussianPrior(precision))
+
+    def score(self, theta: HostArray) -> float:
+        """S of what was held out."""
+        return NetworkCost(self._outside, n_values=len(self.out)).chi2(theta)
+
+    @property
+    def inside(self) -> Events:
+        return self._inside.events
+
+    @property
+    def outside(self) -> Events:
+        return self._outside.events
+
+
+def _some(whole: NetworkCost, rows: Rows) -> Events:
+    """The events with these numbers."""
+    backend, events = whole.objective.backend, whole.objective.events
+    with backend.context():
+        index = backend.indices(rows)
+        return events.each(lambda a: backend.contiguous(backend.xp.take(a, index, axis=-1)))
+
+
+def _follow(
+    parts: list[_Part], strengths: HostArray, P: HostArray, walk: _Walker, rng: np.random.Generator, layout: Layout
+) -> tuple[int, list[float], list[HostArray]]:
+    """The first place on the path where S of held-out values is nearly smallest, S along it, the networks there."""
+    thetas = [glorot(layout, rng) for _ in parts]
+    number = sum(len(part.out) for part in parts)
+    best, kept, scores, worse = np.inf, [], [], 0
+    for strength in strengths:
+        thetas = [walk(part.cost(strength * P), theta, ITERATIONS) for part, theta in zip(parts, thetas, strict=True)]
+        scores.append(sum(part.score(theta) for part, theta in zip(parts, thetas, strict=True)) / number)
+        kept.append(thetas)
+        worse = 0 if scores[-1] < best else worse + 1
+        best = min(best, scores[-1])
+        level = len(scores) > LEVEL and ENOUGH * best > min(scores[:-LEVEL])
+        if walk.stopped or level or (worse >= TURNED and scores[-1] > WORSE * best):
+            break
+    at = int(np.argmax(np.array(scores) <= ENOUGH * best))
+    return at, scores, kept[at]
+
+
+def _members(
+    whole: NetworkCost,
+    strengths: HostArray,
+    P: HostArray,
+    walk: _Walker,
+    rng: np.random.Generator,
+    layout: Layout,
+    number: int,
+) -> list[HostArray]:
+    """Networks of all data at the last strength; those that time was left for."""
+    found: list[HostArray] = []
+    for _ in range(number):
+        theta = glorot(layout, rng)
+        for strength in strengths[::STRIDE]:
+            theta = walk(NetworkCost(whole.objective, n_values=1, prior=GaussianPrior(strength * P)), theta, ITERATIONS)
+        theta = walk(NetworkCost(whole.objective, n_values=1, prior=GaussianPrior(strengths[-1] * P)), theta, LAST)
+        if walk.stopped:
+            break
+        found.append(theta)
+    return found
+
+
+def _calibration(task: Task, parts: list[_Part], thetas: list[HostArray], precision: HostArray) -> Calibration:
+    """Of the held-out residuals, in units of the noise that each part's own fit sees."""
+    backend, network = task.model.backend, task.network
+    layout, d, k = network.layout, len(task.scaling.x_mean), len(task.scaling.y_mean)
+    plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
+    pulls, bands = [], []
+    for part, theta in zip(parts, thetas, strict=True):
+        G = part.cost(precision).gauss_newton(theta)
+        noise = np.ones((k, 1))
+        if not task.errors_known:
+            r = _residuals(network, backend, theta, part.inside)
+            free = max(r.shape[1] - _effective(G, precision) / k, (1 - MOST) * r.shape[1])
+            noise = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
+        band = Band(theta, plain, curvature(G / float(np.mean(noise**2)), 1.0))
+        std = backend.to_host(band.std(network, backend, part.outside.x) * part.outside.data[1])
+        pulls.append((_residuals(network, backend, theta, part.outside) / noise).ravel())
+        bands.append((std / noise).ravel())
+    return calibrate(np.concatenate(pulls), np.concatenate(bands))
+
+
+def _residuals(network: Network, backend: Backend, theta: HostArray, events: Events) -> HostArray:
+    """Over the errors, ``(k, n)``; in standardised units."""
+    with backend.context():
+        y = evaluate(network, backend, backend.to_device(theta), events.x)
+        return backend.to_host((events.data[0] - y) * events.data[1])
+
+
+def _effective(G: HostArray, precision: HostArray) -> float:
+    """Number of parameters that the data hold; G includes the prior, twice its precision."""
+    held = curvature(G, 1.0).factor
+    return float(held.shape[1] - np.sum(precision[:, None] * held**2))
+
+
+def typical_error(task: Task) -> HostArray:
+    """Typical error of the measured values, ``(k,)`` in raw units, where errors are given."""
+    inverse = task.model.backend.to_host(task.data.inverse_error)
+    return np.asarray(np.sqrt(np.mean(1 / inverse**2, axis=1)))
