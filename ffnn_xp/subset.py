@@ -23,7 +23,7 @@ from ._typing import HostArray
 from .cost import NetworkCost
 from .cost_sum import vector
 from .errors import did_you_mean
-from .minimizers import Distance, KroneckerCoordinates, certify, edm_by_products
+from .minimizers import Distance, KroneckerCoordinates, certify, edm_by_products, lower_along
 from .scaling import Scaling
 
 Others = Literal["fixed", "profiled"]
@@ -149,19 +149,22 @@ class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
                 for move in self._scaling.inverse(self._unit)
             ]
             return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
-        solved = [
-            edm_by_products(
-                partial(self._product, self._minimum),
-                row,
-                self._W.precondition,
-                tolerance=EXACT**2,
-                max_iterations=ITERATIONS,
-            )
+        solved = self._solved(self._product)
+        falling = [found.falling for found in solved if found.falling is not None]
+        if falling:  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
+            value = self._cost.value_and_gradient(self._minimum)[0]
+            if any(lower_along(self._cost, self._minimum, value, v) is not None for v in falling):
+                raise ValueError("S falls along some direction here: there is no profile around a point like that")
+            solved = self._solved(self._cost.gauss_newton_product)
+        return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)
+
+    def _solved(self, product: Callable[..., HostArray]) -> list[Distance]:
+        """H^-1 times what moves each of the subset's values."""
+        times = partial(product, self._minimum)
+        return [
+            edm_by_products(times, row, self._W.precondition, tolerance=EXACT**2, max_iterations=ITERATIONS)
             for row in self._rows
         ]
-        if any(found.falling is not None for found in solved):
-            raise ValueError("S curves down along some direction here: there is no profile around a point like that")
-        return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)
 
     def _value(self, args: Sequence[Any]) -> float:
         return self.value_and_gradient(vector(args, self.npar))[0]

@@ -98,3 +98,38 @@ def test_beyond_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_input(fit: fx.FitResult, names: list[str], options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit.minuit_of(names, **options)  # type: ignore[arg-type]
+
+
+def bent(fit: fx.FitResult, by: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the exact Hessian seem to have a negative eigenvalue along its weakest direction."""
+    H = fit.cost.hessian(fit.standardised)
+    w = np.linalg.eigh(H)[1][:, 0]
+    product = fit.cost.hessian_product
+    monkeypatch.setattr(
+        fit.cost, "hessian_product", lambda theta, v: product(theta, v) - (w @ H @ w + by) * (w @ v) * w
+    )
+
+
+def test_the_bottom_of_a_valley_is_no_obstacle(fit: fx.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where S curves down by a hair and is nowhere lower the fit is valid, and so is a profile."""
+    bent(fit, 1e-3, monkeypatch)
+    m = fit.minuit_of(NAMES[:2])
+    at = [fit.names.index(name) for name in NAMES[:2]]
+    G = fit.cost.gauss_newton(fit.standardised)
+    move = fit.scaling.transpose(np.eye(len(G))[at])
+    want = 2 * move @ np.linalg.solve(G, move.T)
+    np.testing.assert_allclose(m.values, fit.parameters[at], rtol=1e-5)
+    np.testing.assert_allclose(
+        SubsetCost(fit.cost, fit.scaling, fit.standardised, NAMES[:2], "profiled").inverse_hessian * 2, want, rtol=1e-3
+    )
+
+
+def test_where_s_falls_there_is_no_profile(fit: fx.FitResult) -> None:
+    """A saddle, found by going up from the minimum along the direction in which S bends down first."""
+    rng = np.random.default_rng(1)
+    for size in (0.3, 0.5, 1.0, 2.0):
+        point = fit.standardised + size * rng.normal(size=len(fit.standardised))
+        if np.linalg.eigvalsh(fit.cost.hessian(point))[0] < 0:
+            break
+    with pytest.raises(ValueError, match="S falls along some direction"):
+        SubsetCost(fit.cost, fit.scaling, point, NAMES[:1], "profiled")
