@@ -14,6 +14,7 @@ from ._typing import Array, HostArray
 from .activations import Activation
 from .activations import activation as find_activation
 from .backends import Backend, get_backend
+from .bands import covariance_root
 from .canonical import canonical
 from .cost_sum import vector
 from .ensemble import Ensemble, fit_replicas
@@ -464,7 +465,12 @@ class Model:
         return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
 
     def predict(
-        self, x: Any, *, return_std: bool = False, kind: Literal["confidence", "prediction"] = "confidence"
+        self,
+        x: Any,
+        *,
+        return_std: bool = False,
+        return_cov: bool = False,
+        kind: Literal["confidence", "prediction"] = "confidence",
     ) -> Any:
         """The network's output, with its standard deviation if asked for; after ``prior="auto"`` the mixture's.
 
@@ -476,6 +482,10 @@ class Model:
             Also return the 68 % half-width, linear in the parameters' covariance, in units of y. Infinite where the fit
             does not determine it. Of a fit that formed no p x p matrices each output of each event takes a solve: ask
             for few at a time.
+        return_cov : bool
+            Return the covariance of all outputs instead, ``(n, n)`` or event by event ``(n k, n k)``, on the host; not
+            a number where the fit does not determine it. Of the fitted function, and after ``prior="auto"`` of the best
+            network alone.
         kind : {"confidence", "prediction"}
             Half-width of the fitted function, or of new measurements, whose errors are added.
 
@@ -499,6 +509,8 @@ class Model:
         """
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}: {did_you_mean(kind, KINDS)}")
+        if return_cov:
+            return self._with_covariance(x, kind)
         mixture = self._predictive is not None and len(self._predictive.members) > 1
         if not return_std and not mixture:
             return self(x)
@@ -518,6 +530,15 @@ class Model:
         if kind == "confidence":
             return mean, self._shaped(self._band.std(*ask), shape)
         return mean, self._shaped(to(self._density().std(*ask, noise=True)), shape)
+
+    def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
+        if kind != "confidence":
+            raise ValueError("new measurements are independent: add their variances to the diagonal yourself")
+        if not isinstance(self._band, Band):
+            raise NotFittedError(f"no covariance of predictions: {self._no_band}")
+        A = covariance_root(self.network, self._band, self._backend, self._columns(x)[0])
+        A[~np.isfinite(A)] = np.nan
+        return self(x), A @ A.T
 
     def log_density(self, x: Any, y: Any) -> HostArray:
         """Logarithm of the predictive density of each event, in units of y.

@@ -60,6 +60,19 @@ class Band:
     scaling: Scaling
     curvature: Curvature
 
+    def spread(self, network: Network, backend: Backend, x: Array) -> Array:
+        """A, whose A A^T is the covariance of the outputs at raw inputs ``(d, n)``: ``(n k, r)``, event by event.
+
+        Rows of predictions that the fit does not determine are infinite.
+        """
+        to, xp, s = backend.to_device, backend.xp, self.scaling
+        with backend.context():
+            mean, width, unit = (to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale))
+            J = raw_jacobian(network, xp, to(self.theta), (x - mean) / width, unit, to(s.y_mean[:, None]))
+            known = xp.isfinite(self.std(network, backend, x))[..., None]
+            A = xp.where(known, J @ to(self.curvature.factor), float("inf"))
+            return xp.reshape(xp.permute_dims(A, (1, 0, 2)), (-1, A.shape[-1]))
+
     def std(self, network: Network, backend: Backend, x: Array) -> Array:
         """Standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``.
 

@@ -49,8 +49,8 @@ FEWER = 5000  # events from which on three networks are
 LEAST = 10  # events, to choose anything by
 TURNED = 3  # strengths in a row whose score is worse, by 2 %, after which the path ends
 WORSE = 1.02
-ENOUGH = 1.1  # of the best score: the strongest prior that is as good
-LEVEL = 6  # strengths without such a gain, after which it ends too
+ENOUGH = 1.0  # of the best score: the strongest prior that is as good
+LEVEL, GAIN = 6, 1.1  # strengths in a row that gain less than a tenth together, after which it ends too
 MOST = 0.9  # of the values that parameters can take up: what is left gives the noise
 
 
@@ -230,7 +230,7 @@ def _follow(
         kept.append(thetas)
         worse = 0 if scores[-1] < best else worse + 1
         best = min(best, scores[-1])
-        level = len(scores) > LEVEL and ENOUGH * best > min(scores[:-LEVEL])
+        level = len(scores) > LEVEL and GAIN * best > min(scores[:-LEVEL])
         if walk.stopped or level or (worse >= TURNED and scores[-1] > WORSE * best):
             break
     at = int(np.argmax(np.array(scores) <= ENOUGH * best))

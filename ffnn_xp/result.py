@@ -6,20 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
+from .bands import METHODS, Interval, band, covariance_root, predicted
 from .cost import NetworkCost
 from .coverage import Coverage, coverage
-from .errors import NotFittedError
+from .errors import NotFittedError, did_you_mean
 from .goodness import Goodness, goodness
 from .inputs import input_rows
 from .layout import Layout
 from .losses import Loss
+from .prediction import Band
+from .product_band import ProductBand
+from .propagation import propagate
 from .recipe import Recipe
 from .report import Report, report
 from .scaling import Scaling
@@ -88,6 +92,8 @@ class FitResult:
         Errors of the standardised outputs, if they were estimated; else ones.
     recipe : Recipe or None
         What ``prior="auto"`` chose, and by what.
+    error_band : Band, ProductBand or None
+        What `Model.predict` makes its errors of.
     """
 
     valid: bool
@@ -122,6 +128,7 @@ class FitResult:
     noise: HostArray
     factor: HostArray | None = field(default=None)
     recipe: Recipe | None = field(default=None)
+    error_band: Band | ProductBand | None = field(default=None)
 
     @cached_property
     def minuit(self) -> iminuit.Minuit:
@@ -196,6 +203,117 @@ class FitResult:
         (True, True)
         """
         return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
+
+    def band(
+        self,
+        x: Any,
+        *,
+        cl: float = 0.683,
+        method: Literal["linear", "profile", "replicas"] = "linear",
+        number: int = 200,
+        seed: int | None = None,
+    ) -> Interval:
+        """The band of the fitted function: linear, by the profile of each prediction, or by toys.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Where.
+        cl : float
+            Confidence level.
+        method : {"linear", "profile", "replicas"}
+            See `bands`. A profile takes some milliseconds for each end at 20 parameters; toys as many refits.
+        number : int
+            Toys of "replicas".
+        seed : int, optional
+            Of the toys.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid.
+        ValueError
+            If the level is not between 0 and 1, or the method is unknown, or a profile would need matrices that were
+            not formed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> linear, profile = (fit.band([0.0], method=method) for method in ("linear", "profile"))
+        >>> bool(np.isclose(linear.high[0], profile.high[0], rtol=0.1))
+        True
+        """
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}: {did_you_mean(method, METHODS)}")
+        if not 0 < cl < 1:
+            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+        known = self._known_band()
+        if method == "profile" and not isinstance(known, Band):
+            raise ValueError("a profile needs the p x p covariance, which was not formed: use method='linear'")
+        backend = self.task.model.backend
+        with backend.context():
+            columns = backend.xp.matrix_transpose(input_rows(backend, x, len(self.scaling.x_mean))[0])
+        rng = np.random.default_rng(seed)
+        parts = band(self.task, self.noise, self.cost, known, columns, float(cl), method, int(number), rng)
+        mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in parts)
+        return Interval(mean, low, high, float(cl), method, status.astype(np.str_))
+
+    def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
+        """A function of predictions, and its covariance: averages, differences, ratios, integrals.
+
+        Parameters
+        ----------
+        function : callable
+            Of the predictions at all x, in the shape of `Model.predict`; returns a number or a vector (m,).
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Where.
+
+        Returns
+        -------
+        value : array with shape () or (m,)
+        covariance : array with shape () or (m, m)
+            Linear in the predictions, whose covariance J Sigma J^T counts with all its correlations.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid, or formed no covariance.
+        ValueError
+            If a prediction depends on a direction that the fit does not determine.
+
+        Examples
+        --------
+        The slope of a straight line from two predictions, and the integral between them:
+
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(0, 1, 50)
+        >>> fit = fx.Model((1, 1), seed=1).fit(x, 2 * x + 1, 0.1)
+        >>> slope, variance = fit.propagate(lambda y: y[1] - y[0], [0.0, 1.0])
+        >>> round(float(slope), 6), bool(np.isclose(variance, fit.errors[0] ** 2))
+        (2.0, True)
+        >>> area, variance = fit.propagate(lambda y: np.trapezoid(y, dx=0.1), np.linspace(0, 1, 11))
+        >>> round(float(area), 6), round(float(np.sqrt(variance)), 4)
+        (2.0, 0.0141)
+        """
+        known = self._known_band()
+        if not isinstance(known, Band):
+            raise NotFittedError("no covariance of predictions: matrices were not formed")
+        backend, network = self.task.model.backend, self.task.network
+        with backend.context():
+            columns = backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
+        A = covariance_root(network, known, backend, columns)
+        if not np.all(np.isfinite(A)):
+            raise ValueError("a prediction depends on a direction that the fit does not determine: use a prior")
+        return propagate(function, predicted(network, backend, self.parameters, columns), A)
+
+    def _known_band(self) -> Band | ProductBand:
+        if self.error_band is None:
+            raise NotFittedError(f"no error band: {self.message}")
+        return self.error_band
 
     def goodness(self, number: int = 0, *, seed: int | None = None) -> Goodness:
         """Whether the fit describes the data: chi-square, toys of it, pulls and their runs, calibration.

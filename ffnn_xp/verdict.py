@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import iminuit
@@ -125,6 +125,7 @@ def verdict(
         band = Band(task.scaling.to_standard(theta), task.scaling, good)
     elif by_products:
         band = ProductBand(search.theta, task.scaling, search.problem)
+    result = replace(result, error_band=band)
     return Outcome(result, band, message, task.data.y_was_column)
 
 

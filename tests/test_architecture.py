@@ -53,6 +53,8 @@ ROOMS = (
     "predictive",
     "noise",
     "recipe",
+    "bands",
+    "propagation",
     "report",
     "result",
     "progress",

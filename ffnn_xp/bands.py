@@ -1,0 +1,212 @@
+r"""Bands of a prediction f(x): linear, by profiles, by toys.
+
+Linear: :math:`f \mp z \sqrt{j^T \Sigma j}`, j the derivative in theta. Profile: the ends of all values that f(x) has
+where S is at most :math:`S_{min} + e z^2`, MINOS for a prediction. An end is sought as the minimum of
+:math:`S + w (f - v)^2`, which has the smallest S of all theta with its f; v is moved until S has risen by e z^2.
+Toys: new measurements around the fit, each fitted again; of their quantiles q the basic interval is taken,
+:math:`2 f - q` (A. C. Davison and D. V. Hinkley, Bootstrap Methods, 1997, eq. 5.6), which puts a bias of the fit where
+it belongs.
+
+Where the output nonlinearity is monotonous (exp, logistic, softplus) all three are made of what stands before it, and
+sent through it: the ends are in its range, and not at equal distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from ._typing import Array, HostArray
+from .backends import Backend
+from .cost import NetworkCost
+from .network import Network, forward, jacobian
+from .prediction import Band, evaluate
+from .product_band import ProductBand
+from .task import Task
+from .toy_fits import fit_toys
+
+METHODS = ("linear", "profile", "replicas")
+MONOTONOUS = ("identity", "exp", "logistic", "softplus")
+ROUNDS = 30  # of v
+STIFF = 100.0  # w, in units of what S itself rises by for f
+FAR = 1e4  # standard deviations within which an end must be
+CLOSE = 0.01  # of the rise of S
+NEW = 0.01  # fall of S, in units of errordef, that is another minimum
+ITERATIONS = 300  # of L-BFGS for one v
+
+
+@dataclass(frozen=True, repr=False)
+class Interval:
+    """A band; arrays have the shape of predictions, ``(n,)`` or ``(n, k)``, on the host.
+
+    Attributes
+    ----------
+    mean, low, high : array
+        The prediction, and the ends.
+    cl : float
+        Confidence level.
+    method : str
+        "linear", "profile" or "replicas".
+    status : array of str
+        "" where all is well; else why an end is not finite or not to be trusted.
+    """
+
+    mean: HostArray
+    low: HostArray
+    high: HostArray
+    cl: float
+    method: str
+    status: np.ndarray[tuple[int, ...], np.dtype[np.str_]]
+
+    def __repr__(self) -> str:
+        finite = np.isfinite(self.high - self.low)
+        width = np.median((self.high - self.low)[finite]) if finite.any() else np.nan
+        bad = [word for word in np.unique(self.status) if word]
+        said = "".join(f"\n  {np.sum(self.status == word)} x {word}" for word in bad)
+        return (
+            f"{100 * self.cl:.3g} % band, {self.method}, of {self.mean.size} predictions\n"
+            f"  half-width   median {0.5 * width:.4g}{said}"
+        )
+
+
+def covariance_root(network: Network, known: Band, backend: Backend, x: Array) -> HostArray:
+    """`Band.spread` on the host: ``(n k, r)``."""
+    return backend.to_host(known.spread(network, backend, x))
+
+
+def predicted(network: Network, backend: Backend, raw: HostArray, x: Array) -> HostArray:
+    """Predictions ``(n,)`` or ``(n, k)`` on the host."""
+    rows = backend.to_host(evaluate(network, backend, backend.to_device(raw), x)).T
+    return rows[:, 0] if rows.shape[1] == 1 else rows
+
+
+def band(
+    task: Task,
+    noise: HostArray,
+    cost: NetworkCost,
+    known: Band | ProductBand,
+    x: Array,
+    cl: float,
+    method: str,
+    number: int,
+    rng: np.random.Generator,
+) -> tuple[HostArray, ...]:
+    """Mean, low, high and status, each ``(k, n)``; see `FitResult.band`; x are columns on the device."""
+    network, backend = task.network, task.model.backend
+    f = network.activations[-1]
+    inner = network.before_output() if f.name in MONOTONOUS else network
+    raw = task.scaling.to_raw(known.theta)
+    center = backend.to_host(evaluate(inner, backend, backend.to_device(raw), x))
+    z = float(scipy.special.ndtri(0.5 + cl / 2))
+    std = backend.to_host(known.std(inner, backend, x))
+    status = np.where(np.isfinite(std), "", "depends on an undetermined direction")
+    low, high = center - z * std, center + z * std
+    if method == "profile":
+        assert isinstance(known, Band)
+        low, high, status = _profiles(cost, known, inner, x, z, low, high, status)
+    elif method == "replicas":
+        toys = fit_toys(task, noise, raw, number, rng)
+        each = [task.scaling.to_raw(theta) for theta in toys.theta[toys.valid]]
+        if len(each) < 2:
+            raise ValueError(f"{len(each)} of {number} toys reached a minimum: use a prior, or method='linear'")
+        y = np.stack([backend.to_host(evaluate(inner, backend, backend.to_device(theta), x)) for theta in each])
+        high, low = (2 * center - np.quantile(y, q, axis=0) for q in (0.5 - cl / 2, 0.5 + cl / 2))
+    if inner is network:
+        return center, low, high, status
+    with backend.context(), np.errstate(over="ignore"):
+        return (*(backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in (center, low, high)), status)
+
+
+def _profiles(
+    cost: NetworkCost,
+    known: Band,
+    network: Network,
+    x: Array,
+    z: float,
+    low: HostArray,
+    high: HostArray,
+    status: HostArray,
+) -> tuple[HostArray, ...]:
+    """The ends of the profile of each output at each point, where there is a linear one to start from."""
+    low, high, status = low.copy(), high.copy(), status.astype("<U40")
+    standard = _standard(cost, known, x)
+    for n in range(low.shape[1]):
+        for i in range(low.shape[0]):
+            if status[i, n]:
+                continue
+            f = partial(_value_and_gradient, cost, known, network, standard[:, n : n + 1], i)
+            for ends, side in ((low, -1.0), (high, 1.0)):
+                ends[i, n], word = _end(cost, known, f, side, z)
+                status[i, n] = status[i, n] or word
+    return low, high, status
+
+
+def _end(
+    cost: NetworkCost, known: Band, f: Callable[[HostArray], tuple[float, HostArray]], side: float, z: float
+) -> tuple[float, str]:
+    """The value of f where S, least for that value, has risen by e z^2; and what is wrong with it."""
+    F, start, e = known.curvature.factor, known.theta, cost.errordef
+    S0, (f0, j) = cost.value_and_gradient(start)[0], f(start)
+    along = F.T @ j
+    std = float(np.linalg.norm(along))
+    if std == 0:
+        return f0, ""
+    stiff = STIFF / std**2
+
+    def held(phi: HostArray, v: float) -> tuple[float, HostArray]:
+        theta = start + F @ phi
+        S, g = cost.value_and_gradient(theta)
+        y, dy = f(theta)
+        total = (S - S0) / e + stiff * (y - v) ** 2
+        return (total, F.T @ (g / e + 2 * stiff * (y - v) * dy)) if np.isfinite(total) else (np.inf, np.zeros_like(phi))
+
+    phi, v, inside, outside = side * z * along / std, f0 + side * z * std, f0, np.inf * side
+    for _ in range(ROUNDS):
+        options = {"maxiter": ITERATIONS, "ftol": 1e-12, "gtol": 1e-7}
+        found = scipy.optimize.minimize(held, phi, args=(v,), jac=True, method="L-BFGS-B", options=options)
+        theta = start + F @ found.x
+        rise, y = (cost.value_and_gradient(theta)[0] - S0) / e, f(theta)[0]
+        if rise < -NEW:
+            return np.nan, "a deeper minimum was found"
+        if not np.isfinite(rise):
+            return side * np.inf, "no end: S overflows before it rises enough"
+        if abs(rise / z**2 - 1) < CLOSE:
+            return y, ""
+        if rise < z**2:
+            inside, phi = y, found.x
+        else:
+            outside = y
+        step = f0 + (y - f0) * float(np.clip(np.sqrt(z**2 / max(rise, 1e-12)), 0.5, 2.0))
+        between = side * (step - inside) > 0 and side * (outside - step) > 0
+        v += (step if between else 0.5 * (inside + outside)) - y  # f stays somewhat behind v
+        if abs(outside - inside) < CLOSE * std:
+            return y, "S jumps to another minimum there"
+        if abs(v - f0) > FAR * std:
+            return side * np.inf, "no end: S does not rise enough"
+    return np.nan, "the profile has no end that was found"
+
+
+def _value_and_gradient(
+    cost: NetworkCost, known: Band, network: Network, x: Array, output: int, theta: HostArray
+) -> tuple[float, HostArray]:
+    """Raw output at one standardised event ``(d, 1)``, and its derivative in standardised theta."""
+    backend, s = cost.objective.backend, known.scaling
+    inner = network.before_output()
+    scale, shift = float(s.y_scale[output]), float(s.y_mean[output])
+
+    def packed(theta: Array) -> Array:
+        y = scale * forward(inner, backend.xp, theta, x).y[output, :] + shift
+        return backend.xp.concat([y, scale * jacobian(inner, backend.xp, theta, x)[output, 0, :]])
+
+    found = cost.derivatives(packed, theta)
+    return float(found[0]), found[1:]
+
+
+def _standard(cost: NetworkCost, known: Band, x: Array) -> Array:
+    backend, s = cost.objective.backend, known.scaling
+    with backend.context():
+        return (x - backend.to_device(s.x_mean[:, None])) / backend.to_device(s.x_scale[:, None])

@@ -1,0 +1,205 @@
+"""Bands of predictions: closed forms where the network is linear, SciPy's constrained maximum where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+
+import ffnn_xp as fx
+from ffnn_xp.bands import MONOTONOUS
+from ffnn_xp.propagation import propagate
+
+X = np.linspace(-1, 1, 40)
+AT = np.array([-1.0, 0.3, 2.0])
+METHODS = ("linear", "profile", "replicas")
+
+
+@pytest.fixture(scope="module")
+def line() -> tuple[fx.Model, fx.FitResult]:
+    model = fx.Model((1, 1), backend="numpy", seed=1)
+    return model, model.fit(X, 2 * X + 1 + 0.1 * np.random.default_rng(1).normal(size=40), 0.1)
+
+
+@pytest.fixture(scope="module")
+def curve() -> tuple[fx.Model, fx.FitResult]:
+    model = fx.Model((1, 3, 1), backend="numpy", seed=1)
+    y = np.sin(3 * X) + 0.2 * np.random.default_rng(1).normal(size=40)
+    return model, model.fit(X, y, 0.2, prior=3.0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_a_straight_line_all_are_the_textbooks(line: tuple[fx.Model, fx.FitResult], method: str) -> None:
+    band = line[1].band(AT, cl=0.9, method=method, number=4000, seed=1)  # type: ignore[arg-type]
+    A = np.stack([X, np.ones(40)], axis=1)
+    at = np.stack([AT, np.ones(3)], axis=1)
+    half = scipy.stats.norm.ppf(0.95) * 0.1 * np.sqrt(np.sum(at @ np.linalg.inv(A.T @ A) * at, axis=1))
+    rtol = {"linear": 1e-6, "profile": 0.006, "replicas": 0.05}[method]  # a percent of the rise; 4,000 toys
+    np.testing.assert_allclose(band.mean, line[0](AT), rtol=1e-6)
+    np.testing.assert_allclose(band.high - band.mean, half, rtol=rtol)
+    np.testing.assert_allclose(band.mean - band.low, half, rtol=rtol)
+    assert set(band.status) == {""}
+    assert f"90 % band, {method}" in repr(band)
+
+
+def test_at_the_ends_of_a_profile_s_has_risen_as_scipy_says(curve: tuple[fx.Model, fx.FitResult]) -> None:
+    """The smallest S of all parameters with that f(x), by SLSQP, is S_min + 1."""
+    model, fit = curve
+    band = fit.band(AT[:2], method="profile", cl=0.6827)
+    raw = fit.make_minuit.args[0]  # type: ignore[attr-defined]
+    cost = fx.LeastSquares(X, raw.y, 0.2, model, prior=raw.prior)
+    for x, *ends in zip(AT, band.low, band.high, strict=False):
+        for end in ends:
+            there = {"type": "eq", "fun": lambda t, x=x, end=end: model(np.array([x]), t) - end}
+            best = scipy.optimize.minimize(
+                cost, fit.parameters, jac=cost.grad, method="SLSQP", constraints=[there], options={"maxiter": 2000}
+            )
+            assert best.fun - fit.fval == pytest.approx(1, abs=0.02)
+
+
+def test_profiles_are_not_at_equal_distances_where_s_is_no_parabola(curve: tuple[fx.Model, fx.FitResult]) -> None:
+    far = curve[1].band([2.0], cl=0.954, method="profile")
+    linear = curve[1].band([2.0], cl=0.954)
+    assert (far.high - far.mean)[0] != pytest.approx((far.mean - far.low)[0], rel=0.1)
+    assert (linear.high - linear.mean)[0] == pytest.approx((linear.mean - linear.low)[0], rel=1e-9)
+
+
+def test_bands_grow_outside_the_data(curve: tuple[fx.Model, fx.FitResult]) -> None:
+    for method in METHODS:
+        band = curve[1].band([0.0, 1.5, 3.0], method=method, seed=1)
+        assert np.all(np.diff(band.high - band.low) > 0)
+
+
+def test_toys_agree_with_the_linear_band_inside(curve: tuple[fx.Model, fx.FitResult]) -> None:
+    linear, toys = curve[1].band(X), curve[1].band(X, method="replicas", number=1000, seed=1)
+    ratio = (toys.high - toys.low) / (linear.high - linear.low)
+    assert np.mean(ratio) == pytest.approx(1, abs=0.07)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("loss", "output"), [("poisson", "exp"), ("binomial", "logistic")])
+def test_ends_stay_in_the_range_of_the_output(loss: str, output: str, method: str) -> None:
+    """No count in half of the region: a band linear in the rate would go below zero."""
+    counts = np.where(X > 0.5, 1.0, 0.0)
+    fit = fx.Model((1, 2, 1), output=output, seed=1).fit(X, counts, loss=loss, prior=3.0)
+    band = fit.band(AT, cl=0.95, method=method, number=100, seed=1)  # type: ignore[arg-type]
+    assert output in MONOTONOUS
+    assert np.all(band.low > 0)
+    assert np.all(band.low < band.mean)
+    assert np.all(band.mean < band.high)
+    if loss == "binomial":
+        assert np.all(band.high < 1)
+
+
+def test_a_poisson_profile_is_exact() -> None:
+    """One rate of 40 counts: MINOS of log mu by hand."""
+    counts = np.random.default_rng(1).poisson(0.2, 40)
+    model = fx.Model((1, 1), output="exp", seed=1)
+    fit = model.fit(X, counts, loss="poisson")
+    band = fit.band([0.0], cl=0.683, method="profile")
+    cost = fx.Poisson(X, counts, model)
+    z = scipy.stats.norm.ppf(0.8415)
+
+    def rise(b: float) -> float:
+        best = scipy.optimize.minimize_scalar(lambda a: cost(np.array([a, b])), bracket=(-1, 1))
+        return float(best.fun - fit.fval - z**2)
+
+    b = fit.parameters[1]
+    np.testing.assert_allclose(
+        np.log([band.low[0], band.high[0]]),
+        [scipy.optimize.brentq(rise, b - 3, b), scipy.optimize.brentq(rise, b, b + 3)],
+        atol=0.004,
+    )
+
+
+def test_covariances_of_predictions(line: tuple[fx.Model, fx.FitResult]) -> None:
+    model, fit = line
+    at = np.stack([AT, np.ones(3)], axis=1)
+    y, cov = model.predict(AT, return_cov=True)
+    np.testing.assert_allclose(y, model(AT))
+    np.testing.assert_allclose(cov, at @ fit.covariance @ at.T, rtol=1e-6)
+    with pytest.raises(ValueError, match="independent"):
+        model.predict(AT, return_cov=True, kind="prediction")
+    with pytest.raises(ValueError, match="did you mean 'prediction'"):
+        model.predict(AT, return_std=True, kind="predictions")  # type: ignore[arg-type]
+
+
+def test_covariances_of_two_outputs_are_event_by_event() -> None:
+    model = fx.Model((1, 2), seed=1)
+    rng = np.random.default_rng(1)
+    model.fit(X, np.stack([X, -X], axis=1) + rng.normal(size=(40, 2)) * [0.1, 0.5], [0.1, 0.5])
+    _, std = model.predict(AT, return_std=True)
+    _, cov = model.predict(AT, return_cov=True)
+    np.testing.assert_allclose(np.sqrt(np.diag(cov)), std.ravel(), rtol=1e-9)
+    np.testing.assert_allclose(cov[::2, 1::2], 0, atol=1e-12)
+
+
+def test_propagation_knows_correlations(curve: tuple[fx.Model, fx.FitResult]) -> None:
+    """A difference of neighbours is known better than either; the rest against a sample of the parameters."""
+    model, fit = curve
+    two = np.array([0.1, 0.11])
+    _, std = model.predict(two, return_std=True)
+    value, variance = fit.propagate(lambda y: y[1] - y[0], two)
+    assert np.sqrt(variance) < 0.1 * std[0]
+    assert value == pytest.approx(np.diff(model(two))[0])
+    several = lambda y: np.array([y.mean(), y[0] / y[1], np.trapezoid(y, dx=0.5)])  # noqa: E731
+    three = np.array([-0.5, 0.4, 0.9])
+    _, cov = fit.propagate(several, three)
+    _, predicted = model.predict(three, return_cov=True)
+    sample = np.random.default_rng(1).multivariate_normal(model(three), predicted * 1e-4, 20000)
+    np.testing.assert_allclose(cov, np.cov([several(y) for y in sample], rowvar=False) * 1e4, rtol=0.06, atol=2e-4)
+    with pytest.raises(ValueError, match="finite number or vector"):
+        propagate(lambda y: y * np.nan, np.ones(2), np.eye(2))
+
+
+def test_prediction_intervals_hold_new_measurements(curve: tuple[fx.Model, fx.FitResult]) -> None:
+    model, _ = curve
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, 4000)
+    y = np.sin(3 * x) + 0.2 * rng.normal(size=4000)
+    low, high = model.interval(x, cl=0.9)
+    assert np.mean((y > low) & (y < high)) == pytest.approx(0.9, abs=0.02)
+    mean, std = model.predict(x, return_std=True, kind="prediction")
+    np.testing.assert_allclose(model.log_density(x, y), scipy.stats.norm.logpdf(y, mean, std), rtol=1e-9)
+    np.testing.assert_allclose(high - low, 2 * scipy.stats.norm.ppf(0.95) * std, rtol=1e-9)
+
+
+def test_what_is_refused(line: tuple[fx.Model, fx.FitResult]) -> None:
+    model, fit = line
+    with pytest.raises(ValueError, match="did you mean 'profile'"):
+        fit.band(AT, method="profil")  # type: ignore[arg-type]
+    for cl in (0.0, 1.0, 68.0):
+        with pytest.raises(ValueError, match="`cl` must lie between 0 and 1"):
+            fit.band(AT, cl=cl)
+        with pytest.raises(ValueError, match="`cl` must lie between 0 and 1"):
+            model.interval(AT, cl=cl)
+    bad = fx.Model((1, 8, 1), seed=1)
+    with pytest.warns(fx.FitWarning):
+        result = bad.fit(X, X, 0.1, max_seconds=1e-9)
+    asked = (lambda: result.band(AT), lambda: result.propagate(np.sum, AT), lambda: bad.predict(AT, return_cov=True))
+    for ask in asked:
+        with pytest.raises(fx.NotFittedError):
+            ask()
+    with pytest.raises(fx.NotFittedError, match="no predictive density"):
+        bad.log_density(AT, AT)
+    counts = fx.Model((1, 1), output="exp", seed=1)
+    counts.fit(X, np.arange(40), loss="poisson")
+    with pytest.raises(fx.NotFittedError, match="not one of measured values"):
+        counts.interval(AT)
+
+
+def test_what_no_data_determine_has_no_band() -> None:
+    """The second input is constant: a prediction elsewhere along it depends on what was never seen."""
+    x = np.stack([X, np.ones(40)], axis=1)
+    model = fx.Model((2, 1), seed=1)
+    fit = model.fit(x, X, 0.1)
+    band = fit.band([[0.0, 1.0], [0.0, 2.0]])
+    assert np.isfinite(band.high - band.low).tolist() == [True, False]
+    assert band.status[1] == "depends on an undetermined direction"
+    with pytest.raises(ValueError, match="does not determine"):
+        fit.propagate(np.sum, [[0.0, 2.0]])
+    assert np.isnan(model.predict([[0.0, 1.0], [0.0, 2.0]], return_cov=True)[1]).tolist() == [
+        [False, True],
+        [True, True],
+    ]
