@@ -293,6 +293,7 @@ def _effective(G: HostArray, precision: HostArray) -> float:
 
 
 def typical_error(task: Task) -> HostArray:
-    """Typical error of the measured values, ``(k,)`` in raw units, where errors are given."""
-    inverse = task.model.backend.to_host(task.data.inverse_error)
-    return np.asarray(np.sqrt(np.mean(1 / inverse**2, axis=1)))
+    """Root mean square of the errors of the measured values, ``(k,)`` in raw units, where they are given."""
+    backend = task.model.backend
+    with backend.context():
+        return backend.to_host(backend.xp.sqrt(backend.xp.mean(1 / task.data.inverse_error**2, axis=-1)))

@@ -11,7 +11,7 @@ import ffnn_xp as fx
 import ffnn_xp.cost
 import ffnn_xp.descent
 import ffnn_xp.fit
-from ffnn_xp.cost import LeastSquares
+from ffnn_xp.costs import LeastSquares
 from ffnn_xp.minimizers.migrad import certify, is_certified
 from ffnn_xp.objective import Objective
 
