@@ -295,5 +295,6 @@ def _effective(G: HostArray, precision: HostArray) -> float:
 def typical_error(task: Task) -> HostArray:
     """Root mean square of the errors of the measured values, ``(k,)`` in raw units, where they are given."""
     backend = task.model.backend
+    assert task.data.inverse_error is not None
     with backend.context():
         return backend.to_host(backend.xp.sqrt(backend.xp.mean(1 / task.data.inverse_error**2, axis=-1)))
