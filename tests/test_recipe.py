@@ -17,6 +17,13 @@ TRUTH = np.sin(3 * X[:, 0]) + X[:, 1] ** 2
 Y = 100 + 10 * (TRUTH + 0.2 * RNG.standard_t(5, 150))
 NEW = RNG.uniform(-1, 1, (2000, 2))
 MEASURED = 100 + 10 * (np.sin(3 * NEW[:, 0]) + NEW[:, 1] ** 2 + 0.2 * RNG.standard_t(5, 2000))
+STATE = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """Each test draws the same numbers, whichever ran before it in this process."""
+    RNG.bit_generator.state = STATE
 
 
 def network(seed: int = 1) -> fx.Model:

@@ -17,6 +17,13 @@ RNG = np.random.default_rng(11)
 X = RNG.normal(size=(N, 2))
 ETA = 0.5 * X[:, 0] - 0.3 * X[:, 1] + 0.2
 WITH_ONE = np.column_stack([X, np.ones(N)])
+STATE = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """Each test draws the same numbers, whichever ran before it in this process."""
+    RNG.bit_generator.state = STATE
 
 
 @pytest.fixture
