@@ -111,7 +111,9 @@ def perceptron(split: Split, seed: int) -> tuple[float, ...]:
     x, y, x_test, y_test = split
     began = time.process_time()
     scale, center = y.std(), y.mean()
-    network = MLPRegressor((50,), activation="tanh", solver="lbfgs", max_iter=1000, random_state=seed)
+    network = MLPRegressor(
+        hidden_layer_sizes=(50,), activation="tanh", solver="lbfgs", max_iter=1000, random_state=seed
+    )
     peer = make_pipeline(
         StandardScaler(), GridSearchCV(network, {"alpha": 10.0 ** np.arange(-4, 3)}, scoring="neg_mean_squared_error")
     )
