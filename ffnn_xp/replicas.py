@@ -39,6 +39,7 @@ class Replicas:
     >>> from ffnn_xp.layout import Layout
     >>> from ffnn_xp.losses import loss
     >>> from ffnn_xp.network import Network
+    >>> from ffnn_xp.objective import Events
     >>> toys = np.array([[[1.0, 2.0]], [[2.0, 4.0]]])  # two toys of one output at two events
     >>> events = Events(np.array([[1.0, 2.0]]), (toys, np.ones_like(toys)))
     >>> S = Objective(Network(Layout((1, 1)), (identity,)), loss("least_squares"), events, get_backend("numpy"))
