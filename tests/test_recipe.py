@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 import ffnn_xp as fx
-from ffnn_xp.predictive import Calibration, calibrate
+from ffnn_xp.predictive import Calibration, Member, Predictive, calibrate
 from ffnn_xp.recipe import FOLDS, LEAST
 
 RNG = np.random.default_rng(4)
@@ -166,3 +166,21 @@ def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match=f"at least {LEAST} independent ones, got {LEAST - 1}"):
         model.fit(X[: LEAST - 1], Y[: LEAST - 1], prior="auto")
     np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_widths_are_of_noise_and_band_with_their_factors() -> None:
+    """One member with a band of 2 and noise 1, at a = 9 and b = 4."""
+
+    class Flat:
+        theta, scaling = np.zeros(2), fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0).scaling
+
+        def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
+            return np.full((1, x.shape[1]), 2.0)
+
+    model = fx.Model((1, 1), backend="numpy", seed=1)
+    mixture = Predictive((Member(Flat(), np.ones(1)),), Calibration(9.0, 4.0))  # type: ignore[arg-type]
+    ask = (model.network, model.backend, np.zeros((1, 3)))
+    np.testing.assert_allclose(mixture.std(*ask, noise=True), 5.0)
+    np.testing.assert_allclose(mixture.std(*ask, noise=False), 4.0)
+    half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
+    np.testing.assert_allclose(half, 5.0, rtol=1e-9)

@@ -11,6 +11,7 @@ import scipy.stats
 import ffnn_xp as fx
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.toys import draw
+from ffnn_xp.uncertainty import curvature, sandwich
 
 N = 300
 RNG = np.random.default_rng(11)
@@ -287,3 +288,16 @@ def test_bins_need_errors_or_counts() -> None:
         fx.Model((1, 1), seed=1).fit(fx.Bins([0.0, 1.0, 2.0]), [1.0, 2.0])
     with pytest.raises(ValueError, match="independent bins"):
         fx.Model((1, 1), output="logistic", seed=1).fit(fx.Bins([0.0, 1.0, 2.0]), [1, 0], loss="binomial")
+
+
+def test_the_sandwich_of_a_true_likelihood_with_a_prior_is_the_covariance() -> None:
+    """The prior counts as a measurement: what its precision adds to H it adds to the gradient's variance too."""
+    H, P = np.array([[2.0, 0.5], [0.5, 8.0]]), np.array([0.5, 1.0])
+    shape = curvature(H, 1.0)
+    np.testing.assert_allclose(sandwich(shape, 4 * (H / 2 - np.diag(P)), 1.0, P).covariance, shape.covariance)
+
+
+def test_standardised_and_raw_cost_of_bins_are_the_same() -> None:
+    """The mean that is taken off the density has its integral in each bin, and bins differ in width."""
+    fit = fx.Model((1, 2, 1), seed=1).fit(fx.Bins([0.0, 1.0, 1.5, 3.0, 3.2]), [9.0, 7.0, 30.0, 4.0], 0.5, prior=3.0)
+    assert fit.cost.chi2(fit.standardised) == pytest.approx(fit.chi2, rel=1e-9)
