@@ -3,8 +3,8 @@ r"""The default recipe, ``prior="auto"``: how strong the prior shall be is found
 The prior is Gaussian with precision :math:`\lambda P` on the standardised parameters, P being d for the weights of the
 first matrix, 1 for its biases, 20 for all later weights and biases, 0 for the output's bias. Networks are walked along
 a path of :math:`\lambda`, halved step by step, each from where the one before ended: a strong prior first shows the
-gross shape, and leads past the poor minima that a weak one has. The strength is the largest whose S of held-out data is
-within a tenth of the smallest: of five folds, or of one of them where there are many events.
+gross shape, and leads past the poor minima that a weak one has. The strength is that whose S of held-out data is
+smallest: of five folds, or of one of them where there are many events.
 
 Then some networks walk the path with all data; a prediction is their equal mixture. Each predicts a Student's t
 
@@ -49,7 +49,6 @@ FEWER = 5000  # events from which on three networks are
 LEAST = 10  # events, to choose anything by
 TURNED = 3  # strengths in a row whose score is worse, by 2 %, after which the path ends
 WORSE = 1.02
-ENOUGH = 1.0  # of the best score: the strongest prior that is as good
 LEVEL, GAIN = 6, 1.1  # strengths in a row that gain less than a tenth together, after which it ends too
 MOST = 0.9  # of the values that parameters can take up: what is left gives the noise
 
@@ -220,7 +219,7 @@ def _some(whole: NetworkCost, rows: Rows) -> Events:
 def _follow(
     parts: list[_Part], strengths: HostArray, P: HostArray, walk: _Walker, rng: np.random.Generator, layout: Layout
 ) -> tuple[int, list[float], list[HostArray]]:
-    """The first place on the path where S of held-out values is nearly smallest, S along it, the networks there."""
+    """Where on the path S of held-out values is smallest, S along it, and the parts' networks there."""
     thetas = [glorot(layout, rng) for _ in parts]
     number = sum(len(part.out) for part in parts)
     best, kept, scores, worse = np.inf, [], [], 0
@@ -233,7 +232,7 @@ def _follow(
         level = len(scores) > LEVEL and GAIN * best > min(scores[:-LEVEL])
         if walk.stopped or level or (worse >= TURNED and scores[-1] > WORSE * best):
             break
-    at = int(np.argmax(np.array(scores) <= ENOUGH * best))
+    at = int(np.argmin(scores))
     return at, scores, kept[at]
 
 
