@@ -27,6 +27,7 @@ FIRST, STEPS = 25, 80  # steps of the first round, and of the second
 CULLS = (20, 40)  # steps of the second round at which the worse ones leave
 SHARE = 0.2  # of the starts that stay each time
 FINALISTS = 3
+ALIKE = 0.5  # difference of S, in that unit, below which arrivals count as one
 EDM_GOAL = 0.1  # in units of one standard deviation's rise of S: the rest of the way is the finalists'
 
 
@@ -113,8 +114,17 @@ def compete(
         if not len(order):
             break
         numbers, theta = numbers[order], replicas.take(end.theta, order)
-    best = numbers[:FINALISTS].tolist()
+    best = _finalists([found[i] for i in numbers.tolist()], ALIKE * unit)
     return [found[i] for i in best] + [c for c in _ranked(found) if c.start not in best], ""
+
+
+def _finalists(ranked: list[Contestant], alike: float) -> list[int]:
+    """Numbers of the best that did not arrive at the same value: one walk to the end tells of them all."""
+    best: list[Contestant] = []
+    for c in ranked:
+        if all(c.status != "converged" or abs(c.value - b.value) >= alike for b in best):
+            best.append(c)
+    return [c.start for c in best[:FINALISTS]]
 
 
 def _staying(r: int) -> int:
