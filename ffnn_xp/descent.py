@@ -36,7 +36,11 @@ FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make bett
 MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
 NEAR = 1.0  # gain in units of errordef at which single precision is left
 LITTLE = 1e-2  # the same in double precision
+ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
 NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
+# Gradients that the end by matrices may take: rounds of 60 with a matrix, which costs as many as p / 12. As many are
+# spent without matrices first: where these do not arrive, no more than twice the time of the better way is lost.
+ROUNDS, STEPS, MATRIX = 6, 60, 1 / 12
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,10 @@ class Descent:
             return self._descend_by_products(walk, theta, hopeless)
         if self.rounded(theta):
             near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
-            nearer = kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, hopeless=hopeless)
+            most = ROUNDS * (STEPS + MATRIX * len(theta))
+            nearer = kronecker_lbfgs(
+                walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless
+            )
             if nearer.hopeless:
                 return None
             theta = nearer.theta
@@ -123,7 +130,8 @@ class Descent:
     def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
         """The part of the descent for which single precision is good enough."""
         if self.rounded(theta):
-            return kronecker_lbfgs(walk, theta, enough=NEAR * walk.errordef, hopeless=hopeless)
+            near, enough = ARRIVED * walk.errordef, NEAR * walk.errordef
+            return kronecker_lbfgs(walk, theta, near=near, enough=enough, hopeless=hopeless)
         if self.kinked or walk.epsilon == self.problem.epsilon:
             return Arrival(theta, np.inf, np.inf, converged=False)
         return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)

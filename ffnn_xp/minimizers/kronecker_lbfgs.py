@@ -34,6 +34,7 @@ def kronecker_lbfgs(
     near: float = 0.0,
     enough: float = 0.0,
     patient: bool = True,
+    most: float = np.inf,
     max_rounds: int = 10_000,
     hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> Arrival:
@@ -51,15 +52,18 @@ def kronecker_lbfgs(
         Ends after a round that gained less than this in `UNIT` gradients, or nothing beyond rounding.
     patient : bool
         Otherwise it ends also after a round that, close to the end, does not bring EDM down by a factor of 1 / `SLOW`.
+    most : float
+        Gradients after which it ends.
     max_rounds : int
         Upper limit of renewals of the coordinates.
     hopeless : callable, optional
         Called with theta and the gain of the last `LOOK` rounds; True ends the walk there.
     """
-    value, before, edm = problem.value_and_gradient(theta)[0], np.inf, np.inf
+    value, before, edm, calls = problem.value_and_gradient(theta)[0], np.inf, np.inf, 0
     for number in range(1, max_rounds + 1):
-        walk = _Round(problem, theta, KroneckerCoordinates(problem.kronecker_factors(theta)), near)
+        walk = _Round(problem, theta, KroneckerCoordinates(problem.kronecker_factors(theta)), near, most - calls)
         theta, reached = walk.run()
+        calls += walk.calls
         gain, value = value - reached, reached
         edm, earlier = walk.edm, edm
         if edm < near:
@@ -68,7 +72,7 @@ def kronecker_lbfgs(
             before = value + gain
         elif hopeless is not None and hopeless(theta, before - value):
             return Arrival(theta, value, edm, converged=False, hopeless=True)
-        if gain * UNIT < enough * walk.calls or gain <= NOISE * problem.epsilon * abs(value):
+        if calls >= most or gain * UNIT < enough * walk.calls or gain <= NOISE * problem.epsilon * abs(value):
             break
         if not patient and CLOSE * problem.errordef > edm > SLOW * earlier:
             break
@@ -83,6 +87,7 @@ class _Round:
     origin: HostArray
     W: KroneckerCoordinates
     near: float
+    most: float
     calls: int = 0
     edm: float = np.inf
     steps: int = 0
@@ -116,7 +121,7 @@ class _Round:
     def _look(self, intermediate_result: scipy.optimize.OptimizeResult) -> None:
         """Whether to leave: EDM is small enough, or the last steps gained less than the round's average."""
         self.steps += 1
-        if self.edm < self.near:
+        if self.edm < self.near or self.calls >= self.most:
             raise StopIteration
         if self.steps % STEPS == 0 and self.edm > CLOSE * self.problem.errordef:
             value, (before, calls) = float(intermediate_result.fun), self.checked
