@@ -87,7 +87,7 @@ def fit(
     chosen, noise = None, np.ones(data.y.shape[0])
     if prior == "auto":
         chosen = choose(task, seed, deadline)
-        task, noise = _with_prior(task, chosen, chosen.members[0])
+        task, noise = _with_prior(task, chosen), chosen.noise
     number = _number_of_starts(restarts, task) if chosen is None else 1
     cost = task.cost(noise)
     with progress_line(progress, callback) as report:
@@ -109,10 +109,7 @@ def fit(
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
                 search.contest(lambda look: compete(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
         search.number_minima(_unit(task, search))
-        if chosen is not None and not task.errors_known and search.finished and search.theta is not None:
-            task, noise = _with_prior(task, chosen, search.theta)
-            search.refine(task.cost(noise))
-        elif not task.errors_known:
+        if chosen is None and not task.errors_known:
             try:
                 noise = estimate_noise(task, search, noise)
             except KeyboardInterrupt:
@@ -123,15 +120,12 @@ def fit(
     return replace(outcome, predictive=_predictive(task, chosen, outcome), result=result)
 
 
-def _with_prior(task: Task, chosen: Recipe, theta: HostArray) -> tuple[Task, HostArray]:
-    """With the prior that was chosen, and the errors of y that a network sees.
+def _with_prior(task: Task, chosen: Recipe) -> Task:
+    """With the prior that was chosen.
 
-    The prior's strength is that beside the errors: with other errors S is another multiple of the same function.
+    Its strength is that beside the errors of y: with other errors S is another multiple of the same function.
     """
-    if task.errors_known:
-        return replace(task, prior=GaussianPrior(chosen.precision)), np.ones(task.data.y.shape[0])
-    noise = member(task, theta, chosen.precision).noise / task.scaling.y_scale
-    return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(noise**2)))), noise
+    return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(chosen.noise**2))))
 
 
 def _predictive(task: Task, chosen: Recipe | None, outcome: Outcome) -> Predictive | None:

@@ -5,6 +5,8 @@ r"""Errors of y where none were given: one for each output, from the residuals o
 For a robust statistic it is the median of the absolute residuals, over that of the statistic's pulls, and the same
 factor for the parameters (P. J. Huber, Robust Statistics, 1981, sec. 7.8).
 
+Residuals of events that were held out need no such factor: theirs is the width (`recipe`).
+
 Errors and minimum are found in turn: how exactly a minimum is known, and with a prior or several outputs also where it
 is, depends on the errors.
 """
@@ -56,12 +58,25 @@ def residual_width(task: Task, theta: HostArray, effective: float) -> HostArray:
     return np.maximum(width, 1e3 * backend.epsilon)
 
 
+def held_out_width(task: Task, residual: HostArray, weights: HostArray | None) -> HostArray:
+    """Errors ``(k,)`` of the standardised outputs from residuals ``(k, n)`` that no parameter has seen."""
+    if isinstance(task.loss, Robust):
+        width = _median(task.loss, np.abs(residual))
+    else:
+        width = np.sqrt(np.average(residual**2, axis=1, weights=weights))
+    return np.maximum(width, 1e3 * task.model.backend.epsilon)
+
+
 def _median_width(task: Task, residual: HostArray, effective: float) -> HostArray:
     """From absolute residuals ``(k, n)``; weights do not count."""
     assert isinstance(task.loss, Robust)
     n = task.data.n
     free = max(n - effective / len(residual), 1e-3 * n)
-    # of good measurements: normal ones, or Student's own
-    law = scipy.stats.t(task.loss.nu) if isinstance(task.loss, StudentTLoss) else scipy.stats.norm
-    width = np.median(residual, axis=1) / law.ppf(0.75) * np.sqrt(n / free)
+    width = _median(task.loss, residual) * np.sqrt(n / free)
     return np.asarray(np.maximum(width / task.scaling.y_scale, 1e3 * task.model.backend.epsilon))
+
+
+def _median(loss: Robust, residual: HostArray) -> HostArray:
+    """Width of the good measurements, normal ones, or Student's own, by the median of absolute residuals ``(k, n)``."""
+    law = scipy.stats.t(loss.nu) if isinstance(loss, StudentTLoss) else scipy.stats.norm
+    return np.asarray(np.median(residual, axis=1) / law.ppf(0.75))

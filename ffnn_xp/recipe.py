@@ -26,9 +26,9 @@ from .backends import Backend
 from .cost import NetworkCost
 from .layout import Layout
 from .losses import Measured
-from .minimizers import StopWalk, Walk, lbfgs
+from .minimizers import StopWalk, Walk, kronecker_lbfgs, lbfgs
 from .network import Network
-from .noise import residual_width
+from .noise import held_out_width, residual_width
 from .objective import Events
 from .prediction import Band, evaluate
 from .predictive import Calibration, Member, calibrate
@@ -40,9 +40,10 @@ from .uncertainty import curvature
 
 STEPS = 26  # strengths of the path at most, each half of the one before
 STRIDE = 3  # of them that the final networks go along
-ITERATIONS = 60  # of L-BFGS at each strength
+ITERATIONS = 60  # gradients at each strength
 LAST = 300  # at the one that is chosen
-FTOL = 1e-9
+NEAR, ENOUGH = 1e-3, 0.1  # EDM, and gain of 30 gradients, in units of S per event, that end them before
+FTOL = 1e-9  # for networks with kinks
 SEEN = 1e-3  # relative error of S in single precision up to which that is good enough
 FOLDS = 5
 MANY = 2000  # events from which on one fold is enough
@@ -72,6 +73,8 @@ class Recipe:
         Standardised parameters of the networks, the one with the smallest S first.
     calibration : Calibration or None
         Of the predictive density; None of statistics other than those of measured values.
+    noise : array with shape (k,)
+        Width of the held-out residuals of the standardised outputs, the errors of y where none are given; else ones.
     stopped : str
         Why it was cut short, if it was.
     """
@@ -82,6 +85,7 @@ class Recipe:
     held_out: int
     members: list[HostArray]
     calibration: Calibration | None
+    noise: HostArray
     stopped: str = ""
 
     def words(self) -> str:
@@ -124,9 +128,9 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
     strength = float(strengths[at])
     members = _members(whole, strengths[: at + 1], P, walk, rng, task.layout, 5 if n < FEWER else 3) or thetas[:1]
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in members]
-    calibration = None
+    calibration, noise = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
-        calibration = _calibration(task, parts, thetas, strength * P)
+        calibration, noise = _calibration(task, parts, thetas, strength * P)
     return Recipe(
         strength / unit,
         strength * P,
@@ -134,6 +138,7 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
         sum(len(part.out) for part in parts) * task.loss.free(int(task.data.y.shape[0])),
         [members[i] for i in np.argsort(values)],
         calibration,
+        noise,
         walk.stopped,
     )
 
@@ -189,10 +194,18 @@ class _Walker:
         return self._walk(cost, theta, iterations)[0]
 
     def _walk(self, cost: NetworkCost, theta: HostArray, iterations: int) -> tuple[HostArray, float]:
-        """The best point, and S there."""
+        """The best point, and S there.
+
+        In the coordinates of Kronecker factors, where the same number of gradients leads to the minimum that plain
+        steps are still on the way to: else the strength that held-out data prefer makes up for what is missing.
+        """
         walk = Walk(cost, self.deadline)
         try:
-            lbfgs(walk, theta, ftol=FTOL, max_iterations=iterations)
+            if cost.objective.network.kinked:
+                lbfgs(walk, theta, ftol=FTOL, max_iterations=iterations)
+            else:
+                unit = cost.value_and_gradient(theta)[0] / cost.objective.events.n
+                kronecker_lbfgs(walk, theta, near=NEAR * unit, enough=ENOUGH * unit, most=iterations)
         except (StopWalk, KeyboardInterrupt) as stop:
             self.stopped = str(stop) or "interrupted by the user"
         return (theta, np.inf) if walk.best is None else (walk.best, walk.best_value)
@@ -272,12 +285,14 @@ def _members(
     return found
 
 
-def _calibration(task: Task, parts: list[_Part], thetas: list[HostArray], precision: HostArray) -> Calibration:
-    """Of the held-out residuals, in units of the noise that each part's own fit sees."""
+def _calibration(
+    task: Task, parts: list[_Part], thetas: list[HostArray], precision: HostArray
+) -> tuple[Calibration, HostArray]:
+    """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
     backend, network = task.model.backend, task.network
     layout, d, k = network.layout, len(task.scaling.x_mean), len(task.scaling.y_mean)
     plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
-    pulls, bands = [], []
+    pulls, bands, residuals, weights = [], [], [], []
     for part, theta in zip(parts, thetas, strict=True):
         G = part.cost(precision).gauss_newton(theta)
         noise = np.ones((k, 1))
@@ -287,9 +302,16 @@ def _calibration(task: Task, parts: list[_Part], thetas: list[HostArray], precis
             noise = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
         band = Band(theta, plain, curvature(G / float(np.mean(noise**2)), 1.0))
         std = backend.to_host(band.std(network, backend, part.outside.x) * part.outside.data[1])
-        pulls.append((_residuals(network, backend, theta, part.outside) / noise).ravel())
+        residuals.append(_residuals(network, backend, theta, part.outside))
+        if part.outside.weights is not None:
+            weights.append(backend.to_host(part.outside.weights)[0])
+        pulls.append((residuals[-1] / noise).ravel())
         bands.append((std / noise).ravel())
-    return calibrate(np.concatenate(pulls), np.concatenate(bands))
+    calibration = calibrate(np.concatenate(pulls), np.concatenate(bands))
+    if task.errors_known:
+        return calibration, np.ones(k)
+    together = np.concatenate(residuals, axis=1)
+    return calibration, held_out_width(task, together, np.concatenate(weights) if weights else None)
 
 
 def _residuals(network: Network, backend: Backend, theta: HostArray, events: Events) -> HostArray:

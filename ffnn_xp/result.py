@@ -58,7 +58,7 @@ class FitResult:
     parameters, errors : array with shape (p,)
         Theta and its standard deviations; infinite where the data leave a parameter open, NaN without a covariance.
     y_error : array with shape (k,) or None
-        The errors of y, if they were estimated from the residuals.
+        The errors of y, if they were estimated from the residuals; with ``prior="auto"`` from held-out ones.
     covariance_source : str
         Which matrix the covariance is the inverse of.
     edm_newton : float
@@ -465,7 +465,7 @@ class FitResult:
 
     def _errors_of_y(self) -> str:
         if self.y_error is not None:
-            return f"from the residuals: {_few(self.y_error)}"
+            return f"from {'the' if self.recipe is None else 'held-out'} residuals: {_few(self.y_error)}"
         given = self.statistic.extra in ("y_err", "y_cov")
         return "as given" if given else f"those of the statistic: {self.statistic.name}"
 
