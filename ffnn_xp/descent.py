@@ -103,9 +103,7 @@ class Descent:
         if self.rounded(theta):
             near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
             most = ROUNDS * (STEPS + MATRIX * len(theta))
-            nearer = kronecker_lbfgs(
-                walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless
-            )
+            nearer = kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
             if nearer.hopeless:
                 return None
             theta = nearer.theta
@@ -143,7 +141,7 @@ class Descent:
         if single is None:
             yield walk
             return
-        rough = Walk(single, walk.deadline, walk.report, calls=walk.calls)
+        rough = Walk(single, walk.deadline, walk.report, calls=walk.calls, most=walk.most)
         try:
             yield rough
         finally:

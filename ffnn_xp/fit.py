@@ -44,6 +44,7 @@ GAIN = 0.5  # of the random starts of networks too large to compete: nearly line
 SINGLY = 2  # that are tried before many compete: often one is enough
 CONTEST = 8  # starts from which on they compete
 CONTESTANTS = 8000  # over the number of parameters: how many compete, at most 500
+WORTH = 2.0  # gradients that a certificate may cost, over those that the choice of a prior did
 MINIMIZERS = ("auto", "migrad")
 COVARIANCES = ("hessian", "sandwich")
 
@@ -99,6 +100,7 @@ def fit(
             matrices=task.layout.n_parameters <= MATRIX_LIMIT,
             deadline=deadline,
             callback=report,
+            most=np.inf if chosen is None else WORTH * chosen.gradients,
         )
         starts = _starts(task, start, number, seed) if chosen is None else iter(chosen.members[:1])
         if number < CONTEST or not _may_compete(task):

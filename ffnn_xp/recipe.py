@@ -77,6 +77,8 @@ class Recipe:
         Width of the held-out residuals of the standardised outputs, the errors of y where none are given; else ones.
     stopped : str
         Why it was cut short, if it was.
+    gradients : float
+        How many of all events the choice has cost.
     """
 
     strength: float
@@ -87,6 +89,7 @@ class Recipe:
     calibration: Calibration | None
     noise: HostArray
     stopped: str = ""
+    gradients: float = 0.0
 
     def words(self) -> str:
         """In a line."""
@@ -140,6 +143,7 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
         calibration,
         noise,
         walk.stopped,
+        walk.events / n,
     )
 
 
@@ -183,6 +187,7 @@ class _Walker:
 
     deadline: float
     stopped: str = ""
+    events: int = 0  # that gradients were taken of
 
     def __call__(self, cost: NetworkCost, theta: HostArray, iterations: int) -> HostArray:
         single = cost.in_single_precision()
@@ -199,15 +204,16 @@ class _Walker:
         In the coordinates of Kronecker factors, where the same number of gradients leads to the minimum that plain
         steps are still on the way to: else the strength that held-out data prefer makes up for what is missing.
         """
-        walk = Walk(cost, self.deadline)
+        walk, n = Walk(cost, self.deadline), cost.objective.events.n
         try:
             if cost.objective.network.kinked:
                 lbfgs(walk, theta, ftol=FTOL, max_iterations=iterations)
             else:
-                unit = cost.value_and_gradient(theta)[0] / cost.objective.events.n
+                unit = cost.value_and_gradient(theta)[0] / n
                 kronecker_lbfgs(walk, theta, near=NEAR * unit, enough=ENOUGH * unit, most=iterations)
         except (StopWalk, KeyboardInterrupt) as stop:
             self.stopped = str(stop) or "interrupted by the user"
+        self.events += walk.calls * n
         return (theta, np.inf) if walk.best is None else (walk.best, walk.best_value)
 
 

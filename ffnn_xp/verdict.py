@@ -225,11 +225,10 @@ def _words(task: Task, search: Search, shape: Curvature | None, certified: bool,
     """The message, and where the covariance comes from."""
     p = task.layout.n_parameters
     if search.stopped and shape is None:
-        return (
-            f"Stopped before a minimum was certified: {search.stopped}. These are the best parameters so far; "
-            "call fit again to go on from them.",
-            "none",
-        )
+        hint = "These are the best parameters so far; call fit again to go on from them."
+        if np.isfinite(search.most):
+            hint = "Predictions are the mixture's, which needs no certificate; for one give the prior as a number."
+        return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
     if shape is None:
         return _words_without_matrices(p, search.distance, certified, more), "none"
     if shape.n_negative:

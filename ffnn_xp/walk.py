@@ -89,6 +89,8 @@ class Search:
         In `time.monotonic` seconds.
     callback : callable, optional
         Called with a `FitState`.
+    most : float
+        Gradients that a walk from one start may take.
     """
 
     problem: NetworkCost
@@ -98,6 +100,7 @@ class Search:
     matrices: bool = True
     deadline: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
+    most: float = np.inf
     rows: list[Restart] = field(default_factory=list)
     ends: dict[int, tuple[HostArray, float]] = field(default_factory=dict)
     theta: HostArray | None = None
@@ -249,7 +252,7 @@ class Search:
             seconds = time.monotonic() - self.began
             return self.callback(FitState(index, self.starts, value, min(value, self.value), calls, seconds))
 
-        return Walk(self.problem, self.deadline, None if self.callback is None else report)
+        return Walk(self.problem, self.deadline, None if self.callback is None else report, most=self.most)
 
     def _keep(self, index: int, walk: Walk, end: End | None) -> None:
         """Remember the best point of all, with its curvature if the walk arrived there."""

@@ -9,7 +9,9 @@ import scipy.stats
 
 import ffnn_xp as fx
 from ffnn_xp.predictive import Calibration, Member, Predictive, calibrate
-from ffnn_xp.recipe import FOLDS, LEAST
+from ffnn_xp.prior import GaussianPrior
+from ffnn_xp.recipe import FOLDS, LEAST, _Walker, shape_of_prior
+from ffnn_xp.starts import glorot
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (150, 2))
@@ -46,9 +48,50 @@ def test_the_fit_is_certified_and_says_what_was_chosen(fitted: tuple[fx.Model, f
     assert np.argmin(fit.recipe.path[:, 1]) > 0
     np.testing.assert_allclose(fit.recipe.path[:-1, 0] / fit.recipe.path[1:, 0], 2, rtol=1e-12)
     assert f"strength {fit.recipe.strength:.2g}" in str(fit)
-    assert fit.chi2 / fit.ndof == pytest.approx(1, abs=0.05)  # the errors are those of this network's residuals
+    assert fit.y_error is not None
+    np.testing.assert_allclose(fit.y_error, np.sqrt(best[1]) * np.std(Y), rtol=1e-9)  # of the held-out residuals
+    assert "from held-out residuals" in str(fit)
+    assert fit.chi2 / fit.ndof == pytest.approx(0.934, abs=0.05)  # below one: this network has seen all events
     assert fit.fval > fit.chi2
     np.testing.assert_allclose(model.parameters, fit.parameters)
+
+
+def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    """To less than one standard deviation."""
+    model, fit = fitted
+    assert fit.recipe is not None
+    x, y = (X - X.mean(axis=0)) / X.std(axis=0), (Y - Y.mean()) / Y.std()
+    cost = fx.LeastSquares(x, y, 1.0, model, prior=GaussianPrior(fit.recipe.precision))
+    for theta in fit.recipe.members:
+        g = cost.grad(theta)
+        edm = 0.5 * float(g @ np.linalg.solve(cost.gauss_newton(theta), g))
+        assert edm < 0.5 * cost(theta) / len(Y)
+
+
+def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
+    """There the gradient is all but zero, and plain L-BFGS stays for all of this path."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(400, 4))
+    y = np.tanh(x @ rng.normal(size=(4, 3))) @ np.ones(3)
+    model = fx.Model((4, 30, 1), backend="numpy", seed=3)
+    theta, walk, found = glorot(model.network.layout, np.random.default_rng(0)), _Walker(np.inf), []
+    for strength in 400 * 2.0 ** -np.arange(12):
+        cost = fx.LeastSquares(x, y, 1.0, model, prior=GaussianPrior(strength * shape_of_prior(model.network)))
+        theta = walk(cost, theta, 60)
+        found.append(cost(theta))
+    assert found[6] > 0.99 * found[0]
+    assert found[-1] < 0.1 * found[0]
+
+
+def test_the_certificate_may_not_cost_more_than_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions do not need it."""
+    monkeypatch.setattr("ffnn_xp.fit.WORTH", 1e-3)
+    model = network()
+    with pytest.warns(fx.FitWarning, match="gradients that it may take are spent"):
+        fit = model.fit(X, Y, prior="auto")
+    assert not fit.valid
+    assert "mixture's, which needs no certificate" in fit.message
+    assert np.all(np.isfinite(model.log_density(NEW, MEASURED)))
 
 
 def test_the_same_seed_chooses_the_same() -> None:

@@ -66,6 +66,8 @@ class Walk:
         `time.monotonic` value after which `StopWalk` is raised.
     report : callable, optional
         Called with (value, calls) at each new best; returns True to stop.
+    most : float
+        Gradients after which it is raised too.
     """
 
     problem: Problem
@@ -74,6 +76,7 @@ class Walk:
     best: HostArray | None = None
     best_value: float = np.inf
     calls: int = field(default=0)
+    most: float = field(default=np.inf)
 
     @property
     def errordef(self) -> float:
@@ -144,6 +147,8 @@ class Walk:
     def _look_at_the_clock(self) -> None:
         if time.monotonic() > self.deadline:
             raise StopWalk("the time given by max_seconds is up")
+        if self.calls > self.most:
+            raise StopWalk(f"the {self.most:.0f} gradients that it may take are spent")
 
 
 @dataclass(frozen=True)
