@@ -145,7 +145,9 @@ class Search:
             each = (time.monotonic() - began) / max(len(ranking), 1)
             rows = [Restart(before + c.start + 1, c.value, c.edm, c.status, c.steps, each) for c in ranking]
             self.rows += sorted(rows, key=lambda row: row.start)
-            self.ends |= {before + c.start + 1: (c.theta, c.value) for c in ranking if c.status == "converged"}
+            for c in ranking:
+                if c.status == "converged":  # its own value has seven digits
+                    self.ends[before + c.start + 1] = c.theta, self.problem.value_and_gradient(c.theta)[0]
             for place, c in enumerate(ranking[:FINALISTS]):
                 if not np.isfinite(c.value):
                     break

@@ -87,7 +87,7 @@ class _Round:
     origin: HostArray
     W: KroneckerCoordinates
     near: float
-    most: float
+    most: float = np.inf
     calls: int = 0
     edm: float = np.inf
     steps: int = 0
