@@ -15,6 +15,7 @@ from .errors import (
 from .files import load
 from .losses import HuberLoss, SoftL1Loss, StudentTLoss
 from .model import Model
+from .parametric import PlusFunction
 from .prior import GaussianPrior
 from .result import FitResult
 from .walk import FitState
@@ -40,6 +41,7 @@ __all__ = [
     "Multinomial",
     "Normal",
     "NotFittedError",
+    "PlusFunction",
     "Poisson",
     "SoftL1Loss",
     "StudentTLoss",

@@ -45,6 +45,7 @@ ROOMS = (
     "walk",
     "prediction",
     "costs",
+    "parametric",
     "task",
     "toy_fits",
     "goodness",
@@ -192,7 +193,7 @@ def test_only_two_files_make_a_minuit(path: Path) -> None:
 
 def test_who_imports_iminuit() -> None:
     users = {path.stem for path in FILES if any(name.partition(".")[0] == "iminuit" for name in imports(path))}
-    assert users <= {"cost", "cost_sum", "minuit_hessian", "migrad", "fit", "subset", "verdict", "result"}
+    assert users <= {"cost", "cost_sum", "minuit_hessian", "migrad", "fit", "subset", "verdict", "result", "parametric"}
 
 
 @EVERY_FILE

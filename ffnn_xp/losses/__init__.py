@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import did_you_mean
+from .added import AddedLoss
 from .classes import MultinomialLoss
 from .combined import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss
 from .counts import BinomialLoss, Poisson, PoissonLogLoss, PoissonLoss
@@ -24,6 +25,7 @@ from .statistic import Data, Loss
 
 __all__ = [
     "LOSSES",
+    "AddedLoss",
     "BinomialLoss",
     "BlockCorrelatedLoss",
     "CorrelatedLoss",
