@@ -28,6 +28,7 @@ from .prediction import Band, evaluate
 from .product_band import ProductBand
 from .task import Task
 from .toy_fits import fit_toys
+from .uncertainty import curvature
 
 METHODS = ("linear", "profile", "replicas")
 MONOTONOUS = ("identity", "exp", "logistic", "softplus")
@@ -76,6 +77,16 @@ class Interval:
 def covariance_root(network: Network, known: Band, backend: Backend, x: Array) -> HostArray:
     """`Band.spread` on the host: ``(n k, r)``."""
     return backend.to_host(known.spread(network, backend, x))
+
+
+def prior_share(task: Task, cost: NetworkCost, known: Band, x: Array) -> HostArray:
+    """Of the predictions at raw inputs ``(d, n)``, ``(k, n)``; see `FitResult.prior_share`."""
+    backend, precision = task.model.backend, np.zeros(len(known.theta))
+    if task.prior is not None:
+        precision = task.prior.precision
+    shape = curvature(cost.gauss_newton(known.theta), cost.errordef, cost.epsilon)
+    held = Band(known.theta, known.scaling, shape)
+    return backend.to_host(held.prior_share(task.network, backend, x, precision))
 
 
 def predicted(network: Network, backend: Backend, raw: HostArray, x: Array) -> HostArray:

@@ -73,6 +73,25 @@ class Band:
             A = xp.where(known, J @ to(self.curvature.factor), float("inf"))
             return xp.reshape(xp.permute_dims(A, (1, 0, 2)), (-1, A.shape[-1]))
 
+    def prior_share(self, network: Network, backend: Backend, x: Array, precision: HostArray) -> Array:
+        """By how much the prior, and not the data, holds each output up: ``(k, n)`` at raw inputs ``(d, n)``.
+
+        A prediction j^T theta has the variance v = j^T Sigma j, and Sigma^-1 is the sum of the data's part and the
+        prior's, P: the share is j^T Sigma P Sigma j / v. NaN where the prediction is not determined.
+        """
+        to, xp = backend.to_device, backend.xp
+        k, F = network.layout.widths[-1], self.curvature.factor
+        size = max(1, JACOBIAN_BYTES // (8 * k * len(self.theta)))
+        with backend.context():
+            root = xp.sqrt(to(precision))[:, None] * to(F)
+            parts = []
+            for i in range(0, x.shape[-1], size):
+                A = self.spread(network, backend, x[:, i : min(i + size, x.shape[-1])])
+                A = xp.where(xp.isfinite(A), A, float("nan"))
+                share = xp.sum((A @ root.mT) ** 2, axis=-1) / xp.sum(A * A, axis=-1)
+                parts.append(xp.reshape(share, (-1, k)).mT)
+            return xp.concat(parts, axis=-1)
+
     def std(self, network: Network, backend: Backend, x: Array) -> Array:
         """Standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``.
 

@@ -13,7 +13,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
-from .bands import METHODS, Interval, band, covariance_root, predicted
+from .bands import METHODS, Interval, band, covariance_root, predicted, prior_share
 from .cost import NetworkCost
 from .coverage import Coverage, coverage
 from .errors import NotFittedError, did_you_mean
@@ -151,6 +151,69 @@ class FitResult:
         if self.y_error is not None or self.weighted or self.ndof <= 0 or not self.statistic.absolute:
             return float("nan")
         return float(scipy.special.gammaincc(self.ndof / 2, self.chi2 / 2))
+
+    @cached_property
+    def log_evidence(self) -> float:
+        r"""Logarithm of the evidence in Laplace's approximation, up to what depends on the data alone.
+
+        .. math:: \log Z = -\frac{S}{2e} + \frac12 \sum_i \log P_i + \frac12 \log\det\Sigma
+
+        (D. J. C. MacKay, Neural Computation 4 (1992) 448, sec. 2.) P are the prior's precisions on the standardised
+        parameters, 1 for output biases, which are free. Errors of y that were estimated add their
+        :math:`-n \log\sigma`. One minimum counts: that there are others, copies of it included, does not. Differences
+        between fits of the same data compare priors and networks. NaN without a prior or a covariance, and where
+        directions are undetermined.
+        """
+        prior, band = self.task.prior, self.error_band
+        if prior is None or not isinstance(band, Band) or self.n_null or self.task.sandwich:
+            return float("nan")
+        P = np.where(prior.precision > 0, prior.precision, 1.0)
+        value = -self.fval / (2 * self.statistic.errordef) + 0.5 * float(np.sum(np.log(P)))
+        value += float(np.linalg.slogdet(band.curvature.factor)[1])
+        if self.y_error is not None:
+            value -= self.task.data.n * float(np.sum(np.log(self.noise)))
+        return value
+
+    def prior_share(self, x: Any) -> HostArray:
+        r"""By how much the prior, and not the data, holds up each prediction: from 0, the data alone, to 1.
+
+        What is known of the parameters is G from the data (the Gauss-Newton matrix) and P from the prior; a prediction
+        with derivatives j has the variance :math:`v = j^T A j`, :math:`A = (G + P)^{-1}`, and the share is
+        :math:`j^T A P A j / v`: what the prediction owes to an assumption.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Where.
+
+        Returns
+        -------
+        array with shape (n,) or (n, k)
+            In the shape of `Model.predict`; zeros without a prior.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid, or formed no matrices.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-1, 1, 50)
+        >>> fit = fx.Model((1, 3, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=1.0)
+        >>> near, far = fit.prior_share([0.0, 4.0])
+        >>> bool(0 < near < far < 1)
+        True
+        """
+        known = self._known_band()
+        if not isinstance(known, Band):
+            raise NotFittedError("the prior's share of a prediction needs matrices, which were not formed")
+        backend = self.task.model.backend
+        with backend.context():
+            columns = backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
+        share = prior_share(self.task, self.cost, known, columns)
+        return share[0] if len(share) == 1 else share.T
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -459,6 +522,8 @@ class FitResult:
         ]
         if self.recipe is not None:
             lines.insert(1, ("recipe", self.recipe.words()))
+        if not np.isnan(self.log_evidence):
+            lines.insert(1, ("evidence", f"log Z = {self.log_evidence:.6g} by Laplace; differences of it compare fits"))
         if self.fval != self.chi2:
             lines.insert(1, ("cost", f"{self.fval:.6g}, of which the prior {self.fval - self.chi2:.4g}"))
         return lines
