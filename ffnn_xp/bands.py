@@ -1,4 +1,4 @@
-r"""Bands of a prediction f(x): linear, by profiles, by toys.
+r"""Bands of a prediction f(x): linear, by profiles, by toys, by other minima.
 
 Linear: :math:`f \mp z \sqrt{j^T \Sigma j}`, j the derivative in theta. Profile: the ends of all values that f(x) has
 where S is at most :math:`S_{min} + e z^2`, MINOS for a prediction. An end is sought as the minimum of
@@ -7,7 +7,12 @@ Toys: new measurements around the fit, each fitted again; of their quantiles q t
 :math:`2 f - q` (A. C. Davison and D. V. Hinkley, Bootstrap Methods, 1997, eq. 5.6), which puts a bias of the fit where
 it belongs.
 
-Where the output nonlinearity is monotonous (exp, logistic, softplus) all three are made of what stands before it, and
+Mixture: the same data fitted again from other random starts; where these end in other minima, each has a linear band
+around a curve of its own, and a share in the evidence by Laplace's approximation,
+:math:`w \propto e^{-S/2e} \sqrt{\det\Sigma}`. Ends are quantiles of the weighted normal distributions. Of the four it
+is the one that knows that a start is an accident.
+
+Where the output nonlinearity is monotonous (exp, logistic, softplus) all four are made of what stands before it, and
 sent through it: the ends are in its range, and not at equal distances.
 """
 
@@ -25,12 +30,16 @@ from .backends import Backend
 from .cost import NetworkCost
 from .network import Network, forward, jacobian
 from .prediction import Band, evaluate
+from .predictive import mixture_quantile
 from .product_band import ProductBand
+from .starts import glorot
 from .task import Task
 from .toy_fits import fit_toys
 from .uncertainty import curvature
+from .walk import Search
 
-METHODS = ("linear", "profile", "replicas")
+METHODS = ("linear", "profile", "replicas", "mixture")
+NUMBER = {"replicas": 200, "mixture": 8}  # of toys, and of minima, if nothing else is asked for
 MONOTONOUS = ("identity", "exp", "logistic", "softplus")
 ROUNDS = 30  # of v
 STIFF = 100.0  # w, in units of what S itself rises by for f
@@ -51,7 +60,7 @@ class Interval:
     cl : float
         Confidence level.
     method : str
-        "linear", "profile" or "replicas".
+        "linear", "profile", "replicas" or "mixture".
     status : array of str
         "" where all is well; else why an end is not finite or not to be trusted.
     """
@@ -105,8 +114,12 @@ def band(
     method: str,
     number: int,
     rng: np.random.Generator,
+    minima: list[Band],
 ) -> tuple[HostArray, ...]:
-    """Mean, low, high and status, each ``(k, n)``; see `FitResult.band`; x are columns on the device."""
+    """Mean, low, high and status, each ``(k, n)``; see `FitResult.band`; x are columns on the device.
+
+    `minima` are those of the mixture.
+    """
     network, backend = task.network, task.model.backend
     f = network.activations[-1]
     inner = network.before_output() if f.name in MONOTONOUS else network
@@ -126,10 +139,46 @@ def band(
             raise ValueError(f"{len(each)} of {number} toys reached a minimum: use a prior, or method='linear'")
         y = np.stack([backend.to_host(evaluate(inner, backend, backend.to_device(theta), x)) for theta in each])
         high, low = (2 * center - np.quantile(y, q, axis=0) for q in (0.5 - cl / 2, 0.5 + cl / 2))
+    elif method == "mixture":
+        center, low, high, status = _mixture(cost, minima, inner, x, cl)
     if inner is network:
         return center, low, high, status
     with backend.context(), np.errstate(over="ignore"):
         return (*(backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in (center, low, high)), status)
+
+
+def other_minima(task: Task, noise: HostArray, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
+    """This minimum, and where `number` - 1 random starts end, as far as they arrive."""
+    minima = [known]
+    for _ in range(number - 1):
+        search = Search(task.cost(noise), kinked=task.network.kinked)
+        search.run([glorot(task.layout, rng)])
+        if search.theta is not None and search.arrived is not None and not search.arrived.n_negative:
+            minima.append(Band(search.theta, task.scaling, search.arrived))
+    return minima
+
+
+def _mixture(cost: NetworkCost, minima: list[Band], network: Network, x: Array, cl: float) -> tuple[HostArray, ...]:
+    """Mean, ends and status of the mixture of these minima."""
+    backend = cost.objective.backend
+    raw = [minimum.scaling.to_raw(minimum.theta) for minimum in minima]
+    mean = np.stack([backend.to_host(evaluate(network, backend, backend.to_device(theta), x)) for theta in raw])
+    std = np.stack([backend.to_host(minimum.std(network, backend, x)) for minimum in minima])
+    weights = _shares(cost, minima)
+    known_at = np.isfinite(std).all(axis=0)
+    width = np.maximum(np.where(known_at, std, 1.0), np.finfo(float).tiny)
+    low, high = (mixture_quantile(mean, width, weights, scipy.stats.norm, q) for q in (0.5 - cl / 2, 0.5 + cl / 2))
+    status = np.where(known_at, "", "depends on an undetermined direction")
+    low, high = np.where(known_at, low, -np.inf), np.where(known_at, high, np.inf)
+    return np.tensordot(weights, mean, axes=1), low, high, status
+
+
+def _shares(cost: NetworkCost, minima: list[Band]) -> HostArray:
+    """Each minimum's part of the evidence; by S alone where some have undetermined directions."""
+    log = np.array([-cost.value_and_gradient(m.theta)[0] / (2 * cost.errordef) for m in minima])
+    if all(m.curvature.factor.shape[1] == len(m.theta) for m in minima):
+        log += [np.linalg.slogdet(m.curvature.factor)[1] for m in minima]
+    return np.asarray(scipy.special.softmax(log))
 
 
 def _profiles(

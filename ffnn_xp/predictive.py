@@ -58,6 +58,26 @@ def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
     return Calibration.of(found.x)
 
 
+def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law: Any, q: float) -> HostArray:
+    """Of mixtures of one law, whose locations and widths are ``(m, ...)``, their weights ``(m,)``; by bisection.
+
+    It lies between those of the parts.
+
+    Examples
+    --------
+    >>> mean, one = np.array([[-1.0], [1.0]]), np.ones((2, 1))
+    >>> round(float(mixture_quantile(mean, one, np.array([0.5, 0.5]), scipy.stats.norm, 0.5)[0]), 12)
+    0.0
+    """
+    ends = mean + width * law.ppf(q)
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        below = np.tensordot(weights, law.cdf((middle - mean) / width), axes=1) < q
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(0.5 * (low + high))
+
+
 @dataclass(frozen=True)
 class Member:
     """A network of the mixture: its band, its noise ``(k,)`` in raw units, its effective number of parameters."""
@@ -106,15 +126,9 @@ class Predictive:
         return np.asarray(scipy.special.logsumexp(each, axis=0) - np.log(len(self.members)))
 
     def quantile(self, network: Network, backend: Backend, x: Array, q: float) -> HostArray:
-        """Of each output, ``(k, n)``: it lies between those of the networks, and is found by bisection."""
+        """Of each output, ``(k, n)``."""
         mean, width, _ = self._at(network, backend, x)
-        ends = mean + width * self._law.ppf(q)
-        low, high = ends.min(axis=0), ends.max(axis=0)
-        for _ in range(BISECTIONS):
-            middle = 0.5 * (low + high)
-            below = np.mean(self._law.cdf((middle - mean) / width), axis=0) < q
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.asarray(0.5 * (low + high))
+        return mixture_quantile(mean, width, np.full(len(mean), 1 / len(mean)), self._law, q)
 
     def _at(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray, HostArray]:
         """Means, widths of measurements, and bands of all networks, each ``(m, k, n)``."""

@@ -13,7 +13,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
-from .bands import METHODS, Interval, band, covariance_root, predicted, prior_share
+from .bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
 from .cost import NetworkCost
 from .coverage import Coverage, coverage
 from .errors import NotFittedError, did_you_mean
@@ -272,11 +272,11 @@ class FitResult:
         x: Any,
         *,
         cl: float = 0.683,
-        method: Literal["linear", "profile", "replicas"] = "linear",
-        number: int = 200,
+        method: Literal["linear", "profile", "replicas", "mixture"] = "linear",
+        number: int | None = None,
         seed: int | None = None,
     ) -> Interval:
-        """The band of the fitted function: linear, by the profile of each prediction, or by toys.
+        """The band of the fitted function: linear, by the profile of each prediction, by toys, or by other minima.
 
         Parameters
         ----------
@@ -285,11 +285,12 @@ class FitResult:
         cl : float
             Confidence level.
         method : {"linear", "profile", "replicas"}
-            See `bands`. A profile takes some milliseconds for each end at 20 parameters; toys as many refits.
-        number : int
-            Toys of "replicas".
+            See `bands`. A profile takes some milliseconds for each end at 20 parameters; toys as many refits. Where
+            random starts end in different minima only "mixture" knows of it.
+        number : int, optional
+            Toys of "replicas" (200), starts of "mixture" (8, this fit's included).
         seed : int, optional
-            Of the toys.
+            Of the toys and starts.
 
         Raises
         ------
@@ -314,13 +315,23 @@ class FitResult:
         if not 0 < cl < 1:
             raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
         known = self._known_band()
-        if method == "profile" and not isinstance(known, Band):
-            raise ValueError("a profile needs the p x p covariance, which was not formed: use method='linear'")
+        if method in ("profile", "mixture") and not isinstance(known, Band):
+            raise ValueError(f"a {method} needs the p x p covariance, which was not formed: use method='linear'")
+        number = NUMBER.get(method, 0) if number is None else number
+        if isinstance(number, bool) or int(number) != number or number < (method in NUMBER):
+            raise ValueError(f"`number` must be a positive integer, got {number!r}")
         backend = self.task.model.backend
         with backend.context():
             columns = backend.xp.matrix_transpose(input_rows(backend, x, len(self.scaling.x_mean))[0])
         rng = np.random.default_rng(seed)
-        parts = band(self.task, self.noise, self.cost, known, columns, float(cl), method, int(number), rng)
+        minima: list[Band] = []
+        if method == "mixture":
+            assert isinstance(known, Band)
+            key = int(number), seed
+            if key not in self._minima:
+                self._minima[key] = other_minima(self.task, self.noise, known, int(number), rng)
+            minima = self._minima[key]
+        parts = band(self.task, self.noise, self.cost, known, columns, float(cl), method, int(number), rng, minima)
         mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in parts)
         return Interval(mean, low, high, float(cl), method, status.astype(np.str_))
 
@@ -372,6 +383,11 @@ class FitResult:
         if not np.all(np.isfinite(A)):
             raise ValueError("a prediction depends on a direction that the fit does not determine: use a prior")
         return propagate(function, predicted(network, backend, self.parameters, columns), A)
+
+    @cached_property
+    def _minima(self) -> dict[tuple[int, int | None], list[Band]]:
+        """Those of each mixture that was asked for, by number and seed: they serve for all bands."""
+        return {}
 
     def _known_band(self) -> Band | ProductBand:
         if self.error_band is None:
