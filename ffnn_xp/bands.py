@@ -148,7 +148,7 @@ def band(
 
 
 def other_minima(task: Task, noise: HostArray, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
-    """This minimum, and where `number` - 1 random starts end, as far as they arrive."""
+    """The known minimum, and where `number` - 1 random starts end, as far as they arrive."""
     minima = [known]
     for _ in range(number - 1):
         search = Search(task.cost(noise), kinked=task.network.kinked)

@@ -13,7 +13,7 @@ from ffnn_xp.propagation import propagate
 
 X = np.linspace(-1, 1, 40)
 AT = np.array([-1.0, 0.3, 2.0])
-METHODS = ("linear", "profile", "replicas")
+METHODS = ("linear", "profile", "replicas", "mixture")
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,13 @@ def curve() -> tuple[fx.Model, fx.FitResult]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_of_a_straight_line_all_are_the_textbooks(line: tuple[fx.Model, fx.FitResult], method: str) -> None:
-    band = line[1].band(AT, cl=0.9, method=method, number=4000, seed=1)  # type: ignore[arg-type]
+    band = line[1].band(AT, cl=0.9, method=method, number=4 if method == "mixture" else 4000, seed=1)  # type: ignore[arg-type]
     A = np.stack([X, np.ones(40)], axis=1)
     at = np.stack([AT, np.ones(3)], axis=1)
     half = scipy.stats.norm.ppf(0.95) * 0.1 * np.sqrt(np.sum(at @ np.linalg.inv(A.T @ A) * at, axis=1))
-    rtol = {"linear": 1e-6, "profile": 0.006, "replicas": 0.05}[method]  # a percent of the rise; 4,000 toys
+    rtol = {"linear": 1e-6, "profile": 0.006, "replicas": 0.05, "mixture": 1e-5}[
+        method
+    ]  # a percent of the rise; 4,000 toys
     np.testing.assert_allclose(band.mean, line[0](AT), rtol=1e-6)
     np.testing.assert_allclose(band.high - band.mean, half, rtol=rtol)
     np.testing.assert_allclose(band.mean - band.low, half, rtol=rtol)
@@ -151,6 +153,54 @@ def test_propagation_knows_correlations(curve: tuple[fx.Model, fx.FitResult]) ->
     np.testing.assert_allclose(cov, np.cov([several(y) for y in sample], rowvar=False) * 1e4, rtol=0.06, atol=2e-4)
     with pytest.raises(ValueError, match="finite number or vector"):
         propagate(lambda y: y * np.nan, np.ones(2), np.eye(2))
+
+
+def many_minima() -> fx.FitResult:
+    """Ten units for a product of two inputs: hardly two starts end in the same minimum."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, (150, 2))
+    model = fx.Model((2, 10, 1), backend="numpy", seed=2)
+    return model.fit(x, 2 * x[:, 0] * x[:, 1] + 0.2 * rng.normal(size=150), 0.2, prior=3.0)
+
+
+def test_the_mixture_weighs_minima_by_their_evidence() -> None:
+    """Its ends are where the weighted normal distributions have the claimed tails."""
+    fit = many_minima()
+    at = np.array([[0.1, 0.2], [0.9, -0.9]])
+    band = fit.band(at, cl=0.8, method="mixture", number=5, seed=3)
+    (minima,) = fit._minima.values()
+    assert len(minima) == 5
+    log, parts = [], []
+    for minimum in minima:
+        raw = fx.Model((2, 10, 1), backend="numpy", seed=2)
+        raw.parameters = fit.scaling.to_raw(minimum.theta)
+        covariance = minimum.curvature.factor @ minimum.curvature.factor.T
+        log.append(-0.5 * fit.cost(minimum.theta) + 0.5 * np.linalg.slogdet(covariance)[1])
+        std = minimum.std(fit.task.network, fit.task.model.backend, at.T)[0]
+        parts.append(scipy.stats.norm(raw.predict(at), std))
+    weights = np.exp(log - np.max(log)) / np.sum(np.exp(log - np.max(log)))
+    assert 0.1 < weights.max() < 0.99
+    for ends, tail in ((band.low, 0.1), (band.high, 0.9)):
+        mixed = sum(w * part.cdf(ends) for w, part in zip(weights, parts, strict=True))
+        np.testing.assert_allclose(mixed, tail, rtol=1e-6)
+    np.testing.assert_allclose(band.mean, sum(w * part.mean() for w, part in zip(weights, parts, strict=True)))
+
+
+def test_the_mixture_is_made_once_and_the_same_for_a_seed() -> None:
+    fit, again = many_minima(), many_minima()
+    at = np.zeros((1, 2))
+    narrow = fit.band(at, cl=0.5, method="mixture", number=3, seed=1)
+    before = fit._minima[3, 1]
+    wide = fit.band(at, cl=0.9, method="mixture", number=3, seed=1)
+    assert fit._minima[3, 1] is before
+    assert wide.low < narrow.low < narrow.high < wide.high
+    np.testing.assert_array_equal(again.band(at, cl=0.5, method="mixture", number=3, seed=1).low, narrow.low)
+
+
+@pytest.mark.parametrize("number", [0, -3, 2.5, True])
+def test_a_number_of_toys_or_starts_must_be_one(curve: tuple[fx.Model, fx.FitResult], number: float) -> None:
+    with pytest.raises(ValueError, match="`number` must be a positive integer"):
+        curve[1].band(AT, method="mixture", number=number)  # type: ignore[arg-type]
 
 
 def test_prediction_intervals_hold_new_measurements(curve: tuple[fx.Model, fx.FitResult]) -> None:
