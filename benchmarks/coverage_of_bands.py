@@ -78,17 +78,17 @@ def measure(truth: Truth, toys: int) -> list[list[str]]:
     deviation: dict[str, list[np.ndarray]] = {method: [] for method in METHODS}
     seconds, failed = dict.fromkeys(METHODS, 0.0), 0
     for i in range(toys):
-        y, options = _toy(truth, eta, rng)
+        y, options = toy(truth, eta, rng)
         began = time.process_time()
-        fit = _fit(truth, x, y, i, options)
-        fitted = time.process_time() - began
+        fit = fitted(truth, x, y, i, options)
+        walked = time.process_time() - began
         if not fit.valid:
             failed += 1
             continue
         for method in METHODS:
             began = time.process_time()
             bands = [fit.band(at, cl=cl, method=method, seed=i) for cl in LEVELS]
-            seconds[method] += fitted + time.process_time() - began
+            seconds[method] += walked + time.process_time() - began
             covered[method].append([(band.low <= wanted) & (wanted <= band.high) for band in bands])
             deviation[method].append((bands[0].mean - wanted) / (0.5 * (bands[0].high - bands[0].low)))
     rows = []
@@ -106,15 +106,15 @@ def why(truth: Truth, toys: int) -> list[str]:
     rng = np.random.default_rng(2)
     x = rng.uniform(-1, 1, (truth.n, truth.d))
     at = rng.uniform(-0.9, 0.9, (50, truth.d))
-    y, options = _toy(truth, truth.f(x), rng)
-    fit = _fit(truth, x, y, 0, options)
+    y, options = toy(truth, truth.f(x), rng)
+    fit = fitted(truth, x, y, 0, options)
     own = fit.coverage(at, cl=LEVELS, number=toys, seed=1).averaged
     model = fx.Model((truth.d, truth.units, 1), output=truth.output, seed=0)
     model.parameters = fit.parameters
     there, wanted = model.predict(x), model.predict(at)
     covered = []
     for i in range(toys):
-        again = _fit(truth, x, there + 0.1 * rng.normal(size=truth.n), i + 1, options)
+        again = fitted(truth, x, there + 0.1 * rng.normal(size=truth.n), i + 1, options)
         if again.valid:
             bands = [again.band(at, cl=cl) for cl in LEVELS]
             covered.append([np.mean((band.low <= wanted) & (wanted <= band.high)) for band in bands])
@@ -123,7 +123,7 @@ def why(truth: Truth, toys: int) -> list[str]:
     return [truth.name, str(truth.n), *cells]
 
 
-def _fit(truth: Truth, x: np.ndarray, y: np.ndarray, seed: int, options: dict[str, float]) -> fx.FitResult:
+def fitted(truth: Truth, x: np.ndarray, y: np.ndarray, seed: int, options: dict[str, float]) -> fx.FitResult:
     model = fx.Model((truth.d, truth.units, 1), output=truth.output, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fx.FitWarning)
@@ -137,7 +137,7 @@ def _in_range(truth: Truth, eta: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-eta))) if truth.output == "logistic" else eta
 
 
-def _toy(truth: Truth, eta: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:
+def toy(truth: Truth, eta: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:
     if truth.loss == "poisson":
         return rng.poisson(np.exp(eta)), {}
     if truth.loss == "binomial":

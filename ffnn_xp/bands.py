@@ -148,13 +148,18 @@ def band(
 
 
 def other_minima(task: Task, noise: HostArray, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
-    """The known minimum, and where `number` - 1 random starts end, as far as they arrive."""
+    """The known minimum, and where `number` - 1 random starts end, as far as they arrive.
+
+    Those that end at the bottom of a valley, with more undetermined directions than this fit has, are left out.
+    """
     minima = [known]
     for _ in range(number - 1):
         search = Search(task.cost(noise), kinked=task.network.kinked)
         search.run([glorot(task.layout, rng)])
-        if search.theta is not None and search.arrived is not None and not search.arrived.n_negative:
-            minima.append(Band(search.theta, task.scaling, search.arrived))
+        shape = search.arrived
+        if search.theta is not None and shape is not None and not shape.n_negative:
+            if shape.n_null <= known.curvature.n_null:
+                minima.append(Band(search.theta, task.scaling, shape))
     return minima
 
 
