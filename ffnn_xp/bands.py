@@ -157,9 +157,10 @@ def other_minima(task: Task, noise: HostArray, known: Band, number: int, rng: np
         search = Search(task.cost(noise), kinked=task.network.kinked)
         search.run([glorot(task.layout, rng)])
         shape = search.arrived
-        if search.theta is not None and shape is not None and not shape.n_negative:
-            if shape.n_null <= known.curvature.n_null:
-                minima.append(Band(search.theta, task.scaling, shape))
+        if search.theta is None or shape is None or shape.n_negative:
+            continue
+        if shape.n_null <= known.curvature.n_null:
+            minima.append(Band(search.theta, task.scaling, shape))
     return minima
 
 
