@@ -16,6 +16,7 @@ from .activations import activation as find_activation
 from .backends import Backend, get_backend
 from .bands import covariance_root
 from .canonical import canonical
+from .classification import Classification, classification
 from .cost_sum import vector
 from .ensemble import Ensemble, fit_replicas
 from .errors import FitWarning, NotFittedError, did_you_mean
@@ -23,6 +24,7 @@ from .fit import fit as run_fit
 from .inputs import dataset, host_floats, input_rows
 from .layout import Layout
 from .losses import Loss
+from .losses import loss as find_loss
 from .network import Network
 from .prediction import Band, evaluate
 from .predictive import Predictive
@@ -610,6 +612,47 @@ class Model:
         ends = (density.quantile(self.network, self._backend, columns, q) for q in ((1 - cl) / 2, (1 + cl) / 2))
         low, high = (self._shaped(self._backend.to_device(end), shape) for end in ends)
         return low, high
+
+    def classification(self, x: Any, y: Any) -> Classification:
+        """How well probabilities tell classes apart, and whether they are true: log-loss, ROC, calibration.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Inputs: of events that the fit has not seen, or the answer is too good.
+        y : array-like with shape (n,) or (n, k)
+            Yes or no as 1 or 0, or labels 0 ... k-1 of a softmax.
+
+        Raises
+        ------
+        ValueError
+            If the output is neither logistic nor softmax, or y is something else.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> rng = np.random.default_rng(1)
+        >>> x = rng.normal(size=400)
+        >>> y = rng.random(400) < 1 / (1 + np.exp(-2 * x))
+        >>> model = fx.Model((1, 1), output="logistic", seed=1)
+        >>> fit = model.fit(x[:200], y[:200], loss="binomial")
+        >>> print(model.classification(x[200:], y[200:]).auc.round(2))
+        [0.84]
+        """
+        output = self._activations[-1].name
+        kinds = {"logistic": "binomial", "softmax": "multinomial"}
+        if output not in kinds:
+            raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
+        widths = self.network.layout.widths
+        with self._backend.context():
+            loss = find_loss(kinds[output])
+            data = dataset(self._backend, x, y, d=widths[0], k=widths[-1], loss=loss)
+        t = self._backend.to_host(data.y)
+        if not np.all((t == 0) | (t == 1)):
+            raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")
+        p = self._backend.to_host(evaluate(self.network, self._backend, self.parameters, data.x))
+        return classification(p, t, exclusive=output == "softmax")
 
     def _density(self) -> Predictive:
         if self._predictive is None:

@@ -62,6 +62,7 @@ ROOMS = (
     "verdict",
     "fit",
     "ensemble",
+    "classification",
     "model",
     "bench",
     "extras",

@@ -1,0 +1,91 @@
+"""Log-loss, ROC and calibration, against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+
+import ffnn_xp as fx
+from ffnn_xp.backends import Backend
+from ffnn_xp.classification import classification
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(600, 2))
+P = 1 / (1 + np.exp(-2 * X[:, 0] + X[:, 1]))
+YES = RNG.random(600) < P
+LABELS = np.array([RNG.choice(3, p=[0.2, 0.8 * p, 0.8 * (1 - p)]) for p in P])
+
+
+@pytest.fixture(scope="module")
+def logistic() -> fx.Model:
+    model = fx.Model((2, 1), output="logistic", backend="numpy", seed=1)
+    model.fit(X[:300], YES[:300], loss="binomial")
+    return model
+
+
+def test_yes_and_no_are_those_of_scikit_learn(logistic: fx.Model) -> None:
+    p, y = logistic.predict(X[300:]), YES[300:]
+    found = logistic.classification(X[300:], y)
+    assert found.log_loss == pytest.approx(sklearn.metrics.log_loss(y, p), rel=1e-12)
+    assert found.brier == pytest.approx(sklearn.metrics.brier_score_loss(y, p), rel=1e-12)
+    assert found.auc[0] == pytest.approx(sklearn.metrics.roc_auc_score(y, p), rel=1e-12)
+    no, yes, cuts = sklearn.metrics.roc_curve(y, p, drop_intermediate=False)
+    np.testing.assert_allclose(found.roc[0], np.stack([cuts, no, yes], axis=1), rtol=1e-12)
+    (table,) = found.calibration
+    assert table[:, 3].sum() == 300
+    assert np.average(table[:, 0], weights=table[:, 3]) == pytest.approx(p.mean())
+    assert np.average(table[:, 1], weights=table[:, 3]) == pytest.approx(y.mean())
+    assert "area below ROC" in str(found)
+
+
+def test_classes_are_those_of_scikit_learn(backend: Backend) -> None:
+    model = fx.Model((2, 3), output="softmax", backend=backend, seed=1)
+    model.fit(X[:300], LABELS[:300], loss="multinomial", prior=10.0)
+    p = fx.to_numpy(model.predict(X[300:]))
+    found = model.classification(X[300:], LABELS[300:])
+    assert found.log_loss == pytest.approx(sklearn.metrics.log_loss(LABELS[300:], p), rel=1e-9)
+    for i in range(3):
+        assert found.auc[i] == pytest.approx(sklearn.metrics.roc_auc_score(LABELS[300:] == i, p[:, i]), rel=1e-9)
+    assert np.all(found.p_values > 1e-3)
+    one_hot = np.eye(3)[LABELS[300:]]
+    assert model.classification(X[300:], one_hot).log_loss == pytest.approx(found.log_loss)
+
+
+def test_equal_probabilities_go_together() -> None:
+    p, t = np.array([[0.2, 0.2, 0.2, 0.7, 0.7]]), np.array([[0.0, 1.0, 0.0, 1.0, 0.0]])
+    found = classification(p, t, exclusive=False)
+    assert found.auc[0] == pytest.approx(sklearn.metrics.roc_auc_score(t[0], p[0]))
+    np.testing.assert_allclose(found.roc[0], [[np.inf, 0, 0], [0.7, 1 / 3, 0.5], [0.2, 1, 1]])
+
+
+def test_z_is_standard_normal_of_true_probabilities_and_tells_of_others() -> None:
+    rng = np.random.default_rng(1)
+    p = rng.uniform(0.02, 0.98, 300)
+    z = [classification(p[None], (rng.random(300) < p)[None].astype(float), exclusive=False).z[0] for _ in range(2000)]
+    assert scipy.stats.kstest(z, "norm").pvalue > 1e-3
+    bold = 1 / (1 + np.exp(-2 * np.log(p / (1 - p))))
+    assert classification(bold[None], (rng.random(300) < p)[None].astype(float), exclusive=False).p_values[0] < 1e-3
+
+
+def test_certain_and_wrong_is_finite() -> None:
+    found = classification(np.array([[0.0, 1.0, 0.5]]), np.array([[1.0, 0.0, 1.0]]), exclusive=False)
+    assert np.isfinite(found.log_loss)
+    assert found.log_loss > 100
+
+
+def test_one_kind_alone_has_no_curve(logistic: fx.Model) -> None:
+    assert np.isnan(logistic.classification(X[300:], np.ones(300)).auc[0])
+
+
+def test_what_is_refused(logistic: fx.Model) -> None:
+    with pytest.raises(ValueError, match="only a logistic or a softmax output"):
+        fx.Model((2, 1), seed=1).classification(X, YES)
+    with pytest.raises(ValueError, match="0 or 1"):
+        logistic.classification(X, 2 * YES)
+    softmax = fx.Model((2, 3), output="softmax", seed=1)
+    with pytest.raises(ValueError, match="counts have no ROC curve"):
+        softmax.classification(X, np.full((600, 3), 2))
+    with pytest.raises(ValueError, match="label 3"):
+        softmax.classification(X, LABELS + 1)
