@@ -679,7 +679,9 @@ class Model:
         path : path-like
             Where to write, customarily ``*.safetensors``.
         band : bool, optional
-            Whether to keep the error band, 8 p^2 bytes. By default up to p = 2000 parameters, which is 32 MB.
+            Whether to keep the error band, 8 p^2 bytes, and the predictive density. By default up to p = 2000
+            parameters, which is 32 MB; the networks of a mixture (``prior="auto"``) and their bands at any size.
+            Without them the file predicts as the best network does.
         fit : FitResult, optional
             What `fit` returned: a summary goes into the header.
         input_names, target_names : sequence of str, optional

@@ -97,6 +97,19 @@ def test_newer_format(model: fx.Model, net: Path) -> None:
     assert fx.load(net).layers == (1, 2, 1)
 
 
+def test_a_damaged_density_is_refused(net: Path) -> None:
+    model = fx.Model((1, 2, 1), seed=1)
+    model.fit(X, np.tanh(2 * X), 0.1, prior=3.0)
+    model.save(net)
+    raw, tensors = content(net)
+    rewrite(net, raw, {**tensors, "density.0.noise": -tensors["density.0.noise"]})
+    with pytest.raises(fx.FileFormatError, match="negative"):
+        fx.load(net)
+    rewrite(net, {**raw, "n_members": 2}, tensors)
+    with pytest.raises(fx.FileFormatError, match=r"'density\.0\.theta' is missing"):
+        fx.load(net)
+
+
 WRONG = {
     "format_version": ["1", True, None, 0],
     "library_version": [1],
@@ -107,6 +120,7 @@ WRONG = {
     "dtype": ["float16", 64, ["float64"]],
     "y_was_column": ["no", 0],
     "no_band": [False],
+    "n_members": [-1, "two", True, False, 1.5],
     "input_names": [["a", "b"], "a", [1]],
     "target_names": [[], {"a": 1}],
     "fit": ["valid", []],

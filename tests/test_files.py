@@ -178,7 +178,8 @@ def test_header_tells_everything_in_plain_json(net: Path) -> None:
     assert raw["widths"] == [1, 2, 1]
     assert (raw["activations"], raw["output"], raw["own_activations"]) == (["tanh"], "identity", [])
     assert (raw["dtype"], raw["y_was_column"], raw["no_band"]) == ("float64", False, "")
-    assert set(tensors) == {"A_L1_L2", "A_L2_L3"} | {
+    assert raw["n_members"] == 1
+    assert set(tensors) == {"A_L1_L2", "A_L2_L3", "density.0.noise", "density.calibration"} | {
         f"band.{n}" for n in ("theta", "x_mean", "x_scale", "y_mean", "y_scale", "factor", "null", "scale")
     }
     header = read_header(net)
@@ -190,6 +191,40 @@ def test_header_tells_everything_in_plain_json(net: Path) -> None:
     assert header.fit["chi2"] == fit.chi2
     assert header.fit["n_data"] - header.fit["n_effective"] == fit.ndof
     assert header.fit["y_error"] is None
+
+
+def test_the_predictive_density_comes_back(net: Path) -> None:
+    model, _ = fitted()
+    model.save(net)
+    same = fx.load(net)
+    np.testing.assert_array_equal(same.log_density(X, Y), model.log_density(X, Y))
+    np.testing.assert_array_equal(same.interval(X), model.interval(X))
+    _, std = same.predict(X, return_std=True, kind="prediction")
+    np.testing.assert_array_equal(std, model.predict(X, return_std=True, kind="prediction")[1])
+    model.save(net, band=False)
+    with pytest.raises(fx.NotFittedError):
+        fx.load(net).log_density(X, Y)
+
+
+def test_the_mixture_comes_back(backend: fx.Backend, net: Path) -> None:
+    """Also where no minimum was certified: then there is no band beside it."""
+    model = fx.Model((1, 3, 1), seed=1, backend=backend)
+    model.fit(X, Y, prior="auto")
+    model.save(net)
+    same = fx.load(net, backend=backend)
+    for kind in ("confidence", "prediction"):
+        for there, here in zip(
+            same.predict(X, return_std=True, kind=kind), model.predict(X, return_std=True, kind=kind), strict=True
+        ):
+            np.testing.assert_array_equal(fx.to_numpy(there), fx.to_numpy(here))
+    np.testing.assert_array_equal(same.log_density(X, Y), model.log_density(X, Y))
+    assert read_header(net).n_members == 5
+    model._band, model._no_band = None, "not certified"
+    model.save(net)
+    np.testing.assert_array_equal(fx.load(net, backend=backend).log_density(X, Y), model.log_density(X, Y))
+    model.save(net, band=False)
+    best = fx.load(net, backend=backend)
+    np.testing.assert_allclose(fx.to_numpy(best.predict(X)), fx.to_numpy(model(X)), rtol=1e-12)
 
 
 def test_header_without_extras(model: fx.Model, net: Path) -> None:

@@ -41,6 +41,8 @@ class Header:
         Whether predictions of a single output have shape ``(n, 1)``.
     no_band : str
         Why the file has no error band; empty if it has one.
+    n_members : int
+        Networks of the predictive density, a mixture if more than one; 0 if the file has none.
     input_names, target_names : tuple of str or None
         The columns of the table that the network was fitted to.
     fit : dict or None
@@ -58,6 +60,7 @@ class Header:
     dtype: str
     y_was_column: bool
     no_band: str
+    n_members: int = 0
     input_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
     fit: dict[str, Any] | None = None
@@ -179,6 +182,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dtype": (lambda v: v in DTYPES, "'float64' or 'float32'"),
     "y_was_column": (lambda v: isinstance(v, bool), "true or false"),
     "no_band": _TEXT,
+    "n_members": (lambda v: _natural(v) or (v == 0 and not isinstance(v, bool)), "zero or a positive integer"),
     "input_names": _NAMES,
     "target_names": _NAMES,
     "fit": (lambda v: v is None or isinstance(v, dict), "an object or null"),

@@ -7,6 +7,8 @@ Whoever reads a file without this library finds
 - ``band.*``, where the fit has an error band: the standardised network (``theta``, the matrices row by row, layer after
   layer; ``x_mean``, ``x_scale``, ``y_mean``, ``y_scale``), ``factor`` F with covariance F F^T on the directions that
   the data determine, those that they do not (``null``), and what the latter are scaled by (``scale``);
+- ``density.*``, where the fit has a predictive density: for each network the noise of y, of a mixture also all that
+  ``band.*`` has of one; and the calibration: the factors of noise^2 and band^2, and one over the degrees of freedom;
 - in the header, under ``ffnn_xp``, a JSON object with widths, activations and the rest of `Header`.
 """
 
@@ -24,11 +26,12 @@ from ..backends import Backend, get_backend
 from ..errors import FileFormatError, did_you_mean
 from ..extras import require
 from ..prediction import Band
+from ..predictive import Predictive
 from ..product_band import ProductBand
 from ..result import FitResult
 from ..writing import PathLike, replacing
 from .header import FORMAT_VERSION, KEY, Header, checked_metadata, checked_names, parse, summary
-from .tensors import band_of, from_file, matrix_names, to_file
+from .tensors import band_of, density_of, from_file, matrix_names, to_file
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -55,7 +58,8 @@ def save(
         raise ValueError("`fit` belongs to other parameters than the model's: save right after the fit, or without it")
     no_band = _why_no_band(model, band)
     kept = model._band if isinstance(model._band, Band) and not no_band else None
-    tensors = to_file(layout, theta, model.backend.dtype, kept)
+    density = _density(model, kept, band)
+    tensors = to_file(layout, theta, model.backend.dtype, kept, density)
     *hidden, output = (a.name for a in model.activations)
     header = Header(
         format_version=FORMAT_VERSION,
@@ -67,6 +71,7 @@ def save(
         dtype=model.backend.dtype,
         y_was_column=model._column,
         no_band=no_band,
+        n_members=0 if density is None else len(density.members),
         input_names=checked_names(input_names, "input_names", layout.widths[0]),
         target_names=checked_names(target_names, "target_names", layout.widths[-1]),
         fit=None if fit is None else summary(fit),
@@ -102,7 +107,7 @@ def load(
     Returns
     -------
     Model
-        With the same predictions and error band; `Model.fit` goes on from its parameters.
+        With the same predictions, error band and predictive density; `Model.fit` goes on from its parameters.
 
     Raises
     ------
@@ -134,6 +139,8 @@ def load(
     model._column, model._no_band = header.y_was_column, header.no_band
     if not header.no_band:
         model._band = band_of(layout, tensors)
+    if header.n_members:
+        model._predictive = density_of(layout, tensors, header.n_members)
     return model
 
 
@@ -215,6 +222,14 @@ def _own(activations: Sequence[Activation]) -> tuple[str, ...]:
         if by_name.setdefault(a.name, a) is not a:
             raise ValueError(f"two different activations of this network are called {a.name!r}: rename one to save it")
     return tuple(name for name, a in by_name.items() if OUTPUTS.get(name) is not a)
+
+
+def _density(model: Model, kept: Band | None, wanted: bool | None) -> Predictive | None:
+    """What is kept of the predictive density: a mixture is what the model predicts, and stays unless told otherwise."""
+    density = model._predictive
+    if density is None or wanted is False or not all(isinstance(member.band, Band) for member in density.members):
+        return None
+    return density if len(density.members) > 1 or kept is not None else None
 
 
 def _why_no_band(model: Model, wanted: bool | None) -> str:

@@ -1,4 +1,4 @@
-"""The tensors of a network's file: augmented matrices, and what its error band is made of."""
+"""The tensors of a network's file: augmented matrices, and what its error band and predictive density are made of."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .._typing import HostArray
 from ..errors import FileFormatError
 from ..layout import Layout
 from ..prediction import Band
+from ..predictive import Calibration, Member, Predictive
 from ..scaling import Scaling
 from ..uncertainty import Curvature
 from .header import Header
@@ -27,13 +28,23 @@ def matrix_names(layout: Layout) -> list[str]:
     return [f"A_L{l}_L{l + 1}" for l in range(1, layout.n_layers + 1)]
 
 
-def to_file(layout: Layout, theta: HostArray, dtype: str, band: Band | None) -> dict[str, np.ndarray[Any, Any]]:
-    """Everything that a file holds, by name: matrices in the network's dtype, the band in float64."""
+def to_file(
+    layout: Layout, theta: HostArray, dtype: str, band: Band | None, density: Predictive | None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Everything that a file holds, by name: matrices in the network's dtype, all else in float64."""
     tensors: dict[str, np.ndarray[Any, Any]] = {
         name: A.astype(dtype) for name, A in zip(matrix_names(layout), layout.matrices(np, theta), strict=True)
     }
     if band is not None:
-        tensors |= {name: np.asarray(a, dtype=np.float64) for name, a in _band_tensors(band).items()}
+        tensors |= _band_tensors("band", band)
+    if density is not None:
+        c = density.calibration
+        tensors["density.calibration"] = np.array([c.a, c.b, 1 / c.nu])
+        for i, member in enumerate(density.members):
+            tensors[f"density.{i}.noise"] = np.asarray(member.noise, dtype=np.float64)
+            if len(density.members) > 1:
+                assert isinstance(member.band, Band)
+                tensors |= _band_tensors(f"density.{i}", member.band)
     # safetensors copies memory as it lies: in Fortran's order, as LAPACK leaves it, it would come back scrambled
     return {name: np.ascontiguousarray(a) for name, a in tensors.items()}
 
@@ -43,7 +54,13 @@ def from_file(file: Any, header: Header, path: str) -> dict[str, HostArray]:
     layout = Layout(header.widths)
     expected: dict[str, tuple[int | None, ...]] = dict(zip(matrix_names(layout), layout.shapes, strict=True))
     if not header.no_band:
-        expected |= _band_shapes(layout)
+        expected |= _band_shapes("band", layout)
+    if header.n_members:
+        expected["density.calibration"] = (3,)
+    for i in range(header.n_members):
+        expected[f"density.{i}.noise"] = (layout.widths[-1],)
+        if header.n_members > 1:
+            expected |= _band_shapes(f"density.{i}", layout)
     present = set(file.keys())
     tensors = {}
     for name, shape in expected.items():
@@ -62,10 +79,12 @@ def from_file(file: Any, header: Header, path: str) -> dict[str, HostArray]:
         tensors[name] = np.asarray(file.get_tensor(name), dtype=np.float64)
         if not np.all(np.isfinite(tensors[name])):
             raise FileFormatError(f"{path!r} is damaged: {name!r} has values that are not finite")
+        if name.endswith((".noise", ".calibration")) and np.any(tensors[name] < 0):
+            raise FileFormatError(f"{path!r} is damaged: {name!r} has negative values")
     return tensors
 
 
-def _band_tensors(band: Band) -> dict[str, HostArray]:
+def _band_tensors(prefix: str, band: Band) -> dict[str, HostArray]:
     s, c = band.scaling, band.curvature
     parts = {
         "theta": band.theta,
@@ -77,10 +96,10 @@ def _band_tensors(band: Band) -> dict[str, HostArray]:
         "null": c.null,
         "scale": c.scale,
     }
-    return {f"band.{name}": a for name, a in parts.items()}
+    return {f"{prefix}.{name}": np.asarray(a, dtype=np.float64) for name, a in parts.items()}
 
 
-def _band_shapes(layout: Layout) -> dict[str, tuple[int | None, ...]]:
+def _band_shapes(prefix: str, layout: Layout) -> dict[str, tuple[int | None, ...]]:
     p, d, k = layout.n_parameters, layout.widths[0], layout.widths[-1]
     shapes: dict[str, tuple[int | None, ...]] = {
         "theta": (p,),
@@ -92,11 +111,21 @@ def _band_shapes(layout: Layout) -> dict[str, tuple[int | None, ...]]:
         "null": (p, None),
         "scale": (p,),
     }
-    return {f"band.{name}": shape for name, shape in shapes.items()}
+    return {f"{prefix}.{name}": shape for name, shape in shapes.items()}
 
 
-def band_of(layout: Layout, tensors: Mapping[str, HostArray]) -> Band:
+def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int) -> Predictive:
+    """The predictive density that these tensors are; that of a single network has the network's own band."""
+    a, b, inverse_nu = tensors["density.calibration"]
+    calibration = Calibration(float(a), float(b), float(1 / inverse_nu) if inverse_nu else float("inf"))
+    prefixes = [f"density.{i}" for i in range(n_members)]
+    bands = [band_of(layout, tensors, prefix if n_members > 1 else "band") for prefix in prefixes]
+    noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]
+    return Predictive(tuple(Member(*pair) for pair in zip(bands, noises, strict=True)), calibration)
+
+
+def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> Band:
     """The error band that these tensors are."""
-    t = {name.removeprefix("band."): a for name, a in tensors.items()}
+    t = {name.removeprefix(f"{prefix}."): a for name, a in tensors.items()}
     scaling = Scaling(layout, t["x_mean"], t["x_scale"], t["y_mean"], t["y_scale"])
     return Band(t["theta"], scaling, Curvature(t["factor"], t["null"], t["scale"], falling=t["null"][:, :0]))
