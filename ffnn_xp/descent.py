@@ -128,7 +128,8 @@ class Descent:
     def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
         """The part of the descent for which single precision is good enough."""
         if self.rounded(theta):
-            near, enough = ARRIVED * walk.errordef, NEAR * walk.errordef
+            near = ARRIVED * walk.errordef if self.matrices else 0.0  # which lead on from there
+            enough = NEAR * walk.errordef
             return kronecker_lbfgs(walk, theta, near=near, enough=enough, hopeless=hopeless)
         if self.kinked or walk.epsilon == self.problem.epsilon:
             return Arrival(theta, np.inf, np.inf, converged=False)
