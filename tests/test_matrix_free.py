@@ -221,6 +221,22 @@ def test_a_round_ends_when_its_last_steps_gain_less_than_its_average(value: floa
         walk._look(state)
 
 
+@pytest.mark.parametrize(("most", "calls"), [(7, 9), (np.inf, 10_000)])
+def test_a_walk_takes_no_more_gradients_than_it_may(most: float, calls: int) -> None:
+    """But for those of a step that has begun. A banana's valley takes it longer."""
+
+    class Banana(Saddle):
+        def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+            t, u = theta
+            bend = u - t * t
+            return float(100 * bend**2 + (1 - t) ** 2), np.array([-400 * t * bend - 2 * (1 - t), 200 * bend])
+
+    walk = Walk(Banana())  # type: ignore[arg-type]
+    end = kronecker_lbfgs(walk, np.array([-1.2, 1.0]), near=1e-12, most=most)
+    assert walk.calls - 1 <= calls  # one for the start
+    assert end.converged == (most == np.inf)
+
+
 @pytest.mark.parametrize("start", [[0.02, 0.01], [0.0, 0.0], [0.0, 0.3]])
 def test_saddles_are_passed(start: list[float]) -> None:
     """Also from where the gradient has no part in the direction that falls, or there is no gradient."""

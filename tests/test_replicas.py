@@ -12,7 +12,7 @@ import scipy.optimize
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.competition import compete
+from ffnn_xp.competition import FINALISTS, Contestant, _finalists, compete
 from ffnn_xp.inputs import DEFAULT, dataset
 from ffnn_xp.minimizers import BatchArrival, StopWalk, batched_levenberg_marquardt, levenberg_marquardt
 from ffnn_xp.objective import Events
@@ -280,3 +280,23 @@ class TestFitReplicas:
     def test_a_model_without_parameters(self) -> None:
         with pytest.raises(fx.NotFittedError):
             fx.Model(backend="numpy").fit_replicas([1.0, 2.0], [1.0, 2.0], 0.1)
+
+
+def test_finalists_did_not_arrive_at_the_same_value() -> None:
+    """Those that were still on the way may go anywhere."""
+    theta = np.zeros(1)
+
+    def contestant(number: int, value: float, status: str) -> Contestant:
+        return Contestant(number, theta, value, 0.0, status, 1)
+
+    ranked = [
+        contestant(4, 10.0, "converged"),
+        contestant(2, 10.2, "converged"),
+        contestant(7, 10.3, "left early"),
+        contestant(1, 10.4, "converged"),
+        contestant(3, 12.0, "converged"),
+        contestant(5, 13.0, "converged"),
+    ]
+    assert FINALISTS == 3
+    assert _finalists(ranked, 0.5) == [4, 7, 3]
+    assert _finalists(ranked, 0.05) == [4, 2, 7]
