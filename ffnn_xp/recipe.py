@@ -194,7 +194,7 @@ class _Walker:
         if single is not None:
             end, seen = self._walk(single, theta, iterations)
             value = cost.value_and_gradient(end)[0]
-            if self.stopped or abs(value - seen) < SEEN * value:
+            if self.stopped or abs(value - seen) < SEEN * abs(value):
                 return end
         return self._walk(cost, theta, iterations)[0]
 
@@ -206,10 +206,10 @@ class _Walker:
         """
         walk, n = Walk(cost, self.deadline), cost.objective.events.n
         try:
-            if cost.objective.network.kinked:
+            unit = abs(cost.value_and_gradient(theta)[0]) / n  # of -2 log L with a predicted width it may be negative
+            if cost.objective.network.kinked or not np.isfinite(unit):
                 lbfgs(walk, theta, ftol=FTOL, max_iterations=iterations)
             else:
-                unit = cost.value_and_gradient(theta)[0] / n
                 kronecker_lbfgs(walk, theta, near=NEAR * unit, enough=ENOUGH * unit, most=iterations)
         except (StopWalk, KeyboardInterrupt) as stop:
             self.stopped = str(stop) or "interrupted by the user"
