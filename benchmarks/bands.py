@@ -1,7 +1,7 @@
 """The four bands of the same fits beside each other: half-widths over the linear one's, and where they part.
 
 Ten units, prior=3.0, errors 0.1, at ten points inside the data and four outside (1.5 times as far out). Where S is a
-parabola all agree; a profile is wider where it is not, toys see the bias, and the mixture other minima.
+parabola all agree; a profile is another where it is not, toys see the bias, and the mixture other minima.
 
     python benchmarks/bands.py
 """

@@ -78,7 +78,7 @@ def classification(p: HostArray, t: HostArray, *, exclusive: bool) -> Classifica
         z = np.sum((t - p) * (1 - 2 * p), axis=1) / np.sqrt(variance)
     curves = [_roc(*pair) for pair in zip(p, t, strict=True)]
     return Classification(
-        float(-np.mean(np.sum(seen, axis=0))) + 0.0,
+        -float(np.mean(np.sum(seen, axis=0))),
         float(np.mean(np.sum((p - t) ** 2, axis=0))),
         np.array([float(np.trapezoid(curve[:, 2], curve[:, 1])) for curve in curves]),
         z,

@@ -7,16 +7,15 @@ copy, and each matrix in one. The costs of each kind of data are in `costs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
-import iminuit.cost
 import numpy as np
 
 from ._typing import Array, HostArray
 from .activations import Activation
 from .backends import Backend
-from .cost_sum import CostSum, vector
+from .cost_sum import CostWithGradient, vector
 from .minuit_hessian import as_minuit_reads_it, calling_minuit
 from .network import Network
 from .objective import Objective
@@ -55,7 +54,7 @@ class ModelLike(Protocol):
         """Inputs and outputs, None where the data decide."""
 
 
-class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
+class NetworkCost(CostWithGradient):
     """An objective, with an optional prior, as MINUIT wants to see it: host vectors in, host numbers out.
 
     Parameters
@@ -222,23 +221,8 @@ class NetworkCost(iminuit.cost.Cost):  # type: ignore[misc]
             )
         super().__setattr__(name, value)
 
-    def _value(self, args: Sequence[Any]) -> float:
-        return self.value_and_gradient(vector(args, self.npar))[0]
-
-    def _grad(self, args: Sequence[Any]) -> HostArray:
-        return self.value_and_gradient(vector(args, self.npar))[1]
-
-    def _has_grad(self) -> bool:
-        return True
-
     def _errordef(self) -> float:
         return self.objective.loss.errordef
 
     def _ndata(self) -> int:
         return self._n_values
-
-    def __add__(self, rhs: Any) -> CostSum:
-        return CostSum(self, rhs)
-
-    def __radd__(self, lhs: Any) -> CostSum:
-        return CostSum(lhs, self)

@@ -16,6 +16,29 @@ from ._typing import HostArray
 from .minuit_hessian import as_minuit_reads_it, calling_minuit
 
 
+class CostWithGradient(iminuit.cost.Cost):
+    """A cost that computes value and gradient together, by its `value_and_gradient`."""
+
+    def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
+        """S and its gradient ``(p,)``."""
+        raise NotImplementedError
+
+    def _value(self, args: Sequence[Any]) -> float:
+        return self.value_and_gradient(vector(args, self.npar))[0]
+
+    def _grad(self, args: Sequence[Any]) -> HostArray:
+        return self.value_and_gradient(vector(args, self.npar))[1]
+
+    def _has_grad(self) -> bool:
+        return True
+
+    def __add__(self, rhs: Any) -> CostSum:
+        return CostSum(self, rhs)
+
+    def __radd__(self, lhs: Any) -> CostSum:
+        return CostSum(lhs, self)
+
+
 class CostSum(iminuit.cost.CostSum):
     """What ``cost + other`` makes: a sum in which each part is divided by its errordef.
 

@@ -23,6 +23,7 @@ from .minimizers import (
     preconditioned_lbfgs,
     walk_by_products,
 )
+from .minimizers.preconditioned_lbfgs import STEPS
 from .uncertainty import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
@@ -38,9 +39,9 @@ NEAR = 1.0  # gain in units of errordef at which single precision is left
 LITTLE = 1e-2  # the same in double precision
 ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
 NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
-# Gradients that the end by matrices may take: rounds of 60 with a matrix, which costs as many as p / 12. As many are
-# spent without matrices first: where these do not arrive, no more than twice the time of the better way is lost.
-ROUNDS, STEPS, MATRIX = 6, 60, 1 / 12
+# Gradients that the end by matrices may take: rounds of L-BFGS with a matrix, which costs about p / 12. As many are
+# spent without matrices first: where these do not arrive, about as much is lost as the better way takes.
+ROUNDS, MATRIX = 6, 1 / 12
 
 
 @dataclass(frozen=True)

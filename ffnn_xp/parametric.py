@@ -14,12 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import iminuit.cost
 import numpy as np
 from iminuit.util import describe
 
 from ._typing import HostArray
-from .cost_sum import CostSum, vector
+from .cost_sum import CostWithGradient, vector
 from .costs import DataCost
 from .losses import AddedLoss, Measured, Poisson, PoissonLoss
 from .minuit_hessian import as_minuit_reads_it, calling_minuit
@@ -30,7 +29,7 @@ STEP = 6e-6  # of a parameter, for central differences: the third root of epsilo
 SECOND = 5.0  # times as far for differences of what may be a difference itself
 
 
-class PlusFunction(iminuit.cost.Cost):  # type: ignore[misc]
+class PlusFunction(CostWithGradient):
     r"""The cost of the sum of a network and a function with parameters of its own: a background and a peak.
 
     Parameters
@@ -53,7 +52,7 @@ class PlusFunction(iminuit.cost.Cost):  # type: ignore[misc]
     Raises
     ------
     ValueError
-        If names clash, a start is missing, shapes do not fit, or the statistic is of probabilities.
+        If a start is missing, shapes do not fit, or the statistic is of probabilities.
 
     Notes
     -----
@@ -93,14 +92,14 @@ class PlusFunction(iminuit.cost.Cost):  # type: ignore[misc]
             )
         limits = dict(list(describe(function, annotations=True).items())[1:])
         names = cost.objective.network.layout.names
-        _check_names(list(limits), start, names)
+        _check_names(list(limits), start)
         self.cost, self.function = cost, function
         self._function_gradient = grad
         statistic = AddedLoss(PoissonLoss() if isinstance(cost.statistic, Poisson) else cost.statistic)
         self._backend, self._p = cost.objective.backend, cost.npar
         xp = self._backend.xp
         with self._backend.context():
-            plain = replace(cost.data.events(xp, statistic.inner), nodes=1)
+            plain = cost.data.events(xp, statistic.inner)
         self._plain = Objective(cost.model.network, statistic, plain, self._backend)
         rows = cost.x
         self._x = rows[:, 0] if rows.shape[1] == 1 else rows
@@ -168,17 +167,15 @@ class PlusFunction(iminuit.cost.Cost):  # type: ignore[misc]
     def parts(self, args: Sequence[float], x: Any = None) -> tuple[HostArray, HostArray]:
         """What the network and the function predict, each in the shape of y; at the events, or at other inputs x."""
         v = vector((args,), self.npar)
-        model = self.cost.model
+        backend = self._backend
         if x is None:
             network = self.cost.prediction(v[: self._p].tolist())
             return network, self.cost._squeeze(self._values(self._x, v[self._p :], self._shape[1]).T)
         rows = np.asarray(x, dtype=np.float64)
         columns = np.ascontiguousarray(np.atleast_2d(rows if rows.ndim == 1 else rows.T))
-        y = evaluate(
-            model.network, model.backend, model.backend.to_device(v[: self._p]), self._backend.to_device(columns)
-        )
+        y = evaluate(self.cost.model.network, backend, backend.to_device(v[: self._p]), backend.to_device(columns))
         function = self._values(rows, v[self._p :], columns.shape[1])
-        return self.cost._squeeze(self._backend.to_host(y).T), self.cost._squeeze(function.T)
+        return self.cost._squeeze(backend.to_host(y).T), self.cost._squeeze(function.T)
 
     def prediction(self, args: Sequence[float]) -> HostArray:
         """The sum of both at each event, ``(n,)`` or ``(n, k)``."""
@@ -234,38 +231,20 @@ class PlusFunction(iminuit.cost.Cost):  # type: ignore[misc]
             columns.append((self._columns(phi + shift) - self._columns(phi - shift)) / (2 * step))
         return np.stack(columns)
 
-    def _value(self, args: Sequence[Any]) -> float:
-        return self.value_and_gradient(vector(args, self.npar))[0]
-
-    def _grad(self, args: Sequence[Any]) -> HostArray:
-        return self.value_and_gradient(vector(args, self.npar))[1]
-
-    def _has_grad(self) -> bool:
-        return True
-
     def _errordef(self) -> float:
         return float(self.cost.errordef)
 
     def _ndata(self) -> int:
         return int(self.cost.ndata)
 
-    def __add__(self, rhs: Any) -> CostSum:
-        return CostSum(self, rhs)
-
-    def __radd__(self, lhs: Any) -> CostSum:
-        return CostSum(lhs, self)
-
 
 def _steps(phi: HostArray) -> HostArray:
     return np.asarray(STEP * np.where(phi == 0, 1.0, np.abs(phi)))
 
 
-def _check_names(names: list[str], start: dict[str, float], taken: Sequence[str]) -> None:
+def _check_names(names: list[str], start: dict[str, float]) -> None:
     if not names:
         raise ValueError("the function must have parameters after x: function(x, amplitude, mean, ...)")
-    both = set(names) & set(taken)
-    if both:
-        raise ValueError(f"the function's parameters {sorted(both)} have names of the network's: rename them")
     missing, unknown = [n for n in names if n not in start], [n for n in start if n not in names]
     if missing or unknown:
         raise ValueError(

@@ -12,7 +12,7 @@ import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ._typing import HostArray
+from ._typing import Array, HostArray
 from .bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
 from .cost import NetworkCost
 from .coverage import Coverage, coverage
@@ -209,10 +209,7 @@ class FitResult:
         known = self._known_band()
         if not isinstance(known, Band):
             raise NotFittedError("the prior's share of a prediction needs matrices, which were not formed")
-        backend = self.task.model.backend
-        with backend.context():
-            columns = backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
-        share = prior_share(self.task, self.cost, known, columns)
+        share = prior_share(self.task, self.cost, known, self._columns(x))
         return share[0] if len(share) == 1 else share.T
 
     @property
@@ -285,8 +282,8 @@ class FitResult:
         cl : float
             Confidence level.
         method : {"linear", "profile", "replicas"}
-            See `bands`. A profile takes some milliseconds for each end at 20 parameters; toys as many refits. Where
-            random starts end in different minima only "mixture" knows of it.
+            See `bands`. A profile takes about half a second for each end at 31 parameters (`benchmarks/bands.py`); toys
+            as many refits. Where random starts end in different minima only "mixture" knows of it.
         number : int, optional
             Toys of "replicas" (200), starts of "mixture" (8, this fit's included).
         seed : int, optional
@@ -320,10 +317,7 @@ class FitResult:
         number = NUMBER.get(method, 0) if number is None else number
         if isinstance(number, bool) or int(number) != number or number < (method in NUMBER):
             raise ValueError(f"`number` must be a positive integer, got {number!r}")
-        backend = self.task.model.backend
-        with backend.context():
-            columns = backend.xp.matrix_transpose(input_rows(backend, x, len(self.scaling.x_mean))[0])
-        rng = np.random.default_rng(seed)
+        columns, rng = self._columns(x), np.random.default_rng(seed)
         minima: list[Band] = []
         if method == "mixture":
             assert isinstance(known, Band)
@@ -377,8 +371,7 @@ class FitResult:
         if not isinstance(known, Band):
             raise NotFittedError("no covariance of predictions: matrices were not formed")
         backend, network = self.task.model.backend, self.task.network
-        with backend.context():
-            columns = backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
+        columns = self._columns(x)
         A = covariance_root(network, known, backend, columns)
         if not np.all(np.isfinite(A)):
             raise ValueError("a prediction depends on a direction that the fit does not determine: use a prior")
@@ -388,6 +381,12 @@ class FitResult:
     def _minima(self) -> dict[tuple[int, int | None], list[Band]]:
         """Those of each mixture that was asked for, by number and seed: they serve for all bands."""
         return {}
+
+    def _columns(self, x: Any) -> Array:
+        """Inputs as columns on the device, checked."""
+        backend = self.task.model.backend
+        with backend.context():
+            return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
 
     def _known_band(self) -> Band | ProductBand:
         if self.error_band is None:
@@ -484,7 +483,7 @@ class FitResult:
             if x is None:
                 columns = self.task.data.x[:, :: max(1, int(self.task.data.x.shape[-1]) // 200)]
             else:
-                columns = backend.xp.matrix_transpose(input_rows(backend, x, len(self.scaling.x_mean))[0])
+                columns = self._columns(x)
         rng = np.random.default_rng(seed)
         return coverage(self.task, self.noise, self.parameters, columns, levels, int(number), rng)
 

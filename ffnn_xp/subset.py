@@ -16,12 +16,11 @@ from functools import partial
 from typing import Any, Literal
 
 import iminuit
-import iminuit.cost
 import numpy as np
 
 from ._typing import HostArray
 from .cost import NetworkCost
-from .cost_sum import vector
+from .cost_sum import CostWithGradient
 from .errors import did_you_mean
 from .minimizers import Distance, KroneckerCoordinates, certify, edm_by_products, lower_along
 from .scaling import Scaling
@@ -36,7 +35,7 @@ EXACT = 1e-4  # relative error of a solve
 ITERATIONS = 1000  # of conjugate gradients for the covariance, at most
 
 
-class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
+class SubsetCost(CostWithGradient):
     """S of some parameters in raw units; what the others do is said by `others`.
 
     Parameters
@@ -165,15 +164,6 @@ class SubsetCost(iminuit.cost.Cost):  # type: ignore[misc]
             edm_by_products(times, row, self._W.precondition, tolerance=EXACT**2, max_iterations=ITERATIONS)
             for row in self._rows
         ]
-
-    def _value(self, args: Sequence[Any]) -> float:
-        return self.value_and_gradient(vector(args, self.npar))[0]
-
-    def _grad(self, args: Sequence[Any]) -> HostArray:
-        return self.value_and_gradient(vector(args, self.npar))[1]
-
-    def _has_grad(self) -> bool:
-        return True
 
     def _errordef(self) -> float:
         return float(self._cost.errordef)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,6 +236,22 @@ def test_a_walk_takes_no_more_gradients_than_it_may(most: float, calls: int) -> 
     end = kronecker_lbfgs(walk, np.array([-1.2, 1.0]), near=1e-12, most=most)
     assert walk.calls - 1 <= calls  # one for the start
     assert end.converged == (most == np.inf)
+
+
+def test_before_matrices_no_more_gradients_than_they_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def spy(walk: Walk, theta: np.ndarray, **options: Any) -> Any:
+        asked.append(options)
+        return kronecker_lbfgs(walk, theta, **options)
+
+    monkeypatch.setattr("ffnn_xp.descent.kronecker_lbfgs", spy)
+    model = fx.Model((4, 90, 1), backend="numpy", seed=1)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(100, 4))
+    model.fit(x, x[:, 0], 0.1, prior=1.0, restarts=1)
+    assert [o["most"] for o in asked if "most" in o] == [6 * (60 + model.n_parameters / 12)]
+    assert asked[0]["near"] == pytest.approx(1e-3)  # of what single precision is left at
 
 
 @pytest.mark.parametrize("start", [[0.02, 0.01], [0.0, 0.0], [0.0, 0.3]])

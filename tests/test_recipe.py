@@ -8,6 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 import ffnn_xp as fx
+from ffnn_xp.cost import NetworkCost
 from ffnn_xp.predictive import Calibration, Member, Predictive, calibrate
 from ffnn_xp.prior import GaussianPrior
 from ffnn_xp.recipe import FOLDS, LEAST, _Walker, shape_of_prior
@@ -81,6 +82,20 @@ def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
         found.append(cost(theta))
     assert found[6] > 0.99 * found[0]
     assert found[-1] < 0.1 * found[0]
+
+
+def test_single_precision_is_left_where_it_sees_another_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    cost = fx.LeastSquares(X, Y, 1.0, model)
+    wrong = fx.LeastSquares(X, -Y, 1.0, model)
+    start = glorot(model.network.layout, np.random.default_rng(0))
+    alone = cost(_Walker(np.inf)(cost, start, 40))
+    monkeypatch.setattr(NetworkCost, "in_single_precision", lambda self: wrong)
+    assert cost(_Walker(np.inf)(cost, start, 40)) == alone
+    monkeypatch.setattr(NetworkCost, "in_single_precision", lambda self: cost)
+    walk = _Walker(np.inf)
+    assert cost(walk(cost, start, 40)) == alone
+    assert walk.events < 60 * 150  # and otherwise is not walked twice
 
 
 def test_the_certificate_may_not_cost_more_than_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
