@@ -96,9 +96,10 @@ class NetworkCost(CostWithGradient):
         return self.objective.backend.epsilon
 
     def in_single_precision(self) -> NetworkCost | None:
-        """A copy that computes in float32; None if that would be no faster: it does already, or would be compiled."""
+        """A copy that computes in float32; None if it does already, would be compiled, be no faster, or too rough."""
         backend, events = self.objective.backend, self.objective.events.n
-        if self.precision is not None or backend.compiles or events * self.npar < WORTH_A_COPY:
+        small, rough = events * self.npar < WORTH_A_COPY, self.objective.loss.delicate
+        if self.precision is not None or backend.compiles or small or rough:
             return None
         with np.errstate(all="ignore"):  # what overflows becomes infinite, and that the walker sees
             objective = self.objective.in_single_precision()

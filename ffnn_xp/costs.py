@@ -29,6 +29,7 @@ from .losses import loss as find_loss
 from .objective import Objective
 from .prediction import evaluate
 from .prior import GaussianPrior
+from .uncertain_inputs import UncertainInputs, effective_variance, with_errors
 
 
 class DataCost(NetworkCost):
@@ -77,14 +78,19 @@ class DataCost(NetworkCost):
         *,
         y_err: Any = None,
         extra: Any = None,
+        x_error: Any = None,
         weights: Any,
         prior: GaussianPrior | None,
         verbose: int,
     ) -> None:
         """Check the data, complete the model's widths, and build the cost."""
         d, k = model.shape_of_data()
+        x = with_errors(x, x_error)
         with model.backend.context():
-            statistic = IntegratedLoss(statistic) if isinstance(x, Bins) else statistic
+            if isinstance(x, Bins):
+                statistic = IntegratedLoss(statistic)
+            elif isinstance(x, UncertainInputs):
+                statistic = effective_variance(statistic, x)
             data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra)
         model.build(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
         self._init(data, model, statistic, prior, verbose)
@@ -96,8 +102,13 @@ class DataCost(NetworkCost):
 
     @property
     def x(self) -> HostArray:
-        """Inputs, ``(n, d)`` on the host."""
-        return self._rows(self.data.x)
+        """Inputs, ``(n, d)`` on the host; of bins their middles."""
+        return self._rows(self.data.measured_x(self.model.backend.xp))
+
+    @property
+    def xerror(self) -> HostArray | None:
+        """Errors of the inputs, ``(n, d)`` on the host, if they have any."""
+        return None if self.data.x_error is None else self._rows(self.data.x_error)
 
     @property
     def y(self) -> HostArray:
@@ -107,7 +118,7 @@ class DataCost(NetworkCost):
     def prediction(self, args: Sequence[float]) -> HostArray:
         """The network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
         theta = vector((args,), self.npar)
-        return self._squeeze(self._rows(self._predict_columns(theta, self.data.x)))
+        return self._squeeze(self._rows(self._seen(theta)[: self.data.y.shape[0], :]))
 
     def pulls(self, args: Sequence[float]) -> HostArray:
         """(measured - predicted) / standard deviation, in the shape of `y`: near standard normal if the model is right.
@@ -116,7 +127,7 @@ class DataCost(NetworkCost):
         """
         extra = self.data.inverse_error if self.statistic.extra == "y_err" else self.data.extra
         with self.model.backend.context():
-            predicted = self._predict_columns(vector((args,), self.npar), self.data.x)
+            predicted = self._seen(vector((args,), self.npar))
             pulls = self.statistic.pulls(self.model.backend.xp, predicted, self.data.y, extra)
         return self._squeeze(self._rows(pulls))
 
@@ -141,7 +152,7 @@ class DataCost(NetworkCost):
 
         x, (y, error) = self.x, self._rates()
         if x.shape[1] > 1:
-            drawn = self._rows(self._predict_columns(vector((args,), self.npar), self.data.x))
+            drawn = self._rows(self._seen(vector((args,), self.npar)))[:, : y.shape[1]] / self._volume()
             for i in range(y.shape[1]):
                 bar = None if error is None else error[:, i]
                 plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
@@ -154,25 +165,34 @@ class DataCost(NetworkCost):
             points = np.linspace(x.min(), x.max(), int(np.asarray(model_points)))
         else:
             points = np.asarray(model_points, dtype=np.float64)
-        columns = self.model.backend.to_device(points[None, :])
-        curve = self._rows(self._predict_columns(vector((args,), self.npar), columns))
+        curve = self._rows(self._outputs(vector((args,), self.npar), self.model.backend.to_device(points[None, :])))
         for i in range(y.shape[1]):
-            line = plt.errorbar(x[:, 0], y[:, i], None if error is None else error[:, i], fmt="o", ms=3, alpha=0.6)
+            bar, across = None if error is None else error[:, i], self.xerror
+            across = None if across is None else across[:, 0]
+            line = plt.errorbar(x[:, 0], y[:, i], bar, across, fmt="o", ms=3, alpha=0.6)
             plt.plot(points, curve[:, i], color=line[0].get_color() if y.shape[1] > 1 else "black", zorder=3)
         shown = None if error is None else self._squeeze(error)
         return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
 
     def _rates(self) -> tuple[HostArray, HostArray | None]:
         """What was measured, in units of the output, and its errors if they are known; ``(n, k)``."""
-        y, to = self._rows(self.data.y), self._rows
+        y, to = self._rows(self.data.y) / self._volume(), self._rows
         if self.data.inverse_error is not None:
-            return y, 1 / to(self.data.inverse_error)
+            return y, 1 / to(self.data.inverse_error) / self._volume()
         return (y if self.data.extra is None else y / to(self.data.extra)), None
 
-    def _predict_columns(self, theta: HostArray, columns: Array) -> Array:
+    def _volume(self) -> HostArray | float:
+        """Of bins, ``(n, 1)``; 1 of points."""
+        return 1.0 if self.data.nodes is None else self._rows(self.data.nodes).sum(axis=1, keepdims=True)
+
+    def _outputs(self, theta: HostArray, columns: Array) -> Array:
         backend = self.model.backend
-        y = evaluate(self.model.network, backend, backend.to_device(theta), columns)
-        return y if self.data.nodes is None else self.statistic.combine(backend.xp, y, (self.data.nodes,))
+        return evaluate(self.model.network, backend, backend.to_device(theta), columns)
+
+    def _seen(self, theta: HostArray) -> Array:
+        """What the statistic sees of the prediction, first for each measured value."""
+        with self.model.backend.context():
+            return self.data.combined(self.model.backend.xp, self.statistic, self._outputs(theta, self.data.x))
 
     def _rows(self, columns: Array) -> HostArray:
         return self.objective.backend.to_host(columns).T.copy()
@@ -196,6 +216,8 @@ class LeastSquares(DataCost):
         Their standard deviations, in units of y. Of shape (n,): one per event, shared by its outputs.
     model : Model
         The network; widths it left open are read from the data.
+    xerror : float or array-like with shape (n, d), (d,), or (n,) for d = 1, optional
+        Standard deviations of x: the variance is then the effective one (`losses.EffectiveVarianceLoss`).
     weights : array-like with shape (n,), optional
         Factor on each event's term, as if its errors were smaller by the square root.
     loss : {"least_squares", "soft_l1", "huber", "student_t"} or Loss
@@ -228,6 +250,7 @@ class LeastSquares(DataCost):
         yerror: Any,
         model: ModelLike,
         *,
+        xerror: Any = None,
         weights: Any = None,
         loss: str | Loss = "least_squares",
         prior: GaussianPrior | None = None,
@@ -238,7 +261,8 @@ class LeastSquares(DataCost):
             raise ValueError(f"`loss` must be a function of pulls for LeastSquares, got {statistic.name!r}")
         if yerror is None:
             raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
-        self._read(x, y, model, statistic, y_err=yerror, weights=weights, prior=prior, verbose=verbose)
+        data = {"y_err": yerror, "x_error": xerror, "weights": weights}
+        self._read(x, y, model, statistic, **data, prior=prior, verbose=verbose)
 
     @property
     def yerror(self) -> HostArray:

@@ -52,7 +52,7 @@ def hessian_blocks(
     for l in range(L):
         D, E = _forward(xp, trace, slope, l)
         if mixed:
-            K = slope[-1][..., :, None, :] * _bent(y_curvature, E[-1])
+            K = slope[-1][..., :, None, :] * bent(y_curvature, E[-1])
         else:
             K = (slope[-1] * y_curvature * slope[-1])[..., :, None, :] * D[-1]
         for m in range(L - 1, l - 1, -1):
@@ -148,10 +148,10 @@ def _rows(xp: Namespace, delta: list[Array], inputs: list[Array]) -> list[Array]
 
 def curved(C: Array, y: Array, *, mixed: bool) -> Array:
     """C ``(..., k, n)``, or with outputs `mixed` ``(..., k, k, n)``, times changes of the output ``(..., k, n)``."""
-    return _bent(C, y[..., :, None, :])[..., :, 0, :] if mixed else C * y
+    return bent(C, y[..., :, None, :])[..., :, 0, :] if mixed else C * y
 
 
-def _bent(C: Array, T: Array) -> Array:
+def bent(C: Array, T: Array) -> Array:
     """C ``(..., k, k, n)`` of each event times its matrix in T ``(..., k, h, n)``."""
     total = C[..., :, 0, :][..., None, :] * T[..., 0, :, :][..., None, :, :]
     for j in range(1, C.shape[-2]):

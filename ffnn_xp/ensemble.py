@@ -30,6 +30,7 @@ from .prior import GaussianPrior, network_precision
 from .replicas import Replicas
 from .task import Task, find_statistic, relative_weights, standardisation
 from .toy_fits import EDM_GOAL, measure_again, refit
+from .uncertain_inputs import with_errors
 
 KINDS = ("toys", "bootstrap")
 PREDICTIONS = 2**22  # numbers of a layer that are in memory at a time
@@ -149,6 +150,7 @@ def fit_replicas(
     number: int,
     loss: str | Loss,
     weights: Any,
+    x_err: Any,
     extras: Mapping[str, Any],
     prior: float | Sequence[float] | None,
     seed: int | None,
@@ -158,6 +160,7 @@ def fit_replicas(
     began = time.monotonic()
     backend, layout = model.backend, model.network.layout
     d, k = layout.widths[0], layout.widths[-1]
+    x = with_errors(x, x_err)
     statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
     own, priors = _own(backend, y, y_err, statistic), None
     if isinstance(prior, Sequence | np.ndarray) and np.ndim(prior) == 1:

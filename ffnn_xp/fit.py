@@ -32,6 +32,7 @@ from .progress import progress_line
 from .recipe import Recipe, check_enough, choose, member, typical_error
 from .starts import glorot
 from .task import Task, find_statistic, relative_weights, standardisation
+from .uncertain_inputs import UncertainInputs, with_errors
 from .uncertainty import Curvature
 from .verdict import Outcome, verdict
 from .walk import FAR, SIGMAS, FitState, Search
@@ -61,6 +62,7 @@ def fit(
     exposure: Any,
     trials: Any,
     y_cov: Any,
+    x_err: Any,
     covariance: str,
     prior: float | str | None,
     restarts: int | str,
@@ -75,7 +77,7 @@ def fit(
     began = time.monotonic()
     _check_options(prior, restarts, minimizer, covariance, max_seconds)
     extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
-    task = _task(model, x, y, y_err, loss, weights, mask, extras, covariance, prior)
+    task = _task(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior)
     data, network = task.data, task.network
     _check_degrees_of_freedom(task, auto=prior == "auto")
     if prior == "auto":
@@ -206,11 +208,13 @@ def _task(
     loss: str | Loss,
     weights: Any,
     mask: Any,
+    x_err: Any,
     extras: Mapping[str, Any],
     covariance: str,
     prior: float | str | None,
 ) -> Task:
     """Checked data, their statistic and scaling, and the prior."""
+    bare, x = x, with_errors(x, x_err)
     statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
     if extras["y_cov"] is not None and (y_err is not None or weights is not None or mask is not None):
         raise ValueError("`y_cov` says all about the errors of y: leave y_err, weights and mask out")
@@ -219,7 +223,8 @@ def _task(
     if covariance == "sandwich" and statistic.whole:
         raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
     if mask is not None:
-        x, y, y_err, weights, extra = selected(mask, x, y, y_err, weights, extra)
+        bare, y, y_err, weights, extra, x_err = selected(mask, bare, y, y_err, weights, extra, x_err)
+        x = replace(x, x=bare, error=x_err) if isinstance(x, UncertainInputs) else bare
     d, k = model.shape_of_data()
     backend = model.backend
     with backend.context():

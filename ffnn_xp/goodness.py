@@ -85,7 +85,7 @@ def goodness(
     predicted = task.expected(theta)
     with backend.context(), np.errstate(all="ignore"):
         pulls = backend.to_host(task.loss.pulls(backend.xp, backend.to_device(predicted), data.y, extra))
-    x = backend.to_host(data.x)[0, :: max(1, data.x.shape[-1] // data.n)] if len(task.scaling.x_mean) == 1 else None
+    x = backend.to_host(data.measured_x(backend.xp))[0] if len(task.scaling.x_mean) == 1 else None
     real = task.loss.measured == "real"
     p_runs = min(1.0, len(pulls) * min(_p_runs(row, predicted[i] if x is None else x) for i, row in enumerate(pulls)))
     p_toys, arrived = float("nan"), 0

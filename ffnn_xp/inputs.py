@@ -18,8 +18,10 @@ from ._typing import Array, HostArray, Namespace
 from .backends import Backend, describe_array, is_foreign_device_array, to_numpy
 from .bins import Bins
 from .covariances import whitening
-from .losses import LeastSquaresLoss, Loss
+from .losses import EffectiveVarianceLoss, LeastSquaresLoss, Loss
+from .losses.effective_variance import STEP
 from .objective import Events
+from .uncertain_inputs import UncertainInputs
 
 DEFAULT = LeastSquaresLoss()
 
@@ -38,6 +40,8 @@ class Dataset:
         Exposure of counts, or number of trials, if given; or what whitens correlated values.
     nodes : array with shape (q, n) or None
         Weights of the integral over each bin; then x has q columns for each.
+    x_error : array with shape (d, n) or None
+        Errors of x; then x has the columns for each event that `losses.EffectiveVarianceLoss` wants.
     weights : array with shape (1, n) or None
     y_was_column : bool
         Whether y came as ``(n, 1)``, so that predictions go back in that shape.
@@ -50,18 +54,35 @@ class Dataset:
     y_was_column: bool = False
     extra: Array | None = None
     nodes: Array | None = None
+    x_error: Array | None = None
 
     @property
     def n(self) -> int:
         """Number of events."""
         return int(self.y.shape[-1])
 
+    @property
+    def columns_of_event(self) -> int:
+        """How many columns of x belong to each event."""
+        return int(self.x.shape[-1]) // self.n
+
+    def measured_x(self, xp: Namespace) -> Array:
+        """One column of x for each event, ``(d, n)``: where it was measured, or the middle of a bin."""
+        if self.nodes is None:
+            return self.x[:, :: self.columns_of_event]
+        return xp.mean(xp.reshape(self.x, (self.x.shape[0], self.n, -1)), axis=-1)
+
+    def combined(self, xp: Namespace, loss: Loss, y: Array) -> Array:
+        """What the statistic sees of raw outputs y for all columns of x; first what is predicted for each value."""
+        return y if self.columns_of_event == 1 and self.nodes is None else loss.combine(xp, y, (self.nodes,))
+
     def events(self, xp: Namespace, loss: Loss, shift: Array | float = 0.0, scale: Array | float = 1.0) -> Events:
         """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
         extra = self.inverse_error if loss.extra == "y_err" else self.extra
         one = xp.ones_like(self.x[:1, :1])
         if self.nodes is None:
-            return Events(self.x, loss.columns(xp, self.y, extra, shift * one, scale * one), self.weights)
+            data = loss.columns(xp, self.y, extra, shift * one, scale * one)
+            return Events(self.x, data, self.weights, self.columns_of_event)
         content = self.y - shift * xp.sum(self.nodes, axis=0, keepdims=True)
         data = loss.columns(xp, content, extra, 0 * shift * one, scale * one)
         return Events(self.x, (*data, self.nodes), self.weights, int(self.nodes.shape[0]))
@@ -95,6 +116,9 @@ COUNT = Rule(
 )
 TRIALS = Rule("a number: 1, 2, ...", lambda xp, a: COUNT.holds(xp, a) & (a > 0), "leave events of no trial out")
 SHARE = Rule("finite and not negative", lambda xp, a: xp.isfinite(a) & (a >= 0), "give counts of classes, or 0 and 1")
+NO_OR_POSITIVE_ERROR = Rule(
+    "finite and not negative", SHARE.holds, "give the error of this input, or zero if it has none"
+)
 
 
 def dataset(
@@ -112,7 +136,8 @@ def dataset(
 ) -> Dataset:
     """Check events, targets, errors and weights together and move them to the device.
 
-    `k` is the number of the network's outputs; `extra` what the loss calls so; `signed` weights may be negative.
+    `x` may be `Bins` or `UncertainInputs`; `k` is the number of the network's outputs; `extra` what the loss calls so;
+    `signed` weights may be negative.
 
     Raises
     ------
@@ -122,7 +147,9 @@ def dataset(
         For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive.
     """
     bins = x if isinstance(x, Bins) else None
-    rows, _ = input_rows(backend, x if bins is None else bins.x, d, look=True)
+    uncertain = x if isinstance(x, UncertainInputs) else None
+    points = bins or uncertain
+    rows, _ = input_rows(backend, x if points is None else points.x, d, look=True)
     n = rows.shape[0] if bins is None else bins.n
     if n == 0:
         raise ValueError("`x` holds no events: a fit needs at least one row")
@@ -148,6 +175,18 @@ def dataset(
         if signed and not float(backend.to_host(backend.xp.sum(factor))) > 0:
             raise ValueError("`weights` must have a positive sum: with less there is no minimum to look for")
         factor = factor[None, :]
+    x_error = None
+    if uncertain is not None:
+        if not isinstance(loss, EffectiveVarianceLoss) or inverse is None:
+            raise ValueError(
+                "`x_err` needs `y_err`: what x adds to the scatter of y cannot be told from y's own errors"
+            )
+        if backend.dtype != "float64":
+            raise ValueError(
+                f"`x_err` needs a model with dtype='float64', got {backend.dtype!r}: slopes are differences"
+            )
+        error = _per_value(backend, uncertain.error, n, rows.shape[1], "x_err", NO_OR_POSITIVE_ERROR)
+        x_error, rows = backend.contiguous(transpose(error)), _with_shifted(backend.xp, rows, error, loss)
     return Dataset(
         backend.contiguous(transpose(rows)),
         backend.contiguous(transpose(targets)),
@@ -156,7 +195,18 @@ def dataset(
         was_column,
         None if more is None else backend.contiguous(more),
         None if bins is None else backend.to_device(bins.weights.T.copy()),
+        x_error,
     )
+
+
+def _with_shifted(xp: Namespace, rows: Array, error: Array, loss: EffectiveVarianceLoss) -> Array:
+    """Each row of ``(n, d)``, followed by itself moved up and down in each input that has errors."""
+    points = [rows]
+    for j in loss.inputs:
+        one = xp.arange(rows.shape[1], device=device(rows)) == j
+        step = STEP * xp.where(one[None, :], error, xp.zeros_like(error))
+        points += [rows + step, rows - step]
+    return xp.reshape(xp.stack(points, axis=1), (-1, rows.shape[1]))
 
 
 def selected(mask: Any, *arrays: Any) -> tuple[Any, ...]:

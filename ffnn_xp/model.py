@@ -270,6 +270,7 @@ class Model:
         exposure: Any = None,
         trials: Any = None,
         y_cov: Any = None,
+        x_err: Any = None,
         covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Literal["auto"] | None = None,
         restarts: int | Literal["auto"] = "auto",
@@ -308,6 +309,10 @@ class Model:
         y_cov : array-like with shape (n, n), (n k, n k) or (n, k, k), optional
             Covariance of the measured values, in place of `y_err`: of all of them, event by event, or of those of each
             event.
+        x_err : float or array-like with shape (n, d), (d,), or (n,) for d = 1, optional
+            Standard deviations of x, zero for inputs that are known: the variance of y grows by the square of x_err
+            times the slope of the network (`losses.EffectiveVarianceLoss`). For least squares with `y_err`. It is right
+            while the network is nearly straight over x_err.
         covariance : {"hessian", "sandwich"}
             "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
             data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
@@ -366,6 +371,7 @@ class Model:
                 exposure=exposure,
                 trials=trials,
                 y_cov=y_cov,
+                x_err=x_err,
                 covariance=covariance,
                 prior=prior,
                 restarts=restarts,
@@ -400,6 +406,7 @@ class Model:
         exposure: Any = None,
         trials: Any = None,
         y_cov: Any = None,
+        x_err: Any = None,
         prior: float | Sequence[float] | None = None,
         seed: int | None = None,
         max_seconds: float | None = None,
@@ -419,7 +426,7 @@ class Model:
             Poisson, binomial, ...; bootstrap copies draw events with replacement.
         number : int
             How many.
-        loss, weights, exposure, trials, y_cov
+        loss, weights, exposure, trials, y_cov, x_err
             As in `fit`.
         prior : float or sequence of float, optional
             As in `fit`. A sequence makes one replica of each, all with the data as they are.
@@ -456,6 +463,7 @@ class Model:
                 number=number,
                 loss=loss,
                 weights=weights,
+                x_err=x_err,
                 extras={"exposure": exposure, "trials": trials, "y_cov": y_cov},
                 prior=prior,
                 seed=self._seed if seed is None else seed,

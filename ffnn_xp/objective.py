@@ -244,8 +244,8 @@ class Objective:
         if self.block is not None:
             return self.block
         if self.backend.on_gpu:
-            return max(1, self._gpu_bytes // bytes_per_event)
-        return min(max(size, limits[0]), limits[1])
+            return max(1, self._gpu_bytes // (bytes_per_event * self.events.nodes))
+        return max(1, min(max(size, limits[0]), limits[1]) // self.events.nodes)
 
     @cached_property
     def _gpu_bytes(self) -> int:

@@ -19,7 +19,12 @@ from .cost import ModelLike, NetworkCost
 from .costs import DataCost
 from .inputs import Dataset
 from .layout import Layout
-from .losses import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss, Loss
+from .losses import (
+    BlockCorrelatedLoss,
+    CorrelatedLoss,
+    IntegratedLoss,
+    Loss,
+)
 from .losses import loss as find_loss
 from .minimizers import KroneckerCoordinates, Problem
 from .network import Network
@@ -27,6 +32,7 @@ from .objective import Events, Objective
 from .prediction import evaluate
 from .prior import GaussianPrior
 from .scaling import Scaling
+from .uncertain_inputs import UncertainInputs, effective_variance
 from .uncertainty import curvature, rank
 
 
@@ -96,13 +102,11 @@ class Task:
         return replace(data, inverse_error=inverse)
 
     def expected(self, theta: HostArray) -> HostArray:
-        """What is predicted for each measured value at raw theta, ``(k, n)`` on the host."""
+        """What the statistic sees at raw theta, on the host; its first rows ``(k, n)`` predict what was measured."""
         backend = self.model.backend
         with backend.context():
             y = evaluate(self.network, backend, backend.to_device(theta), self.data.x)
-            return backend.to_host(
-                y if self.data.nodes is None else self.loss.combine(backend.xp, y, (self.data.nodes,))
-            )
+            return backend.to_host(self.data.combined(backend.xp, self.loss, y))
 
     def effective(self, cost: Problem, theta: HostArray, *, matrices: bool = True) -> float:
         """Number of parameters that the data determine.
@@ -138,6 +142,8 @@ def find_statistic(
         if (statistic.link is not None and statistic.measured != "count") or statistic.mixes or statistic.whole:
             raise ValueError(f"integrals over bins are for contents of independent bins, not for {statistic.name!r}")
         statistic = IntegratedLoss(statistic)
+    elif isinstance(x, UncertainInputs):
+        statistic = effective_variance(statistic, x)
     else:
         statistic = statistic.through(output.name)
     for name, value in extras.items():

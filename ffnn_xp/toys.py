@@ -16,6 +16,7 @@ from .losses import (
     BinomialLoss,
     BlockCorrelatedLoss,
     CorrelatedLoss,
+    EffectiveVarianceLoss,
     HuberLoss,
     IntegratedLoss,
     LeastSquaresLoss,
@@ -117,6 +118,13 @@ def _(loss: MultinomialLoss, rng: np.random.Generator, y: HostArray, extra: Host
 @draw.register
 def _(loss: IntegratedLoss, rng: np.random.Generator, y: HostArray, extra: HostArray) -> HostArray:
     return draw(loss.of, rng, y, extra)
+
+
+@draw.register
+def _(loss: EffectiveVarianceLoss, rng: np.random.Generator, y: HostArray, extra: HostArray) -> HostArray:
+    """y are outputs and slopes: what x scatters by is seen in the measured values, x itself stays."""
+    width = loss.width(np, y, extra)
+    return np.asarray(y[..., : width.shape[-2], :] + width * rng.normal(size=width.shape))
 
 
 @draw.register

@@ -3,7 +3,8 @@
 | data | loss |
 | --- | --- |
 | measured values with errors, known or not | "least_squares" |
-| the same, some wrong by many sigma | "soft_l1", "huber", "student_t" |
+| the same, at inputs with errors of their own | "least_squares", with x_err |
+| measured values, some of them wrong by many sigma | "soft_l1", "huber", "student_t" |
 | values whose width changes in an unknown way | "normal": the network predicts mean and log width |
 | counts | "poisson", with output="exp" or another positive one |
 | k out of N; yes or no | "binomial", with output="logistic" |
@@ -19,6 +20,7 @@ from .added import AddedLoss
 from .classes import MultinomialLoss
 from .combined import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss
 from .counts import BinomialLoss, Poisson, PoissonLogLoss, PoissonLoss
+from .effective_variance import EffectiveVarianceLoss
 from .normal import LeastSquaresLoss, Measured, NormalLoss
 from .robust import HuberLoss, Robust, SoftL1Loss, StudentTLoss
 from .statistic import Data, Loss
@@ -30,6 +32,7 @@ __all__ = [
     "BlockCorrelatedLoss",
     "CorrelatedLoss",
     "Data",
+    "EffectiveVarianceLoss",
     "HuberLoss",
     "IntegratedLoss",
     "LeastSquaresLoss",

@@ -67,6 +67,11 @@ class Loss(ABC):
         return False
 
     @property
+    def delicate(self) -> bool:
+        """Whether it takes differences that single precision would lose."""
+        return False
+
+    @property
     def whole(self) -> bool:
         """Whether these need all events at once."""
         return False
@@ -112,7 +117,7 @@ class Loss(ABC):
         raise NotImplementedError(f"the outputs of {self.name} do not mix")
 
     def combine(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """What was measured as linear combinations of the outputs."""
+        """Linear combinations of the outputs; the first of them are what was measured."""
         return y
 
     def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
