@@ -32,7 +32,7 @@ from .progress import progress_line
 from .recipe import Recipe, check_enough, choose, member, typical_error
 from .starts import glorot
 from .task import Task, find_statistic, relative_weights, standardisation
-from .uncertain_inputs import UncertainInputs, with_errors
+from .uncertain_inputs import with_errors
 from .uncertainty import Curvature
 from .verdict import Outcome, verdict
 from .walk import FAR, SIGMAS, FitState, Search
@@ -214,7 +214,10 @@ def _task(
     prior: float | str | None,
 ) -> Task:
     """Checked data, their statistic and scaling, and the prior."""
-    bare, x = x, with_errors(x, x_err)
+    if mask is not None and not isinstance(x, Bins) and extras["y_cov"] is None:
+        x, y, y_err, weights, x_err, *others = selected(mask, x, y, y_err, weights, x_err, *extras.values())
+        extras = dict(zip(extras, others, strict=True))
+    x = with_errors(x, x_err)
     statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
     if extras["y_cov"] is not None and (y_err is not None or weights is not None or mask is not None):
         raise ValueError("`y_cov` says all about the errors of y: leave y_err, weights and mask out")
@@ -222,9 +225,6 @@ def _task(
         raise ValueError("the contents of bins need `y_err`, or loss='poisson'; and no `mask`: give the bins to use")
     if covariance == "sandwich" and statistic.whole:
         raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
-    if mask is not None:
-        bare, y, y_err, weights, extra, x_err = selected(mask, bare, y, y_err, weights, extra, x_err)
-        x = replace(x, x=bare, error=x_err) if isinstance(x, UncertainInputs) else bare
     d, k = model.shape_of_data()
     backend = model.backend
     with backend.context():
