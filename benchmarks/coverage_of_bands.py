@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,8 @@ import ffnn_xp as fx
 Function = Callable[[np.ndarray], np.ndarray]
 
 
-METHODS: tuple[Literal["linear", "mixture"], ...] = ("linear", "mixture")
+Method = Literal["linear", "mixture"]
+METHODS: tuple[Method, ...] = ("linear", "mixture")
 LEVELS = (0.683, 0.954)
 
 
@@ -61,6 +62,7 @@ def three(x: np.ndarray) -> np.ndarray:
 TRUTHS = (
     Truth("smooth", smooth, 1, 50),
     Truth("smooth", smooth, 1, 500),
+    Truth("smooth", smooth, 1, 2000),
     Truth("stepped", step, 1, 200),
     Truth("three inputs", three, 3, 300),
     Truth("counts, mean 10", lambda x: np.log(10) + smooth(x), 1, 100, "poisson", "exp"),
@@ -68,15 +70,15 @@ TRUTHS = (
 )
 
 
-def measure(truth: Truth, toys: int) -> list[list[str]]:
+def measure(truth: Truth, toys: int, methods: Sequence[Method]) -> list[list[str]]:
     """Rows of the table."""
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, (truth.n, truth.d))
     at = rng.uniform(-0.9, 0.9, (50, truth.d))
     eta, wanted = truth.f(x), _in_range(truth, truth.f(at))
-    covered: dict[str, list[list[np.ndarray]]] = {method: [] for method in METHODS}
-    deviation: dict[str, list[np.ndarray]] = {method: [] for method in METHODS}
-    seconds, failed = dict.fromkeys(METHODS, 0.0), 0
+    covered: dict[str, list[list[np.ndarray]]] = {method: [] for method in methods}
+    deviation: dict[str, list[np.ndarray]] = {method: [] for method in methods}
+    seconds, failed = dict.fromkeys(methods, 0.0), 0
     for i in range(toys):
         y, options = toy(truth, eta, rng)
         began = time.process_time()
@@ -85,14 +87,14 @@ def measure(truth: Truth, toys: int) -> list[list[str]]:
         if not fit.valid:
             failed += 1
             continue
-        for method in METHODS:
+        for method in methods:
             began = time.process_time()
             bands = [fit.band(at, cl=cl, method=method, seed=i) for cl in LEVELS]
             seconds[method] += walked + time.process_time() - began
             covered[method].append([(band.low <= wanted) & (wanted <= band.high) for band in bands])
             deviation[method].append((bands[0].mean - wanted) / (0.5 * (bands[0].high - bands[0].low)))
     rows = []
-    for method in METHODS:
+    for method in methods:
         each = np.mean(covered[method], axis=0)
         bias = np.sqrt(np.mean(np.median(deviation[method], axis=0) ** 2))
         cells = [f"{100 * e.mean():.1f} ({100 * e.min():.0f} ... {100 * e.max():.0f})" for e in each]
@@ -150,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--toys", type=int, default=100)
     parser.add_argument("--truths", type=int, nargs="+", default=range(len(TRUTHS)), help="rows of the table, from 0")
+    parser.add_argument("--bands", nargs="+", choices=METHODS, default=METHODS)
     options = parser.parse_args()
     print(f"# Coverage of bands, {options.toys} toys each\n\n{header()}\n")
     print(
@@ -157,7 +160,7 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for truth in (TRUTHS[i] for i in options.truths):
-        for row in measure(truth, options.toys):
+        for row in measure(truth, options.toys, options.bands):
             print("| " + " | ".join(row) + " |", flush=True)
     print("\n## The linear band around one fit, 68.3 / 95.4 %\n")
     print("| truth | n | toys from its minimum | from random starts |")
