@@ -4,8 +4,8 @@ The linear band of one fit, and the mixture with those of seven more starts, at 
 input, in the range of the output; coverage averaged over them and toys, and the lowest and highest of any point. Bias
 is the rms over points of the median deviation over toys, scatter that of the deviations' standard deviation, both in
 claimed widths: a prior makes the scatter smaller than 1, and the bias makes up for it where the truth is one that the
-prior expects. All have ten units and prior=3.0. Last, where the
-linear band misses: toys of one fit taken for the truth, walked from its own minimum, and from a random start.
+prior expects. All have ten units and prior=3.0. Last, where the linear band misses: toys of one fit taken for the
+truth, walked from its own minimum, and from a random start.
 
     python benchmarks/coverage_of_bands.py --toys 100
 """
@@ -169,9 +169,8 @@ def main() -> None:
     parser.add_argument("--bands", nargs="+", choices=METHODS, default=METHODS)
     options = parser.parse_args()
     print(f"# Coverage of bands, {options.toys} toys each\n\n{header()}\n")
-    print(
-        "| truth | n | band | 68.3 %: averaged (lowest ... highest point) | 95.4 % | bias | scatter | not valid | CPU s a toy |"
-    )
+    titles = "68.3 %: averaged (lowest ... highest point) | 95.4 % | bias | scatter | not valid | CPU s a toy"
+    print(f"| truth | n | band | {titles} |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for truth in (TRUTHS[i] for i in options.truths):
         for row in measure(truth, options.toys, options.bands):
