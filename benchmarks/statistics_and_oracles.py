@@ -33,6 +33,7 @@ COUNTS = RNG.poisson(EXPOSURE * np.exp(ETA))
 TRIALS = RNG.integers(1, 30, N)
 PART = RNG.binomial(TRIALS, 1 / (1 + np.exp(-ETA)))
 LABELS = RNG.integers(0, 3, N)
+X_ERROR = RNG.uniform(0.1, 0.3, (N, 2))
 
 
 def by_iminuit(loss: str) -> Callable[[np.ndarray], float]:
@@ -116,6 +117,25 @@ def values() -> list[tuple[str, str, DataCost, Callable[[np.ndarray], float], in
     ]
 
 
+def effective_variance(t: np.ndarray) -> float:
+    """Chi-square with the slopes of a network of five tanh units in closed form."""
+    A, b = t[:15].reshape(5, 3), t[15:]
+    hidden = np.tanh(X @ A[:, :2].T + A[:, 2])
+    slopes = ((1 - hidden**2) * b[:5]) @ A[:, :2]
+    variance = ERROR**2 + np.sum((slopes * X_ERROR) ** 2, axis=1)
+    return float(np.sum((hidden @ b[:5] + b[5] - VALUES) ** 2 / variance))
+
+
+def compared(name: str, oracle: str, cost: DataCost, there: Callable[[np.ndarray], float]) -> str:
+    """A row: how far S and its gradient are from the oracle's."""
+    theta = cost.start
+    value = abs(cost(theta) / there(theta) - 1)
+    steps = np.eye(len(theta)) * 6e-6
+    slopes = np.array([(there(theta + h) - there(theta - h)) / 1.2e-5 for h in steps])
+    g = cost.grad(theta)
+    return f"| {name} | {oracle} | {value:.1e} | {np.max(np.abs(g - slopes)) / np.max(np.abs(g)):.1e} |"
+
+
 def linear() -> list[tuple[str, fx.FitResult, Any]]:
     """Fits of networks without hidden layers, and statsmodels' of the same data."""
     A = np.column_stack([X, np.ones(N)])
@@ -159,16 +179,14 @@ def main() -> None:
     print("| statistic | oracle | value | gradient, central differences of the oracle |")
     print("| --- | --- | --- | --- |")
     for name, oracle, cost, says, k, output in values():
-        theta, model = cost.start, fx.Model((2, 5, k), output=output, seed=1)
+        model = fx.Model((2, 5, k), output=output, seed=1)
 
         def there(t: np.ndarray, says: Any = says, model: fx.Model = model) -> float:
             return float(says(np.asarray(model(X, t))))
 
-        value = abs(cost(theta) / there(theta) - 1)
-        steps = np.eye(len(theta)) * 6e-6
-        slopes = np.array([(there(theta + h) - there(theta - h)) / 1.2e-5 for h in steps])
-        g = cost.grad(theta)
-        print(f"| {name} | {oracle} | {value:.1e} | {np.max(np.abs(g - slopes)) / np.max(np.abs(g)):.1e} |")
+        print(compared(name, oracle, cost, there))
+    uncertain = fx.LeastSquares(X, VALUES, ERROR, fx.Model((2, 5, 1), seed=1), xerror=X_ERROR)
+    print(compared("least squares, errors in x", "NumPy by hand", uncertain, effective_variance))
     print("\n| network without hidden layers, against statsmodels | parameters | errors | covariance |")
     print("| --- | --- | --- | --- |")
     for name, fit, oracle in linear():
