@@ -202,8 +202,8 @@ class NetworkCost(CostWithGradient):
         return self._cross(self.objective.scores, theta)
 
     def active_events(self, theta: HostArray) -> HostArray:
-        """At how many events each hidden unit reacts, one layer after another."""
-        return self._cross(self.objective.active_events, theta)
+        """At how many events each hidden unit reacts, layer after layer; of an event's nodes each a part."""
+        return self._cross(self.objective.active_events, theta) / self.objective.events.nodes
 
     def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
         product = self._cross(f, theta, v)

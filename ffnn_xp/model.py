@@ -664,7 +664,7 @@ class Model:
 
     def _density(self) -> Predictive:
         if self._predictive is None:
-            why = self._no_band if self._band is None else "the statistic is not one of measured values"
+            why = self._no_band if self._band is None else "the statistic is not one of measured values at known inputs"
             raise NotFittedError(f"no predictive density: {why}")
         return self._predictive
 

@@ -270,3 +270,16 @@ def test_bins_and_errors_are_drawn(d: int) -> None:
     assert bars.has_xerr
     assert bars.has_yerr or d == 2
     pyplot.close()
+
+
+def test_what_follows_a_fit_knows_of_the_columns() -> None:
+    """Units react at events, not at columns; coverage by toys; no density, since new x have errors too."""
+    x = np.linspace(-1, 1, 60)
+    model = fx.Model((1, 2, 1), seed=1)
+    fit = model.fit(x, np.tanh(2 * x), 0.05, x_err=0.05, prior=3.0)
+    np.testing.assert_array_equal(fit.cost.active_events(fit.standardised), [60, 60])
+    assert not fit.report().dead
+    coverage = fit.coverage(x[::10], number=60, seed=1)
+    assert abs(coverage.averaged[0] - 0.683) < 0.15
+    with pytest.raises(fx.NotFittedError, match="at known inputs"):
+        model.interval(0.3)
