@@ -58,6 +58,8 @@ class Backend:
         ``"float64"`` or ``"float32"``.
     reason : str
         Why NumPy stands in for what was asked; empty if nothing fell back.
+    threads : int or None
+        Over which NumPy's blocks of events are spread; None as the environment says (`threads.number`).
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Backend:
     device: Any
     dtype: str
     reason: str = ""
+    threads: int | None = field(default=None, repr=False)
 
     @property
     def real(self) -> Any:
@@ -186,7 +189,7 @@ class Backend:
 
     def __reduce__(self) -> tuple[Any, ...]:
         device = f"{self.device.platform}:{self.device.id}" if self.name == "jax" else str(self.device)
-        return _restore, (self.name, device, self.dtype, self.reason)
+        return _restore, (self.name, device, self.dtype, self.reason, self.threads)
 
     def __str__(self) -> str:
         fallback = f" (instead: {self.reason})" if self.reason else ""
@@ -200,18 +203,23 @@ def _compiled(kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     return jax.jit(partial(kernel, *static, importlib.import_module("jax.numpy")))  # type: ignore[no-any-return]
 
 
-def _restore(name: str, device: str, dtype: str, reason: str) -> Backend:
+def _restore(name: str, device: str, dtype: str, reason: str, threads: int | None) -> Backend:
     """Unpickle: on a machine without the device, fall back as usual."""
     if name == "cupy":
         device = device.removeprefix("<CUDA Device ").rstrip(">")
     if name == "array_api_strict":
         device = device.split("'")[1]
-    backend = get_backend(name, device=device, dtype=dtype)
+    backend = get_backend(name, device=device, dtype=dtype, threads=threads)
     return replace(backend, reason=reason or backend.reason)
 
 
 def get_backend(
-    name: str | Backend = "auto", *, device: Any = None, dtype: str = "float64", fallback: bool | None = None
+    name: str | Backend = "auto",
+    *,
+    device: Any = None,
+    dtype: str = "float64",
+    fallback: bool | None = None,
+    threads: int | None = None,
 ) -> Backend:
     """Resolve a backend's name to a library, a device and a dtype that work here.
 
@@ -227,11 +235,15 @@ def get_backend(
         Type of all numbers. float64 on JAX switches on JAX's 64-bit mode, which holds for the whole process.
     fallback : bool, optional
         Whether NumPy may stand in, with one `BackendFallbackWarning`. By default yes, unless ``FFNN_XP_STRICT=1``.
+    threads : int, optional
+        Over how many NumPy spreads blocks of events, where layers are wide enough to gain. By default what the
+        environment variable ``FFNN_XP_THREADS``, else ``OMP_NUM_THREADS``, says, else all processors of this process.
+        Other libraries have their own settings.
 
     Raises
     ------
     ValueError
-        If the name or the dtype is unknown.
+        If the name or the dtype is unknown, or `threads` is not a positive integer.
     BackendUnavailableError
         If the library or device cannot be used and falling back is ruled out.
 
@@ -240,6 +252,13 @@ def get_backend(
     >>> get_backend("numpy", dtype="float32").dtype
     'float32'
     """
+    if threads is not None and (isinstance(threads, bool) or int(threads) != threads or threads < 1):
+        raise ValueError(f"`threads` must be a positive integer, got {threads!r}")
+    backend = _find(name, device, dtype, fallback)
+    return backend if threads is None else replace(backend, threads=int(threads))
+
+
+def _find(name: str | Backend, device: Any, dtype: str, fallback: bool | None) -> Backend:
     dtype = getattr(dtype, "__name__", str(dtype)).rpartition(".")[2]
     if isinstance(name, Backend):
         if device is not None or dtype not in ("float64", name.dtype):

@@ -48,7 +48,7 @@ class Model:
     output : str or Activation
         Nonlinearity of the last layer: identity, or exp, softplus, logistic, relu where outputs have a range; softmax
         for the probabilities of classes.
-    backend, device, dtype, fallback
+    backend, device, dtype, fallback, threads
         Where to compute; see `get_backend`.
     seed : int, optional
         Of the random start; the same seed gives the same network on every backend.
@@ -79,10 +79,11 @@ class Model:
         dtype: str = "float64",
         seed: int | None = None,
         fallback: bool | None = None,
+        threads: int | None = None,
     ) -> None:
         self._widths = _check_widths(layers)
         self._activations = (*_hidden(activation, len(self._widths) - 2), find_activation(output, output=True))
-        self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback)
+        self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback, threads=threads)
         self._seed = seed
         self._network: Network | None = None
         self._theta: Array | None = None

@@ -219,7 +219,7 @@ class Objective:
         """On threads, where the library knows how to."""
         with self.backend.context():
             if self.backend.threads_help and max(self.network.layout.widths) >= WORTH_THREADS:
-                return sum_in_parts(f, list(self.events.blocks(size)), add)
+                return sum_in_parts(f, list(self.events.blocks(size)), add, self.backend.threads)
             return reduce(add, map(f, self.events.blocks(size)))
 
     def _sweep_block(self, replicas: int = 1) -> int:

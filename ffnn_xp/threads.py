@@ -42,15 +42,22 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-def sum_in_parts(f: Callable[[Item], Part], items: Sequence[Item], add: Callable[[Part, Part], Part]) -> Part:
+def sum_in_parts(
+    f: Callable[[Item], Part],
+    items: Sequence[Item],
+    add: Callable[[Part, Part], Part],
+    threads: int | None = None,
+) -> Part:
     """f of all items, added up: runs of neighbours each on a thread, and within a run in order.
+
+    `threads` as many as the environment says, if None.
 
     Examples
     --------
     >>> sum_in_parts(lambda i: i * i, range(1, 5), lambda a, b: a + b)
     30
     """
-    parts = min(number(), len(items))
+    parts = min(threads or number(), len(items))
     if parts < 2:
         return reduce(add, map(f, items))
     ends = [len(items) * i // parts for i in range(parts + 1)]

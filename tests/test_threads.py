@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import threading
 
 import numpy as np
@@ -125,3 +126,35 @@ def test_after_a_fork(two: None) -> None:
     finally:
         child.join(5)
         child.kill()
+
+
+def test_a_models_own_number_goes_before_the_environments(two: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is kept in pickles and copies; the sums are the same."""
+    used: list[int] = []
+    pool = threads._pool
+
+    def watched(process: int, workers: int) -> object:
+        used.append(workers + 1)
+        return pool(process, workers)
+
+    monkeypatch.setattr(threads, "_pool", watched)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40_000, 2))
+    values = []
+    for asked, want in ((None, 2), (1, 1), (3, 3)):
+        used.clear()
+        model = fx.Model((2, WORTH_THREADS, 1), backend="numpy", seed=1, threads=asked)
+        again = pickle.loads(pickle.dumps(model))
+        assert again.backend.threads == asked
+        cost = fx.LeastSquares(x, x[:, 0], 0.1, again)
+        values.append(cost(cost.start))
+        assert set(used or [1]) == {want}
+    np.testing.assert_allclose(values, values[0], rtol=1e-12)
+    same = fx.get_backend(fx.get_backend("numpy"), threads=4)
+    assert same.threads == 4
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+def test_threads_must_be_a_positive_number(threads: int) -> None:
+    with pytest.raises(ValueError, match="`threads` must be a positive integer"):
+        fx.Model((1, 1), threads=threads)
