@@ -40,6 +40,7 @@ from .walk import FAR, SIGMAS, FitState, Search
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no covariance, EDM by products
 HARDLY = 1e-5  # gain of MIGRAD, in units of errordef, for which the curvature is not computed again
 AT_KINKS = 5  # runs of MIGRAD, at most
+IN_VALLEYS = 4  # the same, with a walk between
 STARTS = 10  # at most, where chi-square can end the search
 GAIN = 0.5  # of the random starts of networks too large to compete: nearly linear, more of them find the deep minimum
 SINGLY = 2  # that are tried before many compete: often one is enough
@@ -145,7 +146,10 @@ def _predictive(task: Task, chosen: Recipe | None, outcome: Outcome) -> Predicti
 
 
 def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Outcome:
-    """From the best point of the walk to MINUIT's word on it."""
+    """From the best point of the walk to MINUIT's word on it.
+
+    Where MIGRAD goes down a valley that the walk had left as flat, and S falls further from there, the walk goes on.
+    """
     if search.theta is None:
         raise ValueError(
             "the cost is not finite at any start: the data or their errors span too many orders of magnitude, or the "
@@ -153,13 +157,18 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
         )
     raw = task.raw_cost(noise)
     shape = search.arrived
-    if shape is None or shape.n_negative:
-        return verdict(task, raw, None, search, shape, noise, began)
     try:
-        certificate = _asked(search, search.theta, shape)
-        if search.value - certificate.fval > HARDLY * raw.errordef:  # else the walk's own point, whose shape is known
+        for run in range(1, IN_VALLEYS + 1):
+            if shape is None or shape.n_negative:
+                return verdict(task, raw, None, search, shape, noise, began)
+            certificate = _asked(search, search.theta, shape)
+            if search.value - certificate.fval <= HARDLY * raw.errordef:  # the walk's own point, whose shape is known
+                break
             search.theta = np.asarray(certificate.values)
-            shape, _ = search.descent.shape_at(search.theta)
+            shape, beyond = search.descent.shape_at(search.theta)
+            if beyond is None or search.kinked or run == IN_VALLEYS or not search.go_on(beyond):
+                break  # with a word on the point that it is about
+            shape = search.arrived
     except KeyboardInterrupt:
         search.stopped, shape, certificate = "interrupted by the user", None, None
     return verdict(task, raw, certificate, search, shape, noise, began)

@@ -190,6 +190,16 @@ class Search:
         with self._stoppable():
             self._finish()
 
+    def go_on(self, theta: HostArray) -> bool:
+        """The end of the way again, from a lower point than the best; whether it arrived."""
+        kept = self.theta, self.value, self.arrived
+        self.theta, self.value, self.arrived = theta, self.problem.value_and_gradient(theta)[0], None
+        with self._stoppable():
+            self._finish()
+        if self.arrived is None:
+            self.theta, self.value, self.arrived = kept
+        return self.arrived is not None and not self.stopped
+
     @property
     def finished(self) -> bool:
         """Whether the best point is the end of a walk, with its curvature or distance known."""

@@ -28,6 +28,7 @@ ROOMS = (
     "scaling",
     "prior",
     "bins",
+    "uncertain_inputs",
     "covariances",
     "inputs",
     "minuit_hessian",

@@ -553,3 +553,15 @@ def test_no_witness_where_directions_are_open() -> None:
     assert fit.n_null > 0 or not fit.valid
     assert np.isnan(fit.hesse_difference)
     assert "HESSE" not in repr(fit)
+
+
+def test_a_valley_is_walked_on_where_migrad_finds_a_way_out() -> None:
+    """The walk leaves it as flat, MIGRAD goes down it, and S falls further from there."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, 2000)
+    rng.uniform(-0.9, 0.9, 50)
+    for _ in range(86):
+        y = np.sin(3 * x) + 0.1 * rng.normal(size=2000)
+    fit = fx.Model((1, 10, 1), seed=85).fit(x, y, 0.1, prior=3.0)
+    assert fit.valid
+    assert fit.edm < 1e-3
