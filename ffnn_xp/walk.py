@@ -198,7 +198,8 @@ class Search:
             self._finish()
         if self.arrived is None:
             self.theta, self.value, self.arrived = kept
-        return self.arrived is not None and not self.stopped
+            return False
+        return True
 
     @property
     def finished(self) -> bool:
