@@ -196,7 +196,7 @@ class Search:
         self.theta, self.value, self.arrived = theta, self.problem.value_and_gradient(theta)[0], None
         with self._stoppable():
             self._finish()
-        if self.arrived is None:
+        if not self.finished:
             self.theta, self.value, self.arrived = kept
             return False
         return True
