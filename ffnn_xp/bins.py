@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._typing import HostArray
+from .losses import IntegratedLoss, Loss
 
 
 class Bins:
@@ -69,6 +70,18 @@ class Bins:
         """Of each bin, ``(n, d)``."""
         mid = [0.5 * (e[1:] + e[:-1]) for e in self.edges]
         return np.stack([a.ravel() for a in np.meshgrid(*mid, indexing="ij")], axis=-1)
+
+    def statistic(self, of: Loss) -> Loss:
+        """Of the contents, as one of the network.
+
+        Raises
+        ------
+        ValueError
+            If the contents of bins are no such values.
+        """
+        if (of.link is not None and of.measured != "count") or of.mixes or of.whole:
+            raise ValueError(f"integrals over bins are for contents of independent bins, not for {of.name!r}")
+        return IntegratedLoss(of)
 
     def __len__(self) -> int:
         return self.n

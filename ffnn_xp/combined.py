@@ -42,8 +42,8 @@ def scores(
 ) -> Blocks:
     """Lower blocks of the sum of the outer products of each event's gradient."""
     first = _weighted(loss.first(xp, loss.combine(xp, forward(network, xp, theta, x).y, data), data), weights)
-    rows = _rows(network, loss, xp, theta, x, data) * first[..., None, :, :]
-    return _blocks(network, *2 * (xp.sum(rows, axis=-2),))
+    g = xp.sum(_rows(network, loss, xp, theta, x, data) * first[..., None, :, :], axis=-2)
+    return _blocks(network, g, g)
 
 
 def product(

@@ -176,13 +176,13 @@ class NetworkCost(CostWithGradient):
         return self._product(self.objective.gauss_newton_product, theta, v)
 
     def kronecker_factors(self, theta: HostArray) -> list[tuple[HostArray, HostArray, HostArray]]:
-        """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``.
+        """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)`` (n columns).
 
         The Kronecker product of G and A / n is nearly the Gauss-Newton matrix of the layer. Of a prior on other
         coordinates than theta's own nothing is said: the factors serve as coordinates, which may be rough.
         """
         flat = self._cross(self.objective.kronecker_factors, theta)
-        layout, n = self.objective.network.layout, self.objective.events.n
+        layout, n = self.objective.network.layout, int(self.objective.events.x.shape[-1])
         sizes = [h for h, _ in layout.shapes] + [c for _, c in layout.shapes]
         ends = np.cumsum([s * s for s in sizes])[:-1]
         squares = [a.reshape(s, s) for a, s in zip(np.split(flat, ends), sizes, strict=True)]

@@ -24,12 +24,12 @@ from .bins import Bins
 from .cost import ModelLike, NetworkCost
 from .cost_sum import vector
 from .inputs import Dataset, dataset
-from .losses import BinomialLoss, IntegratedLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
+from .losses import BinomialLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
 from .losses import loss as find_loss
 from .objective import Objective
 from .prediction import evaluate
 from .prior import GaussianPrior
-from .uncertain_inputs import UncertainInputs, effective_variance, with_errors
+from .uncertain_inputs import UncertainInputs, with_errors
 
 
 class DataCost(NetworkCost):
@@ -87,10 +87,7 @@ class DataCost(NetworkCost):
         d, k = model.shape_of_data()
         x = with_errors(x, x_error)
         with model.backend.context():
-            if isinstance(x, Bins):
-                statistic = IntegratedLoss(statistic)
-            elif isinstance(x, UncertainInputs):
-                statistic = effective_variance(statistic, x)
+            statistic = x.statistic(statistic) if isinstance(x, Bins | UncertainInputs) else statistic
             data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra)
         model.build(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
         self._init(data, model, statistic, prior, verbose)

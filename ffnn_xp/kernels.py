@@ -127,7 +127,7 @@ def _fisher(
     """The forward sweep, the curvature that is never negative, and where outputs mix its root, without weights."""
     trace = forward(network, xp, theta, x)
     if loss.combines:  # asked for coordinates only
-        return trace, loss.nearly(xp, trace.y, data), None
+        return trace, _weighted_columns(xp, loss.nearly(xp, trace.y, data), weights), None
     C = _weighted(loss.fisher(xp, trace.y, data), weights, mixed=loss.mixes)
     return trace, C, loss.root(xp, trace.y, data) if loss.mixes else None
 
@@ -136,3 +136,11 @@ def _weighted(s: Array, weights: Array | None, *, mixed: bool = False) -> Array:
     if weights is None:
         return s
     return s * (weights[..., None, :, :] if mixed else weights)
+
+
+def _weighted_columns(xp: Namespace, s: Array, weights: Array | None) -> Array:
+    """The same where each event has several columns, one after another."""
+    if weights is None:
+        return s
+    each = xp.reshape(s, (*s.shape[:-1], weights.shape[-1], -1))
+    return xp.reshape(each * weights[..., None], s.shape)

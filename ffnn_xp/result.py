@@ -281,7 +281,7 @@ class FitResult:
             Where.
         cl : float
             Confidence level.
-        method : {"linear", "profile", "replicas"}
+        method : {"linear", "profile", "replicas", "mixture"}
             See `bands`. A profile takes about half a second for each end at 31 parameters (`benchmarks/bands.py`); toys
             as many refits. Where random starts end in different minima only "mixture" knows of it.
         number : int, optional
@@ -481,7 +481,7 @@ class FitResult:
         backend = self.task.model.backend
         with backend.context():
             if x is None:
-                columns = self.task.data.x[:, :: max(1, int(self.task.data.x.shape[-1]) // 200)]
+                columns = self.task.data.measured_x(backend.xp)[:, :: max(1, self.task.data.n // 200)]
             else:
                 columns = self._columns(x)
         rng = np.random.default_rng(seed)

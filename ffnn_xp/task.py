@@ -19,12 +19,7 @@ from .cost import ModelLike, NetworkCost
 from .costs import DataCost
 from .inputs import Dataset
 from .layout import Layout
-from .losses import (
-    BlockCorrelatedLoss,
-    CorrelatedLoss,
-    IntegratedLoss,
-    Loss,
-)
+from .losses import BlockCorrelatedLoss, CorrelatedLoss, Loss
 from .losses import loss as find_loss
 from .minimizers import KroneckerCoordinates, Problem
 from .network import Network
@@ -32,7 +27,7 @@ from .objective import Events, Objective
 from .prediction import evaluate
 from .prior import GaussianPrior
 from .scaling import Scaling
-from .uncertain_inputs import UncertainInputs, effective_variance
+from .uncertain_inputs import UncertainInputs
 from .uncertainty import curvature, rank
 
 
@@ -138,14 +133,8 @@ def find_statistic(
     statistic = find_loss(loss)
     if extras.get("y_cov") is not None:
         statistic = _correlated(statistic, np.ndim(extras["y_cov"]), np.shape(y))
-    if isinstance(x, Bins):
-        if (statistic.link is not None and statistic.measured != "count") or statistic.mixes or statistic.whole:
-            raise ValueError(f"integrals over bins are for contents of independent bins, not for {statistic.name!r}")
-        statistic = IntegratedLoss(statistic)
-    elif isinstance(x, UncertainInputs):
-        statistic = effective_variance(statistic, x)
-    else:
-        statistic = statistic.through(output.name)
+    of_inputs = isinstance(x, Bins | UncertainInputs)
+    statistic = x.statistic(statistic) if of_inputs else statistic.through(output.name)
     for name, value in extras.items():
         if value is not None and name != statistic.extra:
             raise ValueError(f"`{name}` has no place in loss {statistic.name!r}")

@@ -29,6 +29,18 @@ class UncertainInputs:
     error: Any
     inputs: tuple[int, ...]
 
+    def statistic(self, of: Loss) -> Loss:
+        """The one that knows of the errors.
+
+        Raises
+        ------
+        ValueError
+            If it is another than least squares with independent errors.
+        """
+        if not isinstance(of, LeastSquaresLoss):
+            raise ValueError(f"`x_err` is for least squares with independent errors, not for {of.name!r}")
+        return EffectiveVarianceLoss(self.inputs)
+
 
 def with_errors(x: Any, error: Any) -> Any:
     """x together with its errors; x itself where there are none.
@@ -50,16 +62,3 @@ def with_errors(x: Any, error: Any) -> Any:
     shared = sigma.ndim == 0 or sigma.shape[-1] != d
     inputs = tuple(j for j in range(d) if np.any((sigma if shared else sigma[..., j]) != 0))
     return UncertainInputs(x, error, inputs) if inputs else x
-
-
-def effective_variance(statistic: Loss, x: UncertainInputs) -> Loss:
-    """The statistic for such inputs.
-
-    Raises
-    ------
-    ValueError
-        If it is another than least squares with independent errors.
-    """
-    if not isinstance(statistic, LeastSquaresLoss):
-        raise ValueError(f"`x_err` is for least squares with independent errors, not for {statistic.name!r}")
-    return EffectiveVarianceLoss(x.inputs)

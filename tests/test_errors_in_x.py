@@ -283,3 +283,25 @@ def test_what_follows_a_fit_knows_of_the_columns() -> None:
     assert abs(coverage.averaged[0] - 0.683) < 0.15
     with pytest.raises(fx.NotFittedError, match="at known inputs"):
         model.interval(0.3)
+
+
+def test_coordinates_are_those_of_the_plain_chi_square_where_errors_are_small() -> None:
+    """Kronecker factors are means over columns, of which an event has five here; blocks are a fifth as long."""
+    d = Data()
+    plain = fx.LeastSquares(d.x, d.y, d.y_err, fx.Model((3, 4, 2), seed=1), weights=d.weights)
+    small = fx.LeastSquares(d.x, d.y, d.y_err, fx.Model((3, 4, 2), seed=1), xerror=1e-3 * d.x_err, weights=d.weights)
+    for ours, theirs in zip(small.kronecker_factors(d.theta), plain.kronecker_factors(d.theta), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
+    for size in ("_sweep_block", "_matrix_block"):
+        assert getattr(small.objective, size)() == getattr(plain.objective, size)() // 5
+
+
+def test_single_precision_is_not_asked() -> None:
+    """It would lose the differences."""
+    x, theta = np.linspace(-1, 1, 100_000), [1.0, 0.0, 1.0, 0.0]
+    model = fx.Model((1, 1, 1), backend="numpy", seed=1)
+    assert fx.LeastSquares(x, x, 0.1, model).in_single_precision() is not None
+    cost = fx.LeastSquares(x, x, 0.1, model, xerror=0.1)
+    assert cost.in_single_precision() is None
+    assert cost(theta) == pytest.approx(np.sum((np.tanh(x) - x) ** 2 / (0.01 + 0.01 / np.cosh(x) ** 4)), rel=1e-9)

@@ -77,17 +77,13 @@ class EffectiveVarianceLoss(Measured):
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """Squared pulls, and their derivatives in outputs and slopes."""
-        predicted, *slopes = self._parts(y)
-        V = self._variance(y, data[1])
-        share = (predicted - data[0]) / V
+        share, V, slopes = self._shared(y, data)
         first = [2 * share, *(-2 * share * share * s for s in slopes)]
         return share * share * V, xp.concat(first, axis=-2)
 
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Exact, ``(..., k (1 + c), k (1 + c), n)``."""
-        predicted, *slopes = self._parts(y)
-        V = self._variance(y, data[1])
-        share = (predicted - data[0]) / V
+        share, V, slopes = self._shared(y, data)
         rows = [[2 / V, *(-4 * share * s / V for s in slopes)]]
         for i, s in enumerate(slopes):
             bend = [8 * share * share * s * t / V - (2 * share * share if i == j else 0) for j, t in enumerate(slopes)]
@@ -96,20 +92,24 @@ class EffectiveVarianceLoss(Measured):
 
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """2 z' z'^T, z the pull: of Gauss and Newton."""
-        predicted, *slopes = self._parts(y)
-        V = self._variance(y, data[1])
-        share = (predicted - data[0]) / V
-        pull = [xp.ones_like(predicted), *(-share * s for s in slopes)]  # derivatives, times root V
+        share, V, slopes = self._shared(y, data)
+        pull = [xp.ones_like(share), *(-share * s for s in slopes)]  # derivatives, times root V
         return _by_output(xp, [[2 * a * b / V for b in pull] for a in pull])
 
     def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
         """(t - y) / sqrt(V), of outputs and slopes."""
         assert extra is not None
-        return (measured - self._parts(y)[0]) / xp.sqrt(self._variance(y, extra))
+        return (measured - self._parts(y)[0]) / self.width(xp, y, extra)
 
     def width(self, xp: Namespace, u: Array, extra: Array) -> Array:
         """sqrt(V), ``(..., k, n)``."""
         return xp.sqrt(self._variance(u, extra))
+
+    def _shared(self, u: Array, data: Data) -> tuple[Array, Array, list[Array]]:
+        """Residuals over V, V, and the slopes."""
+        predicted, *slopes = self._parts(u)
+        V = self._variance(u, data[1])
+        return (predicted - data[0]) / V, V, slopes
 
     def _variance(self, u: Array, inverse_error: Array) -> Array:
         total = 1 / (inverse_error * inverse_error)
