@@ -27,7 +27,7 @@ from collections.abc import Callable
 from array_api_compat import device
 
 from ._typing import Array, Namespace
-from .layout import Layout, augment, join, outer, weights
+from .layout import Layout, join, weights
 from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
 MULTIPLICATION = 0.03  # of a matrix product, in units of one pass over a number in memory
@@ -46,7 +46,7 @@ def hessian_blocks(
     slope = slopes(network, xp, trace)
     delta = deltas(xp, trace, slope, y_bar) if exact else []
     bend = _bends(network, xp, trace, delta, y_bar) if exact else []
-    inputs = [augment(xp, a) for a in trace.a[:-1]]
+    inputs = trace.inputs
     L = network.layout.n_layers
     blocks: Blocks = {}
     for l in range(L):
@@ -90,7 +90,7 @@ def gauss_newton_blocks(
         mixed = root is not None
         return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False, mixed=mixed)
     slope = slopes(network, xp, trace)
-    inputs = [augment(xp, a) for a in trace.a[:-1]]
+    inputs = trace.inputs
     total: Blocks = {}
     for i in range(layout.widths[-1]):
         if root is None:
@@ -108,7 +108,7 @@ def gauss_newton_blocks(
 
 def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Blocks:
     """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
-    rows = _rows(xp, deltas(xp, trace, slopes(network, xp, trace), y_bar), [augment(xp, a) for a in trace.a[:-1]])
+    rows = _rows(xp, deltas(xp, trace, slopes(network, xp, trace), y_bar), trace.inputs)
     return {(m, l): rows[m] @ rows[l].mT for m in range(len(rows)) for l in range(m + 1)}
 
 
@@ -120,7 +120,7 @@ def kronecker_factors(
     Where delta is the derivative in z_l of an output, times the root of the statistic's second derivative.
     """
     slope = slopes(network, xp, trace)
-    inputs = [augment(xp, a) for a in trace.a[:-1]]
+    inputs = trace.inputs
     if root is None:
         diagonal = xp.sqrt(xp.where(y_curvature > 0, y_curvature, xp.zeros_like(y_curvature))) + xp.zeros_like(trace.y)
     total: list[Array] = []
@@ -201,7 +201,7 @@ def hessian_product(
     z_dot, a_dot = push_forward(network, xp, trace, slope, v)
     dots = deltas(xp, trace, slope, C(a_dot[-1]))
     if not exact:
-        return network.layout.flatten(xp, [outer(xp, d, a) for d, a in zip(dots, trace.a, strict=False)])
+        return network.layout.flatten(xp, [d @ a.mT for d, a in zip(dots, trace.inputs, strict=True)])
     delta = deltas(xp, trace, slope, y_bar)
     bend = _bends(network, xp, trace, delta, y_bar)
     directions = network.layout.matrices(xp, v)
@@ -213,7 +213,7 @@ def hessian_product(
             back = weights(trace.matrices[l + 1]).mT @ dot
             back = back + weights(directions[l + 1]).mT @ delta[l + 1]
             dot = slope[l] * back + bend[l] * z_dot[l]
-        row = outer(xp, dot, trace.a[l])
+        row = dot @ trace.inputs[l].mT
         if l > 0:
             change = delta[l] @ a_dot[l - 1].mT
             row = row + join(xp, change, xp.zeros_like(change[..., :1]))

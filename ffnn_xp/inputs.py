@@ -18,6 +18,7 @@ from ._typing import Array, HostArray, Namespace
 from .backends import Backend, describe_array, is_foreign_device_array, to_numpy
 from .bins import Bins
 from .covariances import whitening
+from .layout import augment
 from .losses import EffectiveVarianceLoss, LeastSquaresLoss, Loss
 from .losses.effective_variance import STEP
 from .objective import Events
@@ -82,10 +83,10 @@ class Dataset:
         one = xp.ones_like(self.x[:1, :1])
         if self.nodes is None:
             data = loss.columns(xp, self.y, extra, shift * one, scale * one)
-            return Events(self.x, data, self.weights, self.columns_of_event)
+            return Events(augment(xp, self.x), data, self.weights, self.columns_of_event)
         content = self.y - shift * xp.sum(self.nodes, axis=0, keepdims=True)
         data = loss.columns(xp, content, extra, 0 * shift * one, scale * one)
-        return Events(self.x, (*data, self.nodes), self.weights, int(self.nodes.shape[0]))
+        return Events(augment(xp, self.x), (*data, self.nodes), self.weights, int(self.nodes.shape[0]))
 
 
 @dataclass(frozen=True)

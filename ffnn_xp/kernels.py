@@ -9,6 +9,7 @@ from typing import Any
 
 from . import combined
 from ._typing import Array, Namespace
+from .backends.passes import in_one_pass, packed, total
 from .curvature import Blocks, curved, gauss_newton_blocks, hessian_blocks, score_blocks
 from .curvature import hessian_product as times
 from .curvature import kronecker_factors as factors
@@ -23,7 +24,7 @@ def value(
 ) -> Array:
     """S, ``(...,)``."""
     s = loss.value(xp, loss.combine(xp, forward(network, xp, theta, x).y, data), data)
-    return xp.sum(_weighted(s, weights), axis=(-2, -1))
+    return total(xp, _weighted(s, weights))
 
 
 def value_and_gradient(
@@ -31,10 +32,16 @@ def value_and_gradient(
 ) -> Array:
     """S and dS/dtheta packed, ``(..., 1 + p)``."""
     trace = forward(network, xp, theta, x)
-    s, first = loss.value_and_first(xp, loss.combine(xp, trace.y, data), data)
-    total = xp.sum(_weighted(s, weights), axis=(-2, -1))
+    if loss.combines or loss.mixes:
+        s, first = loss.value_and_first(xp, loss.combine(xp, trace.y, data), data)
+    else:
+        s, first = in_one_pass(xp, _value_and_first, loss)(trace.y, *data)
     y_bar = loss.spread(xp, _weighted(first, weights), data)
-    return xp.concat([total[..., None], pull_back(network, xp, trace, y_bar)], axis=-1)
+    return packed(xp, total(xp, _weighted(s, weights)), pull_back(network, xp, trace, y_bar))
+
+
+def _value_and_first(loss: Loss, xp: Namespace, y: Array, *data: Array) -> tuple[Array, Array]:
+    return loss.value_and_first(xp, y, data)
 
 
 def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:

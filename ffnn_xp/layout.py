@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from ._typing import Array, Namespace
+from ._typing import Array, Elementwise, Namespace
+from .backends.passes import above_ones
 
 
 @dataclass(frozen=True)
@@ -94,23 +95,24 @@ def bias(A: Array) -> Array:
 
 
 def augment(xp: Namespace, a: Array) -> Array:
-    """``(a, 1)``: a row of ones below the events ``(..., h, n)``."""
-    return xp.concat([a, xp.ones_like(a[..., :1, :])], axis=-2)
+    """``(a, 1)``: a row of ones below the events, ``(..., h + 1, n)`` of ``(..., h, n)``."""
+    return above_ones(xp, _itself, a)
+
+
+def augmented(xp: Namespace, f: Elementwise, z: Array) -> Array:
+    """``(f(z), 1)``."""
+    return above_ones(xp, f, z)
+
+
+def units(a: Array) -> Array:
+    """The a of ``(a, 1)``, ``(..., h, n)``."""
+    return a[..., :-1, :]
+
+
+def _itself(xp: Namespace, a: Array) -> Array:
+    return a
 
 
 def join(xp: Namespace, weights: Array, bias: Array) -> Array:
     """The augmented matrix of weights ``(..., h_l, h_{l-1})`` and a bias column ``(..., h_l, 1)``."""
     return xp.concat([weights, bias], axis=-1)
-
-
-def affine(A: Array, a: Array) -> Array:
-    """``A . (a, 1)`` without the copy that appending the 1 would take."""
-    z = weights(A) @ a
-    z += bias(A)  # in place, where arrays can be written to
-    return z
-
-
-def outer(xp: Namespace, u: Array, a: Array) -> Array:
-    """``sum_n u_n (a_n, 1)^T``, the transpose of `affine` in A: ``(..., h_l, h_{l-1} + 1)``."""
-    ones = xp.ones_like(u[..., :1, :]).mT  # a product is faster than a sum
-    return join(xp, u @ a.mT, u @ ones)

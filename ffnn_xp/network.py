@@ -2,9 +2,9 @@ r"""The sandwich: linear and nonlinear maps in turn, and their derivatives in cl
 
 .. math:: z_l = A_l \cdot (a_{l-1}, 1), \qquad a_l = f_l(z_l), \qquad a_0 = x, \quad y = a_L
 
-Pure functions of (theta, x). Events are columns: x is ``(d, n)``, y is ``(..., k, n)``, theta is ``(..., p)``, and
-all broadcast over a leading replica axis. Nothing here knows a loss: what arrives from outside is
-:math:`\bar y = \partial S / \partial y`.
+Pure functions of (theta, x). Events are columns: x is ``(d, n)``, or with its 1 appended already ``(d + 1, n)``, y is
+``(..., k, n)``, theta is ``(..., p)``, and all broadcast over a leading replica axis. Nothing here knows a loss: what
+arrives from outside is :math:`\bar y = \partial S / \partial y`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from ._typing import Array, Namespace
 from .activations import Activation, identity
-from .layout import Layout, affine, augment, outer, weights
+from .backends.passes import in_one_pass
+from .layout import Layout, augment, augmented, units, weights
 
 
 @dataclass(frozen=True)
@@ -42,36 +43,49 @@ class Network:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the forward sweep leaves behind for the others: A_l, z_l and a_l (with a_0 = x)."""
+    """What the forward sweep leaves behind for the others.
+
+    Attributes
+    ----------
+    matrices : list of arrays with shape (..., h_l, h_{l-1} + 1)
+        A_l.
+    z : list of arrays with shape (..., h_l, n)
+        z_l.
+    inputs : list of arrays with shape (..., h_{l-1} + 1, n)
+        Of each layer, (a_{l-1}, 1), from (x, 1) on.
+    y : array with shape (..., k, n)
+        The output, a_L.
+    """
 
     matrices: list[Array]
     z: list[Array]
-    a: list[Array]
+    inputs: list[Array]
+    y: Array
 
-    @property
-    def y(self) -> Array:
-        """The output, ``(..., k, n)``."""
-        return self.a[-1]
+    def a(self, l: int) -> Array:
+        """What layer l, counted from 0, gives, ``(..., h, n)``."""
+        return units(self.inputs[l + 1]) if l + 1 < len(self.inputs) else self.y
 
 
 def forward(network: Network, xp: Namespace, theta: Array, x: Array) -> Trace:
     """Evaluate the network and keep every layer's values."""
-    matrices = network.layout.matrices(xp, theta)
-    z, a = [], [x]
-    for A, activation in zip(matrices, network.activations, strict=True):
-        z.append(affine(A, a[-1]))
-        a.append(activation.f(xp, z[-1]))
-    return Trace(matrices, z, a)
+    *hidden, last = network.layout.matrices(xp, theta)
+    z, inputs = [], [x if x.shape[-2] > network.layout.widths[0] else augment(xp, x)]
+    for A, activation in zip(hidden, network.activations[:-1], strict=True):
+        z.append(A @ inputs[-1])
+        inputs.append(augmented(xp, activation.f, z[-1]))
+    z.append(last @ inputs[-1])
+    return Trace([*hidden, last], z, inputs, network.activations[-1].f(xp, z[-1]))
 
 
 def slopes(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
     """f_l'(z_l) for each layer, ``(..., h_l, n)``."""
-    return [f.df(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a[1:], strict=True)]
+    return [f.df(xp, z, trace.a(l)) for l, (f, z) in enumerate(zip(network.activations, trace.z, strict=True))]
 
 
 def curvatures(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
     """f_l''(z_l) for each layer, ``(..., h_l, n)``."""
-    return [f.d2f(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a[1:], strict=True)]
+    return [f.d2f(xp, z, trace.a(l)) for l, (f, z) in enumerate(zip(network.activations, trace.z, strict=True))]
 
 
 def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> list[Array]:
@@ -93,11 +107,15 @@ def pull_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Ar
     for l in range(network.layout.n_layers - 1, -1, -1):
         f = network.activations[l]
         if not f.linear:
-            delta = delta * f.df(xp, trace.z[l], trace.a[l + 1])
-        rows.append(outer(xp, delta, trace.a[l]))
+            delta = in_one_pass(xp, _back, f)(delta, trace.z[l], trace.a(l))
+        rows.append(delta @ trace.inputs[l].mT)
         if l:
             delta = weights(trace.matrices[l]).mT @ delta
     return network.layout.flatten(xp, rows[::-1])
+
+
+def _back(f: Activation, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
+    return f.back(xp, delta, z, a)
 
 
 def push_forward(
@@ -112,7 +130,7 @@ def push_forward(
     z_dot: list[Array] = []
     a_dot: list[Array] = []
     for l, (V, A) in enumerate(zip(network.layout.matrices(xp, v), trace.matrices, strict=True)):
-        change = affine(V, trace.a[l])
+        change = V @ trace.inputs[l]
         z_dot.append(change + weights(A) @ a_dot[-1] if a_dot else change)
         a_dot.append(slope[l] * z_dot[-1])
     return z_dot, a_dot
@@ -128,7 +146,7 @@ def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
         return through_output(network, xp, trace.z[-1], jacobian(network.before_output(), xp, theta, x))
     slope = slopes(network, xp, trace)
     k = trace.y.shape[-2]
-    inputs = [augment(xp, a).mT for a in trace.a[:-1]]
+    inputs = [a.mT for a in trace.inputs]
     rows = []
     for i in range(k):
         zero, one = xp.zeros_like(trace.y), xp.ones_like(trace.y[..., :1, :])

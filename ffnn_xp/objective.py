@@ -28,6 +28,7 @@ BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
 MATRIX_BLOCK = (16, 2048)  # events, at least and at most
 GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how much is free
 GPU_SHARE = 0.5  # of what is free
+RECORDED_BYTES = 2**27  # of temporaries: a GPU moves them in less time than their kernels take to launch
 WORTH_THREADS = 32  # units of a layer: two threads are 1.6 times as fast there, hardly faster with 20, slower with 9
 
 Part = TypeVar("Part")
@@ -39,8 +40,8 @@ class Events:
 
     Parameters
     ----------
-    x : array with shape (d, n)
-        Inputs.
+    x : array with shape (d + 1, n), or (d, n)
+        Inputs, with a 1 below each event; it is appended at each evaluation if it is not there.
     data : tuple of arrays with shape (k, n)
         What the loss wants to see (`Loss.columns`): for least squares the targets and their inverse errors.
     weights : array with shape (1, n), optional
@@ -113,9 +114,7 @@ class Objective:
     events: Events
     backend: Backend
     block: int | None = field(default=None, kw_only=True)
-    _bound: dict[Callable[..., Any], Callable[..., Any]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _bound: dict[Any, Callable[..., Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _sizes: dict[tuple[bool, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,7 +143,7 @@ class Objective:
 
     def residual_rows(self, theta: Array) -> Array:
         """Residuals and their derivatives, ``(..., k n, 1 + p)``: short where values are fewer than parameters."""
-        f = self._kernel(kernels.residual_rows)
+        f = self._kernel(kernels.residual_rows, 0)
         with self.backend.context():
             return f(theta, *_leaves(self.events))
 
@@ -176,23 +175,21 @@ class Objective:
         """The network whose outputs the statistic sees."""
         return self.network if self.loss.link is None else self.network.before_output()
 
-    def _kernel(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
-        """It for this network and loss, compiled where the library has a compiler; looked up once."""
-        if kernel not in self._bound:
-            self._bound[kernel] = self.backend.bind(kernel, self._before_link, self.loss)
-        return self._bound[kernel]
+    def _kernel(self, kernel: Callable[..., Any], moving: int) -> Callable[..., Any]:
+        """It for this network and loss, compiled or recorded where the library can; looked up once."""
+        if (kernel, moving) not in self._bound:
+            self._bound[kernel, moving] = self.backend.bind(kernel, self._before_link, self.loss, moving=moving)
+        return self._bound[kernel, moving]
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
-        f = self._kernel(kernel)
-        return self._sum(lambda e: f(*args, *_leaves(e)), (False, math.prod(args[0].shape[:-1])), _add)
+        what = False, math.prod(args[0].shape[:-1])
+        f = self._kernel(kernel, len(args) * self._worth_recording(*what))
+        return self._sum(lambda e: f(*args, *_leaves(e)), what, _add)
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
-        f = self._kernel(kernel)
-        total = self._sum(
-            lambda e: f(theta, *_leaves(e)),
-            (True, math.prod(theta.shape[:-1])),
-            lambda a, b: {key: _add(a[key], b[key]) for key in a},
-        )
+        what = True, math.prod(theta.shape[:-1])
+        f = self._kernel(kernel, int(self._worth_recording(*what)))
+        total = self._sum(lambda e: f(theta, *_leaves(e)), what, lambda a, b: {key: _add(a[key], b[key]) for key in a})
         with self.backend.context():
             return assemble(self.backend.xp, self.network.layout, total)
 
@@ -223,21 +220,31 @@ class Objective:
             return reduce(add, map(f, self.events.blocks(size)))
 
     def _sweep_block(self, replicas: int = 1) -> int:
-        widest = max(self.network.layout.widths) * self._itemsize * replicas
         limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
-        size = CPU_BYTES // widest
+        size = CPU_BYTES // (max(self.network.layout.widths) * self._itemsize * replicas)
         if self.backend.compiles:  # whose kernels are fused, and cost more to call
             size, limits = 2 * size, (limits[0], 2 * limits[1])
-        return self._fitting(size, limits, widest * 4 * len(self.network.layout.widths))
+        return self._fitting(size, limits, self._bytes_per_event(False, replicas))
 
     def _matrix_block(self, replicas: int = 1) -> int:
-        layout = self.network.layout
-        widest = max(a * b for a, b in layout.shapes) + max(layout.widths) ** 2
-        bytes_per_event = 8 * widest * self._itemsize * replicas
+        layout, bytes_per_event = self.network.layout, self._bytes_per_event(True, replicas)
         size = MATRIX_BYTES // bytes_per_event
         if replicas > 1:  # many small products instead of one large one: then the cache counts
             size = min(size, BATCH_BYTES // (layout.n_parameters * self._itemsize * replicas))
         return self._fitting(size, MATRIX_BLOCK, bytes_per_event)
+
+    def _bytes_per_event(self, matrices: bool, replicas: int) -> int:
+        """Of all temporaries, about; of an integral's node as much."""
+        layout = self.network.layout
+        if matrices:
+            values = 8 * (max(a * b for a, b in layout.shapes) + max(layout.widths) ** 2)
+        else:
+            values = 4 * max(layout.widths) * len(layout.widths)
+        return values * self._itemsize * replicas
+
+    def _worth_recording(self, matrices: bool, replicas: int) -> bool:
+        """Whether launching takes longer than computing, and a recording's temporaries may stay."""
+        return self.backend.on_gpu and self._bytes_per_event(matrices, replicas) * self.events.n <= RECORDED_BYTES
 
     def _fitting(self, size: int, limits: tuple[int, int], bytes_per_event: int) -> int:
         """Events to a block: on a CPU so many, within limits; on a GPU as many as fit."""

@@ -307,7 +307,7 @@ def _calibration(
             free = max(r.shape[1] - _effective(G, precision) / k, (1 - MOST) * r.shape[1])
             noise = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
         band = Band(theta, plain, curvature(G / float(np.mean(noise**2)), 1.0))
-        std = backend.to_host(band.std(network, backend, part.outside.x) * part.outside.data[1])
+        std = backend.to_host(band.std(network, backend, part.outside.x[:d, :]) * part.outside.data[1])
         residuals.append(_residuals(network, backend, theta, part.outside))
         if part.outside.weights is not None:
             weights.append(backend.to_host(part.outside.weights)[0])

@@ -74,6 +74,8 @@ class Replicas:
     def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
         """S and its gradient packed, ``(r, 1 + p)``, of the replicas with these numbers."""
         packed = self._batched(Objective.value_and_gradient, theta, rows)
+        if packed.dtype != theta.dtype:  # of single precision, which S is not summed in
+            packed = self.xp.astype(packed, theta.dtype)
         if self.precision is None:
             return packed
         xp, P = self.xp, self._precision(rows)

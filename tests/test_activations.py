@@ -10,7 +10,7 @@ import scipy.special
 import ffnn_xp as fx
 from ffnn_xp import Activation, Backend, get_backend
 from ffnn_xp.activations import ACTIVATIONS, activation
-from ffnn_xp.backends import erf
+from ffnn_xp.backends.passes import erf
 
 from .oracles import SCALARS, assert_close
 

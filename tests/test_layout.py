@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend
-from ffnn_xp.layout import Layout, affine, augment, bias, join, outer, weights
+from ffnn_xp.layout import Layout, augment, augmented, bias, join, units, weights
 
 from . import lesson
 
@@ -84,20 +84,21 @@ def test_the_bias_is_the_last_column(backend: Backend) -> None:
     assert backend.to_host(join(xp, weights(A), bias(A))).tolist() == backend.to_host(A).tolist()
 
 
-def test_affine_is_the_matrix_times_the_augmented_vector(backend: Backend) -> None:
+def test_the_augmented_vector_carries_the_bias(backend: Backend) -> None:
     xp = backend.xp
     A = backend.to_device(np.array([[1.0, 2.0, 10.0], [3.0, 4.0, 20.0]]))
     a = backend.to_device(np.array([[1.0, 0.0, 5.0], [1.0, -1.0, 6.0]]))
-    assert backend.to_host(affine(A, a)).tolist() == [[13, 8, 27], [27, 16, 59]]
-    assert backend.to_host(augment(xp, a)).tolist() == [[1, 0, 5], [1, -1, 6], [1, 1, 1]]
-    assert backend.to_host(A @ augment(xp, a)).tolist() == backend.to_host(affine(A, a)).tolist()
+    whole = augment(xp, a)
+    assert backend.to_host(whole).tolist() == [[1, 0, 5], [1, -1, 6], [1, 1, 1]]
+    assert backend.to_host(units(whole)).tolist() == [[1, 0, 5], [1, -1, 6]]
+    assert backend.to_host(A @ whole).tolist() == [[13, 8, 27], [27, 16, 59]]
 
 
 @pytest.mark.parametrize("replicas", [(), (3,)])
-def test_outer_is_the_adjoint_of_affine(replicas: tuple[int, ...], rng: np.random.Generator) -> None:
-    """<u, A . (a, 1)> = <outer(u, a), A>, summed over units and events."""
-    A, a = rng.normal(size=(*replicas, 4, 3)), rng.normal(size=(2, 5))
-    u = rng.normal(size=(*replicas, 4, 5))
-    left = np.sum(u * affine(A, a), axis=(-2, -1))
-    right = np.sum(outer(np, u, a) * A, axis=(-2, -1))
-    np.testing.assert_allclose(left, right, rtol=1e-12)
+def test_a_nonlinearity_leaves_the_ones_alone(
+    backend: Backend, replicas: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    z = rng.normal(size=(*replicas, 2, 5))
+    found = backend.to_host(augmented(backend.xp, lambda xp, z: xp.exp(z), backend.to_device(z)))
+    np.testing.assert_allclose(found[..., :-1, :], np.exp(z), rtol=1e-12)
+    np.testing.assert_array_equal(found[..., -1, :], np.ones((*replicas, 5)))

@@ -60,7 +60,8 @@ class TestByHand:
         x = backend.to_device(np.array([[1.0], [2.0]]))
         trace = forward(self.network, backend.xp, backend.to_device(self.theta), x)
         assert [backend.to_host(z).ravel().tolist() for z in trace.z] == [[2, -1], [5]]
-        assert [backend.to_host(a).ravel().tolist() for a in trace.a] == [[1, 2], [4, 1], [5]]
+        assert [backend.to_host(a).ravel().tolist() for a in trace.inputs] == [[1, 2, 1], [4, 1, 1]]
+        assert [backend.to_host(trace.a(l)).ravel().tolist() for l in range(2)] == [[4, 1], [5]]
         assert backend.to_host(trace.y).tolist() == [[5]]
 
     def test_jacobian(self, backend: Backend) -> None:

@@ -104,3 +104,16 @@ def test_what_float32_cannot_see_is_walked_again_in_double(
         fx.Model((2, 4, 1), backend="numpy", seed=1).fit(x, y, sigma, prior=3.0, restarts=1, max_seconds=5)
     assert epsilons[0] > 1e-8
     assert (min(epsilons) < 1e-15) is again
+
+
+def test_the_sum_is_not_rounded_to_seven_digits(backend: fx.Backend, rng: np.random.Generator) -> None:
+    """Each term has an error of 1e-7 of its own; that of the sum must not be 1e-7 of the sum, which is millions."""
+    x = rng.normal(size=(200_000, 2))
+    y = x @ [1.0, -1.0] + rng.normal(size=len(x))
+    values = []
+    for dtype in ("float64", "float32"):
+        model = fx.Model((2, 3, 1), backend=fx.get_backend(backend.name, dtype=dtype), seed=1)
+        cost = LeastSquares(x, y, 0.1, model)
+        values.append(cost.value_and_gradient(cost.start)[0])
+    assert values[0] > 1e7
+    assert abs(values[1] / values[0] - 1) < 2e-8

@@ -24,10 +24,11 @@ import array_api_compat
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
-from ._typing import Array, HostArray, Namespace, Rows
-from .errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
-from .memory import keep_freed_memory
-from .threads import one_blas_thread
+from .._typing import Array, HostArray, Namespace, Rows
+from ..errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
+from ..memory import keep_freed_memory
+from ..threads import one_blas_thread
+from .recording import Recorder
 
 BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 GPU_LIBRARIES = ("cupy", "torch", "jax")
@@ -180,9 +181,16 @@ class Backend:
         """Whether this is how a library says that an array does not fit."""
         return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)
 
-    def bind(self, kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-        """A function of arrays alone: ``kernel(*static, xp, ...)``, compiled where the library has a compiler (JAX)."""
-        return _compiled(kernel, *static) if self.compiles else partial(kernel, *static, self.xp)
+    def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
+        """A function of arrays alone, ``kernel(*static, xp, ...)``: compiled by JAX, recorded by PyTorch on a GPU.
+
+        A recording keeps all temporaries; it is made only if the first `moving` arguments are said to be those that
+        change from call to call.
+        """
+        if self.compiles:
+            return _compiled(kernel, *static)
+        plain = partial(kernel, *static, self.xp)
+        return Recorder(plain, moving) if moving and self.name == "torch" and self.on_gpu else plain
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self
@@ -459,27 +467,6 @@ def to_numpy(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
         strict = importlib.import_module("array_api_strict")
         return np.asarray(a.to_device(strict.Device("CPU_DEVICE")))
     return np.asarray(a)
-
-
-def erf(xp: Namespace, z: Array) -> Array:
-    r"""The error function, from each library's special functions.
-
-    The standard has none, so a library that we do not know (array-api-strict) gets Kummer's series (Abramowitz and
-    Stegun 7.1.6), :math:`\frac{2}{\sqrt\pi} e^{-z^2} \sum_m \frac{2^m z^{2m+1}}{(2m+1)!!}`: all terms have one sign, so
-    no digit is lost. From \|z\| = 6 on, where erf differs from 1 by 2e-17, it is 1.
-    """
-    name = xp.__name__.removeprefix("array_api_compat.").partition(".")[0]
-    if name == "torch":
-        return xp.erf(z)
-    special = {"numpy": "scipy.special", "cupy": "cupyx.scipy.special", "jax": "jax.scipy.special"}.get(name)
-    if special:
-        return importlib.import_module(special).erf(z)
-    far, sign = xp.abs(z) >= 6, xp.sign(z)
-    z = xp.minimum(xp.maximum(z, -6.0), 6.0)
-    total = xp.ones_like(z)
-    for m in range(140, 0, -1):
-        total = 1 + total * (2 * z * z) / (2 * m + 1)
-    return xp.where(far, sign, 2 / math.sqrt(math.pi) * z * xp.exp(-z * z) * total)
 
 
 @dataclass(frozen=True)
