@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-PACKAGES = ("ffnn_xp", "numpy", "scipy", "iminuit", "scikit-learn", "torch", "jax")
+PACKAGES = ("ffnn_xp", "numpy", "scipy", "iminuit", "scikit-learn", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def header() -> str:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ._typing import Array, Elementwise, Namespace
-from .backends.passes import erf, tanh_back
+from .backends import passes
+from .backends.passes import erf
 from .errors import did_you_mean
 
 LEAKY_SLOPE = 0.01
@@ -40,6 +41,8 @@ class Activation:
         s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 of an odd one, -1 and 1 of logistic.
     own_back : callable, optional
         ``own_back(xp, delta, z, a)``, delta times the first derivative, where that can be had in fewer passes.
+    writes : bool
+        Whether f takes the array that its values go to as a third argument.
     mixes : bool
         Whether each value depends on all outputs of its event (softmax): then it can only be the last one, and f' and
         f'' are not asked for.
@@ -61,6 +64,7 @@ class Activation:
     mirror: tuple[float, float] | None = field(default=None, kw_only=True)
     mixes: bool = field(default=False, kw_only=True)
     own_back: Callable[..., Array] | None = field(default=None, kw_only=True, repr=False)
+    writes: bool = field(default=False, kw_only=True, repr=False)
 
     def back(self, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
         """Delta times f', elementwise: a step of the reverse sweep."""
@@ -158,11 +162,12 @@ leaky_relu = Activation(
 
 tanh = Activation(
     "tanh",
-    lambda xp, z: xp.tanh(z),
+    passes.tanh,
     lambda xp, z, a: 1 - a * a,
     lambda xp, z, a: -2 * a * (1 - a * a),
     mirror=(-1.0, 0.0),
-    own_back=lambda xp, delta, z, a: tanh_back(xp, delta, a),
+    own_back=lambda xp, delta, z, a: passes.tanh_back(xp, delta, a),
+    writes=True,
 )
 """f' = 1 - f^2, f'' = -2 f f'."""
 

@@ -99,9 +99,9 @@ def augment(xp: Namespace, a: Array) -> Array:
     return above_ones(xp, _itself, a)
 
 
-def augmented(xp: Namespace, f: Elementwise, z: Array) -> Array:
-    """``(f(z), 1)``."""
-    return above_ones(xp, f, z)
+def augmented(xp: Namespace, f: Elementwise, z: Array, *, writes: bool = False) -> Array:
+    """``(f(z), 1)``; `writes` says that f takes the place of its values as another argument."""
+    return above_ones(xp, f, z, writes=writes)
 
 
 def units(a: Array) -> Array:

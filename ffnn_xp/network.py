@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ._typing import Array, Namespace
 from .activations import Activation, identity
-from .backends.passes import in_one_pass
+from .backends.passes import affine, in_one_pass, outer
 from .layout import Layout, augment, augmented, units, weights
 
 
@@ -70,11 +70,12 @@ class Trace:
 def forward(network: Network, xp: Namespace, theta: Array, x: Array) -> Trace:
     """Evaluate the network and keep every layer's values."""
     *hidden, last = network.layout.matrices(xp, theta)
-    z, inputs = [], [x if x.shape[-2] > network.layout.widths[0] else augment(xp, x)]
-    for A, activation in zip(hidden, network.activations[:-1], strict=True):
-        z.append(A @ inputs[-1])
-        inputs.append(augmented(xp, activation.f, z[-1]))
-    z.append(last @ inputs[-1])
+    z: list[Array] = []
+    inputs = [x if x.shape[-2] > network.layout.widths[0] else augment(xp, x)]
+    for A, f in zip(hidden, network.activations[:-1], strict=True):
+        z.append(affine(xp, A, inputs[-1]) if z else A @ inputs[-1])
+        inputs.append(augmented(xp, f.f, z[-1], writes=f.writes))
+    z.append(affine(xp, last, inputs[-1]) if z else last @ inputs[-1])
     return Trace([*hidden, last], z, inputs, network.activations[-1].f(xp, z[-1]))
 
 
@@ -108,7 +109,7 @@ def pull_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Ar
         f = network.activations[l]
         if not f.linear:
             delta = in_one_pass(xp, _back, f)(delta, trace.z[l], trace.a(l))
-        rows.append(delta @ trace.inputs[l].mT)
+        rows.append(outer(xp, delta, trace.inputs[l]) if l else delta @ trace.inputs[l].mT)
         if l:
             delta = weights(trace.matrices[l]).mT @ delta
     return network.layout.flatten(xp, rows[::-1])

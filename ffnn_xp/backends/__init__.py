@@ -110,7 +110,9 @@ class Backend:
         return one_blas_thread() if self.name == "numpy" else nullcontext()
 
     def context(self) -> AbstractContextManager[Any]:
-        """Make this device the current one, where the library has such a notion (CuPy)."""
+        """Make this device the current one (CuPy), and keep all digits of float32 products (JAX on a GPU)."""
+        if self.name == "jax" and self.dtype == "float32" and self.on_gpu:
+            return importlib.import_module("jax").default_matmul_precision("highest")  # type: ignore[no-any-return]
         return self.device if self.name == "cupy" else nullcontext()
 
     def to_device(self, a: HostArray) -> Array:
@@ -191,6 +193,9 @@ class Backend:
             return _compiled(kernel, *static)
         plain = partial(kernel, *static, self.xp)
         return Recorder(plain, moving) if moving and self.name == "torch" and self.on_gpu else plain
+
+    def __hash__(self) -> int:
+        return hash((self.name, str(self.device), self.dtype))  # CuPy's devices have no hash
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self

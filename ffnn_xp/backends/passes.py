@@ -83,8 +83,16 @@ def tanh_back(xp: Namespace, delta: Array, a: Array) -> Array:
     return slope
 
 
-def above_ones(xp: Namespace, f: Callable[..., Array], z: Array) -> Array:
-    """``(f(z), 1)``, f elementwise: ``(..., h + 1, n)`` of ``(..., h, n)``, the ones in its last row."""
+def tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
+    """The hyperbolic tangent, written to `out` where a library can write to arrays."""
+    return xp.tanh(z) if out is None else xp.tanh(z, out=out)
+
+
+def above_ones(xp: Namespace, f: Callable[..., Array], z: Array, *, writes: bool = False) -> Array:
+    """``(f(z), 1)``, f elementwise: ``(..., h + 1, n)`` of ``(..., h, n)``, the ones in its last row.
+
+    f `writes` its values to where they belong if it takes ``out=``.
+    """
     name = library(xp)
     if name not in ("numpy", "cupy", "torch"):
         a = f(xp, z)
@@ -93,6 +101,8 @@ def above_ones(xp: Namespace, f: Callable[..., Array], z: Array) -> Array:
     whole[..., -1, :] = 1.0
     if name == "cupy":
         in_one_pass(xp, _into, f)(z, whole[..., :-1, :])
+    elif writes:
+        f(xp, z, whole[..., :-1, :])
     else:
         whole[..., :-1, :] = f(xp, z)
     return whole
@@ -100,6 +110,18 @@ def above_ones(xp: Namespace, f: Callable[..., Array], z: Array) -> Array:
 
 def _into(f: Callable[..., Array], xp: Namespace, z: Array, out: Array) -> None:
     out[...] = f(xp, z)
+
+
+def affine(xp: Namespace, A: Array, a: Array) -> Array:
+    """``A . (a, 1)`` of a hidden layer, where a has its row of ones; a compiler (JAX) adds the bias in passing."""
+    return A[..., :-1] @ a[..., :-1, :] + A[..., -1:] if library(xp) == "jax" else A @ a
+
+
+def outer(xp: Namespace, u: Array, a: Array) -> Array:
+    """``sum_n u_n (a_n, 1)^T``, likewise: the transpose of `affine` in A."""
+    if library(xp) != "jax":
+        return u @ a.mT
+    return xp.concat([u @ a[..., :-1, :].mT, xp.sum(u, axis=-1, keepdims=True)], axis=-1)
 
 
 @lru_cache(maxsize=256)
@@ -114,7 +136,11 @@ class _Fused:
 
     def __init__(self, plain: Callable[..., Any]) -> None:
         self.plain = plain
-        self.fused: Callable[..., Any] | None = importlib.import_module("cupy").fuse()(lambda *arrays: plain(*arrays))
+
+        def one_pass(*arrays: Array) -> Any:  # the kernel has its name
+            return plain(*arrays)
+
+        self.fused: Callable[..., Any] | None = importlib.import_module("cupy").fuse()(one_pass)
 
     def __call__(self, *arrays: Array) -> Any:
         if self.fused is not None:
