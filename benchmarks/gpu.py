@@ -24,6 +24,8 @@ from header import header
 from objective import NOISE, median_time, network
 
 import ffnn_xp as fx
+from ffnn_xp import large_data
+from ffnn_xp.backends.streaming import page_locked
 from ffnn_xp.replicas import Replicas
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -191,6 +193,41 @@ def sweeps(found: dict[str, fx.Backend], cpu: fx.Backend, gemm: float, copy: flo
             print(f"| {'-'.join(map(str, widths))} | {n} | {' | '.join(cells)} |".replace("nan", "-"), flush=True)
 
 
+def streams(found: dict[str, fx.Backend], quick: bool) -> None:
+    """The same evaluation with events on the device, and with events in main memory that pass through it."""
+    widths, n = (8, 7, 9, 6), 20_000 if quick else 4_000_000
+    size = 8 * (widths[0] + 1 + 2 * widths[-1]) * n
+    print(f"\n## Data that do not fit, 8-7-9-6, {n} events, {size / 1e9:.2g} GB: ms for value and gradient\n")
+    print(
+        "| backend | on the device | streamed | GB/s | of a page-locked copy alone |\n| --- | --- | --- | --- | --- |"
+    )
+    share = large_data.SHARE
+    free_memory = fx.Backend.free_memory
+    for name, backend in found.items():
+        if name == "jax":
+            continue
+        there = measured(evaluation, backend, widths, n)
+        large_data.SHARE = 0.0
+        if not backend.on_gpu:
+            fx.Backend.free_memory = lambda self: 1
+        streamed = measured(evaluation, backend, widths, n)
+        copy = measured(copying, backend, size)
+        large_data.SHARE, fx.Backend.free_memory = share, free_memory
+        rate, alone = size / (streamed or np.nan), size / (copy or np.nan)
+        cells = f"{cell(there, 1e3)} | {cell(streamed, 1e3)} | {rate / 1e9:.1f} | {rate / alone:.2f}"
+        print(f"| {name} | {cells} |", flush=True)
+
+
+def copying(backend: fx.Backend, size: int) -> Callable[[], object]:
+    source = page_locked(backend, np.ones(size // 8))
+    if backend.name == "torch":
+        torch = importlib.import_module("torch")
+        return lambda: torch.from_numpy(source).to(backend.device, non_blocking=True)[:1].cpu()
+    xp = backend.xp
+    there = xp.empty(source.shape, dtype=xp.float64)
+    return lambda: (there.set(source), there[:1].get())
+
+
 def replicas(found: dict[str, fx.Backend], cpu: fx.Backend, quick: bool) -> None:
     print("\n## Replicas at once: value and gradient / Gauss-Newton matrices, µs for each\n")
     print(f"| widths | events | replicas | NumPy | {' | '.join(found)} |\n" + "| --- " * (len(found) + 4) + "|")
@@ -273,7 +310,7 @@ def fits(found: dict[str, fx.Backend], cpu: fx.Backend, quick: bool) -> None:
         y = fx.Model((8, 7, 9, 6), backend="numpy", seed=9)(x) + NOISE * rng.normal(size=(n, 6))
         for backend in (cpu, *found.values()):
             for restarts in (1, 100) if n == FITS[0] else (1,):
-                if backend.name == "jax" and n > FITS[0]:
+                if (backend.name == "jax" and n > FITS[0]) or (backend is cpu and n > COMPILED // 10):
                     continue
                 began = time.perf_counter()
                 with warnings.catch_warnings():
@@ -320,6 +357,7 @@ def sections(
     gemm, copy = ceilings(512 if options.quick else 8192)
     print(f"- ceilings: {gemm / 1e12:.3g} Tflop/s of float64 products, {copy / 1e12:.3g} TB/s of copies", flush=True)
     yield "sweeps", lambda: sweeps(found, cpu, gemm, copy, options.quick)
+    yield "streams", lambda: streams(found, options.quick)
     yield "replicas", lambda: replicas(found, cpu, options.quick)
     yield "matrices", lambda: matrices(found, cpu, options.quick)
     yield "single", lambda: single(found)
@@ -329,7 +367,7 @@ def sections(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--libraries", nargs="+", default=list(LIBRARIES))
-    parser.add_argument("--only", nargs="+", help="of sweeps, replicas, matrices, single, fits")
+    parser.add_argument("--only", nargs="+", help="of sweeps, streams, replicas, matrices, single, fits")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes only")
     options = parser.parse_args()
     print("# A GPU beside the CPU\n")

@@ -24,6 +24,7 @@ from .bins import Bins
 from .cost import ModelLike, NetworkCost
 from .cost_sum import vector
 from .inputs import Dataset, dataset
+from .large_data import beside_the_device
 from .losses import BinomialLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
 from .losses import loss as find_loss
 from .objective import Objective
@@ -64,7 +65,7 @@ class DataCost(NetworkCost):
         self.model, self.data = model, data
         self.statistic = statistic.through(model.network.activations[-1].name)
         with model.backend.context():
-            events = data.events(model.backend.xp, self.statistic)
+            events = data.events(model.backend.xp, self.statistic).within_reach(model.backend)
         objective = Objective(model.network, self.statistic, events, model.backend)
         n_values = data.n * self.statistic.free(int(data.y.shape[0]))
         super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)
@@ -84,6 +85,7 @@ class DataCost(NetworkCost):
         verbose: int,
     ) -> None:
         """Check the data, complete the model's widths, and build the cost."""
+        model = beside_the_device(model, x, y)
         d, k = model.shape_of_data()
         x = with_errors(x, x_error)
         with model.backend.context():

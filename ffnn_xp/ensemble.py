@@ -20,6 +20,7 @@ from .backends import Backend
 from .cost import ModelLike, NetworkCost
 from .errors import did_you_mean
 from .inputs import dataset, host_floats, input_rows
+from .large_data import beside_the_device
 from .losses import Loss
 from .minimizers import StopWalk
 from .network import Network
@@ -158,6 +159,7 @@ def fit_replicas(
 ) -> Ensemble:
     """See `Model.fit_replicas`."""
     began = time.monotonic()
+    model = beside_the_device(model, x, y)
     backend, layout = model.backend, model.network.layout
     d, k = layout.widths[0], layout.widths[-1]
     x = with_errors(x, x_err)

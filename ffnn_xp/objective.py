@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from . import kernels
 from ._typing import Array
 from .backends import Backend
+from .backends.streaming import page_locked, returned, streamed
 from .curvature import Blocks, assemble
 from .losses import Loss
 from .network import Network
@@ -28,6 +29,7 @@ BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
 MATRIX_BLOCK = (16, 2048)  # events, at least and at most
 GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how much is free
 GPU_SHARE = 0.5  # of what is free
+STREAMED = 2**19  # events to a block that is copied while another one is computed with
 RECORDED_BYTES = 2**27  # of temporaries: a GPU moves them in less time than their kernels take to launch
 WORTH_THREADS = 32  # units of a layer: two threads are 1.6 times as fast there, hardly faster with 20, slower with 9
 
@@ -61,6 +63,17 @@ class Events:
     def n(self) -> int:
         """Number of events."""
         return int(self.x.shape[-1]) // self.nodes
+
+    @property
+    def bytes_per_event(self) -> int:
+        """Of the data, in double precision."""
+        arrays = [self.x, *self.data] if self.weights is None else [self.x, self.weights, *self.data]
+        return 8 * int(sum(math.prod(a.shape) for a in arrays)) // self.n
+
+    def within_reach(self, backend: Backend) -> Events:
+        """The same, as far as it must be made ready for being streamed."""
+        computes = backend.computes
+        return self if computes is None else self.each(lambda a: page_locked(computes, a))
 
     def each(self, f: Callable[[Array], Array]) -> Events:
         """The events that f makes of each array."""
@@ -143,9 +156,8 @@ class Objective:
 
     def residual_rows(self, theta: Array) -> Array:
         """Residuals and their derivatives, ``(..., k n, 1 + p)``: short where values are fewer than parameters."""
-        f = self._kernel(kernels.residual_rows, 0)
-        with self.backend.context():
-            return f(theta, *_leaves(self.events))
+        f, (at,) = self._kernel(kernels.residual_rows, 0), self._there(theta)
+        return self._back(self._sum_of_blocks(lambda e: f(at, *_leaves(e)), self.events.n, _add))
 
     def gauss_newton_product(self, theta: Array, v: Array) -> Array:
         """J^T C J v, ``(..., p)``, without the matrix."""
@@ -161,9 +173,9 @@ class Objective:
 
     def in_single_precision(self) -> Objective:
         """The same in float32: in half the time or less, with seven digits."""
-        backend = replace(self.backend, dtype="float32")
+        backend = self.backend.in_single_precision()
         with backend.context():
-            events = self.events.each(lambda a: backend.xp.astype(a, backend.real))
+            events = self.events.each(lambda a: backend.xp.astype(a, backend.real)).within_reach(backend)
         return replace(self, events=events, backend=backend)
 
     def active_events(self, theta: Array) -> Array:
@@ -175,23 +187,36 @@ class Objective:
         """The network whose outputs the statistic sees."""
         return self.network if self.loss.link is None else self.network.before_output()
 
+    @property
+    def _device(self) -> Backend:
+        """Where sums are computed: where the events are, or where they are streamed through."""
+        return self.backend.computes or self.backend
+
+    def _there(self, *args: Array) -> tuple[Array, ...]:
+        """Theta on that device."""
+        return args if self.backend.computes is None else tuple(map(self.backend.computes.argument, args))
+
+    def _back(self, a: Array) -> Array:
+        """A result where the events are."""
+        return a if self.backend.computes is None else returned(a)
+
     def _kernel(self, kernel: Callable[..., Any], moving: int) -> Callable[..., Any]:
         """It for this network and loss, compiled or recorded where the library can; looked up once."""
         if (kernel, moving) not in self._bound:
-            self._bound[kernel, moving] = self.backend.bind(kernel, self._before_link, self.loss, moving=moving)
+            self._bound[kernel, moving] = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
         return self._bound[kernel, moving]
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         what = False, math.prod(args[0].shape[:-1])
-        f = self._kernel(kernel, len(args) * self._worth_recording(*what))
-        return self._sum(lambda e: f(*args, *_leaves(e)), what, _add)
+        f, args = self._kernel(kernel, len(args) * self._worth_recording(*what)), self._there(*args)
+        return self._back(self._sum(lambda e: f(*args, *_leaves(e)), what, _add))
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
         what = True, math.prod(theta.shape[:-1])
-        f = self._kernel(kernel, int(self._worth_recording(*what)))
-        total = self._sum(lambda e: f(theta, *_leaves(e)), what, lambda a, b: {key: _add(a[key], b[key]) for key in a})
-        with self.backend.context():
-            return assemble(self.backend.xp, self.network.layout, total)
+        f, (at,) = self._kernel(kernel, int(self._worth_recording(*what))), self._there(theta)
+        total = self._sum(lambda e: f(at, *_leaves(e)), what, lambda a, b: {key: _add(a[key], b[key]) for key in a})
+        with self._device.context():
+            return self._back(assemble(self._device.xp, self.network.layout, total))
 
     def _sum(self, f: Callable[[Events], Part], what: tuple[bool, int], add: Callable[[Part, Part], Part]) -> Part:
         """f of all blocks, added up; `what` says whether they are matrices, and of how many replicas.
@@ -208,13 +233,15 @@ class Objective:
             try:
                 return self._sum_of_blocks(f, size, add)
             except Exception as error:
-                if size == 1 or self.loss.whole or not self.backend.out_of_memory(error):
+                if size == 1 or self.loss.whole or not self._device.out_of_memory(error):
                     raise
             self._sizes[what] = max(1, min(size, self.events.n) // 2)  # outside the handler, which holds on to arrays
 
     def _sum_of_blocks(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
-        """On threads, where the library knows how to."""
-        with self.backend.context():
+        """On threads, where the library knows how to; one behind another, where they are copied on the way."""
+        with self._device.context():
+            if self.backend.computes is not None:
+                return reduce(add, map(f, streamed(self._device, self.events.blocks(size))))
             if self.backend.threads_help and max(self.network.layout.widths) >= WORTH_THREADS:
                 return sum_in_parts(f, list(self.events.blocks(size)), add, self.backend.threads)
             return reduce(add, map(f, self.events.blocks(size)))
@@ -222,7 +249,7 @@ class Objective:
     def _sweep_block(self, replicas: int = 1) -> int:
         limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
         size = CPU_BYTES // (max(self.network.layout.widths) * self._itemsize * replicas)
-        if self.backend.compiles:  # whose kernels are fused, and cost more to call
+        if self._device.compiles:  # whose kernels are fused, and cost more to call
             size, limits = 2 * size, (limits[0], 2 * limits[1])
         return self._fitting(size, limits, self._bytes_per_event(False, replicas))
 
@@ -250,14 +277,17 @@ class Objective:
         """Events to a block: on a CPU so many, within limits; on a GPU as many as fit."""
         if self.block is not None:
             return self.block
-        if self.backend.on_gpu:
-            return max(1, self._gpu_bytes // (bytes_per_event * self.events.nodes))
+        if self.backend.computes is not None:  # two blocks are there at a time, of several
+            bytes_per_event += 2 * self.events.bytes_per_event
+        if self._device.on_gpu:
+            most = self._gpu_bytes // (bytes_per_event * self.events.nodes)
+            return max(1, most if self.backend.computes is None else min(most, STREAMED))
         return max(1, min(max(size, limits[0]), limits[1]) // self.events.nodes)
 
     @cached_property
     def _gpu_bytes(self) -> int:
         """For all temporaries of a block; asked for once."""
-        free = self.backend.free_memory()
+        free = self._device.free_memory()
         return GPU_BYTES if free is None else int(GPU_SHARE * free)
 
     @property

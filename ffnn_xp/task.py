@@ -65,7 +65,8 @@ class Task:
 
     def cost(self, noise: HostArray) -> NetworkCost:
         """The cost in standardised units; `noise` are errors of the standardised outputs where none are given."""
-        objective = Objective(self.network, self.loss, self.events(noise), self.model.backend)
+        backend = self.model.backend
+        objective = Objective(self.network, self.loss, self.events(noise).within_reach(backend), backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
 
     def events(self, noise: HostArray, y: Array | None = None) -> Events:

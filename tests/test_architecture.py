@@ -34,6 +34,7 @@ ROOMS = (
     "minuit_hessian",
     "cost_sum",
     "cost",
+    "large_data",
     "minimizers",
     "replicas",
     "competition",

@@ -1,0 +1,72 @@
+"""Data that do not fit on the device: they stay in main memory, and only sums over events are computed there.
+
+A model whose backend is a GPU is then seen through `Beside`: its arrays are NumPy's, block after block goes through
+the device (`backends.streaming`), and what comes back is theta-sized.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ._typing import Array
+from .activations import Activation
+from .backends import Backend
+from .bins import Bins
+from .cost import ModelLike
+from .network import Network
+
+COPIES = 5  # of the data that a fit has at a time: raw and standardised, as rows and as columns, with errors
+SHARE = 0.8  # of what is free that they may take
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A model as one that computes on the host, but for sums over events."""
+
+    model: ModelLike
+    backend: Backend
+
+    @property
+    def parameters(self) -> Array:
+        """Theta, on the host."""
+        return self.backend.to_device(self.model.backend.to_host(self.model.parameters))
+
+    @property
+    def network(self) -> Network:
+        """Widths and activations."""
+        return self.model.network
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """One for each layer."""
+        return self.model.activations
+
+    def build(self, d: int, k: int) -> None:
+        """Fill in widths that were left open."""
+        self.model.build(d, k)
+
+    def network_for(self, d: int, k: int) -> Network:
+        """The network that this would be for so many inputs and outputs."""
+        return self.model.network_for(d, k)
+
+    def shape_of_data(self) -> tuple[int | None, int | None]:
+        """Inputs and outputs, None where the data decide."""
+        return self.model.shape_of_data()
+
+
+def beside_the_device(model: ModelLike, x: Any, y: Any) -> ModelLike:
+    """The model itself, or what stands for it where a fit to these data would not fit on its device."""
+    backend = model.backend
+    if isinstance(x, Bins) or backend.computes is not None or any(map(backend.owns, (x, y))):
+        return model
+    free = backend.free_memory()
+    if free is None or COPIES * 8 * (_size(x) + _size(y)) <= SHARE * free:
+        return model
+    return Beside(model, backend.staying_behind())
+
+
+def _size(a: Any) -> int:
+    """Number of values; of what has no shape none, since it is small."""
+    return math.prod(getattr(a, "shape", ()) or (0,))
