@@ -24,7 +24,7 @@ from header import header
 from objective import NOISE, median_time, network
 
 import ffnn_xp as fx
-from ffnn_xp import large_data
+from ffnn_xp import seen
 from ffnn_xp.backends.streaming import page_locked
 from ffnn_xp.replicas import Replicas
 
@@ -87,10 +87,10 @@ def operations(widths: tuple[int, ...]) -> float:
     return float(sum(6 * a * b for a, b in pairwise(widths)) - 2 * widths[0] * widths[1])
 
 
-def events(backend: fx.Backend, widths: tuple[int, ...], n: int) -> tuple[object, object]:
-    """Random events: where they are many, made on the device."""
+def events(backend: fx.Backend, widths: tuple[int, ...], n: int, *, there: bool = True) -> tuple[object, object]:
+    """Random events: where they are many, made on the device, unless they must not be `there`."""
     d, k = widths[0], widths[-1]
-    if backend.name in ("cupy", "torch") and n > COMPILED:
+    if there and backend.name in ("cupy", "torch") and n > COMPILED:
         library = importlib.import_module(backend.name)
         if backend.name == "torch":
             make = dict(dtype=library.float64, device=backend.device)
@@ -100,8 +100,8 @@ def events(backend: fx.Backend, widths: tuple[int, ...], n: int) -> tuple[object
     return rng.normal(size=(n, d)), rng.normal(size=(n, k))
 
 
-def evaluation(backend: fx.Backend, widths: tuple[int, ...], n: int) -> Callable[[], object]:
-    cost = fx.LeastSquares(*events(backend, widths, n), NOISE, fx.Model(widths, backend=backend, seed=1))
+def evaluation(backend: fx.Backend, widths: tuple[int, ...], n: int, there: bool = True) -> Callable[[], object]:
+    cost = fx.LeastSquares(*events(backend, widths, n, there=there), NOISE, fx.Model(widths, backend=backend, seed=1))
     theta = cost.start.copy()
 
     def call() -> object:
@@ -201,18 +201,18 @@ def streams(found: dict[str, fx.Backend], quick: bool) -> None:
     print(
         "| backend | on the device | streamed | GB/s | of a page-locked copy alone |\n| --- | --- | --- | --- | --- |"
     )
-    share = large_data.SHARE
+    share = seen.SHARE
     free_memory = fx.Backend.free_memory
     for name, backend in found.items():
         if name == "jax":
             continue
         there = measured(evaluation, backend, widths, n)
-        large_data.SHARE = 0.0
+        seen.SHARE = 0.0
         if not backend.on_gpu:
             fx.Backend.free_memory = lambda self: 1
-        streamed = measured(evaluation, backend, widths, n)
+        streamed = measured(evaluation, backend, widths, n, False)
         copy = measured(copying, backend, size)
-        large_data.SHARE, fx.Backend.free_memory = share, free_memory
+        seen.SHARE, fx.Backend.free_memory = share, free_memory
         rate, alone = size / (streamed or np.nan), size / (copy or np.nan)
         cells = f"{cell(there, 1e3)} | {cell(streamed, 1e3)} | {rate / 1e9:.1f} | {rate / alone:.2f}"
         print(f"| {name} | {cells} |", flush=True)

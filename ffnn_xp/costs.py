@@ -24,12 +24,12 @@ from .bins import Bins
 from .cost import ModelLike, NetworkCost
 from .cost_sum import vector
 from .inputs import Dataset, dataset
-from .large_data import beside_the_device
 from .losses import BinomialLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
 from .losses import loss as find_loss
 from .objective import Objective
 from .prediction import evaluate
 from .prior import GaussianPrior
+from .seen import beside_its_device
 from .uncertain_inputs import UncertainInputs, with_errors
 
 
@@ -85,7 +85,7 @@ class DataCost(NetworkCost):
         verbose: int,
     ) -> None:
         """Check the data, complete the model's widths, and build the cost."""
-        model = beside_the_device(model, x, y)
+        model = beside_its_device(model, x, y)
         d, k = model.shape_of_data()
         x = with_errors(x, x_error)
         with model.backend.context():

@@ -20,7 +20,6 @@ from .backends import Backend
 from .cost import ModelLike, NetworkCost
 from .errors import did_you_mean
 from .inputs import dataset, host_floats, input_rows
-from .large_data import beside_the_device
 from .losses import Loss
 from .minimizers import StopWalk
 from .network import Network
@@ -29,6 +28,7 @@ from .objective import Events
 from .prediction import evaluate
 from .prior import GaussianPrior, network_precision
 from .replicas import Replicas
+from .seen import beside_its_device
 from .task import Task, find_statistic, relative_weights, standardisation
 from .toy_fits import EDM_GOAL, measure_again, refit
 from .uncertain_inputs import with_errors
@@ -159,7 +159,7 @@ def fit_replicas(
 ) -> Ensemble:
     """See `Model.fit_replicas`."""
     began = time.monotonic()
-    model = beside_the_device(model, x, y)
+    model = beside_its_device(model, x, y)
     backend, layout = model.backend, model.network.layout
     d, k = layout.widths[0], layout.widths[-1]
     x = with_errors(x, x_err)

@@ -23,7 +23,6 @@ from .competition import compete
 from .cost import ModelLike
 from .errors import did_you_mean
 from .inputs import dataset, selected
-from .large_data import beside_the_device
 from .losses import LeastSquaresLoss, Loss, Measured, NormalLoss
 from .minimizers import certify, is_certified, migrad_alone
 from .noise import estimate_noise, residual_width
@@ -31,6 +30,7 @@ from .predictive import Member, Predictive
 from .prior import GaussianPrior, network_precision
 from .progress import progress_line
 from .recipe import Recipe, check_enough, choose, member, typical_error
+from .seen import for_a_fit
 from .starts import glorot
 from .task import Task, find_statistic, relative_weights, standardisation
 from .uncertain_inputs import with_errors
@@ -79,7 +79,7 @@ def fit(
     began = time.monotonic()
     _check_options(prior, restarts, minimizer, covariance, max_seconds)
     extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
-    model = beside_the_device(model, x, y)
+    model = for_a_fit(model, x, y)
     task = _task(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior)
     data, network = task.data, task.network
     _check_degrees_of_freedom(task, auto=prior == "auto")

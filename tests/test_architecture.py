@@ -34,7 +34,7 @@ ROOMS = (
     "minuit_hessian",
     "cost_sum",
     "cost",
-    "large_data",
+    "seen",
     "minimizers",
     "replicas",
     "competition",

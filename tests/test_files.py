@@ -323,7 +323,7 @@ def test_backend_and_its_fallback(model: fx.Model, net: Path, monkeypatch: pytes
     model.save(net)
     strict = fx.get_backend("array_api_strict")
     assert fx.load(net, backend=strict).backend is strict
-    monkeypatch.setattr(fx.backends.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(fx.backends.finding.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
     with pytest.raises(fx.BackendUnavailableError, match="not installed"):
         fx.load(net, backend="torch", fallback=False)
     with pytest.warns(fx.BackendFallbackWarning) as caught:

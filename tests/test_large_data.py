@@ -10,8 +10,8 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.backends import streaming
-from ffnn_xp.large_data import Beside
 from ffnn_xp.objective import Objective
+from ffnn_xp.seen import Seen
 
 N = 2_000
 
@@ -48,7 +48,7 @@ def costs(data: tuple[np.ndarray, np.ndarray], backend: Backend) -> tuple[fx.Lea
 @pytest.mark.usefixtures("full")
 def test_the_same_numbers(device: Backend, data: tuple[np.ndarray, np.ndarray]) -> None:
     cost, plain = costs(data, device)
-    assert isinstance(cost.model, Beside)
+    assert isinstance(cost.model, Seen)
     assert cost.objective.backend.computes is device
     assert isinstance(cost.objective.events.x, np.ndarray)
     theta, v = cost.start, np.linspace(-1, 1, cost.npar)

@@ -117,3 +117,22 @@ def test_the_sum_is_not_rounded_to_seven_digits(backend: fx.Backend, rng: np.ran
         values.append(cost.value_and_gradient(cost.start)[0])
     assert values[0] > 1e7
     assert abs(values[1] / values[0] - 1) < 2e-8
+
+
+def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random.Generator) -> None:
+    """In float32 the gradient at the minimum is wrong by standard deviations; so the end of the walk is in float64."""
+    n = 20_000
+    x = rng.normal(size=(n, 2))
+    y = np.sin(x[:, 0]) * x[:, 1] + 0.1 * rng.normal(size=n)
+    exact = fx.Model((2, 6, 1), backend="numpy", seed=1)
+    single = fx.Model((2, 6, 1), backend=fx.get_backend(backend.name, dtype="float32"), seed=1)
+    fit = single.fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert fit.valid
+    assert str(single.parameters.dtype).endswith("float32")
+    assert str(single(x[:3]).dtype).endswith("float32")
+    exact.parameters = fit.parameters
+    again = exact.fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert again.fval == pytest.approx(fit.fval, abs=1e-3)
+    np.testing.assert_allclose(fit.errors, again.errors, rtol=1e-3)
+    std = fx.to_numpy(single.predict(x[:20], return_std=True)[1])
+    np.testing.assert_allclose(std, exact.predict(x[:20], return_std=True)[1], rtol=1e-2)

@@ -95,6 +95,15 @@ class Backend:
         computes = None if self.computes is None else replace(self.computes, dtype="float32")
         return replace(self, dtype="float32", computes=computes)
 
+    def in_double_precision(self) -> Backend | None:
+        """The same in float64, if this is float32 and the device has it; of JAX only if it is switched on already."""
+        try:
+            info = self.xp.__array_namespace_info__()
+            known = info.dtypes() if self.name == "jax" else info.dtypes(device=self.device)
+        except (AttributeError, ValueError):
+            return None
+        return replace(self, dtype="float64") if self.dtype == "float32" and "float64" in known else None
+
     def calm(self) -> AbstractContextManager[Any]:
         """Hold the host's linear algebra to one thread, where this backend computes with it: see `threads`."""
         return one_blas_thread() if self.name == "numpy" else nullcontext()

@@ -1,7 +1,11 @@
-"""Data that do not fit on the device: they stay in main memory, and only sums over events are computed there.
+"""A model as a fit sees it: in double precision, and beside its device where the data do not fit there.
 
-A model whose backend is a GPU is then seen through `Beside`: its arrays are NumPy's, block after block goes through
-the device (`backends.streaming`), and what comes back is theta-sized.
+What limits a fit is not the values but their differences: a gradient at a minimum is a small sum of large terms, of
+which single precision leaves errors of several standard deviations. So a float32 model is fitted with float64 data, as
+far as its device has them (the long way is walked in float32 in any case), and keeps float32 parameters.
+
+Data that do not fit on the device stay in main memory as NumPy arrays; block after block goes through the device
+(`backends.streaming`), and what comes back is of theta's size.
 """
 
 from __future__ import annotations
@@ -22,15 +26,15 @@ SHARE = 0.8  # of what is free that they may take
 
 
 @dataclass(frozen=True)
-class Beside:
-    """A model as one that computes on the host, but for sums over events."""
+class Seen:
+    """A model as one that computes with another backend; theta stays the model's own."""
 
     model: ModelLike
     backend: Backend
 
     @property
     def parameters(self) -> Array:
-        """Theta, on the host."""
+        """Theta, where this backend has it."""
         return self.backend.to_device(self.model.backend.to_host(self.model.parameters))
 
     @property
@@ -56,7 +60,13 @@ class Beside:
         return self.model.shape_of_data()
 
 
-def beside_the_device(model: ModelLike, x: Any, y: Any) -> ModelLike:
+def for_a_fit(model: ModelLike, x: Any, y: Any) -> ModelLike:
+    """In double precision if the device has it, and beside the device if these data do not fit there."""
+    double = model.backend.in_double_precision()
+    return beside_its_device(model if double is None else Seen(model, double), x, y)
+
+
+def beside_its_device(model: ModelLike, x: Any, y: Any) -> ModelLike:
     """The model itself, or what stands for it where a fit to these data would not fit on its device."""
     backend = model.backend
     if isinstance(x, Bins) or backend.computes is not None or any(map(backend.owns, (x, y))):
@@ -64,7 +74,7 @@ def beside_the_device(model: ModelLike, x: Any, y: Any) -> ModelLike:
     free = backend.free_memory()
     if free is None or COPIES * 8 * (_size(x) + _size(y)) <= SHARE * free:
         return model
-    return Beside(model, backend.staying_behind())
+    return Seen(model, backend.staying_behind())
 
 
 def _size(a: Any) -> int:
