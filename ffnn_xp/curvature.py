@@ -27,6 +27,7 @@ from collections.abc import Callable
 from array_api_compat import device
 
 from ._typing import Array, Namespace
+from .backends.passes import writable
 from .layout import Layout, join, weights
 from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
@@ -83,7 +84,8 @@ def gauss_newton_blocks(
 
     With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep and p numbers per event for each; with many
     it is the closed form above, whose intermediate arrays do not grow with the number of outputs. Where outputs mix,
-    `root` R with C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
+    `root` R with C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i. Without
+    weights, which may be negative, c has a root too, and each product on the diagonal is one of a matrix with itself.
     """
     layout = network.layout
     if not _by_outputs(layout):
@@ -92,17 +94,22 @@ def gauss_newton_blocks(
     slope = slopes(network, xp, trace)
     inputs = trace.inputs
     total: Blocks = {}
+    unit = xp.ones_like(trace.y)
+    if root is None and weights is None:
+        unit = unit * xp.sqrt(y_curvature)
     for i in range(layout.widths[-1]):
-        if root is None:
-            seed, c = _unit(xp, xp.ones_like(trace.y), i), y_curvature[..., i : i + 1, :]
-        else:
-            seed, c = root[..., :, i, :], weights
+        seed, c = _unit(xp, unit, i) if root is None else root[..., :, i, :], None
+        if weights is not None:
+            c = weights if root is not None else y_curvature[..., i : i + 1, :]
         rows = _rows(xp, deltas(xp, trace, slope, seed), inputs)
         for m, left in enumerate(rows):
             weighted = left if c is None else c * left
             for l in range(m + 1):
                 block = weighted @ rows[l].mT
-                total[m, l] = block if i == 0 else total[m, l] + block
+                if i:
+                    total[m, l] += block  # in place, where arrays can be written to
+                else:
+                    total[m, l] = block
     return total
 
 
@@ -113,7 +120,13 @@ def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) ->
 
 
 def kronecker_factors(
-    network: Network, xp: Namespace, trace: Trace, y_curvature: Array, *, root: Array | None = None
+    network: Network,
+    xp: Namespace,
+    trace: Trace,
+    y_curvature: Array,
+    *,
+    root: Array | None = None,
+    here: Array | None = None,
 ) -> list[Array]:
     """For each layer the sum over events and outputs of delta delta^T, and of the inputs' (a, 1) (a, 1)^T.
 
@@ -128,7 +141,7 @@ def kronecker_factors(
         seed = _unit(xp, diagonal, i) if root is None else root[..., :, i, :]
         squares = [d @ d.mT for d in deltas(xp, trace, slope, seed)]
         total = squares if not total else [a + b for a, b in zip(total, squares, strict=True)]
-    return total + [a @ a.mT for a in inputs]
+    return total + [(a if here is None else a * here) @ a.mT for a in inputs]
 
 
 def _unit(xp: Namespace, y: Array, i: int) -> Array:
@@ -172,7 +185,16 @@ def _by_outputs(layout: Layout) -> bool:
 
 
 def assemble(xp: Namespace, layout: Layout, blocks: Blocks) -> Array:
-    """The whole symmetric matrix ``(..., p, p)`` from its lower blocks."""
+    """The whole symmetric matrix ``(..., p, p)`` from its lower blocks, which are used up."""
+    if writable(xp):
+        first, p, ends = blocks[0, 0], layout.n_parameters, layout.offsets
+        whole = xp.empty((*first.shape[:-2], p, p), dtype=first.dtype, device=first.device)
+        while blocks:
+            (m, l), block = blocks.popitem()
+            whole[..., ends[m] : ends[m + 1], ends[l] : ends[l + 1]] = block
+            if m != l:
+                whole[..., ends[l] : ends[l + 1], ends[m] : ends[m + 1]] = block.mT
+        return whole
     rows = []
     for m in range(layout.n_layers):
         row = [blocks[m, l] for l in range(m + 1)]

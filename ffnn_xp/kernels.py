@@ -75,15 +75,18 @@ def kronecker_factors(network: Network, loss: Loss, xp: Namespace, theta: Array,
     trace, C, root = _fisher(network, loss, xp, theta, *event)
     if root is not None and event[1] is not None:
         root = root * xp.sqrt(xp.abs(event[1]))[..., None, :, :]
-    return xp.concat([xp.reshape(a, (-1,)) for a in factors(network, xp, trace, C, root=root)])
+    found = factors(network, xp, trace, C, root=root, here=_here(xp, event[0], event[1]))
+    return xp.concat([xp.reshape(a, (-1,)) for a in found])
 
 
 def active_events(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
-    """For each hidden unit, at how many events its slope is larger than `ASLEEP`; weights do not count."""
+    """For each hidden unit, at how many events its slope is larger than `ASLEEP`, whatever their weight but none."""
     hidden = slopes(network, xp, forward(network, xp, theta, x))[:-1]
-    counts = [xp.sum(xp.astype(xp.abs(s) > ASLEEP, s.dtype), axis=-1) for s in hidden]
+    here = _here(xp, x, weights)
+    awake = [xp.astype(xp.abs(s) > ASLEEP, s.dtype) for s in hidden]
+    counts = [xp.sum(s if here is None else s * here, axis=-1) for s in awake]
     return xp.concat([*counts, xp.zeros_like(theta[..., :0])], axis=-1)
 
 
@@ -137,6 +140,15 @@ def _fisher(
         return trace, _weighted_columns(xp, loss.nearly(xp, trace.y, data), weights), None
     C = _weighted(loss.fisher(xp, trace.y, data), weights, mixed=loss.mixes)
     return trace, C, loss.root(xp, trace.y, data) if loss.mixes else None
+
+
+def _here(xp: Namespace, x: Array, weights: Array | None) -> Array | None:
+    """1 for each column of x whose event has a weight, 0 for one that only fills a block; None where all have."""
+    if weights is None:
+        return None
+    each = xp.astype(weights != 0, x.dtype)[..., None]
+    columns = xp.broadcast_to(each, (*weights.shape, x.shape[-1] // weights.shape[-1]))
+    return xp.reshape(columns, (*weights.shape[:-1], -1))
 
 
 def _weighted(s: Array, weights: Array | None, *, mixed: bool = False) -> Array:

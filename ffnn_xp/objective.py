@@ -8,13 +8,13 @@ a host number crosses in `cost`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 from . import kernels
-from ._typing import Array
+from ._typing import Array, Namespace
 from .backends import Backend
 from .backends.streaming import page_locked, returned, streamed
 from .curvature import Blocks, assemble
@@ -91,6 +91,22 @@ class Events:
             x = self.x[..., start * self.nodes : end * self.nodes]
             yield Events(x, tuple(a[..., start:end] for a in self.data), weights, self.nodes)
 
+    def equal_blocks(self, xp: Namespace, size: int) -> Iterator[Events]:
+        """Blocks of `size` events all: the last one is filled with its last event, which has no weight there."""
+        weights = xp.ones_like(self.data[0][..., :1, :]) if self.weights is None else self.weights
+        for block in replace(self, weights=weights).blocks(size):
+            missing, n = size - block.n, block.n
+
+            def filled(a: Array, missing: int = missing, n: int = n) -> Array:
+                last = a[..., a.shape[-1] - a.shape[-1] // n :]
+                again = xp.broadcast_to(last[..., None, :], (*last.shape[:-1], missing, last.shape[-1]))
+                return xp.concat([a, xp.reshape(again, (*last.shape[:-1], -1))], axis=-1)
+
+            if missing:
+                none = xp.zeros((*weights.shape[:-1], missing), dtype=weights.dtype)
+                block = replace(block.each(filled), weights=xp.concat([block.weights, none], axis=-1))
+            yield block
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -129,10 +145,16 @@ class Objective:
     block: int | None = field(default=None, kw_only=True)
     _bound: dict[Any, Callable[..., Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _sizes: dict[tuple[bool, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _pieces: dict[int, list[Events]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without compiled kernels, and without what is known of this device's memory."""
-        return {**{k: v for k, v in self.__dict__.items() if k != "_gpu_bytes"}, "_bound": {}, "_sizes": {}}
+        return {
+            **{k: v for k, v in self.__dict__.items() if k != "_gpu_bytes"},
+            "_bound": {},
+            "_sizes": {},
+            "_pieces": {},
+        }
 
     def value(self, theta: Array) -> Array:
         """S, ``(...,)``."""
@@ -244,7 +266,16 @@ class Objective:
                 return reduce(add, map(f, streamed(self._device, self.events.blocks(size))))
             if self.backend.threads_help and max(self.network.layout.widths) >= WORTH_THREADS:
                 return sum_in_parts(f, list(self.events.blocks(size)), add, self.backend.threads)
-            return reduce(add, map(f, self.events.blocks(size)))
+            return reduce(add, map(f, self._cut(size)))
+
+    def _cut(self, size: int) -> Iterable[Events]:
+        """Blocks of so many events; for a compiler all of one shape, cut once."""
+        if not self.backend.compiles or size >= self.events.n or self.events.n == 0:
+            return self.events.blocks(size)
+        if size not in self._pieces:
+            self._pieces.clear()
+            self._pieces[size] = list(self.events.equal_blocks(self.backend.xp, size))
+        return self._pieces[size]
 
     def _sweep_block(self, replicas: int = 1) -> int:
         limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]

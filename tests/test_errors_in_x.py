@@ -235,7 +235,7 @@ def test_bins_single_precision_and_functions_are_refused() -> None:
     with pytest.raises(ValueError, match="beside Bins"):
         fx.Model((1, 1), seed=1).fit(fx.Bins([0.0, 1.0, 2.0, 3.0]), y, 0.1, x_err=0.1)
     with pytest.raises(ValueError, match="dtype='float64', got 'float32'"):
-        fx.Model((1, 1), seed=1, dtype="float32").fit(x, y, 0.1, x_err=0.1)
+        fx.LeastSquares(x, y, 0.1, fx.Model((1, 1), seed=1, dtype="float32"), xerror=0.1)
     cost = fx.LeastSquares(x, y, 0.1, fx.Model((1, 1), seed=1), xerror=0.1)
     with pytest.raises(ValueError, match="not to measured values with errors in x"):
         fx.PlusFunction(cost, lambda x, a: a * x, a=1.0)

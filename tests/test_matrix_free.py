@@ -175,6 +175,7 @@ def test_coordinates_are_kept_as_long_as_they_pay() -> None:
     assert 2 < len(calls) < walk.calls / 15  # fewer than with a change each ten steps
     again = kronecker_lbfgs(Walk(cost), end.theta, near=1e-7)
     np.testing.assert_array_equal(again.theta, end.theta)
+    end = kronecker_lbfgs(Walk(cost), end.theta, near=1e-11)
     nothing_more = kronecker_lbfgs(Walk(cost), end.theta, enough=1.0)
     assert not nothing_more.converged
     assert nothing_more.value == pytest.approx(end.value, abs=1e-6)

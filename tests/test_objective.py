@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, get_backend, kernels
-from ffnn_xp.objective import CPU_BLOCK, Events
+from ffnn_xp import Backend, LeastSquares, Model, get_backend, kernels
+from ffnn_xp.objective import CPU_BLOCK, Events, Objective
 
 from .oracles import QUANTITIES, assert_close, central_gradient, library, make_case, objective, twin
 
@@ -209,3 +209,37 @@ def test_theta_and_data_are_not_written_to() -> None:
     S.hessian_product(theta, v)
     for a, b in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class TestEqualBlocks:
+    """For a compiler all blocks have one shape; what fills the last one has no weight."""
+
+    @staticmethod
+    def pair(weighted: bool) -> tuple[Objective, Objective]:
+        """Cut by JAX in blocks of 40, and whole on NumPy; 100 events."""
+        rng = np.random.default_rng(3)
+        x, y = rng.normal(size=(100, 2)), rng.normal(size=(100, 2))
+        weights = rng.uniform(0.5, 2, size=100) if weighted else None
+        found = []
+        for name in ("jax", "numpy"):
+            model = Model((2, 4, 2), backend=get_backend(name, fallback=False), seed=1)
+            found.append(LeastSquares(x, y, 0.3, model, weights=weights).objective)
+        return replace(found[0], block=40), found[1]
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_the_same_sums(self, weighted: bool) -> None:
+        pytest.importorskip("jax")
+        cut, whole = self.pair(weighted)
+        theta, v = np.linspace(-1, 1, 22), np.cos(np.arange(22.0))
+        for name in ("value", "value_and_gradient", "gauss_newton", "hessian", "scores", "kronecker_factors",
+                     "active_events", "gauss_newton_product", "hessian_product"):  # fmt: skip
+            arguments = (theta, v) if name.endswith("product") else (theta,)
+            found = np.asarray(getattr(cut, name)(*map(cut.backend.to_device, arguments)))
+            want = getattr(whole, name)(*arguments)
+            np.testing.assert_allclose(found, want, rtol=0, atol=1e-12 * np.abs(want).max(), err_msg=name)
+
+    def test_one_shape(self) -> None:
+        pytest.importorskip("jax")
+        cut, _ = self.pair(False)
+        assert [block.x.shape for block in cut._cut(40)] == [(3, 40)] * 3
+        assert [float(block.weights.sum()) for block in cut._cut(40) if block.weights is not None] == [40, 40, 20]

@@ -28,6 +28,11 @@ _LIBRARIES = {
 }
 
 
+def writable(xp: Namespace) -> bool:
+    """Whether arrays of a library can be written to in part."""
+    return library(xp) in ("numpy", "cupy", "torch")
+
+
 def erf(xp: Namespace, z: Array) -> Array:
     r"""The error function, from each library's special functions.
 
@@ -94,7 +99,7 @@ def above_ones(xp: Namespace, f: Callable[..., Array], z: Array, *, writes: bool
     f `writes` its values to where they belong if it takes ``out=``.
     """
     name = library(xp)
-    if name not in ("numpy", "cupy", "torch"):
+    if not writable(xp):
         a = f(xp, z)
         return xp.concat([a, xp.ones_like(a[..., :1, :])], axis=-2)
     whole = xp.empty((*z.shape[:-2], z.shape[-2] + 1, z.shape[-1]), dtype=z.dtype, device=z.device)
