@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from ._typing import Array, Namespace
-from .curvature import Blocks, bent, curved, hessian_blocks
+from .curvature import Blocks, bent, curved, hessian_blocks, in_order
 from .curvature import hessian_product as times
 from .losses import Loss
 from .network import Network, forward, jacobian
@@ -34,7 +34,7 @@ def hessian(
     y_bar = loss.spread(xp, _weighted(loss.first(xp, u, data), weights), data)
     outer = _square(network, loss, xp, theta, x, data, _curvature(loss, loss.second(xp, u, data), weights))
     inner = hessian_blocks(network, xp, trace, y_bar, xp.zeros_like(y_bar), exact=True)
-    return {at: block + inner[at] for at, block in outer.items()}
+    return {at: block + in_order(xp, network.layout, at, inner[at], theta.ndim - 1) for at, block in outer.items()}
 
 
 def scores(

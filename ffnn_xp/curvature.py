@@ -33,7 +33,7 @@ from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
 MULTIPLICATION = 0.03  # of a matrix product, in units of one pass over a number in memory
 Blocks = dict[tuple[int, int], Array]
-"""Lower blocks of a symmetric matrix: (m, l), l <= m, to an array ``(..., p_m, p_l)``."""
+"""Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
 
 
 def hessian_blocks(
@@ -64,11 +64,16 @@ def hessian_blocks(
             block = _contract(xp, K, inputs[m][..., :, None, :] * inputs[l][..., None, :, :])
             if exact and m > l:
                 block = block + _input_term(xp, delta[m], E[m - 1 - l], inputs[l])
-            blocks[m, l] = xp.reshape(
-                _permute(xp, block, (0, 2, 1, 3)),
-                (*block.shape[:-4], network.layout.sizes[m], network.layout.sizes[l]),
-            )
+            blocks[m, l] = block
     return blocks
+
+
+def in_order(xp: Namespace, layout: Layout, at: tuple[int, int], block: Array, lead: int) -> Array:
+    """One block as ``(..., p_m, p_l)``, with `lead` axes in front; of `hessian_blocks` it is ``(..., h, h, c, c)``."""
+    if block.ndim == lead + 2:
+        return block
+    block = _permute(xp, block, (0, 2, 1, 3))
+    return xp.reshape(block, (*block.shape[:-4], layout.sizes[at[0]], layout.sizes[at[1]]))
 
 
 def gauss_newton_blocks(
@@ -184,18 +189,20 @@ def _by_outputs(layout: Layout) -> bool:
     return bool(layout.widths[-1] * (products + layout.n_parameters) < closed)
 
 
-def assemble(xp: Namespace, layout: Layout, blocks: Blocks) -> Array:
-    """The whole symmetric matrix ``(..., p, p)`` from its lower blocks, which are used up."""
+def assemble(xp: Namespace, layout: Layout, blocks: Blocks, lead: int) -> Array:
+    """The whole symmetric matrix ``(..., p, p)``, `lead` axes in front, from its lower blocks, which are used up."""
     if writable(xp):
         first, p, ends = blocks[0, 0], layout.n_parameters, layout.offsets
-        whole = xp.empty((*first.shape[:-2], p, p), dtype=first.dtype, device=first.device)
+        whole = xp.empty((*first.shape[:lead], p, p), dtype=first.dtype, device=first.device)
         while blocks:
             (m, l), block = blocks.popitem()
+            block = in_order(xp, layout, (m, l), block, lead)
             whole[..., ends[m] : ends[m + 1], ends[l] : ends[l + 1]] = block
             if m != l:
                 whole[..., ends[l] : ends[l + 1], ends[m] : ends[m + 1]] = block.mT
         return whole
     rows = []
+    blocks = {at: in_order(xp, layout, at, block, lead) for at, block in blocks.items()}
     for m in range(layout.n_layers):
         row = [blocks[m, l] for l in range(m + 1)]
         row += [blocks[l, m].mT for l in range(m + 1, layout.n_layers)]

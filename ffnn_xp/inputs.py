@@ -18,7 +18,7 @@ from ._typing import Array, HostArray, Namespace
 from .backends import Backend, describe_array, is_foreign_device_array, to_numpy
 from .bins import Bins
 from .covariances import whitening
-from .layout import augment
+from .layout import augment, units
 from .losses import EffectiveVarianceLoss, LeastSquaresLoss, Loss
 from .losses.effective_variance import STEP
 from .objective import Events
@@ -33,7 +33,8 @@ class Dataset:
 
     Attributes
     ----------
-    x : array with shape (d, n)
+    inputs : array with shape (d + 1, n)
+        Inputs x, and a row of ones below them.
     y : array with shape (k, n)
     inverse_error : array with shape (k, n) or None
         None where the errors are unknown, or the statistic has none.
@@ -48,7 +49,7 @@ class Dataset:
         Whether y came as ``(n, 1)``, so that predictions go back in that shape.
     """
 
-    x: Array
+    inputs: Array
     y: Array
     inverse_error: Array | None
     weights: Array | None
@@ -58,6 +59,11 @@ class Dataset:
     x_error: Array | None = None
 
     @property
+    def x(self) -> Array:
+        """Inputs, ``(d, n)``."""
+        return units(self.inputs)
+
+    @property
     def n(self) -> int:
         """Number of events."""
         return int(self.y.shape[-1])
@@ -65,7 +71,7 @@ class Dataset:
     @property
     def columns_of_event(self) -> int:
         """How many columns of x belong to each event."""
-        return int(self.x.shape[-1]) // self.n
+        return int(self.inputs.shape[-1]) // self.n
 
     def measured_x(self, xp: Namespace) -> Array:
         """One column of x for each event, ``(d, n)``: where it was measured, or the middle of a bin."""
@@ -77,16 +83,20 @@ class Dataset:
         """What the statistic sees of raw outputs y for all columns of x; first what is predicted for each value."""
         return y if self.columns_of_event == 1 and self.nodes is None else loss.combine(xp, y, (self.nodes,))
 
-    def events(self, xp: Namespace, loss: Loss, shift: Array | float = 0.0, scale: Array | float = 1.0) -> Events:
+    def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
         """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
         extra = self.inverse_error if loss.extra == "y_err" else self.extra
-        one = xp.ones_like(self.x[:1, :1])
+        one = xp.ones_like(self.inputs[:1, :1])
+        if shift is None or scale is None:
+            if loss.as_measured and extra is not None and self.nodes is None:
+                return Events(self.inputs, (self.y, extra), self.weights, self.columns_of_event)
+            shift, scale = 0 * one, one
         if self.nodes is None:
             data = loss.columns(xp, self.y, extra, shift * one, scale * one)
-            return Events(augment(xp, self.x), data, self.weights, self.columns_of_event)
+            return Events(self.inputs, data, self.weights, self.columns_of_event)
         content = self.y - shift * xp.sum(self.nodes, axis=0, keepdims=True)
         data = loss.columns(xp, content, extra, 0 * shift * one, scale * one)
-        return Events(augment(xp, self.x), (*data, self.nodes), self.weights, int(self.nodes.shape[0]))
+        return Events(self.inputs, (*data, self.nodes), self.weights, int(self.nodes.shape[0]))
 
 
 @dataclass(frozen=True)
@@ -154,20 +164,29 @@ def dataset(
     n = rows.shape[0] if bins is None else bins.n
     if n == 0:
         raise ValueError("`x` holds no events: a fit needs at least one row")
-    transpose = backend.xp.matrix_transpose
+
+    def columns(a: Array) -> Array:
+        return backend.contiguous(backend.xp.matrix_transpose(a))
+
+    inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
+    uncertain_rows: Array = None if uncertain is None else rows
+    del rows  # of large data each copy counts
     targets, was_column = _classes(backend, y, n, k) if loss.measured == "class" else _targets(backend, y, n, k, loss)
-    inverse, more = None, None
+    m = int(targets.shape[1])
+    inverse, more, x_error = None, None, None
     if y_err is not None:
         if loss.extra != "y_err":
             raise ValueError(f"`y_err` has no place in loss {loss.name!r}: such values have the errors of their kind")
-        inverse = transpose(1 / _per_value(backend, y_err, n, targets.shape[1]))
+        inverse = columns(1 / _per_value(backend, y_err, n, m))
     if loss.extra == "y_cov":
-        more = backend.to_device(whitening(extra, n, int(targets.shape[1])))
+        more = backend.contiguous(backend.to_device(whitening(extra, n, m)))
     elif extra is not None:
         name, rule = str(loss.extra), TRIALS if loss.measured == "part" else POSITIVE
-        more = transpose(_per_value(backend, extra, n, targets.shape[1], name, rule))
+        more = columns(_per_value(backend, extra, n, m, name, rule))
     if loss.measured == "part":
         _check_parts(backend, targets, more)
+    measured = columns(targets)
+    del targets
     factor = None
     if weights is not None:
         factor = _floats(backend, weights, "weights", FINITE if signed else POSITIVE_WEIGHT)
@@ -176,7 +195,6 @@ def dataset(
         if signed and not float(backend.to_host(backend.xp.sum(factor))) > 0:
             raise ValueError("`weights` must have a positive sum: with less there is no minimum to look for")
         factor = factor[None, :]
-    x_error = None
     if uncertain is not None:
         if not isinstance(loss, EffectiveVarianceLoss) or inverse is None:
             raise ValueError(
@@ -186,18 +204,11 @@ def dataset(
             raise ValueError(
                 f"`x_err` needs a model with dtype='float64', got {backend.dtype!r}: slopes are differences"
             )
-        error = _per_value(backend, uncertain.error, n, rows.shape[1], "x_err", NO_OR_POSITIVE_ERROR)
-        x_error, rows = backend.contiguous(transpose(error)), _with_shifted(backend.xp, rows, error, loss)
-    return Dataset(
-        backend.contiguous(transpose(rows)),
-        backend.contiguous(transpose(targets)),
-        None if inverse is None else backend.contiguous(inverse),
-        factor,
-        was_column,
-        None if more is None else backend.contiguous(more),
-        None if bins is None else backend.to_device(bins.weights.T.copy()),
-        x_error,
-    )
+        error = _per_value(backend, uncertain.error, n, uncertain_rows.shape[1], "x_err", NO_OR_POSITIVE_ERROR)
+        shifted = _with_shifted(backend.xp, uncertain_rows, error, loss)
+        x_error, inputs = columns(error), augment(backend.xp, backend.xp.matrix_transpose(shifted))
+    nodes = None if bins is None else backend.to_device(bins.weights.T.copy())
+    return Dataset(inputs, measured, inverse, factor, was_column, more, nodes, x_error)
 
 
 def _with_shifted(xp: Namespace, rows: Array, error: Array, loss: EffectiveVarianceLoss) -> Array:
@@ -357,14 +368,17 @@ def _floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = Tru
             f"make the model with the array's backend and device, or pass ffnn_xp.to_numpy({name})"
         )
     with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
-        host = host_floats(a, name).astype(backend.dtype)
+        host = host_floats(a, name).astype(backend.dtype, copy=False)
     if not np.all(rule.holds(np, host)):
         _refuse(host, name, rule, _columns(a))
     return backend.to_device(host)
 
 
 def host_floats(a: Any, name: str) -> HostArray:
-    """Anything array-like in main memory as float64 NumPy, or a TypeError that says what stood in the way."""
+    """Anything array-like in main memory as float64 NumPy, or a TypeError that says what stood in the way.
+
+    What is that already is not copied: who gets it must not write to it.
+    """
     if a is None:
         raise TypeError(f"`{name}` must be an array of numbers, got None")
     if isinstance(a, np.ma.MaskedArray):
@@ -380,7 +394,7 @@ def host_floats(a: Any, name: str) -> HostArray:
     if raw.dtype.kind in "mMSUV":
         raise TypeError(f"`{name}` must hold numbers, got dtype {raw.dtype}: convert it first")
     if raw.dtype.kind != "O":
-        return raw.astype(np.float64)
+        return raw.astype(np.float64, copy=False)
     try:
         if any(isinstance(value, str | bytes) for value in raw.flat):
             raise TypeError("text is no number, even if it looks like one")

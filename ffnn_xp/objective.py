@@ -238,7 +238,7 @@ class Objective:
         f, (at,) = self._kernel(kernel, int(self._worth_recording(*what))), self._there(theta)
         total = self._sum(lambda e: f(at, *_leaves(e)), what, lambda a, b: {key: _add(a[key], b[key]) for key in a})
         with self._device.context():
-            return self._back(assemble(self._device.xp, self.network.layout, total))
+            return self._back(assemble(self._device.xp, self.network.layout, total, theta.ndim - 1))
 
     def _sum(self, f: Callable[[Events], Part], what: tuple[bool, int], add: Callable[[Part, Part], Part]) -> Part:
         """f of all blocks, added up; `what` says whether they are matrices, and of how many replicas.

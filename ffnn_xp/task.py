@@ -18,7 +18,7 @@ from .bins import Bins
 from .cost import ModelLike, NetworkCost
 from .costs import DataCost
 from .inputs import Dataset
-from .layout import Layout
+from .layout import Layout, augment
 from .losses import BlockCorrelatedLoss, CorrelatedLoss, Loss
 from .losses import loss as find_loss
 from .minimizers import KroneckerCoordinates, Problem
@@ -81,7 +81,9 @@ class Task:
                 self.network.activations[-1].name == "exp" and self.loss.link is None
             ):  # what is added before it, factors
                 shift, scale = 0 * shift, np.exp(shift)
-            return replace(data, x=x, y=data.y if y is None else y).events(xp, self.loss, to(shift), to(scale))
+            return replace(data, inputs=augment(xp, x), y=data.y if y is None else y).events(
+                xp, self.loss, to(shift), to(scale)
+            )
 
     def raw_cost(self, noise: HostArray) -> DataCost:
         """The same cost as MINUIT sees it, in raw units."""

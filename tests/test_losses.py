@@ -192,7 +192,7 @@ def test_scores_are_sums_of_outer_products(name: str) -> None:
     for i in range(N):
         cut: Any = {
             field: getattr(cost.data, field)[:, i : i + 1]
-            for field in ("x", "y", "inverse_error", "extra")
+            for field in ("inputs", "y", "inverse_error", "extra")
             if getattr(cost.data, field) is not None
         }
         g = DataCost.from_dataset(replace(cost.data, **cut), model, cost.statistic).grad(theta)

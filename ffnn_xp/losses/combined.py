@@ -37,6 +37,7 @@ class CorrelatedLoss(Measured):
     name = "least_squares"
     word = "chi2"
     extra = "y_cov"
+    as_measured = False
     absolute = True
     combines = True
     whole = True
@@ -84,6 +85,7 @@ class BlockCorrelatedLoss(Measured):
     name = "least_squares"
     word = "chi2"
     extra = "y_cov"
+    as_measured = False
     absolute = True
     mixes = True
 

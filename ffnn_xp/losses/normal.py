@@ -12,6 +12,7 @@ class Measured(Loss):
     r"""Statistics of the pull :math:`z = (y - t)/\sigma`; their data are t and :math:`1/\sigma`."""
 
     extra = "y_err"
+    as_measured = True
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values and their inverse errors."""

@@ -72,6 +72,11 @@ class Loss(ABC):
         return False
 
     @property
+    def as_measured(self) -> bool:
+        """Whether `columns` in raw units are y and `extra` themselves, which need not be copied then."""
+        return False
+
+    @property
     def whole(self) -> bool:
         """Whether these need all events at once."""
         return False
