@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 from ._typing import Array, Elementwise, Namespace
-from .backends.passes import above_ones
+from .backends.passes import above_ones, reshape
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,14 @@ class Layout:
     def matrices(self, xp: Namespace, theta: Array) -> list[Array]:
         """The augmented matrices ``(..., h_l, h_{l-1} + 1)`` in theta ``(..., p)``."""
         return [
-            xp.reshape(theta[..., start : start + size], (*theta.shape[:-1], *shape))
+            reshape(xp, theta[..., start : start + size], (*theta.shape[:-1], *shape))
             for start, size, shape in zip(self.offsets, self.sizes, self.shapes, strict=False)
         ]
 
     def flatten(self, xp: Namespace, matrices: list[Array]) -> Array:
         """Theta ``(..., p)`` from the augmented matrices."""
-        return xp.concat([xp.reshape(A, (*A.shape[:-2], math.prod(A.shape[-2:]))) for A in matrices], axis=-1)
+        rows = [reshape(xp, A, (*A.shape[:-2], n)) for A, n in zip(matrices, self.sizes, strict=True)]
+        return xp.concat(rows, axis=-1)
 
 
 def weights(A: Array) -> Array:
