@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -46,6 +47,10 @@ def fit(*arguments: object, code: int = 0) -> Any:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    """Start the program."""
+    """Start the program as a terminal would: what a shell runs in its background inherits a deaf ear to Ctrl-C."""
     command = [sys.executable, "-m", "ffnn_xp", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)

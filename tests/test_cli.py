@@ -255,7 +255,10 @@ def test_ctrl_c_gives_the_best_so_far() -> None:
     assert "3000 events" in process.stderr.readline()  # from here on it fits
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert "Traceback" not in err
     assert process.returncode == 1, err
     assert "interrupted by the user" in out
