@@ -11,14 +11,16 @@ processor where one thread is asked for. Medians; ratios are the fastest peer's 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from header import header
@@ -192,13 +194,33 @@ def threads() -> int:
     return int(os.environ["FFNN_XP_THREADS"])
 
 
-def one(widths: tuple[int, ...], n: int, seconds: float) -> dict[str, float]:
+def memory(widths: tuple[int, ...], n: int) -> tuple[float, float, float]:
+    """MiB of x and y; what a cost with one error for all holds beside them, and the most it took with an evaluation."""
+    x, y, model = events(widths, n)
+    gc.collect()
+    before = resident()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    cost = fx.LeastSquares(x, y, NOISE, model)
+    held = resident() - before
+    cost.value_and_gradient(cost.start)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return (x.nbytes + y.nbytes) / 2**20, held, most - before if most > peak else held
+
+
+def resident() -> float:
+    """MiB of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def one(widths: tuple[int, ...], n: int, seconds: float, names: Collection[str]) -> dict[str, float]:
     """Seconds of each method, in turns of some milliseconds; all gradients are compared first."""
     x, y, model = events(widths, n)
     theta = model.backend.to_host(model.parameters).copy()
     expected = by_hand(x[:500], y[:500], widths)(theta)[1]
     made: dict[str, Evaluation] = {}
     for name, make in METHODS.items():
+        if name not in names:
+            continue
         try:
             if name not in ("scikit-learn", "products alone"):
                 got = make(x[:500], y[:500], widths)(theta)[1]
@@ -284,10 +306,11 @@ def sweep_table(options: argparse.Namespace) -> None:
     for widths in options.widths:
         for n in options.events:
             for count in options.threads:
-                times: dict = elsewhere(count, "--one", widths, str(n), str(count), str(options.seconds))
-                mine = min(t for name, t in times.items() if name.startswith("ffnn_xp"))
-                peer = min(t for name, t in times.items() if name in list(METHODS)[2:-1])
-                floor = times["ffnn_xp, NumPy"] / times["products alone"]
+                run = ["--one", widths, str(n), str(count), str(options.seconds), "--methods", *options.methods]
+                times: dict = elsewhere(count, *run)
+                mine = min((t for name, t in times.items() if name.startswith("ffnn_xp")), default=np.nan)
+                peer = min((t for name, t in times.items() if name in list(METHODS)[2:-1]), default=np.nan)
+                floor = times.get("ffnn_xp, NumPy", np.nan) / times.get("products alone", np.nan)
                 cells = " | ".join(f"{1e6 * times[m]:.0f}" if m in times else "-" for m in METHODS)
                 name = widths.replace(",", "-")
                 print(f"| {name} | {n} | {count} | {cells} | {peer / mine:.2f} | {floor:.1f} |", flush=True)
@@ -307,6 +330,16 @@ def matrix_table() -> None:
                 f"| {memory:.0f} | {mine[1] / memory:.2f} |",
                 flush=True,
             )
+
+
+def memory_table() -> None:
+    if not hasattr(os, "sysconf") or not Path("/proc/self/statm").exists():
+        return
+    print("\n## Memory, 1,000,000 events, MiB\n\n| widths | x and y | held by the cost | at most | share | at most |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    data, held, most = elsewhere(1, "--memory", WIDTHS[0], "1000000")  # type: ignore[misc]
+    name = WIDTHS[0].replace(",", "-")
+    print(f"| {name} | {data:.0f} | {held:.0f} | {most:.0f} | {held / data:.2f} | {most / data:.2f} |", flush=True)
 
 
 def import_table() -> None:
@@ -329,15 +362,24 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement (default 2)")
     parser.add_argument("--no-matrix", action="store_true", help="the first table only")
     parser.add_argument("--quick", action="store_true", help="a smaller table, in about a minute")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="columns, all by default")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--matrix", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.memory:
+        widths, n = options.memory
+        print(json.dumps(memory(tuple(int(h) for h in widths.split(",")), int(n))))
+        return
     if options.one or options.matrix:
         widths, n, *rest = options.one or options.matrix
         shape = tuple(int(h) for h in widths.split(","))
         if threads() == 1 and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        print(json.dumps(one(shape, int(n), float(rest[1])) if options.one else matrix(shape, int(n), rest[0])))
+        if options.one:
+            print(json.dumps(one(shape, int(n), float(rest[1]), options.methods)))
+        else:
+            print(json.dumps(matrix(shape, int(n), rest[0])))
         return
     if options.quick:
         options.widths, options.events, options.threads, options.seconds = list(WIDTHS[:2]), [100, 10_000], [1], 0.5
@@ -346,6 +388,7 @@ def main() -> None:
     sweep_table(options)
     if not (options.quick or options.no_matrix):
         matrix_table()
+        memory_table()
         import_table()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ._typing import Array, Elementwise, Namespace
 from .backends import passes
@@ -79,7 +80,8 @@ class Activation:
         """Copies of a named one are itself; your own are pickled by their functions, which therefore need names."""
         if OUTPUTS.get(self.name) is self:
             return _known, (self.name,)
-        return _own, (self.name, self.f, self.df, self.d2f, self.homogeneous, self.kinked, self.mirror)
+        functions = self.name, self.f, self.df, self.d2f
+        return _own, (*functions, self.homogeneous, self.kinked, self.mirror, self.own_back, self.writes)
 
 
 def _own(
@@ -90,8 +92,11 @@ def _own(
     homogeneous: bool,
     kinked: bool,
     mirror: tuple[float, float] | None = None,
+    own_back: Callable[..., Array] | None = None,
+    writes: bool = False,
 ) -> Activation:
-    return Activation(name, f, df, d2f, homogeneous=homogeneous, kinked=kinked, mirror=mirror)
+    options: dict[str, Any] = {"homogeneous": homogeneous, "kinked": kinked, "mirror": mirror}
+    return Activation(name, f, df, d2f, **options, own_back=own_back, writes=writes)
 
 
 def _positive(xp: Namespace, z: Array) -> Array:

@@ -273,7 +273,6 @@ class Objective:
         if not self.backend.compiles or size >= self.events.n or self.events.n == 0:
             return self.events.blocks(size)
         if size not in self._pieces:
-            self._pieces.clear()
             self._pieces[size] = list(self.events.equal_blocks(self.backend.xp, size))
         return self._pieces[size]
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import math
+import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.special
 
 import ffnn_xp as fx
-from ffnn_xp import Activation, Backend, get_backend
+from ffnn_xp import Activation, Backend, LeastSquares, Model, get_backend
 from ffnn_xp.activations import ACTIVATIONS, activation
 from ffnn_xp.backends.passes import erf
 
@@ -162,3 +164,32 @@ def test_your_own(backend: Backend) -> None:
     assert_close(cost.grad([2.0, 1.0]), [54, 54], 1e-12)
     assert_close(cost.hessian([2.0, 1.0]), [[1494, 1494], [1494, 1494]], 1e-12)
     assert_close(cost.gauss_newton([2.0, 1.0]), [[1458, 1458], [1458, 1458]], 1e-12)
+
+
+def scaled(xp: Any, z: Any, out: Any = None) -> Any:
+    return xp.tanh(z / 2) if out is None else xp.tanh(z / 2, out=out)
+
+
+def slope(xp: Any, z: Any, a: Any) -> Any:
+    return (1 - a * a) / 2
+
+
+def bend(xp: Any, z: Any, a: Any) -> Any:
+    return -a * (1 - a * a) / 2
+
+
+def back(xp: Any, delta: Any, z: Any, a: Any) -> Any:
+    return delta * (0.5 - 0.5 * a * a)
+
+
+def test_passes_of_your_own_give_the_same_and_are_copied(backend: Backend, rng: np.random.Generator) -> None:
+    plain = Activation("mine", scaled, slope, bend)
+    short = pickle.loads(pickle.dumps(Activation("mine", scaled, slope, bend, own_back=back, writes=True)))
+    assert (short.own_back, short.writes) == (back, True)
+    x, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    found = []
+    for f in (plain, short):
+        cost = LeastSquares(x, y, 0.1, Model((2, 3, 3, 1), activation=f, backend=backend, seed=1))
+        value, gradient = cost.value_and_gradient(cost.start)
+        found.append([value, *gradient])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)

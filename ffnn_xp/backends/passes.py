@@ -68,10 +68,11 @@ def packed(xp: Namespace, value: Array, gradient: Array) -> Array:
 
 
 def _double(xp: Namespace, s: Array) -> Any:
-    """Its float64, for an array that is not; None if the library or device has none."""
-    if s.dtype == xp.float64:
-        return None
-    if library(xp) == "jax":  # whose arrays have no device while they are traced
+    """The library's float64; None if it or the array's device has none."""
+    name = library(xp)
+    if name == "numpy" or s.dtype == xp.float64:
+        return xp.float64
+    if name == "jax":  # whose arrays have no device while they are traced
         return xp.__array_namespace_info__().dtypes().get("float64")
     return xp.__array_namespace_info__().dtypes(device=s.device).get("float64")
 

@@ -1,0 +1,67 @@
+"""What a library does in one pass is what the formula says; and the formula is what is left where it cannot."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffnn_xp import Backend
+from ffnn_xp.backends import passes
+
+
+@pytest.mark.parametrize("replicas", [(), (3,)])
+def test_the_bias_goes_with_the_product(backend: Backend, replicas: tuple[int, ...], rng: np.random.Generator) -> None:
+    """JAX has a way of its own."""
+    xp, to = backend.xp, backend.to_device
+    A, a = rng.normal(size=(*replicas, 4, 3)), rng.normal(size=(*replicas, 2, 5))
+    whole = np.concatenate([a, np.ones((*replicas, 1, 5))], axis=-2)
+    u = rng.normal(size=(*replicas, 4, 5))
+    np.testing.assert_allclose(backend.to_host(passes.affine(xp, to(A), to(whole))), A @ whole, rtol=1e-12)
+    found = backend.to_host(passes.outer(xp, to(u), to(whole)))
+    np.testing.assert_allclose(found, u @ np.swapaxes(whole, -1, -2), rtol=1e-12)
+
+
+def test_tanh_and_its_step_back(backend: Backend, rng: np.random.Generator) -> None:
+    z, delta = rng.normal(size=(2, 3, 7))
+    a = passes.tanh(backend.xp, backend.to_device(z))
+    np.testing.assert_allclose(backend.to_host(a), np.tanh(z), rtol=1e-12)
+    found = passes.tanh_back(backend.xp, backend.to_device(delta), a)
+    np.testing.assert_allclose(backend.to_host(found), delta * (1 - np.tanh(z) ** 2), rtol=1e-11)
+
+
+def test_where_no_kernel_can_be_made_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CuPy says of a formula that it cannot fuse; running out of memory is another matter."""
+    tried = []
+
+    def fuse(error: Exception) -> Any:
+        def fails(*arrays: Any) -> Any:
+            tried.append(arrays)
+            raise error
+
+        return lambda: lambda f: fails
+
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(fuse=fuse(TypeError("unsupported"))))
+    f = passes._Fused(lambda a, b: a + b)
+    assert [f(1, 2), f(3, 4)] == [3, 7]
+    assert len(tried) == 1
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(fuse=fuse(MemoryError())))
+    with pytest.raises(MemoryError):
+        passes._Fused(lambda a, b: a + b)(1, 2)
+
+
+def test_the_kernels_of_cupy(backend: Backend, rng: np.random.Generator) -> None:
+    if backend.name != "cupy":
+        pytest.skip("only CuPy makes kernels of formulas")
+    f = passes.in_one_pass(backend.xp, _product)
+    a, b = map(backend.to_device, rng.normal(size=(2, 3, 7)))
+    np.testing.assert_allclose(backend.to_host(f(a, b)), backend.to_host(a * b + 1), rtol=1e-12)
+    assert isinstance(f, passes._Fused)
+    assert f.fused is not None
+
+
+def _product(xp: Any, a: Any, b: Any) -> Any:
+    return a * b + 1
