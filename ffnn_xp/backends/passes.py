@@ -70,8 +70,10 @@ def packed(xp: Namespace, value: Array, gradient: Array) -> Array:
 def _double(xp: Namespace, s: Array) -> Any:
     """The library's float64; None if it or the array's device has none."""
     name = library(xp)
-    if name == "numpy" or s.dtype == xp.float64:
+    if name in ("numpy", "cupy") or s.dtype == xp.float64:
         return xp.float64
+    if name == "torch":  # asking all dtypes would take longer than the sum
+        return None if s.device.type == "mps" else xp.float64
     if name == "jax":  # whose arrays have no device while they are traced
         return xp.__array_namespace_info__().dtypes().get("float64")
     return xp.__array_namespace_info__().dtypes(device=s.device).get("float64")
