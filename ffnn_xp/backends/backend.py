@@ -44,7 +44,8 @@ class Backend:
 
     Examples
     --------
-    >>> backend = get_backend("numpy")
+    >>> import ffnn_xp as fx
+    >>> backend = fx.get_backend("numpy")
     >>> backend.name, backend.device, backend.reason
     ('numpy', 'cpu', '')
     """
