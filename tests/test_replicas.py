@@ -100,6 +100,22 @@ def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> N
         np.testing.assert_allclose(dual.edm, primal.edm, rtol=1e-4)
 
 
+def test_single_precision_walks_in_single_precision(backend: Backend) -> None:
+    """S is summed in float64, and the steps are float32 all the same: libraries do not multiply one with the other."""
+    job = task(backend)
+    double = job.cost(np.ones(1)).objective
+    assert job.prior is not None
+    replicas = Replicas(double.in_single_precision(), job.prior.precision)
+    theta = replicas.on_device(starts(job, 6))
+    assert replicas.value_and_gradient(theta, np.arange(6)).dtype == theta.dtype
+    end = batched_levenberg_marquardt(replicas, theta, edm_goal=1e-2)
+    assert end.converged.any()
+    at = backend.to_host(end.theta)
+    exact = Replicas(double, job.prior.precision)
+    again = exact.value_and_gradient(exact.on_device(at), np.arange(6))
+    np.testing.assert_allclose(end.value, backend.to_host(again)[:, 0], rtol=1e-4)
+
+
 def test_what_happens_to_one_replica_does_not_touch_another() -> None:
     """Alone, in a batch, and beside a start that is not finite: the same end."""
     job = task(fx.get_backend("numpy"))
