@@ -59,7 +59,9 @@ def test_relu_ends_at_kinks_and_is_certified_or_says_why_not(output: str) -> Non
         if fit.valid:
             assert "Gauss-Newton" in fit.covariance_source
             assert fit.n_null >= 16  # each hidden relu unit can be scaled against the next layer
-            assert np.all(np.isinf(fit.errors[:63]))
+            weights = np.abs(fit.parameters[:63])  # the scaling does not show in one that is nearly zero
+            away = weights > 0.01 * weights.reshape(7, 9).max(axis=1).repeat(9)
+            assert np.all(np.isinf(fit.errors[:63][away]))
         else:
             assert "kinks of relu" in fit.message
             assert np.all(np.isnan(fit.errors))
