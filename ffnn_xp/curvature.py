@@ -89,8 +89,7 @@ def gauss_newton_blocks(
 
     With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep and p numbers per event for each; with many
     it is the closed form above, whose intermediate arrays do not grow with the number of outputs. Where outputs mix,
-    `root` R with C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i. Without
-    weights, which may be negative, c has a root too, and each product on the diagonal is one of a matrix with itself.
+    `root` R with C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
     """
     layout = network.layout
     if not _by_outputs(layout):
@@ -99,13 +98,11 @@ def gauss_newton_blocks(
     slope = slopes(network, xp, trace)
     inputs = trace.inputs
     total: Blocks = {}
-    unit = xp.ones_like(trace.y)
-    if root is None and weights is None:
-        unit = unit * xp.sqrt(y_curvature)
     for i in range(layout.widths[-1]):
-        seed, c = _unit(xp, unit, i) if root is None else root[..., :, i, :], None
-        if weights is not None:
-            c = weights if root is not None else y_curvature[..., i : i + 1, :]
+        if root is None:
+            seed, c = _unit(xp, xp.ones_like(trace.y), i), y_curvature[..., i : i + 1, :]
+        else:
+            seed, c = root[..., :, i, :], weights
         rows = _rows(xp, deltas(xp, trace, slope, seed), inputs)
         for m, left in enumerate(rows):
             weighted = left if c is None else c * left

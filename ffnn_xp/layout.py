@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 from ._typing import Array, Elementwise, Namespace
-from .backends.passes import above_ones, reshape
+from .backends.passes import above_ones, compiles, reshape
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,16 @@ def augmented(xp: Namespace, f: Elementwise, z: Array, *, writes: bool = False) 
 def units(a: Array) -> Array:
     """The a of ``(a, 1)``, ``(..., h, n)``."""
     return a[..., :-1, :]
+
+
+def affine(xp: Namespace, A: Array, a: Array) -> Array:
+    """``A . (a, 1)`` of a hidden layer, where a has its row of ones; a compiler adds the bias in passing."""
+    return weights(A) @ units(a) + bias(A) if compiles(xp) else A @ a
+
+
+def outer(xp: Namespace, u: Array, a: Array) -> Array:
+    """``sum_n u_n (a_n, 1)^T``, likewise: the transpose of `affine` in A."""
+    return join(xp, u @ units(a).mT, xp.sum(u, axis=-1, keepdims=True)) if compiles(xp) else u @ a.mT
 
 
 def _itself(xp: Namespace, a: Array) -> Array:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from ._typing import Array, Namespace
 from .activations import Activation, identity
-from .backends.passes import affine, in_one_pass, outer
-from .layout import Layout, augment, augmented, units, weights
+from .backends.passes import in_one_pass
+from .layout import Layout, affine, augment, augmented, outer, units, weights
 
 
 @dataclass(frozen=True)

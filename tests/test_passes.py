@@ -13,18 +13,6 @@ from ffnn_xp import Backend
 from ffnn_xp.backends import passes
 
 
-@pytest.mark.parametrize("replicas", [(), (3,)])
-def test_the_bias_goes_with_the_product(backend: Backend, replicas: tuple[int, ...], rng: np.random.Generator) -> None:
-    """JAX has a way of its own."""
-    xp, to = backend.xp, backend.to_device
-    A, a = rng.normal(size=(*replicas, 4, 3)), rng.normal(size=(*replicas, 2, 5))
-    whole = np.concatenate([a, np.ones((*replicas, 1, 5))], axis=-2)
-    u = rng.normal(size=(*replicas, 4, 5))
-    np.testing.assert_allclose(backend.to_host(passes.affine(xp, to(A), to(whole))), A @ whole, rtol=1e-12)
-    found = backend.to_host(passes.outer(xp, to(u), to(whole)))
-    np.testing.assert_allclose(found, u @ np.swapaxes(whole, -1, -2), rtol=1e-12)
-
-
 def test_tanh_and_its_step_back(backend: Backend, rng: np.random.Generator) -> None:
     z, delta = rng.normal(size=(2, 3, 7))
     a = passes.tanh(backend.xp, backend.to_device(z))

@@ -16,6 +16,7 @@ from array_api_compat import numpy as numpy_namespace
 from .._typing import Array, HostArray, Namespace, Rows
 from ..threads import one_blas_thread
 from .arrays import library_of, to_numpy
+from .passes import has_double
 from .recording import Recorder
 
 OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "can't allocate memory")
@@ -98,12 +99,8 @@ class Backend:
 
     def in_double_precision(self) -> Backend | None:
         """The same in float64, if this is float32 and the device has it; of JAX only if it is switched on already."""
-        try:
-            info = self.xp.__array_namespace_info__()
-            known = info.dtypes() if self.name == "jax" else info.dtypes(device=self.device)
-        except (AttributeError, ValueError):
-            return None
-        return replace(self, dtype="float64") if self.dtype == "float32" and "float64" in known else None
+        wanted = self.dtype == "float32" and has_double(self.xp, self.device)
+        return replace(self, dtype="float64") if wanted else None
 
     def calm(self) -> AbstractContextManager[Any]:
         """Hold the host's linear algebra to one thread, where this backend computes with it: see `threads`."""

@@ -28,6 +28,11 @@ def writable(xp: Namespace) -> bool:
     return library(xp) in ("numpy", "cupy", "torch")
 
 
+def compiles(xp: Namespace) -> bool:
+    """Whether a library makes one kernel of sums beside a product by itself, and pays for odd shapes (JAX)."""
+    return library(xp) == "jax"
+
+
 def reshape(xp: Namespace, a: Array, shape: tuple[int, ...]) -> Array:
     """The same numbers in another shape; the method that most libraries have costs less to call."""
     return a.reshape(shape) if hasattr(a, "reshape") else xp.reshape(a, shape)
@@ -61,7 +66,8 @@ def total(xp: Namespace, s: Array) -> Array:
     """
     if library(xp) == "numpy":  # whose method costs less to call
         return s.sum(axis=(-2, -1), dtype=xp.float64)
-    return xp.sum(s, axis=(-2, -1), dtype=_double(xp, s) or s.dtype)
+    device = None if compiles(xp) else s.device  # what is traced has none
+    return xp.sum(s, axis=(-2, -1), dtype=xp.float64 if has_double(xp, device) else s.dtype)
 
 
 def packed(xp: Namespace, value: Array, gradient: Array) -> Array:
@@ -71,16 +77,15 @@ def packed(xp: Namespace, value: Array, gradient: Array) -> Array:
     return xp.concat([value[..., None], gradient], axis=-1)
 
 
-def _double(xp: Namespace, s: Array) -> Any:
-    """The library's float64; None if it or the array's device has none."""
+def has_double(xp: Namespace, device: Any) -> bool:
+    """Whether a device has float64; of JAX, whether it is switched on."""
     name = library(xp)
-    if name == "cupy" or s.dtype == xp.float64:
-        return xp.float64
-    if name == "torch":  # asking all dtypes would take longer than the sum
-        return None if s.device.type == "mps" else xp.float64
-    if name == "jax":  # whose arrays have no device while they are traced
-        return xp.__array_namespace_info__().dtypes().get("float64")
-    return xp.__array_namespace_info__().dtypes(device=s.device).get("float64")
+    if name in ("numpy", "cupy"):
+        return True
+    if name == "torch":  # asking it for all dtypes would take longer than a sum
+        return bool(device.type != "mps")
+    info = xp.__array_namespace_info__()
+    return "float64" in (info.dtypes() if name == "jax" else info.dtypes(device=device))
 
 
 def tanh_back(xp: Namespace, delta: Array, a: Array) -> Array:
@@ -121,18 +126,6 @@ def above_ones(xp: Namespace, f: Callable[..., Array], z: Array, *, writes: bool
 
 def _into(f: Callable[..., Array], xp: Namespace, z: Array, out: Array) -> None:
     out[...] = f(xp, z)
-
-
-def affine(xp: Namespace, A: Array, a: Array) -> Array:
-    """``A . (a, 1)`` of a hidden layer, where a has its row of ones; a compiler (JAX) adds the bias in passing."""
-    return A[..., :-1] @ a[..., :-1, :] + A[..., -1:] if library(xp) == "jax" else A @ a
-
-
-def outer(xp: Namespace, u: Array, a: Array) -> Array:
-    """``sum_n u_n (a_n, 1)^T``, likewise: the transpose of `affine` in A."""
-    if library(xp) != "jax":
-        return u @ a.mT
-    return xp.concat([u @ a[..., :-1, :].mT, xp.sum(u, axis=-1, keepdims=True)], axis=-1)
 
 
 @lru_cache(maxsize=256)
