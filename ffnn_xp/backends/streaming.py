@@ -75,8 +75,8 @@ class _Lane:
     """A stream of copies to one device."""
 
     def __init__(self, backend: Backend) -> None:
-        self.backend, self.library = backend, importlib.import_module(backend.name)
-        self.torch, self.cuda = backend.name == "torch", self.library.cuda
+        self.backend, self.module = backend, importlib.import_module(backend.name)
+        self.torch, self.cuda = backend.name == "torch", self.module.cuda
         with backend.context():
             self.stream = self.cuda.Stream(backend.device) if self.torch else self.cuda.Stream(non_blocking=True)
 
@@ -90,10 +90,10 @@ class _Lane:
 
     def _copy(self, a: HostArray) -> Array:
         where = {"device": self.backend.device} if self.torch else {}
-        there = self.library.empty(a.shape, dtype=self.backend.real, **where)
+        there = self.module.empty(a.shape, dtype=self.backend.real, **where)
         for row in np.ndindex(a.shape[:-1]):
             if self.torch:
-                there[row].copy_(self.library.from_numpy(a[row]), non_blocking=True)
+                there[row].copy_(self.module.from_numpy(a[row]), non_blocking=True)
             else:
                 there[row].set(a[row], stream=self.stream)
         return there
