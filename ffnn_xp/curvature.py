@@ -28,7 +28,7 @@ from array_api_compat import device
 
 from ._typing import Array, Namespace
 from .backends.passes import writable
-from .layout import Layout, join, weights
+from .layout import Layout, join, through, weights
 from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
 MULTIPLICATION = 0.03  # of a matrix product, in units of one pass over a number in memory
@@ -236,8 +236,8 @@ def hessian_product(
     rows = []
     for l in range(L - 1, -1, -1):
         if l < L - 1:
-            back = weights(trace.matrices[l + 1]).mT @ dot
-            back = back + weights(directions[l + 1]).mT @ delta[l + 1]
+            back = through(trace.matrices[l + 1], dot)
+            back = back + through(directions[l + 1], delta[l + 1])
             dot = slope[l] * back + bend[l] * z_dot[l]
         row = dot @ trace.inputs[l].mT
         if l > 0:
@@ -249,7 +249,7 @@ def hessian_product(
 
 def _bends(network: Network, xp: Namespace, trace: Trace, delta: list[Array], y_bar: Array) -> list[Array]:
     """f_m'' g_m for each layer, where g_m is the derivative of S in a_m."""
-    g = [weights(A).mT @ d for A, d in zip(trace.matrices[1:], delta[1:], strict=True)]
+    g = [through(A, d) for A, d in zip(trace.matrices[1:], delta[1:], strict=True)]
     return [f2 * above for f2, above in zip(curvatures(network, xp, trace), [*g, y_bar], strict=True)]
 
 

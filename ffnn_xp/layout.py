@@ -120,6 +120,12 @@ def outer(xp: Namespace, u: Array, a: Array) -> Array:
     return join(xp, u @ units(a).mT, xp.sum(u, axis=-1, keepdims=True)) if compiles(xp) else u @ a.mT
 
 
+def through(A: Array, delta: Array) -> Array:
+    """``W^T delta``, ``(..., h_{l-1}, n)``, the way back through a layer; of a single unit without a matrix product."""
+    W = weights(A).mT
+    return W * delta if W.shape[-1] == 1 else W @ delta
+
+
 def _itself(xp: Namespace, a: Array) -> Array:
     return a
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ._typing import Array, Namespace
 from .activations import Activation, identity
 from .backends.passes import in_one_pass
-from .layout import Layout, affine, augment, augmented, outer, units, weights
+from .layout import Layout, affine, augment, augmented, outer, through, units, weights
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> lis
     """
     delta = [slope[-1] * y_bar]
     for A, s in zip(reversed(trace.matrices[1:]), reversed(slope[:-1]), strict=True):
-        d = weights(A).mT @ delta[-1]
+        d = through(A, delta[-1])
         d *= s
         delta.append(d)
     return delta[::-1]
@@ -111,7 +111,7 @@ def pull_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Ar
             delta = in_one_pass(xp, _back, f)(delta, trace.z[l], trace.a(l))
         rows.append(outer(xp, delta, trace.inputs[l]) if l else delta @ trace.inputs[l].mT)
         if l:
-            delta = weights(trace.matrices[l]).mT @ delta
+            delta = through(trace.matrices[l], delta)
     return network.layout.flatten(xp, rows[::-1])
 
 

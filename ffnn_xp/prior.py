@@ -46,7 +46,7 @@ class GaussianPrior:
     def value(self, theta: HostArray) -> float:
         """Sum of squared pulls of the parameters."""
         phi = self._standard(theta)
-        return float(np.sum(self.precision * phi * phi))
+        return float((self.precision * phi) @ phi)
 
     def gradient(self, theta: HostArray) -> HostArray:
         """Derivative in theta, ``(p,)``."""

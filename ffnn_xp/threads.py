@@ -57,7 +57,7 @@ def sum_in_parts(
     >>> sum_in_parts(lambda i: i * i, range(1, 5), lambda a, b: a + b)
     30
     """
-    parts = min(threads or number(), len(items))
+    parts = min(threads or number(), len(items)) if len(items) > 1 else 1
     if parts < 2:
         return reduce(add, map(f, items))
     ends = [len(items) * i // parts for i in range(parts + 1)]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Array, Namespace
+from . import host_tanh
 
 
 @lru_cache(maxsize=64)
@@ -100,6 +101,8 @@ def tanh_back(xp: Namespace, delta: Array, a: Array) -> Array:
 
 def tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
     """The hyperbolic tangent, written to `out` where a library can write to arrays."""
+    if library(xp) == "numpy" and z.size >= host_tanh.FEWEST and z.dtype == np.float64 and host_tanh.is_faster():
+        return host_tanh.tanh(z, np.empty_like(z) if out is None else out)
     return xp.tanh(z) if out is None else xp.tanh(z, out=out)
 
 

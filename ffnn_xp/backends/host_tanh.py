@@ -1,0 +1,87 @@
+r"""The hyperbolic tangent of many float64 values on processors where NumPy's own is slow.
+
+NumPy takes 14 ns for a value where it has no AVX-512, half of what a small network costs. With the nearest
+:math:`z_k = k / 256` and the rest :math:`\beta = z - z_k`, which is exact, the addition theorem needs a table and three
+terms of a series:
+
+.. math:: \tanh z = \frac{T_k + u}{1 + T_k u}, \qquad T_k = \tanh z_k,
+          \quad u = \tanh\beta = \beta - \frac{\beta^3}{3} + \frac{2 \beta^5}{15}
+
+:math:`|\beta| \le 2^{-9}`, so that the first term left out is 3e-18 of u. The result is right to some units in its last
+place, near zero too, and never beyond 1.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cache
+
+import numpy as np
+
+from .._typing import HostArray
+
+BITS = 8  # of the fraction of z_k
+INDEX = 2**14 - 1  # bits of k: from -32 to 32
+FAR = 20.0  # where tanh is 1 in double precision
+NEAREST = 1.5 * 2.0 ** (52 - BITS)  # added to z it leaves z_k, and k in the last bits
+FEWEST = 4096  # values that are worth the calls
+CHUNK = 2**14  # values that stay in the cache with what is made of them
+SLOW = ("X86_V3", "FMA3__AVX2")  # NumPy's names for its kernels of tanh that are slower
+VARIABLE = "FFNN_XP_TANH"
+
+
+@cache
+def is_faster() -> bool:
+    """Whether it is on this processor, by which kernel NumPy picks; FFNN_XP_TANH=numpy says that it is not.
+
+    Raises
+    ------
+    ValueError
+        If that is something else.
+    """
+    word = os.environ.get(VARIABLE, "auto").strip().lower()
+    if word not in ("auto", "numpy", "table"):
+        raise ValueError(f"{VARIABLE} must be 'auto', 'numpy' or 'table', got {word!r}")
+    if word != "auto":
+        return word == "table"
+    found = np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64")
+    return any(kernel["current"] in SLOW for kernels in found.values() for kernel in kernels.values())
+
+
+@cache
+def _table() -> HostArray:
+    """T_k for k = 0, 1, ..., and from the middle on for k = ..., -2, -1."""
+    k = np.arange(INDEX + 1)
+    return np.asarray(np.tanh(np.where(k <= INDEX // 2, k, k - INDEX - 1) / 2.0**BITS))
+
+
+def tanh(z: HostArray, out: HostArray) -> HostArray:
+    """Of float64 values ``(..., n)``, into `out`, which may share nothing with z.
+
+    Examples
+    --------
+    >>> z = np.array([[-1.0, 0.0, 1e-9, 30.0]])
+    >>> bool(np.allclose(tanh(z, np.empty_like(z)), np.tanh(z), rtol=1e-15))
+    True
+    """
+    n = z.shape[-1]
+    step = max(1, CHUNK // max(1, math.prod(z.shape[:-1])))
+    for start in range(0, n, step):
+        piece = z[..., start : start + step]
+        u = np.clip(piece, -FAR, FAR)
+        b = u + NEAREST
+        T = np.take(_table(), b.view(np.int64) & INDEX)
+        b -= NEAREST
+        u -= b
+        np.multiply(u, u, out=b)
+        c = b * (2 / 15)
+        c -= 1 / 3
+        c *= b
+        c *= u
+        u += c
+        np.multiply(T, u, out=c)
+        c += 1
+        T += u
+        np.divide(T, c, out=out[..., start : start + step])
+    return out
