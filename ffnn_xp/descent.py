@@ -37,6 +37,7 @@ FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make bett
 MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
 NEAR = 1.0  # gain in units of errordef at which single precision is left
 LITTLE = 1e-2  # the same in double precision
+ROUGHLY = 0.03  # EDM in the same units that single precision is good enough for, by matrices
 ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
 NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
 # Gradients that the end by matrices may take: rounds of L-BFGS with a matrix, which costs about p / 12. As many are
@@ -107,7 +108,7 @@ class Descent:
             nearer = kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
             if nearer.hopeless:
                 return None
-            theta = nearer.theta
+            theta = nearer.theta if nearer.converged else self._nearer(walk, nearer.theta, hopeless)
         fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
         smooth = partial(preconditioned_lbfgs, near=bool(np.isfinite(way.value)), fine=fine)
         arrive = levenberg_marquardt if self.kinked else smooth
@@ -135,6 +136,14 @@ class Descent:
         if self.kinked or walk.epsilon == self.problem.epsilon:
             return Arrival(theta, np.inf, np.inf, converged=False)
         return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
+
+    def _nearer(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:
+        """As far by matrices as single precision is good enough for; where there is none, the same point."""
+        before = walk.best_value
+        with self._rough(walk) as rough:
+            if rough is not walk:
+                preconditioned_lbfgs(rough, theta, edm_goal=ROUGHLY * walk.errordef, hopeless=hopeless)
+        return theta if walk.best is None or not walk.best_value < before else walk.best
 
     @contextmanager
     def _rough(self, walk: Walk) -> Iterator[Walk]:

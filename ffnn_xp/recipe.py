@@ -6,7 +6,8 @@ a path of :math:`\lambda`, halved step by step, each from where the one before e
 gross shape, and leads past the poor minima that a weak one has. The strength is that whose S of held-out data is
 smallest: of five folds, or of one of them where there are many events.
 
-Then some networks walk the path with all data; a prediction is their equal mixture. Each predicts a Student's t
+Then the networks of the folds go on with all data, beside others that walk the path with them where one fold was
+enough; a prediction is the equal mixture of some. Each predicts a Student's t
 
 .. math:: t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
           \qquad s_m^2 = a\,\sigma_m^2 + b\,\sigma_m^2\,j^T (J^T J + \lambda P)^{-1} j
@@ -39,7 +40,7 @@ from .task import Task
 from .uncertainty import curvature
 
 STEPS = 26  # strengths of the path at most, each half of the one before
-STRIDE = 3  # of them that the final networks go along
+STRIDE = 3  # of them that the other networks go along
 ITERATIONS = 60  # gradients at each strength
 LAST = 300  # at the one that is chosen
 NEAR, ENOUGH = 1e-3, 0.1  # EDM, and gain of 30 gradients, in units of S per event, that end them before
@@ -129,7 +130,7 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
     walk = _Walker(deadline)
     at, scores, thetas = _follow(parts, strengths, P, walk, rng, task.layout)
     strength = float(strengths[at])
-    members = _members(whole, strengths[: at + 1], P, walk, rng, task.layout, 5 if n < FEWER else 3) or thetas[:1]
+    members = _members(whole, thetas, strengths[: at + 1], P, walk, rng, 5 if n < FEWER else 3) or thetas[:1]
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in members]
     calibration, noise = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
@@ -271,24 +272,31 @@ def _follow(
 
 def _members(
     whole: NetworkCost,
+    found: list[HostArray],
     strengths: HostArray,
     P: HostArray,
     walk: _Walker,
     rng: np.random.Generator,
-    layout: Layout,
     number: int,
 ) -> list[HostArray]:
-    """Networks of all data at the last strength; those that time was left for."""
-    found: list[HostArray] = []
-    for _ in range(number):
-        theta = glorot(layout, rng)
-        for strength in strengths[::STRIDE]:
-            theta = walk(NetworkCost(whole.objective, n_values=1, prior=GaussianPrior(strength * P)), theta, ITERATIONS)
-        theta = walk(NetworkCost(whole.objective, n_values=1, prior=GaussianPrior(strengths[-1] * P)), theta, LAST)
+    """Networks of all data at the last strength, from those of the parts on; those that time was left for."""
+
+    def cost(strength: float) -> NetworkCost:
+        return NetworkCost(whole.objective, n_values=1, prior=GaussianPrior(strength * P))
+
+    members: list[HostArray] = []
+    for i in range(number):
+        if i < len(found):
+            theta = found[i]
+        else:
+            theta = glorot(whole.objective.network.layout, rng)
+            for strength in strengths[::STRIDE]:
+                theta = walk(cost(strength), theta, ITERATIONS)
+        theta = walk(cost(strengths[-1]), theta, LAST)
         if walk.stopped:
             break
-        found.append(theta)
-    return found
+        members.append(theta)
+    return members
 
 
 def _calibration(

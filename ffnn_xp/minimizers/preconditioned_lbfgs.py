@@ -10,6 +10,7 @@ coordinates :math:`\mathrm{EDM} = g_z^T g_z / 2`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ from .lbfgs import MEMORY
 from .problem import NOISE, Arrival, Problem, marquardt_diagonal
 
 STEPS = 60  # of L-BFGS before the coordinates are renewed: about what a matrix costs
-DAMPING = 3e-3  # mu, far from the end
+DAMPING = 3e-4  # mu, far from the end
 NEAR = 1.0  # EDM in units of errordef below which the exact Hessian is tried
 GAIN = 0.03  # of a round, in units of errordef: less is not worth another one, unless it leads to a better matrix
 PATIENCE = 2  # rounds of less
+WAIT = 8  # rounds at most (1, 2, 4, ...) between tries of an exact Hessian that was not positive definite
+NEARER = 0.1  # fall of EDM after which it is tried at once
 
 
 def preconditioned_lbfgs(
@@ -58,8 +61,9 @@ def preconditioned_lbfgs(
     value, g = problem.value_and_gradient(theta)
     fine = edm_goal if fine is None else fine
     tiny, poor, gain, exact = max(1e-12, 100 * problem.epsilon), 0, np.inf, False
+    metric = _Metric(problem, tiny, near)
     for _ in range(max_rounds):
-        C, edm, near = _metric(problem, theta, g, tiny, near)
+        C, edm, near = metric(theta, g)
         if poor > PATIENCE or (edm < edm_goal and (exact or edm < fine)):
             break
         if hopeless is not None and hopeless(theta, min(edm, gain)):
@@ -79,24 +83,37 @@ def preconditioned_lbfgs(
     return Arrival(theta, value, edm, bool(edm < edm_goal))
 
 
-def _metric(
-    problem: Problem, theta: HostArray, g: HostArray, mu: float, near: bool
-) -> tuple[HostArray | None, float, bool]:
-    """Coordinates and EDM by the exact Hessian where that is positive definite and the end is near, and whether it is.
+@dataclass
+class _Metric:
+    """Coordinates and EDM at a point: by the exact Hessian near the end, and where that is positive definite.
 
     Else by the Gauss-Newton matrix, which is asked first unless the end is believed to be near.
     """
-    limit = NEAR * problem.errordef
-    if near:
-        C, edm = _coordinates(problem.hessian(theta), mu, g)
-        if edm < limit:
-            return C, edm, True
-    C, edm = _coordinates(problem.gauss_newton(theta), mu, g)
-    if edm < limit:
-        exact, exact_edm = _coordinates(problem.hessian(theta), mu, g)
-        if exact is not None:
-            return exact, exact_edm, True
-    return C, edm, False
+
+    problem: Problem
+    mu: float
+    near: bool
+    refused: int = 0  # how often in a row
+    wait: int = 0  # rounds until the next try
+    lately: float = np.inf  # EDM at the last refusal
+
+    def __call__(self, theta: HostArray, g: HostArray) -> tuple[HostArray | None, float, bool]:
+        """C, EDM, and whether they are the exact Hessian's."""
+        limit = NEAR * self.problem.errordef
+        if self.near:
+            C, edm = _coordinates(self.problem.hessian(theta), self.mu, g)
+            if edm < limit:
+                return C, edm, True
+        C, edm = _coordinates(self.problem.gauss_newton(theta), self.mu, g)
+        self.near, self.wait = False, self.wait - 1
+        if edm < limit and (self.wait < 1 or edm < NEARER * self.lately):
+            exact, exact_edm = _coordinates(self.problem.hessian(theta), self.mu, g)
+            if exact is not None:
+                self.near, self.refused = True, 0
+                return exact, exact_edm, True
+            self.wait, self.lately = min(2**self.refused, WAIT), edm
+            self.refused += 1
+        return C, edm, False
 
 
 def _round(problem: Problem, theta: HostArray, C: HostArray, gtol: float) -> tuple[HostArray, float]:
