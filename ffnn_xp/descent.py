@@ -40,8 +40,9 @@ LITTLE = 1e-2  # the same in double precision
 ROUGHLY = 0.03  # EDM in the same units that single precision is good enough for, by matrices
 ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
 NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
-# Gradients that the end by matrices may take: rounds of L-BFGS with a matrix, which costs about p / 12. As many are
-# spent without matrices first: where these do not arrive, about as much is lost as the better way takes.
+DEAR = 1500  # parameters from which on a matrix costs more than a round's gradients: 14, 20, 250 at p = 501, 726, 4,224
+# Gradients that the end by matrices may take: rounds of L-BFGS with a matrix. As many are spent without matrices first,
+# where these are dear: if they do not arrive, about as much is lost as the better way takes.
 ROUNDS, MATRIX = 6, 1 / 12
 
 
@@ -103,12 +104,10 @@ class Descent:
         if not self.matrices:
             return self._descend_by_products(walk, theta, hopeless)
         if self.rounded(theta):
-            near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
-            most = ROUNDS * (STEPS + MATRIX * len(theta))
-            nearer = kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
+            nearer = self._without_matrices(walk, theta, hopeless)
             if nearer.hopeless:
                 return None
-            theta = nearer.theta if nearer.converged else self._nearer(walk, nearer.theta, hopeless)
+            theta = nearer.theta if nearer.converged else self._roughly(walk, nearer.theta, hopeless)
         fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
         smooth = partial(preconditioned_lbfgs, near=bool(np.isfinite(way.value)), fine=fine)
         arrive = levenberg_marquardt if self.kinked else smooth
@@ -137,7 +136,17 @@ class Descent:
             return Arrival(theta, np.inf, np.inf, converged=False)
         return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
 
-    def _nearer(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:
+    def _without_matrices(
+        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> Arrival:
+        """As far as Kronecker factors lead in double precision, where a matrix costs more than a round in its place."""
+        if len(theta) < DEAR:
+            return Arrival(theta, np.inf, np.inf, converged=False)
+        near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
+        most = ROUNDS * (STEPS + MATRIX * len(theta))
+        return kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
+
+    def _roughly(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:
         """As far by matrices as single precision is good enough for; where there is none, the same point."""
         before = walk.best_value
         with self._rough(walk) as rough:
