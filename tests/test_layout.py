@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend
-from ffnn_xp.layout import Layout, affine, augment, augmented, bias, join, outer, units, weights
+from ffnn_xp.layout import Layout, affine, augment, augmented, bias, join, outer, through, units, weights
 
 from . import lesson
 
@@ -114,3 +114,14 @@ def test_the_bias_goes_with_the_product(backend: Backend, replicas: tuple[int, .
     np.testing.assert_allclose(backend.to_host(affine(xp, to(A), to(whole))), A @ whole, rtol=1e-12)
     found = backend.to_host(outer(xp, to(u), to(whole)))
     np.testing.assert_allclose(found, u @ np.swapaxes(whole, -1, -2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("units_above", [1, 3])
+@pytest.mark.parametrize("replicas", [(), (2,)])
+def test_the_way_back_is_a_matrix_product(
+    backend: Backend, rng: np.random.Generator, units_above: int, replicas: tuple[int, ...]
+) -> None:
+    """Also of a single unit, where it is computed without one."""
+    A, delta = rng.normal(size=(*replicas, units_above, 5)), rng.normal(size=(*replicas, units_above, 7))
+    found = backend.to_host(through(backend.to_device(A), backend.to_device(delta)))
+    np.testing.assert_allclose(found, np.einsum("...ui,...un->...in", A[..., :-1], delta), rtol=1e-13, atol=1e-14)

@@ -11,6 +11,7 @@ import pytest
 import scipy.optimize
 
 from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
+from ffnn_xp.minimizers.preconditioned_lbfgs import _Metric
 
 
 class Residuals:
@@ -115,6 +116,29 @@ def test_large_residuals_need_the_exact_hessian() -> None:
         reference = scipy.optimize.least_squares(r, [1.0, 1.0], jacobian, xtol=1e-15, ftol=1e-15, gtol=1e-15)
     assert end.converged
     np.testing.assert_allclose(end.theta, reference.x, rtol=1e-5)
+
+
+def test_a_hessian_that_was_refused_is_not_asked_for_at_once() -> None:
+    """Where it is not positive definite, though the Gauss-Newton matrix sees a small EDM: after 1, 2, 4, 8, 8 rounds."""
+    asked: list[int] = []
+
+    class Saddle(Residuals):
+        def hessian(self, theta: np.ndarray) -> np.ndarray:
+            asked.append(rounds)
+            return -np.eye(len(theta))
+
+    problem = Saddle(lambda t: 1e-3 * t, lambda t: 1e-3 * np.eye(len(t)))
+    metric = _Metric(problem, 1e-12, near=False)
+    theta = np.ones(2)
+    for rounds in range(30):  # noqa: B007, the method above reads it
+        C, edm, exact = metric(theta, problem.value_and_gradient(theta)[1])
+        assert C is not None
+        assert edm < 1
+        assert not exact
+    assert asked == [0, 1, 3, 7, 15, 23]
+    closer = 1e-2 * theta
+    metric(closer, problem.value_and_gradient(closer)[1])  # ten times nearer it is worth a try
+    assert len(asked) == 7
 
 
 def test_kinks_end_the_walk() -> None:

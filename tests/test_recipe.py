@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
 
 import ffnn_xp as fx
+import ffnn_xp.recipe
+import ffnn_xp.starts
 from ffnn_xp.cost import NetworkCost
 from ffnn_xp.predictive import Calibration, Member, Predictive, calibrate
 from ffnn_xp.prior import GaussianPrior
@@ -67,6 +71,35 @@ def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) 
         g = cost.grad(theta)
         edm = 0.5 * float(g @ np.linalg.solve(cost.gauss_newton(theta), g))
         assert edm < 0.5 * cost(theta) / len(Y)
+
+
+@pytest.mark.parametrize(("many", "drawn"), [(1000, FOLDS), (100, 1 + FOLDS - 1)])
+def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int, drawn: int) -> None:
+    """Beside as many others as are missing; the first member of one fold begins where that fold's network ended."""
+    starts: list[np.ndarray] = []
+    walked: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def glorot(*args: Any) -> np.ndarray:
+        starts.append(ffnn_xp.starts.glorot(*args))
+        return starts[-1]
+
+    original = _Walker.__call__
+
+    def walk(self: _Walker, cost: NetworkCost, theta: np.ndarray, iterations: int) -> np.ndarray:
+        walked.append((cost.objective.events.n, theta, original(self, cost, theta, iterations)))
+        return walked[-1][2]
+
+    monkeypatch.setattr(ffnn_xp.recipe, "glorot", glorot)
+    monkeypatch.setattr(ffnn_xp.recipe, "MANY", many)
+    monkeypatch.setattr(_Walker, "__call__", walk)
+    fit = network().fit(X, Y, prior="auto", seed=3)
+    assert fit.recipe is not None
+    assert len(fit.recipe.members) == 5
+    assert len(starts) == drawn
+    parts = [end for n, _, end in walked if n < len(X)]
+    whole = [start for n, start, _ in walked if n == len(X)]
+    assert any(np.array_equal(whole[0], end) for end in parts)
+    assert len(whole) == 5 if many > len(X) else len(whole) > 5
 
 
 def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,3 +137,32 @@ def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random
     np.testing.assert_allclose(fit.errors, again.errors, rtol=1e-3)
     std = fx.to_numpy(single.predict(x[:20], return_std=True)[1])
     np.testing.assert_allclose(std, exact.predict(x[:20], return_std=True)[1], rtol=1e-2)
+
+
+@pytest.mark.parametrize(("dear", "rough_end"), [(10**6, True), (0, False)])
+def test_the_way_by_matrices_is_rough_at_first(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, dear: int, rough_end: bool
+) -> None:
+    """Of networks with more than 500 parameters; Kronecker factors lead in float64 only where matrices are dear."""
+    steps: list[tuple[str, bool]] = []
+
+    def spied(name: str) -> Any:
+        original = getattr(ffnn_xp.descent, name)
+
+        def spy(walk: Any, theta: np.ndarray, **options: Any) -> Any:
+            steps.append((name, walk.epsilon > 1e-10))
+            return original(walk, theta, **options)
+
+        return spy
+
+    for name in ("kronecker_lbfgs", "preconditioned_lbfgs"):
+        monkeypatch.setattr(ffnn_xp.descent, name, spied(name))
+    monkeypatch.setattr(ffnn_xp.descent, "DEAR", dear)
+    x = rng.normal(size=(1000, 4))
+    y = np.sin(x).sum(axis=1) + 0.1 * rng.normal(size=1000)
+    fit = fx.Model((4, 100, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=1.0, restarts=1)
+    assert fit.valid
+    assert steps[0] == ("kronecker_lbfgs", True)
+    assert steps[-1] == ("preconditioned_lbfgs", False)
+    assert (("kronecker_lbfgs", False) in steps) is not rough_end
+    assert ("preconditioned_lbfgs", True) in steps

@@ -14,7 +14,6 @@ place, near zero too, and never beyond 1.
 from __future__ import annotations
 
 import math
-import os
 from functools import cache
 
 import numpy as np
@@ -28,23 +27,11 @@ NEAREST = 1.5 * 2.0 ** (52 - BITS)  # added to z it leaves z_k, and k in the las
 FEWEST = 4096  # values that are worth the calls
 CHUNK = 2**14  # values that stay in the cache with what is made of them
 SLOW = ("X86_V3", "FMA3__AVX2")  # NumPy's names for its kernels of tanh that are slower
-VARIABLE = "FFNN_XP_TANH"
 
 
 @cache
 def is_faster() -> bool:
-    """Whether it is on this processor, by which kernel NumPy picks; FFNN_XP_TANH=numpy says that it is not.
-
-    Raises
-    ------
-    ValueError
-        If that is something else.
-    """
-    word = os.environ.get(VARIABLE, "auto").strip().lower()
-    if word not in ("auto", "numpy", "table"):
-        raise ValueError(f"{VARIABLE} must be 'auto', 'numpy' or 'table', got {word!r}")
-    if word != "auto":
-        return word == "table"
+    """Whether it is on this processor, by the name of the kernel that NumPy picked there."""
     found = np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64")
     return any(kernel["current"] in SLOW for kernels in found.values() for kernel in kernels.values())
 
