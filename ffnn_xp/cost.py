@@ -21,7 +21,7 @@ from .network import Network
 from .objective import Objective
 from .prior import GaussianPrior
 
-WORTH_A_COPY = 10**5  # events times parameters from which on single precision is faster than double on a CPU
+WORTH_A_COPY = 4 * 10**4  # events times parameters from which on single precision is faster than double on a CPU
 REMEMBERED = 4  # points whose value and gradient are kept: MIGRAD's line search asks for the gradient afterwards
 
 

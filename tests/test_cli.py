@@ -15,6 +15,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import backends
 from ffnn_xp.files import read_header
+from ffnn_xp.tables import read_table
 
 from .program import FAST, CliRunner, app, fit, make_table, pandas, run, start
 
@@ -120,6 +121,23 @@ def test_options_reach_the_fit(data: Any) -> None:
     assert header.dtype == "float32"
     assert header.fit is not None
     assert len(header.fit["y_error"]) == 2
+
+
+def test_the_recipe_and_its_intervals(data: Any) -> None:
+    text = run(
+        "fit", "data.csv", "-t", "U", "-i", "t,p", "--prior", "auto", "--backend", "numpy", "--save", "net", "-q"
+    )
+    assert "networks; width^2" in text.stdout
+    run("predict", "net", "data.csv", "-o", "with.csv", "--interval", "0.9")
+    written = read_table(Path("with.csv"))
+    assert list(written.columns) == ["U", "U_std", "U_low", "U_high"]
+    model = fx.load("net")
+    x = data[["t", "p"]].to_numpy()
+    np.testing.assert_allclose(written[["U_low", "U_high"]].to_numpy().T, model.interval(x, cl=0.9), rtol=1e-12)
+    np.testing.assert_allclose(written["U"], model.predict(x), rtol=1e-12)
+    run("predict", "net", "data.csv", "-o", "low.csv", "--interval", "0.5", "--no-std")
+    assert list(read_table(Path("low.csv")).columns) == ["U", "U_low", "U_high"]
+    assert "between 0 and 1" in run("predict", "net", "data.csv", "--interval", "90", code=2).stderr
 
 
 def test_linear_function_without_hidden_layers(data: Any) -> None:

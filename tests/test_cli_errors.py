@@ -77,6 +77,10 @@ BAD = {
     "backend": (["data.csv", "-t", "U", "--backend", "numpi"], "did you mean 'numpy'"),
     "dtype": (["data.csv", "-t", "U", "--dtype", "float16"], "must be 'float64' or 'float32'"),
     "prior": (["data.csv", "-t", "U", "--prior", "0"], "`prior` must be a positive width"),
+    "prior word": (
+        ["data.csv", "-t", "U", "--prior", "strong"],
+        "--prior must be auto or a positive width, got 'strong'",
+    ),
     "seconds": (["data.csv", "-t", "U", "--max-seconds", "-1"], "`max_seconds` must be positive"),
     "save": (["data.csv", "-t", "U", "--save", "nowhere/net"], "the folder '.*nowhere' does not exist"),
     "plot": (["data.csv", "-t", "U", "--plot", "nowhere/fit.png"], "the folder '.*nowhere' does not exist"),

@@ -24,6 +24,7 @@ from .options import (
     error_values,
     input_columns,
     parse_layers,
+    parse_prior,
     parse_restarts,
     predictions,
 )
@@ -172,9 +173,11 @@ def fit(
         ),
     ] = "identity",
     prior: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            metavar="WIDTH", help="Width of a Gaussian prior on the weights: smaller is smoother. 1.0 is moderate."
+            metavar="auto|WIDTH",
+            help="Width of a Gaussian prior on the weights: smaller is smoother, 1.0 is moderate. auto finds the strength "
+            "by events that are held out, and makes a mixture of networks with calibrated intervals.",
         ),
     ] = None,
     restarts: Annotated[str, typer.Option(metavar="auto|N", help="Upper limit of random starts.")] = "auto",
@@ -203,7 +206,7 @@ def fit(
     """
     tell = _silent if quiet else messages.say
     check_results(save, plot)
-    options = {"restarts": parse_restarts(restarts), "prior": prior, "max_seconds": max_seconds}
+    options = {"restarts": parse_restarts(restarts), "prior": parse_prior(prior), "max_seconds": max_seconds}
     widths = parse_layers(layers)
     frame = read_table(table)
     columns, left_out = choose_columns(frame, target, error or [], inputs)
@@ -254,6 +257,14 @@ def predict(
         bool | None,
         typer.Option("--std/--no-std", help="Write errors of the predictions too. By default if the network has them."),
     ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            "--interval",
+            metavar="CL",
+            help="Write TARGET_low and TARGET_high too: a new measurement lies between with this probability, 0.9 say.",
+        ),
+    ] = None,
     backend: BackendName = "auto",
     device: Device = None,
 ) -> None:
@@ -261,7 +272,7 @@ def predict(
 
     The table needs the columns that the network was fitted to, in any order; others do not matter. Writes one column
     for each target, and TARGET_std for its standard deviation (of the fitted function, not of new measurements; inf
-    where the fit does not determine it).
+    where the fit does not determine it); with --interval where new measurements fall.
     """
     if out is not None:
         kind_of(out)
@@ -272,7 +283,7 @@ def predict(
     x = numbers(frame, input_columns(frame, header))
     if header.fit is not None and not header.fit.get("valid"):
         messages.say("warning: this network comes from a fit that was not valid")
-    result = predictions(model, header, x, std=not header.no_band if std is None else std)
+    result = predictions(model, header, x, std=not header.no_band if std is None else std, interval=interval)
     if out is None:
         result.to_csv(sys.stdout, index=False)
     else:

@@ -48,6 +48,16 @@ def parse_restarts(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
+def parse_prior(text: str | None) -> float | str | None:
+    """A width, or ``auto``."""
+    if text is None or text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--prior must be auto or a positive width, got {text!r}") from None
+
+
 def choose_columns(
     frame: Frame, targets: Sequence[str], errors: Sequence[str], inputs: str | None
 ) -> tuple[list[str], dict[str, str]]:
@@ -122,15 +132,18 @@ def input_columns(frame: Frame, header: Header) -> list[str]:
     return columns
 
 
-def predictions(model: Model, header: Header, x: Any, *, std: bool) -> Frame:
-    """A table with a column for each target and, if wanted, ``<target>_std``."""
+def predictions(model: Model, header: Header, x: Any, *, std: bool, interval: float | None = None) -> Frame:
+    """A table with a column for each target and, if wanted, ``<target>_std``, ``<target>_low``, ``<target>_high``."""
     pandas = require("pandas", "table", "writing tables")
     k = header.widths[-1]
     targets = header.target_names or (("y",) if k == 1 else tuple(f"y{i}" for i in range(k)))
     values = model.predict(x, return_std=True) if std else (model.predict(x),)
+    suffixes = ["", "_std"][: len(values)]
+    if interval is not None:
+        values, suffixes = (*values, *model.interval(x, cl=interval)), [*suffixes, "_low", "_high"]
     parts = [to_numpy(a).reshape(-1, k) for a in values]
-    names = [f"{target}{suffix}" for target in targets for suffix in ("", "_std")[: len(parts)]]
+    names = [f"{target}{suffix}" for target in targets for suffix in suffixes]
     if len(set(names)) < len(names):
-        raise ValueError(f"the columns {', '.join(names)} would have one name twice: use --no-std")
+        raise ValueError(f"the columns {', '.join(names)} would have one name twice: use --no-std, without --interval")
     columns = [part[:, i] for i in range(k) for part in parts]
     return pandas.DataFrame(dict(zip(names, columns, strict=True)))
