@@ -119,7 +119,7 @@ def test_large_residuals_need_the_exact_hessian() -> None:
 
 
 def test_a_hessian_that_was_refused_is_not_asked_for_at_once() -> None:
-    """Where it is not positive definite, though the Gauss-Newton matrix sees a small EDM: after 1, 2, 4, 8, 8 rounds."""
+    """Where it is not positive definite, though Gauss-Newton sees a small EDM: after 1, 2, 4, 8, 8 rounds."""
     asked: list[int] = []
 
     class Saddle(Residuals):

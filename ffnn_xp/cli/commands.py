@@ -176,7 +176,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="auto|WIDTH",
-            help="Width of a Gaussian prior on the weights: smaller is smoother, 1.0 is moderate. auto finds the strength "
+            help="Width of a Gaussian prior on the weights: smaller is smoother, 1.0 is moderate. auto finds it "
             "by events that are held out, and makes a mixture of networks with calibrated intervals.",
         ),
     ] = None,
