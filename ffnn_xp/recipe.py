@@ -6,8 +6,8 @@ a path of :math:`\lambda`, halved step by step, each from where the one before e
 gross shape, and leads past the poor minima that a weak one has. The strength is that whose S of held-out data is
 smallest: of five folds, or of one of them where there are many events.
 
-Then the networks of the folds go on with all data, beside others that walk the path with them where one fold was
-enough; a prediction is the equal mixture of some. Each predicts a Student's t
+Then the networks of the folds go on with all data; where there was one fold, others walk the path with all data beside
+it. A prediction is the equal mixture of these networks. Each predicts a Student's t
 
 .. math:: t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
           \qquad s_m^2 = a\,\sigma_m^2 + b\,\sigma_m^2\,j^T (J^T J + \lambda P)^{-1} j
