@@ -41,8 +41,8 @@ ROUGHLY = 0.03  # EDM in the same units that single precision is good enough for
 ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
 NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
 DEAR = 1500  # parameters from which on a matrix costs more than a round's gradients: 14, 20, 250 at p = 501, 726, 4,224
-# Gradients that the end by matrices may take: rounds of L-BFGS with a matrix. As many are spent without matrices first,
-# where these are dear: if they do not arrive, about as much is lost as the better way takes.
+# Gradients that the end by matrices may take: rounds of L-BFGS with a matrix, p / 12 of them. As many are spent without
+# matrices first, where these are dear: if they do not arrive, about as much is lost as the better way takes.
 ROUNDS, MATRIX = 6, 1 / 12
 
 
@@ -148,11 +148,10 @@ class Descent:
 
     def _roughly(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:
         """As far by matrices as single precision is good enough for; where there is none, the same point."""
-        before = walk.best_value
         with self._rough(walk) as rough:
             if rough is not walk:
                 preconditioned_lbfgs(rough, theta, edm_goal=ROUGHLY * walk.errordef, hopeless=hopeless)
-        return theta if walk.best is None or not walk.best_value < before else walk.best
+        return theta if walk.best is None else walk.best
 
     @contextmanager
     def _rough(self, walk: Walk) -> Iterator[Walk]:

@@ -81,7 +81,14 @@ def test_large_float64_arrays_get_it_where_it_is_faster(
     assert asked == []
 
 
-def test_this_processor_has_an_answer() -> None:
-    assert host_tanh.is_faster() in (True, False)
-    found = np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64")
-    assert "current" in found["tanh"]["dd"]  # what the answer is read from
+@pytest.mark.parametrize(
+    ("kernel", "faster"),
+    [("X86_V3", True), ("FMA3__AVX2", True), ("X86_V4", False), ("AVX512_SKX", False), ("NEON_VFPV4", False)],
+)
+def test_it_is_taken_in_place_of_the_kernel_for_avx2(
+    monkeypatch: pytest.MonkeyPatch, kernel: str, faster: bool
+) -> None:
+    """By NumPy's names for its kernels; a processor for which it names none keeps NumPy's tanh."""
+    for answer, expected in (({"tanh": {"dd": {"current": kernel, "available": "X86_V3"}}}, faster), ({}, False)):
+        monkeypatch.setattr(np.lib.introspect, "opt_func_info", lambda answer=answer, **_: answer)
+        assert host_tanh.is_faster.__wrapped__() is expected

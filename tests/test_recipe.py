@@ -73,8 +73,8 @@ def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) 
         assert edm < 0.5 * cost(theta) / len(Y)
 
 
-@pytest.mark.parametrize(("many", "drawn"), [(1000, FOLDS), (100, 1 + FOLDS - 1)])
-def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int, drawn: int) -> None:
+@pytest.mark.parametrize("many", [1000, 100])
+def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """Beside as many others as are missing; the first member of one fold begins where that fold's network ended."""
     starts: list[np.ndarray] = []
     walked: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -94,8 +94,7 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
     monkeypatch.setattr(_Walker, "__call__", walk)
     fit = network().fit(X, Y, prior="auto", seed=3)
     assert fit.recipe is not None
-    assert len(fit.recipe.members) == 5
-    assert len(starts) == drawn
+    assert len(fit.recipe.members) == len(starts) == 5  # no network is drawn that is not a member
     parts = [end for n, _, end in walked if n < len(X)]
     whole = [start for n, start, _ in walked if n == len(X)]
     assert any(np.array_equal(whole[0], end) for end in parts)

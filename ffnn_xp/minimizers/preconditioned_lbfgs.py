@@ -20,7 +20,7 @@ from .._typing import HostArray
 from .lbfgs import MEMORY
 from .problem import NOISE, Arrival, Problem, marquardt_diagonal
 
-STEPS = 60  # of L-BFGS before the coordinates are renewed: about what a matrix costs
+STEPS = 60  # of L-BFGS before the coordinates are renewed
 DAMPING = 3e-4  # mu, far from the end
 NEAR = 1.0  # EDM in units of errordef below which the exact Hessian is tried
 GAIN = 0.03  # of a round, in units of errordef: less is not worth another one, unless it leads to a better matrix
