@@ -17,9 +17,10 @@ import numpy as np
 
 from ._typing import Array, HostArray, Mask, Rows
 from .backends import Backend
+from .checks import host_floats
 from .cost import ModelLike, NetworkCost
 from .errors import did_you_mean
-from .inputs import dataset, host_floats, input_rows
+from .inputs import dataset, input_rows
 from .losses import Loss
 from .minimizers import StopWalk
 from .network import Network

@@ -16,12 +16,13 @@ from .activations import activation as find_activation
 from .backends import Backend, get_backend
 from .bands import covariance_root
 from .canonical import canonical
+from .checks import host_floats
 from .classification import Classification, classification
 from .cost_sum import vector
 from .ensemble import Ensemble, fit_replicas
 from .errors import FitWarning, NotFittedError, did_you_mean
 from .fit import fit as run_fit
-from .inputs import dataset, host_floats, input_rows
+from .inputs import dataset, input_rows
 from .layout import Layout
 from .losses import Loss
 from .losses import loss as find_loss

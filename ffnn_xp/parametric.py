@@ -19,7 +19,7 @@ from iminuit.util import describe
 
 from ._typing import HostArray
 from .cost_sum import CostWithGradient, vector
-from .costs import DataCost
+from .data_cost import DataCost
 from .losses import AddedLoss, Measured, Poisson, PoissonLoss
 from .minuit_hessian import as_minuit_reads_it, calling_minuit
 from .objective import Objective

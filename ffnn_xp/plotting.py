@@ -9,10 +9,10 @@ import numpy as np
 
 from ._typing import HostArray
 from .backends import to_numpy
+from .checks import host_floats
 from .errors import NotFittedError
 from .extras import require
 from .files.header import checked_names
-from .inputs import host_floats
 from .model import Model
 from .result import FitResult
 

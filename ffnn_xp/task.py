@@ -16,8 +16,8 @@ from .activations import Activation
 from .backends import Backend
 from .bins import Bins
 from .cost import ModelLike, NetworkCost
-from .costs import DataCost
-from .inputs import Dataset
+from .data import Dataset
+from .data_cost import DataCost
 from .layout import Layout, augment
 from .losses import BlockCorrelatedLoss, CorrelatedLoss, Loss
 from .losses import loss as find_loss

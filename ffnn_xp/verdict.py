@@ -11,7 +11,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
-from .costs import DataCost
+from .data_cost import DataCost
 from .minimizers import Distance, certify, hesse_errors, is_certified, preset, unstarted
 from .minimizers.migrad import EDM_FACTOR, TOLERANCE
 from .prediction import Band

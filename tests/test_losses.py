@@ -15,7 +15,7 @@ from scipy.integrate import quad
 
 import ffnn_xp as fx
 from ffnn_xp import Backend, curvature
-from ffnn_xp.costs import DataCost
+from ffnn_xp.data_cost import DataCost
 from ffnn_xp.losses import LOSSES, BinomialLoss, MultinomialLoss, PoissonLogLoss, loss
 from ffnn_xp.toys import draw
 
