@@ -51,7 +51,7 @@ class Events:
     nodes : int
         How many columns of x belong to each event, one after another: those of an integral.
 
-    Where replicas have data of their own, these have a leading axis: ``(r, k, n)``, ``(r, 1, n)``.
+    Where replicas have data of their own, these have a leading axis: ``(r, k, n)``, ``(r, 1, n)``, and maybe x too.
     """
 
     x: Array

@@ -19,18 +19,17 @@ band does not know.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count, islice
 
 import numpy as np
 
-from ._typing import HostArray, Rows
+from ._typing import HostArray
 from .backends import Backend
-from .cost import NetworkCost
-from .layout import Layout
 from .losses import Measured
-from .minimizers import StopWalk, Walk, kronecker_lbfgs, lbfgs
 from .network import Network
 from .noise import held_out_width, residual_width
 from .objective import Events
+from .path import Part, Walker, follow, members
 from .prediction import Band, evaluate
 from .predictive import Calibration, Member, calibrate
 from .prior import GAUGE, GaussianPrior
@@ -40,19 +39,10 @@ from .task import Task
 from .uncertainty import curvature
 
 STEPS = 26  # strengths of the path at most, each half of the one before
-STRIDE = 3  # of them that the other networks go along
-ITERATIONS = 60  # gradients at each strength
-LAST = 300  # at the one that is chosen
-NEAR, ENOUGH = 1e-3, 0.1  # EDM, and gain of 30 gradients, in units of S per event, that end them before
-FTOL = 1e-9  # for networks with kinks
-SEEN = 1e-3  # relative error of S in single precision up to which that is good enough
 FOLDS = 5
 MANY = 2000  # events from which on one fold is enough
-FEWER = 5000  # events from which on three networks are
+FEW, FEWEST, FEWER = 5, 3, 5000  # networks of the mixture, and of so many events or more
 LEAST = 10  # events, to choose anything by
-TURNED = 3  # strengths in a row whose score is worse, by 2 %, after which the path ends
-WORSE = 1.02
-LEVEL, GAIN = 6, 1.1  # strengths in a row that gain less than a tenth together, after which it ends too
 MOST = 0.9  # of the values that parameters can take up: what is left gives the noise
 
 
@@ -124,14 +114,12 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
     unit = whole.chi2(zero) / n  # of a constant prediction
     strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - STEPS, STEPS, base=2.0)
     fold = rng.permutation(np.arange(n) % FOLDS)
-    parts = [
-        _Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS if n < MANY else 1)
-    ]
-    walk = _Walker(deadline)
-    at, scores, thetas = _follow(parts, strengths, P, walk, rng, task.layout)
+    parts = [Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS if n < MANY else 1)]
+    walk, starts = Walker(deadline), (glorot(task.layout, rng) for _ in count())
+    at, scores, thetas = follow(parts, list(islice(starts, len(parts))), strengths, P, walk)
     strength = float(strengths[at])
-    members = _members(whole, thetas, strengths[: at + 1], P, walk, rng, 5 if n < FEWER else 3) or thetas[:1]
-    values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in members]
+    found = members(whole, thetas, starts, strengths[: at + 1], P, walk, FEW if n < FEWER else FEWEST)
+    values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     calibration, noise = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
         calibration, noise = _calibration(task, parts, thetas, strength * P)
@@ -140,7 +128,7 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
         strength * P,
         np.stack([strengths[: len(scores)] / unit, scores], axis=1),
         sum(len(part.out) for part in parts) * task.loss.free(int(task.data.y.shape[0])),
-        [members[i] for i in np.argsort(values)],
+        [found[i] for i in np.argsort(values)],
         calibration,
         noise,
         walk.stopped,
@@ -179,128 +167,8 @@ def shape_of_prior(network: Network) -> HostArray:
     return np.concatenate(rows)
 
 
-@dataclass
-class _Walker:
-    """Walks by L-BFGS, until time is up: then it says so, and walks no more.
-
-    In single precision where that is faster, as long as its seven digits are enough to see S by.
-    """
-
-    deadline: float
-    stopped: str = ""
-    events: int = 0  # that gradients were taken of
-
-    def __call__(self, cost: NetworkCost, theta: HostArray, iterations: int) -> HostArray:
-        single = cost.in_single_precision()
-        if single is not None:
-            end, seen = self._walk(single, theta, iterations)
-            value = cost.value_and_gradient(end)[0]
-            if self.stopped or abs(value - seen) < SEEN * abs(value):
-                return end
-        return self._walk(cost, theta, iterations)[0]
-
-    def _walk(self, cost: NetworkCost, theta: HostArray, iterations: int) -> tuple[HostArray, float]:
-        """The best point, and S there.
-
-        In the coordinates of Kronecker factors, where the same number of gradients leads to the minimum that plain
-        steps are still on the way to: else the strength that held-out data prefer makes up for what is missing.
-        """
-        walk, n = Walk(cost, self.deadline), cost.objective.events.n
-        try:
-            unit = abs(cost.value_and_gradient(theta)[0]) / n  # of -2 log L with a predicted width it may be negative
-            if cost.objective.network.kinked or not np.isfinite(unit):
-                lbfgs(walk, theta, ftol=FTOL, max_iterations=iterations)
-            else:
-                kronecker_lbfgs(walk, theta, near=NEAR * unit, enough=ENOUGH * unit, most=iterations)
-        except (StopWalk, KeyboardInterrupt) as stop:
-            self.stopped = str(stop) or "interrupted by the user"
-        self.events += walk.calls * n
-        return (theta, np.inf) if walk.best is None else (walk.best, walk.best_value)
-
-
-class _Part:
-    """Events to fit, and events that are held out."""
-
-    def __init__(self, whole: NetworkCost, fitted: Rows, out: Rows) -> None:
-        self.fitted, self.out = fitted, out
-        self._inside = replace(whole.objective, events=_some(whole, fitted))
-        self._outside = replace(whole.objective, events=_some(whole, out))
-
-    def cost(self, precision: HostArray) -> NetworkCost:
-        return NetworkCost(self._inside, n_values=len(self.fitted), prior=GaussianPrior(precision))
-
-    def score(self, theta: HostArray) -> float:
-        """S of what was held out."""
-        return NetworkCost(self._outside, n_values=len(self.out)).chi2(theta)
-
-    @property
-    def inside(self) -> Events:
-        return self._inside.events
-
-    @property
-    def outside(self) -> Events:
-        return self._outside.events
-
-
-def _some(whole: NetworkCost, rows: Rows) -> Events:
-    """The events with these numbers."""
-    backend, events = whole.objective.backend, whole.objective.events
-    with backend.context():
-        index = backend.indices(rows)
-        return events.each(lambda a: backend.contiguous(backend.xp.take(a, index, axis=-1)))
-
-
-def _follow(
-    parts: list[_Part], strengths: HostArray, P: HostArray, walk: _Walker, rng: np.random.Generator, layout: Layout
-) -> tuple[int, list[float], list[HostArray]]:
-    """Where on the path S of held-out values is smallest, S along it, and the parts' networks there."""
-    thetas = [glorot(layout, rng) for _ in parts]
-    number = sum(len(part.out) for part in parts)
-    best, kept, scores, worse = np.inf, [], [], 0
-    for strength in strengths:
-        thetas = [walk(part.cost(strength * P), theta, ITERATIONS) for part, theta in zip(parts, thetas, strict=True)]
-        scores.append(sum(part.score(theta) for part, theta in zip(parts, thetas, strict=True)) / number)
-        kept.append(thetas)
-        worse = 0 if scores[-1] < best else worse + 1
-        best = min(best, scores[-1])
-        level = len(scores) > LEVEL and GAIN * best > min(scores[:-LEVEL])
-        if walk.stopped or level or (worse >= TURNED and scores[-1] > WORSE * best):
-            break
-    at = int(np.argmin(scores))
-    return at, scores, kept[at]
-
-
-def _members(
-    whole: NetworkCost,
-    found: list[HostArray],
-    strengths: HostArray,
-    P: HostArray,
-    walk: _Walker,
-    rng: np.random.Generator,
-    number: int,
-) -> list[HostArray]:
-    """Networks of all data at the last strength, from those of the parts on; those that time was left for."""
-
-    def cost(strength: float) -> NetworkCost:
-        return NetworkCost(whole.objective, n_values=1, prior=GaussianPrior(strength * P))
-
-    members: list[HostArray] = []
-    for i in range(number):
-        if i < len(found):
-            theta = found[i]
-        else:
-            theta = glorot(whole.objective.network.layout, rng)
-            for strength in strengths[::STRIDE]:
-                theta = walk(cost(strength), theta, ITERATIONS)
-        theta = walk(cost(strengths[-1]), theta, LAST)
-        if walk.stopped:
-            break
-        members.append(theta)
-    return members
-
-
 def _calibration(
-    task: Task, parts: list[_Part], thetas: list[HostArray], precision: HostArray
+    task: Task, parts: list[Part], thetas: list[HostArray], precision: HostArray
 ) -> tuple[Calibration, HostArray]:
     """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
     backend, network = task.model.backend, task.network
@@ -311,14 +179,14 @@ def _calibration(
         G = part.cost(precision).gauss_newton(theta)
         noise = np.ones((k, 1))
         if not task.errors_known:
-            r = _residuals(network, backend, theta, part.inside)
+            r = _residuals(network, backend, theta, part.inside.events)
             free = max(r.shape[1] - _effective(G, precision) / k, (1 - MOST) * r.shape[1])
             noise = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
         band = Band(theta, plain, curvature(G / float(np.mean(noise**2)), 1.0))
-        std = backend.to_host(band.std(network, backend, part.outside.x[:d, :]) * part.outside.data[1])
-        residuals.append(_residuals(network, backend, theta, part.outside))
-        if part.outside.weights is not None:
-            weights.append(backend.to_host(part.outside.weights)[0])
+        std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
+        residuals.append(_residuals(network, backend, theta, part.outside.events))
+        if part.outside.events.weights is not None:
+            weights.append(backend.to_host(part.outside.events.weights)[0])
         pulls.append((residuals[-1] / noise).ravel())
         bands.append((std / noise).ravel())
     calibration = calibrate(np.concatenate(pulls), np.concatenate(bands))

@@ -7,14 +7,14 @@ arrays stay in the cache; on a GPU as many as its memory takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from array_api_compat import device as device_of
 
 from ._typing import Array, HostArray, Namespace, Rows
-from .objective import Objective
+from .objective import Events, Objective
 
 CPU_VALUES = 2**14  # events times replicas that go through one product
 GPU_BYTES = 2**32  # of the matrices of one batch, and of its largest intermediate array
@@ -27,7 +27,8 @@ class Replicas:
     Parameters
     ----------
     objective : Objective
-        With the events that all share, or with arrays ``(r, k, n)`` and weights ``(r, 1, n)`` where each has its own.
+        With the events that all share, or with arrays ``(r, k, n)`` and weights ``(r, 1, n)`` where each has its own;
+        also with inputs ``(r, d + 1, n)`` (`side_by_side`).
     precision : array with shape (p,) or (r, p), optional
         Of Gaussian priors around zero.
 
@@ -82,6 +83,15 @@ class Replicas:
         with self.objective.backend.context(), np.errstate(all="ignore"):
             value = self.errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)
             return packed + xp.concat([value, 2 * self.errordef * P * theta], axis=-1)
+
+    def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+        """S ``(r,)`` and its gradients ``(r, p)`` at host vectors, crossing together; priors are added in float64."""
+        packed = self.numbers(self._batched(Objective.value_and_gradient, self.objective.backend.argument(theta), rows))
+        value, gradient = packed[:, 0], packed[:, 1:]
+        if self.precision is None:
+            return value, gradient
+        P = self.errordef * (self.precision if self.precision.ndim == 1 else self.precision[rows])
+        return value + np.sum(P * theta * theta, axis=-1), gradient + 2 * P * theta
 
     def gauss_newton(self, theta: Array, rows: Rows) -> Array:
         """Gauss-Newton matrices, ``(r, p, p)``."""
@@ -150,8 +160,8 @@ class Replicas:
     def _of(self, rows: Rows) -> Objective:
         """The objective of these replicas; arrays without a replica axis are shared."""
         events = self.objective.events
-        own = [a for a in (*events.data, events.weights) if a is not None and a.ndim == 3]
-        if not own:
+        own = [a for a in (events.x, *events.data, events.weights) if a is not None and a.ndim == 3]
+        if not own or np.array_equal(rows, np.arange(own[0].shape[0])):
             return self.objective
 
         def mine(a: Array) -> Array:
@@ -159,4 +169,22 @@ class Replicas:
 
         weights = None if events.weights is None else mine(events.weights)
         data = tuple(mine(a) for a in events.data)
-        return replace(self.objective, events=replace(events, data=data, weights=weights))
+        return replace(self.objective, events=replace(events, x=mine(events.x), data=data, weights=weights))
+
+
+def side_by_side(objectives: Sequence[Objective]) -> Objective:
+    """One objective of replicas that have events of their own; shorter ones are filled up with some of no weight.
+
+    Of the same objective several times it is that one, whose events all share.
+    """
+    first, most = objectives[0], max(o.events.n for o in objectives)
+    if all(o is first for o in objectives):
+        return first
+    backend, each = first.backend, [o.events for o in objectives]
+    with backend.context():
+        xp = backend.xp
+        if any(e.n < most for e in each):
+            each = [next(iter(e.equal_blocks(xp, most))) for e in each]
+        x, *data = (xp.stack(arrays, axis=0) for arrays in zip(*((e.x, *e.data) for e in each), strict=True))
+        weights = None if each[0].weights is None else xp.stack([e.weights for e in each], axis=0)
+        return replace(first, events=Events(x, tuple(data), weights, first.events.nodes))

@@ -60,6 +60,7 @@ ROOMS = (
     "product_band",
     "predictive",
     "noise",
+    "path",
     "recipe",
     "bands",
     "propagation",

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import OptimizeResult
 
 import ffnn_xp as fx
 import ffnn_xp.descent
@@ -213,14 +212,11 @@ class Saddle:
 @pytest.mark.parametrize(("value", "edm", "leaves"), [(49.0, 1.0, True), (0.0, 1.0, False), (49.0, 1e-4, False)])
 def test_a_round_ends_when_its_last_steps_gain_less_than_its_average(value: float, edm: float, leaves: bool) -> None:
     """From 100 to 50 in 10 gradients, then to 49, or to 0, in 10; near the end the coordinates are kept."""
-    walk = _Round(Saddle(), np.zeros(2), None, near=0.0)  # type: ignore[arg-type]
-    walk.start, walk.checked, walk.calls, walk.steps, walk.edm = 100.0, (50.0, 10), 20, STEPS - 1, edm
-    state = OptimizeResult(fun=value)
-    if leaves:
-        with pytest.raises(StopIteration):
-            walk._look(state)
-    else:
-        walk._look(state)
+    stays = _Round(near=0.0, close=1e-3, most=np.inf, start=100.0, calls=18, steps=STEPS - 1, checked=(50.0, 10))
+    assert stays(value, np.array([np.sqrt(2 * edm)]), 2) != leaves
+    assert (stays.calls, stays.edm) == (20, pytest.approx(edm))
+    if edm == 1.0:
+        assert stays.checked == (value, 20)
 
 
 @pytest.mark.parametrize(("most", "calls"), [(7, 9), (np.inf, 10_000)])

@@ -12,10 +12,10 @@ import scipy.stats
 import ffnn_xp as fx
 import ffnn_xp.recipe
 import ffnn_xp.starts
-from ffnn_xp.cost import NetworkCost
+from ffnn_xp.path import Together, Walker
 from ffnn_xp.predictive import Calibration, Member, Predictive, calibrate
 from ffnn_xp.prior import GaussianPrior
-from ffnn_xp.recipe import FOLDS, LEAST, _Walker, shape_of_prior
+from ffnn_xp.recipe import FOLDS, LEAST, shape_of_prior
 from ffnn_xp.starts import glorot
 
 RNG = np.random.default_rng(4)
@@ -75,7 +75,7 @@ def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) 
 
 @pytest.mark.parametrize("many", [1000, 100])
 def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
-    """Beside as many others as are missing; the first member of one fold begins where that fold's network ended."""
+    """Beside as many others as are missing; members go on, at the last, from where the folds' networks ended."""
     starts: list[np.ndarray] = []
     walked: list[tuple[int, np.ndarray, np.ndarray]] = []
 
@@ -83,21 +83,23 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
         starts.append(ffnn_xp.starts.glorot(*args))
         return starts[-1]
 
-    original = _Walker.__call__
+    original = Walker.__call__
 
-    def walk(self: _Walker, cost: NetworkCost, theta: np.ndarray, iterations: int) -> np.ndarray:
-        walked.append((cost.objective.events.n, theta, original(self, cost, theta, iterations)))
-        return walked[-1][2]
+    def walk(self: Walker, together: Together, thetas: list[np.ndarray], *options: Any) -> list[np.ndarray]:
+        ends = original(self, together, thetas, *options)
+        walked.extend(zip(together.n.tolist(), thetas, ends, strict=True))
+        return ends
 
     monkeypatch.setattr(ffnn_xp.recipe, "glorot", glorot)
     monkeypatch.setattr(ffnn_xp.recipe, "MANY", many)
-    monkeypatch.setattr(_Walker, "__call__", walk)
+    monkeypatch.setattr(Walker, "__call__", walk)
     fit = network().fit(X, Y, prior="auto", seed=3)
     assert fit.recipe is not None
     assert len(fit.recipe.members) == len(starts) == 5  # no network is drawn that is not a member
     parts = [end for n, _, end in walked if n < len(X)]
     whole = [start for n, start, _ in walked if n == len(X)]
-    assert any(np.array_equal(whole[0], end) for end in parts)
+    going_on = [any(np.array_equal(start, end) for end in parts) for start in whole[-5:]]
+    assert going_on == [True, *[many > len(X)] * 4]
     assert len(whole) == 5 if many > len(X) else len(whole) > 5
 
 
@@ -107,27 +109,14 @@ def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
     x = rng.normal(size=(400, 4))
     y = np.tanh(x @ rng.normal(size=(4, 3))) @ np.ones(3)
     model = fx.Model((4, 30, 1), backend="numpy", seed=3)
-    theta, walk, found = glorot(model.network.layout, np.random.default_rng(0)), _Walker(np.inf), []
+    theta, walk, found = glorot(model.network.layout, np.random.default_rng(0)), Walker(np.inf), []
     for strength in 400 * 2.0 ** -np.arange(12):
         cost = fx.LeastSquares(x, y, 1.0, model, prior=GaussianPrior(strength * shape_of_prior(model.network)))
-        theta = walk(cost, theta, 60)
+        assert cost.prior is not None
+        (theta,) = walk(Together([cost.objective]), [theta], cost.prior.precision, 60)
         found.append(cost(theta))
     assert found[6] > 0.99 * found[0]
     assert found[-1] < 0.1 * found[0]
-
-
-def test_single_precision_is_left_where_it_sees_another_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = network()
-    cost = fx.LeastSquares(X, Y, 1.0, model)
-    wrong = fx.LeastSquares(X, -Y, 1.0, model)
-    start = glorot(model.network.layout, np.random.default_rng(0))
-    alone = cost(_Walker(np.inf)(cost, start, 40))
-    monkeypatch.setattr(NetworkCost, "in_single_precision", lambda self: wrong)
-    assert cost(_Walker(np.inf)(cost, start, 40)) == alone
-    monkeypatch.setattr(NetworkCost, "in_single_precision", lambda self: cost)
-    walk = _Walker(np.inf)
-    assert cost(walk(cost, start, 40)) == alone
-    assert walk.events < 60 * 150  # and otherwise is not walked twice
 
 
 def test_the_certificate_may_not_cost_more_than_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
+from .asking import in_lockstep
 from .batched_levenberg_marquardt import BatchArrival, batched_levenberg_marquardt
 from .by_products import distance, lower_along, walk_by_products
 from .conjugate_gradients import Distance, edm_by_products
 from .kronecker import KroneckerCoordinates
-from .kronecker_lbfgs import kronecker_lbfgs
+from .kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
 from .migrad import certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
@@ -24,8 +25,10 @@ __all__ = [
     "distance",
     "edm_by_products",
     "hesse_errors",
+    "in_lockstep",
     "is_certified",
     "kronecker_lbfgs",
+    "kronecker_steps",
     "lbfgs",
     "levenberg_marquardt",
     "lower_along",

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
+from .asking import Asking, answered, steps_in
 from .kronecker import KroneckerCoordinates
-from .lbfgs import MEMORY
 from .problem import NOISE, Arrival, Problem
 
 STEPS = 10  # between looks at whether the coordinates still pay
@@ -24,7 +23,7 @@ UNIT = 30  # gradients: gains are compared with goals as if rounds had so many
 LOOK = 2  # rounds between looks at whether the way is hopeless
 CLOSE = 1e-3  # EDM in units of errordef where the end is not far
 SLOW = 0.1  # fall of EDM in a round, there, that is too slow
-HISTORY = MEMORY // 2
+HISTORY = 10
 
 
 def kronecker_lbfgs(
@@ -59,10 +58,34 @@ def kronecker_lbfgs(
     hopeless : callable, optional
         Called with theta and the gain of the last `LOOK` rounds; True ends the walk there.
     """
-    value, before, edm, calls = problem.value_and_gradient(theta)[0], np.inf, np.inf, 0
+    walk = kronecker_steps(
+        problem, theta, near=near, enough=enough, patient=patient, most=most, max_rounds=max_rounds, hopeless=hopeless
+    )
+    return answered(walk, problem.value_and_gradient)
+
+
+def kronecker_steps(
+    problem: Problem,
+    theta: HostArray,
+    *,
+    known: tuple[float, HostArray] | None = None,
+    near: float = 0.0,
+    enough: float = 0.0,
+    patient: bool = True,
+    most: float = np.inf,
+    max_rounds: int = 10_000,
+    hopeless: Callable[[HostArray, float], bool] | None = None,
+) -> Asking[Arrival]:
+    """The same as a conversation: of the problem only the factors are used, values and gradients are asked for.
+
+    Except at the start, if they are `known` there.
+    """
+    before, edm, calls = np.inf, np.inf, 0
+    value, g = (yield theta) if known is None else known
     for number in range(1, max_rounds + 1):
-        walk = _Round(problem, theta, KroneckerCoordinates(problem.kronecker_factors(theta)), near, most - calls)
-        theta, reached = walk.run()
+        W = KroneckerCoordinates(problem.kronecker_factors(theta))
+        walk = _Round(near, CLOSE * problem.errordef, most - calls, start=value)
+        theta, reached, g = yield from steps_in(W, theta, value, g, memory=HISTORY, stay=walk)
         calls += walk.calls
         gain, value = value - reached, reached
         edm, earlier = walk.edm, edm
@@ -81,50 +104,23 @@ def kronecker_lbfgs(
 
 @dataclass
 class _Round:
-    """Steps of L-BFGS in z, as long as these coordinates pay."""
+    """Whether steps in coordinates still pay."""
 
-    problem: Problem
-    origin: HostArray
-    W: KroneckerCoordinates
     near: float
-    most: float = np.inf
+    close: float
+    most: float
+    start: float
     calls: int = 0
     edm: float = np.inf
-    steps: int = 0
-    start: float = np.inf
+    steps: int = -1
     checked: tuple[float, int] = field(default=(np.inf, 0))
 
-    def run(self) -> tuple[HostArray, float]:
-        """Where it ended, and the value there."""
-        options = {"maxcor": HISTORY, "ftol": 0.0, "gtol": 0.0, "maxiter": 10**6, "maxfun": 10**7}
-        self.start, _ = self._value_and_gradient(np.zeros_like(self.origin))
-        if self.edm < self.near:
-            return self.origin, self.start
-        self.checked = self.start, self.calls
-        result = scipy.optimize.minimize(
-            self._value_and_gradient,
-            np.zeros_like(self.origin),
-            jac=True,
-            method="L-BFGS-B",
-            options=options,
-            callback=self._look,
-        )
-        return self.origin + self.W.back(result.x), float(result.fun)
-
-    def _value_and_gradient(self, z: HostArray) -> tuple[float, HostArray]:
-        self.calls += 1
-        value, g = self.problem.value_and_gradient(self.origin + self.W.back(z))
-        g = self.W.forth(g)
-        self.edm = 0.5 * float(g @ g)
-        return value, g
-
-    def _look(self, intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        """Whether to leave: EDM is small enough, or the last steps gained less than the round's average."""
-        self.steps += 1
+    def __call__(self, value: float, u: HostArray, asked: int) -> bool:
+        """No, if EDM is small enough, or if, far from the end, the last steps gained less than the round's average."""
+        self.calls, self.steps, self.edm = self.calls + asked, self.steps + 1, 0.5 * float(u @ u)
         if self.edm < self.near or self.calls >= self.most:
-            raise StopIteration
-        if self.steps % STEPS == 0 and self.edm > CLOSE * self.problem.errordef:
-            value, (before, calls) = float(intermediate_result.fun), self.checked
-            if (before - value) * (self.calls + RENEWAL) < (self.start - value) * (self.calls - calls):
-                raise StopIteration
-            self.checked = value, self.calls
+            return False
+        if self.steps % STEPS or self.edm <= self.close:
+            return True
+        (before, calls), self.checked = self.checked, (value, self.calls)
+        return not (before - value) * (self.calls + RENEWAL) < (self.start - value) * (self.calls - calls)

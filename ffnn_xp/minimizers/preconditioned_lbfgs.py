@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
-from .lbfgs import MEMORY
+from .asking import answered, steps_in
 from .problem import NOISE, Arrival, Problem, marquardt_diagonal
 
+MEMORY = 20  # steps
 STEPS = 60  # of L-BFGS before the coordinates are renewed
 DAMPING = 3e-4  # mu, far from the end
 NEAR = 1.0  # EDM in units of errordef below which the exact Hessian is tried
@@ -73,13 +73,11 @@ def preconditioned_lbfgs(
             C, _ = _coordinates(problem.gauss_newton(theta), DAMPING, g)
         if C is None:
             break
-        theta_new, value_new = _round(problem, theta, C, np.sqrt(2 * fine / len(theta)))
-        gain = value - value_new
+        walk = steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=_Round(np.sqrt(2 * fine / len(theta))))
+        theta, reached, g = answered(walk, problem.value_and_gradient)
+        gain, value = value - reached, reached
         least = max(GAIN * problem.errordef, NOISE * problem.epsilon * abs(value))
         poor = poor + 1 if gain < least else 0
-        if value_new < value:
-            theta = theta_new
-            value, g = problem.value_and_gradient(theta)
     return Arrival(theta, value, edm, bool(edm < edm_goal))
 
 
@@ -116,21 +114,6 @@ class _Metric:
         return C, edm, False
 
 
-def _round(problem: Problem, theta: HostArray, C: HostArray, gtol: float) -> tuple[HostArray, float]:
-    """At most `STEPS` of L-BFGS in z."""
-
-    def back(z: HostArray) -> HostArray:
-        return np.asarray(theta + scipy.linalg.solve_triangular(C, z, lower=True, trans="T", check_finite=False))
-
-    def f(z: HostArray) -> tuple[float, HostArray]:
-        value, g = problem.value_and_gradient(back(z))
-        return value, np.asarray(scipy.linalg.solve_triangular(C, g, lower=True, check_finite=False))
-
-    options = {"maxcor": MEMORY, "ftol": 0.0, "gtol": gtol, "maxiter": STEPS}
-    result: Any = scipy.optimize.minimize(f, np.zeros_like(theta), jac=True, method="L-BFGS-B", options=options)
-    return back(result.x), float(result.fun)
-
-
 def _coordinates(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | None, float]:
     """C with B + mu diag(B) = C C^T, and EDM; None and infinity where B is not positive definite."""
     A = B.copy()
@@ -142,3 +125,28 @@ def _coordinates(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | Non
     z = scipy.linalg.solve_triangular(C, g, lower=True, check_finite=False)
     edm = 0.5 * float(z @ z)
     return (C, edm) if np.isfinite(edm) else (None, np.inf)
+
+
+@dataclass(frozen=True)
+class _Cholesky:
+    """Theta = theta_0 + C^-T z."""
+
+    C: HostArray
+
+    def back(self, z: HostArray) -> HostArray:
+        return np.asarray(scipy.linalg.solve_triangular(self.C, z, lower=True, trans="T", check_finite=False))
+
+    def forth(self, g: HostArray) -> HostArray:
+        return np.asarray(scipy.linalg.solve_triangular(self.C, g, lower=True, check_finite=False))
+
+
+@dataclass
+class _Round:
+    """At most `STEPS` steps, until no component of the gradient is larger than this."""
+
+    gtol: float
+    steps: int = -1
+
+    def __call__(self, value: float, u: HostArray, asked: int) -> bool:
+        self.steps += 1
+        return self.steps < STEPS and float(np.max(np.abs(u))) > self.gtol

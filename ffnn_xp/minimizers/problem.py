@@ -14,6 +14,7 @@ from .._typing import HostArray
 Factors = list[tuple[HostArray, HostArray, HostArray]]
 """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``."""
 
+TIME_IS_UP = "the time given by max_seconds is up"
 NOISE = 100.0  # differences of S below so many times its rounding are not believed
 
 
@@ -146,7 +147,7 @@ class Walk:
 
     def _look_at_the_clock(self) -> None:
         if time.monotonic() > self.deadline:
-            raise StopWalk("the time given by max_seconds is up")
+            raise StopWalk(TIME_IS_UP)
         if self.calls > self.most:
             raise StopWalk(f"the {self.most:.0f} gradients that it may take are spent")
 

@@ -1,0 +1,239 @@
+r"""L-BFGS as a conversation: a walk asks for value and gradient at a point, and goes on with the answer.
+
+So that many walks can be answered together (`in_lockstep`): networks of the same shape go through one product, where
+each alone would wait for Python. A minimizer that calls the function, as SciPy's does, cannot be asked that. The
+algorithm is that of J. Nocedal and S. J. Wright, Numerical Optimization (2006), chapter 7.2, with steps to points that
+keep the strong Wolfe conditions (eq. 3.7), on the cubics of eq. 3.59.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from .._typing import HostArray, Rows
+
+End = TypeVar("End")
+Asking = Generator[HostArray, tuple[float, HostArray], End]
+"""Asks for value and gradient at what it yields, and returns where it ended."""
+
+DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton steps
+TRIES = 20  # of step lengths
+FARTHER = 4.0  # at most, of a step that does not go far enough
+SHORTER = 0.1  # of a step to a point without a finite value
+FIRST = 1.0  # length of the first step, along the gradient, at most
+EDGE = 0.1  # of a bracket, that its next point keeps off its ends
+
+
+class Memory:
+    r"""The last steps S and what the gradient did on them, Y: a model of the inverse Hessian, around the unit matrix.
+
+    .. math:: H = \gamma + (S\;\gamma Y) \begin{pmatrix} R^{-T}(D + \gamma Y^T Y)R^{-1} & -R^{-T} \\ -R^{-1} & 0
+              \end{pmatrix} (S\;\gamma Y)^T
+
+    with R the upper triangle of S^T Y, D its diagonal, and gamma that of the last step (Nocedal and Wright, eq. 7.24).
+
+    Parameters
+    ----------
+    most : int
+        Steps that are remembered.
+    p : int
+        Parameters.
+    """
+
+    def __init__(self, most: int, p: int) -> None:
+        self._most, self._known, self._end = most, 0, 0
+        self._S, self._Y = np.empty((2 * most, p)), np.empty((2 * most, p))  # twice, so as to be moved seldom
+        self._SY, self._YY = np.zeros((most, most)), np.zeros((most, most))
+
+    def __len__(self) -> int:
+        return self._known
+
+    def learn(self, step: HostArray, change: HostArray) -> None:
+        """Take note of a step, unless the gradient along it did not grow."""
+        if not float(step @ change) > np.finfo(np.float64).eps * float(change @ change):
+            return
+        if self._end == 2 * self._most:
+            self._S[: self._most], self._Y[: self._most] = self._S[self._most :], self._Y[self._most :]
+            self._end = self._most
+        self._S[self._end], self._Y[self._end] = step, change
+        self._end, self._known = self._end + 1, min(self._known + 1, self._most)
+        S, Y = self._vectors()
+        for products, vectors in ((self._SY, S), (self._YY, Y)):
+            products[:-1, :-1] = products[1:, 1:]
+            products[-self._known :, -1] = vectors @ change
+        self._YY[-1] = self._YY[:, -1]
+
+    def forget(self) -> None:
+        """Everything."""
+        self._known = 0
+
+    def direction(self, g: HostArray) -> HostArray:
+        """Where to go from a point with this gradient: -H g."""
+        if not self._known:
+            return -g
+        S, Y = self._vectors()
+        SY, YY = self._SY[-self._known :, -self._known :], self._YY[-self._known :, -self._known :]
+        gamma = SY[-1, -1] / YY[-1, -1]
+        w, _ = scipy.linalg.lapack.dtrtrs(SY, S @ g)
+        v, _ = scipy.linalg.lapack.dtrtrs(SY, np.diag(SY) * w + gamma * (YY @ w - Y @ g), trans=1)
+        d: HostArray = v @ S
+        d += gamma * (g - w @ Y)
+        return -d
+
+    def _vectors(self) -> tuple[HostArray, HostArray]:
+        """S and Y, a row for each step, the last one last."""
+        rows = slice(self._end - self._known, self._end)
+        return self._S[rows], self._Y[rows]
+
+
+class Step(NamedTuple):
+    """How far along a direction, value and gradient there, and how many points were asked for."""
+
+    t: float
+    value: float
+    gradient: HostArray
+    asked: int
+
+
+class Coordinates(Protocol):
+    """W, in whose coordinates z, theta = theta_0 + W z, S is nearly round."""
+
+    def back(self, z: HostArray) -> HostArray:
+        """W z."""
+
+    def forth(self, g: HostArray) -> HostArray:
+        """W^T g."""
+
+
+def steps_in(
+    W: Coordinates,
+    theta: HostArray,
+    value: float,
+    g: HostArray,
+    *,
+    memory: int,
+    stay: Callable[[float, HostArray, int], bool],
+) -> Asking[tuple[HostArray, float, HostArray]]:
+    """L-BFGS in these coordinates, and where it ends: point, value, gradient.
+
+    Parameters
+    ----------
+    W : Coordinates
+        Linear.
+    theta, g : arrays with shape (p,)
+        The start, and the gradient there.
+    value : float
+        There.
+    memory : int
+        Steps that are remembered.
+    stay : callable
+        Whether to go on, told value, gradient in z, and how many points the last step has asked for (0 at the start).
+    """
+    u, known = W.forth(g), Memory(memory, len(theta))
+    going = stay(value, u, 0)
+    while going and np.any(u):
+        d = known.direction(u)
+        D, fresh = W.back(d), not len(known)
+        first = min(1.0, FIRST / float(np.linalg.norm(u))) if fresh else 1.0
+        step = yield from along(theta, value, g, D, first)
+        if step.t > 0:
+            theta, value, g, before = theta + step.t * D, step.value, step.gradient, u
+            u = W.forth(g)
+            known.learn(step.t * d, u - before)
+        elif fresh:
+            break
+        else:
+            known.forget()
+        going = stay(value, u, step.asked)
+    return theta, value, g
+
+
+def along(theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) -> Asking[Step]:
+    """Find a step t d that goes far enough and not too far; t = 0 where nothing lower was found.
+
+    Parameters
+    ----------
+    theta, g, d : arrays with shape (p,)
+        Point, gradient, and direction, along which the value falls.
+    value : float
+        There.
+    t : float
+        What to try first.
+    """
+    slope = float(g @ d)
+    low, high = (0.0, value, slope), (np.inf, np.inf, np.inf)
+    best = Step(0.0, value, g, 0)
+    if not slope < 0:  # by rounding
+        return best
+    for asked in range(1, TRIES + 1):
+        new, there = yield theta + t * d
+        s = float(there @ d)
+        if not new < value + DECREASE * t * slope or new > low[1]:
+            high = t, new, s
+        else:
+            best = Step(t, new, there, asked)
+            if abs(s) <= -CURVATURE * slope:
+                return best
+            low, high = ((t, new, s), high) if s < 0 else (low, (t, new, s))
+        t = _between(low, high)
+    return best._replace(asked=TRIES)
+
+
+def _between(low: tuple[float, float, float], high: tuple[float, float, float]) -> float:
+    """Of two points (t, value, slope) on a line, the minimum of the cubic through them; beyond, while there is one."""
+    a, b = low[0], high[0]
+    if b == np.inf:
+        return FARTHER * a
+    width = b - a
+    if not np.isfinite(high[1]):
+        return a + SHORTER * width
+    d1 = low[2] + high[2] + 3 * (low[1] - high[1]) / width
+    root = d1 * d1 - low[2] * high[2]
+    bottom = high[2] - low[2] + 2 * np.sqrt(max(root, 0.0))
+    share = 0.5 if root < 0 or bottom == 0 else 1 - float((high[2] + np.sqrt(root) - d1) / bottom)
+    return a + min(max(share, EDGE), 1 - EDGE) * width
+
+
+def answered(walk: Asking[End], answer: Callable[[HostArray], tuple[float, HostArray]]) -> End:
+    """Walk one to its end."""
+    try:
+        at = next(walk)
+        while True:
+            at = walk.send(answer(at))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def in_lockstep(
+    walks: Sequence[Asking[End]], answer: Callable[[HostArray, Rows], tuple[HostArray, HostArray]]
+) -> list[End]:
+    """Walk many to their ends, each question of all answered at once.
+
+    Parameters
+    ----------
+    walks : sequence of generators
+        They ask for points with shape (p,).
+    answer : callable
+        Of points with shape (r, p), and the numbers (r,) of the walks that ask: values (r,) and gradients (r, p).
+    """
+    ends: dict[int, End] = {}
+    questions: dict[int, HostArray] = {}
+
+    def go_on(number: int, ask: Callable[[], HostArray]) -> None:
+        try:
+            questions[number] = ask()
+        except StopIteration as end:
+            ends[number] = end.value
+
+    for number, walk in enumerate(walks):
+        go_on(number, walk.__next__)
+    while questions:
+        rows = np.array(sorted(questions))
+        values, gradients = answer(np.stack([questions.pop(int(i)) for i in rows]), rows)
+        for i, value, gradient in zip(rows.tolist(), values.tolist(), gradients, strict=True):
+            go_on(i, lambda i=i, told=(value, gradient): walks[i].send(told))  # type: ignore[misc]
+    return [ends[i] for i in range(len(walks))]
