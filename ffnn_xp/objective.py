@@ -24,7 +24,8 @@ from .threads import sum_in_parts
 
 CPU_BYTES = 3 * 2**17  # of the widest layer's values in a block: what fits the cache, and is worth Python's time
 CPU_BLOCK = (512, 8192)  # events, at least and at most
-MATRIX_BYTES = 2**27  # of all temporaries of a block for matrices, whose products are the longer the better
+MATRIX_BYTES = 2**25, 2**27  # of all temporaries of a block for matrices, at least and at most
+OF_MATRIX = 4  # as much as so many matrices, between: the products of large ones are the longer the better
 BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
 MATRIX_BLOCK = (16, 2048)  # events, at least and at most
 GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how much is free
@@ -285,7 +286,8 @@ class Objective:
 
     def _matrix_block(self, replicas: int = 1) -> int:
         layout, bytes_per_event = self.network.layout, self._bytes_per_event(True, replicas)
-        size = MATRIX_BYTES // bytes_per_event
+        matrices = OF_MATRIX * self._itemsize * layout.n_parameters**2
+        size = min(max(matrices, MATRIX_BYTES[0]), MATRIX_BYTES[1]) // bytes_per_event
         if replicas > 1:  # many small products instead of one large one: then the cache counts
             size = min(size, BATCH_BYTES // (layout.n_parameters * self._itemsize * replicas))
         return self._fitting(size, MATRIX_BLOCK, bytes_per_event)
