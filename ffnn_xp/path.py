@@ -59,10 +59,12 @@ class Together:
         """The same in single precision, where that is faster."""
         if NetworkCost(self.objectives[0], n_values=1).in_single_precision() is None:
             return None
-        each = {id(o): o for o in self.objectives}
+        each: dict[int, Objective] = {}
         with np.errstate(all="ignore"):  # what overflows becomes infinite, and that is seen
-            rough = {key: o.in_single_precision() for key, o in each.items()}
-        return Together([rough[id(o)] for o in self.objectives])
+            for o in self.objectives:
+                if id(o) not in each:
+                    each[id(o)] = o.in_single_precision()
+        return Together([each[id(o)] for o in self.objectives])
 
     def cost(self, number: int, precision: HostArray) -> NetworkCost:
         """One of them, with a prior."""
@@ -133,34 +135,28 @@ class Walker:
         answers = _Answers(Replicas(together.side_by_side, precision), which, together.n, start, self.deadline)
         try:
             if together.objectives[0].network.kinked:
-                answers.value, answers.best = self._plain(costs, start, iterations)
-                return answers
-            values, gradients = answers(start, np.arange(len(start)))
-            units = np.abs(values) / together.n[which]  # of -2 log L with a predicted width it may be negative
-            walks = [
-                kronecker_steps(cost, theta, known=(value, g), near=NEAR * unit, enough=ENOUGH * unit, most=iterations)
-                for cost, theta, value, g, unit in zip(
-                    costs, start, values.tolist(), gradients, units.tolist(), strict=True
-                )
-            ]
-            in_lockstep(walks, answers)
+                for i, cost in enumerate(costs):
+                    answers.walk_alone(i, cost, iterations)
+            else:
+                values, gradients = answers(start, np.arange(len(start)))
+                fine = np.flatnonzero(np.isfinite(values))
+                units = np.abs(values) / together.n[which]  # of -2 log L with a predicted width it may be negative
+                walks = [
+                    kronecker_steps(
+                        costs[i],
+                        start[i],
+                        known=(float(values[i]), gradients[i]),
+                        near=NEAR * units[i],
+                        enough=ENOUGH * units[i],
+                        most=iterations,
+                    )
+                    for i in fine
+                ]
+                in_lockstep(walks, lambda theta, rows: answers(theta, fine[rows]))
         except (StopWalk, KeyboardInterrupt) as stop:
             self.stopped = str(stop) or "interrupted by the user"
         self.events += answers.events
         return answers
-
-    def _plain(self, costs: Sequence[NetworkCost], start: HostArray, iterations: int) -> tuple[HostArray, HostArray]:
-        """One after another, by SciPy's L-BFGS, which takes kinks as they come."""
-        value, best = np.full(len(costs), np.inf), start.copy()
-        for i, cost in enumerate(costs):
-            walk = Walk(cost, self.deadline)
-            try:
-                lbfgs(walk, start[i], ftol=FTOL, max_iterations=iterations)
-            finally:
-                self.events += walk.calls * cost.objective.events.n
-                if walk.best is not None:
-                    value[i], best[i] = walk.best_value, walk.best
-        return value, best
 
 
 class _Answers:
@@ -188,6 +184,16 @@ class _Answers:
         better = values < self.value[rows]
         self.value[rows[better]], self.best[rows[better]] = values[better], theta[better]
         return values, gradients
+
+    def walk_alone(self, row: int, cost: NetworkCost, iterations: int) -> None:
+        """By SciPy's L-BFGS, which takes kinks as they come."""
+        walk = Walk(cost, self.deadline)
+        try:
+            lbfgs(walk, self.best[row].copy(), ftol=FTOL, max_iterations=iterations)
+        finally:
+            self.events += walk.calls * cost.objective.events.n
+            if walk.best is not None:
+                self.value[row], self.best[row] = walk.best_value, walk.best
 
 
 def follow(
