@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from iminuit import Minuit
 
 from . import competition
 from ._typing import HostArray
@@ -24,7 +23,7 @@ from .cost import ModelLike
 from .errors import did_you_mean
 from .inputs import dataset, selected
 from .losses import LeastSquaresLoss, Loss, Measured, NormalLoss
-from .minimizers import certify, is_certified, migrad_alone
+from .minimizers import Certificate, certify, migrad_alone
 from .noise import estimate_noise, residual_width
 from .predictive import Member, Predictive
 from .prior import GaussianPrior, network_precision
@@ -166,8 +165,10 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
             certificate = _asked(search, search.theta, shape)
             if search.value - certificate.fval <= HARDLY * raw.errordef:  # the walk's own point, whose shape is known
                 break
-            search.theta = np.asarray(certificate.values)
+            search.theta = certificate.values
             shape, beyond = search.descent.shape_at(search.theta)
+            if beyond is None and certificate.cut_short:
+                beyond = search.theta  # as far as MIGRAD may go
             if beyond is None or search.kinked or run == IN_VALLEYS or not search.go_on(beyond):
                 break  # with a word on the point that it is about
             shape = search.arrived
@@ -176,7 +177,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
     return verdict(task, raw, certificate, search, shape, noise, began)
 
 
-def _asked(search: Search, theta: HostArray, shape: Curvature) -> Minuit:
+def _asked(search: Search, theta: HostArray, shape: Curvature) -> Certificate:
     """MIGRAD's run from this point with this curvature, on the standardised problem.
 
     EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
@@ -184,14 +185,14 @@ def _asked(search: Search, theta: HostArray, shape: Curvature) -> Minuit:
     where it does not see a minimum: its own, built from gradients that jump, degrades. The smallest EDM counts.
     """
     problem = search.problem
-    runs: list[Minuit] = []
+    runs: list[Certificate] = []
     while len(runs) < (AT_KINKS if search.kinked else 1):
         runs.append(certify(problem, theta, shape.inverse_hessian(problem.errordef)))
-        if is_certified(runs[-1]) or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
+        if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
-        theta = np.asarray(runs[-1].values)
+        theta = runs[-1].values
         shape, _ = search.descent.shape_at(theta)
-    return min(runs, key=lambda m: (not is_certified(m), m.fmin.edm))
+    return min(runs, key=lambda run: (not run.certified, run.edm))
 
 
 def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -> Outcome:
@@ -208,7 +209,9 @@ def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -
     minuit = migrad_alone(raw, theta, deadline=deadline)
     search = Search(task.cost(noise), kinked=task.network.kinked)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
-    return verdict(task, raw, minuit, search, search.descent.shape_at(search.theta)[0], noise, began, live=minuit)
+    return verdict(
+        task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], noise, began, live=minuit
+    )
 
 
 def _task(

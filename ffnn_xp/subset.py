@@ -22,7 +22,7 @@ from ._typing import HostArray
 from .cost import NetworkCost
 from .cost_sum import CostWithGradient
 from .errors import did_you_mean
-from .minimizers import Distance, KroneckerCoordinates, certify, edm_by_products, lower_along
+from .minimizers import Distance, KroneckerCoordinates, at_minimum, edm_by_products, lower_along
 from .scaling import Scaling
 
 Others = Literal["fixed", "profiled"]
@@ -177,7 +177,7 @@ def minuit_of_subset(
 ) -> iminuit.Minuit:
     """A live `Minuit` of the subset at the minimum, with its covariance; MIGRAD has run."""
     subset = SubsetCost(cost, scaling, standardised, names, others)
-    return certify(subset, subset.start, subset.inverse_hessian, live=True)
+    return at_minimum(subset, subset.start, subset.inverse_hessian)
 
 
 def _positions(known: Sequence[str], names: Sequence[str]) -> list[int]:

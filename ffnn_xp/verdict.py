@@ -12,7 +12,7 @@ import scipy  # its submodules load when they are first used
 
 from ._typing import HostArray
 from .data_cost import DataCost
-from .minimizers import Distance, certify, hesse_errors, is_certified, preset, unstarted
+from .minimizers import Certificate, Distance, at_minimum, hesse_errors, is_certified, preset, unstarted
 from .minimizers.migrad import EDM_FACTOR, TOLERANCE
 from .prediction import Band
 from .predictive import Predictive
@@ -41,7 +41,7 @@ class Outcome:
 def verdict(
     task: Task,
     raw: DataCost,
-    certificate: iminuit.Minuit | None,
+    certificate: Certificate | None,
     search: Search,
     shape: Curvature | None,
     noise: HostArray,
@@ -57,7 +57,7 @@ def verdict(
     goal = EDM_FACTOR * TOLERANCE * raw.errordef
     certified = bool(
         certificate is not None
-        and is_certified(certificate)
+        and certificate.certified
         and shape is not None
         and not shape.n_negative
         and shape.factor.shape[1] > 0
@@ -96,7 +96,7 @@ def verdict(
         certificate="conjugate gradients" if by_products else "MIGRAD" if certified else "none",
         edm_newton=_edm(search, shape),
         hesse_difference=float("nan") if good is None or shape is None else _hesse_difference(task, search, shape),
-        minuit_calls=0 if certificate is None else certificate.nfcn,
+        minuit_calls=0 if certificate is None else certificate.calls,
         weighted=task.data.weights is not None,
         statistic=task.loss,
         n_data=task.n_values,
@@ -139,14 +139,14 @@ def in_raw_units(raw: DataCost, scaling: Scaling, theta: HostArray, shape: Curva
         return unstarted(raw, scaling.to_raw(theta))
     half = scaling.linear(shape.inverse_hessian(raw.errordef))
     at = scaling.to_raw(theta), scaling.linear(half.T)
-    minuit = certify(raw, *at, live=True)
+    minuit = at_minimum(raw, *at)
     return minuit if is_certified(minuit) else preset(raw, *at)
 
 
-def _edm_of(certificate: iminuit.Minuit | None, search: Search) -> float:
+def _edm_of(certificate: Certificate | None, search: Search) -> float:
     """MINUIT's, or the upper bound from conjugate gradients."""
     if certificate is not None:
-        return float(certificate.fmin.edm)
+        return certificate.edm
     return float("nan") if search.distance is None else search.distance.upper
 
 

@@ -13,7 +13,6 @@ import ffnn_xp.cost
 import ffnn_xp.descent
 import ffnn_xp.fit
 from ffnn_xp.costs import LeastSquares
-from ffnn_xp.minimizers.migrad import certify, is_certified
 from ffnn_xp.objective import Objective
 
 from .test_fit import teacher
@@ -68,19 +67,6 @@ def test_the_copy_is_the_same_function() -> None:
     for ours, theirs in zip(copy.value_and_gradient(start), double.value_and_gradient(start), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
     assert copy.epsilon > 1e8 * double.epsilon
-
-
-def test_a_certificate_copies_no_covariance() -> None:
-    """Minuit would do that number by number in Python; whoever wants it live gets it."""
-    x = np.linspace(-2, 2, 50)
-    model = fx.Model((1, 1), backend="numpy", seed=1)
-    fit = model.fit(x, 3 * x + 1, 0.1)
-    cost = LeastSquares(x, 3 * x + 1, 0.1, model)
-    inverse = np.linalg.inv(cost.hessian(fit.parameters))
-    for live in (False, True):
-        m = certify(cost, fit.parameters, inverse, live=live)
-        assert is_certified(m)
-        assert (m.covariance is None) is not live
 
 
 @pytest.mark.parametrize(("sigma", "again"), [(1e-7, True), (0.1, False)])

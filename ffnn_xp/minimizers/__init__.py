@@ -8,18 +8,20 @@ from .kronecker import KroneckerCoordinates
 from .kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
-from .migrad import certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
+from .migrad import Certificate, at_minimum, certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
 from .preconditioned_lbfgs import preconditioned_lbfgs
 from .problem import Arrival, Problem, StopWalk, Walk
 
 __all__ = [
     "Arrival",
     "BatchArrival",
+    "Certificate",
     "Distance",
     "KroneckerCoordinates",
     "Problem",
     "StopWalk",
     "Walk",
+    "at_minimum",
     "batched_levenberg_marquardt",
     "certify",
     "distance",

@@ -6,7 +6,9 @@ diagonal alone). The public way to preset one is `Minuit.scipy` with a method th
 
 from __future__ import annotations
 
+import gc
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import iminuit
@@ -19,6 +21,43 @@ TOLERANCE = 0.1  # Minuit.tol as it comes
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
 CALLS = 500
 MOST_CALLS = 100_000
+HISTORY = 2**31  # bytes: MINUIT keeps the covariance of each step, p^2 / 2 numbers, as long as its result lives
+LEAST_CALLS = 20  # all the same
+COLLECTED = 2**26  # bytes of it that are worth looking for
+HISTORY = 2**28  # bytes: MINUIT keeps the covariance of each step, p^2 / 2 numbers, as long as a run's result lives
+LEAST_CALLS = 50  # all the same
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a run of MIGRAD has to say of a point.
+
+    Attributes
+    ----------
+    values : array with shape (p,)
+        Where it ended.
+    fval, edm : float
+        S and EDM there.
+    calls : int
+        That it took.
+    certified : bool
+        Whether it saw a minimum (`is_certified`).
+    cut_short : bool
+        Whether it ran out of calls.
+    """
+
+    values: HostArray
+    fval: float
+    edm: float
+    calls: int
+    certified: bool
+    cut_short: bool = False
+
+    @classmethod
+    def of(cls, m: iminuit.Minuit) -> Certificate:
+        """That of a `Minuit` that has run."""
+        f, values = m.fmin, np.array(m.values, dtype=np.float64)
+        return cls(values, float(m.fval), float(f.edm), int(m.nfcn), is_certified(m), bool(f.has_reached_call_limit))
 
 
 class _Certifier(iminuit.Minuit):  # type: ignore[misc]
@@ -37,14 +76,26 @@ def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
     return iminuit.Minuit(cost, theta)
 
 
-def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray, *, live: bool = False) -> iminuit.Minuit:
-    """A `Minuit` that has run MIGRAD from this point with this covariance.
+def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certificate:
+    """MIGRAD's word on this point with this covariance; EDM is computed by MINUIT itself.
 
-    See `preset` for the arguments. Its verdict is `is_certified`, with an EDM that MINUIT computed itself. Only a
-    `live` one shows a covariance.
+    It has as many calls as MINUIT takes by default, but not more than there is memory for their covariances: whoever
+    needs more is far from a minimum, and other walkers are better at getting there. That memory is given back: a
+    `Minuit` refers to itself, and would keep it until Python looks for such cycles. See `preset` for the arguments.
     """
-    m = (iminuit.Minuit if live else _Certifier)(cost, theta)
-    return _preset(m, cost, theta, inverse_hessian).migrad(iterate=1, use_simplex=False)
+    p = len(theta)
+    calls = min(200 + 100 * p + 5 * p * p, max(LEAST_CALLS, HISTORY // (4 * p * p)))
+    m = _preset(_Certifier(cost, theta), cost, theta, inverse_hessian).migrad(ncall=calls, iterate=1, use_simplex=False)
+    found = Certificate.of(m)
+    if 4 * p * p * found.calls > COLLECTED:
+        del m
+        gc.collect()
+    return found
+
+
+def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
+    """A live `Minuit` that has run MIGRAD from this point with this covariance; see `preset` for the arguments."""
+    return preset(cost, theta, inverse_hessian).migrad(iterate=1, use_simplex=False)
 
 
 def is_certified(m: iminuit.Minuit) -> bool:

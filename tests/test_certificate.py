@@ -1,0 +1,127 @@
+"""MIGRAD's word on a point: its numbers, its calls, and the memory that it takes."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+import ffnn_xp.fit
+from ffnn_xp.minimizers import Certificate, at_minimum, certify, is_certified, migrad
+from ffnn_xp.minimizers.migrad import _Certifier
+
+X = np.linspace(-2, 2, 50)
+Y = 3 * X + 1
+
+
+@pytest.fixture
+def line() -> tuple[fx.LeastSquares, np.ndarray, np.ndarray]:
+    """A cost, its minimum, and the inverse Hessian there."""
+    model = fx.Model((1, 1), backend="numpy", seed=1)
+    fit = model.fit(X, Y, 0.1)
+    cost = fx.LeastSquares(X, Y, 0.1, model)
+    return cost, fit.parameters, np.linalg.inv(cost.hessian(fit.parameters))
+
+
+class Ravine:
+    """Narrow and bent, in forty dimensions: MIGRAD takes hundreds of calls from where it is asked."""
+
+    errordef, npar = 1.0, 40
+
+    def __call__(self, *theta: Any) -> float:
+        return self.value_and_gradient(np.array(theta[0] if len(theta) == 1 else theta))[0]
+
+    def grad(self, *theta: Any) -> np.ndarray:
+        return self.value_and_gradient(np.array(theta[0] if len(theta) == 1 else theta))[1]
+
+    def value_and_gradient(self, t: np.ndarray) -> tuple[float, np.ndarray]:
+        bend = t[1::2] - t[::2] ** 2
+        g = np.empty_like(t)
+        g[::2], g[1::2] = -400 * t[::2] * bend - 2 * (1 - t[::2]), 200 * bend
+        return float(np.sum(100 * bend**2 + (1 - t[::2]) ** 2)), g
+
+
+START = np.tile([-1.2, 1.0], 20)
+
+
+def test_it_is_what_a_live_minuit_says(line: tuple[fx.LeastSquares, np.ndarray, np.ndarray]) -> None:
+    found, m = certify(*line), at_minimum(*line)
+    assert found.certified
+    assert found.certified == is_certified(m)
+    assert not found.cut_short
+    np.testing.assert_array_equal(found.values, m.values)
+    assert (found.fval, found.edm, found.calls) == (m.fval, m.fmin.edm, m.nfcn)
+
+
+def test_no_covariance_is_copied(line: tuple[fx.LeastSquares, np.ndarray, np.ndarray]) -> None:
+    """Minuit would do that number by number in Python; whoever wants it live gets it."""
+    assert at_minimum(*line).covariance is not None
+    asked = _Certifier(line[0], line[1])
+    assert asked.migrad().covariance is None
+
+
+def test_calls_are_as_many_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, p = Ravine(), Ravine.npar
+    whole = certify(problem, START, np.eye(p) / 500)
+    assert whole.certified
+    assert whole.calls > 180
+    monkeypatch.setattr(migrad, "HISTORY", 150 * 4 * p * p)  # 122 of them go into the first derivatives
+    short = certify(problem, START, np.eye(p) / 500)
+    assert short.cut_short
+    assert not short.certified
+    assert 150 <= short.calls < 160  # a step that has begun is ended
+    assert whole.fval < short.fval < problem(START)
+    monkeypatch.setattr(migrad, "HISTORY", 0)
+    assert certify(problem, START, np.eye(p) / 500).calls >= migrad.LEAST_CALLS
+
+
+@pytest.mark.parametrize("worth", [True, False])
+def test_what_minuit_has_kept_is_given_back(monkeypatch: pytest.MonkeyPatch, worth: bool) -> None:
+    """At once, where it is much: a `Minuit` lives on in a cycle."""
+    made: list[weakref.ref[_Certifier]] = []
+    original = _Certifier.__init__
+
+    def init(self: _Certifier, *args: Any) -> None:
+        made.append(weakref.ref(self))
+        original(self, *args)
+
+    monkeypatch.setattr(_Certifier, "__init__", init)
+    monkeypatch.setattr(migrad, "COLLECTED", 2**16 if worth else 2**30)
+    gc.collect()
+    gc.disable()
+    try:
+        certify(Ravine(), START, np.eye(Ravine.npar) / 500)
+        assert (made[0]() is None) == worth
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("cut_short", [True, False])
+def test_where_migrad_is_cut_short_the_walk_goes_on(monkeypatch: pytest.MonkeyPatch, cut_short: bool) -> None:
+    """And it is asked again; an end without a minimum is an end."""
+    asked: list[Certificate] = []
+
+    def certified(*args: Any) -> Certificate:
+        found = certify(*args)
+        asked.append(found)
+        if len(asked) > 1:
+            return found
+        return replace(found, certified=False, cut_short=cut_short, fval=found.fval - 1, values=found.values + 1e-5)
+
+    monkeypatch.setattr(ffnn_xp.fit, "certify", certified)
+    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+    y = np.tanh(2 * X) - 0.5 * np.tanh(3 * X - 2) + 0.1 * np.random.default_rng(1).normal(size=50)
+    if cut_short:
+        fit = model.fit(X, y, 0.1, prior=3.0, restarts=1)
+        assert fit.valid
+        assert len(asked) == 2
+        np.testing.assert_allclose(fit.standardised, asked[0].values, atol=1e-4)
+    else:
+        with pytest.warns(fx.FitWarning):
+            assert not model.fit(X, y, 0.1, prior=3.0, restarts=1).valid
+        assert len(asked) == 1
