@@ -18,9 +18,7 @@ sent through it: the ends are in its range, and not at equal distances.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import scipy  # its submodules load when they are first used
@@ -28,10 +26,11 @@ import scipy  # its submodules load when they are first used
 from ._typing import Array, HostArray
 from .backends import Backend
 from .cost import NetworkCost
-from .network import Network, forward, jacobian
+from .network import Network
 from .prediction import Band, evaluate
 from .predictive import mixture_quantile
 from .product_band import ProductBand
+from .profiles import profiles
 from .starts import glorot
 from .task import Task
 from .toy_fits import fit_toys
@@ -41,12 +40,6 @@ from .walk import Search
 METHODS = ("linear", "profile", "replicas", "mixture")
 NUMBER = {"replicas": 200, "mixture": 8}  # of toys, and of minima, if nothing else is asked for
 MONOTONOUS = ("identity", "exp", "logistic", "softplus")
-ROUNDS = 30  # of v
-STIFF = 100.0  # w, in units of what S itself rises by for f
-FAR = 1e4  # standard deviations within which an end must be
-CLOSE = 0.01  # of the rise of S
-NEW = 0.01  # fall of S, in units of errordef, that is another minimum
-ITERATIONS = 300  # of L-BFGS for one v
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,7 +124,7 @@ def band(
     low, high = center - z * std, center + z * std
     if method == "profile":
         assert isinstance(known, Band)
-        low, high, status = _profiles(cost, known, inner, x, z, low, high, status)
+        low, high, status = profiles(cost, known, inner, x, z, low, high, status)
     elif method == "replicas":
         toys = fit_toys(task, noise, raw, number, rng)
         each = [task.scaling.to_raw(theta) for theta in toys.theta[toys.valid]]
@@ -185,94 +178,3 @@ def _shares(cost: NetworkCost, minima: list[Band]) -> HostArray:
     if all(m.curvature.factor.shape[1] == len(m.theta) for m in minima):
         log += [np.linalg.slogdet(m.curvature.factor)[1] for m in minima]
     return np.asarray(scipy.special.softmax(log))
-
-
-def _profiles(
-    cost: NetworkCost,
-    known: Band,
-    network: Network,
-    x: Array,
-    z: float,
-    low: HostArray,
-    high: HostArray,
-    status: HostArray,
-) -> tuple[HostArray, ...]:
-    """The ends of the profile of each output at each point, where there is a linear one to start from."""
-    low, high, status = low.copy(), high.copy(), status.astype("<U40")
-    standard = _standard(cost, known, x)
-    for n in range(low.shape[1]):
-        for i in range(low.shape[0]):
-            if status[i, n]:
-                continue
-            f = partial(_value_and_gradient, cost, known, network, standard[:, n : n + 1], i)
-            for ends, side in ((low, -1.0), (high, 1.0)):
-                ends[i, n], word = _end(cost, known, f, side, z)
-                status[i, n] = status[i, n] or word
-    return low, high, status
-
-
-def _end(
-    cost: NetworkCost, known: Band, f: Callable[[HostArray], tuple[float, HostArray]], side: float, z: float
-) -> tuple[float, str]:
-    """The value of f where S, least for that value, has risen by e z^2; and what is wrong with it."""
-    F, start, e = known.curvature.factor, known.theta, cost.errordef
-    S0, (f0, j) = cost.value_and_gradient(start)[0], f(start)
-    along = F.T @ j
-    std = float(np.linalg.norm(along))
-    if std == 0:
-        return f0, ""
-    stiff = STIFF / std**2
-
-    def held(phi: HostArray, v: float) -> tuple[float, HostArray]:
-        theta = start + F @ phi
-        S, g = cost.value_and_gradient(theta)
-        y, dy = f(theta)
-        total = (S - S0) / e + stiff * (y - v) ** 2
-        return (total, F.T @ (g / e + 2 * stiff * (y - v) * dy)) if np.isfinite(total) else (np.inf, np.zeros_like(phi))
-
-    phi, v, inside, outside = side * z * along / std, f0 + side * z * std, f0, np.inf * side
-    for _ in range(ROUNDS):
-        options = {"maxiter": ITERATIONS, "ftol": 1e-12, "gtol": 1e-7}
-        found = scipy.optimize.minimize(held, phi, args=(v,), jac=True, method="L-BFGS-B", options=options)
-        theta = start + F @ found.x
-        rise, y = (cost.value_and_gradient(theta)[0] - S0) / e, f(theta)[0]
-        if rise < -NEW:
-            return np.nan, "a deeper minimum was found"
-        if not np.isfinite(rise):
-            return side * np.inf, "no end: S overflows before it rises enough"
-        if abs(rise / z**2 - 1) < CLOSE:
-            return y, ""
-        if rise < z**2:
-            inside, phi = y, found.x
-        else:
-            outside = y
-        step = f0 + (y - f0) * float(np.clip(np.sqrt(z**2 / max(rise, 1e-12)), 0.5, 2.0))
-        between = side * (step - inside) > 0 and side * (outside - step) > 0
-        v += (step if between else 0.5 * (inside + outside)) - y  # f stays somewhat behind v
-        if abs(outside - inside) < CLOSE * std:
-            return y, "S jumps to another minimum there"
-        if abs(v - f0) > FAR * std:
-            return side * np.inf, "no end: S does not rise enough"
-    return np.nan, "the profile has no end that was found"
-
-
-def _value_and_gradient(
-    cost: NetworkCost, known: Band, network: Network, x: Array, output: int, theta: HostArray
-) -> tuple[float, HostArray]:
-    """Raw output at one standardised event ``(d, 1)``, and its derivative in standardised theta."""
-    backend, s = cost.objective.backend, known.scaling
-    inner = network.before_output()
-    scale, shift = float(s.y_scale[output]), float(s.y_mean[output])
-
-    def packed(theta: Array) -> Array:
-        y = scale * forward(inner, backend.xp, theta, x).y[output, :] + shift
-        return backend.xp.concat([y, scale * jacobian(inner, backend.xp, theta, x)[output, 0, :]])
-
-    found = cost.derivatives(packed, theta)
-    return float(found[0]), found[1:]
-
-
-def _standard(cost: NetworkCost, known: Band, x: Array) -> Array:
-    backend, s = cost.objective.backend, known.scaling
-    with backend.context():
-        return (x - backend.to_device(s.x_mean[:, None])) / backend.to_device(s.x_scale[:, None])

@@ -152,7 +152,9 @@ class Walker:
                     )
                     for i in fine
                 ]
-                in_lockstep(walks, lambda theta, rows: answers(theta, fine[rows]))
+                in_lockstep(
+                    walks, lambda theta, rows: answers(theta, fine[rows]), together=answers.replicas.of_one_shape
+                )
         except (StopWalk, KeyboardInterrupt) as stop:
             self.stopped = str(stop) or "interrupted by the user"
         self.events += answers.events
@@ -165,18 +167,12 @@ class _Answers:
     def __init__(self, replicas: Replicas, which: Rows, n: Rows, start: HostArray, deadline: float) -> None:
         self.replicas, self.which, self.n, self.deadline = replicas, which, n, deadline
         self.best, self.value, self.events = start.copy(), np.full(len(start), np.inf), 0
-        backend = replicas.objective.backend
-        self.asked = start.copy() if backend.compiles or backend.on_gpu else None  # all at once: kernels keep a shape
 
     def __call__(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
         """What is not finite becomes infinitely bad."""
         if time.monotonic() > self.deadline:
             raise StopWalk(TIME_IS_UP)
-        if self.asked is None:
-            values, gradients = self.replicas.on_host(theta, self.which[rows])
-        else:
-            self.asked[rows] = theta
-            values, gradients = (a[rows] for a in self.replicas.on_host(self.asked, self.which))
+        values, gradients = self.replicas.on_host(theta, self.which[rows])
         self.events += int(np.sum(self.n[self.which[rows]]))
         bad = ~(np.isfinite(values) & np.all(np.isfinite(gradients), axis=-1))
         if np.any(bad):

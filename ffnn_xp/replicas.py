@@ -63,6 +63,11 @@ class Replicas:
         return device_of(self.objective.events.x)
 
     @property
+    def of_one_shape(self) -> bool:
+        """Whether all are better asked for together each time: kernels are compiled, or recorded, for a shape."""
+        return self.objective.backend.compiles or self.objective.backend.on_gpu
+
+    @property
     def errordef(self) -> float:
         """Rise at one standard deviation."""
         return self.objective.loss.errordef

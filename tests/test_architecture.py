@@ -62,6 +62,7 @@ ROOMS = (
     "noise",
     "path",
     "recipe",
+    "profiles",
     "bands",
     "propagation",
     "report",

@@ -192,6 +192,13 @@ def test_many_walks_are_answered_together() -> None:
         np.testing.assert_array_equal(end[0], alone[0])
         assert end[1] == alone[1]
     assert asked[0] == [0, 1, 2, 3]
+    first, asked = asked, []
+    whole = in_lockstep([walk(s, k) for s, k in zip(starts, lengths, strict=True)], answer, together=True)
+    assert all(rows == [0, 1, 2, 3] for rows in asked)
+    assert len(asked) == len(first)
+    for end, other in zip(ends, whole, strict=True):
+        np.testing.assert_array_equal(end[0], other[0])
+    asked = first
     assert asked[1] == [0, 1, 3]
     assert asked[-1] == [1]
     assert all(set(later) <= set(earlier) for earlier, later in pairwise(asked))

@@ -1,6 +1,6 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
-from .asking import in_lockstep
+from .asking import Asking, in_lockstep, steps_in, translated
 from .batched_levenberg_marquardt import BatchArrival, batched_levenberg_marquardt
 from .by_products import distance, lower_along, walk_by_products
 from .conjugate_gradients import Distance, edm_by_products
@@ -14,6 +14,7 @@ from .problem import Arrival, Problem, StopWalk, Walk
 
 __all__ = [
     "Arrival",
+    "Asking",
     "BatchArrival",
     "Certificate",
     "Distance",
@@ -37,6 +38,8 @@ __all__ = [
     "migrad_alone",
     "preconditioned_lbfgs",
     "preset",
+    "steps_in",
+    "translated",
     "unstarted",
     "walk_by_products",
 ]

@@ -133,7 +133,8 @@ def steps_in(
     stay : callable
         Whether to go on, told value, gradient in z, and how many points the last step has asked for (0 at the start).
     """
-    u, known = W.forth(g), Memory(memory, len(theta))
+    u = W.forth(g)
+    known = Memory(memory, len(u))
     going = stay(value, u, 0)
     while going and np.any(u):
         d = known.direction(u)
@@ -208,8 +209,21 @@ def answered(walk: Asking[End], answer: Callable[[HostArray], tuple[float, HostA
         return end.value  # type: ignore[no-any-return]
 
 
+def translated(walk: Asking[End], answer: Callable[[float, HostArray], tuple[float, HostArray]]) -> Asking[End]:
+    """The same walk, of whose answers others are made."""
+    try:
+        at = next(walk)
+        while True:
+            at = walk.send(answer(*(yield at)))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
 def in_lockstep(
-    walks: Sequence[Asking[End]], answer: Callable[[HostArray, Rows], tuple[HostArray, HostArray]]
+    walks: Sequence[Asking[End]],
+    answer: Callable[[HostArray, Rows], tuple[HostArray, HostArray]],
+    *,
+    together: bool = False,
 ) -> list[End]:
     """Walk many to their ends, each question of all answered at once.
 
@@ -219,21 +233,27 @@ def in_lockstep(
         They ask for points with shape (p,).
     answer : callable
         Of points with shape (r, p), and the numbers (r,) of the walks that ask: values (r,) and gradients (r, p).
+    together : bool
+        Whether those that have ended are asked for too, where they were last, so that shapes stay the same.
     """
     ends: dict[int, End] = {}
     questions: dict[int, HostArray] = {}
 
-    def go_on(number: int, ask: Callable[[], HostArray]) -> None:
+    def go_on(number: int, told: tuple[float, HostArray] | None) -> None:
         try:
-            questions[number] = ask()
+            questions[number] = next(walks[number]) if told is None else walks[number].send(told)
         except StopIteration as end:
             ends[number] = end.value
 
-    for number, walk in enumerate(walks):
-        go_on(number, walk.__next__)
+    for number in range(len(walks)):
+        go_on(number, None)
+    asked = dict(questions)
     while questions:
-        rows = np.array(sorted(questions))
-        values, gradients = answer(np.stack([questions.pop(int(i)) for i in rows]), rows)
-        for i, value, gradient in zip(rows.tolist(), values.tolist(), gradients, strict=True):
-            go_on(i, lambda i=i, told=(value, gradient): walks[i].send(told))  # type: ignore[misc]
+        asked = {**asked, **questions} if together else dict(questions)
+        rows = np.array(sorted(asked))
+        values, gradients = answer(np.stack([asked[i] for i in rows.tolist()]), rows)
+        waiting, questions = questions, {}
+        for i, *told in zip(rows.tolist(), values.tolist(), gradients, strict=True):
+            if i in waiting:
+                go_on(i, (told[0], told[1]))
     return [ends[i] for i in range(len(walks))]

@@ -21,11 +21,9 @@ TOLERANCE = 0.1  # Minuit.tol as it comes
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
 CALLS = 500
 MOST_CALLS = 100_000
-HISTORY = 2**31  # bytes: MINUIT keeps the covariance of each step, p^2 / 2 numbers, as long as its result lives
-LEAST_CALLS = 20  # all the same
-COLLECTED = 2**26  # bytes of it that are worth looking for
-HISTORY = 2**28  # bytes: MINUIT keeps the covariance of each step, p^2 / 2 numbers, as long as a run's result lives
+HISTORY = 2**34  # bytes: MINUIT keeps the covariance of each step, of two or three calls, p^2 / 2 numbers
 LEAST_CALLS = 50  # all the same
+COLLECTED = 2**26  # bytes of it that are worth looking for
 
 
 @dataclass(frozen=True)
