@@ -128,6 +128,20 @@ def test_of_a_gradient_that_is_not_true_no_step_is_made() -> None:
     assert len(asked) < 50
 
 
+def test_where_no_step_gains_what_was_learnt_is_forgotten() -> None:
+    """Here all tries of one direction fail; the next one, down the gradient, does not."""
+    calls = [0]
+
+    def f(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        calls[0] += 1
+        return rosenbrock(theta) if not 10 < calls[0] <= 10 + TRIES else (np.inf, np.zeros_like(theta))
+
+    start = np.linspace(-1, 1, 10)
+    value, g = f(start)
+    _, value, _ = answered(steps_in(Plain(), start, value, g, memory=5, stay=while_steep), f)
+    assert value < 1e-9
+
+
 @pytest.mark.parametrize("memory", [5, 20])
 def test_it_walks_as_well_as_scipy(memory: int) -> None:
     """Down a banana of thirty dimensions, in not many more gradients, from several starts, in other units too."""
