@@ -1,14 +1,16 @@
 """Which array libraries the tests run on: ``pytest --backend numpy --backend torch``, by default all installed ones.
 
-A test that takes the fixture ``backend`` runs once for each. CuPy without a GPU is left to `test_fallback`, which runs
-everywhere; with a GPU every test runs on it.
+A test that takes the fixture ``backend`` runs once for each; ``--met-only`` leaves out those that meet none of them.
+CuPy without a GPU is left to `test_fallback`, which runs everywhere; with a GPU every test runs on it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,23 @@ from ffnn_xp.backends import BACKENDS
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", action="append", choices=BACKENDS, help="array library to test; may be repeated")
+    parser.addoption("--met-only", action="store_true", help="no tests that meet none of these libraries")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--met-only``: what takes the fixture `backend`, and all of a file that names one of the libraries."""
+    if not config.getoption("met_only"):
+        return
+    wanted = (*(config.getoption("backend") or BACKENDS), "autodiff")
+
+    @cache
+    def names_one(path: Path) -> bool:
+        text = path.read_text(encoding="utf-8")
+        return any(name in text for name in wanted)
+
+    met = [item for item in items if "backend" in getattr(item, "fixturenames", ()) or names_one(item.path)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(met)])
+    items[:] = met
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
