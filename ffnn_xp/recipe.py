@@ -154,6 +154,7 @@ def shape_of_prior(network: Network) -> HostArray:
     Examples
     --------
     >>> from ffnn_xp.activations import identity, tanh
+    >>> from ffnn_xp.layout import Layout
     >>> shape_of_prior(Network(Layout((2, 1, 1)), (tanh, identity)))
     array([ 2.,  2.,  1., 20.,  0.])
     """

@@ -136,8 +136,8 @@ class FitResult(Summary):
         cl : float
             Confidence level.
         method : {"linear", "profile", "replicas", "mixture"}
-            See `bands`. A profile takes some tenths of a second for each end at 31 parameters (`benchmarks/bands.py`); toys
-            as many refits. Where random starts end in different minima only "mixture" knows of it.
+            See `bands`. A profile takes some tenths of a second for each end at 31 parameters (`benchmarks/bands.py`),
+            toys as many refits. Where random starts end in different minima only "mixture" knows of it.
         number : int, optional
             Toys of "replicas" (200), starts of "mixture" (8, this fit's included).
         seed : int, optional
