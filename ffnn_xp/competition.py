@@ -9,15 +9,14 @@ minima differ so much that only one start in ten to a hundred finds a good one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ._typing import HostArray, Mask, Rows
+from ._typing import HostArray, Mask
 from .cost import NetworkCost
 from .minimizers import batched_levenberg_marquardt
 from .minimizers.batched_levenberg_marquardt import FAIR, HOPELESS
-from .objective import Events
 from .replicas import Replicas
 
 LIMIT = 64  # parameters: above, gradients are so much cheaper than matrices that starts are better tried singly
@@ -85,7 +84,7 @@ def compete(
         if m < n:
             at = np.sort(rng.choice(n, m, replace=False))
             replicas, scale = (
-                Replicas(replace(objective, events=_some(everything, at)), _scaled(precision, m / n)),
+                Replicas(objective.of(at), _scaled(precision, m / n)),
                 n / m,
             )
 
@@ -134,16 +133,6 @@ def _staying(r: int) -> int:
 def _scaled(precision: HostArray | None, share: float) -> HostArray | None:
     """A sample has a share of the information, and the prior has to weigh as much beside it as it will in the end."""
     return None if precision is None else precision * share
-
-
-def _some(replicas: Replicas, at: Rows) -> Events:
-    """The events with these numbers."""
-    events, backend = replicas.objective.events, replicas.objective.backend
-    with backend.context():
-        index = backend.indices(at)
-        x, *data = (backend.contiguous(backend.xp.take(a, index, axis=-1)) for a in (events.x, *events.data))
-        weights = None if events.weights is None else backend.xp.take(events.weights, index, axis=-1)
-        return Events(x, tuple(data), weights)
 
 
 def _ranked(found: dict[int, Contestant]) -> list[Contestant]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ._typing import Array, HostArray, Mask, Rows
 from .backends import Backend
-from .checks import host_floats
+from .checks import host_floats, level, whole_number
 from .cost import ModelLike, NetworkCost
 from .errors import did_you_mean
 from .inputs import dataset, input_rows
@@ -110,8 +110,8 @@ class Ensemble:
         -------
         array with shape (n, k), or (n,) for k = 1, on the host; or a tuple with what was asked for.
         """
-        if cl is not None and not 0 < cl < 1:
-            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+        if cl is not None:
+            cl = level(cl)
         if self.valid.sum() < 2:
             raise ValueError(
                 f"{int(self.valid.sum())} of {len(self)} replicas reached a minimum, which is no ensemble: fit the "
@@ -228,9 +228,7 @@ def _what(kind: str, number: int, own: HostArray | None, priors: list[float] | N
         return "priors", len(priors)
     if kind not in KINDS:
         raise ValueError(f"unknown kind of replicas {kind!r}: {did_you_mean(kind, KINDS)}")
-    if isinstance(number, bool) or int(number) != number or number < 1:
-        raise ValueError(f"`number` must be a positive integer, got {number!r}")
-    return kind, int(number)
+    return kind, whole_number(number, "number", 1)
 
 
 def _positive(tau: Any) -> float:

@@ -14,7 +14,7 @@ from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 from . import kernels
-from ._typing import Array, Namespace
+from ._typing import Array, Namespace, Rows
 from .backends import Backend
 from .backends.streaming import page_locked, returned, streamed
 from .curvature import Blocks, assemble
@@ -193,6 +193,14 @@ class Objective:
     def kronecker_factors(self, theta: Array) -> Array:
         """Of each layer's Gauss-Newton matrix, in one vector (`curvature.kronecker_factors`); theta is ``(p,)``."""
         return self._total(kernels.kronecker_factors, theta)
+
+    def of(self, rows: Rows) -> Objective:
+        """The same, of the events with these numbers alone."""
+        backend = self.backend
+        with backend.context():
+            index = backend.indices(rows)
+            some = self.events.each(lambda a: backend.contiguous(backend.xp.take(a, index, axis=-1)))
+        return replace(self, events=some)
 
     def in_single_precision(self) -> Objective:
         """The same in float32: in half the time or less, with seven digits."""

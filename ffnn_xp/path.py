@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ from ._typing import HostArray, Rows
 from .cost import NetworkCost
 from .minimizers import StopWalk, Walk, in_lockstep, kronecker_steps, lbfgs
 from .minimizers.problem import TIME_IS_UP
-from .objective import Events, Objective
+from .objective import Objective
 from .prior import GaussianPrior
 from .replicas import Replicas, side_by_side
 
@@ -76,8 +76,8 @@ class Part:
 
     def __init__(self, whole: NetworkCost, fitted: Rows, out: Rows) -> None:
         self.fitted, self.out = fitted, out
-        self.inside = replace(whole.objective, events=_some(whole, fitted))
-        self.outside = replace(whole.objective, events=_some(whole, out))
+        self.inside = whole.objective.of(fitted)
+        self.outside = whole.objective.of(out)
 
     def cost(self, precision: HostArray) -> NetworkCost:
         """Of what is fitted."""
@@ -86,14 +86,6 @@ class Part:
     def score(self, theta: HostArray) -> float:
         """S of what was held out."""
         return NetworkCost(self.outside, n_values=len(self.out)).chi2(theta)
-
-
-def _some(whole: NetworkCost, rows: Rows) -> Events:
-    """The events with these numbers."""
-    backend, events = whole.objective.backend, whole.objective.events
-    with backend.context():
-        index = backend.indices(rows)
-        return events.each(lambda a: backend.contiguous(backend.xp.take(a, index, axis=-1)))
 
 
 @dataclass

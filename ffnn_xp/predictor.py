@@ -8,6 +8,7 @@ import numpy as np
 
 from ._typing import Array, HostArray
 from .bands import covariance_root
+from .checks import level
 from .classification import Classification, classification
 from .errors import NotFittedError, did_you_mean
 from .inputs import dataset
@@ -170,8 +171,7 @@ class Predictor(NetworkFunction):
         >>> bool((low < np.tanh(2 * x)).all() and (high > np.tanh(2 * x)).all())
         True
         """
-        if not 0 < cl < 1:
-            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+        cl = level(cl)
         density = self._density()
         columns, shape = self._columns(x)
         ends = (density.quantile(self.network, self._backend, columns, q) for q in ((1 - cl) / 2, (1 + cl) / 2))

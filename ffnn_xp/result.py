@@ -12,6 +12,7 @@ import numpy as np
 
 from ._typing import Array, HostArray
 from .bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
+from .checks import level, whole_number
 from .coverage import Coverage, coverage
 from .errors import NotFittedError, did_you_mean
 from .goodness import Goodness, goodness
@@ -163,25 +164,23 @@ class FitResult(Summary):
         """
         if method not in METHODS:
             raise ValueError(f"unknown method {method!r}: {did_you_mean(method, METHODS)}")
-        if not 0 < cl < 1:
-            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+        cl = level(cl)
         known = self._known_band()
         if method in ("profile", "mixture") and not isinstance(known, Band):
             raise ValueError(f"a {method} needs the p x p covariance, which was not formed: use method='linear'")
         number = NUMBER.get(method, 0) if number is None else number
-        if isinstance(number, bool) or int(number) != number or number < (method in NUMBER):
-            raise ValueError(f"`number` must be a positive integer, got {number!r}")
+        number = whole_number(number, "number", int(method in NUMBER))
         columns, rng = self._columns(x), np.random.default_rng(seed)
         minima: list[Band] = []
         if method == "mixture":
             assert isinstance(known, Band)
-            key = int(number), seed
+            key = number, seed
             if key not in self._minima:
-                self._minima[key] = other_minima(self.task, self.noise, known, int(number), rng)
+                self._minima[key] = other_minima(self.task, self.noise, known, number, rng)
             minima = self._minima[key]
-        parts = band(self.task, self.noise, self.cost, known, columns, float(cl), method, int(number), rng, minima)
+        parts = band(self.task, self.noise, self.cost, known, columns, cl, method, number, rng, minima)
         mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in parts)
-        return Interval(mean, low, high, float(cl), method, status.astype(np.str_))
+        return Interval(mean, low, high, cl, method, status.astype(np.str_))
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
         """A function of predictions, and its covariance: averages, differences, ratios, integrals.
@@ -274,8 +273,7 @@ class FitResult(Summary):
         >>> good.n_toys, bool(0.05 < good.p_toys < 0.95)
         (100, True)
         """
-        if isinstance(number, bool) or int(number) != number or number < 0:
-            raise ValueError(f"`number` must be 0 or a positive integer, got {number!r}")
+        number = whole_number(number, "number", 0)
         return goodness(
             self.task,
             self.noise,
@@ -283,7 +281,7 @@ class FitResult(Summary):
             self.chi2,
             self.ndof,
             self.p_value,
-            int(number),
+            number,
             np.random.default_rng(seed),
         )
 
@@ -330,8 +328,7 @@ class FitResult(Summary):
         levels = np.atleast_1d(np.asarray(cl, dtype=np.float64))
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
-        if isinstance(number, bool) or int(number) != number or number < 2:
-            raise ValueError(f"`number` must be an integer of at least 2, got {number!r}")
+        number = whole_number(number, "number", 2)
         backend = self.task.model.backend
         with backend.context():
             if x is None:
@@ -339,7 +336,7 @@ class FitResult(Summary):
             else:
                 columns = self._columns(x)
         rng = np.random.default_rng(seed)
-        return coverage(self.task, self.noise, self.parameters, columns, levels, int(number), rng)
+        return coverage(self.task, self.noise, self.parameters, columns, levels, number, rng)
 
     def report(self) -> Report:
         """Which directions the data hold, effective parameters by layer, dead, saturated, constant and copied units.

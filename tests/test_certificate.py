@@ -80,6 +80,20 @@ def test_calls_are_as_many_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatc
     assert certify(problem, START, np.eye(p) / 500).calls >= migrad.LEAST_CALLS
 
 
+def test_no_more_calls_than_minuit_has_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    original = _Certifier.migrad
+
+    def ask(self: _Certifier, **options: Any) -> Any:
+        given.append(options["ncall"])
+        return original(self, **options)
+
+    monkeypatch.setattr(_Certifier, "migrad", ask)
+    p = Ravine.npar
+    certify(Ravine(), START, np.eye(p) / 500)
+    assert given == [200 + 100 * p + 5 * p * p]
+
+
 @pytest.mark.parametrize("worth", [True, False])
 def test_what_minuit_has_kept_is_given_back(monkeypatch: pytest.MonkeyPatch, worth: bool) -> None:
     """At once, where it is much: a `Minuit` lives on in a cycle."""

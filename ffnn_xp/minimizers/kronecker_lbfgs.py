@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,42 +27,9 @@ SLOW = 0.1  # fall of EDM in a round, there, that is too slow
 HISTORY = 10
 
 
-def kronecker_lbfgs(
-    problem: Problem,
-    theta: HostArray,
-    *,
-    near: float = 0.0,
-    enough: float = 0.0,
-    patient: bool = True,
-    most: float = np.inf,
-    max_rounds: int = 10_000,
-    hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> Arrival:
-    """Walk until EDM, as the coordinates see it, is below `near`, or the gain below `enough`.
-
-    Parameters
-    ----------
-    problem : Problem
-        Value, gradient and factors are used.
-    theta : array with shape (p,)
-        The start.
-    near : float
-        EDM in units of S. That of the coordinates is too small, by a factor that grows with their error.
-    enough : float
-        Ends after a round that gained less than this in `UNIT` gradients, or nothing beyond rounding.
-    patient : bool
-        Otherwise it ends also after a round that, close to the end, does not bring EDM down by a factor of 1 / `SLOW`.
-    most : float
-        Gradients after which it ends.
-    max_rounds : int
-        Upper limit of renewals of the coordinates.
-    hopeless : callable, optional
-        Called with theta and the gain of the last `LOOK` rounds; True ends the walk there.
-    """
-    walk = kronecker_steps(
-        problem, theta, near=near, enough=enough, patient=patient, most=most, max_rounds=max_rounds, hopeless=hopeless
-    )
-    return answered(walk, problem.value_and_gradient)
+def kronecker_lbfgs(problem: Problem, theta: HostArray, **options: Any) -> Arrival:
+    """`kronecker_steps`, answered by the problem."""
+    return answered(kronecker_steps(problem, theta, **options), problem.value_and_gradient)
 
 
 def kronecker_steps(
@@ -76,9 +44,28 @@ def kronecker_steps(
     max_rounds: int = 10_000,
     hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> Asking[Arrival]:
-    """The same as a conversation: of the problem only the factors are used, values and gradients are asked for.
+    """Walk until EDM, as the coordinates see it, is below `near`, or the gain below `enough`: a conversation.
 
-    Except at the start, if they are `known` there.
+    Parameters
+    ----------
+    problem : Problem
+        Its factors are used; values and gradients are asked for.
+    theta : array with shape (p,)
+        The start.
+    known : tuple of float and array with shape (p,), optional
+        Value and gradient at the start, where they are known.
+    near : float
+        EDM in units of S. That of the coordinates is too small, by a factor that grows with their error.
+    enough : float
+        Ends after a round that gained less than this in `UNIT` gradients, or nothing beyond rounding.
+    patient : bool
+        Otherwise it ends also after a round that, close to the end, does not bring EDM down by a factor of 1 / `SLOW`.
+    most : float
+        Gradients after which it ends.
+    max_rounds : int
+        Upper limit of renewals of the coordinates.
+    hopeless : callable, optional
+        Called with theta and the gain of the last `LOOK` rounds; True ends the walk there.
     """
     before, edm, calls = np.inf, np.inf, 0
     value, g = (yield theta) if known is None else known
