@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -9,6 +13,8 @@ import scipy.optimize
 import ffnn_xp as fx
 import ffnn_xp.profiles
 from ffnn_xp import Backend
+from ffnn_xp.minimizers.asking import answered
+from ffnn_xp.profiles import _end
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (60, 2))
@@ -74,3 +80,36 @@ def test_every_library_finds_the_same_ends(fit: fx.FitResult, backend: Backend) 
     width = band.high - band.low
     assert np.max(np.abs(same.low - band.low) / width) < 2e-3
     assert np.max(np.abs(same.high - band.high) / width) < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("S", "slope", "word"),
+    [
+        (lambda t: t**2 - 1.2 * t**3, lambda t: 2 * t - 3.6 * t**2, "a deeper minimum was found"),
+        (lambda t: t**2 / (1 + 4 * t**2), lambda t: 2 * t / (1 + 4 * t**2) ** 2, "no end: S does not rise enough"),
+        (lambda t: t**2, lambda t: 2 * t, ""),
+    ],
+)
+def test_an_end_that_is_none_says_why(S: Callable[[float], float], slope: Callable[[float], float], word: str) -> None:
+    """Of one parameter, which is the prediction too."""
+    known: Any = SimpleNamespace(theta=np.zeros(1), curvature=SimpleNamespace(factor=np.eye(1)))
+    told = answered(_end(1.0, known, 1.0, 1.0), lambda t: (S(t[0]), np.array([slope(t[0]), t[0], 1.0])))
+    assert told[1] == word
+    assert told[0] == pytest.approx(1, abs=0.01) if not word else not np.isfinite(told[0])
+
+
+def test_the_word_is_the_points_and_outputs_own(fit: fx.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all ends here the upper one of the second output at the third point."""
+    number = [0]
+
+    def end(*args: Any) -> Any:
+        number[0] += 1
+        mine = number[0]
+        yield fit.standardised
+        return (np.nan, "mine") if mine == 12 else (float(mine), "")
+
+    monkeypatch.setattr(ffnn_xp.profiles, "_end", end)
+    band = fit.band(AT, method="profile")
+    assert np.sum(band.status == "mine") == np.sum(band.status != "") == 1
+    assert np.array_equal(np.isnan(band.high), band.status == "mine")
+    assert not np.isnan(band.low).any()
