@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ._typing import Array, Elementwise, Namespace
@@ -67,9 +68,10 @@ class Activation:
     own_back: Callable[..., Array] | None = field(default=None, kw_only=True, repr=False)
     writes: bool = field(default=False, kw_only=True, repr=False)
 
-    def back(self, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
-        """Delta times f', elementwise: a step of the reverse sweep."""
-        return delta * self.df(xp, z, a) if self.own_back is None else self.own_back(xp, delta, z, a)
+    @property
+    def back(self) -> Callable[..., Array]:
+        """``back(xp, delta, z, a)``, delta times f', elementwise: a step of the reverse sweep."""
+        return partial(_back, self.df) if self.own_back is None else self.own_back
 
     @property
     def linear(self) -> bool:
@@ -97,6 +99,10 @@ def _own(
 ) -> Activation:
     options: dict[str, Any] = {"homogeneous": homogeneous, "kinked": kinked, "mirror": mirror}
     return Activation(name, f, df, d2f, **options, own_back=own_back, writes=writes)
+
+
+def _back(df: Elementwise, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
+    return delta * df(xp, z, a)
 
 
 def _positive(xp: Namespace, z: Array) -> Array:
@@ -171,7 +177,7 @@ tanh = Activation(
     lambda xp, z, a: 1 - a * a,
     lambda xp, z, a: -2 * a * (1 - a * a),
     mirror=(-1.0, 0.0),
-    own_back=lambda xp, delta, z, a: passes.tanh_back(xp, delta, a),
+    own_back=passes.tanh_back,
     writes=True,
 )
 """f' = 1 - f^2, f'' = -2 f f'."""

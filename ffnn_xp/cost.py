@@ -23,6 +23,7 @@ from .prior import GaussianPrior
 
 WORTH_A_COPY = 4 * 10**4  # events times parameters from which on single precision is faster than double on a CPU
 REMEMBERED = 4  # points whose value and gradient are kept: MIGRAD's line search asks for the gradient afterwards
+REMEMBERED_BYTES = 2**19  # that these may take, but for one: memory that is used again is still in the cache
 
 
 class ModelLike(Protocol):
@@ -81,7 +82,8 @@ class NetworkCost(CostWithGradient):
         self.objective = objective
         self.prior = prior
         self._n_values = n_values
-        self._sweeps: tuple[tuple[bytes, float, HostArray], ...] = ()
+        self._lately: list[tuple[tuple[bytes, float, HostArray], ...]] = [()]  # a place, set faster than an attribute
+        self._others = min(REMEMBERED, max(1, REMEMBERED_BYTES // (16 * p))) - 1
         self._matrices: dict[str, tuple[bytes, HostArray]] = {}
         super().__init__(dict.fromkeys(objective.network.layout.names), verbose)
 
@@ -110,17 +112,18 @@ class NetworkCost(CostWithGradient):
 
         A fresh copy of the gradient each time, so that callers may write into it.
         """
-        theta = np.ascontiguousarray(theta, dtype=np.float64)
-        key = theta.tobytes()
-        for seen, value, gradient in self._sweeps:
+        key = np.ascontiguousarray(theta, dtype=np.float64).tobytes()
+        lately = self._lately[0]
+        for seen, value, gradient in lately:
             if seen == key:
                 return value, gradient.copy()
+        theta = np.frombuffer(key)  # read-only, and nobody else's
         packed = self._cross(self.objective.value_and_gradient, theta)
         value, gradient = float(packed[0]), packed[1:]
         if self.prior is not None:
             value += self.errordef * self.prior.value(theta)
             gradient = gradient + self.errordef * self.prior.gradient(theta)
-        self._sweeps = ((key, value, gradient), *self._sweeps[: REMEMBERED - 1])  # replaced whole: threads may share it
+        self._lately[0] = ((key, value, gradient), *lately[: self._others])  # replaced whole: threads may share it
         return value, gradient.copy()
 
     def chi2(self, theta: HostArray) -> float:
@@ -210,10 +213,9 @@ class NetworkCost(CostWithGradient):
         return product if self.prior is None else product + self.errordef * self.prior.product(v)
 
     def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
-        """The crossing: host vectors to the device, one result back."""
+        """The crossing: host vectors to the device, one result back; a trial step may overflow, as the walker sees."""
         backend = self.objective.backend
-        with np.errstate(all="ignore"):  # a trial step may overflow; the walker sees the infinity
-            return backend.to_host(f(*(backend.argument(v) for v in vectors)))
+        return backend.to_host(backend.silently(f, *[backend.argument(v) for v in vectors]))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("mask", "loss"):

@@ -22,18 +22,23 @@ delta it is the Gauss-Newton matrix :math:`J^T C J`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 from array_api_compat import device
 
 from ._typing import Array, Namespace
-from .backends.passes import writable
+from .backends.passes import pairs, writable
 from .layout import Layout, join, through, weights
 from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
 MULTIPLICATION = 0.03  # of a matrix product, in units of one pass over a number in memory
+PANEL = 2**24  # bytes that are unfolded at a time
 Blocks = dict[tuple[int, int], Array]
 """Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
+
+Pair = tuple[list[Array], list[Array]]
+"""The derivatives of something in z_l for each layer ``(..., h_l, n)``, times a weight of each event, and without."""
 
 
 def hessian_blocks(
@@ -61,19 +66,37 @@ def hessian_blocks(
                 K = slope[m][..., :, None, :] * _left(xp, weights(trace.matrices[m + 1]).mT, K)
             if exact:
                 K = K + bend[m][..., :, None, :] * D[m - l]
-            block = _contract(xp, K, inputs[m][..., :, None, :] * inputs[l][..., None, :, :])
-            if exact and m > l:
+            if m == l:
+                blocks[m, m] = _of_pairs(xp, _lower(xp, K), inputs[m])
+                continue
+            block = _contract(xp, K, _products(inputs[m], inputs[l]))
+            if exact:
                 block = block + _input_term(xp, delta[m], E[m - 1 - l], inputs[l])
             blocks[m, l] = block
     return blocks
 
 
 def in_order(xp: Namespace, layout: Layout, at: tuple[int, int], block: Array, lead: int) -> Array:
-    """One block as ``(..., p_m, p_l)``, with `lead` axes in front; of `hessian_blocks` it is ``(..., h, h, c, c)``."""
+    """One block as ``(..., p_m, p_l)``, with `lead` axes in front.
+
+    Of two layers it may be ``(..., h, h, c, c)``; of one layer, which is symmetric in its units and in its columns,
+    each pair of them once, and an axis behind: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
+    """
     if block.ndim == lead + 2:
         return block
+    if block.ndim == lead + 3:
+        return _unfolded(xp, layout.shapes[at[0]], block[..., 0], range(layout.shapes[at[0]][0]))
     block = _permute(xp, block, (0, 2, 1, 3))
     return xp.reshape(block, (*block.shape[:-4], layout.sizes[at[0]], layout.sizes[at[1]]))
+
+
+def _unfolded(xp: Namespace, shape: tuple[int, int], block: Array, rows: range) -> Array:
+    """Of one layer's block ``(..., h (h + 1) / 2, c (c + 1) / 2)`` the rows of some units, ``(..., r c, h c)``."""
+    (h, c), r = shape, len(rows)
+    units = pairs(xp, h, block)[2][rows.start * h : rows.stop * h]
+    block = xp.take(xp.take(block, units, axis=-2), pairs(xp, c, block)[2], axis=-1)
+    block = _permute(xp, xp.reshape(block, (*block.shape[:-2], r, h, c, c)), (0, 2, 1, 3))
+    return xp.reshape(block, (*block.shape[:-4], r * c, h * c))
 
 
 def gauss_newton_blocks(
@@ -87,38 +110,75 @@ def gauss_newton_blocks(
 ) -> Blocks:
     """Lower blocks of the Gauss-Newton matrix by the shorter of two ways.
 
-    With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep and p numbers per event for each; with many
-    it is the closed form above, whose intermediate arrays do not grow with the number of outputs. Where outputs mix,
-    `root` R with C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
+    With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep for each; with many it is the closed form
+    above, whose intermediate arrays do not grow with the number of outputs. Where outputs mix, `root` R with C = R R^T
+    and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
     """
-    layout = network.layout
-    if not _by_outputs(layout):
+    k = network.layout.widths[-1]
+    way = cheapest(network.layout, k)
+    if way is None:
         mixed = root is not None
         return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False, mixed=mixed)
     slope = slopes(network, xp, trace)
-    inputs = trace.inputs
-    total: Blocks = {}
-    for i in range(layout.widths[-1]):
+    found = []
+    for i in range(k):
         if root is None:
             seed, c = _unit(xp, xp.ones_like(trace.y), i), y_curvature[..., i : i + 1, :]
         else:
             seed, c = root[..., :, i, :], weights
-        rows = _rows(xp, deltas(xp, trace, slope, seed), inputs)
-        for m, left in enumerate(rows):
-            weighted = left if c is None else c * left
+        delta = deltas(xp, trace, slope, seed)
+        found.append((delta if c is None else [c * d for d in delta], delta))
+    return way(xp, found, trace.inputs)
+
+
+def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Blocks:
+    """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
+    delta = deltas(xp, trace, slopes(network, xp, trace), y_bar)
+    way = cheapest(network.layout, 1) or by_rows
+    return way(xp, [(delta, delta)], trace.inputs)
+
+
+def by_rows(xp: Namespace, found: list[Pair], inputs: list[Array]) -> Blocks:
+    """Sum over events and pairs of the outer products of derivatives in theta: these are formed, event by event."""
+    total: Blocks = {}
+    for weighted, delta in found:
+        right = _rows(xp, delta, inputs)
+        left = right if weighted is delta else _rows(xp, weighted, inputs)
+        for m in range(len(right)):
             for l in range(m + 1):
-                block = weighted @ rows[l].mT
-                if i:
+                block = left[m] @ right[l].mT
+                if (m, l) in total:
                     total[m, l] += block  # in place, where arrays can be written to
                 else:
                     total[m, l] = block
     return total
 
 
-def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Blocks:
-    """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
-    rows = _rows(xp, deltas(xp, trace, slopes(network, xp, trace), y_bar), trace.inputs)
-    return {(m, l): rows[m] @ rows[l].mT for m in range(len(rows)) for l in range(m + 1)}
+def by_units(xp: Namespace, found: list[Pair], inputs: list[Array]) -> Blocks:
+    r"""The same as :math:`\sum_n K_{ml}\, \tilde a_{m-1} \tilde a_{l-1}`, where K is the sum over the pairs.
+
+    One product for each block, however many pairs; of a layer with itself with a quarter of the multiplications,
+    since K is symmetric and so is the other factor.
+    """
+    blocks: Blocks = {}
+    for m in range(len(inputs)):
+        i, j, _ = pairs(xp, found[0][0][m].shape[-2], inputs[m])
+        K = _summed(xp.take(w[m], i, axis=-2) * xp.take(d[m], j, axis=-2) for w, d in found)
+        blocks[m, m] = _of_pairs(xp, K, inputs[m])
+        for l in range(m):
+            K = _summed(_products(w[m], d[l]) for w, d in found)
+            blocks[m, l] = _contract(xp, K, _products(inputs[m], inputs[l]))
+    return blocks
+
+
+def _summed(terms: Iterable[Array]) -> Array:
+    total = None
+    for term in terms:
+        if total is None:
+            total = term
+        else:
+            total += term  # in place, where arrays can be written to
+    return total
 
 
 def kronecker_factors(
@@ -156,7 +216,7 @@ def _rows(xp: Namespace, delta: list[Array], inputs: list[Array]) -> list[Array]
     """Derivatives in the parameters of each layer ``(..., p_l, n)``, event by event."""
     rows = []
     for d, a in zip(delta, inputs, strict=True):
-        J = d[..., :, None, :] * a[..., None, :, :]
+        J = _products(d, a)
         rows.append(xp.reshape(J, (*J.shape[:-3], -1, J.shape[-1])))
     return rows
 
@@ -174,16 +234,22 @@ def bent(C: Array, T: Array) -> Array:
     return total
 
 
-def _by_outputs(layout: Layout) -> bool:
-    """Whether the Gauss-Newton matrix costs less as a sum over outputs than in closed form.
+def cheapest(layout: Layout, k: int) -> Callable[[Namespace, list[Pair], list[Array]], Blocks] | None:
+    """How a sum over k outputs' derivatives costs least; None if less than any costs the closed form.
 
     Counted are the numbers in intermediate arrays and, as a fraction of one, the multiplications of matrix products.
     """
     heights, columns = zip(*layout.shapes, strict=True)
-    pairs = [(m, l) for m in range(layout.n_layers) for l in range(m + 1)]
-    products = MULTIPLICATION * sum(layout.sizes[m] * layout.sizes[l] for m, l in pairs)
-    closed = products + sum(2 * heights[m] * heights[l] + columns[m] * columns[l] for m, l in pairs)
-    return bool(layout.widths[-1] * (products + layout.n_parameters) < closed)
+    blocks = [(m, l) for m in range(layout.n_layers) for l in range(m + 1)]
+    of_rows = sum(layout.sizes[m] * layout.sizes[l] for m, l in blocks)
+    of_units = sum(layout.sizes[m] * layout.sizes[l] / (4 if m == l else 1) for m, l in blocks)
+    above, beside = (sum(a[m] * a[l] for m, l in blocks) for a in (heights, columns))
+    costs = {
+        by_rows: k * (MULTIPLICATION * of_rows + layout.n_parameters),
+        by_units: MULTIPLICATION * of_units + k * above + beside,
+        None: MULTIPLICATION * of_units + 2 * above + beside,
+    }
+    return min(costs, key=costs.__getitem__)
 
 
 def assemble(xp: Namespace, layout: Layout, blocks: Blocks, lead: int) -> Array:
@@ -193,18 +259,31 @@ def assemble(xp: Namespace, layout: Layout, blocks: Blocks, lead: int) -> Array:
         whole = xp.empty((*first.shape[:lead], p, p), dtype=first.dtype, device=first.device)
         while blocks:
             (m, l), block = blocks.popitem()
+            rows, columns = slice(ends[m], ends[m + 1]), slice(ends[l], ends[l + 1])
+            if block.ndim == lead + 3:
+                _unfold(xp, layout.shapes[m], block[..., 0], whole[..., rows, columns])
+                continue
             block = in_order(xp, layout, (m, l), block, lead)
-            whole[..., ends[m] : ends[m + 1], ends[l] : ends[l + 1]] = block
+            whole[..., rows, columns] = block
             if m != l:
-                whole[..., ends[l] : ends[l + 1], ends[m] : ends[m + 1]] = block.mT
+                whole[..., columns, rows] = block.mT
         return whole
-    rows = []
+    lines = []
     blocks = {at: in_order(xp, layout, at, block, lead) for at, block in blocks.items()}
     for m in range(layout.n_layers):
-        row = [blocks[m, l] for l in range(m + 1)]
-        row += [blocks[l, m].mT for l in range(m + 1, layout.n_layers)]
-        rows.append(xp.concat(row, axis=-1))
-    return xp.concat(rows, axis=-2)
+        line = [blocks[m, l] for l in range(m + 1)]
+        line += [blocks[l, m].mT for l in range(m + 1, layout.n_layers)]
+        lines.append(xp.concat(line, axis=-1))
+    return xp.concat(lines, axis=-2)
+
+
+def _unfold(xp: Namespace, shape: tuple[int, int], block: Array, out: Array) -> None:
+    """One layer's block into its place ``(..., h c, h c)``, some units at a time."""
+    h, c = shape
+    panel = max(1, PANEL // (8 * h * c * c * math.prod(block.shape[:-2])))
+    for at in range(0, h, panel):
+        units = range(at, min(at + panel, h))
+        out[..., c * units.start : c * units.stop, :] = _unfolded(xp, shape, block, units)
 
 
 def hessian_product(
@@ -271,6 +350,25 @@ def _left(xp: Namespace, W: Array, T: Array) -> Array:
     return xp.reshape(product, (*product.shape[:-1], *T.shape[-2:]))
 
 
+def _lower(xp: Namespace, K: Array) -> Array:
+    """Each pair of ``(..., h, h, n)``, which is symmetric, once: ``(..., h (h + 1) / 2, n)``."""
+    h = K.shape[-2]
+    i, j, _ = pairs(xp, h, K)
+    return xp.take(xp.reshape(K, (*K.shape[:-3], h * h, K.shape[-1])), i * h + j, axis=-2)
+
+
+def _of_pairs(xp: Namespace, K: Array, a: Array) -> Array:
+    """Sum over events of K ``(..., h (h + 1) / 2, n)`` times a a^T, each pair once: what `in_order` unfolds."""
+    i, j, _ = pairs(xp, a.shape[-2], a)
+    squares = xp.take(a, i, axis=-2) * xp.take(a, j, axis=-2)
+    return (K @ squares.mT)[..., None]
+
+
+def _products(u: Array, v: Array) -> Array:
+    """Of ``(..., a, n)`` and ``(..., b, n)`` event by event, ``(..., a, b, n)``."""
+    return u[..., :, None, :] * v[..., None, :, :]
+
+
 def _contract(xp: Namespace, left: Array, right: Array) -> Array:
     """Sum over events of the outer product of ``(..., a, b, n)`` and ``(..., c, d, n)``: ``(..., a, b, c, d)``."""
     n = left.shape[-1]
@@ -280,7 +378,7 @@ def _contract(xp: Namespace, left: Array, right: Array) -> Array:
 
 def _input_term(xp: Namespace, delta: Array, E: Array, a: Array) -> Array:
     """The second sum, ``(..., h_m, h_l, h_{m-1} + 1, h_{l-1} + 1)``: theta changes the inputs of the layers above."""
-    term = _contract(xp, delta[..., :, None, :] * a[..., None, :, :], E)
+    term = _contract(xp, _products(delta, a), E)
     term = _permute(xp, term, (0, 3, 1, 2))
     return _permute(xp, join(xp, term, xp.zeros_like(term[..., :1])), (0, 1, 3, 2))
 

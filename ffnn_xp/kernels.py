@@ -9,12 +9,12 @@ from typing import Any
 
 from . import combined
 from ._typing import Array, Namespace
-from .backends.passes import in_one_pass, packed, total
+from .backends.passes import in_one_pass, total
 from .curvature import Blocks, curved, gauss_newton_blocks, hessian_blocks, score_blocks
 from .curvature import hessian_product as times
 from .curvature import kronecker_factors as factors
 from .losses import Loss
-from .network import Network, Trace, forward, jacobian, pull_back, slopes
+from .network import Network, Trace, forward, jacobian, pulled_back, slopes
 
 ASLEEP = 0.0025  # slope: 1 % of the largest of logistic, less of the others
 
@@ -37,7 +37,7 @@ def value_and_gradient(
     else:
         s, first = in_one_pass(xp, _value_and_first, loss)(trace.y, *data)
     y_bar = loss.spread(xp, _weighted(first, weights), data)
-    return packed(xp, total(xp, _weighted(s, weights)), pull_back(network, xp, trace, y_bar))
+    return network.layout.packed(xp, total(xp, _weighted(s, weights)), pulled_back(network, xp, trace, y_bar))
 
 
 def _value_and_first(loss: Loss, xp: Namespace, y: Array, *data: Array) -> tuple[Array, Array]:

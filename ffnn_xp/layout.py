@@ -9,11 +9,14 @@ Where the bias sits is decided in this file and nowhere else.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, pairwise
+from operator import matmul
+from typing import NamedTuple
 
-from ._typing import Array, Elementwise, Namespace
+from ._typing import Array, Namespace
 from .backends.passes import above_ones, compiles, reshape
 
 
@@ -72,17 +75,27 @@ class Layout:
             for j in range(columns)
         )
 
+    @cached_property
+    def places(self) -> tuple[tuple[slice, tuple[int, int]], ...]:
+        """Where each matrix lies in theta, and its shape."""
+        ends = pairwise(self.offsets)
+        return tuple((slice(*pair), shape) for pair, shape in zip(ends, self.shapes, strict=True))
+
     def matrices(self, xp: Namespace, theta: Array) -> list[Array]:
         """The augmented matrices ``(..., h_l, h_{l-1} + 1)`` in theta ``(..., p)``."""
-        return [
-            reshape(xp, theta[..., start : start + size], (*theta.shape[:-1], *shape))
-            for start, size, shape in zip(self.offsets, self.sizes, self.shapes, strict=False)
-        ]
+        replicas = theta.shape[:-1]
+        return [reshape(xp, theta[..., place], (*replicas, *shape)) for place, shape in self.places]
 
     def flatten(self, xp: Namespace, matrices: list[Array]) -> Array:
         """Theta ``(..., p)`` from the augmented matrices."""
-        rows = [reshape(xp, A, (*A.shape[:-2], n)) for A, n in zip(matrices, self.sizes, strict=True)]
-        return xp.concat(rows, axis=-1)
+        return xp.concat([flat(xp, A) for A in matrices], axis=-1)
+
+    def packed(self, xp: Namespace, value: Array, matrices: list[Array]) -> Array:
+        """A value ``(...,)`` and a gradient, given by matrices, in one array ``(..., 1 + p)`` of the value's type."""
+        rows = [flat(xp, A) for A in matrices]
+        if rows[0].dtype != value.dtype:
+            rows = [xp.astype(row, value.dtype) for row in rows]
+        return xp.concat([value[..., None], *rows], axis=-1)
 
 
 def weights(A: Array) -> Array:
@@ -97,12 +110,7 @@ def bias(A: Array) -> Array:
 
 def augment(xp: Namespace, a: Array) -> Array:
     """``(a, 1)``: a row of ones below the events, ``(..., h + 1, n)`` of ``(..., h, n)``."""
-    return above_ones(xp, _itself, a)
-
-
-def augmented(xp: Namespace, f: Elementwise, z: Array, *, writes: bool = False) -> Array:
-    """``(f(z), 1)``; `writes` says that f takes the place of its values as another argument."""
-    return above_ones(xp, f, z, writes=writes)
+    return above_ones(xp, _itself)(a)[1]
 
 
 def units(a: Array) -> Array:
@@ -110,20 +118,43 @@ def units(a: Array) -> Array:
     return a[..., :-1, :]
 
 
-def affine(xp: Namespace, A: Array, a: Array) -> Array:
-    """``A . (a, 1)`` of a hidden layer, where a has its row of ones; a compiler adds the bias in passing."""
-    return weights(A) @ units(a) + bias(A) if compiles(xp) else A @ a
+class Products(NamedTuple):
+    """The products with ``(a, 1)`` that a layer is made of."""
+
+    affine: Callable[[Array, Array], Array]
+    """``A . (a, 1)`` of A and ``(a, 1)``."""
+
+    outer: Callable[[Array, Array], Array]
+    """``sum_n u_n (a_n, 1)^T`` of u and ``(a, 1)``: the transpose of `affine` in A."""
 
 
-def outer(xp: Namespace, u: Array, a: Array) -> Array:
-    """``sum_n u_n (a_n, 1)^T``, likewise: the transpose of `affine` in A."""
-    return join(xp, u @ units(a).mT, xp.sum(u, axis=-1, keepdims=True)) if compiles(xp) else u @ a.mT
+def products(xp: Namespace) -> Products:
+    """As a library computes them fastest: a compiler adds the bias in passing, and never makes the row of ones."""
+    return Products(_bias_added, partial(_bias_joined, xp)) if compiles(xp) else Products(matmul, _outer)
+
+
+def _outer(u: Array, a: Array) -> Array:
+    return u @ a.mT
+
+
+def _bias_added(A: Array, a: Array) -> Array:
+    return weights(A) @ units(a) + bias(A)
+
+
+def _bias_joined(xp: Namespace, u: Array, a: Array) -> Array:
+    return join(xp, u @ units(a).mT, xp.sum(u, axis=-1, keepdims=True))
 
 
 def through(A: Array, delta: Array) -> Array:
     """``W^T delta``, ``(..., h_{l-1}, n)``, the way back through a layer; of a single unit without a matrix product."""
     W = weights(A).mT
     return W * delta if W.shape[-1] == 1 else W @ delta
+
+
+def flat(xp: Namespace, A: Array) -> Array:
+    """A matrix ``(..., h, c)`` row by row, ``(..., h c)``."""
+    *replicas, h, c = A.shape
+    return reshape(xp, A, (*replicas, h * c))
 
 
 def _itself(xp: Namespace, a: Array) -> Array:

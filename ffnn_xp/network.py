@@ -9,12 +9,14 @@ arrives from outside is :math:`\bar y = \partial S / \partial y`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ._typing import Array, Namespace
 from .activations import Activation, identity
-from .backends.passes import in_one_pass
-from .layout import Layout, affine, augment, augmented, outer, through, units, weights
+from .backends.passes import above_ones, in_one_pass
+from .layout import Layout, Products, augment, products, through, weights
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Network:
 
     layout: Layout
     activations: tuple[Activation, ...]
+    _layers: dict[Namespace, tuple[_Layer, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Network, (self.layout, self.activations)
 
     @property
     def kinked(self) -> bool:
@@ -40,9 +46,27 @@ class Network:
         """The same without its output nonlinearity."""
         return replace(self, activations=(*self.activations[:-1], identity))
 
+    def layers(self, xp: Namespace) -> tuple[_Layer, ...]:
+        """What each layer does on a library, looked up once: a small network is evaluated faster than one thinks."""
+        if xp not in self._layers:
+            self._layers[xp] = tuple(_layer(xp, f) for f in self.activations)
+        return self._layers[xp]
 
-@dataclass(frozen=True)
-class Trace:
+
+class _Layer(NamedTuple):
+    """What a layer does with events on one library: of z its values and these with their ones, and the way back."""
+
+    products: Products
+    values: Callable[[Array], tuple[Array, Array]]
+    back: Callable[[Array, Array, Array], Array] | None
+
+
+def _layer(xp: Namespace, f: Activation) -> _Layer:
+    back = None if f.linear else in_one_pass(xp, f.back)
+    return _Layer(products(xp), above_ones(xp, f.f, writes=f.writes), back)
+
+
+class Trace(NamedTuple):
     """What the forward sweep leaves behind for the others.
 
     Attributes
@@ -51,42 +75,47 @@ class Trace:
         A_l.
     z : list of arrays with shape (..., h_l, n)
         z_l.
+    a : list of arrays with shape (..., h_l, n)
+        a_l, from a_1 on.
     inputs : list of arrays with shape (..., h_{l-1} + 1, n)
         Of each layer, (a_{l-1}, 1), from (x, 1) on.
-    y : array with shape (..., k, n)
-        The output, a_L.
     """
 
     matrices: list[Array]
     z: list[Array]
+    a: list[Array]
     inputs: list[Array]
-    y: Array
 
-    def a(self, l: int) -> Array:
-        """What layer l, counted from 0, gives, ``(..., h, n)``."""
-        return units(self.inputs[l + 1]) if l + 1 < len(self.inputs) else self.y
+    @property
+    def y(self) -> Array:
+        """The output, a_L, ``(..., k, n)``."""
+        return self.a[-1]
 
 
 def forward(network: Network, xp: Namespace, theta: Array, x: Array) -> Trace:
     """Evaluate the network and keep every layer's values."""
-    *hidden, last = network.layout.matrices(xp, theta)
-    z: list[Array] = []
+    matrices, layers = network.layout.matrices(xp, theta), network.layers(xp)
     inputs = [x if x.shape[-2] > network.layout.widths[0] else augment(xp, x)]
-    for A, f in zip(hidden, network.activations[:-1], strict=True):
-        z.append(affine(xp, A, inputs[-1]) if z else A @ inputs[-1])
-        inputs.append(augmented(xp, f.f, z[-1], writes=f.writes))
-    z.append(affine(xp, last, inputs[-1]) if z else last @ inputs[-1])
-    return Trace([*hidden, last], z, inputs, network.activations[-1].f(xp, z[-1]))
+    z: list[Array] = []
+    a: list[Array] = []
+    for A, layer in zip(matrices[:-1], layers[:-1], strict=True):
+        z.append(layer.products.affine(A, inputs[-1]))
+        values, augmented = layer.values(z[-1])
+        a.append(values)
+        inputs.append(augmented)
+    z.append(layers[-1].products.affine(matrices[-1], inputs[-1]))
+    a.append(network.activations[-1].f(xp, z[-1]))
+    return Trace(matrices, z, a, inputs)
 
 
 def slopes(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
     """f_l'(z_l) for each layer, ``(..., h_l, n)``."""
-    return [f.df(xp, z, trace.a(l)) for l, (f, z) in enumerate(zip(network.activations, trace.z, strict=True))]
+    return [f.df(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a, strict=True)]
 
 
 def curvatures(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
     """f_l''(z_l) for each layer, ``(..., h_l, n)``."""
-    return [f.d2f(xp, z, trace.a(l)) for l, (f, z) in enumerate(zip(network.activations, trace.z, strict=True))]
+    return [f.d2f(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a, strict=True)]
 
 
 def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> list[Array]:
@@ -103,20 +132,22 @@ def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> lis
 
 
 def pull_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Array:
-    r"""J^T y_bar summed over events, ``(..., p)``: :math:`\partial S/\partial A_l = \delta_l (a_{l-1}, 1)^T`."""
+    """J^T y_bar summed over events, ``(..., p)``."""
+    return network.layout.flatten(xp, pulled_back(network, xp, trace, y_bar))
+
+
+def pulled_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> list[Array]:
+    r"""The same as a matrix for each layer, :math:`\partial S/\partial A_l = \delta_l (a_{l-1}, 1)^T`."""
     rows, delta = [], y_bar
-    for l in range(network.layout.n_layers - 1, -1, -1):
-        f = network.activations[l]
-        if not f.linear:
-            delta = in_one_pass(xp, _back, f)(delta, trace.z[l], trace.a(l))
-        rows.append(outer(xp, delta, trace.inputs[l]) if l else delta @ trace.inputs[l].mT)
+    layers = network.layers(xp)
+    for l in range(len(layers) - 1, -1, -1):
+        layer = layers[l]
+        if layer.back is not None:
+            delta = layer.back(delta, trace.z[l], trace.a[l])
+        rows.append(layer.products.outer(delta, trace.inputs[l]))
         if l:
             delta = through(trace.matrices[l], delta)
-    return network.layout.flatten(xp, rows[::-1])
-
-
-def _back(f: Activation, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
-    return f.back(xp, delta, z, a)
+    return rows[::-1]
 
 
 def push_forward(

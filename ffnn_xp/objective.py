@@ -60,7 +60,7 @@ class Events:
     weights: Array | None = None
     nodes: int = 1
 
-    @property
+    @cached_property
     def n(self) -> int:
         """Number of events."""
         return int(self.x.shape[-1]) // self.nodes
@@ -145,6 +145,9 @@ class Objective:
     backend: Backend
     block: int | None = field(default=None, kw_only=True)
     _bound: dict[Any, Callable[..., Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _ways: dict[Any, tuple[Callable[..., Any], bool]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _sizes: dict[tuple[bool, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
     _pieces: dict[int, list[Events]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -153,6 +156,7 @@ class Objective:
         return {
             **{k: v for k, v in self.__dict__.items() if k != "_gpu_bytes"},
             "_bound": {},
+            "_ways": {},
             "_sizes": {},
             "_pieces": {},
         }
@@ -231,20 +235,39 @@ class Objective:
         """A result where the events are."""
         return a if self.backend.computes is None else returned(a)
 
+    def _way(self, kernel: Callable[..., Any], what: tuple[bool, int], moving: int) -> tuple[Callable[..., Any], bool]:
+        """The kernel for this network and loss, compiled or recorded where the library can, and whether that is all.
+
+        That it is on a CPU with so few events that they are one block. Looked up once.
+        """
+        key = kernel, what
+        if key not in self._ways:
+            here = not self.backend.on_gpu and self.backend.computes is None
+            f = self._kernel(kernel, moving * self._worth_recording(*what))
+            self._ways[key] = f, here and self._size(what) >= self.events.n
+        return self._ways[key]
+
     def _kernel(self, kernel: Callable[..., Any], moving: int) -> Callable[..., Any]:
-        """It for this network and loss, compiled or recorded where the library can; looked up once."""
         if (kernel, moving) not in self._bound:
             self._bound[kernel, moving] = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
         return self._bound[kernel, moving]
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         what = False, math.prod(args[0].shape[:-1])
-        f, args = self._kernel(kernel, len(args) * self._worth_recording(*what)), self._there(*args)
+        f, at_once = self._way(kernel, what, len(args))
+        if at_once:
+            try:
+                return f(*args, *_leaves(self.events))
+            except Exception as error:
+                if not self._smaller(what, error):
+                    raise
+            del self._ways[kernel, what]
+        args = self._there(*args)
         return self._back(self._sum(lambda e: f(*args, *_leaves(e)), what, _add))
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
         what = True, math.prod(theta.shape[:-1])
-        f, (at,) = self._kernel(kernel, int(self._worth_recording(*what))), self._there(theta)
+        (f, _), (at,) = self._way(kernel, what, 1), self._there(theta)
         total = self._sum(lambda e: f(at, *_leaves(e)), what, lambda a, b: {key: _add(a[key], b[key]) for key in a})
         with self._device.context():
             return self._back(assemble(self._device.xp, self.network.layout, total, theta.ndim - 1))
@@ -254,25 +277,37 @@ class Objective:
 
         Where a block does not fit into memory, the same with blocks of half the size, from then on.
         """
+        while True:
+            try:
+                return self._sum_of_blocks(f, self._size(what), add)
+            except Exception as error:
+                if not self._smaller(what, error):
+                    raise  # else the next try is outside of the handler, which holds on to arrays
+
+    def _smaller(self, what: tuple[bool, int], error: Exception) -> bool:
+        """Whether a block did not fit into memory; then they are half as large from now on."""
+        size = min(self._size(what), self.events.n)
+        if size <= 1 or self.loss.whole or not self._device.out_of_memory(error):
+            return False
+        self._sizes[what] = size // 2
+        return True
+
+    def _size(self, what: tuple[bool, int]) -> int:
+        """Events to a block."""
         if what not in self._sizes:
             matrices, replicas = what
             self._sizes[what] = self._matrix_block(replicas) if matrices else self._sweep_block(replicas)
             if self.loss.whole:
                 self._sizes[what] = self.events.n
-        while True:
-            size = self._sizes[what]
-            try:
-                return self._sum_of_blocks(f, size, add)
-            except Exception as error:
-                if size == 1 or self.loss.whole or not self._device.out_of_memory(error):
-                    raise
-            self._sizes[what] = max(1, min(size, self.events.n) // 2)  # outside the handler, which holds on to arrays
+        return self._sizes[what]
 
     def _sum_of_blocks(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
         """On threads, where the library knows how to; one behind another, where they are copied on the way."""
         with self._device.context():
             if self.backend.computes is not None:
                 return reduce(add, map(f, streamed(self._device, self.events.blocks(size))))
+            if size >= self.events.n:
+                return f(self.events)
             if self.backend.threads_help and max(self.network.layout.widths) >= WORTH_THREADS:
                 return sum_in_parts(f, list(self.events.blocks(size)), add, self.backend.threads)
             return reduce(add, map(f, self._cut(size)))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend
-from ffnn_xp.layout import Layout, affine, augment, augmented, bias, join, outer, through, units, weights
+from ffnn_xp.layout import Layout, augment, bias, join, products, through, units, weights
 
 from . import lesson
 
@@ -95,24 +95,14 @@ def test_the_augmented_vector_carries_the_bias(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("replicas", [(), (3,)])
-def test_a_nonlinearity_leaves_the_ones_alone(
-    backend: Backend, replicas: tuple[int, ...], rng: np.random.Generator
-) -> None:
-    z = rng.normal(size=(*replicas, 2, 5))
-    found = backend.to_host(augmented(backend.xp, lambda xp, z: xp.exp(z), backend.to_device(z)))
-    np.testing.assert_allclose(found[..., :-1, :], np.exp(z), rtol=1e-12)
-    np.testing.assert_array_equal(found[..., -1, :], np.ones((*replicas, 5)))
-
-
-@pytest.mark.parametrize("replicas", [(), (3,)])
 def test_the_bias_goes_with_the_product(backend: Backend, replicas: tuple[int, ...], rng: np.random.Generator) -> None:
     """JAX has a way of its own."""
-    xp, to = backend.xp, backend.to_device
+    (affine, outer), to = products(backend.xp), backend.to_device
     A, a = rng.normal(size=(*replicas, 4, 3)), rng.normal(size=(*replicas, 2, 5))
     whole = np.concatenate([a, np.ones((*replicas, 1, 5))], axis=-2)
     u = rng.normal(size=(*replicas, 4, 5))
-    np.testing.assert_allclose(backend.to_host(affine(xp, to(A), to(whole))), A @ whole, rtol=1e-12)
-    found = backend.to_host(outer(xp, to(u), to(whole)))
+    np.testing.assert_allclose(backend.to_host(affine(to(A), to(whole))), A @ whole, rtol=1e-12)
+    found = backend.to_host(outer(to(u), to(whole)))
     np.testing.assert_allclose(found, u @ np.swapaxes(whole, -1, -2), rtol=1e-12)
 
 

@@ -158,13 +158,16 @@ def test_derivatives_are_those_of_the_value(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_gauss_newton_is_never_negative_and_two_ways_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    matrices = []
-    for by_outputs in (True, False):
-        monkeypatch.setattr(curvature, "_by_outputs", lambda layout, answer=by_outputs: answer)
+def test_gauss_newton_is_never_negative_and_three_ways_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrices, scores = [], []
+    for way in (curvature.by_rows, curvature.by_units, None):
+        monkeypatch.setattr(curvature, "cheapest", lambda layout, k, way=way: way)
         _, cost, theta = make(name)
         matrices.append(cost.gauss_newton(theta))
-    assert_close(matrices[0], matrices[1], 1e-12)
+        scores.append(cost.scores(theta))
+    for i in (1, 2):
+        assert_close(matrices[i], matrices[0], 1e-12)
+        assert_close(scores[i], scores[0], 1e-12)
     assert np.linalg.eigvalsh(matrices[0])[0] > -1e-12 * np.abs(matrices[0]).max()
 
 

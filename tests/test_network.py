@@ -61,7 +61,7 @@ class TestByHand:
         trace = forward(self.network, backend.xp, backend.to_device(self.theta), x)
         assert [backend.to_host(z).ravel().tolist() for z in trace.z] == [[2, -1], [5]]
         assert [backend.to_host(a).ravel().tolist() for a in trace.inputs] == [[1, 2, 1], [4, 1, 1]]
-        assert [backend.to_host(trace.a(l)).ravel().tolist() for l in range(2)] == [[4, 1], [5]]
+        assert [backend.to_host(a).ravel().tolist() for a in trace.a] == [[4, 1], [5]]
         assert backend.to_host(trace.y).tolist() == [[5]]
 
     def test_jacobian(self, backend: Backend) -> None:

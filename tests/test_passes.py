@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend
+from ffnn_xp import Activation, Backend
+from ffnn_xp.activations import relu, tanh
 from ffnn_xp.backends import passes
 
 
@@ -17,8 +18,21 @@ def test_tanh_and_its_step_back(backend: Backend, rng: np.random.Generator) -> N
     z, delta = rng.normal(size=(2, 3, 7))
     a = passes.tanh(backend.xp, backend.to_device(z))
     np.testing.assert_allclose(backend.to_host(a), np.tanh(z), rtol=1e-12)
-    found = passes.tanh_back(backend.xp, backend.to_device(delta), a)
+    found = passes.tanh_back(backend.xp, backend.to_device(delta), backend.to_device(z), a)
     np.testing.assert_allclose(backend.to_host(found), delta * (1 - np.tanh(z) ** 2), rtol=1e-11)
+
+
+@pytest.mark.parametrize("replicas", [(), (3,)])
+@pytest.mark.parametrize("activation", [relu, tanh])
+def test_a_nonlinearity_leaves_the_ones_alone(
+    backend: Backend, activation: Activation, replicas: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    z = rng.normal(size=(*replicas, 2, 5))
+    f = passes.above_ones(backend.xp, activation.f, writes=activation.writes)
+    a, augmented = map(backend.to_host, f(backend.to_device(z)))
+    np.testing.assert_allclose(a, activation.f(np, z), rtol=1e-12)
+    np.testing.assert_array_equal(augmented[..., :-1, :], a)
+    np.testing.assert_array_equal(augmented[..., -1, :], np.ones((*replicas, 5)))
 
 
 def test_where_no_kernel_can_be_made_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:

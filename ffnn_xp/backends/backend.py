@@ -125,8 +125,15 @@ class Backend:
             return self.xp.asarray(a, device=self.device)
 
     def argument(self, a: HostArray) -> Array:
-        """The same as an argument of a bound kernel: a compiled one (JAX) takes a host array, and is faster so."""
-        return np.array(a, dtype=self.dtype, order="C") if self.compiles else self.to_device(a)
+        """The same as an argument of a bound kernel, which reads it: where that takes a host array, maybe this one.
+
+        Kernels that are compiled (JAX) take one as well, and are faster so.
+        """
+        return np.asarray(a, dtype=self.dtype, order="C") if self.name in ("numpy", "jax") else self.to_device(a)
+
+    def silently(self, f: Callable[..., Array], *args: Array) -> Array:
+        """f(*args), without NumPy's warnings of overflow where it is NumPy that computes."""
+        return f(*args) if self.name in ("cupy", "torch", "jax") else _silently(f, *args)
 
     def indices(self, rows: Rows) -> Array:
         """Row numbers, for `take`."""
@@ -142,7 +149,8 @@ class Backend:
 
     def to_host(self, a: Array) -> HostArray:
         """A float64 NumPy array in main memory: the one way out."""
-        return np.asarray(to_numpy(a), dtype=np.float64)
+        known = self.name in ("numpy", "jax")
+        return np.asarray(a if known else to_numpy(a), dtype=np.float64)
 
     def adopt(self, a: Array) -> Array:
         """An array that is here already, in this dtype and outside any graph of automatic differentiation."""
@@ -208,6 +216,11 @@ class Backend:
         fallback = f" (instead: {self.reason})" if self.reason else ""
         beside = "" if self.computes is None else f", streamed through {self.computes.name} on {self.computes.device}"
         return f"{self.name} on {self.device}, {self.dtype}{beside}{fallback}"
+
+
+@np.errstate(all="ignore")
+def _silently(f: Callable[..., Array], *args: Array) -> Array:
+    return f(*args)
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from .._typing import Array, Namespace
@@ -37,6 +38,25 @@ def compiles(xp: Namespace) -> bool:
 def reshape(xp: Namespace, a: Array, shape: tuple[int, ...]) -> Array:
     """The same numbers in another shape; the method that most libraries have costs less to call."""
     return a.reshape(shape) if hasattr(a, "reshape") else xp.reshape(a, shape)
+
+
+_PAIRS: dict[tuple[str, str, int], tuple[Array, Array, Array]] = {}
+
+
+def pairs(xp: Namespace, h: int, like: Array) -> tuple[Array, Array, Array]:
+    """The pairs i >= j of h numbers, each once: all i, all j, and for (i, j) in ``(h h,)`` which pair it is.
+
+    As indices for `take` where an array lives; made once.
+    """
+    device = None if compiles(xp) else array_api_compat.device(like)  # what is traced has none
+    key = library(xp), str(device), h
+    if key not in _PAIRS:
+        i, j = np.tril_indices(h)
+        place = np.zeros((h, h), dtype=np.int64)
+        place[i, j] = place[j, i] = np.arange(len(i))
+        found = i, j, place.reshape(-1)
+        _PAIRS[key] = found if device is None else tuple(xp.asarray(a.tolist(), device=device) for a in found)
+    return _PAIRS[key]
 
 
 def erf(xp: Namespace, z: Array) -> Array:
@@ -71,13 +91,6 @@ def total(xp: Namespace, s: Array) -> Array:
     return xp.sum(s, axis=(-2, -1), dtype=xp.float64 if has_double(xp, device) else s.dtype)
 
 
-def packed(xp: Namespace, value: Array, gradient: Array) -> Array:
-    """Value ``(...,)`` and gradient ``(..., p)`` in one array ``(..., 1 + p)``, of the value's type."""
-    if gradient.dtype != value.dtype:
-        gradient = xp.astype(gradient, value.dtype)
-    return xp.concat([value[..., None], gradient], axis=-1)
-
-
 def has_double(xp: Namespace, device: Any) -> bool:
     """Whether a device has float64; of JAX, whether it is switched on."""
     name = library(xp)
@@ -89,14 +102,15 @@ def has_double(xp: Namespace, device: Any) -> bool:
     return "float64" in (info.dtypes() if name == "jax" else info.dtypes(device=device))
 
 
-def tanh_back(xp: Namespace, delta: Array, a: Array) -> Array:
+def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
     """Delta times the slope of tanh where its value is a, 1 - a^2; PyTorch has it as one kernel."""
     if library(xp) == "torch" and delta.shape == a.shape:
         return importlib.import_module("torch").ops.aten.tanh_backward(delta, a)
-    slope = a * a
-    slope = 1 - slope
-    slope *= delta
-    return slope
+    if library(xp) != "numpy":
+        return delta * (1 - a * a)
+    lost = a * a  # no sum with a number, which NumPy takes longer to prepare than a small array to multiply
+    lost *= delta
+    return delta - lost
 
 
 def tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
@@ -106,36 +120,48 @@ def tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
     return xp.tanh(z) if out is None else xp.tanh(z, out=out)
 
 
-def above_ones(xp: Namespace, f: Callable[..., Array], z: Array, *, writes: bool = False) -> Array:
-    """``(f(z), 1)``, f elementwise: ``(..., h + 1, n)`` of ``(..., h, n)``, the ones in its last row.
+def above_ones(
+    xp: Namespace, f: Callable[..., Array], *, writes: bool = False
+) -> Callable[[Array], tuple[Array, Array]]:
+    """A function that gives ``f(z)`` and ``(f(z), 1)``, f elementwise.
 
-    f `writes` its values to where they belong if it takes ``out=``.
+    These have shapes ``(..., h, n)`` and ``(..., h + 1, n)``, the ones in the last row; where arrays can be written to,
+    the first is a part of the second. f `writes` its values to where they belong if it takes them as third argument.
     """
-    name = library(xp)
     if not writable(xp):
-        a = f(xp, z)
-        return xp.concat([a, xp.ones_like(a[..., :1, :])], axis=-2)
-    shape = (*z.shape[:-2], z.shape[-2] + 1, z.shape[-1])
-    whole = np.empty(shape, z.dtype) if name == "numpy" else xp.empty(shape, dtype=z.dtype, device=z.device)
-    whole[..., -1, :] = 1.0
-    if name == "cupy":
-        in_one_pass(xp, _into, f)(z, whole[..., :-1, :])
-    elif writes:
-        f(xp, z, whole[..., :-1, :])
-    else:
-        whole[..., :-1, :] = f(xp, z)
-    return whole
+        return partial(_joined, xp, f)
+    empty = np.empty if library(xp) == "numpy" else None
+    write = partial(f, xp) if writes and library(xp) != "cupy" else in_one_pass(xp, _into, f)
+
+    def written(z: Array) -> tuple[Array, Array]:
+        *replicas, h, n = z.shape
+        shape = (*replicas, h + 1, n)
+        whole = empty(shape, z.dtype) if empty else xp.empty(shape, dtype=z.dtype, device=z.device)
+        whole[..., -1, :] = 1.0
+        a = whole[..., :-1, :]
+        write(z, a)
+        return a, whole
+
+    return written
+
+
+def _joined(xp: Namespace, f: Callable[..., Array], z: Array) -> tuple[Array, Array]:
+    a = f(xp, z)
+    return a, xp.concat([a, xp.ones_like(a[..., :1, :])], axis=-2)
 
 
 def _into(f: Callable[..., Array], xp: Namespace, z: Array, out: Array) -> None:
     out[...] = f(xp, z)
 
 
-@lru_cache(maxsize=256)
 def in_one_pass(xp: Namespace, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     """``f(*static, xp, ...)`` as a function of arrays, elementwise: one kernel of CuPy, if it can make one of it."""
-    plain = partial(f, *static, xp)
-    return _Fused(plain) if library(xp) == "cupy" else plain
+    return _fused(xp, f, *static) if library(xp) == "cupy" else partial(f, *static, xp)
+
+
+@lru_cache(maxsize=256)
+def _fused(xp: Namespace, f: Callable[..., Any], *static: Any) -> _Fused:
+    return _Fused(partial(f, *static, xp))
 
 
 class _Fused:
