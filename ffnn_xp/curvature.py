@@ -32,13 +32,13 @@ from .backends.passes import pairs, writable
 from .layout import Layout, join, through, weights
 from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
-MULTIPLICATION = 0.03  # of a matrix product, in units of one pass over a number in memory
-PANEL = 2**24  # bytes that are unfolded at a time
+MULTIPLICATION = 0.05  # of a matrix product, in units of one pass over a number in memory
+PANEL = 2**22  # bytes that are unfolded at a time
 Blocks = dict[tuple[int, int], Array]
 """Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
 
-Pair = tuple[list[Array], list[Array]]
-"""The derivatives of something in z_l for each layer ``(..., h_l, n)``, times a weight of each event, and without."""
+Term = tuple[Array | None, list[Array]]
+"""A factor of each event ``(..., 1, n)``, and the derivatives of something in z_l for each layer ``(..., h_l, n)``."""
 
 
 def hessian_blocks(
@@ -120,33 +120,32 @@ def gauss_newton_blocks(
         mixed = root is not None
         return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False, mixed=mixed)
     slope = slopes(network, xp, trace)
-    found = []
+    terms: list[Term] = []
     for i in range(k):
         if root is None:
             seed, c = _unit(xp, xp.ones_like(trace.y), i), y_curvature[..., i : i + 1, :]
         else:
             seed, c = root[..., :, i, :], weights
-        delta = deltas(xp, trace, slope, seed)
-        found.append((delta if c is None else [c * d for d in delta], delta))
-    return way(xp, found, trace.inputs)
+        terms.append((c, deltas(xp, trace, slope, seed)))
+    return way(xp, terms, trace.inputs)
 
 
 def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Blocks:
     """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
     delta = deltas(xp, trace, slopes(network, xp, trace), y_bar)
     way = cheapest(network.layout, 1) or by_rows
-    return way(xp, [(delta, delta)], trace.inputs)
+    return way(xp, [(None, delta)], trace.inputs)
 
 
-def by_rows(xp: Namespace, found: list[Pair], inputs: list[Array]) -> Blocks:
-    """Sum over events and pairs of the outer products of derivatives in theta: these are formed, event by event."""
+def by_rows(xp: Namespace, terms: list[Term], inputs: list[Array]) -> Blocks:
+    """Sum over events and terms of the outer products of derivatives in theta: these are formed, event by event."""
     total: Blocks = {}
-    for weighted, delta in found:
-        right = _rows(xp, delta, inputs)
-        left = right if weighted is delta else _rows(xp, weighted, inputs)
-        for m in range(len(right)):
+    for c, delta in terms:
+        rows = [_row(xp, d, a) for d, a in zip(delta, inputs, strict=True)]
+        for m, row in enumerate(rows):
+            left = row if c is None else c * row
             for l in range(m + 1):
-                block = left[m] @ right[l].mT
+                block = left @ rows[l].mT
                 if (m, l) in total:
                     total[m, l] += block  # in place, where arrays can be written to
                 else:
@@ -154,19 +153,22 @@ def by_rows(xp: Namespace, found: list[Pair], inputs: list[Array]) -> Blocks:
     return total
 
 
-def by_units(xp: Namespace, found: list[Pair], inputs: list[Array]) -> Blocks:
-    r"""The same as :math:`\sum_n K_{ml}\, \tilde a_{m-1} \tilde a_{l-1}`, where K is the sum over the pairs.
+def by_units(xp: Namespace, terms: list[Term], inputs: list[Array]) -> Blocks:
+    r"""The same as :math:`\sum_n K_{ml}\, \tilde a_{m-1} \tilde a_{l-1}`, where K is the sum over the terms.
 
-    One product for each block, however many pairs; of a layer with itself with a quarter of the multiplications,
+    One product for each block, however many terms; of a layer with itself with a quarter of the multiplications,
     since K is symmetric and so is the other factor.
     """
     blocks: Blocks = {}
     for m in range(len(inputs)):
-        i, j, _ = pairs(xp, found[0][0][m].shape[-2], inputs[m])
-        K = _summed(xp.take(w[m], i, axis=-2) * xp.take(d[m], j, axis=-2) for w, d in found)
+        weighted = [delta[m] if c is None else c * delta[m] for c, delta in terms]
+        i, j, _ = pairs(xp, weighted[0].shape[-2], inputs[m])
+        K = _summed(
+            xp.take(w, i, axis=-2) * xp.take(d[m], j, axis=-2) for w, (_, d) in zip(weighted, terms, strict=True)
+        )
         blocks[m, m] = _of_pairs(xp, K, inputs[m])
         for l in range(m):
-            K = _summed(_products(w[m], d[l]) for w, d in found)
+            K = _summed(_products(w, d[l]) for w, (_, d) in zip(weighted, terms, strict=True))
             blocks[m, l] = _contract(xp, K, _products(inputs[m], inputs[l]))
     return blocks
 
@@ -212,13 +214,10 @@ def _unit(xp: Namespace, y: Array, i: int) -> Array:
     return xp.concat([zero[..., :i, :], y[..., i : i + 1, :], zero[..., i + 1 :, :]], axis=-2)
 
 
-def _rows(xp: Namespace, delta: list[Array], inputs: list[Array]) -> list[Array]:
-    """Derivatives in the parameters of each layer ``(..., p_l, n)``, event by event."""
-    rows = []
-    for d, a in zip(delta, inputs, strict=True):
-        J = _products(d, a)
-        rows.append(xp.reshape(J, (*J.shape[:-3], -1, J.shape[-1])))
-    return rows
+def _row(xp: Namespace, delta: Array, a: Array) -> Array:
+    """Derivatives in the parameters of a layer ``(..., p_l, n)``, event by event."""
+    J = _products(delta, a)
+    return xp.reshape(J, (*J.shape[:-3], -1, J.shape[-1]))
 
 
 def curved(C: Array, y: Array, *, mixed: bool) -> Array:
@@ -234,7 +233,7 @@ def bent(C: Array, T: Array) -> Array:
     return total
 
 
-def cheapest(layout: Layout, k: int) -> Callable[[Namespace, list[Pair], list[Array]], Blocks] | None:
+def cheapest(layout: Layout, k: int) -> Callable[[Namespace, list[Term], list[Array]], Blocks] | None:
     """How a sum over k outputs' derivatives costs least; None if less than any costs the closed form.
 
     Counted are the numbers in intermediate arrays and, as a fraction of one, the multiplications of matrix products.

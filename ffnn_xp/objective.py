@@ -24,7 +24,7 @@ from .threads import sum_in_parts
 
 CPU_BYTES = 3 * 2**17  # of the widest layer's values in a block: what fits the cache, and is worth Python's time
 CPU_BLOCK = (512, 8192)  # events, at least and at most
-MATRIX_BYTES = 2**25, 2**27  # of all temporaries of a block for matrices, at least and at most
+MATRIX_BYTES = 2**25, 2**26  # of all temporaries of a block for matrices, at least and at most
 OF_MATRIX = 4  # as much as so many matrices, between: the products of large ones are the longer the better
 BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
 MATRIX_BLOCK = (16, 2048)  # events, at least and at most
