@@ -215,7 +215,7 @@ class NetworkCost(CostWithGradient):
     def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
         """The crossing: host vectors to the device, one result back; a trial step may overflow, as the walker sees."""
         backend = self.objective.backend
-        return backend.to_host(backend.silently(f, *[backend.argument(v) for v in vectors]))
+        return backend.to_host(backend.crossing(f, *[backend.argument(v) for v in vectors]))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("mask", "loss"):

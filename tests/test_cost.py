@@ -320,6 +320,33 @@ def test_float32_declares_its_precision() -> None:
     assert fx.LeastSquares(x, y, SIGMA, fx.Model((1, 2, 1), backend="numpy")).precision is None
 
 
+@pytest.mark.parametrize(("hidden", "remembered"), [(2, 4), (20_000, 1)])
+def test_the_last_points_are_remembered(hidden: int, remembered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four; of a large network, whose gradients are long, one."""
+    cost = fx.LeastSquares(*data(3), SIGMA, fx.Model((1, hidden, 1), backend="numpy", seed=1))
+    asked = []
+    original = type(cost.objective).value_and_gradient
+    monkeypatch.setattr(
+        type(cost.objective), "value_and_gradient", lambda self, theta: [asked.append(1), original(self, theta)][1]
+    )
+    points = [cost.start + i for i in range(5)]
+    first = [cost.value_and_gradient(point) for point in points]
+    for i in reversed(range(5)):
+        asked.clear()
+        value, gradient = cost.value_and_gradient(points[i])
+        assert len(asked) == (i < 5 - remembered)
+        assert value == first[i][0]
+        np.testing.assert_array_equal(gradient, first[i][1])
+
+
+def test_gradients_are_the_callers_to_write_to(cost: fx.LeastSquares) -> None:
+    expected = cost.grad(cost.start)
+    for _ in range(3):  # the first is computed, the others are remembered
+        _, gradient = cost.value_and_gradient(cost.start)
+        np.testing.assert_array_equal(gradient, expected)
+        gradient[:] = np.nan
+
+
 def test_verbose_prints_calls(capsys: pytest.CaptureFixture[str]) -> None:
     cost = fx.LeastSquares([0.0, 1.0], [0.0, 1.0], 1.0, fx.Model((1, 1), backend="numpy", seed=1), verbose=1)
     cost(1.0, 0.0)

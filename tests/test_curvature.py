@@ -6,8 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, get_backend
+from ffnn_xp import Backend, curvature, get_backend
 from ffnn_xp.activations import ACTIVATIONS
+from ffnn_xp.layout import Layout
 from ffnn_xp.network import forward
 
 from .autodiff import AUTODIFF
@@ -42,6 +43,31 @@ def test_every_depth_against_automatic_differentiation(backend: Backend, widths:
     found = remembered(case, backend)
     for quantity in QUANTITIES:
         assert_close(found[quantity], want[quantity], 1e-10, quantity)
+
+
+@pytest.mark.parametrize(("way", "widths"), [("by_rows", (3, 2, 4, 2)), ("by_units", (2, 4, 3, 2))])
+def test_each_sum_over_outputs(
+    backend: Backend, way: str, widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever is cheaper for a network; widths of their own, since a compiler remembers."""
+    monkeypatch.setattr(curvature, "cheapest", lambda layout, k: getattr(curvature, way))
+    case = make_case(widths, "tanh", "softplus")
+    found, want = library(case, backend, quantities=("gauss_newton",)), AUTODIFF["torch"](case)
+    assert_close(found["gauss_newton"], want["gauss_newton"], 1e-10, way)
+
+
+def test_the_cheapest_way_of_each_kind() -> None:
+    """Measured (`benchmarks/objective.py --ways`): rows of small ones, units of wide ones, else the closed form."""
+    kinds = [((1, 10, 1), curvature.by_rows), ((8, 50, 1), curvature.by_units), ((8, 20, 20, 6), None)]
+    for widths, way in kinds:
+        assert curvature.cheapest(Layout(widths), widths[-1]) is way
+
+
+def test_a_large_matrix_is_unfolded_in_pieces(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case((2, 5, 4, 3))
+    whole = library(case, backend, quantities=("hessian",))["hessian"]
+    monkeypatch.setattr(curvature, "PANEL", 1000)  # two units of the first layer, one of the second
+    np.testing.assert_array_equal(library(case, backend, quantities=("hessian",))["hessian"], whole)
 
 
 @pytest.mark.parametrize("block", [1, 3])

@@ -35,6 +35,15 @@ def test_a_nonlinearity_leaves_the_ones_alone(
     np.testing.assert_array_equal(augmented[..., -1, :], np.ones((*replicas, 5)))
 
 
+@pytest.mark.parametrize("h", [1, 4])
+def test_each_pair_once(backend: Backend, h: int) -> None:
+    a = backend.to_device(np.zeros((h, 1)))
+    i, j, place = (np.asarray(backend.to_host(b), dtype=int) for b in passes.pairs(backend.xp, h, a))
+    assert list(zip(i, j, strict=True)) == [(i, j) for i in range(h) for j in range(i + 1)]
+    np.testing.assert_array_equal(i[place].reshape(h, h), np.maximum.outer(range(h), range(h)))
+    np.testing.assert_array_equal(j[place].reshape(h, h), np.minimum.outer(range(h), range(h)))
+
+
 def test_where_no_kernel_can_be_made_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """As CuPy says of a formula that it cannot fuse; running out of memory is another matter."""
     tried = []

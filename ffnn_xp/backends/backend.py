@@ -131,8 +131,15 @@ class Backend:
         """
         return np.asarray(a, dtype=self.dtype, order="C") if self.name in ("numpy", "jax") else self.to_device(a)
 
-    def silently(self, f: Callable[..., Array], *args: Array) -> Array:
-        """f(*args), without NumPy's warnings of overflow where it is NumPy that computes."""
+    def crossing(self, f: Callable[..., Array], *args: Array) -> Array:
+        """f(*args), whose result goes to the host and nowhere else.
+
+        Without NumPy's warnings of overflow where it is NumPy that computes, and without what PyTorch keeps in mind
+        for derivatives that might be asked for. (On a GPU it has recordings instead, which others use too.)
+        """
+        if self.name == "torch" and not self.on_gpu:
+            with importlib.import_module("torch").inference_mode():
+                return f(*args)
         return f(*args) if self.name in ("cupy", "torch", "jax") else _silently(f, *args)
 
     def indices(self, rows: Rows) -> Array:
