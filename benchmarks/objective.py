@@ -26,9 +26,25 @@ import numpy as np
 from header import header
 
 import ffnn_xp as fx
+from ffnn_xp import curvature
 
 WIDTHS = ("8,7,9,6", "8,64,64,6", "16,256,256,1")
 EVENTS = (100, 10_000, 1_000_000)
+WAYS = (
+    ((1, 10, 1), 2000),
+    ((1, 20, 1), 500),
+    ((5, 15, 1), 1000),
+    ((8, 50, 1), 500),
+    ((2, 10, 10, 1), 500),
+    ((4, 20, 20, 1), 500),
+    ((4, 30, 20, 1), 1000),
+    ((4, 10, 10, 10, 1), 1000),
+    ((5, 30, 2), 1000),
+    ((3, 10, 3), 500),
+    ((8, 30, 30, 3), 1000),
+    ((8, 7, 9, 6), 1000),
+    ((8, 20, 20, 6), 1000),
+)
 MATRICES = (("8,20,20,6", 2000), ("9,57,57,6", 2000))
 NOISE = 0.1
 TURN = 5e-3  # seconds that a method is called for before the next one is
@@ -301,8 +317,8 @@ def elsewhere(count: int, *arguments: str) -> object:
 
 def sweep_table(options: argparse.Namespace) -> None:
     print("## Value and gradient, µs\n")
-    print(f"| widths | events | threads | {' | '.join(METHODS)} | ratio | over the floor |")
-    print("| --- " * (len(METHODS) + 5) + "|")
+    print(f"| widths | events | threads | {' | '.join(METHODS)} | ratio | NumPy over the floor | better over it |")
+    print("| --- " * (len(METHODS) + 6) + "|")
     for widths in options.widths:
         for n in options.events:
             for count in options.threads:
@@ -310,10 +326,37 @@ def sweep_table(options: argparse.Namespace) -> None:
                 times: dict = elsewhere(count, *run)
                 mine = min((t for name, t in times.items() if name.startswith("ffnn_xp")), default=np.nan)
                 peer = min((t for name, t in times.items() if name in list(METHODS)[2:-1]), default=np.nan)
-                floor = times.get("ffnn_xp, NumPy", np.nan) / times.get("products alone", np.nan)
+                floor = times.get("products alone", np.nan)
+                over = f"{times.get('ffnn_xp, NumPy', np.nan) / floor:.1f} | {mine / floor:.1f}"
                 cells = " | ".join(f"{1e6 * times[m]:.0f}" if m in times else "-" for m in METHODS)
                 name = widths.replace(",", "-")
-                print(f"| {name} | {n} | {count} | {cells} | {peer / mine:.2f} | {floor:.1f} |", flush=True)
+                print(f"| {name} | {n} | {count} | {cells} | {peer / mine:.2f} | {over} |", flush=True)
+
+
+def ways_table(seconds: float) -> None:
+    """A Gauss-Newton matrix by each way to sum over outputs: where the constant in `curvature.cheapest` is from."""
+    ways = {"by rows": curvature.by_rows, "by units": curvature.by_units, "closed form": None}
+    print(f"| widths | parameters | events | {', ms | '.join(ways)}, ms | taken | over the best |")
+    print("| --- " * (len(ways) + 5) + "|")
+    decide = curvature.cheapest
+    for widths, n in WAYS:
+        x, y, model = events(widths, n)
+        S = fx.LeastSquares(x, y, NOISE, model).objective
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        end = time.perf_counter() + seconds * len(ways)
+        while len(times["by rows"]) < 4 or time.perf_counter() < end:
+            for name, way in ways.items():
+                curvature.cheapest = lambda layout, k, way=way: way
+                began = time.perf_counter()
+                S.gauss_newton(model.parameters)
+                times[name].append(time.perf_counter() - began)
+        curvature.cheapest = decide
+        medians = {name: 1e3 * np.median(found[1:]) for name, found in times.items()}
+        taken = next(name for name, way in ways.items() if way is decide(model.network.layout, widths[-1]))
+        cells = " | ".join(f"{t:.2f}" for t in medians.values())
+        over = medians[taken] / min(medians.values())
+        name = "-".join(map(str, widths))
+        print(f"| {name} | {model.n_parameters} | {n} | {cells} | {taken} | {over:.2f} |", flush=True)
 
 
 def matrix_table() -> None:
@@ -361,6 +404,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement (default 2)")
     parser.add_argument("--no-matrix", action="store_true", help="the first table only")
+    parser.add_argument("--ways", action="store_true", help="only the ways to sum a matrix over outputs, NumPy")
     parser.add_argument("--quick", action="store_true", help="a smaller table, in about a minute")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="columns, all by default")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
@@ -385,6 +429,9 @@ def main() -> None:
         options.widths, options.events, options.threads, options.seconds = list(WIDTHS[:2]), [100, 10_000], [1], 0.5
     print("# One evaluation\n")
     print(header() + "\n")
+    if options.ways:
+        ways_table(options.seconds)
+        return
     sweep_table(options)
     if not (options.quick or options.no_matrix):
         matrix_table()

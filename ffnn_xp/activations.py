@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from ._typing import Array, Elementwise, Namespace
@@ -69,11 +68,6 @@ class Activation:
     writes: bool = field(default=False, kw_only=True, repr=False)
 
     @property
-    def back(self) -> Callable[..., Array]:
-        """``back(xp, delta, z, a)``, delta times f', elementwise: a step of the reverse sweep."""
-        return partial(_back, self.df) if self.own_back is None else self.own_back
-
-    @property
     def linear(self) -> bool:
         """Whether this is the identity, whose derivative need not be multiplied with."""
         return self is identity
@@ -99,10 +93,6 @@ def _own(
 ) -> Activation:
     options: dict[str, Any] = {"homogeneous": homogeneous, "kinked": kinked, "mirror": mirror}
     return Activation(name, f, df, d2f, **options, own_back=own_back, writes=writes)
-
-
-def _back(df: Elementwise, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
-    return delta * df(xp, z, a)
 
 
 def _positive(xp: Namespace, z: Array) -> Array:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ._typing import Array, Namespace
+from ._typing import Array, Elementwise, Namespace
 from .activations import Activation, identity
 from .backends.passes import above_ones, in_one_pass
 from .layout import Layout, Products, augment, products, through, weights
@@ -47,7 +47,7 @@ class Network:
         return replace(self, activations=(*self.activations[:-1], identity))
 
     def layers(self, xp: Namespace) -> tuple[_Layer, ...]:
-        """What each layer does on a library, looked up once: a small network is evaluated faster than one thinks."""
+        """What each layer does on a library, decided once: of a small network that takes as long as to compute."""
         if xp not in self._layers:
             self._layers[xp] = tuple(_layer(xp, f) for f in self.activations)
         return self._layers[xp]
@@ -62,8 +62,12 @@ class _Layer(NamedTuple):
 
 
 def _layer(xp: Namespace, f: Activation) -> _Layer:
-    back = None if f.linear else in_one_pass(xp, f.back)
-    return _Layer(products(xp), above_ones(xp, f.f, writes=f.writes), back)
+    back = in_one_pass(xp, _back, f.df) if f.own_back is None else in_one_pass(xp, f.own_back)
+    return _Layer(products(xp), above_ones(xp, f.f, writes=f.writes), None if f.linear else back)
+
+
+def _back(df: Elementwise, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
+    return delta * df(xp, z, a)
 
 
 class Trace(NamedTuple):

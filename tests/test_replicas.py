@@ -204,7 +204,9 @@ def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
     assert one.chi2 > many.chi2 + 20
     assert len(many.restarts) == 500
     assert [row.start for row in many.restarts] == list(range(1, 501))
-    assert min(row.fval for row in many.restarts) == pytest.approx(many.fval, rel=1e-6)
+    best, second = sorted(row.fval for row in many.restarts)[:2]
+    assert many.fval < best < many.fval + 1e-3  # of errordef: what the certificate gains after the batch, in a valley
+    assert second > best + 20
 
 
 class TestFitReplicas:
