@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,3 +249,17 @@ def test_a_library_that_is_absent_says_how_to_install_it(hide: Callable[[str], N
         with pytest.raises(BackendUnavailableError, match=r"the package is not installed; pip install"):
             get_backend(name, fallback=False)
     assert [s.usable for s in backend_status()] == [True, False, False, False, False]
+
+
+def test_what_crosses_is_computed_without_warnings_and_bookkeeping(backend: Backend) -> None:
+    """A trial step may overflow; what goes to the host needs no derivatives from PyTorch."""
+    large = backend.to_device(np.full(2, 1e300))
+    seen = []
+
+    def f(a: Any) -> Any:
+        if backend.name == "torch":
+            seen.append(importlib.import_module("torch").is_inference_mode_enabled())
+        return a * a
+
+    assert backend.to_host(backend.crossing(f, large)).tolist() == [np.inf, np.inf]
+    assert seen == [not backend.on_gpu] * (backend.name == "torch")
