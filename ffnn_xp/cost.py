@@ -82,7 +82,7 @@ class NetworkCost(CostWithGradient):
         self.objective = objective
         self.prior = prior
         self._n_values = n_values
-        self._lately: list[tuple[tuple[bytes, float, HostArray], ...]] = [()]  # a place, set faster than an attribute
+        self._lately: tuple[tuple[bytes, float, HostArray], ...] = ()
         self._others = min(REMEMBERED, max(1, REMEMBERED_BYTES // (16 * p))) - 1
         self._matrices: dict[str, tuple[bytes, HostArray]] = {}
         super().__init__(dict.fromkeys(objective.network.layout.names), verbose)
@@ -113,7 +113,7 @@ class NetworkCost(CostWithGradient):
         A fresh copy of the gradient each time, so that callers may write into it.
         """
         key = np.ascontiguousarray(theta, dtype=np.float64).tobytes()
-        lately = self._lately[0]
+        lately = self._lately
         for seen, value, gradient in lately:
             if seen == key:
                 return value, gradient.copy()
@@ -123,7 +123,8 @@ class NetworkCost(CostWithGradient):
         if self.prior is not None:
             value += self.errordef * self.prior.value(theta)
             gradient = gradient + self.errordef * self.prior.gradient(theta)
-        self._lately[0] = ((key, value, gradient), *lately[: self._others])  # replaced whole: threads may share it
+        lately = ((key, value, gradient), *lately[: self._others])
+        object.__setattr__(self, "_lately", lately)  # replaced whole, as threads may share it; and past our own check
         return value, gradient.copy()
 
     def chi2(self, theta: HostArray) -> float:
