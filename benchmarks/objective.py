@@ -27,6 +27,7 @@ from header import header
 
 import ffnn_xp as fx
 from ffnn_xp import curvature
+from ffnn_xp.backends.passes import ON_CPU
 
 WIDTHS = ("8,7,9,6", "8,64,64,6", "16,256,256,1")
 EVENTS = (100, 10_000, 1_000_000)
@@ -346,13 +347,13 @@ def ways_table(seconds: float) -> None:
         end = time.perf_counter() + seconds * len(ways)
         while len(times["by rows"]) < 4 or time.perf_counter() < end:
             for name, way in ways.items():
-                curvature.cheapest = lambda layout, k, way=way: way
+                curvature.cheapest = lambda layout, k, cost, way=way: way
                 began = time.perf_counter()
                 S.gauss_newton(model.parameters)
                 times[name].append(time.perf_counter() - began)
         curvature.cheapest = decide
         medians = {name: 1e3 * np.median(found[1:]) for name, found in times.items()}
-        taken = next(name for name, way in ways.items() if way is decide(model.network.layout, widths[-1]))
+        taken = next(name for name, way in ways.items() if way is decide(model.network.layout, widths[-1], ON_CPU))
         cells = " | ".join(f"{t:.2f}" for t in medians.values())
         over = medians[taken] / min(medians.values())
         name = "-".join(map(str, widths))

@@ -28,11 +28,10 @@ from collections.abc import Callable, Iterable
 from array_api_compat import device
 
 from ._typing import Array, Namespace
-from .backends.passes import pairs, writable
+from .backends.passes import multiplication, pairs, writable
 from .layout import Layout, join, through, weights
 from .network import Network, Trace, curvatures, deltas, push_forward, slopes
 
-MULTIPLICATION = 0.05  # of a matrix product, in units of one pass over a number in memory
 PANEL = 2**22  # bytes that are unfolded at a time
 Blocks = dict[tuple[int, int], Array]
 """Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
@@ -115,7 +114,7 @@ def gauss_newton_blocks(
     and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
     """
     k = network.layout.widths[-1]
-    way = cheapest(network.layout, k)
+    way = cheapest(network.layout, k, multiplication(xp, trace.y))
     if way is None:
         mixed = root is not None
         return hessian_blocks(network, xp, trace, y_curvature, y_curvature, exact=False, mixed=mixed)
@@ -133,7 +132,7 @@ def gauss_newton_blocks(
 def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Blocks:
     """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
     delta = deltas(xp, trace, slopes(network, xp, trace), y_bar)
-    way = cheapest(network.layout, 1) or by_rows
+    way = cheapest(network.layout, 1, multiplication(xp, y_bar)) or by_rows
     return way(xp, [(None, delta)], trace.inputs)
 
 
@@ -233,10 +232,10 @@ def bent(C: Array, T: Array) -> Array:
     return total
 
 
-def cheapest(layout: Layout, k: int) -> Callable[[Namespace, list[Term], list[Array]], Blocks] | None:
+def cheapest(layout: Layout, k: int, share: float) -> Callable[[Namespace, list[Term], list[Array]], Blocks] | None:
     """How a sum over k outputs' derivatives costs least; None if less than any costs the closed form.
 
-    Counted are the numbers in intermediate arrays and, as a fraction of one, the multiplications of matrix products.
+    Counted are the numbers in intermediate arrays and, as this share of one each, the multiplications of products.
     """
     heights, columns = zip(*layout.shapes, strict=True)
     blocks = [(m, l) for m in range(layout.n_layers) for l in range(m + 1)]
@@ -244,9 +243,9 @@ def cheapest(layout: Layout, k: int) -> Callable[[Namespace, list[Term], list[Ar
     of_units = sum(layout.sizes[m] * layout.sizes[l] / (4 if m == l else 1) for m, l in blocks)
     above, beside = (sum(a[m] * a[l] for m, l in blocks) for a in (heights, columns))
     costs = {
-        by_rows: k * (MULTIPLICATION * of_rows + layout.n_parameters),
-        by_units: MULTIPLICATION * of_units + k * above + beside,
-        None: MULTIPLICATION * of_units + 2 * above + beside,
+        by_rows: k * (share * of_rows + layout.n_parameters),
+        by_units: share * of_units + k * above + beside,
+        None: share * of_units + 2 * above + beside,
     }
     return min(costs, key=costs.__getitem__)
 

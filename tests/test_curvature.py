@@ -8,6 +8,7 @@ import pytest
 
 from ffnn_xp import Backend, curvature, get_backend
 from ffnn_xp.activations import ACTIVATIONS
+from ffnn_xp.backends.passes import ON_CPU, ON_GPU
 from ffnn_xp.layout import Layout
 from ffnn_xp.network import forward
 
@@ -50,7 +51,7 @@ def test_each_sum_over_outputs(
     backend: Backend, way: str, widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever is cheaper for a network; widths of their own, since a compiler remembers."""
-    monkeypatch.setattr(curvature, "cheapest", lambda layout, k: getattr(curvature, way))
+    monkeypatch.setattr(curvature, "cheapest", lambda layout, k, cost: getattr(curvature, way))
     case = make_case(widths, "tanh", "softplus")
     found, want = library(case, backend, quantities=("gauss_newton",)), AUTODIFF["torch"](case)
     assert_close(found["gauss_newton"], want["gauss_newton"], 1e-10, way)
@@ -60,7 +61,8 @@ def test_the_cheapest_way_of_each_kind() -> None:
     """Measured (`benchmarks/objective.py --ways`): rows of small ones, units of wide ones, else the closed form."""
     kinds = [((1, 10, 1), curvature.by_rows), ((8, 50, 1), curvature.by_units), ((8, 20, 20, 6), None)]
     for widths, way in kinds:
-        assert curvature.cheapest(Layout(widths), widths[-1]) is way
+        assert curvature.cheapest(Layout(widths), widths[-1], ON_CPU) is way
+    assert curvature.cheapest(Layout((8, 50, 1)), 1, ON_GPU) is curvature.by_rows  # whose products cost next to nothing
 
 
 def test_a_large_matrix_is_unfolded_in_pieces(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

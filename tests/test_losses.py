@@ -161,7 +161,7 @@ def test_derivatives_are_those_of_the_value(name: str) -> None:
 def test_gauss_newton_is_never_negative_and_three_ways_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     matrices, scores = [], []
     for way in (curvature.by_rows, curvature.by_units, None):
-        monkeypatch.setattr(curvature, "cheapest", lambda layout, k, way=way: way)
+        monkeypatch.setattr(curvature, "cheapest", lambda layout, k, cost, way=way: way)
         _, cost, theta = make(name)
         matrices.append(cost.gauss_newton(theta))
         scores.append(cost.scores(theta))
