@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import Backend
+from ffnn_xp import Backend, objective
 from ffnn_xp.backends import streaming
 from ffnn_xp.objective import Objective
 from ffnn_xp.seen import Seen
@@ -43,6 +43,19 @@ def costs(data: tuple[np.ndarray, np.ndarray], backend: Backend) -> tuple[fx.Lea
     plain = fx.Model((3, 5, 2), backend="numpy", seed=1)
     plain_cost = fx.LeastSquares(*data, 0.1, plain, weights=weights)
     return here, plain_cost
+
+
+@pytest.mark.usefixtures("full")
+def test_a_single_block_passes_through_the_device_too(
+    device: Backend, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Objective, "_fitting", lambda self, *_: N)
+    seen = []
+    through = objective.streamed
+    monkeypatch.setattr(objective, "streamed", lambda *args: [seen.append(1), through(*args)][1])
+    cost, plain = costs(data, device)
+    assert cost.value_and_gradient(cost.start)[0] == pytest.approx(plain.value_and_gradient(cost.start)[0], rel=1e-12)
+    assert seen == [1]
 
 
 @pytest.mark.usefixtures("full")

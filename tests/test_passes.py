@@ -44,6 +44,12 @@ def test_each_pair_once(backend: Backend, h: int) -> None:
     np.testing.assert_array_equal(j[place].reshape(h, h), np.minimum.outer(range(h), range(h)))
 
 
+def test_products_cost_less_on_a_gpu(backend: Backend) -> None:
+    found = passes.multiplication(backend.xp, backend.to_device(np.zeros(1)))
+    assert found == (passes.ON_GPU if backend.on_gpu else passes.ON_CPU)
+    assert passes.ON_GPU < passes.ON_CPU
+
+
 def test_where_no_kernel_can_be_made_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """As CuPy says of a formula that it cannot fuse; running out of memory is another matter."""
     tried = []
