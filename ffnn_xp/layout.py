@@ -91,11 +91,8 @@ class Layout:
         return xp.concat([flat(xp, A) for A in matrices], axis=-1)
 
     def packed(self, xp: Namespace, value: Array, matrices: list[Array]) -> Array:
-        """A value ``(...,)`` and a gradient, given by matrices, in one array ``(..., 1 + p)`` of the value's type."""
-        rows = [flat(xp, A) for A in matrices]
-        if rows[0].dtype != value.dtype:
-            rows = [xp.astype(row, value.dtype) for row in rows]
-        return xp.concat([value[..., None], *rows], axis=-1)
+        """A value ``(...,)`` and a gradient, given by matrices, in one array ``(..., 1 + p)`` of the wider type."""
+        return xp.concat([value[..., None], *[flat(xp, A) for A in matrices]], axis=-1)
 
 
 def weights(A: Array) -> Array:
