@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -203,3 +204,12 @@ def test_one_activation_for_each_layer() -> None:
     short = replace(case.network, activations=(tanh,))
     with pytest.raises(ValueError, match="zip"):
         forward(short, np, case.theta, case.x.T)
+
+
+def test_a_network_that_was_used_is_pickled_as_it_is() -> None:
+    """What it has looked up for a library stays here."""
+    case = make_case((2, 3, 2), "tanh", "softplus")
+    y = forward(case.network, np, case.theta, case.x.T).y
+    other = pickle.loads(pickle.dumps(case.network))
+    assert other == case.network
+    np.testing.assert_array_equal(forward(other, np, case.theta, case.x.T).y, y)
