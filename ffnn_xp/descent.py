@@ -40,7 +40,7 @@ LITTLE = 1e-2  # the same in double precision
 ROUGHLY = 0.03  # EDM in the same units that single precision is good enough for, by matrices
 ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
 NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
-DEAR = 1500  # parameters from which on a matrix costs more than a round: 15, 38, 357 gradients at p = 501, 726, 4,224
+DEAR = 1500  # parameters from which on a matrix costs more than a round: 15, 32, 203 gradients at p = 501, 726, 4,224
 # Gradients that the end by matrices may take: rounds of L-BFGS with a matrix, p / 12 of them. As many are spent without
 # matrices first, where these are dear: if they do not arrive, about as much is lost as the better way takes.
 ROUNDS, MATRIX = 6, 1 / 12
