@@ -236,9 +236,9 @@ class Objective:
         return a if self.backend.computes is None else returned(a)
 
     def _way(self, kernel: Callable[..., Any], what: tuple[bool, int], moving: int) -> tuple[Callable[..., Any], bool]:
-        """The kernel for this network and loss, compiled or recorded where the library can, and whether that is all.
+        """The kernel for this network and loss, compiled or recorded where the library can; and whether it is all of it.
 
-        That it is on a CPU with so few events that they are one block. Looked up once.
+        So it is where all events are one block on a CPU, which costs nothing to ask for. Both are looked up once.
         """
         key = kernel, what
         if key not in self._ways:
@@ -261,7 +261,7 @@ class Objective:
             except Exception as error:
                 if not self._smaller(what, error):
                     raise
-            del self._ways[kernel, what]
+            self._ways.pop((kernel, what), None)  # another thread may have been here
         args = self._there(*args)
         return self._back(self._sum(lambda e: f(*args, *_leaves(e)), what, _add))
 
