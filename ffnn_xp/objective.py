@@ -236,7 +236,7 @@ class Objective:
         return a if self.backend.computes is None else returned(a)
 
     def _way(self, kernel: Callable[..., Any], what: tuple[bool, int], moving: int) -> tuple[Callable[..., Any], bool]:
-        """The kernel for this network and loss, compiled or recorded where the library can; and whether it is all of it.
+        """The kernel for this network and loss, compiled or recorded where the library can; and whether that is all.
 
         So it is where all events are one block on a CPU, which costs nothing to ask for. Both are looked up once.
         """
