@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from ._typing import Array, Namespace
-from .curvature import Blocks, bent, curved, hessian_blocks, in_order
+from .blocks import Blocks, in_order
+from .curvature import bent, curved, hessian_blocks
 from .curvature import hessian_product as times
 from .losses import Loss
 from .network import Network, forward, jacobian

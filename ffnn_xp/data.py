@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ._typing import Array, Namespace
+from .events import Events
 from .layout import units
 from .losses import Loss
-from .objective import Events
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from .backends import Backend
 from .checks import host_floats, level, whole_number
 from .cost import ModelLike, NetworkCost
 from .errors import did_you_mean
+from .events import Events
 from .inputs import dataset, input_rows
 from .losses import Loss
 from .minimizers import StopWalk
 from .network import Network
 from .noise import residual_width
-from .objective import Events
 from .prediction import evaluate
 from .prior import GaussianPrior, network_precision
 from .replicas import Replicas

@@ -163,6 +163,8 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
             if shape is None or shape.n_negative:
                 return verdict(task, raw, None, search, shape, noise, began)
             certificate = _asked(search, search.theta, shape)
+            if task.errors_known:  # else the table stays in the units of the first errors of y
+                search.improved(certificate.fval)
             if search.value - certificate.fval <= HARDLY * raw.errordef:  # the walk's own point, whose shape is known
                 break
             search.theta = certificate.values

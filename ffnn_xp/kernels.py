@@ -10,7 +10,8 @@ from typing import Any
 from . import combined
 from ._typing import Array, Namespace
 from .backends.passes import in_one_pass, total
-from .curvature import Blocks, curved, gauss_newton_blocks, hessian_blocks, score_blocks
+from .blocks import Blocks
+from .curvature import curved, gauss_newton_blocks, hessian_blocks, score_blocks
 from .curvature import hessian_product as times
 from .curvature import kronecker_factors as factors
 from .losses import Loss

@@ -25,10 +25,10 @@ import numpy as np
 
 from ._typing import HostArray
 from .backends import Backend
+from .events import Events
 from .losses import Measured
 from .network import Network
 from .noise import held_out_width, residual_width
-from .objective import Events
 from .path import Part, Walker, follow, members
 from .prediction import Band, evaluate
 from .predictive import Calibration, Member, calibrate

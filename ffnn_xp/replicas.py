@@ -14,7 +14,8 @@ import numpy as np
 from array_api_compat import device as device_of
 
 from ._typing import Array, HostArray, Namespace, Rows
-from .objective import Events, Objective
+from .events import Events
+from .objective import Objective
 
 CPU_VALUES = 2**14  # events times replicas that go through one product
 GPU_BYTES = 2**32  # of the matrices of one batch, and of its largest intermediate array
@@ -40,7 +41,7 @@ class Replicas:
     >>> from ffnn_xp.layout import Layout
     >>> from ffnn_xp.losses import loss
     >>> from ffnn_xp.network import Network
-    >>> from ffnn_xp.objective import Events
+    >>> from ffnn_xp.events import Events
     >>> toys = np.array([[[1.0, 2.0]], [[2.0, 4.0]]])  # two toys of one output at two events
     >>> events = Events(np.array([[1.0, 2.0]]), (toys, np.ones_like(toys)))
     >>> S = Objective(Network(Layout((1, 1)), (identity,)), loss("least_squares"), events, get_backend("numpy"))

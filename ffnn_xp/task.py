@@ -18,12 +18,13 @@ from .bins import Bins
 from .cost import ModelLike, NetworkCost
 from .data import Dataset
 from .data_cost import DataCost
+from .events import Events
 from .layout import Layout, augment
 from .losses import BlockCorrelatedLoss, CorrelatedLoss, Loss
 from .losses import loss as find_loss
 from .minimizers import KroneckerCoordinates, Problem
 from .network import Network
-from .objective import Events, Objective
+from .objective import Objective
 from .prediction import evaluate
 from .prior import GaussianPrior
 from .scaling import Scaling

@@ -251,6 +251,12 @@ class Search:
                     seconds=row.seconds + seconds,
                 )
 
+    def improved(self, value: float) -> None:
+        """MINUIT went farther down from the best of the starts: its row in the table says so."""
+        i = self.best_start - 1
+        if 0 <= i < len(self.rows):
+            self.rows[i] = replace(self.rows[i], fval=min(self.rows[i].fval, value))
+
     def _hopeless(self, theta: HostArray, gain: float) -> bool:
         """Whether this way leads to a minimum that is not good enough, by its EDM or what it gained lately."""
         return np.isfinite(self.good_enough) and self.problem.chi2(theta) - HOPELESS * gain > self.good_enough

@@ -16,10 +16,11 @@ import numpy as np
 
 from ffnn_xp import Backend
 from ffnn_xp.activations import ACTIVATIONS
+from ffnn_xp.events import Events
 from ffnn_xp.layout import Layout
 from ffnn_xp.losses import loss
 from ffnn_xp.network import Network, jacobian
-from ffnn_xp.objective import Events, Objective
+from ffnn_xp.objective import Objective
 
 Scalar = Callable[[float], float]
 

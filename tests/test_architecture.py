@@ -19,11 +19,13 @@ ROOMS = (
     "activations",
     "layout",
     "network",
+    "blocks",
     "curvature",
     "canonical",
     "losses",
     "combined",
     "kernels",
+    "events",
     "objective",
     "scaling",
     "prior",
@@ -89,11 +91,11 @@ ROOMS = (
 EDGES = ROOMS[ROOMS.index("extras") :]
 """Optional: the core imports them only inside a function that is about them."""
 
-NO_HOST = ("activations", "layout", "network", "curvature", "losses", "objective", "scaling", "prior", "minimizers",
-           "starts", "uncertainty", "walk", "prediction", "summary", "result")  # fmt: skip
+NO_HOST = ("activations", "layout", "network", "blocks", "curvature", "losses", "events", "objective", "scaling",
+           "prior", "minimizers", "starts", "uncertainty", "walk", "prediction", "summary", "result")  # fmt: skip
 """Rooms that work either on the device or on the host, and never bring one to the other."""
 
-ON_EVENTS = ("activations", "layout", "network", "curvature", "losses", "objective", "prediction")
+ON_EVENTS = ("activations", "layout", "network", "blocks", "curvature", "losses", "events", "objective", "prediction")
 """Rooms that compute on events, with the namespace that they are handed."""
 
 ARRAY_LIBRARIES = ("cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask", "tensorflow")

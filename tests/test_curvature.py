@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, curvature, get_backend
+from ffnn_xp import Backend, blocks, curvature, get_backend
 from ffnn_xp.activations import ACTIVATIONS
 from ffnn_xp.backends.passes import ON_CPU, ON_GPU
 from ffnn_xp.layout import Layout
@@ -68,7 +68,7 @@ def test_the_cheapest_way_of_each_kind() -> None:
 def test_a_large_matrix_is_unfolded_in_pieces(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case((2, 5, 4, 3))
     whole = library(case, backend, quantities=("hessian",))["hessian"]
-    monkeypatch.setattr(curvature, "PANEL", 1000)  # two units of the first layer, one of the second
+    monkeypatch.setattr(blocks, "PANEL", 1000)  # two units of the first layer, one of the second
     np.testing.assert_array_equal(library(case, backend, quantities=("hessian",))["hessian"], whole)
 
 

@@ -14,6 +14,7 @@ import ffnn_xp.descent
 import ffnn_xp.fit
 from ffnn_xp import Backend
 from ffnn_xp.cost import NetworkCost
+from ffnn_xp.events import Events
 from ffnn_xp.layout import Layout
 from ffnn_xp.minimizers import (
     Arrival,
@@ -27,7 +28,7 @@ from ffnn_xp.minimizers import (
     walk_by_products,
 )
 from ffnn_xp.minimizers.kronecker_lbfgs import STEPS, _Round
-from ffnn_xp.objective import Events, Objective
+from ffnn_xp.objective import Objective
 from ffnn_xp.prior import GaussianPrior, layer_precision
 from ffnn_xp.starts import glorot
 

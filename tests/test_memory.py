@@ -14,7 +14,8 @@ PROGRAM = """
 import resource, sys
 import numpy as np
 import ffnn_xp as fx
-from ffnn_xp.objective import Events, Objective
+from ffnn_xp.events import Events
+from ffnn_xp.objective import Objective
 from ffnn_xp import memory
 
 if sys.argv[1] == "without":

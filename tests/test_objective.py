@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ffnn_xp import Backend, LeastSquares, Model, get_backend, kernels
-from ffnn_xp.objective import CPU_BLOCK, Events, Objective
+from ffnn_xp.events import Events
+from ffnn_xp.objective import CPU_BLOCK, Objective
 
 from .oracles import QUANTITIES, assert_close, central_gradient, library, make_case, objective, twin
 

@@ -12,10 +12,11 @@ import ffnn_xp.fit
 from ffnn_xp import Backend
 from ffnn_xp.activations import identity, tanh
 from ffnn_xp.cost import NetworkCost
+from ffnn_xp.events import Events
 from ffnn_xp.layout import Layout
 from ffnn_xp.losses import loss
 from ffnn_xp.network import Network
-from ffnn_xp.objective import Events, Objective
+from ffnn_xp.objective import Objective
 from ffnn_xp.prior import GaussianPrior, layer_precision
 from ffnn_xp.report import Report, report
 

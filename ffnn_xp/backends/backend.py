@@ -16,7 +16,7 @@ from array_api_compat import numpy as numpy_namespace
 from .._typing import Array, HostArray, Namespace, Rows
 from ..threads import one_blas_thread
 from .arrays import library_of, to_numpy
-from .passes import has_double
+from .passes import has_double, on_gpu
 from .recording import Recorder
 
 OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "can't allocate memory")
@@ -72,11 +72,7 @@ class Backend:
     @property
     def on_gpu(self) -> bool:
         """Whether arrays live on an accelerator."""
-        if self.name == "jax":
-            return bool(self.device.platform != "cpu")
-        if self.name == "torch":
-            return bool(self.device.type != "cpu")
-        return self.name == "cupy"
+        return on_gpu(self.xp, self.device)
 
     @property
     def compiles(self) -> bool:

@@ -49,13 +49,13 @@ def pairs(xp: Namespace, h: int, like: Array) -> tuple[Array, Array, Array]:
 
     As indices for `take` where an array lives; made once.
     """
-    device = None if compiles(xp) else array_api_compat.device(like)  # what is traced has none
+    device = place(xp, like)
     key = library(xp), str(device), h
     if key not in _PAIRS:
         i, j = np.tril_indices(h)
-        place = np.zeros((h, h), dtype=np.int64)
-        place[i, j] = place[j, i] = np.arange(len(i))
-        found = i, j, place.reshape(-1)
+        which = np.zeros((h, h), dtype=np.int64)
+        which[i, j] = which[j, i] = np.arange(len(i))
+        found = i, j, which.reshape(-1)
         _PAIRS[key] = found if device is None else tuple(xp.asarray(a.tolist(), device=device) for a in found)
     return _PAIRS[key]
 
@@ -88,8 +88,21 @@ def total(xp: Namespace, s: Array) -> Array:
     """
     if library(xp) == "numpy":  # whose method costs less to call
         return s.sum(axis=(-2, -1), dtype=xp.float64)
-    device = None if compiles(xp) else s.device  # what is traced has none
-    return xp.sum(s, axis=(-2, -1), dtype=xp.float64 if has_double(xp, device) else s.dtype)
+    return xp.sum(s, axis=(-2, -1), dtype=xp.float64 if has_double(xp, place(xp, s)) else s.dtype)
+
+
+def place(xp: Namespace, a: Array) -> Any:
+    """The device of an array; None where a compiler may be tracing it."""
+    return None if compiles(xp) else array_api_compat.device(a)
+
+
+def on_gpu(xp: Namespace, device: Any) -> bool:
+    """Whether a device is an accelerator; None is the one that JAX takes by itself."""
+    name = library(xp)
+    if name == "jax":
+        platform = importlib.import_module("jax").default_backend() if device is None else device.platform
+        return bool(platform != "cpu")
+    return bool(device.type != "cpu") if name == "torch" else name == "cupy"
 
 
 def has_double(xp: Namespace, device: Any) -> bool:
@@ -108,14 +121,7 @@ def multiplication(xp: Namespace, like: Array) -> float:
 
     On a CPU as measured; on a GPU, wherever an array is on one, from the ceilings of an H100.
     """
-    name = library(xp)
-    if name == "torch":
-        on_gpu = like.device.type != "cpu"
-    elif name == "jax":  # what is traced has no device
-        on_gpu = importlib.import_module("jax").default_backend() != "cpu"
-    else:
-        on_gpu = name == "cupy"
-    return ON_GPU if on_gpu else ON_CPU
+    return ON_GPU if on_gpu(xp, place(xp, like)) else ON_CPU
 
 
 def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
