@@ -72,7 +72,7 @@ class Backend:
     @property
     def on_gpu(self) -> bool:
         """Whether arrays live on an accelerator."""
-        return on_gpu(self.xp, self.device)
+        return on_gpu(self.name, self.device)
 
     @property
     def compiles(self) -> bool:

@@ -96,9 +96,8 @@ def place(xp: Namespace, a: Array) -> Any:
     return None if compiles(xp) else array_api_compat.device(a)
 
 
-def on_gpu(xp: Namespace, device: Any) -> bool:
-    """Whether a device is an accelerator; None is the one that JAX takes by itself."""
-    name = library(xp)
+def on_gpu(name: str, device: Any) -> bool:
+    """Whether a library's device is an accelerator; None is the one that JAX takes by itself."""
     if name == "jax":
         platform = importlib.import_module("jax").default_backend() if device is None else device.platform
         return bool(platform != "cpu")
@@ -121,7 +120,7 @@ def multiplication(xp: Namespace, like: Array) -> float:
 
     On a CPU as measured; on a GPU, wherever an array is on one, from the ceilings of an H100.
     """
-    return ON_GPU if on_gpu(xp, place(xp, like)) else ON_CPU
+    return ON_GPU if on_gpu(library(xp), place(xp, like)) else ON_CPU
 
 
 def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
