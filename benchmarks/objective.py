@@ -49,6 +49,7 @@ WAYS = (
 MATRICES = (("8,20,20,6", 2000), ("9,57,57,6", 2000))
 NOISE = 0.1
 TURN = 5e-3  # seconds that a method is called for before the next one is
+WARM = 0.15  # where threads are used, and as long before that does not count: BLAS's threads spin for 0.1 after their work
 LONG = 2.0  # seconds of a call that is not repeated more than twice
 
 Evaluation = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -231,6 +232,14 @@ def resident() -> float:
 
 def one(widths: tuple[int, ...], n: int, seconds: float, names: Collection[str]) -> dict[str, float]:
     """Seconds of each method, in turns of some milliseconds; all gradients are compared first."""
+
+    def timed(f: Evaluation) -> float:
+        theta[0] += 1e-9  # else it would be remembered
+        at = theta.copy()
+        began = time.perf_counter()
+        f(at)
+        return time.perf_counter() - began
+
     x, y, model = events(widths, n)
     theta = model.backend.to_host(model.parameters).copy()
     expected = by_hand(x[:500], y[:500], widths)(theta)[1]
@@ -253,13 +262,13 @@ def one(widths: tuple[int, ...], n: int, seconds: float, names: Collection[str])
     while rounds < 3 or (time.perf_counter() < end and rounds < 5000):
         rounds += 1
         for name, f in made.items():
-            turn = time.perf_counter() + TURN
+            warm = WARM * (threads() > 1)
+            turn = time.perf_counter() + warm
+            while time.perf_counter() < turn:
+                end += timed(f)
+            turn = time.perf_counter() + max(TURN, warm)
             while not times[name] or time.perf_counter() < turn or len(times[name]) < rounds:
-                theta[0] += 1e-9  # else it would be remembered
-                at = theta.copy()
-                began = time.perf_counter()
-                f(at)
-                times[name].append(time.perf_counter() - began)
+                times[name].append(timed(f))
     return {name: float(np.median(found)) for name, found in times.items()}
 
 

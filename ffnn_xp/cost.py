@@ -8,6 +8,7 @@ copy, and each matrix in one. The costs of each kind of data are in `costs`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -118,7 +119,7 @@ class NetworkCost(CostWithGradient):
             if seen == key:
                 return value, gradient.copy()
         theta = np.frombuffer(key)  # read-only, and nobody else's
-        packed = self._cross(self.objective.value_and_gradient, theta)
+        packed = self._packed(theta)
         value, gradient = float(packed[0]), packed[1:]
         if self.prior is not None:
             value += self.errordef * self.prior.value(theta)
@@ -215,8 +216,17 @@ class NetworkCost(CostWithGradient):
 
     def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
         """The crossing: host vectors to the device, one result back; a trial step may overflow, as the walker sees."""
-        backend = self.objective.backend
-        return backend.to_host(backend.crossing(f, *[backend.argument(v) for v in vectors]))
+        return self.objective.backend.crossing(f)(*vectors)
+
+    @cached_property
+    def _packed(self) -> Callable[[HostArray], HostArray]:
+        """The crossing of value and gradient, which is asked for so often that it is made once."""
+        return self.objective.backend.crossing(self.objective.value_and_gradient)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Without that crossing: a copy makes its own."""
+        new, arguments, (state, slots), *rest = super().__reduce_ex__(protocol)
+        return new, arguments, ({name: kept for name, kept in state.items() if name != "_packed"}, slots), *rest
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("mask", "loss"):

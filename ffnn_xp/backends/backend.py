@@ -127,16 +127,21 @@ class Backend:
         """
         return np.asarray(a, dtype=self.dtype, order="C") if self.name in ("numpy", "jax") else self.to_device(a)
 
-    def crossing(self, f: Callable[..., Array], *args: Array) -> Array:
-        """f(*args), whose result goes to the host and nowhere else.
+    def crossing(self, f: Callable[..., Array]) -> Callable[..., HostArray]:
+        """f as a function of host vectors, in float64, whose result goes to the host and nowhere else.
 
         Without NumPy's warnings of overflow where it is NumPy that computes, and without what PyTorch keeps in mind
         for derivatives that might be asked for. (On a GPU it has recordings instead, which others use too.)
         """
+        argument, to_host = self.argument, self.to_host
+        as_they_are = self.name in ("numpy", "jax") and self.dtype == "float64"
+
+        def crossed(*vectors: HostArray) -> HostArray:
+            return to_host(f(*vectors) if as_they_are else f(*map(argument, vectors)))
+
         if self.name == "torch" and not self.on_gpu:
-            with importlib.import_module("torch").inference_mode():
-                return f(*args)
-        return f(*args) if self.name in ("cupy", "torch", "jax") else _silently(f, *args)
+            return importlib.import_module("torch").inference_mode()(crossed)  # type: ignore[no-any-return]
+        return crossed if self.name in ("cupy", "torch", "jax") else np.errstate(all="ignore")(crossed)
 
     def indices(self, rows: Rows) -> Array:
         """Row numbers, for `take`."""
@@ -219,11 +224,6 @@ class Backend:
         fallback = f" (instead: {self.reason})" if self.reason else ""
         beside = "" if self.computes is None else f", streamed through {self.computes.name} on {self.computes.device}"
         return f"{self.name} on {self.device}, {self.dtype}{beside}{fallback}"
-
-
-@np.errstate(all="ignore")
-def _silently(f: Callable[..., Array], *args: Array) -> Array:
-    return f(*args)
 
 
 @lru_cache(maxsize=256)
