@@ -49,7 +49,7 @@ WAYS = (
 MATRICES = (("8,20,20,6", 2000), ("9,57,57,6", 2000))
 NOISE = 0.1
 TURN = 5e-3  # seconds that a method is called for before the next one is
-WARM = 0.15  # where threads are used, and as long before that does not count: BLAS's threads spin for 0.1 after their work
+WARM = 0.15  # where threads are used, and as long before, which does not count: BLAS's threads spin for 0.1 after work
 LONG = 2.0  # seconds of a call that is not repeated more than twice
 
 Evaluation = Callable[[np.ndarray], tuple[float, np.ndarray]]
