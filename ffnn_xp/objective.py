@@ -21,7 +21,7 @@ from .blocks import Blocks, assemble
 from .events import Events
 from .losses import Loss
 from .network import Network
-from .threads import sum_in_parts
+from .threads import processors, sum_in_parts
 
 CPU_BYTES = 3 * 2**17  # of the widest layer's values in a block: what fits the cache, and is worth Python's time
 CPU_BLOCK = (512, 8192)  # events, at least and at most
@@ -253,8 +253,8 @@ class Objective:
     def _sweep_block(self, replicas: int = 1) -> int:
         limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
         size = CPU_BYTES // (max(self.network.layout.widths) * self._itemsize * replicas)
-        if self._device.compiles:  # whose kernels are fused, and cost more to call
-            size, limits = 2 * size, (limits[0], 2 * limits[1])
+        if self._device.compiles:  # whose kernels are fused and cost more to call, and share a block out to processors
+            size, limits = 4 * processors() * size, (limits[0], 2 * processors() * limits[1])
         return self._fitting(size, limits, self._bytes_per_event(False, replicas))
 
     def _matrix_block(self, replicas: int = 1) -> int:

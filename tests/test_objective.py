@@ -125,6 +125,18 @@ def test_other_errors_and_single_events_that_do_not_fit_are_raised(monkeypatch: 
         assert len(calls) == (1 if isinstance(error, ValueError) else 3)  # 5, 2 and 1 events
 
 
+def test_a_compiler_gets_larger_blocks_the_more_processors_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jax")
+    case = make_case((2, 64, 1), n=5)
+    numpy, jax = (objective(case, get_backend(name, device="cpu")) for name in ("numpy", "jax"))
+    found = []
+    for count in (1, 2, 6):
+        monkeypatch.setattr("ffnn_xp.objective.processors", lambda count=count: count)
+        assert numpy._sweep_block() == 768
+        found.append(jax._sweep_block())
+    assert found == [3072, 6144, 18432]
+
+
 def test_blocks_are_sized_by_what_a_gpu_has_free(monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case((2, 3, 1), n=5)
     assert get_backend("numpy").free_memory() is None
