@@ -253,8 +253,9 @@ class Objective:
     def _sweep_block(self, replicas: int = 1) -> int:
         limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
         size = CPU_BYTES // (max(self.network.layout.widths) * self._itemsize * replicas)
-        if self._device.compiles:  # whose kernels are fused and cost more to call, and share a block out to processors
-            size, limits = 4 * processors() * size, (limits[0], 2 * processors() * limits[1])
+        if self._device.compiles:  # with fused kernels, which cost more to call, and wait for all processors
+            count = processors()
+            size, limits = (4 if count == 1 else 8 * count) * size, (limits[0], 2 * count * limits[1])
         return self._fitting(size, limits, self._bytes_per_event(False, replicas))
 
     def _matrix_block(self, replicas: int = 1) -> int:

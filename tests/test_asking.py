@@ -106,6 +106,20 @@ def test_steps_keep_wolfes_conditions(f: Function, start: float, first: float) -
     assert points[0] == theta + first * d
 
 
+def test_at_a_jump_it_stops_where_no_number_is_left_to_try() -> None:
+    """The statistic of a profile has such jumps, as small as rounding."""
+    asked: list[float] = []
+
+    def jump(at: np.ndarray) -> tuple[float, np.ndarray]:
+        asked.append(float(at[0]))
+        return (-float(at[0]), -np.ones(1)) if at[0] <= 0.1 else (5.0, 1e-3 * np.ones(1))
+
+    step = answered(along(np.zeros(1), 0.0, -np.ones(1), np.ones(1), 1.0), jump)
+    assert step.t == 0.1
+    assert step.asked == len(asked) == len(set(asked)) < TRIES
+    assert np.nextafter(0.1, 1) == sorted(asked)[1]
+
+
 def test_of_a_gradient_that_is_not_true_no_step_is_made() -> None:
     """Nor where the direction does not fall, and after steps that led nowhere what was learnt is forgotten."""
     start = np.array([1.0, 2.0])

@@ -134,7 +134,7 @@ def test_a_compiler_gets_larger_blocks_the_more_processors_share_them(monkeypatc
         monkeypatch.setattr("ffnn_xp.objective.processors", lambda count=count: count)
         assert numpy._sweep_block() == 768
         found.append(jax._sweep_block())
-    assert found == [3072, 6144, 18432]
+    assert found == [4 * 768, 16 * 768, 48 * 768]
 
 
 def test_blocks_are_sized_by_what_a_gpu_has_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,9 @@ def along(theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) 
                 return best
             low, high = ((t, new, s), high) if s < 0 else (low, (t, new, s))
         t = _between(low, high)
-    return best._replace(asked=TRIES)
+        if t in (low[0], high[0]):  # no number is between them: what is left is rounding
+            break
+    return best._replace(asked=asked)
 
 
 def _between(low: tuple[float, float, float], high: tuple[float, float, float]) -> float:
