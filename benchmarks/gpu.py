@@ -34,8 +34,10 @@ SWEEPS = {
     (8, 7, 9, 6): (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000),
     (8, 64, 64, 6): (1_000, 100_000, 1_000_000, 10_000_000),
     (16, 256, 256, 1): (1_000, 100_000, 1_000_000),
+    (256, 256, 256, 256): (1_000, 100_000),
     (256, 1024, 1024, 1): (1_000, 100_000),
 }
+PRODUCTS = ((256, 1_000_000), (1024, 100_000))  # units of two layers, events
 COMPILED = 1_000_000  # events up to which JAX is measured: each size is a compilation
 ON_THE_CPU = 2e11  # multiplications and additions of an evaluation, at most
 QUICK = 1e8  # the same, for a trial
@@ -85,6 +87,38 @@ def ceilings(size: int) -> tuple[float, float]:
 def operations(widths: tuple[int, ...]) -> float:
     """Of the products for each event: forward, reverse, outer; the first layer has no reverse."""
     return float(sum(6 * a * b for a, b in pairwise(widths)) - 2 * widths[0] * widths[1])
+
+
+def products(found: dict[str, fx.Backend], gemm: float, quick: bool) -> None:
+    """The three products of a layer, h by h: with the bias as a column of A, with zeros beside it up to a multiple of
+    eight, and without. Whether an odd number of columns costs the fast kernels."""
+    print("\n## Products of a layer alone, of the ceiling\n")
+    print("| backend | h | events | columns of A | A a | delta a^T | W^T delta |\n" + "| --- " * 7 + "|")
+    for name, b in found.items():
+        for h, n in ((64, 1_000),) if quick else PRODUCTS:
+            for columns in (h + 1, 8 * (h // 8 + 1), h):
+                seconds = [measured(product, b, h, n, columns, which) for which in range(3)]
+                work = [2 * h * c * n for c in (columns, columns, h)]
+                cells = [f"{f / (t or np.nan) / gemm:.2f}" for f, t in zip(work, seconds, strict=True)]
+                print(f"| {name} | {h} | {n} | {columns} | {' | '.join(cells)} |", flush=True)
+
+
+def product(backend: fx.Backend, h: int, n: int, columns: int, which: int) -> Callable[[], object]:
+    rng, wait = np.random.default_rng(1), waiting(backend)
+    A, a, delta = (backend.to_device(rng.normal(size=size)) for size in ((h, columns), (columns, n), (h, n)))
+    kernel = (lambda xp, A, a, d: A @ a, lambda xp, A, a, d: d @ a.mT, lambda xp, A, a, d: A[:, :h].mT @ d)[which]
+    f = backend.bind(kernel)
+    return lambda: wait(f(A, a, delta))
+
+
+def waiting(backend: fx.Backend) -> Callable[[object], object]:
+    """A function that waits for what it is given."""
+    if backend.name == "jax":
+        return lambda a: a.block_until_ready()
+    library = importlib.import_module(backend.name)
+    if not backend.on_gpu:
+        return lambda a: a
+    return lambda a: library.cuda.synchronize() if backend.name == "torch" else backend.device.synchronize()
 
 
 def events(backend: fx.Backend, widths: tuple[int, ...], n: int, *, there: bool = True) -> tuple[object, object]:
@@ -356,6 +390,7 @@ def sections(
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     gemm, copy = ceilings(512 if options.quick else 8192)
     print(f"- ceilings: {gemm / 1e12:.3g} Tflop/s of float64 products, {copy / 1e12:.3g} TB/s of copies", flush=True)
+    yield "products", lambda: products(found, gemm, options.quick)
     yield "sweeps", lambda: sweeps(found, cpu, gemm, copy, options.quick)
     yield "streams", lambda: streams(found, options.quick)
     yield "replicas", lambda: replicas(found, cpu, options.quick)
@@ -367,7 +402,7 @@ def sections(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--libraries", nargs="+", default=list(LIBRARIES))
-    parser.add_argument("--only", nargs="+", help="of sweeps, streams, replicas, matrices, single, fits")
+    parser.add_argument("--only", nargs="+", help="of products, sweeps, streams, replicas, matrices, single, fits")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes only")
     options = parser.parse_args()
     print("# A GPU beside the CPU\n")
