@@ -48,8 +48,9 @@ WAYS = (
 )
 MATRICES = (("8,20,20,6", 2000), ("9,57,57,6", 2000))
 NOISE = 0.1
-TURN = 5e-3  # seconds that a method is called for before the next one is
-WARM = 0.15  # where threads are used, and as long before, which does not count: BLAS's threads spin for 0.1 after work
+TURN = 5e-3  # seconds that a method is called for before the next one is, after as many that do not count
+REST = 0.15  # the same where threads are used: BLAS's threads spin for 0.1 after their work
+WARMED = 0.1  # seconds of a call up to which that matters
 LONG = 2.0  # seconds of a call that is not repeated more than twice
 
 Evaluation = Callable[[np.ndarray], tuple[float, np.ndarray]]
@@ -231,7 +232,7 @@ def resident() -> float:
 
 
 def one(widths: tuple[int, ...], n: int, seconds: float, names: Collection[str]) -> dict[str, float]:
-    """Seconds of each method, in turns of some milliseconds; all gradients are compared first."""
+    """Seconds of each method, in turns; all gradients are compared first."""
 
     def timed(f: Evaluation) -> float:
         theta[0] += 1e-9  # else it would be remembered
@@ -258,15 +259,16 @@ def one(widths: tuple[int, ...], n: int, seconds: float, names: Collection[str])
     for f in made.values():
         f(theta.copy())
     end = time.perf_counter() + seconds * len(made)
+    length = TURN if threads() == 1 else REST
     rounds = 0
     while rounds < 3 or (time.perf_counter() < end and rounds < 5000):
         rounds += 1
         for name, f in made.items():
-            warm = WARM * (threads() > 1)
-            turn = time.perf_counter() + warm
-            while time.perf_counter() < turn:
-                end += timed(f)
-            turn = time.perf_counter() + max(TURN, warm)
+            if not times[name] or times[name][-1] < WARMED:
+                warm = time.perf_counter() + length
+                while time.perf_counter() < warm:
+                    end += timed(f)
+            turn = time.perf_counter() + length
             while not times[name] or time.perf_counter() < turn or len(times[name]) < rounds:
                 times[name].append(timed(f))
     return {name: float(np.median(found)) for name, found in times.items()}
