@@ -223,10 +223,10 @@ class NetworkCost(CostWithGradient):
         """The crossing of value and gradient, which is asked for so often that it is made once."""
         return self.objective.backend.crossing(self.objective.value_and_gradient)
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        """Without that crossing: a copy makes its own."""
-        new, arguments, (state, slots), *rest = super().__reduce_ex__(protocol)
-        return new, arguments, ({name: kept for name, kept in state.items() if name != "_packed"}, slots), *rest
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Without that crossing, which is made again when it is asked for."""
+        self.__dict__.pop("_packed", None)
+        return super().__reduce_ex__(protocol)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("mask", "loss"):
