@@ -90,8 +90,10 @@ def operations(widths: tuple[int, ...]) -> float:
 
 
 def products(found: dict[str, fx.Backend], gemm: float, quick: bool) -> None:
-    """The three products of a layer, h by h: with the bias as a column of A, with zeros beside it up to a multiple of
-    eight, and without. Whether an odd number of columns costs the fast kernels."""
+    """The three products of a layer, h by h: whether an odd number of columns of A costs the fast kernels.
+
+    With the bias as a column, with zeros beside it up to a multiple of eight, and without.
+    """
     print("\n## Products of a layer alone, of the ceiling\n")
     print("| backend | h | events | columns of A | A a | delta a^T | W^T delta |\n" + "| --- " * 7 + "|")
     for name, b in found.items():

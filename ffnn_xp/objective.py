@@ -25,6 +25,7 @@ from .threads import processors, sum_in_parts
 
 CPU_BYTES = 3 * 2**17  # of the widest layer's values in a block: what fits the cache, and is worth Python's time
 CPU_BLOCK = (512, 8192)  # events, at least and at most
+COMPILED = 4, 8  # times as many where kernels are compiled: on one processor, and for each of several
 MATRIX_BYTES = 2**25, 2**26  # of all temporaries of a block for matrices, at least and at most
 OF_MATRIX = 4  # as much as so many matrices, between: the products of large ones are the longer the better
 BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
@@ -33,7 +34,7 @@ GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how
 GPU_SHARE = 0.5  # of what is free
 STREAMED = 2**19  # events to a block that is copied while another one is computed with
 RECORDED_BYTES = 2**27  # of temporaries: a GPU moves them in less time than their kernels take to launch
-WORTH_THREADS = 20  # units of a layer: two threads are 1.1 to 1.3 times as fast there, slower with 9
+WORTH_THREADS = 20  # units of a layer: two threads are 1.1 to 1.3 times as fast there
 
 Part = TypeVar("Part")
 
@@ -253,9 +254,10 @@ class Objective:
     def _sweep_block(self, replicas: int = 1) -> int:
         limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
         size = CPU_BYTES // (max(self.network.layout.widths) * self._itemsize * replicas)
-        if self._device.compiles:  # with fused kernels, which cost more to call, and wait for all processors
+        if self._device.compiles:
             count = processors()
-            size, limits = (4 if count == 1 else 8 * count) * size, (limits[0], 2 * count * limits[1])
+            size *= COMPILED[0] if count == 1 else COMPILED[1] * count
+            limits = limits[0], 2 * count * limits[1]
         return self._fitting(size, limits, self._bytes_per_event(False, replicas))
 
     def _matrix_block(self, replicas: int = 1) -> int:
