@@ -128,6 +128,7 @@ class SubsetCost(CostWithGradient):
             if found.falling is not None:
                 found = newton(cost.gauss_newton_product, phi, g)
             if found.lower < SETTLED * cost.errordef:
+                phi = phi - W.back(found.step)  # to about its square, as MINOS compares gradients
                 break
             for share in SHARES:
                 trial = phi - share * W.back(found.step)

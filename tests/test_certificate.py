@@ -58,6 +58,67 @@ def test_it_is_what_a_live_minuit_says(line: tuple[fx.LeastSquares, np.ndarray, 
     assert (found.fval, found.edm, found.calls) == (m.fval, m.fmin.edm, m.nfcn)
 
 
+class Rounded(Ravine):
+    """The last digits are another's: values and gradients as after a long sum."""
+
+    def value_and_gradient(self, t: np.ndarray) -> tuple[float, np.ndarray]:
+        value, g = super().value_and_gradient(t)
+        noise = np.random.default_rng(np.frombuffer(t.tobytes(), dtype=np.uint32)).uniform(-1, 1, 1 + len(t))
+        return 100 + value + 1e-12 * noise[0], g + 1e-10 * noise[1:]
+
+    def g2(self, *theta: Any) -> np.ndarray:
+        return np.tile([802.0, 200.0], self.npar // 2)
+
+
+def _near_the_end(errors: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A point so many standard deviations from the ravine's minimum, and the inverse Hessian."""
+    pair = np.array([[802.0, -400.0], [-400.0, 200.0]])  # of each two parameters, at ones
+    inverse = np.kron(np.eye(Ravine.npar // 2), np.linalg.inv(pair))
+    u = np.random.default_rng(seed).normal(size=Ravine.npar)
+    return np.ones(Ravine.npar) + errors * np.linalg.cholesky(2 * inverse) @ (u / np.linalg.norm(u)), inverse
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nothing_is_learnt_from_rounding(seed: int) -> None:
+    at, inverse = _near_the_end(1e-9, seed)
+    m = at_minimum(Rounded(), at, inverse)
+    assert m.valid
+    assert m.accurate
+    assert is_certified(m)
+    assert m.fmin.algorithm == "Migrad"
+    assert m.precision is None
+    np.testing.assert_array_equal(m.values, at)
+    np.testing.assert_allclose(m.covariance, 2 * inverse, rtol=1e-10, atol=1e-15)
+
+
+def test_where_there_is_something_to_gain_it_goes_on() -> None:
+    for errors in (1e-4, 0.01):
+        at, inverse = _near_the_end(errors, 1)
+        m = at_minimum(Rounded(), at, inverse)
+        assert m.valid
+        assert m.fval - 100 < 0.01 * errors**2
+
+
+def test_the_precision_of_a_rough_cost_is_kept() -> None:
+    at, inverse = _near_the_end(1e-9, 1)
+    cost = Rounded()
+    cost.precision = 1e-6
+    assert at_minimum(cost, at, inverse).precision == 1e-6
+
+
+@pytest.mark.parametrize("prior", [None, 3.0])
+def test_a_fit_and_its_live_minuit_have_the_same_errors(prior: float | None) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-2, 2, 200)
+    y = np.sin(2 * x) + rng.normal(0, 0.1, 200)
+    fit = fx.Model((1, 4, 1), backend="numpy", seed=5).fit(x, y, 0.1, prior=prior)
+    assert fit.edm_newton < 1e-12
+    m = fit.minuit
+    np.testing.assert_allclose(m.values, fit.parameters, rtol=1e-12)
+    np.testing.assert_allclose(m.covariance, fit.covariance, rtol=1e-9)
+    assert m.accurate
+
+
 def test_no_covariance_is_copied(line: tuple[fx.LeastSquares, np.ndarray, np.ndarray]) -> None:
     """Minuit would do that number by number in Python; whoever wants it live gets it."""
     assert at_minimum(*line).covariance is not None

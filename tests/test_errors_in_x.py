@@ -50,7 +50,10 @@ def test_a_straight_line_is_demings() -> None:
     x, y = true + 0.2 * rng.normal(size=60), 3 * true + 1 + 0.3 * rng.normal(size=60)
     fit = fx.Model((1, 1), seed=1).fit(x, y, 0.3, x_err=0.2)
     assert fit.valid
-    np.testing.assert_allclose(fit.parameters, np.ravel(_deming(x, y, (0.3 / 0.2) ** 2)), rtol=1e-7)
+    assert fit.covariance is not None
+    off = fit.parameters - np.ravel(_deming(x, y, (0.3 / 0.2) ** 2))
+    assert fit.edm_newton < 1e-10  # S, by finite differences, is good to so much
+    assert off @ np.linalg.solve(fit.covariance, off) == pytest.approx(fit.edm_newton, rel=1e-3, abs=1e-17)
     assert fit.chi2 == pytest.approx(
         np.sum((y - fit.parameters @ [x, 1 + 0 * x]) ** 2) / (0.09 + 0.04 * fit.parameters[0] ** 2)
     )

@@ -19,6 +19,7 @@ from .._typing import HostArray
 
 TOLERANCE = 0.1  # Minuit.tol as it comes
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
+COARSE = 2e-13  # relative precision, beyond which MIGRAD has no less trust in a covariance's smallest eigenvalues
 CALLS = 500
 MOST_CALLS = 100_000
 HISTORY = 2**34  # bytes: MINUIT keeps the covariance of each step, of two or three calls, p^2 / 2 numbers
@@ -92,8 +93,17 @@ def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certific
 
 
 def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
-    """A live `Minuit` that has run MIGRAD from this point with this covariance; see `preset` for the arguments."""
-    return preset(cost, theta, inverse_hessian).migrad(iterate=1, use_simplex=False)
+    """A live `Minuit` that has run MIGRAD from this point with this covariance; see `preset` for the arguments.
+
+    A gain that may be rounding is none: MIGRAD would learn from that step, as curvature, what rounding did to two
+    gradients, which was seen to take 40 % off an error.
+    """
+    m = preset(cost, theta, inverse_hessian)
+    usual = m.precision
+    m.precision = max(COARSE, 0.0 if usual is None else usual)
+    m.migrad(iterate=1, use_simplex=False)
+    m.precision = usual
+    return m
 
 
 def is_certified(m: iminuit.Minuit) -> bool:
