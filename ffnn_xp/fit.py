@@ -165,9 +165,9 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
             certificate = _asked(search, search.theta, shape)
             if task.errors_known:  # else the table stays in the units of the first errors of y
                 search.improved(certificate.fval)
-            if search.value - certificate.fval <= HARDLY * raw.errordef:  # the walk's own point, whose shape is known
-                break
             search.theta = certificate.values
+            if search.value - certificate.fval <= HARDLY * raw.errordef:  # near enough to where the shape is known
+                break
             shape, beyond = search.descent.shape_at(search.theta)
             if beyond is None and certificate.cut_short:
                 beyond = search.theta  # as far as MIGRAD may go
