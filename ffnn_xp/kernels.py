@@ -32,13 +32,40 @@ def value_and_gradient(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
     """S and dS/dtheta packed, ``(..., 1 + p)``."""
+    trace, S, y_bar = _swept(network, loss, xp, theta, x, weights, *data)
+    return network.layout.packed(xp, S, pulled_back(network, xp, trace, loss.spread(xp, y_bar, data)))
+
+
+def value_and_both_gradients(
+    network: Network,
+    loss: Loss,
+    xp: Namespace,
+    theta: Array,
+    x: Array,
+    weights: Array | None,
+    slopes: Array,
+    *data: Array,
+) -> Array:
+    """The same, and dS/dphi of q parameters of what is added to the output, ``(1 + p + q,)``.
+
+    `slopes` are its derivatives in them at each event, ``(q k, n)``, those in one parameter together.
+    """
+    trace, S, y_bar = _swept(network, loss, xp, theta, x, weights, *data)
+    packed = network.layout.packed(xp, S, pulled_back(network, xp, trace, y_bar))
+    own = total(xp, xp.reshape(slopes, (-1, *y_bar.shape)) * y_bar)
+    return xp.concat([packed, xp.astype(own, packed.dtype)])
+
+
+def _swept(
+    network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
+) -> tuple[Trace, Array, Array]:
+    """The forward sweep, S, and its derivative in what the statistic sees, ``(..., k, n)``."""
     trace = forward(network, xp, theta, x)
     if loss.combines or loss.mixes:
         s, first = loss.value_and_first(xp, loss.combine(xp, trace.y, data), data)
     else:
         s, first = in_one_pass(xp, _value_and_first, loss)(trace.y, *data)
-    y_bar = loss.spread(xp, _weighted(first, weights), data)
-    return network.layout.packed(xp, total(xp, _weighted(s, weights)), pulled_back(network, xp, trace, y_bar))
+    return trace, total(xp, _weighted(s, weights)), _weighted(first, weights)
 
 
 def _value_and_first(loss: Loss, xp: Namespace, y: Array, *data: Array) -> tuple[Array, Array]:

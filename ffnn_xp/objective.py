@@ -100,6 +100,13 @@ class Objective:
         """S and its gradient packed in one array ``(..., 1 + p)``, so that they cross to the host in one copy."""
         return self._total(kernels.value_and_gradient, theta)
 
+    def value_and_both_gradients(self, theta: Array) -> Array:
+        """The same, and the gradient in parameters of what is added to the output, ``(1 + p + q,)``.
+
+        Its derivatives in them, ``(q k, n)``, are the first of the events' data (`kernels.value_and_both_gradients`).
+        """
+        return self._total(kernels.value_and_both_gradients, theta)
+
     def gauss_newton(self, theta: Array) -> Array:
         """J^T C J, ``(..., p, p)``: the second derivative of S for a network that is linear in theta."""
         return self._matrix(kernels.gauss_newton, theta)

@@ -2,10 +2,10 @@ r"""A network plus a function with parameters of its own, in one cost: a smooth 
 
 .. math:: S(\theta, \phi) = \sum_n s\big(y(x_n; \theta) + f(x_n; \phi),\, t_n\big)
 
-The function is an ordinary one of NumPy arrays, and stays on the host: its values for all events go to the device, and
-the derivative of S in them comes back, :math:`\partial S/\partial\phi = \sum_n s'_n\,\partial f_n/\partial\phi`. Second
-derivatives in theta are exact; those with phi are differences of the gradient, since s'' J^T df/dphi is all there is to
-them where the two parts are added.
+The function is an ordinary one of NumPy arrays, and stays on the host: its values for all events and their derivatives
+go to the device, where both parts of the gradient come from one sweep, :math:`\partial S/\partial\phi = \sum_n s'_n\,
+\partial f_n/\partial\phi`. Second derivatives in theta are exact; those with phi are differences of the gradient, since
+s'' J^T df/dphi is all there is to them where the two parts are added.
 """
 
 from __future__ import annotations
@@ -120,21 +120,14 @@ class PlusFunction(CostWithGradient):
         v = np.ascontiguousarray(v, dtype=np.float64)
         if self._seen[0] != v.tobytes():
             theta, phi = v[: self._p], v[self._p :]
-            backend, objective = self._backend, self._at(phi)
-            with np.errstate(all="ignore"), backend.context():
-                on_device = backend.to_device(theta)
-                packed = backend.to_host(objective.value_and_gradient(backend.argument(theta)))
-                y = evaluate(objective.network, backend, on_device, objective.events.x)
-                first = objective.loss.first(backend.xp, y, objective.events.data)
-                if objective.events.weights is not None:
-                    first = first * objective.events.weights
-                slope = backend.to_host(first)
+            objective = self._at(phi, self._derivatives(phi))
+            packed = self._backend.crossing(objective.value_and_both_gradients)(theta)
             value, gradient = float(packed[0]), packed[1:]
             prior, e = self.cost.prior, self.errordef
             if prior is not None:
-                value, gradient = value + e * prior.value(theta), gradient + e * prior.gradient(theta)
-            own = np.einsum("qkn,kn->q", self._derivatives(phi), slope)
-            self._seen = v.tobytes(), value, np.concatenate([gradient, own])
+                value += e * prior.value(theta)
+                gradient = gradient + e * np.append(prior.gradient(theta), np.zeros(len(phi)))
+            self._seen = v.tobytes(), value, gradient
         return self._seen[1], self._seen[2].copy()
 
     def hessian(self, *args: Any) -> HostArray:
@@ -150,8 +143,7 @@ class PlusFunction(CostWithGradient):
         """The matrix called "hessian" or "gauss_newton", which differ in the network's part."""
         p, phi = self._p, v[self._p :]
         H = np.empty((len(v), len(v)))
-        with np.errstate(all="ignore"):
-            part = self._backend.to_host(getattr(self._at(phi), name)(self._backend.argument(v[:p])))
+        part = self._backend.crossing(getattr(self._at(phi), name))(v[:p])
         H[:p, :p] = part if self.cost.prior is None else part + self.errordef * self.cost.prior.hessian()
         for j, step in enumerate(SECOND * _steps(phi), start=p):
             shift = np.zeros(len(v))
@@ -193,12 +185,12 @@ class PlusFunction(CostWithGradient):
             pulls = self._backend.to_host(cost.statistic.pulls(self._backend.xp, y, cost.data.y, extra))
         return cost._squeeze(pulls.T)
 
-    def _at(self, phi: HostArray) -> Objective:
-        """The objective with what the function adds."""
+    def _at(self, phi: HostArray, *more: HostArray) -> Objective:
+        """The objective with what the function adds, behind more columns."""
+        argument, events = self._backend.argument, self._plain.events
         with self._backend.context():
-            added = self._backend.to_device(self._columns(phi))
-        events = self._plain.events
-        return replace(self._plain, events=replace(events, data=(added, *events.data)))
+            added = *map(argument, more), argument(self._columns(phi))
+        return replace(self._plain, events=replace(events, data=(*added, *events.data)))
 
     def _columns(self, phi: HostArray) -> HostArray:
         return self._values(self._x, phi, self._shape[1])
@@ -215,22 +207,22 @@ class PlusFunction(CostWithGradient):
         if f.shape not in ((n, 1), (n, k)):
             expected = f"({n},)" + (f" or ({n}, {k})" if k > 1 else "")
             raise ValueError(f"{what} must give an array of shape {expected} for {n} events, got {f.shape}")
-        return np.ascontiguousarray(np.broadcast_to(f, (n, k)).T)
+        return np.ascontiguousarray((f if f.shape[1] == k else np.broadcast_to(f, (n, k))).T)
 
     def _derivatives(self, phi: HostArray) -> HostArray:
-        """Of the function in its parameters at the events, ``(q, k, n)``."""
+        """Of the function in its parameters at the events, ``(q k, n)``."""
         n = self._shape[1]
         if self._function_gradient is not None:
             G = np.asarray(self._function_gradient(self._x, *phi), dtype=np.float64)
             if len(G) != len(phi):
                 raise ValueError(f"`grad` must give an array for each of {len(phi)} parameters, got {G.shape}")
-            return np.stack([self._checked(g, n, "`grad`") for g in G])
+            return np.concatenate([self._checked(g, n, "`grad`") for g in G])
         columns: list[HostArray] = []
         for j, step in enumerate(_steps(phi)):
             shift = np.zeros(len(phi))
             shift[j] = step
             columns.append((self._columns(phi + shift) - self._columns(phi - shift)) / (2 * step))
-        return np.stack(columns)
+        return np.concatenate(columns)
 
     def _errordef(self) -> float:
         return float(self.cost.errordef)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Annotated
 
 import iminuit.cost
@@ -179,6 +180,47 @@ def test_several_outputs_and_inputs() -> None:
     flat = fx.LeastSquares(x, y, 0.5, fx.Model((2, 3), seed=1))
     common = fx.PlusFunction(flat, lambda x, level: level + 0 * x[:, 0], level=0.5)
     np.testing.assert_allclose(common.parts(common.start)[1], np.full((50, 3), 0.5))
+
+
+def test_in_blocks_and_with_weights(backend: Backend) -> None:
+    """Of two outputs, two parameters: the gradient in these by hand, from what the parts predict."""
+    rng = np.random.default_rng(5)
+    n = 330
+    x, y = rng.normal(size=(n, 2)), rng.normal(size=(n, 2))
+    error, weights = rng.uniform(0.5, 2, (n, 2)), rng.uniform(0.5, 2, n)
+
+    def shift(x: np.ndarray, scale: float, bend: float) -> np.ndarray:
+        return np.stack([scale * x[:, 0], np.tanh(bend * x[:, 1])], axis=1)
+
+    def slopes(x: np.ndarray, scale: float, bend: float) -> list[np.ndarray]:
+        zero = np.zeros(n)
+        return [np.stack([x[:, 0], zero], axis=1), np.stack([zero, x[:, 1] / np.cosh(bend * x[:, 1]) ** 2], axis=1)]
+
+    model = fx.Model((2, 3, 2), seed=1, backend=backend)
+    cost = fx.PlusFunction(
+        fx.LeastSquares(x, y, error, model, weights=weights), shift, grad=slopes, scale=0.3, bend=-0.4
+    )
+    v = cost.start
+    residuals = sum(cost.parts(v)) - y
+    derivative = 2 * weights[:, None] * residuals / error**2
+    value, gradient = cost.value_and_gradient(v)
+    assert value == pytest.approx(np.sum(derivative * residuals) / 2, rel=1e-11)
+    np.testing.assert_allclose(gradient[-2:], [np.sum(derivative * s) for s in slopes(x, 0.3, -0.4)], rtol=1e-10)
+    network = differences(cost, v, np.full(len(v), 1e-5))[:-2]
+    np.testing.assert_allclose(gradient[:-2], network, rtol=1e-6, atol=1e-5)
+    cost._plain, cost._seen = replace(cost._plain, block=100), (b"", np.inf, np.empty(0))
+    np.testing.assert_allclose(cost.value_and_gradient(v)[1], gradient, rtol=1e-11)
+
+
+def test_a_prior_is_on_the_network_alone() -> None:
+    plain, held = (
+        fx.PlusFunction(fx.Poisson(X, counts(), background(), prior=prior), peak, **PHI)
+        for prior in (None, GaussianPrior(np.full(7, 0.3)))
+    )
+    v = plain.start
+    change = held.grad(v) - plain.grad(v)
+    np.testing.assert_allclose(change[:7], 2 * 0.3 * v[:7], rtol=1e-9)
+    np.testing.assert_array_equal(change[7:], 0)
 
 
 def test_limits_come_from_annotations() -> None:
