@@ -105,7 +105,7 @@ class Predictor(NetworkFunction):
         if not isinstance(self._band, Band):
             raise NotFittedError(f"no covariance of predictions: {self._no_band}")
         A = covariance_root(self.network, self._band, self._backend, self._columns(x)[0])
-        A[~np.isfinite(A)] = np.nan
+        A = np.where(np.isfinite(A), A, np.nan)
         return self(x), A @ A.T
 
     def log_density(self, x: Any, y: Any) -> HostArray:

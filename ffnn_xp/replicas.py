@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from array_api_compat import device as device_of
@@ -66,7 +67,16 @@ class Replicas:
     @property
     def of_one_shape(self) -> bool:
         """Whether all are better asked for together each time: kernels are compiled, or recorded, for a shape."""
-        return self.objective.backend.compiles or self.objective.backend.on_gpu
+        return self.compiles or self.objective.backend.on_gpu
+
+    @property
+    def compiles(self) -> bool:
+        """Whether each new number of them costs a compilation."""
+        return self.objective.backend.compiles
+
+    def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
+        return self.objective.backend.bind(f, *static)
 
     @property
     def errordef(self) -> float:
@@ -157,10 +167,10 @@ class Replicas:
             return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
 
     def _parts(self, r: int) -> Iterator[slice]:
-        """Slices of the replicas that go through one product."""
+        """Slices of the replicas that go through one product; one for a compiler, which divides its work itself."""
         events, p = self.objective.events, self.objective.network.layout.n_parameters
         on_gpu = self.objective.backend.on_gpu
-        size = max(1, GPU_BYTES // (8 * p * p) if on_gpu else CPU_VALUES // max(events.n, 1))
+        size = max(1, GPU_BYTES // (8 * p * p) if on_gpu else r if self.compiles else CPU_VALUES // max(events.n, 1))
         return (slice(i, min(i + size, r)) for i in range(0, r, size))
 
     def _of(self, rows: Rows) -> Objective:

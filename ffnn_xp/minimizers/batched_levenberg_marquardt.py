@@ -3,7 +3,8 @@ r"""Levenberg-Marquardt for many replicas at once, on the device: restarts, toys
 Each replica has its own point, damping and fate; they share every product. One step solves, for all of them together,
 :math:`(B + \mu D)\,s = -g` with D = diag(B), and each mu follows its own gain ratio (H. B. Nielsen, IMM-REP-1999-05,
 eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step,
-and masks there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch.
+and masks there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch; where each
+new number of them would have to be compiled for, they stay where they are and are computed with in vain.
 
 With fewer values m than parameters p the m x m dual is solved instead. With :math:`B = J^T J + P` (P the prior's
 diagonal), :math:`g = J^T\rho + P\theta` and :math:`\Delta = P + \mu D`,
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -76,6 +77,13 @@ class ReplicaProblem(Protocol):
     def take(self, a: Array, rows: Rows) -> Array:
         """Some rows of an array."""
 
+    @property
+    def compiles(self) -> bool:
+        """Whether each new number of replicas costs a compilation."""
+
+    def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
+
 
 @dataclass(frozen=True)
 class BatchArrival:
@@ -108,7 +116,10 @@ class BatchArrival:
 
 @dataclass
 class _Batch:
-    """The replicas that are still walking, and what is known of each: B is the matrix, or the dual's rows."""
+    """The replicas that are still walking, and what is known of each: B is the matrix, or the dual's rows.
+
+    Those that have left are `gone` at once, or stay as they are until the end.
+    """
 
     rows: Rows
     theta: Array
@@ -118,12 +129,13 @@ class _Batch:
     mu: HostArray
     nu: HostArray
     stale: Rows
+    gone: Mask
 
     def keep(self, problem: ReplicaProblem, stay: Mask) -> None:
         at = np.flatnonzero(stay)
         for name in ("theta", "g", "B"):
             setattr(self, name, problem.take(getattr(self, name), at))
-        for name in ("rows", "value", "mu", "nu", "stale"):
+        for name in ("rows", "value", "mu", "nu", "stale", "gone"):
             setattr(self, name, getattr(self, name)[at])
 
 
@@ -174,53 +186,65 @@ def batched_levenberg_marquardt(
         np.full(r, damping),
         np.full(r, 2.0),
         np.zeros(r, dtype=np.int64),
+        np.zeros(r, dtype=bool),
     )
     value[:] = now
+    tiny = max(TINY, 100 * problem.epsilon)
+    stepping = problem.bound(_dual_step if problem.dual else _step, tiny)
+    eye = xp.eye(batch.B.shape[-2], dtype=batch.B.dtype, device=problem.device)
 
     def leave(gone: Mask, word: str) -> None:
         if gone.any():
             at = np.flatnonzero(gone)
-            left.append((batch.rows[at], problem.take(batch.theta, at)))
             for row in batch.rows[at]:
                 status[row] = word
-            batch.keep(problem, ~gone)
+            if problem.compiles:
+                batch.gone = batch.gone | gone
+            else:
+                left.append((batch.rows[at], problem.take(batch.theta, at)))
+                batch.keep(problem, ~gone)
 
     leave(~np.isfinite(now), "no finite value")
     try:
         for iteration in range(max_iterations):
-            if not len(batch.rows):
+            if batch.gone.all():
                 break
             if watch is not None:
                 watch(float(value.min()), iteration)
-            edm[batch.rows] = np.inf
-            step, predicted, distance = (_dual_step if problem.dual else _step)(problem, batch)
-            trial = batch.theta + step
+            walking, rows = ~batch.gone, batch.rows[~batch.gone]
+            edm[rows] = np.inf
+            mu = problem.on_device(np.maximum(batch.mu, tiny))
+            P = (problem.prior_curvature(batch.rows),) if problem.dual else ()
+            trial, predicted, distance = stepping(batch.theta, batch.g, batch.B, mu, eye, *P)
             packed = problem.value_and_gradient(trial, batch.rows)
-            steps[batch.rows] += 1
+            steps[rows] += 1
             told = xp.stack([packed[:, 0], xp.sum(packed, axis=-1), predicted, distance], axis=-1)
             new, check, gain, away = problem.numbers(told).T
-            edm[batch.rows] = np.where(away >= 0, away, np.inf)  # NaN too becomes infinite
+            far = np.where(away >= 0, away, np.inf)  # NaN too becomes infinite
+            edm[rows] = far[walking]
             fine = np.isfinite(new) & np.isfinite(check)
             with np.errstate(all="ignore"):
                 ratio = np.where(fine, (batch.value - new) / gain, -1.0)
-            better = fine & (ratio > 0) & (new < batch.value)
-            arrived = edm[batch.rows] < edm_goal
+            better = walking & fine & (ratio > 0) & (new < batch.value)
+            arrived = walking & (far < edm_goal)
             rounding = ~(gain >= DIGITS * problem.epsilon * np.abs(batch.value))
-            spent = (batch.stale >= PATIENCE) | (batch.mu > STUCK) | (rounding & np.isfinite(gain))
+            spent = walking & ((batch.stale >= PATIENCE) | (batch.mu > STUCK) | (rounding & np.isfinite(gain)))
             lost = np.zeros_like(arrived)
             if hopeless is not None:
-                lost = hopeless(iteration, batch.value, edm[batch.rows])
+                lost = walking & hopeless(iteration, batch.value, far)
             batch.stale = np.where(better & (batch.value - new >= little), 0, batch.stale + better)
             _accept(problem, batch, better & ~arrived & ~spent & ~lost, trial, packed, new, ratio)
             value[batch.rows] = batch.value
             words = np.where(arrived, "converged", np.where(spent, "no gain", "hopeless"))
+            out = arrived | spent | lost
             for word in ("converged", "no gain", "hopeless"):
-                gone = (arrived | spent | lost) & (words == word)
+                gone = out & (words == word)
                 leave(gone, word)
-                words, arrived, spent, lost = (a[~gone] for a in (words, arrived, spent, lost))
+                if not problem.compiles:
+                    words, out = words[~gone], out[~gone]
     except (StopWalk, KeyboardInterrupt) as stop:
         stopped = str(stop) or "interrupted by the user"
-        for row in batch.rows:
+        for row in batch.rows[~batch.gone]:
             status[row] = "stopped"
     left.append((batch.rows, batch.theta))
     order = np.argsort(np.concatenate([rows for rows, _ in left]), kind="stable")
@@ -239,47 +263,47 @@ def _floored(xp: Namespace, d: Array) -> Array:
     return xp.maximum(d, xp.where(top > 0, 1e-10 * top, xp.ones_like(top)))
 
 
-def _dual_step(problem: ReplicaProblem, batch: _Batch) -> tuple[Array, Array, Array]:
-    """The same as `_step` from m x m systems."""
-    xp = problem.xp
-    fine = xp.all(xp.isfinite(batch.B), axis=(-2, -1), keepdims=True)
-    rows = xp.where(fine, batch.B, xp.zeros_like(batch.B))
+def _dual_step(
+    tiny: float, xp: Namespace, theta: Array, g: Array, B: Array, mu: Array, eye: Array, P: Array
+) -> tuple[Array, Array, Array]:
+    """The same as `_step` from m x m systems; P is the priors' curvature."""
+    fine = xp.all(xp.isfinite(B), axis=(-2, -1), keepdims=True)
+    rows = xp.where(fine, B, xp.zeros_like(B))
     rho, J = rows[..., 0], rows[..., 1:]
-    P = problem.prior_curvature(batch.rows)
     D = _floored(xp, xp.sum(J * J, axis=-2) + P)
-    pull = P * batch.theta
-    eye = xp.eye(J.shape[-2], dtype=J.dtype, device=problem.device)
-
-    def solved(mu: Array) -> Array:
-        delta = P + mu * D
-        K = (J / delta[:, None, :]) @ xp.matrix_transpose(J) + eye
-        right = rho[..., None] - J @ (pull / delta)[..., None]
-        return (xp.sum(J * xp.linalg.solve(K, right), axis=-2) + pull) / delta
-
-    tiny = max(TINY, 100 * problem.epsilon)
-    mu = problem.on_device(np.maximum(batch.mu, tiny))[:, None]
-    s = -solved(mu)
-    newton = solved(tiny * xp.ones_like(mu))
-    predicted = 0.5 * xp.sum(s * (mu * D * s - batch.g), axis=-1)
-    return s, predicted, 0.5 * xp.sum(batch.g * newton, axis=-1)
+    pull = P * theta
+    delta = P + _with_tiny(xp, mu, tiny) * D
+    K = (J / delta[..., None, :]) @ xp.matrix_transpose(J) + eye
+    right = rho[..., None] - J @ (pull / delta)[..., None]
+    solved = (xp.sum(J * xp.linalg.solve(K, right), axis=-2) + pull) / delta
+    s, newton = -solved[0, ...], solved[1, ...]
+    predicted = 0.5 * xp.sum(s * (mu[:, None] * D * s - g), axis=-1)
+    return theta + s, predicted, 0.5 * xp.sum(g * newton, axis=-1)
 
 
-def _step(problem: ReplicaProblem, batch: _Batch) -> tuple[Array, Array, Array]:
-    """Damped steps ``(r, p)``, the gains that they promise, and EDM."""
-    xp = problem.xp
-    d = _floored(xp, xp.abs(xp.linalg.diagonal(batch.B)))
+def _step(
+    tiny: float, xp: Namespace, theta: Array, g: Array, B: Array, mu: Array, eye: Array
+) -> tuple[Array, Array, Array]:
+    """Where damped steps lead ``(r, p)``, the gains that they promise, and EDM."""
+    d = _floored(xp, xp.abs(xp.linalg.diagonal(B)))
     scale = 1 / xp.sqrt(d)
-    A = batch.B * scale[:, :, None] * scale[:, None, :]
-    eye = xp.eye(A.shape[-1], dtype=A.dtype, device=problem.device)
+    A = B * scale[:, :, None] * scale[:, None, :]
     A = xp.where(xp.isfinite(A), A, eye)
-    g = scale * batch.g
-    tiny = max(TINY, 100 * problem.epsilon)
-    mu = problem.on_device(np.maximum(batch.mu, tiny))[:, None]
-    s = -xp.linalg.solve(A + mu[:, :, None] * eye, g[:, :, None])[:, :, 0]
-    newton = xp.linalg.solve(A + tiny * eye, g[:, :, None])[:, :, 0]
+    g = scale * g
+    both = A + _with_tiny(xp, mu, tiny)[..., None] * eye
+    solved = xp.linalg.solve(both, xp.stack([g, g], axis=0)[..., None])[..., 0]
+    s, newton = -solved[0, ...], solved[1, ...]
     # with (A + mu) s = -g the promised gain -(g s + s A s / 2) is (mu s s - g s) / 2: no further product
-    predicted = 0.5 * xp.sum(s * (mu * s - g), axis=-1)
-    return scale * s, predicted, 0.5 * xp.sum(g * newton, axis=-1)
+    predicted = 0.5 * xp.sum(s * (mu[:, None] * s - g), axis=-1)
+    return theta + scale * s, predicted, 0.5 * xp.sum(g * newton, axis=-1)
+
+
+def _with_tiny(xp: Namespace, mu: Array, tiny: float) -> Array:
+    """The dampings of the steps, and of EDM, ``(2, r, 1)``: to be solved for in one call.
+
+    Of two calls at a time, on a CPU with two processors, each was seen to wait for the other's threads for ever (JAX).
+    """
+    return xp.stack([mu, xp.full_like(mu, tiny)], axis=0)[..., None]
 
 
 def _accept(
@@ -293,7 +317,12 @@ def _accept(
 ) -> None:
     """Move the replicas that got better, with a new matrix for each; damp the others more."""
     xp, at = problem.xp, np.flatnonzero(better)
-    if len(at):
+    if problem.compiles:
+        move = problem.on_device(better.astype(np.float64))[:, None] > 0
+        batch.theta = xp.where(move, trial, batch.theta)
+        batch.g = xp.where(move, packed[:, 1:], batch.g)
+        batch.B = _curvature(problem, batch.theta, batch.rows)
+    elif len(at):
         where = np.arange(len(better))
         where[at] = len(better) + np.arange(len(at))
         there = problem.take(trial, at)
