@@ -21,12 +21,16 @@ JACOBIAN_BYTES = 2**26
 def evaluate(network: Network, backend: Backend, theta: Array, x: Array) -> Array:
     """Outputs ``(k, n)`` of inputs ``(d, n)``."""
     n = x.shape[-1]
-    size = n if backend.on_gpu else BLOCK
+    size, f = n if backend.on_gpu else BLOCK, backend.bind(_outputs, network)
     with backend.context():
         if n <= size:
-            return forward(network, backend.xp, theta, x).y
-        parts = [forward(network, backend.xp, theta, x[:, i : min(i + size, n)]).y for i in range(0, n, size)]
+            return f(theta, x)
+        parts = [f(theta, x[:, i : min(i + size, n)]) for i in range(0, n, size)]
         return backend.xp.concat(parts, axis=-1)
+
+
+def _outputs(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
+    return forward(network, xp, theta, x).y
 
 
 def raw_jacobian(network: Network, xp: Namespace, theta: Array, x: Array, scale: Array, shift: Array) -> Array:
@@ -68,7 +72,7 @@ class Band:
         to, xp, s = backend.to_device, backend.xp, self.scaling
         with backend.context():
             mean, width, unit = (to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale))
-            J = raw_jacobian(network, xp, to(self.theta), (x - mean) / width, unit, to(s.y_mean[:, None]))
+            J = backend.bind(raw_jacobian, network)(to(self.theta), (x - mean) / width, unit, to(s.y_mean[:, None]))
             known = xp.isfinite(self.std(network, backend, x))[..., None]
             A = xp.where(known, J @ to(self.curvature.factor), float("inf"))
             return xp.reshape(xp.permute_dims(A, (1, 0, 2)), (-1, A.shape[-1]))
@@ -97,22 +101,37 @@ class Band:
 
         Infinite where a prediction depends on a direction that the fit does not determine.
         """
-        to, xp, s = backend.to_device, backend.xp, self.scaling
+        to, s, curvature = backend.to_device, self.scaling, self.curvature
+        size = max(1, JACOBIAN_BYTES // (8 * network.layout.widths[-1] * len(self.theta)))
+        f = backend.bind(_std, network)
         with backend.context():
-            mean, width, unit = (to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale))
-            theta, factor = to(self.theta), to(self.curvature.factor)
-            lift = to(self.curvature.scale)
-            null = to(self.curvature.null) if self.curvature.n_null else None
-            k = network.layout.widths[-1]
-            size = max(1, JACOBIAN_BYTES // (8 * k * len(self.theta)))
-            parts = []
-            for i in range(0, x.shape[-1], size):
-                block = (x[:, i : min(i + size, x.shape[-1])] - mean) / width
-                J = raw_jacobian(network, xp, theta, block, unit, to(s.y_mean[:, None]))
-                std = xp.sqrt(xp.sum((J @ factor) ** 2, axis=-1))
-                if null is not None:
-                    v = J * lift
-                    share = xp.sum((v @ null) ** 2, axis=-1)
-                    std = xp.where(share > TOUCHES * xp.sum(v * v, axis=-1), float("inf"), std)
-                parts.append(std)
-            return xp.concat(parts, axis=-1)
+            columns = tuple(to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale, s.y_mean))
+            of_fit = to(self.theta), to(curvature.factor)
+            null = (to(curvature.scale), to(curvature.null)) if curvature.n_null else ()
+            parts = [
+                f(x[:, i : min(i + size, x.shape[-1])], *columns, *of_fit, *null) for i in range(0, x.shape[-1], size)
+            ]
+            return backend.xp.concat(parts, axis=-1)
+
+
+def _std(
+    network: Network,
+    xp: Namespace,
+    x: Array,
+    x_mean: Array,
+    x_scale: Array,
+    y_scale: Array,
+    y_mean: Array,
+    theta: Array,
+    factor: Array,
+    lift: Array | None = None,
+    null: Array | None = None,
+) -> Array:
+    """Of a block of raw inputs, ``(k, n)``; `lift` and `null` are of the directions that are not determined."""
+    J = raw_jacobian(network, xp, theta, (x - x_mean) / x_scale, y_scale, y_mean)
+    std = xp.sqrt(xp.sum((J @ factor) ** 2, axis=-1))
+    if lift is None or null is None:
+        return std
+    v = J * lift
+    share = xp.sum((v @ null) ** 2, axis=-1)
+    return xp.where(share > TOUCHES * xp.sum(v * v, axis=-1), float("inf"), std)

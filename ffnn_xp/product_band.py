@@ -66,4 +66,4 @@ class ProductBand:
         """Of the raw outputs of one event ``(d, 1)`` in the standardised parameters, ``(k, p)``."""
         to = backend.to_device
         scale, shift = to(self.scaling.y_scale[:, None]), to(self.scaling.y_mean[:, None])
-        return raw_jacobian(network, backend.xp, theta, x, scale, shift)[:, 0, :]
+        return backend.bind(raw_jacobian, network)(theta, x, scale, shift)[:, 0, :]

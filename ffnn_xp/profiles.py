@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._typing import Array, HostArray, Rows
+from ._typing import Array, HostArray, Namespace, Rows
 from .cost import NetworkCost
 from .minimizers import Asking, in_lockstep, steps_in, translated
 from .network import Network, forward, pull_back
@@ -96,15 +96,20 @@ class _Outputs:
         unit = np.zeros((len(rows), len(s.y_mean), 1))
         unit[np.arange(len(rows)), output, 0] = s.y_scale[output]
 
-        def packed(theta: Array) -> Array:
-            xp, chosen = backend.xp, backend.to_device(unit)
-            x = xp.take(self.x, backend.indices(np.array(self.event)[rows]), axis=-1)
-            trace = forward(self.network, xp, theta, xp.permute_dims(x, (1, 0))[:, :, None])
-            y = xp.sum(trace.y * chosen, axis=(-2, -1))
-            return xp.concat([y[:, None], pull_back(self.network, xp, trace, chosen)], axis=-1)
-
-        found = self.cost.derivatives(packed, theta)
+        event, chosen = backend.indices(np.array(self.event)[rows]), backend.argument(unit)
+        f = backend.bind(_output_and_derivative, self.network)
+        found = self.cost.derivatives(lambda theta: f(theta, self.x, event, chosen), theta)
         return found + np.pad(s.y_mean[output][:, None], ((0, 0), (0, theta.shape[1])))
+
+
+def _output_and_derivative(
+    network: Network, xp: Namespace, theta: Array, x: Array, event: Array, chosen: Array
+) -> Array:
+    """Of each of r thetas one output at an event of its own, and its derivative in theta, ``(r, 1 + p)``."""
+    here = xp.permute_dims(xp.take(x, event, axis=-1), (1, 0))[:, :, None]
+    trace = forward(network, xp, theta, here)
+    y = xp.sum(trace.y * chosen, axis=(-2, -1))
+    return xp.concat([y[:, None], pull_back(network, xp, trace, chosen)], axis=-1)
 
 
 @dataclass(frozen=True)
