@@ -13,7 +13,7 @@ Blocks = dict[tuple[int, int], Array]
 """Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
 
 
-def assemble(xp: Namespace, layout: Layout, blocks: Blocks, lead: int) -> Array:
+def assemble(layout: Layout, lead: int, xp: Namespace, blocks: Blocks) -> Array:
     """The whole symmetric matrix ``(..., p, p)``, `lead` axes in front, from its lower blocks, which are used up."""
     if writable(xp):
         first, p, ends = blocks[0, 0], layout.n_parameters, layout.offsets

@@ -208,7 +208,7 @@ class Objective:
         (f, _), (at,) = self._way(kernel, what, 1), self._there(theta)
         total = self._sum(lambda e: f(at, *_leaves(e)), what, lambda a, b: {key: _add(a[key], b[key]) for key in a})
         with self._device.context():
-            return self._back(assemble(self._device.xp, self.network.layout, total, theta.ndim - 1))
+            return self._back(self._device.bind(assemble, self.network.layout, theta.ndim - 1)(total))
 
     def _sum(self, f: Callable[[Events], Part], what: tuple[bool, int], add: Callable[[Part, Part], Part]) -> Part:
         """f of all blocks, added up; `what` says whether they are matrices, and of how many replicas.

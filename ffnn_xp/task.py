@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ._typing import Array, HostArray
+from ._typing import Array, HostArray, Namespace
 from .activations import Activation
 from .backends import Backend
 from .bins import Bins
@@ -195,11 +195,8 @@ def _before_link(backend: Backend, data: Dataset, link: str) -> HostArray:
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
     """Mean and standard deviation over events; of a constant column, zero."""
-    xp = backend.xp
     with backend.context(), np.errstate(all="ignore"):
-        mean = xp.mean(columns, axis=-1, keepdims=True)
-        width = xp.sqrt(xp.mean((columns - mean) ** 2, axis=-1, keepdims=True))
-        both = backend.to_host(xp.concat([mean, width], axis=-1))
+        both = backend.to_host(backend.bind(_mean_and_width)(columns))
     center, scale = both[:, 0], both[:, 1]
     if not np.all(np.isfinite(both)):
         raise ValueError(
@@ -207,6 +204,11 @@ def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, Ho
             "choose other units"
         )
     return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 0.0)
+
+
+def _mean_and_width(xp: Namespace, columns: Array) -> Array:
+    mean = xp.mean(columns, axis=-1, keepdims=True)
+    return xp.concat([mean, xp.sqrt(xp.mean((columns - mean) ** 2, axis=-1, keepdims=True))], axis=-1)
 
 
 def relative_weights(backend: Backend, data: Dataset) -> Dataset:
