@@ -8,6 +8,7 @@ import scipy.optimize
 import scipy.stats
 
 import ffnn_xp as fx
+from ffnn_xp.backends import Backend
 from ffnn_xp.bands import MONOTONOUS
 from ffnn_xp.propagation import propagate
 
@@ -253,3 +254,34 @@ def test_what_no_data_determine_has_no_band() -> None:
         [False, True],
         [True, True],
     ]
+
+
+def test_on_every_backend_they_are_numpys(backend: Backend) -> None:
+    """All that is told of predictions, of two outputs."""
+    x = np.stack([X, np.cos(5 * X)], axis=1)
+    y = np.stack([np.sin(3 * X), X * x[:, 1]], axis=1) + 0.2 * np.random.default_rng(1).normal(size=(40, 2))
+    at = x[::9] + 0.1
+    told = []
+    for b in (backend, fx.get_backend("numpy")):
+        model = fx.Model((2, 3, 2), backend=b, seed=1)
+        fit = model.fit(x, y, 0.2, prior=1.0)
+        assert fit.valid
+        mean, std = model.predict(at, return_std=True)
+        found = [mean, std, model.predict(at, return_cov=True)[1], *model.interval(at), model.log_density(x, y)]
+        found += [fit.prior_share(at), fit.propagate(np.ravel, at)[1], fit.log_evidence]
+        for method in ("linear", "profile", "replicas"):
+            band = fit.band(at, method=method, number=60, seed=1)  # type: ignore[arg-type]
+            found += [band.low, band.high]
+        told.append([b.to_host(a) if b.owns(a) else np.asarray(a) for a in found])
+    for there, here in zip(*told, strict=True):
+        np.testing.assert_allclose(there, here, rtol=2e-5, atol=1e-6)
+
+
+def test_no_band_on_every_backend(backend: Backend) -> None:
+    x = np.stack([X, np.ones(40)], axis=1)
+    model = fx.Model((2, 1), backend=backend, seed=1)
+    model.fit(x, X, 0.1)
+    _, std = model.predict([[0.0, 1.0], [0.0, 2.0]], return_std=True)
+    assert np.isfinite(backend.to_host(std)).tolist() == [True, False]
+    _, cov = model.predict([[0.0, 1.0], [0.0, 2.0]], return_cov=True)
+    assert np.isnan(cov).tolist() == [[False, True], [True, True]]
