@@ -119,6 +119,20 @@ def test_a_fit_and_its_live_minuit_have_the_same_errors(prior: float | None) -> 
     assert m.accurate
 
 
+def test_the_point_that_is_reported_is_the_one_that_migrad_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Certificate] = []
+
+    def moved(cost: Any, theta: np.ndarray, inverse: np.ndarray) -> Certificate:
+        run = certify(cost, theta, inverse)
+        seen.append(replace(run, values=run.values * (1 + 1e-9)))
+        return seen[-1]
+
+    monkeypatch.setattr(ffnn_xp.fit, "certify", moved)
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
+    np.testing.assert_array_equal(fit.standardised, seen[-1].values)
+    assert fit.edm == seen[-1].edm
+
+
 def test_no_covariance_is_copied(line: tuple[fx.LeastSquares, np.ndarray, np.ndarray]) -> None:
     """Minuit would do that number by number in Python; whoever wants it live gets it."""
     assert at_minimum(*line).covariance is not None

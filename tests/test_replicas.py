@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import array_api_compat.numpy
 import numpy as np
 import pytest
 import scipy.optimize
@@ -98,6 +101,58 @@ def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> N
     np.testing.assert_allclose(backend.to_host(dual.theta), backend.to_host(primal.theta), rtol=1e-4, atol=1e-6)
     if tau is not None:
         np.testing.assert_allclose(dual.edm, primal.edm, rtol=1e-4)
+
+
+class Bowls:
+    """Bowls of three dimensions, whose numbers do not depend on which of them are asked together."""
+
+    xp, device, errordef, epsilon, dual = array_api_compat.numpy, "cpu", 1.0, 2e-16, False
+
+    def __init__(self, widths: np.ndarray, compiles: bool) -> None:
+        self.widths, self.compiles = widths, compiles
+        self.asked: list[int] = []
+
+    def value_and_gradient(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.asked.append(len(rows))
+        c = self.widths[rows]
+        value = np.sum(c * (theta - 1) ** 2 + theta**4, axis=1)
+        return np.concatenate([value[:, None], 2 * c * (theta - 1) + 4 * theta**3], axis=1)
+
+    def gauss_newton(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return (2 * self.widths[rows] + 12 * theta**2)[:, :, None] * np.eye(3)
+
+    def bound(self, f: Any, *static: Any) -> Any:
+        return partial(f, *static, self.xp)
+
+    def numbers(self, a: np.ndarray) -> np.ndarray:
+        return a
+
+    on_device = numbers
+
+    def take(self, a: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return a[rows]
+
+
+def test_those_that_stay_in_the_batch_do_not_move() -> None:
+    """The same walks, number for number, whether the batch shrinks or keeps its shape for a compiler."""
+    rng = np.random.default_rng(1)
+    widths, theta = 10.0 ** rng.uniform(-2, 3, size=(9, 3)), rng.normal(size=(9, 3)) * 10.0 ** np.arange(-2, 7)[:, None]
+    theta[4] = 1e100
+
+    def hopeless(step: int, value: np.ndarray, edm: np.ndarray) -> np.ndarray:
+        return (value > 1e12) & (step == 3)
+
+    shrinking, staying = Bowls(widths, compiles=False), Bowls(widths, compiles=True)
+    first, second = (
+        batched_levenberg_marquardt(bowls, theta, edm_goal=1e-6, hopeless=hopeless)  # type: ignore[arg-type]
+        for bowls in (shrinking, staying)
+    )
+    assert set(first.status) == {"converged", "hopeless", "no finite value"}
+    assert len(np.unique(first.steps)) > 4
+    assert set(staying.asked) == {9}
+    assert len(set(shrinking.asked)) > 4
+    for name in ("theta", "value", "edm", "converged", "steps", "status"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
 def test_single_precision_walks_in_single_precision(backend: Backend) -> None:

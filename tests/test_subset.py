@@ -60,6 +60,16 @@ def test_the_profile_is_what_scipy_finds_with_one_parameter_held(fit: fx.FitResu
         assert float(cost.grad(v)[0]) == pytest.approx(slope, rel=1e-3)
 
 
+def test_the_others_are_at_their_best_to_rounding(fit: fx.FitResult) -> None:
+    """Their gradient, in units of their errors, is that of a minimum an EDM of 1e-9 has been taken to its square."""
+    at = fit.names.index(NAMES[2])
+    cost = SubsetCost(fit.cost, fit.scaling, fit.standardised, [NAMES[2]], "profiled")
+    for step in (-1.0, 0.1, 0.5):
+        raw = cost.parameters(fit.parameters[at : at + 1] + step * fit.errors[at])
+        g = fit.scaling.inverse_transpose(fit.cost.value_and_gradient(fit.scaling.to_standard(raw))[1])
+        assert np.max(np.abs(np.delete(g * fit.errors, at))) < 2e-6
+
+
 def test_minos_of_one_parameter(fit: fx.FitResult) -> None:
     m = fit.minuit_of([NAMES[2]])
     m.minos()
