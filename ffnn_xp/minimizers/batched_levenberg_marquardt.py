@@ -193,16 +193,17 @@ def batched_levenberg_marquardt(
     stepping = problem.bound(_dual_step if problem.dual else _step, tiny)
     eye = xp.eye(batch.B.shape[-2], dtype=batch.B.dtype, device=problem.device)
 
-    def leave(gone: Mask, word: str) -> None:
-        if gone.any():
-            at = np.flatnonzero(gone)
-            for row in batch.rows[at]:
-                status[row] = word
-            if problem.compiles:
-                batch.gone = batch.gone | gone
-            else:
-                left.append((batch.rows[at], problem.take(batch.theta, at)))
-                batch.keep(problem, ~gone)
+    def leave(gone: Mask, words: Any) -> None:
+        if not gone.any():
+            return
+        at = np.flatnonzero(gone)
+        for row, word in zip(batch.rows[at].tolist(), np.broadcast_to(words, gone.shape)[at].tolist(), strict=True):
+            status[row] = word
+        if problem.compiles:
+            batch.gone = batch.gone | gone
+        else:
+            left.append((batch.rows[at], problem.take(batch.theta, at)))
+            batch.keep(problem, ~gone)
 
     leave(~np.isfinite(now), "no finite value")
     try:
@@ -221,12 +222,12 @@ def batched_levenberg_marquardt(
             told = xp.stack([packed[:, 0], xp.sum(packed, axis=-1), predicted, distance], axis=-1)
             new, check, gain, away = problem.numbers(told).T
             far = np.where(away >= 0, away, np.inf)  # NaN too becomes infinite
-            edm[rows] = far[walking]
+            edm[batch.rows] = far
             fine = np.isfinite(new) & np.isfinite(check)
             with np.errstate(all="ignore"):
                 ratio = np.where(fine, (batch.value - new) / gain, -1.0)
             better = walking & fine & (ratio > 0) & (new < batch.value)
-            arrived = walking & (far < edm_goal)
+            arrived = far < edm_goal
             rounding = ~(gain >= DIGITS * problem.epsilon * np.abs(batch.value))
             spent = walking & ((batch.stale >= PATIENCE) | (batch.mu > STUCK) | (rounding & np.isfinite(gain)))
             lost = np.zeros_like(arrived)
@@ -236,12 +237,7 @@ def batched_levenberg_marquardt(
             _accept(problem, batch, better & ~arrived & ~spent & ~lost, trial, packed, new, ratio)
             value[batch.rows] = batch.value
             words = np.where(arrived, "converged", np.where(spent, "no gain", "hopeless"))
-            out = arrived | spent | lost
-            for word in ("converged", "no gain", "hopeless"):
-                gone = out & (words == word)
-                leave(gone, word)
-                if not problem.compiles:
-                    words, out = words[~gone], out[~gone]
+            leave(arrived | spent | lost, words)
     except (StopWalk, KeyboardInterrupt) as stop:
         stopped = str(stop) or "interrupted by the user"
         for row in batch.rows[~batch.gone]:
