@@ -297,7 +297,7 @@ def _step(
 def _with_tiny(xp: Namespace, mu: Array, tiny: float) -> Array:
     """The dampings of the steps, and of EDM, ``(2, r, 1)``: to be solved for in one call.
 
-    Of two calls at a time, on a CPU with two processors, each was seen to wait for the other's threads for ever (JAX).
+    Two calls at a time were seen to wait for each other's threads for ever, compiled by JAX for a CPU (jaxlib 0.10.2).
     """
     return xp.stack([mu, xp.full_like(mu, tiny)], axis=0)[..., None]
 

@@ -19,7 +19,7 @@ from .._typing import HostArray
 
 TOLERANCE = 0.1  # Minuit.tol as it comes
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
-COARSE = 2e-13  # relative precision, beyond which MIGRAD has no less trust in a covariance's smallest eigenvalues
+COARSE = 2e-13  # relative precision of S; from a coarser one on MINUIT raises a covariance's small eigenvalues
 CALLS = 500
 MOST_CALLS = 100_000
 HISTORY = 2**34  # bytes: MINUIT keeps the covariance of each step, of two or three calls, p^2 / 2 numbers
@@ -95,8 +95,8 @@ def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certific
 def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
     """A live `Minuit` that has run MIGRAD from this point with this covariance; see `preset` for the arguments.
 
-    A gain that may be rounding is none: MIGRAD would learn from that step, as curvature, what rounding did to two
-    gradients, which was seen to take 40 % off an error.
+    A gain that may be rounding is none: from such a step MIGRAD, which takes one even at a minimum, would learn as
+    curvature what rounding did to two gradients, and an error could lose a large part, or be NaN.
     """
     m = preset(cost, theta, inverse_hessian)
     usual = m.precision
