@@ -51,9 +51,11 @@ def operations(library: str) -> Iterator[tuple[str, Callable[[int], Any]]]:
     yield "`coverage`, 20 toys", lambda i: fit.coverage(x[:5], number=20, seed=i)
     yield "`minuit_of`, 2 parameters", lambda i: fit.minuit_of(fit.names[2 * i : 2 * i + 2])
     cost = fx.LeastSquares(x, y, NOISE, model)
-    yield "exact Hessian, 25 parameters", lambda i: cost.matrix("hessian", cost.start + 1e-3 * i)
+    theta = cost.start
+    yield "exact Hessian, 25 parameters", lambda i: cost.matrix("hessian", theta + 1e-3 * i)
     both = fx.PlusFunction(cost, bump, height=0.1, place=0.0)
-    yield "`PlusFunction`, value and gradient", lambda i: both.value_and_gradient(both.start + 1e-3 * i)
+    v = both.start
+    yield "`PlusFunction`, value and gradient", lambda i: both.value_and_gradient(v + 1e-3 * i)
 
 
 def seconds(operation: Callable[[int], Any], runs: int, patience: float) -> tuple[float, float]:

@@ -144,6 +144,17 @@ class Objective:
             some = self.events.each(lambda a: backend.contiguous(backend.xp.take(a, index, axis=-1)))
         return replace(self, events=some)
 
+    def seeing(self, events: Events) -> Objective:
+        """The same of other numbers in arrays of these shapes; what is known of kernels and blocks is shared.
+
+        Not on a GPU, where it may be a recording of these very events.
+        """
+        other = replace(self, events=events)
+        if not self._device.on_gpu:
+            for known in ("_bound", "_ways", "_sizes"):
+                object.__setattr__(other, known, getattr(self, known))
+        return other
+
     def in_single_precision(self) -> Objective:
         """The same in float32: in half the time or less, with seven digits."""
         backend = self.backend.in_single_precision()

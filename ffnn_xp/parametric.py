@@ -190,7 +190,7 @@ class PlusFunction(CostWithGradient):
         argument, events = self._backend.argument, self._plain.events
         with self._backend.context():
             added = *map(argument, more), argument(self._columns(phi))
-        return replace(self._plain, events=replace(events, data=(*added, *events.data)))
+        return self._plain.seeing(replace(events, data=(*added, *events.data)))
 
     def _columns(self, phi: HostArray) -> HostArray:
         return self._values(self._x, phi, self._shape[1])
