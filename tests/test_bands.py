@@ -257,7 +257,7 @@ def test_what_no_data_determine_has_no_band() -> None:
 
 
 def test_on_every_backend_they_are_numpys(backend: Backend) -> None:
-    """All that is told of predictions, of two outputs; ends of profiles and of toys to a hundredth of their distance."""
+    """What is told of predictions, of two outputs; ends of profiles and of toys to a hundredth of their distance."""
     x = np.stack([X, np.cos(5 * X)], axis=1)
     y = np.stack([np.sin(3 * X), X * x[:, 1]], axis=1) + 0.2 * np.random.default_rng(1).normal(size=(40, 2))
     at = x[::9] + 0.1
