@@ -187,9 +187,8 @@ class PlusFunction(CostWithGradient):
 
     def _at(self, phi: HostArray, *more: HostArray) -> Objective:
         """The objective with what the function adds, behind more columns."""
-        argument, events = self._backend.argument, self._plain.events
-        with self._backend.context():
-            added = *map(argument, more), argument(self._columns(phi))
+        events = self._plain.events
+        added = map(self._backend.argument, (*more, self._columns(phi)))
         return self._plain.seeing(replace(events, data=(*added, *events.data)))
 
     def _columns(self, phi: HostArray) -> HostArray:

@@ -6,6 +6,7 @@ where it loses no digits to offsets of the inputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ._typing import Array, HostArray, Namespace
@@ -69,13 +70,10 @@ class Band:
 
         Rows of predictions that the fit does not determine are infinite.
         """
-        to, xp, s = backend.to_device, backend.xp, self.scaling
+        xp, parts = backend.xp, self._parts(_spread, network, backend, x)
         with backend.context():
-            mean, width, unit = (to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale))
-            J = backend.bind(raw_jacobian, network)(to(self.theta), (x - mean) / width, unit, to(s.y_mean[:, None]))
-            known = xp.isfinite(self.std(network, backend, x))[..., None]
-            A = xp.where(known, J @ to(self.curvature.factor), float("inf"))
-            return xp.reshape(xp.permute_dims(A, (1, 0, 2)), (-1, A.shape[-1]))
+            A = xp.permute_dims(xp.concat(parts, axis=1), (1, 0, 2))
+            return xp.reshape(A, (-1, A.shape[-1]))
 
     def prior_share(self, network: Network, backend: Backend, x: Array, precision: HostArray) -> Array:
         """By how much the prior, and not the data, holds each output up: ``(k, n)`` at raw inputs ``(d, n)``.
@@ -84,37 +82,35 @@ class Band:
         prior's, P: the share is j^T Sigma P Sigma j / v. NaN where the prediction is not determined.
         """
         to, xp = backend.to_device, backend.xp
-        k, F = network.layout.widths[-1], self.curvature.factor
-        size = max(1, JACOBIAN_BYTES // (8 * k * len(self.theta)))
         with backend.context():
-            root = xp.sqrt(to(precision))[:, None] * to(F)
-            parts = []
-            for i in range(0, x.shape[-1], size):
-                A = self.spread(network, backend, x[:, i : min(i + size, x.shape[-1])])
-                A = xp.where(xp.isfinite(A), A, float("nan"))
-                share = xp.sum((A @ root.mT) ** 2, axis=-1) / xp.sum(A * A, axis=-1)
-                parts.append(xp.reshape(share, (-1, k)).mT)
-            return xp.concat(parts, axis=-1)
+            root = xp.sqrt(to(precision))[:, None] * to(self.curvature.factor)
+            return xp.concat(self._parts(_prior_share, network, backend, x, root), axis=-1)
 
     def std(self, network: Network, backend: Backend, x: Array) -> Array:
         """Standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``.
 
         Infinite where a prediction depends on a direction that the fit does not determine.
         """
-        to, s, curvature = backend.to_device, self.scaling, self.curvature
-        size = max(1, JACOBIAN_BYTES // (8 * network.layout.widths[-1] * len(self.theta)))
-        f = backend.bind(_std, network)
+        parts = self._parts(_std, network, backend, x)
         with backend.context():
-            columns = tuple(to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale, s.y_mean))
-            of_fit = to(self.theta), to(curvature.factor)
-            null = (to(curvature.scale), to(curvature.null)) if curvature.n_null else ()
-            parts = [
-                f(x[:, i : min(i + size, x.shape[-1])], *columns, *of_fit, *null) for i in range(0, x.shape[-1], size)
-            ]
             return backend.xp.concat(parts, axis=-1)
 
+    def _parts(
+        self, kernel: Callable[..., Array], network: Network, backend: Backend, x: Array, *more: Array
+    ) -> list[Array]:
+        """A kernel of more arrays and those of `_spread`, for one block of raw inputs after another."""
+        to, s, curvature = backend.to_device, self.scaling, self.curvature
+        size = max(1, JACOBIAN_BYTES // (8 * network.layout.widths[-1] * len(self.theta)))
+        f = backend.bind(kernel, network)
+        with backend.context():
+            units = [to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale, s.y_mean)]
+            of_fit = [to(self.theta), to(curvature.factor)]
+            null = [to(curvature.scale), to(curvature.null)] if curvature.n_null else []
+            blocks = [x[:, i : min(i + size, x.shape[-1])] for i in range(0, x.shape[-1], size)]
+            return [f(*more, block, *units, *of_fit, *null) for block in blocks]
 
-def _std(
+
+def _spread(
     network: Network,
     xp: Namespace,
     x: Array,
@@ -127,11 +123,22 @@ def _std(
     lift: Array | None = None,
     null: Array | None = None,
 ) -> Array:
-    """Of a block of raw inputs, ``(k, n)``; `lift` and `null` are of the directions that are not determined."""
+    """A of each output at each of some raw inputs, ``(k, n, r)``; `lift` and `null` are of undetermined directions."""
     J = raw_jacobian(network, xp, theta, (x - x_mean) / x_scale, y_scale, y_mean)
-    std = xp.sqrt(xp.sum((J @ factor) ** 2, axis=-1))
+    A = J @ factor
     if lift is None or null is None:
-        return std
+        return A
     v = J * lift
-    share = xp.sum((v @ null) ** 2, axis=-1)
-    return xp.where(share > TOUCHES * xp.sum(v * v, axis=-1), float("inf"), std)
+    share = xp.sum((v @ null) ** 2, axis=-1, keepdims=True)
+    return xp.where(share > TOUCHES * xp.sum(v * v, axis=-1, keepdims=True), float("inf"), A)
+
+
+def _std(network: Network, xp: Namespace, *arrays: Array) -> Array:
+    A = _spread(network, xp, *arrays)
+    return xp.sqrt(xp.sum(A * A, axis=-1))
+
+
+def _prior_share(network: Network, xp: Namespace, root: Array, *arrays: Array) -> Array:
+    A = _spread(network, xp, *arrays)
+    A = xp.where(xp.isfinite(A), A, float("nan"))
+    return xp.sum((A @ root.mT) ** 2, axis=-1) / xp.sum(A * A, axis=-1)

@@ -95,7 +95,6 @@ class _Outputs:
         output = self.output[rows]
         unit = np.zeros((len(rows), len(s.y_mean), 1))
         unit[np.arange(len(rows)), output, 0] = s.y_scale[output]
-
         event, chosen = backend.indices(np.array(self.event)[rows]), backend.argument(unit)
         f = backend.bind(_output_and_derivative, self.network)
         found = self.cost.derivatives(lambda theta: f(theta, self.x, event, chosen), theta)

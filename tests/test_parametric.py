@@ -208,8 +208,11 @@ def test_in_blocks_and_with_weights(backend: Backend) -> None:
     np.testing.assert_allclose(gradient[-2:], [np.sum(derivative * s) for s in slopes(x, 0.3, -0.4)], rtol=1e-10)
     network = differences(cost, v, np.full(len(v), 1e-5))[:-2]
     np.testing.assert_allclose(gradient[:-2], network, rtol=1e-6, atol=1e-5)
+    other = v * 1.1
+    elsewhere = cost.value_and_gradient(other)[1]
     cost._plain, cost._seen = replace(cost._plain, block=100), (b"", np.inf, np.empty(0))
     np.testing.assert_allclose(cost.value_and_gradient(v)[1], gradient, rtol=1e-11)
+    np.testing.assert_allclose(cost.value_and_gradient(other)[1], elsewhere, rtol=1e-11)
 
 
 def test_a_prior_is_on_the_network_alone() -> None:

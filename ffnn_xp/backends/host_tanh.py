@@ -1,6 +1,6 @@
 r"""The hyperbolic tangent of many float64 values on processors where NumPy's own is slow.
 
-NumPy's own takes about twice as long where it has no AVX-512, and is much of what a small network costs. With
+NumPy's own takes longer where it has no AVX-512, and is much of what a small network costs. With
 :math:`z_k = k / 256` next to z and the rest :math:`\beta = z - z_k`, which is exact, the addition theorem needs a table
 and three terms of a series:
 
