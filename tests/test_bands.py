@@ -283,7 +283,8 @@ def test_on_every_backend_they_are_numpys(backend: Backend) -> None:
 def test_no_band_on_every_backend(backend: Backend) -> None:
     x = np.stack([X, np.ones(40)], axis=1)
     model = fx.Model((2, 1), backend=backend, seed=1)
-    model.fit(x, X, 0.1)
+    fit = model.fit(x, X, 0.1)
+    assert np.isnan(fit.prior_share([[0.0, 1.0], [0.0, 2.0]])).tolist() == [False, True]
     _, std = model.predict([[0.0, 1.0], [0.0, 2.0]], return_std=True)
     assert np.isfinite(backend.to_host(std)).tolist() == [True, False]
     _, cov = model.predict([[0.0, 1.0], [0.0, 2.0]], return_cov=True)
