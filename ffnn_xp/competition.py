@@ -77,7 +77,7 @@ def compete(
     goal = EDM_GOAL * unit
     first = max(FIRST_EVENTS, PER_PARAMETER * p)
     found: dict[int, Contestant] = {}
-    numbers, theta = np.arange(len(starts)), backend.to_device(starts)
+    numbers, host = np.arange(len(starts)), starts
     for size, steps, culls in ((first, FIRST, ()), (SECOND * first, STEPS, CULLS)):
         m = min(size, n)
         replicas, scale = everything, 1.0
@@ -97,7 +97,12 @@ def compete(
             return lost
 
         end = batched_levenberg_marquardt(
-            replicas, theta, edm_goal=goal / scale, max_iterations=steps, hopeless=hopeless, watch=watch
+            replicas,
+            backend.to_device(host),
+            edm_goal=goal / scale,
+            max_iterations=steps,
+            hopeless=hopeless,
+            watch=watch,
         )
         host = backend.to_host(end.theta)
         for i, number in enumerate(numbers.tolist()):
@@ -112,7 +117,7 @@ def compete(
         order = order[np.isfinite(end.value[order])][: _staying(len(order))]
         if not len(order):
             break
-        numbers, theta = numbers[order], replicas.take(end.theta, order)
+        numbers, host = numbers[order], host[order]
     best = _finalists([found[i] for i in numbers.tolist()], ALIKE * unit)
     return [found[i] for i in best] + [c for c in _ranked(found) if c.start not in best], ""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+from array_api_compat import device
 
 from ._typing import Array, Namespace
 from .backends import Backend
@@ -51,6 +54,16 @@ class Events:
         computes = backend.computes
         return self if computes is None else self.each(lambda a: page_locked(computes, a))
 
+    @property
+    def leaves(self) -> tuple[Array | None, ...]:
+        """All arrays, as kernels take them: x, weights, data."""
+        return self.x, self.weights, *self.data
+
+    def through(self, kernel: Callable[..., tuple[Any, ...]], *args: Any) -> Events:
+        """The events that a kernel makes of these arguments and the arrays."""
+        x, weights, *data = kernel(*args, *self.leaves)
+        return Events(x, tuple(data), weights, self.nodes)
+
     def each(self, f: Callable[[Array], Array]) -> Events:
         """The events that f makes of each array."""
         weights = None if self.weights is None else f(self.weights)
@@ -67,18 +80,25 @@ class Events:
             x = self.x[..., start * self.nodes : end * self.nodes]
             yield Events(x, tuple(a[..., start:end] for a in self.data), weights, self.nodes)
 
-    def equal_blocks(self, xp: Namespace, size: int) -> Iterator[Events]:
+    def equal_blocks(self, backend: Backend, size: int) -> Iterator[Events]:
         """Blocks of `size` events all: the last one is filled with its last event, which has no weight there."""
-        weights = xp.ones_like(self.data[0][..., :1, :]) if self.weights is None else self.weights
-        for block in replace(self, weights=weights).blocks(size):
-            missing, n = size - block.n, block.n
+        block = backend.bind(_block, size, self.nodes)
+        for start in range(0, self.n, size):
+            yield self.through(block, start)
 
-            def filled(a: Array, missing: int = missing, n: int = n) -> Array:
-                last = a[..., a.shape[-1] - a.shape[-1] // n :]
-                again = xp.broadcast_to(last[..., None, :], (*last.shape[:-1], missing, last.shape[-1]))
-                return xp.concat([a, xp.reshape(again, (*last.shape[:-1], -1))], axis=-1)
 
-            if missing:
-                none = xp.zeros((*weights.shape[:-1], missing), dtype=weights.dtype)
-                block = replace(block.each(filled), weights=xp.concat([block.weights, none], axis=-1))
-            yield block
+def _block(
+    size: int, nodes: int, xp: Namespace, start: int, x: Array, weights: Array | None, *data: Array
+) -> tuple[Array, ...]:
+    """Of events' arrays so many from one on; behind the last event that one again, with no weight."""
+    last = x.shape[-1] // nodes - 1
+    at = start + xp.arange(size, device=device(x))
+    there = xp.astype(at <= last, data[0].dtype)
+    at = xp.minimum(at, xp.asarray(last, dtype=at.dtype, device=device(x)))
+    columns = xp.reshape(at[:, None] * nodes + xp.arange(nodes, device=device(x)), (-1,))
+    given = xp.ones_like(data[0][..., :1, :]) if weights is None else weights
+    return (
+        xp.take(x, columns, axis=-1),
+        there * xp.take(given, at, axis=-1),
+        *(xp.take(a, at, axis=-1) for a in data),
+    )

@@ -296,7 +296,7 @@ def _may_compete(task: Task) -> bool:
 
     S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
     """
-    small = task.layout.n_parameters <= competition.LIMIT and not task.model.backend.compiles
+    small = task.layout.n_parameters <= competition.LIMIT
     return small and not isinstance(task.loss, NormalLoss) and not task.loss.combines
 
 

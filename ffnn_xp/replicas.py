@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import device as device_of
+from array_api_compat import device
 
 from ._typing import Array, HostArray, Namespace, Rows
 from .events import Events
@@ -60,11 +60,6 @@ class Replicas:
         return self.objective.backend.xp
 
     @property
-    def device(self) -> object:
-        """Where new arrays are made."""
-        return device_of(self.objective.events.x)
-
-    @property
     def of_one_shape(self) -> bool:
         """Whether all are better asked for together each time: kernels are compiled, or recorded, for a shape."""
         return self.compiles or self.objective.backend.on_gpu
@@ -91,14 +86,11 @@ class Replicas:
     def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
         """S and its gradient packed, ``(r, 1 + p)``, of the replicas with these numbers."""
         packed = self._batched(Objective.value_and_gradient, theta, rows)
-        if packed.dtype != theta.dtype:  # of single precision, which S is not summed in
-            packed = self.xp.astype(packed, theta.dtype)
-        if self.precision is None:
+        if self.precision is None and packed.dtype == theta.dtype:
             return packed
-        xp, P = self.xp, self._precision(rows)
+        P = None if self.precision is None else self._precision(rows)
         with self.objective.backend.context(), np.errstate(all="ignore"):
-            value = self.errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)
-            return packed + xp.concat([value, 2 * self.errordef * P * theta], axis=-1)
+            return self.bound(_with_prior, self.errordef)(packed, theta, P)
 
     def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
         """S ``(r,)`` and its gradients ``(r, p)`` at host vectors, crossing together; priors are added in float64."""
@@ -114,8 +106,8 @@ class Replicas:
         B = self._batched(Objective.gauss_newton, theta, rows)
         if self.precision is None:
             return B
-        P = 2 * self.errordef * self._precision(rows)
-        return B + P[:, :, None] * self.xp.eye(B.shape[-1], dtype=B.dtype, device=self.device)
+        with self.objective.backend.context():
+            return self.bound(_with_diagonal, 2 * self.errordef)(B, self._precision(rows))
 
     @property
     def dual(self) -> bool:
@@ -188,6 +180,20 @@ class Replicas:
         return replace(self.objective, events=replace(events, x=mine(events.x), data=data, weights=weights))
 
 
+def _with_prior(errordef: float, xp: Namespace, packed: Array, theta: Array, P: Array | None) -> Array:
+    """Value and gradient ``(r, 1 + p)`` with those of a prior, in theta's precision: S is summed in no single one."""
+    packed = xp.astype(packed, theta.dtype)
+    if P is None:
+        return packed
+    value = errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)
+    return packed + xp.concat([value, 2 * errordef * P * theta], axis=-1)
+
+
+def _with_diagonal(factor: float, xp: Namespace, B: Array, P: Array) -> Array:
+    """Matrices ``(r, p, p)`` and these diagonals ``(r, p)`` times a factor."""
+    return B + factor * P[:, :, None] * xp.eye(B.shape[-1], dtype=B.dtype, device=device(B))
+
+
 def side_by_side(objectives: Sequence[Objective]) -> Objective:
     """One objective of replicas that have events of their own; shorter ones are filled up with some of no weight.
 
@@ -200,7 +206,7 @@ def side_by_side(objectives: Sequence[Objective]) -> Objective:
     with backend.context():
         xp = backend.xp
         if any(e.n < most for e in each):
-            each = [next(iter(e.equal_blocks(xp, most))) for e in each]
+            each = [next(e.equal_blocks(backend, most)) for e in each]
         x, *data = (xp.stack(arrays, axis=0) for arrays in zip(*((e.x, *e.data) for e in each), strict=True))
         weights = None if each[0].weights is None else xp.stack([e.weights for e in each], axis=0)
         return replace(first, events=Events(x, tuple(data), weights, first.events.nodes))

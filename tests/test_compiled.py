@@ -40,6 +40,11 @@ def fits(n: int) -> Callable[[int], Any]:
     return lambda i: model().fit(*data(n, i), 0.1, prior=3.0)
 
 
+def contests(n: int) -> Callable[[int], Any]:
+    """Starts that compete, ever fewer, first on a sample of the events."""
+    return lambda i: fx.Model((1, 3, 1), backend="jax", seed=i).fit(*data(n, i), prior=3.0, restarts=30)
+
+
 def replicas(n: int) -> Callable[[int], Any]:
     """Of which ever fewer walk."""
     fitted = model()
@@ -72,7 +77,15 @@ def with_a_function(n: int) -> Callable[[int], Any]:
 
 @pytest.mark.parametrize(
     ("what", "n"),  # events that no other test has
-    [(fits, 41), (replicas, 42), (profiles, 43), (predictions, 44), (matrices, 45), (with_a_function, 46)],
+    [
+        (fits, 41),
+        (replicas, 42),
+        (profiles, 43),
+        (predictions, 44),
+        (matrices, 45),
+        (with_a_function, 46),
+        (contests, 407),
+    ],
 )
 def test_nothing_new_is_compiled_the_second_time(
     what: Callable[[int], Callable[[int], Any]], n: int, compiled: list[str]

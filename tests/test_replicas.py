@@ -222,10 +222,9 @@ def test_stopping_keeps_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("n", [80, 20_000])
-def test_the_contest_finds_what_single_walks_find(n: int) -> None:
+def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -> None:
     """Also where the first rounds see a sample of the events."""
     x, y = bends(n)
-    backend = fx.get_backend("numpy")
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
     job = Task(model, model.network, DEFAULT, data, standardisation(model.network, backend, data, DEFAULT), None, True)
@@ -236,6 +235,20 @@ def test_the_contest_finds_what_single_walks_find(n: int) -> None:
     reached = cost.value_and_gradient(ranking[0].theta)[0]
     assert reached < 1.3 * n
     assert sum(c.status == "left early" for c in ranking) > 10
+
+
+def test_the_same_starts_compete_on_every_library(backend: fx.Backend) -> None:
+    """And so the same seed ends in the same minimum: alone, hardly one start in ten would."""
+    x, y = bends(150)
+
+    def fit(backend: fx.Backend | str) -> fx.FitResult:
+        return fx.Model((1, 3, 1), backend=backend, seed=1).fit(x, y, restarts=30, progress=False)
+
+    here, there = fit(backend), fit("numpy")
+    assert len(here.restarts) == 30
+    assert sum(row.status == "left early" for row in here.restarts) > 10
+    np.testing.assert_allclose(here.y_error, there.y_error, rtol=1e-7)
+    np.testing.assert_allclose(np.sort(here.errors), np.sort(there.errors), rtol=1e-4)
 
 
 def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:

@@ -41,10 +41,6 @@ class ReplicaProblem(Protocol):
         """The arrays' namespace."""
 
     @property
-    def device(self) -> object:
-        """Where new arrays are made."""
-
-    @property
     def errordef(self) -> float:
         """Rise at one standard deviation."""
 
@@ -116,14 +112,15 @@ class BatchArrival:
 
 @dataclass
 class _Batch:
-    """The replicas that are still walking, and what is known of each: B is the matrix, or the dual's rows.
+    """The replicas that are still walking, and what is known of each.
 
-    Those that have left are `gone` at once, or stay as they are until the end.
+    Value and gradient are packed, B is the matrix, or the dual's rows. Those that have left are `gone` at once, or stay
+    as they are until the end.
     """
 
     rows: Rows
     theta: Array
-    g: Array
+    packed: Array
     B: Array
     value: HostArray
     mu: HostArray
@@ -133,7 +130,7 @@ class _Batch:
 
     def keep(self, problem: ReplicaProblem, stay: Mask) -> None:
         at = np.flatnonzero(stay)
-        for name in ("theta", "g", "B"):
+        for name in ("theta", "packed", "B"):
             setattr(self, name, problem.take(getattr(self, name), at))
         for name in ("rows", "value", "mu", "nu", "stale", "gone"):
             setattr(self, name, getattr(self, name)[at])
@@ -175,12 +172,13 @@ def batched_levenberg_marquardt(
     left: list[tuple[Rows, Array]] = []
     everyone, stopped = np.arange(r), ""
     little = min(GAIN / PATIENCE * problem.errordef, 0.1 * edm_goal)  # gain of a step that is not worth going on
+    telling, moving = problem.bound(_told), problem.bound(_moved)
     packed = problem.value_and_gradient(theta, everyone)
-    now = _finite(problem, packed)
+    now = _finite(*problem.numbers(telling(packed)).T)
     batch = _Batch(
         everyone,
         theta,
-        packed[:, 1:],
+        packed,
         _curvature(problem, theta, everyone),
         now,
         np.full(r, damping),
@@ -191,7 +189,7 @@ def batched_levenberg_marquardt(
     value[:] = now
     tiny = max(TINY, 100 * problem.epsilon)
     stepping = problem.bound(_dual_step if problem.dual else _step, tiny)
-    eye = xp.eye(batch.B.shape[-2], dtype=batch.B.dtype, device=problem.device)
+    eye = problem.on_device(np.eye(batch.B.shape[-2]))
 
     def leave(gone: Mask, words: Any) -> None:
         if not gone.any():
@@ -216,14 +214,13 @@ def batched_levenberg_marquardt(
             edm[rows] = np.inf
             mu = problem.on_device(np.maximum(batch.mu, tiny))
             P = (problem.prior_curvature(batch.rows),) if problem.dual else ()
-            trial, predicted, distance = stepping(batch.theta, batch.g, batch.B, mu, eye, *P)
+            trial, predicted, distance = stepping(batch.theta, batch.packed, batch.B, mu, eye, *P)
             packed = problem.value_and_gradient(trial, batch.rows)
             steps[rows] += 1
-            told = xp.stack([packed[:, 0], xp.sum(packed, axis=-1), predicted, distance], axis=-1)
-            new, check, gain, away = problem.numbers(told).T
+            new, check, gain, away = problem.numbers(telling(packed, predicted, distance)).T
             far = np.where(away >= 0, away, np.inf)  # NaN too becomes infinite
             edm[batch.rows] = far
-            fine = np.isfinite(new) & np.isfinite(check)
+            fine = np.isfinite(_finite(new, check))
             with np.errstate(all="ignore"):
                 ratio = np.where(fine, (batch.value - new) / gain, -1.0)
             better = walking & fine & (ratio > 0) & (new < batch.value)
@@ -234,7 +231,7 @@ def batched_levenberg_marquardt(
             if hopeless is not None:
                 lost = walking & hopeless(iteration, batch.value, far)
             batch.stale = np.where(better & (batch.value - new >= little), 0, batch.stale + better)
-            _accept(problem, batch, better & ~arrived & ~spent & ~lost, trial, packed, new, ratio)
+            _accept(problem, batch, better & ~arrived & ~spent & ~lost, (trial, packed), new, ratio, moving)
             value[batch.rows] = batch.value
             words = np.where(arrived, "converged", np.where(spent, "no gain", "hopeless"))
             leave(arrived | spent | lost, words)
@@ -260,9 +257,10 @@ def _floored(xp: Namespace, d: Array) -> Array:
 
 
 def _dual_step(
-    tiny: float, xp: Namespace, theta: Array, g: Array, B: Array, mu: Array, eye: Array, P: Array
+    tiny: float, xp: Namespace, theta: Array, packed: Array, B: Array, mu: Array, eye: Array, P: Array
 ) -> tuple[Array, Array, Array]:
     """The same as `_step` from m x m systems; P is the priors' curvature."""
+    g = packed[:, 1:]
     fine = xp.all(xp.isfinite(B), axis=(-2, -1), keepdims=True)
     rows = xp.where(fine, B, xp.zeros_like(B))
     rho, J = rows[..., 0], rows[..., 1:]
@@ -278,14 +276,14 @@ def _dual_step(
 
 
 def _step(
-    tiny: float, xp: Namespace, theta: Array, g: Array, B: Array, mu: Array, eye: Array
+    tiny: float, xp: Namespace, theta: Array, packed: Array, B: Array, mu: Array, eye: Array
 ) -> tuple[Array, Array, Array]:
     """Where damped steps lead ``(r, p)``, the gains that they promise, and EDM."""
     d = _floored(xp, xp.abs(xp.linalg.diagonal(B)))
     scale = 1 / xp.sqrt(d)
     A = B * scale[:, :, None] * scale[:, None, :]
     A = xp.where(xp.isfinite(A), A, eye)
-    g = scale * g
+    g = scale * packed[:, 1:]
     both = A + _with_tiny(xp, mu, tiny)[..., None] * eye
     solved = xp.linalg.solve(both, xp.stack([g, g], axis=0)[..., None])[..., 0]
     s, newton = -solved[0, ...], solved[1, ...]
@@ -302,32 +300,42 @@ def _with_tiny(xp: Namespace, mu: Array, tiny: float) -> Array:
     return xp.stack([mu, xp.full_like(mu, tiny)], axis=0)[..., None]
 
 
+def _told(xp: Namespace, packed: Array, *more: Array) -> Array:
+    """What the host wants to know, ``(r, 2 + ...)``: S, what is finite if the gradient is, and `more` of each."""
+    return xp.stack([packed[:, 0], xp.sum(packed, axis=-1), *more], axis=-1)
+
+
+def _moved(xp: Namespace, better: Array, there: tuple[Array, ...], here: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Arrays ``(r, ...)`` of the replicas: where it is `better` ``(r,)`` there, elsewhere as they are here."""
+    move = better[:, None] > 0
+    return tuple(xp.where(move, a, b) for a, b in zip(there, here, strict=True))
+
+
 def _accept(
     problem: ReplicaProblem,
     batch: _Batch,
     better: Mask,
-    trial: Array,
-    packed: Array,
+    there: tuple[Array, Array],
     new: HostArray,
     ratio: HostArray,
+    moving: Callable[..., tuple[Array, ...]],
 ) -> None:
-    """Move the replicas that got better, with a new matrix for each; damp the others more."""
+    """Move the replicas that got better, theta and packed, with a new matrix for each; damp the others more."""
     xp, at = problem.xp, np.flatnonzero(better)
     if problem.compiles:
-        move = problem.on_device(better.astype(np.float64))[:, None] > 0
-        batch.theta = xp.where(move, trial, batch.theta)
-        batch.g = xp.where(move, packed[:, 1:], batch.g)
+        move = problem.on_device(better.astype(np.float64))
+        batch.theta, batch.packed = moving(move, there, (batch.theta, batch.packed))
         batch.B = _curvature(problem, batch.theta, batch.rows)
     elif len(at):
         where = np.arange(len(better))
         where[at] = len(better) + np.arange(len(at))
-        there = problem.take(trial, at)
-        fresh = _curvature(problem, there, batch.rows[at])
+        theta, packed = (problem.take(a, at) for a in there)
+        fresh = _curvature(problem, theta, batch.rows[at])
         if len(at) == len(better):
-            batch.theta, batch.g, batch.B = trial, packed[:, 1:], fresh
+            (batch.theta, batch.packed), batch.B = there, fresh
         else:
-            batch.theta = problem.take(xp.concat([batch.theta, there], axis=0), where)
-            batch.g = problem.take(xp.concat([batch.g, problem.take(packed[:, 1:], at)], axis=0), where)
+            batch.theta = problem.take(xp.concat([batch.theta, theta], axis=0), where)
+            batch.packed = problem.take(xp.concat([batch.packed, packed], axis=0), where)
             batch.B = problem.take(xp.concat([batch.B, fresh], axis=0), where)
     batch.value = np.where(better, new, batch.value)
     factor = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, 0, 2) - 1) ** 3)
@@ -335,8 +343,6 @@ def _accept(
     batch.nu = np.where(better, 2.0, 2 * batch.nu)
 
 
-def _finite(problem: ReplicaProblem, packed: Array) -> HostArray:
+def _finite(value: HostArray, check: HostArray) -> HostArray:
     """Values, infinite where they or their gradients are not finite."""
-    xp = problem.xp
-    value, check = problem.numbers(xp.stack([packed[:, 0], xp.sum(packed, axis=-1)], axis=-1)).T
     return np.where(np.isfinite(value) & np.isfinite(check), value, np.inf)
