@@ -2,7 +2,8 @@
 
 Times are medians of calls as MINUIT makes them: host vector in, host numbers out. The two ceilings are measured first:
 a large product of float64 matrices, and a large copy. `of the ceiling` counts the multiplications and additions of the
-matrix products that value and gradient need, `of the bandwidth` one reading of inputs, targets and errors.
+matrix products that value and gradient need, `of the bandwidth` one reading of inputs, targets and errors. `over the
+roofline` is the time over what products and formulas would take that each only compute, or only move their arrays.
 
     XLA_PYTHON_CLIENT_PREALLOCATE=false python benchmarks/gpu.py
 
@@ -87,6 +88,29 @@ def ceilings(size: int) -> tuple[float, float]:
 def operations(widths: tuple[int, ...]) -> float:
     """Of the products for each event: forward, reverse, outer; the first layer has no reverse."""
     return float(sum(6 * a * b for a, b in pairwise(widths)) - 2 * widths[0] * widths[1])
+
+
+def roofline(widths: tuple[int, ...], n: int, gemm: float, copy: float) -> float:
+    """Seconds of products and formulas as kernels of their own: each as long as its operations or its bytes need.
+
+    Forward a product and a nonlinearity for each layer, the residuals, back the outer product and, but for the first
+    layer, the product through A and its factor f'. The nonlinearity of the output is the identity.
+    """
+    k, layers = widths[-1], list(pairwise(widths))
+    kernels = [(2 * b * (a + 1), a + b) for a, b in layers] + [(2 * b * (a + 1), a + b) for a, b in layers]
+    kernels += [(2 * a * b, a + b) for a, b in layers[1:]]
+    kernels += [(0, 2 * b) for _, b in layers[:-1]] + [(0, 3 * a) for a, _ in layers[1:]] + [(0, 4 * k)]
+    return n * sum(max(operations / gemm, 8 * numbers / copy) for operations, numbers in kernels)
+
+
+def rooflines(gemm: float, copy: float) -> None:
+    """Of all sweeps on a device with these ceilings, and the share of the products' ceiling that is left at most."""
+    print("| widths | events | roofline, µs | of the ceiling, at most |\n| --- | --- | --- | --- |")
+    for widths, sizes in SWEEPS.items():
+        for n in sizes:
+            floor = roofline(widths, n, gemm, copy)
+            share = operations(widths) * n / gemm / floor
+            print(f"| {'-'.join(map(str, widths))} | {n} | {cell(floor)} | {share:.2f} |")
 
 
 def products(found: dict[str, fx.Backend], gemm: float, quick: bool) -> None:
@@ -203,9 +227,9 @@ def sweeps(found: dict[str, fx.Backend], cpu: fx.Backend, gemm: float, copy: flo
     print("\n## Value and gradient, µs\n")
     print(
         f"| widths | events | NumPy, {os.cpu_count()} cores | {' | '.join('ffnn_xp, ' + n for n in found)} "
-        "| torch autograd | jax.jit | peer / ours | CPU / GPU | of the ceiling | of the bandwidth |"
+        "| torch autograd | jax.jit | peer / ours | CPU / GPU | of the ceiling | of the bandwidth | over the roofline |"
     )
-    print("| --- " * (len(found) + 9) + "|")
+    print("| --- " * (len(found) + 10) + "|")
     for widths, sizes in SWEEPS.items():
         for n in sizes:
             work = operations(widths) * n
@@ -226,6 +250,7 @@ def sweeps(found: dict[str, fx.Backend], cpu: fx.Backend, gemm: float, copy: flo
             read = 8 * (widths[0] + 1 + 2 * widths[-1]) * n
             cells = [cell(host), *map(cell, ours.values()), *map(cell, peers), f"{peer / best:.2f}"]
             cells += [f"{(host or np.nan) / best:.2g}", f"{work / best / gemm:.2f}", f"{read / best / copy:.2f}"]
+            cells += [f"{best / roofline(widths, n, gemm, copy):.1f}"]
             print(f"| {'-'.join(map(str, widths))} | {n} | {' | '.join(cells)} |".replace("nan", "-"), flush=True)
 
 
@@ -406,7 +431,11 @@ def main() -> None:
     parser.add_argument("--libraries", nargs="+", default=list(LIBRARIES))
     parser.add_argument("--only", nargs="+", help="of products, sweeps, streams, replicas, matrices, single, fits")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes only")
+    parser.add_argument("--ceilings", nargs=2, type=float, help="flop/s and byte/s: the rooflines there, and no more")
     options = parser.parse_args()
+    if options.ceilings:
+        rooflines(*options.ceilings)
+        return
     print("# A GPU beside the CPU\n")
     print(header())
     found = backends(tuple(options.libraries))
