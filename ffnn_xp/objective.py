@@ -30,7 +30,7 @@ MATRIX_BYTES = 2**25, 2**26  # of all temporaries of a block for matrices, at le
 OF_MATRIX = 4  # as much as so many matrices, between: the products of large ones are the longer the better
 BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
 MATRIX_BLOCK = (16, 2048)  # events, at least and at most
-BATCH_BLOCK = 48  # the same at least for a batch: shorter sums of many products cost more than the cache saves
+BATCH_BLOCK = 48, 2**28  # the same at least for a batch, if that is no more bytes: short sums of many products are slow
 GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how much is free
 GPU_SHARE = 0.5  # of what is free
 STREAMED = 2**19  # events to a block that is copied while another one is computed with
@@ -283,7 +283,8 @@ class Objective:
         matrices = OF_MATRIX * self._itemsize * layout.n_parameters**2
         size = min(max(matrices, MATRIX_BYTES[0]), MATRIX_BYTES[1]) // bytes_per_event
         if replicas > 1:  # many small products instead of one large one: then the cache counts
-            size = max(BATCH_BLOCK, min(size, BATCH_BYTES // (layout.n_parameters * self._itemsize * replicas)))
+            size = min(size, BATCH_BYTES // (layout.n_parameters * self._itemsize * replicas))
+            size = max(size, min(BATCH_BLOCK[0], BATCH_BLOCK[1] // bytes_per_event))
         return self._fitting(size, MATRIX_BLOCK, bytes_per_event)
 
     def _bytes_per_event(self, matrices: bool, replicas: int) -> int:

@@ -120,6 +120,56 @@ def test_at_a_jump_it_stops_where_no_number_is_left_to_try() -> None:
     assert np.nextafter(0.1, 1) == sorted(asked)[1]
 
 
+def rounded(noise: float) -> Function:
+    """A round valley on a plateau of a million, with values that are good to a share `noise` of it."""
+    rng = np.random.default_rng(1)
+    return lambda at: (1e6 * (1 + noise * rng.uniform(-1, 1)) + float(at @ at), 2 * at)
+
+
+@pytest.mark.parametrize("noise", [0.0, 3e-16, 3e-12])
+@pytest.mark.parametrize(("first", "most"), [(0.5, 1), (0.06, 1), (0.02, 2), (0.96, 3), (3.0, 8)])
+def test_where_values_are_rounding_slopes_decide(noise: float, first: float, most: int) -> None:
+    """A step that brings the slope down is one, and the way to it is where slopes point."""
+    f, start = rounded(noise), np.array([3e-7, -2e-7])
+    for _ in range(20):
+        value, g = f(start)
+        step = answered(along(start, value, g, -g, first), f)
+        assert step.asked <= most
+        assert abs(step.gradient @ g) <= CURVATURE * (g @ g)
+
+
+def test_a_walk_goes_on_where_values_are_rounding() -> None:
+    rng = np.random.default_rng(2)
+    curvatures, f, asked = rng.uniform(0.5, 2, 10), rounded(3e-13), []
+
+    def valley(at: np.ndarray) -> tuple[float, np.ndarray]:
+        asked.append(at)
+        value, g = f(at * np.sqrt(curvatures))
+        return value, g * np.sqrt(curvatures)
+
+    start = 1e-5 * rng.normal(size=10)
+    value, g = valley(start)
+    steep = lambda value, u, points: bool(np.max(np.abs(u)) > 1e-13)  # noqa: E731
+    _, _, g = answered(steps_in(Plain(), start, value, g, memory=10, stay=steep), valley)
+    assert np.max(np.abs(g)) <= 1e-13
+    assert len(asked) < 40
+
+
+def test_a_walk_that_nobody_ends_ends_where_slopes_are_rounding_too() -> None:
+    f, rng, asked = rounded(1e-15), np.random.default_rng(3), []
+
+    def noisy(at: np.ndarray) -> tuple[float, np.ndarray]:
+        asked.append(at)
+        value, g = f(at)
+        return value, g + 1e-9 * rng.normal(size=len(g))
+
+    start = np.array([0.3, -0.2, 0.1])
+    stay = lambda value, u, points: True  # noqa: E731
+    _, _, g = answered(steps_in(Plain(), start, *noisy(start), memory=10, stay=stay), noisy)
+    assert np.max(np.abs(g)) < 1e-7
+    assert len(asked) < 100
+
+
 def test_of_a_gradient_that_is_not_true_no_step_is_made() -> None:
     """Nor where the direction does not fall, and after steps that led nowhere what was learnt is forgotten."""
     start = np.array([1.0, 2.0])

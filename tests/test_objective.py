@@ -74,6 +74,7 @@ def test_a_block_of_matrices_fits_in_memory() -> None:
     assert 16 <= S._matrix_block() < S._sweep_block() == CPU_BLOCK[0]
     assert 16 <= S._sweep_block(1000) < 100
     assert S._matrix_block(1000) == 16  # a batch of networks is as large as one
+    assert objective(make_case((8, 7, 9, 6)), get_backend("numpy"))._matrix_block(200) == 48  # short sums are slow
     assert S._matrix_block() * 200 * 201 * 8 <= 2**26
     small = objective(make_case((8, 20, 20, 6)), get_backend("numpy"))  # whose matrix has 4 MB: 32 are enough beside it
     assert 0.5 * 2**25 < small._matrix_block() * small._bytes_per_event(True, 1) <= 2**25

@@ -3,7 +3,9 @@ r"""L-BFGS as a conversation: a walk asks for value and gradient at a point, and
 So that many walks can be answered together (`in_lockstep`): networks of the same shape go through one product, where
 each alone would wait for Python. A minimizer that calls the function, as SciPy's does, cannot be asked that. The
 algorithm is that of J. Nocedal and S. J. Wright, Numerical Optimization (2006), chapter 7.2, with steps to points that
-keep the strong Wolfe conditions (eq. 3.7), on the cubics of eq. 3.59.
+keep the strong Wolfe conditions (eq. 3.7), on the cubics of eq. 3.59. Near a minimum values differ by less than their
+rounding where slopes still tell the way; there the rise is that of the parabola with these slopes (which makes of
+Wolfe's conditions the approximate ones of W. W. Hager and H. Zhang, SIAM J. Optim. 16, 170 (2005)).
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ Asking = Generator[HostArray, tuple[float, HostArray], End]
 """Asks for value and gradient at what it yields, and returns where it ended."""
 
 DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton steps
+ROUNDING = 1e-11  # share of S below which differences are not believed: with errors in x it is good to some 1e-12
+SHORT = 1e-3  # of the first try: where a step has to be shorter, slopes are not believed either
 TRIES = 20  # of step lengths
+PATIENCE = 10  # steps that neither lower S by more than that nor halve its gradient
 FARTHER = 4.0  # at most, of a step that does not go far enough
 SHORTER = 0.1  # of a step to a point without a finite value
 FIRST = 1.0  # length of the first step, along the gradient, at most
@@ -118,7 +123,7 @@ def steps_in(
     memory: int,
     stay: Callable[[float, HostArray, int], bool],
 ) -> Asking[tuple[HostArray, float, HostArray]]:
-    """L-BFGS in these coordinates, and where it ends: point, value, gradient.
+    """L-BFGS in these coordinates, and where it ends, at rounding at the latest: point, value, gradient.
 
     Parameters
     ----------
@@ -134,7 +139,7 @@ def steps_in(
         Whether to go on, told value, gradient in z, and how many points the last step has asked for (0 at the start).
     """
     u = W.forth(g)
-    known = Memory(memory, len(u))
+    known, patience, least = Memory(memory, len(u)), PATIENCE, np.inf
     going = stay(value, u, 0)
     while going and np.any(u):
         d = known.direction(u)
@@ -142,9 +147,15 @@ def steps_in(
         first = min(1.0, FIRST / float(np.linalg.norm(u))) if fresh else 1.0
         step = yield from along(theta, value, g, D, first)
         if step.t > 0:
-            theta, value, g, before = theta + step.t * D, step.value, step.gradient, u
+            gain, before = value - step.value, u
+            theta, value, g = theta + step.t * D, step.value, step.gradient
             u = W.forth(g)
             known.learn(step.t * d, u - before)
+            size, patience = float(np.linalg.norm(u)), patience - 1
+            if gain > ROUNDING * abs(value) or size < 0.5 * least:
+                patience, least = PATIENCE, size
+            if not patience:
+                break
         elif fresh:
             break
         else:
@@ -165,21 +176,24 @@ def along(theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) 
     t : float
         What to try first.
     """
-    slope = float(g @ d)
-    low, high = (0.0, value, slope), (np.inf, np.inf, np.inf)
+    slope, shortest = float(g @ d), SHORT * t
+    low, high = (0.0, 0.0, slope), (np.inf, np.inf, np.inf)
     best = Step(0.0, value, g, 0)
     if not slope < 0:  # by rounding
         return best
     for asked in range(1, TRIES + 1):
         new, there = yield theta + t * d
         s = float(there @ d)
-        if not new < value + DECREASE * t * slope or new > low[1]:
-            high = t, new, s
+        rise = new - value
+        if abs(rise) <= ROUNDING * abs(value) and t >= shortest:
+            rise = 0.5 * t * (slope + s)
+        if not rise < DECREASE * t * slope or rise > low[1]:
+            high = t, rise, s
         else:
             best = Step(t, new, there, asked)
             if abs(s) <= -CURVATURE * slope:
                 return best
-            low, high = ((t, new, s), high) if s < 0 else (low, (t, new, s))
+            low, high = ((t, rise, s), high) if s < 0 else (low, (t, rise, s))
         t = _between(low, high)
         if t in (low[0], high[0]):  # no number is between them: what is left is rounding
             break
@@ -187,7 +201,7 @@ def along(theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) 
 
 
 def _between(low: tuple[float, float, float], high: tuple[float, float, float]) -> float:
-    """Of two points (t, value, slope) on a line, the minimum of the cubic through them; beyond, while there is one."""
+    """Of two points (t, rise, slope) on a line, the minimum of the cubic through them; beyond, while there is one."""
     a, b = low[0], high[0]
     if b == np.inf:
         return FARTHER * a
