@@ -182,7 +182,7 @@ class Replicas:
 
 def _with_prior(errordef: float, xp: Namespace, packed: Array, theta: Array, P: Array | None) -> Array:
     """Value and gradient ``(r, 1 + p)`` with those of a prior, in theta's precision: S is summed in no single one."""
-    packed = xp.astype(packed, theta.dtype)
+    packed = xp.astype(packed, theta.dtype, copy=False)
     if P is None:
         return packed
     value = errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)

@@ -259,3 +259,23 @@ class TestEqualBlocks:
         cut, _ = self.pair(False)
         assert [block.x.shape for block in cut._cut(40)] == [(3, 40)] * 3
         assert [float(block.weights.sum()) for block in cut._cut(40) if block.weights is not None] == [40, 40, 20]
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_blocks_of_one_shape_are_the_same_events_and_some_without_weight(backend: Backend, weighted: bool) -> None:
+    """Two columns of x to each event, as those of an integral, and a leading axis of replicas."""
+    n, size, rng = 7, 3, np.random.default_rng(1)
+    x, y, weight = rng.normal(size=(2, 2 * n)), rng.normal(size=(4, 1, n)), rng.uniform(1, 2, (1, n))
+    to = backend.to_device
+    events = Events(to(x), (to(y), to(y[0])), to(weight) if weighted else None, nodes=2)
+    blocks = list(events.equal_blocks(backend, size))
+    assert [block.n for block in blocks] == [size] * 3
+    at = np.array([0, 1, 2, 3, 4, 5, 6, 6, 6])
+    for i, block in enumerate(blocks):
+        rows = at[i * size : (i + 1) * size]
+        there = np.arange(i * size, (i + 1) * size) < n
+        np.testing.assert_array_equal(backend.to_host(block.x), x.reshape(2, n, 2)[:, rows].reshape(2, -1))
+        np.testing.assert_array_equal(backend.to_host(block.data[0]), y[..., rows])
+        np.testing.assert_array_equal(backend.to_host(block.data[1]), y[0][:, rows])
+        kept = np.broadcast_to(there * (weight[:, rows] if weighted else 1.0), backend.to_host(block.weights).shape)
+        np.testing.assert_array_equal(backend.to_host(block.weights), kept)
