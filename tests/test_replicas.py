@@ -237,6 +237,20 @@ def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -
     assert sum(c.status == "left early" for c in ranking) > 10
 
 
+def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
+    job = task(backend)
+    cost, theta = job.cost(np.ones(1)), starts(job, 30)
+
+    def contest() -> list[Contestant]:
+        return compete(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
+
+    best = contest()[0]
+    theta[17] = best.theta
+    end = next(c for c in contest() if c.start == 17)
+    assert end.status == "converged"
+    np.testing.assert_allclose(end.theta, best.theta, atol=0.1)  # not another order of the units, nor other signs
+
+
 def test_the_same_starts_compete_on_every_library(backend: fx.Backend) -> None:
     """And so the same seed ends in the same minimum, which two of these thirty come to."""
     x, y = bends(150)
