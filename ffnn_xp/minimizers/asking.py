@@ -26,7 +26,7 @@ DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton 
 ROUNDING = 1e-11  # share of S below which differences are not believed: with errors in x it is good to some 1e-12
 SHORT = 1e-3  # of the first try: where a step has to be shorter, slopes are not believed either
 TRIES = 20  # of step lengths
-PATIENCE = 30  # steps that neither lower S by more than that nor shorten its gradient by a tenth
+PATIENCE = 40  # points of steps that neither lower S by more than that nor halve its gradient
 FARTHER = 4.0  # at most, of a step that does not go far enough
 SHORTER = 0.1  # of a step to a point without a finite value
 FIRST = 1.0  # length of the first step, along the gradient, at most
@@ -151,10 +151,10 @@ def steps_in(
             theta, value, g = theta + step.t * D, step.value, step.gradient
             u = W.forth(g)
             known.learn(step.t * d, u - before)
-            size, patience = float(np.linalg.norm(u)), patience - 1
-            if gain > ROUNDING * abs(value) or size < 0.9 * least:
+            size, patience = float(np.linalg.norm(u)), patience - step.asked
+            if gain > ROUNDING * abs(value) or size < 0.5 * least:
                 patience, least = PATIENCE, size
-            if not patience:
+            if patience <= 0:
                 break
         elif fresh:
             break
