@@ -2,7 +2,7 @@
 
 For each problem one process of each library fits it from three seeds, and the first seed again: S over the lowest that
 any library found, in units of -2 log L, and seconds. Errors of y that are not given are estimated: there -2 log L is
-n log of the residuals' variance.
+n log of the estimated variance, whose degrees of freedom are counted: a parameter that is determined or not makes 1.
 """
 
 from __future__ import annotations

@@ -174,7 +174,8 @@ def batched_levenberg_marquardt(
     little = min(GAIN / PATIENCE * problem.errordef, 0.1 * edm_goal)  # gain of a step that is not worth going on
     telling, moving = problem.bound(_told), problem.bound(_moved)
     packed = problem.value_and_gradient(theta, everyone)
-    now = _finite(*problem.numbers(telling(packed)).T)
+    first, check = problem.numbers(telling(packed)).T
+    now = np.where(np.isfinite(first) & np.isfinite(check), first, np.inf)
     batch = _Batch(
         everyone,
         theta,
@@ -220,7 +221,7 @@ def batched_levenberg_marquardt(
             new, check, gain, away = problem.numbers(telling(packed, predicted, distance)).T
             far = np.where(away >= 0, away, np.inf)  # NaN too becomes infinite
             edm[batch.rows] = far
-            fine = np.isfinite(_finite(new, check))
+            fine = np.isfinite(new) & np.isfinite(check)
             with np.errstate(all="ignore"):
                 ratio = np.where(fine, (batch.value - new) / gain, -1.0)
             better = walking & fine & (ratio > 0) & (new < batch.value)
@@ -341,8 +342,3 @@ def _accept(
     factor = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, 0, 2) - 1) ** 3)
     batch.mu = np.where(better, np.maximum(batch.mu * factor, TINY), batch.mu * batch.nu)
     batch.nu = np.where(better, 2.0, 2 * batch.nu)
-
-
-def _finite(value: HostArray, check: HostArray) -> HostArray:
-    """Values, infinite where they or their gradients are not finite."""
-    return np.where(np.isfinite(value) & np.isfinite(check), value, np.inf)
