@@ -46,7 +46,7 @@ WAYS = (
     ((8, 7, 9, 6), 1000),
     ((8, 20, 20, 6), 1000),
 )
-MATRICES = (("8,20,20,6", 2000), ("9,57,57,6", 2000))
+MATRICES = (("8,20,20,6", 2000), ("8,20,20,6", 10_000), ("9,57,57,6", 2000), ("9,57,57,6", 10_000))
 NOISE = 0.1
 TURN = 5e-3  # seconds that a method is called for before the next one is, after as many that do not count
 REST = 0.15  # the same where threads are used: BLAS's threads spin for 0.1 after their work
@@ -372,8 +372,8 @@ def ways_table(seconds: float) -> None:
 
 
 def matrix_table() -> None:
-    print("\n## Gauss-Newton matrix, 2,000 events, one thread\n")
-    print("| widths | parameters | method | ms | ratio | MiB | share |\n| --- | --- | --- | --- | --- | --- | --- |")
+    columns = ["widths", "parameters", "events", "method", "ms", "ratio", "MiB", "share"]
+    print(f"\n## Gauss-Newton matrix, one thread\n\n| {' | '.join(columns)} |\n" + "| --- " * len(columns) + "|")
     for widths, n in MATRICES:
         p = fx.Model(tuple(int(h) for h in widths.split(","))).n_parameters
         mine: list = []
@@ -381,7 +381,7 @@ def matrix_table() -> None:
             seconds, memory = elsewhere(1, "--matrix", widths, str(n), name)  # type: ignore[misc]
             mine = mine or [seconds, memory]
             print(
-                f"| {widths.replace(',', '-')} | {p} | {name} | {1e3 * seconds:.0f} | {seconds / mine[0]:.1f} "
+                f"| {widths.replace(',', '-')} | {p} | {n} | {name} | {1e3 * seconds:.0f} | {seconds / mine[0]:.1f} "
                 f"| {memory:.0f} | {mine[1] / memory:.2f} |",
                 flush=True,
             )

@@ -102,7 +102,12 @@ def timings(
 
                 first, later = _timed(sweep, seconds)
                 _, whole = _timed(matrix, seconds) if n * cost.npar <= most else (np.nan, np.nan)
-                yield Timing(f"{backend.name} on {backend.device}", shape, n, first, later, whole)
+                yield Timing(label(backend), shape, n, first, later, whole)
+
+
+def label(backend: Backend) -> str:
+    """What a line of the table calls a library and its device."""
+    return f"{backend.name} on {backend.device}"
 
 
 def _timed(f: Callable[[], None], seconds: float) -> tuple[float, float]:

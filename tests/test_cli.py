@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import backends
+from ffnn_xp import backends, bench
 from ffnn_xp.files import read_header
 from ffnn_xp.tables import read_table
 
@@ -56,6 +56,15 @@ def test_bench() -> None:
     assert float(first.split()[6]) > 0
     assert second.split()[-1] == "-"  # such a matrix would take too long
     assert all(len(line) == columns[-1] for line in (first, second))
+
+
+def test_bench_keeps_columns_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of libraries, devices and networks are as long as they are."""
+    monkeypatch.setattr(bench, "label", lambda backend: "a library with a long name on its device")
+    shape = ",".join(["12"] * 9)
+    header, row = run("bench", "--backend", "numpy", "--widths", shape, "-n", "5").stdout.splitlines()
+    assert row.startswith(f"a library with a long name on its device  {shape.replace(',', '-')}  ")
+    assert len(row) == len(header)
 
 
 @pytest.mark.parametrize(
