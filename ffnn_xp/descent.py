@@ -109,7 +109,7 @@ class Descent:
                 return None
             theta = nearer.theta if nearer.converged else self._roughly(walk, nearer.theta, hopeless)
         fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
-        smooth = partial(preconditioned_lbfgs, near=bool(np.isfinite(way.value)), fine=fine)
+        smooth = partial(preconditioned_lbfgs, fine=fine)
         arrive = levenberg_marquardt if self.kinked else smooth
         for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
             end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)

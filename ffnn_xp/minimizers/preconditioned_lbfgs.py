@@ -1,10 +1,13 @@
-r"""L-BFGS in coordinates in which the Gauss-Newton matrix is the unit matrix: a long way with few matrices.
+r"""L-BFGS in coordinates in which a second derivative is the unit matrix: a long way with few matrices.
 
 With :math:`B + \mu D = C C^T` (D = diag B) and :math:`\theta = \theta_0 + C^{-T} z`, S is nearly round in z, and L-BFGS
 gains in tens of gradients what costs thousands in theta, where curvatures differ by ten orders of magnitude. It also
-learns what B leaves out, the residuals' own curvature, where a damped Gauss-Newton step would have to be short. After
-`STEPS` the coordinates are renewed; near the end B is the exact Hessian wherever that is positive definite. In these
-coordinates :math:`\mathrm{EDM} = g_z^T g_z / 2`.
+learns what B leaves out, where a damped Newton step would have to be short. After some steps the coordinates are
+renewed. In them :math:`\mathrm{EDM} = g_z^T g_z / 2`.
+
+B is the exact Hessian, with the least mu that makes it positive definite: along a valley the Gauss-Newton matrix has
+next to no curvature, and the residuals' own is all there is to go by. Far from the end, where mu would have to be
+large, the Gauss-Newton matrix leads farther.
 """
 
 from __future__ import annotations
@@ -20,13 +23,14 @@ from .asking import answered, steps_in
 from .problem import NOISE, Arrival, Problem, marquardt_diagonal
 
 MEMORY = 20  # steps
-STEPS = 60  # of L-BFGS before the coordinates are renewed
-DAMPING = 3e-4  # mu, far from the end
-NEAR = 1.0  # EDM in units of errordef below which the exact Hessian is tried
-GAIN = 0.03  # of a round, in units of errordef: less is not worth another one, unless it leads to a better matrix
+STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed
+MORE = 15  # parameters to a step, where that is more: their matrices are dear
+GAUSS_NEWTON = 3e-4  # mu of the Gauss-Newton matrix
+LARGEST, FIRST = 1e-3, 1e-6  # mu of the exact Hessian: at most, and that of the first try
+APART = 10.0  # ratio of one try to the next; the first is so much below the last round's
+GAIN = 2e-4  # of a step, in units of errordef: with less a round is not worth another one (MIGRAD's goal for EDM)
 PATIENCE = 2  # rounds of less
-WAIT = 8  # rounds at most (1, 2, 4, ...) between tries of an exact Hessian that was not positive definite
-NEARER = 0.1  # fall of EDM after which it is tried at once
+WAIT = 8  # rounds at most (1, 2, 4, ...) between tries of an exact Hessian that needs too much
 
 
 def preconditioned_lbfgs(
@@ -36,7 +40,6 @@ def preconditioned_lbfgs(
     edm_goal: float,
     fine: float | None = None,
     max_rounds: int = 100,
-    near: bool = False,
     hopeless: Callable[[HostArray, float], bool] | None = None,
 ) -> Arrival:
     """Walk to EDM < `edm_goal`, for a function without kinks.
@@ -53,65 +56,74 @@ def preconditioned_lbfgs(
         Where to go once the exact Hessian's coordinates make the rest cheap; by default `edm_goal`.
     max_rounds : int
         Upper limit of renewals of the coordinates.
-    near : bool
-        Whether the start is believed to be near the end, so that the exact Hessian is tried at once.
     hopeless : callable, optional
         Called with theta and the smaller of EDM and the last round's gain; True ends the walk there.
     """
     value, g = problem.value_and_gradient(theta)
     fine = edm_goal if fine is None else fine
-    tiny, poor, gain, exact = max(1e-12, 100 * problem.epsilon), 0, np.inf, False
-    metric = _Metric(problem, tiny, near)
+    tiny, poor, gain, mu = max(1e-12, 100 * problem.epsilon), 0, np.inf, np.inf
+    metric, steps = _Metric(problem, tiny), max(STEPS, len(theta) // MORE)
     for _ in range(max_rounds):
-        C, edm, near = metric(theta, g)
-        if poor > PATIENCE or (edm < edm_goal and (exact or edm < fine)):
+        before = mu
+        C, edm, mu = metric(theta, g)
+        arrived = edm < edm_goal and not tiny < mu < np.inf  # a shifted Hessian's EDM is too small
+        if poor > PATIENCE or (arrived and (max(before, mu) <= tiny or edm < fine)):
             break
         if hopeless is not None and hopeless(theta, min(edm, gain)):
             return Arrival(theta, value, edm, converged=False, hopeless=True)
-        exact = near
-        if not near:
-            C, _ = _coordinates(problem.gauss_newton(theta), DAMPING, g)
         if C is None:
             break
-        walk = steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=_Round(np.sqrt(2 * fine / len(theta))))
+        stay = _Round(steps, np.sqrt(2 * fine / len(theta)))
+        walk = steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=stay)
         theta, reached, g = answered(walk, problem.value_and_gradient)
         gain, value = value - reached, reached
-        least = max(GAIN * problem.errordef, NOISE * problem.epsilon * abs(value))
+        least = max(steps * GAIN * problem.errordef, NOISE * problem.epsilon * abs(value))
         poor = poor + 1 if gain < least else 0
-    return Arrival(theta, value, edm, bool(edm < edm_goal))
+    return Arrival(theta, value, edm, bool(arrived))
 
 
 @dataclass
 class _Metric:
-    """Coordinates and EDM at a point: by the exact Hessian near the end, and where that is positive definite.
+    """Coordinates and EDM at a point: by the exact Hessian with the least mu that makes it positive definite.
 
-    Else by the Gauss-Newton matrix, which is asked first unless the end is believed to be near.
+    By the Gauss-Newton matrix where that would be more than `LARGEST`.
     """
 
     problem: Problem
-    mu: float
-    near: bool
+    tiny: float
+    last: float = FIRST
     refused: int = 0  # how often in a row
     wait: int = 0  # rounds until the next try
-    lately: float = np.inf  # EDM at the last refusal
 
-    def __call__(self, theta: HostArray, g: HostArray) -> tuple[HostArray | None, float, bool]:
-        """C, EDM, and whether they are the exact Hessian's."""
-        limit = NEAR * self.problem.errordef
-        if self.near:
-            C, edm = _coordinates(self.problem.hessian(theta), self.mu, g)
-            if edm < limit:
-                return C, edm, True
-        C, edm = _coordinates(self.problem.gauss_newton(theta), self.mu, g)
-        self.near, self.wait = False, self.wait - 1
-        if edm < limit and (self.wait < 1 or edm < NEARER * self.lately):
-            exact, exact_edm = _coordinates(self.problem.hessian(theta), self.mu, g)
-            if exact is not None:
-                self.near, self.refused = True, 0
-                return exact, exact_edm, True
-            self.wait, self.lately = min(2**self.refused, WAIT), edm
+    def __call__(self, theta: HostArray, g: HostArray) -> tuple[HostArray | None, float, float]:
+        """C, EDM, and the exact Hessian's mu; infinite for the Gauss-Newton matrix."""
+        self.wait -= 1
+        if self.wait < 1:
+            found = self._least(self.problem.hessian(theta), g)
+            if found is not None:
+                self.last, self.refused = found[2], 0
+                return found
+            self.wait = min(2**self.refused, WAIT)
             self.refused += 1
-        return C, edm, False
+        B = self.problem.gauss_newton(theta)
+        return _coordinates(B, GAUSS_NEWTON, g)[0], _coordinates(B, self.tiny, g)[1], np.inf
+
+    def _least(self, H: HostArray, g: HostArray) -> tuple[HostArray, float, float] | None:
+        """C, EDM and mu of a Hessian, mu the least that will do; None if that is too much."""
+        first = max(self.tiny, self.last / APART)
+        mu = first
+        while mu <= LARGEST:
+            C, edm = _coordinates(H, mu, g)
+            if C is not None:
+                break
+            mu *= APART
+        else:
+            return None
+        if self.tiny < mu == first:  # perhaps none is needed
+            without, its_edm = _coordinates(H, self.tiny, g)
+            if without is not None:
+                return without, its_edm, self.tiny
+        return C, edm, mu
 
 
 def _coordinates(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | None, float]:
@@ -142,11 +154,12 @@ class _Cholesky:
 
 @dataclass
 class _Round:
-    """At most `STEPS` steps, until no component of the gradient is larger than this."""
+    """At most so many steps, until no component of the gradient is larger than this."""
 
+    most: int
     gtol: float
     steps: int = -1
 
     def __call__(self, value: float, u: HostArray, asked: int) -> bool:
         self.steps += 1
-        return self.steps < STEPS and float(np.max(np.abs(u))) > self.gtol
+        return self.steps < self.most and float(np.max(np.abs(u))) > self.gtol
