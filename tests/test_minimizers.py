@@ -11,7 +11,7 @@ import pytest
 import scipy.optimize
 
 from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
-from ffnn_xp.minimizers.preconditioned_lbfgs import _Metric
+from ffnn_xp.minimizers.preconditioned_lbfgs import GAUSS_NEWTON, _Metric
 
 
 class Residuals:
@@ -119,7 +119,7 @@ def test_large_residuals_need_the_exact_hessian() -> None:
 
 
 def test_a_hessian_that_was_refused_is_not_asked_for_at_once() -> None:
-    """Where it is not positive definite, though Gauss-Newton sees a small EDM: after 1, 2, 4, 8, 8 rounds."""
+    """Where no mu makes it positive definite: after 1, 2, 4, 8, 8 rounds, with the Gauss-Newton matrix in between."""
     asked: list[int] = []
 
     class Saddle(Residuals):
@@ -128,17 +128,41 @@ def test_a_hessian_that_was_refused_is_not_asked_for_at_once() -> None:
             return -np.eye(len(theta))
 
     problem = Saddle(lambda t: 1e-3 * t, lambda t: 1e-3 * np.eye(len(t)))
-    metric = _Metric(problem, 1e-12, near=False)
+    metric = _Metric(problem, 1e-12)
     theta = np.ones(2)
     for rounds in range(30):  # noqa: B007, the method above reads it
-        C, edm, exact = metric(theta, problem.value_and_gradient(theta)[1])
-        assert C is not None
-        assert edm < 1
-        assert not exact
+        C, edm, mu = metric(theta, problem.value_and_gradient(theta)[1])
+        np.testing.assert_allclose(C @ C.T, 2e-6 * (1 + GAUSS_NEWTON) * np.eye(2), rtol=1e-12)
+        assert edm == pytest.approx(1e-6 * theta @ theta)
+        assert mu == np.inf
     assert asked == [0, 1, 3, 7, 15, 23]
-    closer = 1e-2 * theta
-    metric(closer, problem.value_and_gradient(closer)[1])  # ten times nearer it is worth a try
-    assert len(asked) == 7
+
+
+def test_a_hessian_gets_the_least_shift_that_makes_it_positive_definite() -> None:
+    """In powers of ten from a tenth of the last one on; none, as soon as none is needed."""
+    lowest = 0.0
+
+    class Bent(Residuals):
+        def hessian(self, theta: np.ndarray) -> np.ndarray:
+            return np.array([[1.0, 1.0 - lowest], [1.0 - lowest, 1.0]])  # eigenvalues 2 - lowest and lowest
+
+    metric, g = _Metric(Bent(lambda t: t, lambda t: np.eye(len(t))), 1e-12), np.array([1.0, 1.0])
+    for lowest, expected in [
+        (-3e-5, 1e-4),
+        (-3e-6, 1e-5),
+        (-3e-9, 1e-6),  # a tenth will do, nothing will not
+        (-3e-9, 1e-7),
+        (1e-6, 1e-12),
+        (-3e-9, 1e-8),
+        (-3e-4, 1e-3),
+        (-3e-3, np.inf),
+    ]:
+        C, edm, mu = metric(np.zeros(2), g)
+        assert mu == pytest.approx(expected, rel=1e-9)
+        assert edm == pytest.approx(0.5, rel=2e-3)  # of curvature 2, along g; 1 for each of two residuals
+        metric.wait = 0
+        if mu < np.inf:
+            np.testing.assert_allclose(C @ C.T - (1 + mu) * np.eye(2), (1 - lowest) * np.eye(2)[::-1], atol=1e-9)
 
 
 def test_kinks_end_the_walk() -> None:

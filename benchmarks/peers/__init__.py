@@ -47,6 +47,8 @@ class Answer:
     predicted: np.ndarray
     valid: bool | None = None
     edm: float = np.nan
+    newton: float = np.nan
+    """EDM by a Newton step with the exact Hessian."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Trial:
     seconds: float
     valid: bool | None
     edm: float
+    newton: float
 
 
-def problem(widths: tuple[int, ...], n: int, activation: str, seed: int) -> Problem:
-    """A teacher with Glorot's matrices times 1.5."""
+def problem(widths: tuple[int, ...], n: int, activation: str, seed: int, scale: float = 1.5) -> Problem:
+    """A teacher with Glorot's matrices times this."""
     rng = np.random.default_rng(seed)
     teacher = fx.Model(widths, activation=activation, backend="numpy", seed=seed)
-    teacher.parameters = 1.5 * teacher.parameters
+    teacher.parameters = scale * teacher.parameters
     x = rng.normal(size=(n, widths[0]))
     return Problem(widths, activation, x, teacher(x) + NOISE * rng.normal(size=(n, widths[-1])))
 
@@ -83,4 +86,4 @@ def trial(peer: ModuleType, task: Problem, seed: int) -> Trial:
     """One fit, in CPU seconds of all threads."""
     began = time.process_time()
     answer = peer.fit(task, seed)
-    return Trial(task.ratio(answer.predicted), time.process_time() - began, answer.valid, answer.edm)
+    return Trial(task.ratio(answer.predicted), time.process_time() - began, answer.valid, answer.edm, answer.newton)
