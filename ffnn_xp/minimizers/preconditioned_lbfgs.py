@@ -66,10 +66,11 @@ def preconditioned_lbfgs(
     for _ in range(max_rounds):
         before = mu
         C, edm, mu = metric(theta, g)
-        arrived = edm < edm_goal and not tiny < mu < np.inf  # a shifted Hessian's EDM is too small
+        shifted = tiny < mu < np.inf  # then EDM is too small
+        arrived = edm < edm_goal and not shifted
         if poor > PATIENCE or (arrived and (max(before, mu) <= tiny or edm < fine)):
             break
-        if hopeless is not None and hopeless(theta, min(edm, gain)):
+        if hopeless is not None and hopeless(theta, gain if shifted else min(edm, gain)):
             return Arrival(theta, value, edm, converged=False, hopeless=True)
         if C is None:
             break
