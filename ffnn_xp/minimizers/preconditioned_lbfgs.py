@@ -24,7 +24,7 @@ from .problem import NOISE, Arrival, Problem, marquardt_diagonal
 
 MEMORY = 20  # steps
 STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed
-MORE = 15  # parameters to a step, where that is more: their matrices are dear
+MORE = 8  # parameters to a step, where that is more: their matrices are dear
 GAUSS_NEWTON = 3e-4  # mu of the Gauss-Newton matrix
 LARGEST, FIRST = 1e-3, 1e-6  # mu of the exact Hessian: at most, and that of the first try
 APART = 10.0  # ratio of one try to the next; the first is so much below the last round's
