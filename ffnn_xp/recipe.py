@@ -215,4 +215,6 @@ def typical_error(task: Task) -> HostArray:
     backend = task.model.backend
     assert task.data.inverse_error is not None
     with backend.context():
-        return backend.to_host(backend.xp.sqrt(backend.xp.mean(1 / task.data.inverse_error**2, axis=-1)))
+        error = 1 / task.data.inverse_error  # the only copy
+        mean_square = backend.xp.linalg.vecdot(error, error, axis=-1) / error.shape[-1]
+        return backend.to_host(backend.xp.sqrt(mean_square))
