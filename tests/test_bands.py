@@ -216,6 +216,18 @@ def test_prediction_intervals_hold_new_measurements(curve: tuple[fx.Model, fx.Fi
     np.testing.assert_allclose(high - low, 2 * scipy.stats.norm.ppf(0.95) * std, rtol=1e-9)
 
 
+def test_new_measurements_have_errors_like_those_of_the_fit(backend: Backend) -> None:
+    """Where each value has its own error, of each output its root mean square; the band's variance is added."""
+    error = np.stack([np.linspace(0.1, 0.3, 40), np.linspace(2.0, 1.0, 40)], axis=1)
+    y = np.stack([X, 3 * X], axis=1) + error * np.random.default_rng(1).normal(size=(40, 2))
+    model = fx.Model((1, 2), backend=backend, seed=1)
+    model.fit(X, y, error)
+    band = backend.to_host(model.predict(AT, return_std=True)[1])
+    std = backend.to_host(model.predict(AT, return_std=True, kind="prediction")[1])
+    typical = np.sqrt(np.mean(error**2, axis=0))
+    np.testing.assert_allclose(std, np.sqrt(band**2 + typical**2), rtol=1e-6)
+
+
 def test_what_is_refused(line: tuple[fx.Model, fx.FitResult]) -> None:
     model, fit = line
     with pytest.raises(ValueError, match="did you mean 'profile'"):
