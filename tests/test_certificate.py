@@ -192,18 +192,19 @@ def test_what_minuit_has_kept_is_given_back(monkeypatch: pytest.MonkeyPatch, wor
 
 
 @pytest.mark.parametrize(
-    ("seen", "gain", "runs"),
+    ("seen", "gains", "runs"),
     [
-        ([(False, True), None], 1.0, 2),  # cut short: the walk goes on from there
-        ([(False, False), None], 1.0, 2),  # gone astray on its way: once more, with the curvature there
-        ([(False, False)] * 9, 1.0, 4),  # but not for ever
-        ([(False, False)] * 9, 0.0, 1),  # an end without a minimum is an end
+        ([(False, True), None], [1.0], 2),  # cut short: the walk goes on from there
+        ([(False, False), None], [1.0], 2),  # gone astray on its way: once more, with the curvature there
+        ([(False, False)] * 9, [1.0, 2.0, 3.0, 4.0], 4),  # but not for ever
+        ([(False, False)] * 9, [1.0, 2.0, 2.0], 3),  # nor without getting on
+        ([(False, False)] * 9, [0.0], 1),
     ],
 )
 def test_migrad_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[bool, bool] | None], gain: float, runs: int
+    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[bool, bool] | None], gains: list[float], runs: int
 ) -> None:
-    """Where it went down, and saw no minimum there; `seen` are (certified, cut short) in its place."""
+    """Where it went down to no minimum; `seen` are (certified, cut short), and `gains`, in place of its own."""
     asked: list[Certificate] = []
 
     def certified(*args: Any) -> Certificate:
@@ -212,7 +213,7 @@ def test_migrad_is_asked_again(
         told = seen[len(asked) - 1]
         if told is None:
             return found
-        fval, values = found.fval - gain * len(asked), found.values + 1e-5
+        fval, values = found.fval - gains[len(asked) - 1], found.values + 1e-5
         return replace(found, certified=told[0], cut_short=told[1], fval=fval, values=values)
 
     monkeypatch.setattr(ffnn_xp.fit, "certify", certified)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 import scipy.optimize
 
 from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
-from ffnn_xp.minimizers.preconditioned_lbfgs import GAUSS_NEWTON, _Metric
+from ffnn_xp.minimizers.preconditioned_lbfgs import GAUSS_NEWTON, STEPS, _Metric
 
 
 class Residuals:
@@ -119,23 +120,27 @@ def test_large_residuals_need_the_exact_hessian() -> None:
 
 
 def test_a_hessian_that_was_refused_is_not_asked_for_at_once() -> None:
-    """Where no mu makes it positive definite: after 1, 2, 4, 8, 8 rounds, with the Gauss-Newton matrix in between."""
+    """Where no mu makes it positive definite: after 1, 2, 4 rounds, with the Gauss-Newton matrix in between.
+
+    In round 7 it is, and counting begins anew: after 1, 1, 2, 4, 8 rounds, not more.
+    """
     asked: list[int] = []
 
     class Saddle(Residuals):
         def hessian(self, theta: np.ndarray) -> np.ndarray:
             asked.append(rounds)
-            return -np.eye(len(theta))
+            return np.eye(len(theta)) * (2e-6 if rounds == 7 else -1.0)
 
     problem = Saddle(lambda t: 1e-3 * t, lambda t: 1e-3 * np.eye(len(t)))
     metric = _Metric(problem, 1e-12)
     theta = np.ones(2)
-    for rounds in range(30):  # noqa: B007, the method above reads it
+    for rounds in range(34):
         C, edm, mu = metric(theta, problem.value_and_gradient(theta)[1])
-        np.testing.assert_allclose(C @ C.T, 2e-6 * (1 + GAUSS_NEWTON) * np.eye(2), rtol=1e-12)
+        shift = 1e-12 if rounds == 7 else GAUSS_NEWTON
+        np.testing.assert_allclose(C @ C.T, 2e-6 * (1 + shift) * np.eye(2), rtol=1e-12)
         assert edm == pytest.approx(1e-6 * theta @ theta)
-        assert mu == np.inf
-    assert asked == [0, 1, 3, 7, 15, 23]
+        assert mu == (1e-12 if rounds == 7 else np.inf)
+    assert asked == [0, 1, 3, 7, 8, 9, 11, 15, 23, 31]
 
 
 def test_a_hessian_gets_the_least_shift_that_makes_it_positive_definite() -> None:
@@ -163,6 +168,74 @@ def test_a_hessian_gets_the_least_shift_that_makes_it_positive_definite() -> Non
         metric.wait = 0
         if mu < np.inf:
             np.testing.assert_allclose(C @ C.T - (1 + mu) * np.eye(2), (1 - lowest) * np.eye(2)[::-1], atol=1e-9)
+
+
+class Quadratic(Residuals):
+    """S = theta^T H theta / 2 of any H: where it has negative eigenvalues, with a saddle at 0."""
+
+    def __init__(self, H: np.ndarray) -> None:
+        self.H = H
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(theta @ self.H @ theta) / 2, self.H @ theta
+
+    def gauss_newton(self, theta: np.ndarray) -> np.ndarray:
+        return np.diag(np.maximum(np.diag(self.H), 0.0))
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        return self.H
+
+
+@pytest.mark.parametrize(
+    ("lowest", "known"),
+    [
+        (1e-5, True),
+        (-0.5, True),  # EDM of the Gauss-Newton matrix
+        (-1e-5, False),  # with the shift EDM is too small
+    ],
+)
+def test_an_end_is_one_without_a_shift(lowest: float, known: bool) -> None:
+    """A shifted Hessian gives up no start for its small EDM, and ends no walk as converged, not even at gradient 0."""
+    told: list[float] = []
+
+    def hopeless(theta: np.ndarray, gain: float) -> bool:
+        told.append(gain)
+        return True
+
+    H = np.array([[1.0, 1.0 - lowest], [1.0 - lowest, 1.0]])
+    preconditioned_lbfgs(Quadratic(H), np.array([1.0, 0.5]), edm_goal=1e-9, hopeless=hopeless)
+    assert np.isfinite(told).tolist() == [known]
+    assert preconditioned_lbfgs(Quadratic(H), np.zeros(2), edm_goal=1e-9).converged == known
+
+
+def test_the_exact_hessians_coordinates_lead_on_once() -> None:
+    """They lead from the goal to `fine`, or to where rounding is in the way: that is the end all the same."""
+    asked: list[int] = []
+
+    class Counted(Quadratic):
+        def hessian(self, theta: np.ndarray) -> np.ndarray:
+            asked.append(1)
+            return super().hessian(theta)
+
+    for fine, matrices in ((1e-20, 2), (0.0, 2), (1e-9, 1), (None, 1)):
+        asked.clear()
+        end = preconditioned_lbfgs(Counted(np.diag([1.0, 2.0])), np.array([1e-5, 0.0]), edm_goal=1e-9, fine=fine)
+        assert end.converged
+        assert (end.edm < 1e-20) == (matrices == 2)
+        assert len(asked) == matrices
+
+
+@pytest.mark.parametrize(("p", "steps"), [(10, STEPS), (2000, 250)])
+def test_rounds_are_longer_where_matrices_are_dear(monkeypatch: pytest.MonkeyPatch, p: int, steps: int) -> None:
+    seen: list[int] = []
+
+    def at_once(most: int, gtol: float) -> Callable[..., bool]:
+        seen.append(most)
+        return lambda *told: False
+
+    monkeypatch.setattr(sys.modules[_Metric.__module__], "_Round", at_once)
+    preconditioned_lbfgs(Quadratic(np.eye(p)), np.ones(p), edm_goal=1e-9, max_rounds=1)
+    assert seen == [steps]
 
 
 def test_kinks_end_the_walk() -> None:
