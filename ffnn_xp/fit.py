@@ -171,7 +171,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
             shape, beyond = search.descent.shape_at(search.theta)
             if beyond is None and certificate.cut_short:
                 beyond = search.theta  # as far as MIGRAD may go
-            if beyond is None and not certificate.certified:  # what it learnt on its way led it astray
+            if beyond is None and not (certificate.certified or search.kinked):  # what it learnt led it astray
                 search.value = certificate.fval
                 continue
             if beyond is None or search.kinked or run == IN_VALLEYS or not search.go_on(beyond):

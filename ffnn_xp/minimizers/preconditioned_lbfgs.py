@@ -26,7 +26,7 @@ MEMORY = 20  # steps
 STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed
 MORE = 8  # parameters to a step, where that is more: their matrices are dear
 GAUSS_NEWTON = 3e-4  # mu of the Gauss-Newton matrix
-LARGEST, FIRST = 1e-3, 1e-6  # mu of the exact Hessian: at most, and that of the first try
+LARGEST, FIRST = 1.1e-3, 1e-6  # mu of the exact Hessian: at most (1e-3, and rounding), and where to begin
 APART = 10.0  # ratio of one try to the next; the first is so much below the last round's
 GAIN = 2e-4  # of a step, in units of errordef: with less a round is not worth another one (MIGRAD's goal for EDM)
 PATIENCE = 2  # rounds of less
@@ -57,7 +57,7 @@ def preconditioned_lbfgs(
     max_rounds : int
         Upper limit of renewals of the coordinates.
     hopeless : callable, optional
-        Called with theta and the smaller of EDM and the last round's gain; True ends the walk there.
+        Called with theta and the smaller of EDM, where that is known, and the last round's gain; True ends the walk.
     """
     value, g = problem.value_and_gradient(theta)
     fine = edm_goal if fine is None else fine
