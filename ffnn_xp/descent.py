@@ -23,7 +23,6 @@ from .minimizers import (
     preconditioned_lbfgs,
     walk_by_products,
 )
-from .minimizers.preconditioned_lbfgs import STEPS
 from .uncertainty import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
@@ -41,9 +40,9 @@ ROUGHLY = 0.03  # EDM in the same units that single precision is good enough for
 ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
 NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
 DEAR = 1500  # parameters from which on a matrix costs more than a round: 15, 32, 203 gradients at p = 501, 726, 4,224
-# Gradients that the end by matrices may take: rounds of L-BFGS with a matrix, p / 12 of them. As many are spent without
-# matrices first, where these are dear: if they do not arrive, about as much is lost as the better way takes.
-ROUNDS, MATRIX = 6, 1 / 12
+# Gradients, and as many more for each parameter, that are spent without matrices first where these are dear: what some
+# rounds by matrices take, so that as much is lost, if they do not arrive, as the better way takes.
+WITHOUT = 360, 1 / 2
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ class Descent:
         if len(theta) < DEAR:
             return Arrival(theta, np.inf, np.inf, converged=False)
         near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
-        most = ROUNDS * (STEPS + MATRIX * len(theta))
+        most = WITHOUT[0] + WITHOUT[1] * len(theta)
         return kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
 
     def _roughly(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:

@@ -149,7 +149,8 @@ def _predictive(task: Task, chosen: Recipe | None, outcome: Outcome) -> Predicti
 def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Outcome:
     """From the best point of the walk to MINUIT's word on it.
 
-    Where MIGRAD goes down a valley that the walk had left as flat, and S falls further from there, the walk goes on.
+    Where MIGRAD goes down a valley that the walk had left as flat, and S falls further from there, the walk goes on;
+    where it went down and saw no minimum, it is asked again with the curvature there.
     """
     if search.theta is None:
         raise ValueError(

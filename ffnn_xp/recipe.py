@@ -216,5 +216,5 @@ def typical_error(task: Task) -> HostArray:
     assert task.data.inverse_error is not None
     with backend.context():
         error = 1 / task.data.inverse_error  # the only copy
-        mean_square = backend.xp.linalg.vecdot(error, error, axis=-1) / error.shape[-1]
+        mean_square = backend.xp.vecdot(error, error, axis=-1) / error.shape[-1]
         return backend.to_host(backend.xp.sqrt(mean_square))

@@ -227,6 +227,21 @@ def test_migrad_is_asked_again(
     np.testing.assert_allclose(fit.standardised, asked[0].values, atol=1e-4)
 
 
+def test_at_kinks_migrad_is_asked_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There each run has its own tries, with a new covariance each; those are all."""
+    asked: list[Certificate] = []
+
+    def never(*args: Any) -> Certificate:
+        asked.append(certify(*args))
+        last = asked[-1]
+        return replace(last, certified=False, fval=last.fval - len(asked), values=last.values + 1e-5)
+
+    monkeypatch.setattr(ffnn_xp.fit, "certify", never)
+    with pytest.warns(fx.FitWarning):
+        fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1).fit(X, np.abs(X), 0.1, prior=3.0, restarts=1)
+    assert len(asked) == ffnn_xp.fit.AT_KINKS
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_walk_reaches_the_end_of_a_valley(seed: int) -> None:
     """More units than the data need: only the exact Hessian knows a curvature there, and MIGRAD has little left to do.

@@ -12,7 +12,7 @@ import pytest
 import scipy.optimize
 
 from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
-from ffnn_xp.minimizers.preconditioned_lbfgs import GAUSS_NEWTON, STEPS, _Metric
+from ffnn_xp.minimizers.preconditioned_lbfgs import GAIN, GAUSS_NEWTON, STEPS, _Metric
 
 
 class Residuals:
@@ -236,6 +236,21 @@ def test_rounds_are_longer_where_matrices_are_dear(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys.modules[_Metric.__module__], "_Round", at_once)
     preconditioned_lbfgs(Quadratic(np.eye(p)), np.ones(p), edm_goal=1e-9, max_rounds=1)
     assert seen == [steps]
+
+
+@pytest.mark.parametrize(("share", "rounds"), [(0.9, 3), (1.1, 20)])
+def test_rounds_that_gain_less_than_their_steps_should_are_the_last(
+    monkeypatch: pytest.MonkeyPatch, share: float, rounds: int
+) -> None:
+    at, values = np.ones(10), [5.0]
+
+    def gained(walk: object, ask: object) -> tuple[np.ndarray, float, np.ndarray]:
+        values.append(values[-1] - share * STEPS * GAIN)
+        return at, values[-1], at
+
+    monkeypatch.setattr(sys.modules[_Metric.__module__], "answered", gained)
+    preconditioned_lbfgs(Quadratic(np.eye(10)), at, edm_goal=1e-9, max_rounds=20)
+    assert len(values) == 1 + rounds
 
 
 def test_kinks_end_the_walk() -> None:

@@ -117,8 +117,8 @@ def show_timings(
     numbers_of_events = events or [100, 10_000, 100_000]
     if min(numbers_of_events) < 1:
         raise ValueError(f"--events must be positive, got {min(numbers_of_events)}")
-    shapes = ["-".join(map(str, w)) for w in widths]
-    wide, wider = (2 + max(map(len, ["library", *column])) for column in (map(bench.label, opened), shapes))
+    shapes = {w: "-".join(map(str, w)) for w in widths}
+    wide, wider = (2 + max(map(len, ["library", *column])) for column in (map(bench.label, opened), shapes.values()))
     print(
         f"{'library':<{wide}}{'widths':<{wider}}{'events':>9}{'first, ms':>12}{'value+gradient, us':>20}{'Gflop/s':>9}"
         f"{'Gauss-Newton, ms':>18}"
@@ -126,7 +126,7 @@ def show_timings(
     for row in bench.timings(opened, widths, numbers_of_events):
         whole = "-" if math.isnan(row.matrix) else f"{1e3 * row.matrix:.2f}"
         print(
-            f"{row.backend:<{wide}}{'-'.join(map(str, row.widths)):<{wider}}{row.events:>9}{1e3 * row.first:>12.1f}"
+            f"{row.backend:<{wide}}{shapes[row.widths]:<{wider}}{row.events:>9}{1e3 * row.first:>12.1f}"
             f"{1e6 * row.sweep:>20.0f}{row.gflops:>9.1f}{whole:>18}",
             flush=True,
         )

@@ -27,7 +27,7 @@ STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed
 MORE = 8  # parameters to a step, where that is more: their matrices are dear
 GAUSS_NEWTON = 3e-4  # mu of the Gauss-Newton matrix
 LARGEST, FIRST = 1.1e-3, 1e-6  # mu of the exact Hessian: at most (1e-3, and rounding), and where to begin
-APART = 10.0  # ratio of one try to the next; the first is so much below the last round's
+APART = 10.0  # ratio of one try to the next; after none at all they begin so much below the last round's
 GAIN = 2e-4  # of a step, in units of errordef: with less a round is not worth another one (MIGRAD's goal for EDM)
 PATIENCE = 2  # rounds of less
 WAIT = 8  # rounds at most (1, 2, 4, ...) between tries of an exact Hessian that needs too much
@@ -111,20 +111,13 @@ class _Metric:
 
     def _least(self, H: HostArray, g: HostArray) -> tuple[HostArray, float, float] | None:
         """C, EDM and mu of a Hessian, mu the least that will do; None if that is too much."""
-        first = max(self.tiny, self.last / APART)
-        mu = first
+        mu, following = self.tiny, max(APART * self.tiny, self.last / APART)
         while mu <= LARGEST:
             C, edm = _coordinates(H, mu, g)
             if C is not None:
-                break
-            mu *= APART
-        else:
-            return None
-        if self.tiny < mu == first:  # perhaps none is needed
-            without, its_edm = _coordinates(H, self.tiny, g)
-            if without is not None:
-                return without, its_edm, self.tiny
-        return C, edm, mu
+                return C, edm, mu
+            mu, following = following, APART * following
+        return None
 
 
 def _coordinates(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | None, float]:
