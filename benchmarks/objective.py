@@ -28,6 +28,7 @@ from header import header
 import ffnn_xp as fx
 from ffnn_xp import curvature
 from ffnn_xp.backends.passes import ON_CPU
+from ffnn_xp.block_sizes import Kind
 
 WIDTHS = ("8,7,9,6", "8,64,64,6", "16,256,256,1")
 EVENTS = (100, 10_000, 1_000_000)
@@ -180,7 +181,7 @@ def products(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluatio
     """The floor: what value and gradient multiply, in blocks of the library's size, on one thread."""
     rng = np.random.default_rng(1)
     model = fx.Model(widths, backend="numpy", seed=1)
-    size = fx.LeastSquares(x, y, NOISE, model).objective._sweep_block()
+    size = fx.LeastSquares(x, y, NOISE, model).objective._sizes.of(Kind(matrices=False))
     W = [rng.normal(size=(h, below)) for below, h in pairwise(widths)]
     a = [rng.normal(size=(h, min(size, len(x)))) for h in widths]
     sizes = [min(size, len(x) - at) for at in range(0, len(x), size)]

@@ -17,25 +17,12 @@ from . import kernels
 from ._typing import Array, Namespace, Rows
 from .backends import Backend
 from .backends.streaming import returned, streamed
+from .block_sizes import BlockSizes, Kind
 from .blocks import Blocks, assemble
 from .events import Events
 from .losses import Loss
 from .network import Network
-from .threads import processors, sum_in_parts
-
-CPU_BYTES = 3 * 2**17  # of the widest layer's values in a block: what fits the cache, and is worth Python's time
-CPU_BLOCK = (512, 8192)  # events, at least and at most
-COMPILED = 4, 8  # times as many where kernels are compiled: on one processor, and for each of several
-MATRIX_BYTES = 2**25, 2**26  # of all temporaries of a block for matrices, at least and at most
-OF_MATRIX = 4  # as much as so many matrices, between: the products of large ones are the longer the better
-BATCH_BYTES = 2**22  # of the derivatives of an output, for a batch of networks
-MATRIX_BLOCK = (16, 2048)  # events, at least and at most
-BATCH_BLOCK = 48, 2**28  # the same at least for a batch, if that is no more bytes: short sums of many products are slow
-GPU_BYTES = 2**31  # of all temporaries of a block, where a GPU does not say how much is free
-GPU_SHARE = 0.5  # of what is free
-STREAMED = 2**19  # events to a block that is copied while another one is computed with
-RECORDED_BYTES = 2**27  # of temporaries: a GPU moves them in less time than their kernels take to launch
-WORTH_THREADS = 20  # units of a layer: two threads are 1.1 to 1.3 times as fast there
+from .threads import sum_in_parts
 
 Part = TypeVar("Part")
 
@@ -80,16 +67,14 @@ class Objective:
     _ways: dict[Any, tuple[Callable[..., Any], bool]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _sizes: dict[tuple[bool, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
     _pieces: dict[int, list[Events]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without compiled kernels, and without what is known of this device's memory."""
         return {
-            **{k: v for k, v in self.__dict__.items() if k != "_gpu_bytes"},
+            **{k: v for k, v in self.__dict__.items() if k != "_sizes"},
             "_bound": {},
             "_ways": {},
-            "_sizes": {},
             "_pieces": {},
         }
 
@@ -184,16 +169,24 @@ class Objective:
         """A result where the events are."""
         return a if self.backend.computes is None else returned(a)
 
-    def _way(self, kernel: Callable[..., Any], what: tuple[bool, int], moving: int) -> tuple[Callable[..., Any], bool]:
+    @cached_property
+    def _sizes(self) -> BlockSizes:
+        """Of the blocks, and how many threads share them."""
+        events, streams = self.events, self.backend.computes is not None
+        held = events.bytes_per_event if streams else 0
+        layout, block = self.network.layout, self.block
+        return BlockSizes(layout, self.backend, events.n, events.nodes, held, whole=self.loss.whole, block=block)
+
+    def _way(self, kernel: Callable[..., Any], kind: Kind, moving: int) -> tuple[Callable[..., Any], bool]:
         """The kernel for this network and loss, compiled or recorded where the library can; and whether that is all.
 
         So it is where all events are one block on a CPU, which costs nothing to ask for. Both are looked up once.
         """
-        key = kernel, what
+        key = kernel, kind
         if key not in self._ways:
             here = not self.backend.on_gpu and self.backend.computes is None
-            f = self._kernel(kernel, moving * self._worth_recording(*what))
-            self._ways[key] = f, here and self._size(what) >= self.events.n
+            f = self._kernel(kernel, moving * self._sizes.worth_recording(kind))
+            self._ways[key] = f, here and self._sizes.of(kind) >= self.events.n
         return self._ways[key]
 
     def _kernel(self, kernel: Callable[..., Any], moving: int) -> Callable[..., Any]:
@@ -202,63 +195,52 @@ class Objective:
         return self._bound[kernel, moving]
 
     def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
-        what = False, math.prod(args[0].shape[:-1])
-        f, at_once = self._way(kernel, what, len(args))
+        kind = Kind(matrices=False, replicas=math.prod(args[0].shape[:-1]))
+        f, at_once = self._way(kernel, kind, len(args))
         if at_once:
             try:
                 return f(*args, *self.events.leaves)
             except Exception as error:
-                if not self._smaller(what, error):
+                if not self._smaller(kind, error):
                     raise
-            self._ways.pop((kernel, what), None)  # another thread may have been here
+            self._ways.pop((kernel, kind), None)  # another thread may have been here
         args = self._there(*args)
-        return self._back(self._sum(lambda e: f(*args, *e.leaves), what, _add))
+        return self._back(self._sum(lambda e: f(*args, *e.leaves), kind, _add))
 
     def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
-        what = True, math.prod(theta.shape[:-1])
-        (f, _), (at,) = self._way(kernel, what, 1), self._there(theta)
-        total = self._sum(lambda e: f(at, *e.leaves), what, self._device.bind(_add_each))
+        kind = Kind(matrices=True, replicas=math.prod(theta.shape[:-1]))
+        (f, _), (at,) = self._way(kernel, kind, 1), self._there(theta)
+        total = self._sum(lambda e: f(at, *e.leaves), kind, self._device.bind(_add_each))
         with self._device.context():
             return self._back(self._device.bind(assemble, self.network.layout, theta.ndim - 1)(total))
 
-    def _sum(self, f: Callable[[Events], Part], what: tuple[bool, int], add: Callable[[Part, Part], Part]) -> Part:
-        """f of all blocks, added up; `what` says whether they are matrices, and of how many replicas.
+    def _sum(self, f: Callable[[Events], Part], kind: Kind, add: Callable[[Part, Part], Part]) -> Part:
+        """f of all blocks, added up.
 
         Where a block does not fit into memory, the same with blocks of half the size, from then on.
         """
         while True:
             try:
-                return self._sum_of_blocks(f, self._size(what), add)
+                return self._sum_of_blocks(f, self._sizes.of(kind), add, self._sizes.threads(kind))
             except Exception as error:
-                if not self._smaller(what, error):
+                if not self._smaller(kind, error):
                     raise  # else the next try is outside of the handler, which holds on to arrays
 
-    def _smaller(self, what: tuple[bool, int], error: Exception) -> bool:
+    def _smaller(self, kind: Kind, error: Exception) -> bool:
         """Whether a block did not fit into memory; then they are half as large from now on."""
-        size = min(self._size(what), self.events.n)
-        if size <= 1 or self.loss.whole or not self._device.out_of_memory(error):
-            return False
-        self._sizes[what] = size // 2
-        return True
+        return self._device.out_of_memory(error) and self._sizes.halve(kind)
 
-    def _size(self, what: tuple[bool, int]) -> int:
-        """Events to a block."""
-        if what not in self._sizes:
-            matrices, replicas = what
-            self._sizes[what] = self._matrix_block(replicas) if matrices else self._sweep_block(replicas)
-            if self.loss.whole:
-                self._sizes[what] = self.events.n
-        return self._sizes[what]
-
-    def _sum_of_blocks(self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part]) -> Part:
-        """On threads, where the library knows how to; one behind another, where they are copied on the way."""
+    def _sum_of_blocks(
+        self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part], threads: int = 1
+    ) -> Part:
+        """On threads, where the library leaves that to us; one behind another, where they are copied on the way."""
         with self._device.context():
             if self.backend.computes is not None:
                 return reduce(add, map(f, streamed(self._device, self.events.blocks(size))))
             if size >= self.events.n:
                 return f(self.events)
-            if self.backend.threads_help and max(self.network.layout.widths) >= WORTH_THREADS:
-                return sum_in_parts(f, list(self.events.blocks(size)), add, self.backend.threads)
+            if threads > 1:
+                return sum_in_parts(f, list(self.events.blocks(size)), add, threads)
             return reduce(add, map(f, self._cut(size)))
 
     def _cut(self, size: int) -> Iterable[Events]:
@@ -268,58 +250,6 @@ class Objective:
         if size not in self._pieces:
             self._pieces[size] = list(self.events.equal_blocks(self.backend, size))
         return self._pieces[size]
-
-    def _sweep_block(self, replicas: int = 1) -> int:
-        limits = max(64, CPU_BLOCK[0] // replicas), CPU_BLOCK[1]
-        size = CPU_BYTES // (max(self.network.layout.widths) * self._itemsize * replicas)
-        if self._device.compiles:
-            count = processors()
-            size *= COMPILED[0] if count == 1 else COMPILED[1] * count
-            limits = limits[0], 2 * count * limits[1]
-        return self._fitting(size, limits, self._bytes_per_event(False, replicas))
-
-    def _matrix_block(self, replicas: int = 1) -> int:
-        layout, bytes_per_event = self.network.layout, self._bytes_per_event(True, replicas)
-        matrices = OF_MATRIX * self._itemsize * layout.n_parameters**2
-        size = min(max(matrices, MATRIX_BYTES[0]), MATRIX_BYTES[1]) // bytes_per_event
-        if replicas > 1:  # many small products instead of one large one: then the cache counts
-            size = min(size, BATCH_BYTES // (layout.n_parameters * self._itemsize * replicas))
-            size = max(size, min(BATCH_BLOCK[0], BATCH_BLOCK[1] // bytes_per_event))
-        return self._fitting(size, MATRIX_BLOCK, bytes_per_event)
-
-    def _bytes_per_event(self, matrices: bool, replicas: int) -> int:
-        """Of all temporaries, about; of an integral's node as much."""
-        layout = self.network.layout
-        if matrices:
-            values = 8 * (max(a * b for a, b in layout.shapes) + max(layout.widths) ** 2)
-        else:
-            values = 4 * max(layout.widths) * len(layout.widths)
-        return values * self._itemsize * replicas
-
-    def _worth_recording(self, matrices: bool, replicas: int) -> bool:
-        """Whether launching takes longer than computing, and a recording's temporaries may stay."""
-        return self.backend.on_gpu and self._bytes_per_event(matrices, replicas) * self.events.n <= RECORDED_BYTES
-
-    def _fitting(self, size: int, limits: tuple[int, int], bytes_per_event: int) -> int:
-        """Events to a block: on a CPU so many, within limits; on a GPU as many as fit."""
-        if self.block is not None:
-            return self.block
-        if self.backend.computes is not None:  # two blocks are there at a time, of several
-            bytes_per_event += 2 * self.events.bytes_per_event
-        if self._device.on_gpu:
-            most = self._gpu_bytes // (bytes_per_event * self.events.nodes)
-            return max(1, most if self.backend.computes is None else min(most, STREAMED))
-        return max(1, min(max(size, limits[0]), limits[1]) // self.events.nodes)
-
-    @cached_property
-    def _gpu_bytes(self) -> int:
-        """For all temporaries of a block; asked for once."""
-        free = self._device.free_memory()
-        return GPU_BYTES if free is None else int(GPU_SHARE * free)
-
-    @property
-    def _itemsize(self) -> int:
-        return 8 if self.backend.dtype == "float64" else 4
 
 
 def _add(a: Array, b: Array) -> Array:

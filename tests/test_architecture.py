@@ -26,6 +26,7 @@ ROOMS = (
     "combined",
     "kernels",
     "events",
+    "block_sizes",
     "objective",
     "scaling",
     "prior",

@@ -10,6 +10,7 @@ from iminuit import Minuit
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
+from ffnn_xp.block_sizes import Kind
 from ffnn_xp.losses import EffectiveVarianceLoss
 
 N = 23
@@ -296,8 +297,8 @@ def test_coordinates_are_those_of_the_plain_chi_square_where_errors_are_small() 
     for ours, theirs in zip(small.kronecker_factors(d.theta), plain.kronecker_factors(d.theta), strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
-    for size in ("_sweep_block", "_matrix_block"):
-        assert getattr(small.objective, size)() == getattr(plain.objective, size)() // 5
+    for kind in (Kind(matrices=False), Kind(matrices=True)):
+        assert small.objective._sizes.most(kind) == plain.objective._sizes.most(kind) // 5
 
 
 def test_single_precision_is_not_asked() -> None:

@@ -10,7 +10,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend, objective
 from ffnn_xp.backends import streaming
-from ffnn_xp.objective import Objective
+from ffnn_xp.block_sizes import BlockSizes, Kind
 from ffnn_xp.seen import Seen
 
 N = 2_000
@@ -18,9 +18,9 @@ N = 2_000
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every device says that it has a kilobyte left, and blocks are of 300 events."""
+    """Every device says that it has a kilobyte left, and blocks are of 300 events at most."""
     monkeypatch.setattr(Backend, "free_memory", lambda self: 1000)
-    monkeypatch.setattr(Objective, "_fitting", lambda self, *_: 300)
+    monkeypatch.setattr(BlockSizes, "most", lambda self, _: 300)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def costs(data: tuple[np.ndarray, np.ndarray], backend: Backend) -> tuple[fx.Lea
 def test_a_single_block_passes_through_the_device_too(
     device: Backend, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Objective, "_fitting", lambda self, *_: N)
+    monkeypatch.setattr(BlockSizes, "most", lambda self, _: N)
     seen = []
     through = objective.streamed
     monkeypatch.setattr(objective, "streamed", lambda *args: [seen.append(1), through(*args)][1])
@@ -92,7 +92,7 @@ def test_no_more_than_blocks_are_there(
     cost, _ = costs(data, device)
     monkeypatch.setattr(Backend, "to_device", spy)
     cost.value_and_gradient(cost.start)
-    size = cost.objective._sweep_block()
+    size = cost.objective._sizes.of(Kind(matrices=False))
     inputs = [shape[-1] for shape in seen if len(shape) == 2 and shape[0] == 4]  # with the row of ones
     assert inputs == [size] * (N // size) + [N % size] * (N % size > 0)
     assert max(shape[-1] for shape in seen) == size

@@ -12,7 +12,6 @@ from threadpoolctl import threadpool_info
 
 import ffnn_xp as fx
 from ffnn_xp import threads
-from ffnn_xp.objective import WORTH_THREADS
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_blas_is_held_and_restored() -> None:
 
 def wide_problem() -> tuple[fx.Model, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
-    model = fx.Model((4, WORTH_THREADS, WORTH_THREADS, 2), backend="numpy", seed=1)
+    model = fx.Model((4, 20, 20, 2), backend="numpy", seed=1)
     x = rng.normal(size=(30_000, 4))
     return model, x, rng.normal(size=(30_000, 2))
 
@@ -97,7 +96,7 @@ def test_a_wide_network_costs_the_same_with_and_without(monkeypatch: pytest.Monk
     model, x, y = wide_problem()
     calls = []
     count = threads.number
-    monkeypatch.setattr(threads, "number", lambda: calls.append(1) or count())
+    monkeypatch.setattr("ffnn_xp.block_sizes.number", lambda: calls.append(1) or count())
     results = []
     for number in ("1", "2"):
         monkeypatch.setenv("FFNN_XP_THREADS", number)
@@ -143,7 +142,7 @@ def test_a_models_own_number_goes_before_the_environments(two: None, monkeypatch
     values = []
     for asked, want in ((None, 2), (1, 1), (3, 3)):
         used.clear()
-        model = fx.Model((2, WORTH_THREADS, 1), backend="numpy", seed=1, threads=asked)
+        model = fx.Model((2, 20, 20, 1), backend="numpy", seed=1, threads=asked)
         again = pickle.loads(pickle.dumps(model))
         assert again.backend.threads == asked
         cost = fx.LeastSquares(x, x[:, 0], 0.1, again)
