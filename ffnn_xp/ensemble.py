@@ -2,8 +2,7 @@
 
 A replica has the model's network and standardisation, and its own copy of the data: a toy (new measurements around
 the model's prediction), a bootstrap copy (events drawn with replacement), measurements that the user brings, or the
-same data with another prior. All start from the model's parameters and walk together, by
-`minimizers.batched_levenberg_marquardt`.
+same data with another prior. All start from the model's parameters and walk together (`toy_fits.refit`).
 """
 
 from __future__ import annotations
@@ -51,9 +50,9 @@ class Ensemble:
     fval, edm : array with shape (r,)
         Cost and EDM at its end, on the host.
     valid : boolean array with shape (r,)
-        Whether EDM, from the Gauss-Newton matrix, is below MINUIT's goal.
+        Whether EDM, from the Gauss-Newton matrix or the exact Hessian, is below MINUIT's goal.
     steps : array with shape (r,)
-        Levenberg-Marquardt steps.
+        Gradients that each took.
     seconds : float
         Wall time of all.
     stopped : str
@@ -138,7 +137,7 @@ class Ensemble:
             f"(EDM < {EDM_GOAL:.1g})\n"
             f"  cost         median {np.median(self.fval):.6g}, from {self.fval.min():.6g} to {self.fval.max():.6g}\n"
             f"  EDM          median {np.median(self.edm):.2g}, largest {self.edm.max():.2g}\n"
-            f"  walk         {int(self.steps.sum())} steps in {self.seconds:.2f} s{cut}"
+            f"  walk         {int(self.steps.sum())} gradients in {self.seconds:.2f} s{cut}"
         )
 
 

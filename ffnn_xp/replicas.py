@@ -103,7 +103,14 @@ class Replicas:
 
     def gauss_newton(self, theta: Array, rows: Rows) -> Array:
         """Gauss-Newton matrices, ``(r, p, p)``."""
-        B = self._batched(Objective.gauss_newton, theta, rows)
+        return self._matrices(Objective.gauss_newton, theta, rows)
+
+    def hessian(self, theta: Array, rows: Rows) -> Array:
+        """Exact second derivatives, ``(r, p, p)``."""
+        return self._matrices(Objective.hessian, theta, rows)
+
+    def _matrices(self, f: Callable[[Objective, Array], Array], theta: Array, rows: Rows) -> Array:
+        B = self._batched(f, theta, rows)
         if self.precision is None:
             return B
         with self.objective.backend.context():

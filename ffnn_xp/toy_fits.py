@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ._typing import HostArray, Mask
-from .minimizers import batched_levenberg_marquardt
+from .minimizers import batched_levenberg_marquardt, lockstep_lbfgs
 from .minimizers.batched_levenberg_marquardt import BatchArrival
 from .minimizers.migrad import EDM_FACTOR
 from .replicas import Replicas
@@ -16,7 +16,8 @@ from .task import Task
 from .toys import draw
 
 EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
-STEPS = 300
+SMALL = 64  # parameters up to which a step by a matrix costs little more than a gradient
+SHORT, KINKED = 100, 300  # steps by matrices, where something else follows and where nothing can
 DAMPING = 1e-4  # first mu: the start is near
 
 
@@ -56,16 +57,33 @@ def fit_toys(task: Task, noise: HostArray, theta: HostArray, number: int, rng: n
 def refit(
     problem: Replicas, theta: HostArray, number: int, watch: Callable[[float, int], None] | None = None
 ) -> BatchArrival:
-    """All replicas walked from the same standardised theta."""
-    with problem.objective.backend.context():
-        return batched_levenberg_marquardt(
+    """All replicas walked from the same standardised theta.
+
+    In steps by matrices where these cost little; those that do not arrive so, along valleys, as single fits do.
+    """
+    goal, objective = EDM_GOAL * problem.errordef, problem.objective
+    starts, kinked = np.broadcast_to(theta, (number, len(theta))), objective.network.kinked
+    with objective.backend.context():
+        if not (kinked or len(theta) <= SMALL or objective.backend.on_gpu):
+            return lockstep_lbfgs(problem, starts, edm_goal=goal, watch=watch)
+        end = batched_levenberg_marquardt(
             problem,
-            problem.on_device(np.broadcast_to(theta, (number, len(theta)))),
-            edm_goal=EDM_GOAL * problem.errordef,
-            max_iterations=STEPS,
+            problem.on_device(starts),
+            edm_goal=goal,
+            max_iterations=KINKED if kinked else SHORT,
             damping=DAMPING,
             watch=watch,
         )
+        left = np.flatnonzero(~end.converged & np.isfinite(end.value))
+        if kinked or end.stopped or not len(left):
+            return end
+        there = np.array(problem.numbers(end.theta))
+        rest = lockstep_lbfgs(problem, there[left], edm_goal=goal, numbers=left, watch=watch)
+        there[left], end.value[left], end.edm[left] = problem.numbers(rest.theta), rest.value, rest.edm
+        end.converged[left], end.steps[left] = rest.converged, end.steps[left] + rest.steps
+        for row, word in zip(left.tolist(), rest.status, strict=True):
+            end.status[row] = word
+        return replace(end, theta=problem.on_device(there), stopped=rest.stopped)
 
 
 def measure_again(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 import scipy.optimize
 
 from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
-from ffnn_xp.minimizers.preconditioned_lbfgs import GAIN, GAUSS_NEWTON, STEPS, _Metric
+from ffnn_xp.minimizers.asking import Asking, answered
+from ffnn_xp.minimizers.preconditioned_lbfgs import GAIN, GAUSS_NEWTON, STEPS, _answer, _Metric
 
 
 class Residuals:
@@ -132,10 +134,10 @@ def test_a_hessian_that_was_refused_is_not_asked_for_at_once() -> None:
             return np.eye(len(theta)) * (2e-6 if rounds == 7 else -1.0)
 
     problem = Saddle(lambda t: 1e-3 * t, lambda t: 1e-3 * np.eye(len(t)))
-    metric = _Metric(problem, 1e-12)
+    metric = _Metric(1e-12)
     theta = np.ones(2)
     for rounds in range(34):
-        C, edm, mu = metric(theta, problem.value_and_gradient(theta)[1])
+        C, edm, mu = answered(metric(theta, problem.value_and_gradient(theta)[1]), partial(_answer, problem))
         shift = 1e-12 if rounds == 7 else GAUSS_NEWTON
         np.testing.assert_allclose(C @ C.T, 2e-6 * (1 + shift) * np.eye(2), rtol=1e-12)
         assert edm == pytest.approx(1e-6 * theta @ theta)
@@ -151,7 +153,7 @@ def test_a_hessian_gets_the_least_shift_that_makes_it_positive_definite() -> Non
         def hessian(self, theta: np.ndarray) -> np.ndarray:
             return np.array([[1.0, 1.0 - lowest], [1.0 - lowest, 1.0]])  # eigenvalues 2 - lowest and lowest
 
-    metric, g = _Metric(Bent(lambda t: t, lambda t: np.eye(len(t))), 1e-12), np.array([1.0, 1.0])
+    metric, g, problem = _Metric(1e-12), np.array([1.0, 1.0]), Bent(lambda t: t, lambda t: np.eye(len(t)))
     for lowest, expected in [
         (-3e-5, 1e-4),
         (-3e-6, 1e-5),
@@ -162,7 +164,7 @@ def test_a_hessian_gets_the_least_shift_that_makes_it_positive_definite() -> Non
         (-3e-4, 1e-3),
         (-3e-3, np.inf),
     ]:
-        C, edm, mu = metric(np.zeros(2), g)
+        C, edm, mu = answered(metric(np.zeros(2), g), partial(_answer, problem))
         assert mu == pytest.approx(expected, rel=1e-9)
         assert edm == pytest.approx(0.5, rel=2e-3)  # of curvature 2, along g; 1 for each of two residuals
         metric.wait = 0
@@ -244,11 +246,12 @@ def test_rounds_that_gain_less_than_their_steps_should_are_the_last(
 ) -> None:
     at, values = np.ones(10), [5.0]
 
-    def gained(walk: object, ask: object) -> tuple[np.ndarray, float, np.ndarray]:
+    def gained(*_: object, **__: object) -> Asking[tuple[np.ndarray, float, np.ndarray]]:
         values.append(values[-1] - share * STEPS * GAIN)
+        yield from ()
         return at, values[-1], at
 
-    monkeypatch.setattr(sys.modules[_Metric.__module__], "answered", gained)
+    monkeypatch.setattr(sys.modules[_Metric.__module__], "steps_in", gained)
     preconditioned_lbfgs(Quadratic(np.eye(10)), at, edm_goal=1e-9, max_rounds=20)
     assert len(values) == 1 + rounds
 

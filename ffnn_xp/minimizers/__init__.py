@@ -8,6 +8,7 @@ from .kronecker import KroneckerCoordinates
 from .kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
 from .lbfgs import lbfgs
 from .levenberg_marquardt import levenberg_marquardt
+from .lockstep_lbfgs import lockstep_lbfgs
 from .migrad import Certificate, at_minimum, certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
 from .preconditioned_lbfgs import preconditioned_lbfgs
 from .problem import Arrival, Problem, StopWalk, Walk
@@ -34,6 +35,7 @@ __all__ = [
     "kronecker_steps",
     "lbfgs",
     "levenberg_marquardt",
+    "lockstep_lbfgs",
     "lower_along",
     "migrad_alone",
     "preconditioned_lbfgs",

@@ -10,8 +10,8 @@ Wolfe's conditions the approximate ones of W. W. Hager and H. Zhang, SIAM J. Opt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import scipy  # its submodules load when they are first used
@@ -21,6 +21,17 @@ from .._typing import HostArray, Rows
 End = TypeVar("End")
 Asking = Generator[HostArray, tuple[float, HostArray], End]
 """Asks for value and gradient at what it yields, and returns where it ended."""
+
+
+class Matrix(NamedTuple):
+    """Asks for a second derivative at a point instead: the exact one, or the Gauss-Newton matrix."""
+
+    theta: HostArray
+    exact: bool
+
+
+Curved = Generator[HostArray | Matrix, Any, End]
+"""A walk that asks for matrices too."""
 
 DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton steps
 ROUNDING = 1e-11  # share of S below which differences are not believed: with errors in x it is good to some 1e-12
@@ -215,8 +226,8 @@ def _between(low: tuple[float, float, float], high: tuple[float, float, float]) 
     return a + min(max(share, EDGE), 1 - EDGE) * width
 
 
-def answered(walk: Asking[End], answer: Callable[[HostArray], tuple[float, HostArray]]) -> End:
-    """Walk one to its end."""
+def answered(walk: Curved[End], answer: Callable[[Any], Any]) -> End:
+    """Walk one to its end, each question answered as it is asked."""
     try:
         at = next(walk)
         while True:
@@ -236,12 +247,16 @@ def translated(walk: Asking[End], answer: Callable[[float, HostArray], tuple[flo
 
 
 def in_lockstep(
-    walks: Sequence[Asking[End]],
+    walks: Sequence[Curved[End]],
     answer: Callable[[HostArray, Rows], tuple[HostArray, HostArray]],
     *,
     together: bool = False,
+    first: int = 0,
+    matrices: Callable[[HostArray, Rows, bool], HostArray] | None = None,
 ) -> list[End]:
     """Walk many to their ends, each question of all answered at once.
+
+    Matrices wait until nobody asks for anything else, so that there are many of them at once.
 
     Parameters
     ----------
@@ -250,26 +265,43 @@ def in_lockstep(
     answer : callable
         Of points with shape (r, p), and the numbers (r,) of the walks that ask: values (r,) and gradients (r, p).
     together : bool
-        Whether those that have ended are asked for too, where they were last, so that shapes stay the same.
+        Whether all are asked for each time, those that have ended where they were last, so that shapes stay the same.
+    first : int
+        Number of the first walk.
+    matrices : callable, optional
+        Of points, numbers, and whether they are exact: matrices (r, p, p).
     """
     ends: dict[int, End] = {}
-    questions: dict[int, HostArray] = {}
+    last: dict[int, HostArray] = {}  # where each was asked for
+    points: dict[int, HostArray] = {}
+    curved: dict[bool, dict[int, HostArray]] = {True: {}, False: {}}
 
-    def go_on(number: int, told: tuple[float, HostArray] | None) -> None:
+    def go_on(number: int, told: Any) -> None:
         try:
-            questions[number] = next(walks[number]) if told is None else walks[number].send(told)
+            question = next(walks[number]) if told is None else walks[number].send(told)
         except StopIteration as end:
             ends[number] = end.value
+            return
+        if isinstance(question, Matrix):
+            curved[question.exact][number], last[number] = question.theta, question.theta
+        else:
+            points[number] = last[number] = question
 
     for number in range(len(walks)):
         go_on(number, None)
-    asked = dict(questions)
-    while questions:
-        asked = {**asked, **questions} if together else dict(questions)
-        rows = np.array(sorted(asked))
-        values, gradients = answer(np.stack([asked[i] for i in rows.tolist()]), rows)
-        waiting, questions = questions, {}
-        for i, *told in zip(rows.tolist(), values.tolist(), gradients, strict=True):
+    while points or any(curved.values()):
+        exact = None if points else bool(curved[True])
+        waiting = points.copy() if exact is None else curved[exact].copy()
+        rows = np.array(sorted(last if together else waiting))
+        at = np.stack([waiting.get(i, last[i]) for i in rows.tolist()])
+        (points if exact is None else curved[exact]).clear()
+        if exact is None:
+            values, gradients = answer(at, first + rows)
+            told: Iterable[Any] = zip(values.tolist(), gradients, strict=True)
+        else:
+            assert matrices is not None
+            told = matrices(at, first + rows, exact)
+        for i, answers in zip(rows.tolist(), told, strict=True):
             if i in waiting:
-                go_on(i, (told[0], told[1]))
+                go_on(i, answers)
     return [ends[i] for i in range(len(walks))]

@@ -54,6 +54,16 @@ class ReplicaProblem(Protocol):
     def gauss_newton(self, theta: Array, rows: Rows) -> Array:
         """Positive semidefinite matrices, ``(r, p, p)``."""
 
+    def hessian(self, theta: Array, rows: Rows) -> Array:
+        """Exact second derivatives, ``(r, p, p)``; asked for by `lockstep_lbfgs`."""
+
+    def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+        """S ``(r,)`` and its gradients ``(r, p)`` at host vectors; asked for by that too."""
+
+    @property
+    def of_one_shape(self) -> bool:
+        """Whether all are better asked for together each time."""
+
     @property
     def dual(self) -> bool:
         """Whether there are fewer values than parameters."""

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
-from .asking import answered, steps_in
+from .asking import Curved, Matrix, answered, steps_in
 from .problem import NOISE, Arrival, Problem, marquardt_diagonal
 
 MEMORY = 20  # steps
@@ -59,13 +60,41 @@ def preconditioned_lbfgs(
     hopeless : callable, optional
         Called with theta and the smaller of EDM, where that is known, and the last round's gain; True ends the walk.
     """
-    value, g = problem.value_and_gradient(theta)
-    fine = edm_goal if fine is None else fine
-    tiny, poor, gain, mu = max(1e-12, 100 * problem.epsilon), 0, np.inf, np.inf
-    metric, steps = _Metric(problem, tiny), max(STEPS, len(theta) // MORE)
+    walk = preconditioned_steps(
+        theta,
+        errordef=problem.errordef,
+        epsilon=problem.epsilon,
+        edm_goal=edm_goal,
+        fine=edm_goal if fine is None else fine,
+        max_rounds=max_rounds,
+        hopeless=hopeless,
+    )
+    return answered(walk, partial(_answer, problem))
+
+
+def _answer(problem: Problem, question: HostArray | Matrix) -> tuple[float, HostArray] | HostArray:
+    if not isinstance(question, Matrix):
+        return problem.value_and_gradient(question)
+    return (problem.hessian if question.exact else problem.gauss_newton)(question.theta)
+
+
+def preconditioned_steps(
+    theta: HostArray,
+    *,
+    errordef: float,
+    epsilon: float,
+    edm_goal: float,
+    fine: float,
+    max_rounds: int = 100,
+    hopeless: Callable[[HostArray, float], bool] | None = None,
+) -> Curved[Arrival]:
+    """The same as a conversation; `errordef` and `epsilon` as of a `Problem`."""
+    value, g = yield theta
+    tiny, poor, gain, mu = _tiny(epsilon), 0, np.inf, np.inf
+    metric, steps = _Metric(tiny), max(STEPS, len(theta) // MORE)
     for _ in range(max_rounds):
         before = mu
-        C, edm, mu = metric(theta, g)
+        C, edm, mu = yield from metric(theta, g)
         shifted = tiny < mu < np.inf  # then EDM is too small
         arrived = edm < edm_goal and not shifted
         if poor > PATIENCE or (arrived and (max(before, mu) <= tiny or edm < fine)):
@@ -75,12 +104,21 @@ def preconditioned_lbfgs(
         if C is None:
             break
         stay = _Round(steps, np.sqrt(2 * fine / len(theta)))
-        walk = steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=stay)
-        theta, reached, g = answered(walk, problem.value_and_gradient)
+        theta, reached, g = yield from steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=stay)
         gain, value = value - reached, reached
-        least = max(steps * GAIN * problem.errordef, NOISE * problem.epsilon * abs(value))
+        least = max(steps * GAIN * errordef, NOISE * epsilon * abs(value))
         poor = poor + 1 if gain < least else 0
     return Arrival(theta, value, edm, bool(arrived))
+
+
+def edm_by(B: HostArray, g: HostArray, epsilon: float) -> float:
+    """EDM by a matrix at a point with this gradient; infinite where it is not positive definite."""
+    return _coordinates(B, _tiny(epsilon), g)[1]
+
+
+def _tiny(epsilon: float) -> float:
+    """Mu that only keeps rounding away."""
+    return max(1e-12, 100 * epsilon)
 
 
 @dataclass
@@ -90,23 +128,22 @@ class _Metric:
     By the Gauss-Newton matrix where that would be more than `LARGEST`.
     """
 
-    problem: Problem
     tiny: float
     last: float = FIRST
     refused: int = 0  # how often in a row
     wait: int = 0  # rounds until the next try
 
-    def __call__(self, theta: HostArray, g: HostArray) -> tuple[HostArray | None, float, float]:
+    def __call__(self, theta: HostArray, g: HostArray) -> Curved[tuple[HostArray | None, float, float]]:
         """C, EDM, and the exact Hessian's mu; infinite for the Gauss-Newton matrix."""
         self.wait -= 1
         if self.wait < 1:
-            found = self._least(self.problem.hessian(theta), g)
+            found = self._least((yield Matrix(theta, exact=True)), g)
             if found is not None:
                 self.last, self.refused = found[2], 0
                 return found
             self.wait = min(2**self.refused, WAIT)
             self.refused += 1
-        B = self.problem.gauss_newton(theta)
+        B = yield Matrix(theta, exact=False)
         return _coordinates(B, GAUSS_NEWTON, g)[0], _coordinates(B, self.tiny, g)[1], np.inf
 
     def _least(self, H: HostArray, g: HostArray) -> tuple[HostArray, float, float] | None:
@@ -135,15 +172,15 @@ def _coordinates(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | Non
 
 @dataclass(frozen=True)
 class _Cholesky:
-    """Theta = theta_0 + C^-T z."""
+    """Theta = theta_0 + C^-T z; by BLAS itself, since SciPy takes longer to check a small matrix than to solve."""
 
     C: HostArray
 
     def back(self, z: HostArray) -> HostArray:
-        return np.asarray(scipy.linalg.solve_triangular(self.C, z, lower=True, trans="T", check_finite=False))
+        return np.asarray(scipy.linalg.blas.dtrsv(self.C, z, lower=1, trans=1))
 
     def forth(self, g: HostArray) -> HostArray:
-        return np.asarray(scipy.linalg.solve_triangular(self.C, g, lower=True, check_finite=False))
+        return np.asarray(scipy.linalg.blas.dtrsv(self.C, g, lower=1))
 
 
 @dataclass

@@ -1,0 +1,105 @@
+"""Many replicas walked down side by side, each by `preconditioned_lbfgs`: their gradients go through one product.
+
+For toys, bootstrap copies and whatever else begins near its end. Steps of Levenberg and Marquardt take a matrix each,
+and along a valley hundreds of them; here a replica takes two or three, and ends where its exact Hessian says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .._typing import HostArray, Rows
+from .asking import Curved, Matrix, in_lockstep
+from .batched_levenberg_marquardt import BatchArrival, ReplicaProblem
+from .preconditioned_lbfgs import edm_by, preconditioned_steps
+from .problem import StopWalk
+
+MATRICES = 2**28  # bytes of the matrices, one for each replica, that are kept at a time
+FINE = 1e-2  # of the goal: where a round ends, since its coordinates lead there
+
+
+@np.errstate(all="ignore")  # a trial may overflow: what is not finite is seen, and not taken
+def lockstep_lbfgs(
+    problem: ReplicaProblem,
+    theta: HostArray,
+    *,
+    edm_goal: float,
+    numbers: Rows | None = None,
+    max_rounds: int = 60,
+    watch: Callable[[float, int], None] | None = None,
+) -> BatchArrival:
+    """Walk each replica to EDM < `edm_goal`, or until it gains no more, for functions without kinks.
+
+    Parameters
+    ----------
+    problem : ReplicaProblem
+        The functions.
+    theta : array with shape (r, p)
+        The starts, on the host.
+    edm_goal : float
+        In units of S.
+    numbers : array with shape (r,), optional
+        Which of the problem's functions these are, if not all.
+    max_rounds : int
+        Upper limit of renewals of the coordinates.
+    watch : callable, optional
+        Called with (best value, number of the question) before each gradient; may raise `StopWalk`, which keeps what
+        was found.
+
+    Returns
+    -------
+    BatchArrival
+        EDM is that of the exact Hessian; where this is not positive definite, of the Gauss-Newton matrix. Steps are
+        gradients.
+    """
+    r, p = theta.shape
+    number = np.arange(r) if numbers is None else numbers
+    best, value, gradient = theta.copy(), np.full(r, np.inf), np.zeros((r, p))
+    edm, ended, steps = np.full(r, np.inf), np.zeros(r, dtype=bool), np.zeros(r, dtype=np.int64)
+    questions, stopped, lot = 0, "", max(1, MATRICES // (8 * p * p))
+
+    def answer(points: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+        nonlocal questions
+        if watch is not None:
+            watch(float(value.min()), questions)
+        questions += 1
+        values, gradients = problem.on_host(points, number[rows])
+        fine = np.isfinite(values) & np.all(np.isfinite(gradients), axis=1)
+        values, gradients = np.where(fine, values, np.inf), np.where(fine[:, None], gradients, 0.0)
+        steps[rows] += ~ended[rows]
+        lower = np.flatnonzero(values < value[rows])
+        at = rows[lower]
+        best[at], value[at], gradient[at] = points[lower], values[lower], gradients[lower]
+        return values, gradients
+
+    def matrices(points: HostArray, rows: Rows, exact: bool) -> HostArray:
+        f = problem.hessian if exact else problem.gauss_newton
+        return problem.numbers(f(problem.on_device(points), number[rows]))
+
+    def walk(i: int) -> Curved[None]:
+        end = yield from preconditioned_steps(
+            theta[i],
+            errordef=problem.errordef,
+            epsilon=problem.epsilon,
+            edm_goal=edm_goal,
+            fine=FINE * edm_goal,
+            max_rounds=max_rounds,
+        )
+        edm[i] = end.edm
+        if not end.converged and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
+            B = yield Matrix(best[i], exact=False)
+            edm[i] = max(end.edm, edm_by(B, gradient[i], problem.epsilon))
+        ended[i] = True
+
+    try:
+        for first in range(0, r, lot):
+            walks = [walk(i) for i in range(first, min(first + lot, r))]
+            in_lockstep(walks, answer, matrices=matrices, first=first, together=problem.of_one_shape)
+    except (StopWalk, KeyboardInterrupt) as stop:
+        stopped = str(stop) or "interrupted by the user"
+    converged = ended & (edm < edm_goal)
+    words = np.where(converged, "converged", np.where(ended, "no gain", "stopped"))
+    status = np.where(ended & ~np.isfinite(value), "no finite value", words).tolist()
+    return BatchArrival(problem.on_device(best), value, edm, converged, steps, status, stopped)
