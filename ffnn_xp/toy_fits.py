@@ -77,6 +77,8 @@ def refit(
         left = np.flatnonzero(~end.converged & np.isfinite(end.value))
         if kinked or end.stopped or not len(left):
             return end
+        if problem.of_one_shape:
+            left = np.arange(number)
         there = np.array(problem.numbers(end.theta))
         rest = lockstep_lbfgs(problem, there[left], edm_goal=goal, numbers=left, watch=watch)
         there[left], end.value[left], end.edm[left] = problem.numbers(rest.theta), rest.value, rest.edm
