@@ -59,14 +59,14 @@ def refit(
 ) -> BatchArrival:
     """All replicas walked from the same standardised theta.
 
-    In steps by matrices where these cost little; those that do not arrive so, along valleys, as single fits do.
+    At first in steps by matrices, where these cost little, and to the end as single fits are.
     """
     goal, objective = EDM_GOAL * problem.errordef, problem.objective
     starts, kinked = np.broadcast_to(theta, (number, len(theta))), objective.network.kinked
     with objective.backend.context():
         if not (kinked or len(theta) <= SMALL or objective.backend.on_gpu):
             return lockstep_lbfgs(problem, starts, edm_goal=goal, watch=watch)
-        end = batched_levenberg_marquardt(
+        first = batched_levenberg_marquardt(
             problem,
             problem.on_device(starts),
             edm_goal=goal,
@@ -74,18 +74,10 @@ def refit(
             damping=DAMPING,
             watch=watch,
         )
-        left = np.flatnonzero(~end.converged & np.isfinite(end.value))
-        if kinked or end.stopped or not len(left):
-            return end
-        if problem.of_one_shape:
-            left = np.arange(number)
-        there = np.array(problem.numbers(end.theta))
-        rest = lockstep_lbfgs(problem, there[left], edm_goal=goal, numbers=left, watch=watch)
-        there[left], end.value[left], end.edm[left] = problem.numbers(rest.theta), rest.value, rest.edm
-        end.converged[left], end.steps[left] = rest.converged, end.steps[left] + rest.steps
-        for row, word in zip(left.tolist(), rest.status, strict=True):
-            end.status[row] = word
-        return replace(end, theta=problem.on_device(there), stopped=rest.stopped)
+        if kinked or first.stopped:
+            return first
+        end = lockstep_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch)
+        return replace(end, steps=first.steps + end.steps)
 
 
 def measure_again(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:

@@ -26,7 +26,6 @@ def lockstep_lbfgs(
     theta: HostArray,
     *,
     edm_goal: float,
-    numbers: Rows | None = None,
     max_rounds: int = 60,
     watch: Callable[[float, int], None] | None = None,
 ) -> BatchArrival:
@@ -40,8 +39,6 @@ def lockstep_lbfgs(
         The starts, on the host.
     edm_goal : float
         In units of S.
-    numbers : array with shape (r,), optional
-        Which of the problem's functions these are, if not all.
     max_rounds : int
         Upper limit of renewals of the coordinates.
     watch : callable, optional
@@ -55,7 +52,6 @@ def lockstep_lbfgs(
         gradients.
     """
     r, p = theta.shape
-    number = np.arange(r) if numbers is None else numbers
     best, value, gradient = theta.copy(), np.full(r, np.inf), np.zeros((r, p))
     edm, ended, steps = np.full(r, np.inf), np.zeros(r, dtype=bool), np.zeros(r, dtype=np.int64)
     questions, stopped, lot = 0, "", max(1, MATRICES // (8 * p * p))
@@ -65,7 +61,7 @@ def lockstep_lbfgs(
         if watch is not None:
             watch(float(value.min()), questions)
         questions += 1
-        values, gradients = problem.on_host(points, number[rows])
+        values, gradients = problem.on_host(points, rows)
         fine = np.isfinite(values) & np.all(np.isfinite(gradients), axis=1)
         values, gradients = np.where(fine, values, np.inf), np.where(fine[:, None], gradients, 0.0)
         steps[rows] += ~ended[rows]
@@ -76,7 +72,7 @@ def lockstep_lbfgs(
 
     def matrices(points: HostArray, rows: Rows, exact: bool) -> HostArray:
         f = problem.hessian if exact else problem.gauss_newton
-        return problem.numbers(f(problem.on_device(points), number[rows]))
+        return problem.numbers(f(problem.on_device(points), rows))
 
     def walk(i: int) -> Curved[None]:
         end = yield from preconditioned_steps(
