@@ -50,7 +50,8 @@ class Ensemble:
     fval, edm : array with shape (r,)
         Cost and EDM at its end, on the host.
     valid : boolean array with shape (r,)
-        Whether EDM, from the Gauss-Newton matrix or the exact Hessian, is below MINUIT's goal.
+        Whether EDM is below MINUIT's goal, by the exact Hessian; where that is not positive definite, or with kinks, by
+        the Gauss-Newton matrix.
     steps : array with shape (r,)
         Gradients that each took.
     seconds : float

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ._typing import HostArray, Mask
-from .minimizers import batched_levenberg_marquardt, lockstep_lbfgs
-from .minimizers.batched_levenberg_marquardt import BatchArrival
+from .minimizers import BatchArrival, batched_levenberg_marquardt, lockstep_lbfgs
 from .minimizers.migrad import EDM_FACTOR
 from .replicas import Replicas
 from .task import Task

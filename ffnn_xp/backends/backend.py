@@ -81,8 +81,8 @@ class Backend:
 
     @property
     def threads_help(self) -> bool:
-        """Whether blocks of events should be spread over threads: other libraries have their own."""
-        return self.name == "numpy"
+        """Whether blocks of events should be spread over threads: other libraries and devices have their own."""
+        return self.name == "numpy" and self.computes is None
 
     def staying_behind(self) -> Backend:
         """NumPy, for events that are streamed through this backend's device."""

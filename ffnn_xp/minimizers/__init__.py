@@ -1,7 +1,7 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
 from .asking import Asking, in_lockstep, steps_in, translated
-from .batched_levenberg_marquardt import BatchArrival, batched_levenberg_marquardt
+from .batched_levenberg_marquardt import batched_levenberg_marquardt
 from .by_products import distance, lower_along, walk_by_products
 from .conjugate_gradients import Distance, edm_by_products
 from .kronecker import KroneckerCoordinates
@@ -12,6 +12,7 @@ from .lockstep_lbfgs import lockstep_lbfgs
 from .migrad import Certificate, at_minimum, certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
 from .preconditioned_lbfgs import preconditioned_lbfgs
 from .problem import Arrival, Problem, StopWalk, Walk
+from .replica_problem import BatchArrival
 
 __all__ = [
     "Arrival",

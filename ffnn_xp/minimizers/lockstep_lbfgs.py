@@ -1,7 +1,7 @@
 """Many replicas walked down side by side, each by `preconditioned_lbfgs`: their gradients go through one product.
 
 For toys, bootstrap copies and whatever else begins near its end. Steps of Levenberg and Marquardt take a matrix each,
-and along a valley hundreds of them; here a replica takes two or three, and ends where its exact Hessian says so.
+and along a valley hundreds of them; here one serves for tens of gradients, and the exact Hessian says where the end is.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 
 from .._typing import HostArray, Rows
 from .asking import Curved, Matrix, in_lockstep
-from .batched_levenberg_marquardt import BatchArrival, ReplicaProblem
 from .preconditioned_lbfgs import edm_by, preconditioned_steps
-from .problem import StopWalk
+from .problem import Arrival, StopWalk
+from .replica_problem import BatchArrival, ReplicaProblem
 
 MATRICES = 2**28  # bytes of the matrices, one for each replica, that are kept at a time
 FINE = 1e-2  # of the goal: where a round ends, since its coordinates lead there
@@ -48,8 +48,7 @@ def lockstep_lbfgs(
     Returns
     -------
     BatchArrival
-        EDM is that of the exact Hessian; where this is not positive definite, of the Gauss-Newton matrix. Steps are
-        gradients.
+        EDM is that of the exact Hessian; where this is not positive definite, of the Gauss-Newton matrix.
     """
     r, p = theta.shape
     best, value, gradient = theta.copy(), np.full(r, np.inf), np.zeros((r, p))
@@ -64,7 +63,6 @@ def lockstep_lbfgs(
         values, gradients = problem.on_host(points, rows)
         fine = np.isfinite(values) & np.all(np.isfinite(gradients), axis=1)
         values, gradients = np.where(fine, values, np.inf), np.where(fine[:, None], gradients, 0.0)
-        steps[rows] += ~ended[rows]
         lower = np.flatnonzero(values < value[rows])
         at = rows[lower]
         best[at], value[at], gradient[at] = points[lower], values[lower], gradients[lower]
@@ -74,8 +72,8 @@ def lockstep_lbfgs(
         f = problem.hessian if exact else problem.gauss_newton
         return problem.numbers(f(problem.on_device(points), rows))
 
-    def walk(i: int) -> Curved[None]:
-        end = yield from preconditioned_steps(
+    def walked(i: int) -> Curved[None]:
+        walk = preconditioned_steps(
             theta[i],
             errordef=problem.errordef,
             epsilon=problem.epsilon,
@@ -83,6 +81,15 @@ def lockstep_lbfgs(
             fine=FINE * edm_goal,
             max_rounds=max_rounds,
         )
+        question = next(walk)
+        while True:
+            steps[i] += not isinstance(question, Matrix)  # counted here, since some may be answered in vain
+            told = yield question
+            try:
+                question = walk.send(told)
+            except StopIteration as stop:
+                end: Arrival = stop.value
+                break
         edm[i] = end.edm
         if not end.converged and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
             B = yield Matrix(best[i], exact=False)
@@ -91,7 +98,7 @@ def lockstep_lbfgs(
 
     try:
         for first in range(0, r, lot):
-            walks = [walk(i) for i in range(first, min(first + lot, r))]
+            walks = [walked(i) for i in range(first, min(first + lot, r))]
             in_lockstep(walks, answer, matrices=matrices, first=first, together=problem.of_one_shape)
     except (StopWalk, KeyboardInterrupt) as stop:
         stopped = str(stop) or "interrupted by the user"
