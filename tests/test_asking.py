@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from ffnn_xp.minimizers.asking import CURVATURE, DECREASE, TRIES, Asking, Memory, along, answered, in_lockstep, steps_in
+from ffnn_xp.minimizers.asking import (
+    CURVATURE,
+    DECREASE,
+    TRIES,
+    Asking,
+    Curved,
+    Matrix,
+    Memory,
+    along,
+    answered,
+    in_lockstep,
+    steps_in,
+)
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -280,3 +292,26 @@ def test_many_walks_are_answered_together() -> None:
     assert asked[1] == [0, 1, 3]
     assert asked[-1] == [1]
     assert all(set(later) <= set(earlier) for earlier, later in pairwise(asked))
+
+
+def test_matrices_wait_until_nobody_asks_for_anything_else() -> None:
+    """Then they are asked for together, the exact ones first, and each walk is told its own."""
+    asked: list[object] = []
+
+    def walk(points: int, exact: bool) -> Curved[float]:
+        for _ in range(points):
+            yield np.zeros(1)
+        B = yield Matrix(np.array([float(points)]), exact)
+        return float(B[0, 0])
+
+    def answer(theta: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(rows.tolist())
+        return np.zeros(len(rows)), np.zeros((len(rows), 1))
+
+    def matrices(theta: np.ndarray, rows: np.ndarray, exact: bool) -> np.ndarray:
+        asked.append((exact, rows.tolist()))
+        return 10 * theta[:, :, None] + exact
+
+    walks = [walk(0, True), walk(2, True), walk(1, False)]
+    assert in_lockstep(walks, answer, matrices=matrices, first=5) == [1, 21, 10]
+    assert asked == [[6, 7], [6], (True, [5, 6]), (False, [7])]

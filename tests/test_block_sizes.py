@@ -34,6 +34,7 @@ def test_blocks_are_of_one_size(n: int, h: int, matrices: bool, threads: int) ->
         assert count == -(-n // most)
     else:
         assert count <= max(used, -(-n // most) + used - 1)
+        assert count % used == 0 or size < count
     if count > 1:
         assert count * size - n < count
 

@@ -70,6 +70,34 @@ def test_gradients_are_counted_but_not_those_in_vain(monkeypatch: pytest.MonkeyP
     assert asked > plain.steps.sum()
 
 
+class Stuck:
+    """No step lowers S, and its Hessian is positive definite only when shifted."""
+
+    errordef, epsilon, of_one_shape = 1.0, float(np.finfo(float).eps), False
+
+    def on_host(self, theta: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.ones(len(rows)), np.full((len(rows), 2), 1e-3)
+
+    def hessian(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.tile([[1.0, 1 + 1e-5], [1 + 1e-5, 1.0]], (len(rows), 1, 1))
+
+    def gauss_newton(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.tile(1e-4 * np.eye(2), (len(rows), 1, 1))
+
+    def numbers(self, a: np.ndarray) -> np.ndarray:
+        return a
+
+    on_device = numbers
+
+
+def test_a_shifted_hessian_is_not_believed() -> None:
+    """By it EDM would be 2.5e-7 or so; by the Gauss-Newton matrix it is g^2 / 2 B."""
+    end = lockstep_lbfgs(Stuck(), np.zeros((2, 2)), edm_goal=2e-4)  # type: ignore[arg-type]
+    np.testing.assert_allclose(end.edm, 1e-2, rtol=1e-9)
+    assert not end.converged.any()
+    assert end.status == ["no gain"] * 2
+
+
 @pytest.mark.parametrize(
     ("widths", "activation", "walks"),
     [
@@ -83,12 +111,15 @@ def test_steps_by_matrices_where_they_are_cheap_or_all_there_is(
 ) -> None:
     """And always the end by the exact Hessian, unless there are kinks, which it does not see."""
     taken: list[str] = []
+    steps = np.zeros(3, dtype=int)
     for name in ("batched_levenberg_marquardt", "lockstep_lbfgs"):
         original = getattr(toy_fits, name)
 
         def noted(*args: object, original=original, name=name, **options: object) -> BatchArrival:  # type: ignore[no-untyped-def]
             taken.append(name)
-            return original(*args, **options)
+            end = original(*args, **options)
+            steps[:] += end.steps
+            return end
 
         monkeypatch.setattr(toy_fits, name, noted)
     rng = np.random.default_rng(3)
@@ -97,7 +128,22 @@ def test_steps_by_matrices_where_they_are_cheap_or_all_there_is(
     model = Model(widths, activation=activation, backend="numpy", seed=1)
     found = model.fit_replicas(x, y, 0.1, prior=2.0, number=3, seed=1)
     assert taken == walks
+    np.testing.assert_array_equal(found.steps, steps)
     assert found.valid.all() or activation == "relu"
+
+
+def test_time_that_is_up_in_the_first_steps_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they reached is kept, and nothing follows."""
+
+    def watch(value: float, step: int) -> None:
+        if step == 3:
+            raise StopWalk("time is up")
+
+    problem, _, theta = toys(get_backend("numpy"))
+    monkeypatch.setattr(toy_fits, "lockstep_lbfgs", None)
+    end = toy_fits.refit(problem, theta[0], 4, watch)
+    assert end.stopped == "time is up"
+    assert end.steps.tolist() == [3] * 4
 
 
 @pytest.mark.parametrize("kind", ["toys", "bootstrap"])

@@ -90,11 +90,11 @@ def lockstep_lbfgs(
             except StopIteration as stop:
                 end: Arrival = stop.value
                 break
-        edm[i] = end.edm
+        left = end.edm
         if not end.converged and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
             B = yield Matrix(best[i], exact=False)
-            edm[i] = max(end.edm, edm_by(B, gradient[i], problem.epsilon))
-        ended[i] = True
+            left = max(left, edm_by(B, gradient[i], problem.epsilon))
+        edm[i], ended[i] = left, True
 
     try:
         for first in range(0, r, lot):
@@ -102,7 +102,7 @@ def lockstep_lbfgs(
             in_lockstep(walks, answer, matrices=matrices, first=first, together=problem.of_one_shape)
     except (StopWalk, KeyboardInterrupt) as stop:
         stopped = str(stop) or "interrupted by the user"
-    converged = ended & (edm < edm_goal)
+    converged = edm < edm_goal
     words = np.where(converged, "converged", np.where(ended, "no gain", "stopped"))
     status = np.where(ended & ~np.isfinite(value), "no finite value", words).tolist()
     return BatchArrival(problem.on_device(best), value, edm, converged, steps, status, stopped)
