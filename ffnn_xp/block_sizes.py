@@ -14,9 +14,9 @@ from .backends import Backend
 from .layout import Layout
 from .threads import number, processors
 
-CPU_BYTES = 3 * 2**17  # of the widest layer's values in a block: what fits the cache, and is worth Python's time
-CPU_BLOCK = (512, 8192)  # events, at least and at most
-COMPILED = 4, 8  # times as many where kernels are compiled: on one processor, and for each of several
+CPU_BYTES = 5 * 2**18  # of the values of all layers in a block: what fits the cache, and is worth Python's time
+CPU_BLOCK = (512, 16384)  # events, at least and at most
+COMPILED = 2  # times as many for each processor where kernels are compiled
 STEPS = 32  # to the most of these: sizes are whole numbers of them, so that a compiler sees few
 MATRIX_BYTES = 2**25, 2**26  # of all temporaries of a block for matrices, at least and at most
 OF_MATRIX = 4  # as much as so many matrices, between: the products of large ones are the longer the better
@@ -129,11 +129,9 @@ class BlockSizes:
     def _sweep_block(self, kind: Kind) -> tuple[int, int, int]:
         """Events that fit, at least and at most."""
         least, limit = max(64, CPU_BLOCK[0] // kind.replicas), CPU_BLOCK[1]
-        size = CPU_BYTES // (max(self.layout.widths) * self._itemsize * kind.replicas)
+        size = CPU_BYTES // (sum(self.layout.widths) * self._itemsize * kind.replicas)
         if self._device.compiles:
-            count = processors()
-            size *= COMPILED[0] if count == 1 else COMPILED[1] * count
-            limit *= 2 * count
+            size, limit = (COMPILED * processors() * events for events in (size, limit))
         return size, least, limit
 
     def _matrix_block(self, kind: Kind) -> tuple[int, int, int]:

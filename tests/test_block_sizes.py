@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend, LeastSquares, Model, get_backend
-from ffnn_xp.block_sizes import CPU_BLOCK, OF_THREAD, STEPS, BlockSizes, Kind
+from ffnn_xp.block_sizes import CPU_BLOCK, CPU_BYTES, OF_THREAD, STEPS, BlockSizes, Kind
 from ffnn_xp.layout import Layout
 
 SWEEP, MATRIX = Kind(matrices=False), Kind(matrices=True)
@@ -143,9 +143,15 @@ def test_a_compiler_gets_larger_blocks_the_more_processors_share_them(monkeypatc
     found = []
     for count in (1, 2, 6):
         monkeypatch.setattr("ffnn_xp.block_sizes.processors", lambda count=count: count)
-        assert numpy.most(SWEEP) == 768
+        assert numpy.most(SWEEP) == 2445
         found.append(jax.most(SWEEP))
-    assert found == [4 * 768, 16 * 768, 48 * 768]
+    assert found == [2 * 2445, 4 * 2445, 12 * 2445]
+
+
+def test_the_values_of_all_layers_share_the_cache() -> None:
+    """Not the widest layer's alone: networks of one hidden layer had blocks too small, those of three too large."""
+    for widths in ((1, 10, 1), (5, 15, 1), (4, 10, 10, 10, 1), (8, 64, 64, 6)):
+        assert CPU_BYTES * 0.99 < sizes(widths).most(SWEEP) * sum(widths) * 8 <= CPU_BYTES
 
 
 def test_blocks_are_sized_by_what_a_gpu_has_free(monkeypatch: pytest.MonkeyPatch) -> None:
