@@ -13,13 +13,14 @@ import numpy as np
 from ._typing import HostArray
 from .cost import NetworkCost
 from .minimizers import (
+    WORTH,
     Arrival,
     Distance,
-    Problem,
     Walk,
     kronecker_lbfgs,
     lbfgs,
     levenberg_marquardt,
+    lower_point,
     preconditioned_lbfgs,
     walk_by_products,
 )
@@ -29,8 +30,8 @@ EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and che
 CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
 FINE = 1e-15  # the same where the exact Hessian's coordinates lead
 GOOD = 1e-7  # the same where another matrix would cost more than the rest of the way is worth
-SADDLES = 8  # how many are escaped before giving up
-FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
+SADDLES = 30  # how many are gone round before giving up; along valleys that bend down there are many
+FOLLOWED = 4  # rounds that S is followed for, down from a saddle
 KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
 FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make better steps: at once, they lead astray
 MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
@@ -108,16 +109,28 @@ class Descent:
                 return None
             theta = nearer.theta if nearer.converged else self._roughly(walk, nearer.theta, hopeless)
         fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
-        smooth = partial(preconditioned_lbfgs, fine=fine)
-        arrive = levenberg_marquardt if self.kinked else smooth
-        for saddles in range(SADDLES):  # noqa: B007, the count goes into the status
-            end = arrive(walk, theta, edm_goal=EDM_GOAL * walk.errordef, hopeless=hopeless)
-            if end.hopeless:
-                return None
-            shape, beyond = self.shape_at(end.theta)
-            if beyond is None:
+        arrive = partial(
+            levenberg_marquardt if self.kinked else partial(preconditioned_lbfgs, fine=fine),
+            walk,
+            edm_goal=EDM_GOAL * walk.errordef,
+            hopeless=hopeless,
+        )
+        end, before, saddles = arrive(theta), np.inf, -1
+        while not end.hopeless:
+            shape = self._curvature(end.theta)
+            if before - end.value < WORTH * walk.errordef:
+                shape = shape.flattened()
+            else:
+                saddles += 1
+            if not shape.n_negative or saddles == SADDLES:
                 break
-            theta = lbfgs(walk, beyond, ftol=1e-6, max_iterations=200)
+            beyond = lower_point(walk, end.theta, end.value, shape.falling_in_theta)
+            if beyond is None:
+                shape = shape.flattened()
+                break
+            before, end = end.value, arrive(beyond)
+        if end.hopeless:
+            return None
         status = "minimum" if end.converged else "at kinks" if self.kinked else "in a valley"
         if shape.n_negative:
             status = "saddle"
@@ -190,29 +203,23 @@ class Descent:
     def shape_at(self, theta: HostArray) -> tuple[Curvature, HostArray | None]:
         """The curvature of S at a point, and a lower point if S falls from there.
 
-        Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix. A direction of negative
-        curvature along which S is nowhere lower than `FLAT` is the bottom of a valley and counts as undetermined.
+        Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix. Where it is negative along
+        some directions, S is followed down from the lowest point along them: if it falls by less than `WORTH`, this is
+        the bottom of a valley, and they count as undetermined.
         """
-        problem = self.problem
-        H = problem.gauss_newton(theta) if self.kinked else problem.hessian(theta)
-        shape = curvature(H, problem.errordef, problem.epsilon)
+        shape = self._curvature(theta)
         if not shape.n_negative:
             return shape, None
-        value = problem.value_and_gradient(theta)[0]
-        fall = max(FLAT * problem.errordef, 50 * problem.epsilon * abs(value))
-        beyond = _lower(problem, theta, value - fall, shape)
-        return (shape.flattened(), None) if beyond is None else (shape, beyond)
+        problem = self.problem
+        value, goal = problem.value_and_gradient(theta)[0], EDM_GOAL * problem.errordef
+        beyond = lower_point(problem, theta, value, shape.falling_in_theta)
+        if beyond is not None:
+            end = preconditioned_lbfgs(problem, beyond, edm_goal=goal, max_rounds=FOLLOWED)
+            if end.value < value - WORTH * problem.errordef:
+                return shape, end.theta
+        return shape.flattened(), None
 
-
-def _lower(problem: Problem, theta: HostArray, value: float, shape: Curvature) -> HostArray | None:
-    """The lowest point below `value` along the falling directions, either way; None if there is none."""
-    size = max(1.0, float(np.linalg.norm(theta)))
-    lowest = None
-    for falling in shape.falling.T:
-        direction = shape.scale * falling
-        direction *= size / np.linalg.norm(direction)
-        for step in (-0.3, -0.1, -0.03, -0.01, -1e-3, 1e-3, 0.01, 0.03, 0.1, 0.3):
-            trial = problem.value_and_gradient(theta + step * direction)[0]
-            if trial < value:
-                value, lowest = trial, theta + step * direction
-    return lowest
+    def _curvature(self, theta: HostArray) -> Curvature:
+        problem = self.problem
+        H = problem.gauss_newton(theta) if self.kinked else problem.hessian(theta)
+        return curvature(H, problem.errordef, problem.epsilon)

@@ -22,7 +22,7 @@ from ._typing import HostArray
 from .cost import NetworkCost
 from .cost_sum import CostWithGradient
 from .errors import did_you_mean
-from .minimizers import Distance, KroneckerCoordinates, at_minimum, edm_by_products, lower_along
+from .minimizers import FLAT, Distance, KroneckerCoordinates, at_minimum, edm_by_products, lower_point
 from .scaling import Scaling
 
 Others = Literal["fixed", "profiled"]
@@ -153,7 +153,8 @@ class SubsetCost(CostWithGradient):
         falling = [found.falling for found in solved if found.falling is not None]
         if falling:  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
             value = self._cost.value_and_gradient(self._minimum)[0]
-            if any(lower_along(self._cost, self._minimum, value, v) is not None for v in falling):
+            fall = FLAT * self._cost.errordef
+            if any(lower_point(self._cost, self._minimum, value, v, fall) is not None for v in falling):
                 raise ValueError("S falls along some direction here: there is no profile around a point like that")
             solved = self._solved(self._cost.gauss_newton_product)
         return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)

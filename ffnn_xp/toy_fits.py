@@ -13,6 +13,7 @@ from .minimizers.migrad import EDM_FACTOR
 from .replicas import Replicas
 from .task import Task
 from .toys import draw
+from .uncertainty import curvature
 
 EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
 SMALL = 64  # parameters up to which a step by a matrix costs little more than a gradient
@@ -62,9 +63,13 @@ def refit(
     """
     goal, objective = EDM_GOAL * problem.errordef, problem.objective
     starts, kinked = np.broadcast_to(theta, (number, len(theta))), objective.network.kinked
+
+    def falling(H: HostArray) -> HostArray:
+        return curvature(H, problem.errordef, problem.epsilon).falling_in_theta
+
     with objective.backend.context():
         if not (kinked or len(theta) <= SMALL or objective.backend.on_gpu):
-            return lockstep_lbfgs(problem, starts, edm_goal=goal, watch=watch)
+            return lockstep_lbfgs(problem, starts, edm_goal=goal, watch=watch, falling=falling)
         first = batched_levenberg_marquardt(
             problem,
             problem.on_device(starts),
@@ -75,7 +80,7 @@ def refit(
         )
         if kinked or first.stopped:
             return first
-        end = lockstep_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch)
+        end = lockstep_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, falling=falling)
         return replace(end, steps=first.steps + end.steps)
 
 

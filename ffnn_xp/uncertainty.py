@@ -48,6 +48,11 @@ class Curvature:
         """Number of directions along which S curves down: at a minimum, none."""
         return int(self.falling.shape[1])
 
+    @property
+    def falling_in_theta(self) -> HostArray:
+        """The falling directions as steps of the parameters, ``(p, q)``."""
+        return np.asarray(self.scale[:, None] * self.falling)
+
     def flattened(self) -> Curvature:
         """The same with the falling directions taken for undetermined ones, where S is found not to fall for real."""
         empty = self.falling[:, :0]

@@ -2,7 +2,7 @@
 
 from .asking import Asking, in_lockstep, steps_in, translated
 from .batched_levenberg_marquardt import batched_levenberg_marquardt
-from .by_products import distance, lower_along, walk_by_products
+from .by_products import distance, walk_by_products
 from .conjugate_gradients import Distance, edm_by_products
 from .kronecker import KroneckerCoordinates
 from .kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
@@ -13,8 +13,11 @@ from .migrad import Certificate, at_minimum, certify, hesse_errors, is_certified
 from .preconditioned_lbfgs import preconditioned_lbfgs
 from .problem import Arrival, Problem, StopWalk, Walk
 from .replica_problem import BatchArrival
+from .saddles import FLAT, WORTH, lower_point
 
 __all__ = [
+    "FLAT",
+    "WORTH",
     "Arrival",
     "Asking",
     "BatchArrival",
@@ -37,7 +40,7 @@ __all__ = [
     "lbfgs",
     "levenberg_marquardt",
     "lockstep_lbfgs",
-    "lower_along",
+    "lower_point",
     "migrad_alone",
     "preconditioned_lbfgs",
     "preset",

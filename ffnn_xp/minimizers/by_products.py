@@ -16,10 +16,10 @@ from .._typing import HostArray
 from .conjugate_gradients import Distance, edm_by_products
 from .kronecker import KroneckerCoordinates
 from .kronecker_lbfgs import kronecker_lbfgs
-from .problem import NOISE, Arrival, Problem
+from .problem import Arrival, Problem
+from .saddles import FLAT, lower_point
 
 NEAR = 1e-3  # of the goal: EDM in Kronecker coordinates at which conjugate gradients are asked
-FLAT = 1e-3  # fall of S, in units of errordef, that is not worth following
 ROUNDS = 30  # of walk and question, at most
 GAIN = 0.1  # in units of the goal: a round of less is not worth another one
 PATIENCE = 2  # rounds of less
@@ -58,7 +58,8 @@ def walk_by_products(
         found = distance(problem, theta, exact=exact, enough=edm_goal)
         if end.hopeless:
             return end, found, saddles
-        below = None if found.falling is None else lower_along(problem, theta, value, found.falling)
+        fall, down = FLAT * problem.errordef, found.falling
+        below = None if down is None else lower_point(problem, theta, value, down, fall)
         if below is not None:
             theta, saddles, poor = below, saddles + 1, 0
             continue
@@ -89,7 +90,7 @@ def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: 
         other = edm_by_products(product, anything, W.precondition, tolerance=0.0, max_iterations=LOOKS)
         if other.falling is not None:
             value = problem.value_and_gradient(theta)[0]
-            if lower_along(problem, theta, value, other.falling) is None:
+            if lower_point(problem, theta, value, other.falling, FLAT * problem.errordef) is None:
                 return replace(found, flat=True)
             return Distance(found.step, found.lower, np.inf, found.iterations + other.iterations, other.falling)
     return found
@@ -103,13 +104,3 @@ def _downhill(problem: Problem, theta: HostArray, value: float, step: HostArray)
         if there < value:
             return trial, there
     return theta, value
-
-
-def lower_along(problem: Problem, theta: HostArray, value: float, direction: HostArray) -> HostArray | None:
-    """The lowest of some points along a direction, either way; None if S falls by less than `FLAT` to it."""
-    unit = direction * (max(1.0, float(np.linalg.norm(theta))) / float(np.linalg.norm(direction)))
-    trials = [theta + step * unit for step in (-0.1, -0.03, -0.01, -3e-3, -1e-3, 1e-3, 3e-3, 0.01, 0.03, 0.1)]
-    values = [problem.value_and_gradient(trial)[0] for trial in trials]
-    lowest = int(np.argmin(values))
-    fall = max(FLAT * problem.errordef, NOISE * problem.epsilon * abs(value))
-    return trials[lowest] if values[lowest] < value - fall else None

@@ -2,11 +2,14 @@
 
 For toys, bootstrap copies and whatever else begins near its end. Steps of Levenberg and Marquardt take a matrix each,
 and along a valley hundreds of them; here one serves for tens of gradients, and the exact Hessian says where the end is.
+It also sees saddles, which no gradient shows: where two units of a network are copies of each other, gradients keep
+them so, though the data of a toy may want them apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +18,9 @@ from .asking import Curved, Matrix, in_lockstep
 from .preconditioned_lbfgs import edm_by, preconditioned_steps
 from .problem import Arrival, StopWalk
 from .replica_problem import BatchArrival, ReplicaProblem
+from .saddles import round_saddles
+
+End = TypeVar("End")
 
 MATRICES = 2**28  # bytes of the matrices, one for each replica, that are kept at a time
 FINE = 1e-2  # of the goal: where a round ends, since its coordinates lead there
@@ -28,6 +34,7 @@ def lockstep_lbfgs(
     edm_goal: float,
     max_rounds: int = 60,
     watch: Callable[[float, int], None] | None = None,
+    falling: Callable[[HostArray], HostArray] | None = None,
 ) -> BatchArrival:
     """Walk each replica to EDM < `edm_goal`, or until it gains no more, for functions without kinks.
 
@@ -44,6 +51,8 @@ def lockstep_lbfgs(
     watch : callable, optional
         Called with (best value, number of the question) before each gradient; may raise `StopWalk`, which keeps what
         was found.
+    falling : callable, optional
+        Of an exact Hessian the directions in which it curves down, ``(p, q)``: then walks go on round saddles.
 
     Returns
     -------
@@ -53,6 +62,7 @@ def lockstep_lbfgs(
     r, p = theta.shape
     best, value, gradient = theta.copy(), np.full(r, np.inf), np.zeros((r, p))
     edm, ended, steps = np.full(r, np.inf), np.zeros(r, dtype=bool), np.zeros(r, dtype=np.int64)
+    saddle, errordef, epsilon = np.zeros(r, dtype=bool), problem.errordef, problem.epsilon
     questions, stopped, lot = 0, "", max(1, MATRICES // (8 * p * p))
 
     def answer(points: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
@@ -72,28 +82,34 @@ def lockstep_lbfgs(
         f = problem.hessian if exact else problem.gauss_newton
         return problem.numbers(f(problem.on_device(points), rows))
 
-    def walked(i: int) -> Curved[None]:
-        walk = preconditioned_steps(
-            theta[i],
-            errordef=problem.errordef,
-            epsilon=problem.epsilon,
+    def counted(i: int, walk: Curved[End]) -> Curved[End]:
+        """The same, its gradients counted here, since some may be answered in vain."""
+        told: Any = None
+        while True:
+            try:
+                question = walk.send(told)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            steps[i] += not isinstance(question, Matrix)
+            told = yield question
+
+    def down_from(start: HostArray) -> Curved[Arrival]:
+        return preconditioned_steps(
+            start,
+            errordef=errordef,
+            epsilon=epsilon,
             edm_goal=edm_goal,
             fine=FINE * edm_goal,
             max_rounds=max_rounds,
         )
-        question = next(walk)
-        while True:
-            steps[i] += not isinstance(question, Matrix)  # counted here, since some may be answered in vain
-            told = yield question
-            try:
-                question = walk.send(told)
-            except StopIteration as stop:
-                end: Arrival = stop.value
-                break
-        left = end.edm
-        if not end.converged and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
+
+    def walked(i: int) -> Curved[None]:
+        way = round_saddles(down_from, theta[i], falling, errordef=errordef, epsilon=epsilon)
+        end, saddle[i] = yield from counted(i, way)
+        left = np.inf if saddle[i] else end.edm
+        if not (saddle[i] or end.converged) and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
             B = yield Matrix(best[i], exact=False)
-            left = max(left, edm_by(B, gradient[i], problem.epsilon))
+            left = max(left, edm_by(B, gradient[i], epsilon))
         edm[i], ended[i] = left, True
 
     try:
@@ -103,6 +119,6 @@ def lockstep_lbfgs(
     except (StopWalk, KeyboardInterrupt) as stop:
         stopped = str(stop) or "interrupted by the user"
     converged = edm < edm_goal
-    words = np.where(converged, "converged", np.where(ended, "no gain", "stopped"))
+    words = np.where(converged, "converged", np.where(saddle, "saddle", np.where(ended, "no gain", "stopped")))
     status = np.where(ended & ~np.isfinite(value), "no finite value", words).tolist()
     return BatchArrival(problem.on_device(best), value, edm, converged, steps, status, stopped)

@@ -108,7 +108,9 @@ def preconditioned_steps(
         gain, value = value - reached, reached
         least = max(steps * GAIN * errordef, NOISE * epsilon * abs(value))
         poor = poor + 1 if gain < least else 0
-    return Arrival(theta, value, edm, bool(arrived))
+    else:
+        mu = np.inf  # that was before the last round
+    return Arrival(theta, value, edm, bool(arrived), no_saddle=bool(mu <= tiny))
 
 
 def edm_by(B: HostArray, g: HostArray, epsilon: float) -> float:

@@ -154,13 +154,17 @@ class Walk:
 
 @dataclass(frozen=True)
 class Arrival:
-    """Where a walk ended: theta, the value there, EDM, whether the goal was reached, whether the walk was given up."""
+    """Where a walk ended: theta, the value there, EDM, whether the goal was reached, whether the walk was given up.
+
+    And whether the exact Hessian was seen to be positive definite there; that may not have been asked.
+    """
 
     theta: HostArray
     value: float
     edm: float
     converged: bool
     hopeless: bool = False
+    no_saddle: bool = False
 
 
 def marquardt_diagonal(B: HostArray) -> HostArray:

@@ -82,7 +82,7 @@ class BatchArrival:
     steps : array with shape (r,)
         Gradients that each took.
     status : list of str
-        "converged", "no gain", "hopeless", "no finite value", "stopped" or "step limit".
+        "converged", "no gain", "saddle", "hopeless", "no finite value", "stopped" or "step limit".
     stopped : str
         Why the walk was ended from outside, if it was.
     """

@@ -1,0 +1,217 @@
+"""Round saddles: S is followed down from them, by single fits and by refits, and what hardly falls is a valley."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+
+from ffnn_xp import Model, ensemble, toy_fits
+from ffnn_xp.descent import Descent
+from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, saddles
+from ffnn_xp.minimizers.asking import Curved, Matrix, answered
+from ffnn_xp.minimizers.saddles import SADDLES, WORTH, lower_point, lower_points, round_saddles
+from ffnn_xp.replicas import Replicas
+from ffnn_xp.toy_fits import refit
+from ffnn_xp.uncertainty import curvature
+
+A, B = 0.2, 50.0
+
+
+class Bent:
+    """S = -a t^2/2 + b (u - t^2)^2 + c t^4: on a line it falls by 5e-5, along u = t^2 by a^2 / 16 c."""
+
+    errordef, epsilon = 1.0, float(np.finfo(float).eps)
+
+    def __init__(self, c: float) -> None:
+        self.c = c
+
+    @property
+    def depth(self) -> float:
+        return A**2 / (16 * self.c)
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        t, u = theta
+        off = u - t * t
+        gradient = np.array([-A * t - 4 * B * off * t + 4 * self.c * t**3, 2 * B * off])
+        return float(-A * t * t / 2 + B * off * off + self.c * t**4), gradient
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        t, u = theta
+        tt = -A - 4 * B * (u - 3 * t * t) + 12 * self.c * t * t
+        return np.array([[tt, -4 * B * t], [-4 * B * t, 2 * B]])
+
+    def gauss_newton(self, theta: np.ndarray) -> np.ndarray:
+        t = theta[0]
+        return np.array([[8 * B * t * t + 0.1, -4 * B * t], [-4 * B * t, 2 * B]])
+
+
+@pytest.mark.parametrize(("c", "falls"), [(0.1, True), (10.0, False)])
+def test_s_is_followed_down_from_a_saddle(c: float, falls: bool) -> None:
+    """Though it falls by next to nothing on a line; a fall that is little in the end is a valley's."""
+    problem = Bent(c)
+    assert (problem.depth > WORTH) is falls
+    shape, beyond = Descent(problem, may_be_rough=False).shape_at(np.zeros(2))  # type: ignore[arg-type]
+    if falls:
+        assert shape.n_negative == 1
+        assert beyond is not None
+        assert problem.value_and_gradient(beyond)[0] == pytest.approx(-problem.depth, rel=1e-3)
+    else:
+        assert beyond is None
+        assert (shape.n_negative, shape.n_null) == (0, 1)
+
+
+@pytest.mark.parametrize(("c", "status"), [(0.1, "minimum behind 1 saddle"), (10.0, "minimum")])
+def test_a_single_fit_goes_on_from_there(c: float, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the saddle itself; where it may go round none it says so."""
+    problem = Bent(c)
+    descent = Descent(problem, may_be_rough=False)  # type: ignore[arg-type]
+    end = descent.descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
+    assert end is not None
+    assert end.status == status
+    assert end.value == pytest.approx(-problem.depth, rel=1e-3)
+    assert end.shape is not None
+    assert end.shape.n_negative == 0
+    monkeypatch.setattr("ffnn_xp.descent.SADDLES", 0)
+    end = descent.descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
+    assert end is not None
+    assert end.status == "saddle"
+
+
+def test_a_way_that_is_hopeless_behind_a_saddle_is_given_up() -> None:
+    problem, seen = Bent(0.1), []
+
+    def hopeless(theta: np.ndarray, gain: float) -> bool:
+        seen.append(theta)
+        return bool(abs(theta[0]) > 1e-3)
+
+    assert Descent(problem, may_be_rough=False).descend(Walk(problem), np.zeros(2), hopeless) is None  # type: ignore[arg-type]
+    assert abs(seen[0][0]) > 1e-3
+
+
+def test_the_lowest_point_counts() -> None:
+    problem = Bent(0.1)
+    down = np.eye(2)[:, :1]
+    found = lower_point(problem, np.zeros(2), 0.0, down)  # type: ignore[arg-type]
+    assert found is not None
+    tried = [problem.value_and_gradient(s * np.array([t, 0.0]))[0] for t in saddles.STEPS for s in (1, -1)]
+    assert problem.value_and_gradient(found)[0] == min(tried) < 0
+    assert lower_point(problem, np.zeros(2), 0.0, down, fall=1e-3) is None  # type: ignore[arg-type]
+    assert lower_point(problem, np.zeros(2), 0.0, np.eye(2)[:, 1]) is None  # type: ignore[arg-type]
+
+
+def test_a_fall_within_rounding_is_none() -> None:
+    """Of S = 1e6 some 2e-8 are rounding."""
+
+    def answer(fall: float) -> np.ndarray | None:
+        steps = lower_points(np.zeros(1), 1e6, np.ones((1, 1)), saddles.noise(Bent.epsilon, 1e6))
+        return answered(steps, lambda t: (1e6 - fall, t))
+
+    assert answer(1e-8) is None
+    assert answer(1e-7) is not None
+
+
+def told(values: list[float], *, last_is_minimum: bool, falling: bool = True) -> tuple[Arrival, bool, int, int]:
+    """Where a walk over saddles of these values ends, whether at one, and how many walks and matrices that took."""
+    walks, matrices = 0, 0
+
+    def walk(theta: np.ndarray) -> Curved[Arrival]:
+        nonlocal walks
+        value, walks = values[walks], walks + 1
+        yield theta
+        return Arrival(theta, value, 0.0, True, no_saddle=last_is_minimum and walks == len(values))
+
+    def answer(question: np.ndarray | Matrix) -> object:
+        nonlocal matrices
+        if isinstance(question, Matrix):
+            assert question.exact
+            matrices += 1
+            return -np.eye(1)
+        return values[min(walks, len(values) - 1)] - 1.0, question
+
+    down = (lambda H: np.ones((1, 1))) if falling else None
+    way = round_saddles(walk, np.zeros(1), down, errordef=2.0, epsilon=1e-16)
+    end, at_saddle = answered(way, answer)
+    return end, at_saddle, walks, matrices
+
+
+def test_walks_go_on_round_saddles() -> None:
+    end, at_saddle, walks, matrices = told([9.0, 5.0, 3.0], last_is_minimum=True)
+    assert (end.value, at_saddle, walks, matrices) == (3.0, False, 3, 2)
+    end, at_saddle, walks, matrices = told([9.0], last_is_minimum=True)
+    assert (end.value, at_saddle, walks, matrices) == (9.0, False, 1, 0)  # what is seen is not asked for again
+    end, at_saddle, walks, matrices = told([9.0, 5.0], last_is_minimum=False, falling=False)
+    assert (end.value, at_saddle, walks, matrices) == (9.0, False, 1, 0)
+
+
+def test_a_walk_that_hardly_falls_is_in_a_valley() -> None:
+    assert told([9.0, 9.0 - 1.9 * WORTH, 0.0], last_is_minimum=True)[1:3] == (False, 2)  # errordef is 2
+    assert told([9.0, 9.0 - 2.1 * WORTH, 0.0], last_is_minimum=True)[1:3] == (False, 3)
+
+
+def test_saddles_without_end_are_given_up_and_told() -> None:
+    values = list(np.arange(2.0 * SADDLES, 0.0, -1.0))
+    end, at_saddle, walks, _ = told(values, last_is_minimum=False)
+    assert (end.value, at_saddle, walks) == (values[SADDLES], True, SADDLES + 1)
+    end, at_saddle, walks, _ = told(values[: SADDLES + 1], last_is_minimum=True)
+    assert (at_saddle, walks) == (False, SADDLES + 1)  # the last one arrived
+
+
+NOISE, NUMBER = 0.1, 20
+
+
+def toys(monkeypatch: pytest.MonkeyPatch, *, look: bool) -> tuple[Replicas, BatchArrival]:
+    """Refits of a curve with more units than it needs: at the fit's minimum several are copies of each other."""
+    caught: list[tuple[Replicas, BatchArrival]] = []
+
+    def watched(problem: Replicas, *args: object) -> BatchArrival:
+        caught.append((problem, refit(problem, *args)))  # type: ignore[arg-type]
+        return caught[-1][1]
+
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(200, 1))
+    model = Model((1, 10, 1), backend="numpy", seed=1)
+    y = (model(x) + NOISE * rng.normal(size=(200, 1)))[:, 0]
+    model.fit(x, y, NOISE, prior=3.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(ensemble, "refit", watched)
+        if not look:
+            patched.setattr(toy_fits, "lockstep_lbfgs", partial(_without, lockstep_lbfgs))
+        model.fit_replicas(x, y, NOISE, prior=3.0, number=NUMBER, seed=1)
+    return caught[0]
+
+
+def _without(walk: Callable[..., BatchArrival], *args: object, falling: object, **options: object) -> BatchArrival:
+    return walk(*args, **options)
+
+
+def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No gradient shows them, since it keeps copies what they are; S fell by up to 0.25 from some of these 20 toys."""
+    problem, end = toys(monkeypatch, look=True)
+    before = toys(monkeypatch, look=False)[1]
+    assert before.converged.sum() >= NUMBER - 1
+    assert end.converged.sum() >= NUMBER - 1
+    assert np.all(end.value < before.value + 1e-4)
+    assert np.sum(end.value < before.value - 0.02) >= 3
+    H = problem.numbers(problem.hessian(end.theta, np.arange(NUMBER)))
+    H_before = problem.numbers(problem.hessian(before.theta, np.arange(NUMBER)))
+    assert sum(curvature(h, 1.0).n_negative > 0 for h in H_before) >= 3
+    assert sum(curvature(h, 1.0).n_negative > 0 for h in H) <= 1
+
+
+def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such replicas are neither valid nor have an EDM."""
+    from_saddle = Arrival(np.zeros(31), 1.0, 0.0, True), True
+
+    def stays(*args: object, **options: object) -> Curved[tuple[Arrival, bool]]:
+        yield np.zeros(31)
+        return from_saddle
+
+    monkeypatch.setattr(sys.modules[lockstep_lbfgs.__module__], "round_saddles", stays)
+    _, end = toys(monkeypatch, look=True)
+    assert end.status == ["saddle"] * NUMBER
+    assert not end.converged.any()
+    assert np.all(np.isinf(end.edm))
