@@ -11,7 +11,7 @@ from .asking import Asking, Curved, Matrix, answered
 from .problem import NOISE, Arrival, Problem
 
 FLAT = 1e-3  # fall of S along a line, in units of errordef, that is not worth following: the bottom of a valley
-WORTH = 1e-2  # the same of the walk that follows it: a tenth of a standard deviation
+WORTH = 3e-2  # the same of the walk that follows it: a sixth of a standard deviation
 SADDLES = 8  # that a replica goes round before it gives up
 STEPS = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)  # either way, in units of theta's length
 
