@@ -11,7 +11,7 @@ import pytest
 
 from ffnn_xp import Model, ensemble, toy_fits
 from ffnn_xp.descent import Descent
-from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, saddles
+from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, preconditioned_lbfgs, saddles
 from ffnn_xp.minimizers.asking import Curved, Matrix, answered
 from ffnn_xp.minimizers.saddles import SADDLES, WORTH, lower_point, lower_points, round_saddles
 from ffnn_xp.replicas import Replicas
@@ -47,6 +47,16 @@ class Bent:
     def gauss_newton(self, theta: np.ndarray) -> np.ndarray:
         t = theta[0]
         return np.array([[8 * B * t * t + 0.1, -4 * B * t], [-4 * B * t, 2 * B]])
+
+
+class Lifted(Bent):
+    """The same, 1,000 higher, in numbers of nine digits."""
+
+    epsilon = 1e-9
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = super().value_and_gradient(theta)
+        return value + 1e3, gradient
 
 
 @pytest.mark.parametrize(("c", "falls"), [(0.05, True), (10.0, False)])
@@ -103,6 +113,43 @@ def test_the_lowest_point_counts() -> None:
     assert lower_point(problem, np.zeros(2), 0.0, np.eye(2)[:, 1]) is None  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize("lowest", saddles.STEPS)
+def test_either_way_and_at_any_step(side: float, lowest: float) -> None:
+    """S falls on one side only, to a lowest point among the lower ones."""
+
+    def answer(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        t = side * float(theta[0])
+        return (-1 / (1 + abs(np.log(t / lowest))) if t > 0 else 1.0), theta
+
+    found = answered(lower_points(np.zeros(1), 0.0, np.array([[3.0]]), 1e-9), answer)
+    assert found == pytest.approx([side * lowest])
+
+
+def test_where_a_walk_was_cut_short_no_hessian_was_seen() -> None:
+    """The last one was seen before the last round."""
+    problem = Bent(0.05)
+    start = np.array([2.0, 4.0])
+    assert np.linalg.eigvalsh(problem.hessian(start))[0] > 0
+    assert not preconditioned_lbfgs(problem, start, edm_goal=1e-9, max_rounds=1).no_saddle  # type: ignore[arg-type]
+    assert preconditioned_lbfgs(problem, start, edm_goal=1e-9).no_saddle  # type: ignore[arg-type]
+    assert not preconditioned_lbfgs(problem, np.zeros(2), edm_goal=1e-9).no_saddle  # type: ignore[arg-type]
+
+
+class Shifted(Bent):
+    """A Hessian that is positive definite only when shifted, by less than is taken; nothing to be gained."""
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        return 1.0, np.full(2, 1e-6)
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        return np.array([[1.0, 1 + 1e-5], [1 + 1e-5, 1.0]])
+
+
+def test_a_shifted_hessian_shows_no_minimum() -> None:
+    assert not preconditioned_lbfgs(Shifted(1.0), np.zeros(2), edm_goal=1e-9).no_saddle  # type: ignore[arg-type]
+
+
 def test_a_fall_within_rounding_is_none() -> None:
     """Of S = 1e6 some 2e-8 are rounding."""
 
@@ -112,6 +159,7 @@ def test_a_fall_within_rounding_is_none() -> None:
 
     assert answer(1e-8) is None
     assert answer(1e-7) is not None
+    assert lower_point(Lifted(0.05), np.zeros(2), 1e3, np.eye(2)[:, :1]) is None  # type: ignore[arg-type]
 
 
 def told(values: list[float], *, last_is_minimum: bool, falling: bool = True) -> tuple[Arrival, bool, int, int]:
