@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ffnn_xp import Model, ensemble, toy_fits
-from ffnn_xp.descent import Descent
+from ffnn_xp.descent import Descent, End
 from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, preconditioned_lbfgs, saddles
 from ffnn_xp.minimizers.asking import Curved, Matrix, answered
 from ffnn_xp.minimizers.saddles import SADDLES, WORTH, lower_point, lower_points, round_saddles
@@ -100,6 +100,79 @@ def test_a_way_that_is_hopeless_behind_a_saddle_is_given_up() -> None:
 
     assert Descent(problem, may_be_rough=False).descend(Walk(problem), np.zeros(2), hopeless) is None  # type: ignore[arg-type]
     assert abs(seen[0][0]) > 1e-3
+
+
+class Scripted(Bent):
+    """Curves down everywhere along t; is lower near by, or not."""
+
+    def __init__(self, lower: bool) -> None:
+        super().__init__(1.0)
+        self.lower, self.matrices = lower, 0
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        return -99.0 if self.lower else 9.0, np.zeros(2)
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        self.matrices += 1
+        return np.diag([-1.0, 2.0])
+
+
+def descended(
+    monkeypatch: pytest.MonkeyPatch, values: list[float], *, lower: bool = True, hopeless: bool = False
+) -> tuple[End | None, int, int]:
+    """Where a descent ends whose walks come to these values, how many it walked, and the matrices that it asked for."""
+    problem, walked = Scripted(lower), 0
+
+    def arrive(walk: Walk, theta: np.ndarray, **options: object) -> Arrival:
+        nonlocal walked
+        walked += 1
+        last = walked == len(values)
+        return Arrival(theta, values[walked - 1], 1.0, converged=False, hopeless=hopeless and last)
+
+    monkeypatch.setattr("ffnn_xp.descent.preconditioned_lbfgs", arrive)
+    end = Descent(problem, may_be_rough=False).descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
+    return end, walked, problem.matrices
+
+
+@pytest.mark.parametrize(("values", "lower"), [([9.0, 9.0 - 0.9 * WORTH, 0.0], True), ([9.0, 0.0], False)])
+def test_where_s_hardly_falls_directions_are_undetermined(
+    values: list[float], lower: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Followed, and where nothing lower is near."""
+    end, walked, _ = descended(monkeypatch, values, lower=lower)
+    assert end is not None
+    assert end.shape is not None
+    assert (end.status, walked) == ("in a valley", len(values) - 1)
+    assert (end.shape.n_negative, end.shape.n_null) == (0, 1)
+
+
+def test_a_descent_goes_round_so_many_saddles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffnn_xp.descent.SADDLES", 3)
+    end, walked, _ = descended(monkeypatch, [9.0, 8.0, 7.0, 6.0, 5.0])
+    assert end is not None
+    assert (end.status, end.value, walked) == ("saddle", 6.0, 4)
+
+
+def test_what_is_hopeless_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert descended(monkeypatch, [9.0], hopeless=True) == (None, 1, 0)
+    assert descended(monkeypatch, [9.0, 8.0], hopeless=True) == (None, 2, 1)
+
+
+@pytest.mark.parametrize("hidden", [4, 25])
+def test_refits_are_told_where_hessians_curve_down(hidden: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether steps by matrices go before or not."""
+    told: list[np.ndarray] = []
+
+    def noted(*args: object, falling: Callable[[np.ndarray], np.ndarray], **options: object) -> BatchArrival:
+        told.append(falling(np.diag([4.0, -9.0, 1.0])))
+        return lockstep_lbfgs(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(toy_fits, "lockstep_lbfgs", noted)
+    x = np.linspace(-1, 1, 60)
+    Model((1, hidden, 1), backend="numpy", seed=1).fit_replicas(x, x**2, 0.1, prior=2.0, number=2, seed=1)
+    (down,) = told
+    assert down.shape == (3, 1)
+    np.testing.assert_allclose(np.abs(down[:, 0]), [0.0, 1 / 3, 0.0], atol=1e-12)
 
 
 def test_the_lowest_point_counts() -> None:
