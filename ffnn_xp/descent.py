@@ -17,11 +17,15 @@ from .minimizers import (
     Arrival,
     Distance,
     Walk,
+    answer,
+    answered,
     kronecker_lbfgs,
     lbfgs,
     levenberg_marquardt,
     lower_point,
     preconditioned_lbfgs,
+    preconditioned_steps,
+    round_saddles,
     walk_by_products,
 )
 from .uncertainty import Curvature, curvature
@@ -108,35 +112,34 @@ class Descent:
             if nearer.hopeless:
                 return None
             theta = nearer.theta if nearer.converged else self._roughly(walk, nearer.theta, hopeless)
-        fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
-        arrive = partial(
-            levenberg_marquardt if self.kinked else partial(preconditioned_lbfgs, fine=fine),
-            walk,
-            edm_goal=EDM_GOAL * walk.errordef,
-            hopeless=hopeless,
-        )
-        end, before, saddles = arrive(theta), np.inf, -1
-        while not end.hopeless:
-            shape = self._curvature(end.theta)
-            if before - end.value < WORTH * walk.errordef:
-                shape = shape.flattened()
-            else:
-                saddles += 1
-            if not shape.n_negative or saddles == SADDLES:
-                break
-            beyond = lower_point(walk, end.theta, end.value, shape.falling_in_theta)
-            if beyond is None:
-                shape = shape.flattened()
-                break
-            before, end = end.value, arrive(beyond)
+        end, saddles, at_saddle = self._arrive(walk, theta, hopeless)
         if end.hopeless:
             return None
+        shape = self._curvature(end.theta)
+        if not at_saddle:
+            shape = shape.flattened()
         status = "minimum" if end.converged else "at kinks" if self.kinked else "in a valley"
-        if shape.n_negative:
+        if at_saddle:
             status = "saddle"
         elif saddles:
             status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
         return End(end.theta, end.value, end.edm, shape, status)
+
+    def _arrive(
+        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> tuple[Arrival, int, bool]:
+        """The end in second derivatives: where it is, behind how many saddles, and whether it is one."""
+        goal = EDM_GOAL * walk.errordef
+        if self.kinked:
+            return levenberg_marquardt(walk, theta, edm_goal=goal, hopeless=hopeless), 0, False
+        fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
+        e, epsilon = walk.errordef, walk.epsilon
+        steps = partial(preconditioned_steps, errordef=e, epsilon=epsilon, edm_goal=goal, fine=fine, hopeless=hopeless)
+        way = round_saddles(steps, theta, self._falling, most=SADDLES, errordef=e, epsilon=epsilon)
+        return answered(way, partial(answer, walk))
+
+    def _falling(self, H: HostArray) -> HostArray:
+        return curvature(H, self.problem.errordef, self.problem.epsilon).falling_in_theta
 
     def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
         """The part of the descent for which single precision is good enough."""

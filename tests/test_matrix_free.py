@@ -268,22 +268,31 @@ def test_saddles_are_passed(start: list[float]) -> None:
     assert saddles == (start[0] == 0)
 
 
+class Flat(Saddle):
+    """The same, falling by 2.5e-5."""
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, g = super().value_and_gradient(theta)
+        return 1e-4 * value, 1e-4 * g
+
+    def hessian_product(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return 1e-4 * super().hessian_product(theta, v)
+
+
 @pytest.mark.parametrize(("start", "called_one"), [([1e-3, 0.0], True), ([0.0, 0.0], False)])
 def test_a_fall_that_is_not_worth_following(start: list[float], called_one: bool) -> None:
     """A saddle where the gradient leads to it; the bottom of a valley, as with matrices, where one has to look."""
-
-    class Flat(Saddle):
-        def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-            value, g = super().value_and_gradient(theta)
-            return 1e-4 * value, 1e-4 * g
-
-        def hessian_product(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
-            return 1e-4 * super().hessian_product(theta, v)
-
     found = distance(Flat(), np.array(start), enough=1e-6)  # type: ignore[arg-type]
     assert (found.falling is not None) is called_one
     assert (found.upper == np.inf) is called_one
     assert found.flat is not called_one
+
+
+def test_a_fall_that_is_not_worth_following_is_not_gone_round() -> None:
+    end, found, saddles = walk_by_products(Walk(Flat()), np.array([1e-3, 0.0]), edm_goal=1.0)  # type: ignore[arg-type]
+    assert found.falling is not None
+    assert saddles == 0
+    assert end.theta.tolist() == [1e-3, 0.0]
 
 
 class TestFit:

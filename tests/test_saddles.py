@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from ffnn_xp import Model, ensemble, toy_fits
 from ffnn_xp.descent import Descent, End
 from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, preconditioned_lbfgs, saddles
 from ffnn_xp.minimizers.asking import Curved, Matrix, answered
-from ffnn_xp.minimizers.saddles import SADDLES, WORTH, lower_point, lower_points, round_saddles
+from ffnn_xp.minimizers.problem import noise
+from ffnn_xp.minimizers.saddles import WORTH, lower_point, lower_points, round_saddles
 from ffnn_xp.replicas import Replicas
 from ffnn_xp.toy_fits import refit
 from ffnn_xp.uncertainty import curvature
@@ -123,13 +125,14 @@ def descended(
     """Where a descent ends whose walks come to these values, how many it walked, and the matrices that it asked for."""
     problem, walked = Scripted(lower), 0
 
-    def arrive(walk: Walk, theta: np.ndarray, **options: object) -> Arrival:
+    def steps(theta: np.ndarray, **options: object) -> Curved[Arrival]:
         nonlocal walked
         walked += 1
         last = walked == len(values)
+        yield theta
         return Arrival(theta, values[walked - 1], 1.0, converged=False, hopeless=hopeless and last)
 
-    monkeypatch.setattr("ffnn_xp.descent.preconditioned_lbfgs", arrive)
+    monkeypatch.setattr("ffnn_xp.descent.preconditioned_steps", steps)
     end = Descent(problem, may_be_rough=False).descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
     return end, walked, problem.matrices
 
@@ -227,7 +230,7 @@ def test_a_fall_within_rounding_is_none() -> None:
     """Of S = 1e6 some 2e-8 are rounding."""
 
     def answer(fall: float) -> np.ndarray | None:
-        steps = lower_points(np.zeros(1), 1e6, np.ones((1, 1)), saddles.noise(Bent.epsilon, 1e6))
+        steps = lower_points(np.zeros(1), 1e6, np.ones((1, 1)), noise(Bent.epsilon, 1e6))
         return answered(steps, lambda t: (1e6 - fall, t))
 
     assert answer(1e-8) is None
@@ -235,8 +238,19 @@ def test_a_fall_within_rounding_is_none() -> None:
     assert lower_point(Lifted(0.05), np.zeros(2), 1e3, np.eye(2)[:, :1]) is None  # type: ignore[arg-type]
 
 
-def told(values: list[float], *, last_is_minimum: bool, falling: bool = True) -> tuple[Arrival, bool, int, int]:
-    """Where a walk over saddles of these values ends, whether at one, and how many walks and matrices that took."""
+MOST = 4
+
+
+class Told(NamedTuple):
+    value: float
+    gone: int
+    at_saddle: bool
+    walks: int
+    matrices: int
+
+
+def told(values: list[float], *, last_is_minimum: bool, falling: bool = True, flat_from: int = 99) -> Told:
+    """Where a walk over saddles of these values ends, what it says, and how many walks and matrices that took."""
     walks, matrices = 0, 0
 
     def walk(theta: np.ndarray) -> Curved[Arrival]:
@@ -253,32 +267,32 @@ def told(values: list[float], *, last_is_minimum: bool, falling: bool = True) ->
             return -np.eye(1)
         return values[min(walks, len(values) - 1)] - 1.0, question
 
-    down = (lambda H: np.ones((1, 1))) if falling else None
-    way = round_saddles(walk, np.zeros(1), down, errordef=2.0, epsilon=1e-16)
-    end, at_saddle = answered(way, answer)
-    return end, at_saddle, walks, matrices
+    down = (lambda H: np.ones((1, int(walks < flat_from)))) if falling else None
+    way = round_saddles(walk, np.zeros(1), down, most=MOST, errordef=2.0, epsilon=1e-16)
+    end, gone, at_saddle = answered(way, answer)
+    return Told(end.value, gone, at_saddle, walks, matrices)
 
 
 def test_walks_go_on_round_saddles() -> None:
-    end, at_saddle, walks, matrices = told([9.0, 5.0, 3.0], last_is_minimum=True)
-    assert (end.value, at_saddle, walks, matrices) == (3.0, False, 3, 2)
-    end, at_saddle, walks, matrices = told([9.0], last_is_minimum=True)
-    assert (end.value, at_saddle, walks, matrices) == (9.0, False, 1, 0)  # what is seen is not asked for again
-    end, at_saddle, walks, matrices = told([9.0, 5.0], last_is_minimum=False, falling=False)
-    assert (end.value, at_saddle, walks, matrices) == (9.0, False, 1, 0)
+    assert told([9.0, 5.0, 3.0], last_is_minimum=True) == Told(3.0, 2, False, walks=3, matrices=2)
+    assert told([9.0], last_is_minimum=True) == Told(9.0, 0, False, walks=1, matrices=0)  # what is seen already
+    assert told([9.0, 5.0], last_is_minimum=False, falling=False) == Told(9.0, 0, False, walks=1, matrices=0)
+    assert told([9.0, 5.0, 3.0], last_is_minimum=False, flat_from=2) == Told(5.0, 1, False, walks=2, matrices=2)
 
 
 def test_a_walk_that_hardly_falls_is_in_a_valley() -> None:
-    assert told([9.0, 9.0 - 1.9 * WORTH, 0.0], last_is_minimum=True)[1:3] == (False, 2)  # errordef is 2
-    assert told([9.0, 9.0 - 2.1 * WORTH, 0.0], last_is_minimum=True)[1:3] == (False, 3)
+    flat, falls = 9.0 - 1.9 * WORTH, 9.0 - 2.1 * WORTH  # errordef is 2
+    assert told([9.0, flat, 0.0], last_is_minimum=True) == Told(flat, 0, False, walks=2, matrices=1)
+    assert told([9.0, falls, 0.0], last_is_minimum=True) == Told(0.0, 2, False, walks=3, matrices=2)
 
 
 def test_saddles_without_end_are_given_up_and_told() -> None:
-    values = list(np.arange(2.0 * SADDLES, 0.0, -1.0))
-    end, at_saddle, walks, _ = told(values, last_is_minimum=False)
-    assert (end.value, at_saddle, walks) == (values[SADDLES], True, SADDLES + 1)
-    end, at_saddle, walks, _ = told(values[: SADDLES + 1], last_is_minimum=True)
-    assert (at_saddle, walks) == (False, SADDLES + 1)  # the last one arrived
+    values = list(np.arange(2.0 * MOST, 0.0, -1.0))
+    assert told(values, last_is_minimum=False) == Told(values[MOST], MOST, True, walks=MOST + 1, matrices=MOST + 1)
+    arrived = told(values[: MOST + 1], last_is_minimum=True)  # by the last one
+    assert arrived == Told(values[MOST], MOST, False, walks=MOST + 1, matrices=MOST)
+    arrived = told(values, last_is_minimum=False, flat_from=MOST + 1)  # where nothing is known but that nothing falls
+    assert arrived == Told(values[MOST], MOST, False, walks=MOST + 1, matrices=MOST + 1)
 
 
 NOISE, NUMBER = 0.1, 20
@@ -325,9 +339,9 @@ def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.Mon
 
 def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such replicas are neither valid nor have an EDM."""
-    from_saddle = Arrival(np.zeros(31), 1.0, 0.0, True), True
+    from_saddle = Arrival(np.zeros(31), 1.0, 0.0, True), 8, True
 
-    def stays(*args: object, **options: object) -> Curved[tuple[Arrival, bool]]:
+    def stays(*args: object, **options: object) -> Curved[tuple[Arrival, int, bool]]:
         yield np.zeros(31)
         return from_saddle
 

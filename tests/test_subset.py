@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -132,6 +134,16 @@ def test_the_bottom_of_a_valley_is_no_obstacle(fit: fx.FitResult, monkeypatch: p
     np.testing.assert_allclose(
         SubsetCost(fit.cost, fit.scaling, fit.standardised, NAMES[:2], "profiled").inverse_hessian * 2, want, rtol=1e-3
     )
+
+
+def test_a_fall_that_is_not_worth_following_is_no_obstacle(fit: fx.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A little off the bottom, from where S falls by 2e-4; not by 4e-3."""
+    values, vectors = np.linalg.eigh(fit.cost.hessian(fit.standardised))
+    bent(fit, 1e-3, monkeypatch)
+    for fall, allowed in ((2e-4, True), (4e-3, False)):
+        off = fit.standardised + np.sqrt(2 * fall / values[0]) * vectors[:, 0]
+        with nullcontext() if allowed else pytest.raises(ValueError, match="S falls along some direction"):
+            SubsetCost(fit.cost, fit.scaling, off, NAMES[:2], "profiled")
 
 
 def test_where_s_falls_there_is_no_profile(fit: fx.FitResult) -> None:

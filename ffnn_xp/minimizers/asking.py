@@ -17,6 +17,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray, Rows
+from .problem import Problem
 
 End = TypeVar("End")
 Asking = Generator[HostArray, tuple[float, HostArray], End]
@@ -234,6 +235,13 @@ def answered(walk: Curved[End], answer: Callable[[Any], Any]) -> End:
             at = walk.send(answer(at))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+
+
+def answer(problem: Problem, question: HostArray | Matrix) -> tuple[float, HostArray] | HostArray:
+    """What a problem says to a question of a walk."""
+    if not isinstance(question, Matrix):
+        return problem.value_and_gradient(question)
+    return (problem.hessian if question.exact else problem.gauss_newton)(question.theta)
 
 
 def translated(walk: Asking[End], answer: Callable[[float, HostArray], tuple[float, HostArray]]) -> Asking[End]:

@@ -16,7 +16,7 @@ import numpy as np
 from .._typing import HostArray
 from .asking import Asking, answered, steps_in
 from .kronecker import KroneckerCoordinates
-from .problem import NOISE, Arrival, Problem
+from .problem import Arrival, Problem, noise
 
 STEPS = 10  # between looks at whether the coordinates still pay
 RENEWAL = 5.0  # gradients that new coordinates cost
@@ -82,7 +82,7 @@ def kronecker_steps(
             before = value + gain
         elif hopeless is not None and hopeless(theta, before - value):
             return Arrival(theta, value, edm, converged=False, hopeless=True)
-        if calls >= most or gain * UNIT < enough * walk.calls or gain <= NOISE * problem.epsilon * abs(value):
+        if calls >= most or gain * UNIT < enough * walk.calls or gain <= noise(problem.epsilon, value):
             break
         if not patient and CLOSE * problem.errordef > edm > SLOW * earlier:
             break

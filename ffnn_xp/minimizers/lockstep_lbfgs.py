@@ -23,6 +23,7 @@ from .saddles import round_saddles
 End = TypeVar("End")
 
 MATRICES = 2**28  # bytes of the matrices, one for each replica, that are kept at a time
+SADDLES = 8  # that each goes round before it gives up
 FINE = 1e-2  # of the goal: where a round ends, since its coordinates lead there
 
 
@@ -104,8 +105,8 @@ def lockstep_lbfgs(
         )
 
     def walked(i: int) -> Curved[None]:
-        way = round_saddles(down_from, theta[i], falling, errordef=errordef, epsilon=epsilon)
-        end, saddle[i] = yield from counted(i, way)
+        way = round_saddles(down_from, theta[i], falling, most=SADDLES, errordef=errordef, epsilon=epsilon)
+        end, _, saddle[i] = yield from counted(i, way)
         left = np.inf if saddle[i] else end.edm
         if not (saddle[i] or end.converged) and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
             B = yield Matrix(best[i], exact=False)

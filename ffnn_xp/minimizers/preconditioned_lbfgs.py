@@ -20,8 +20,8 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from .._typing import HostArray
-from .asking import Curved, Matrix, answered, steps_in
-from .problem import NOISE, Arrival, Problem, marquardt_diagonal
+from .asking import Curved, Matrix, answer, answered, steps_in
+from .problem import Arrival, Problem, marquardt_diagonal, noise
 
 MEMORY = 20  # steps
 STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed
@@ -69,13 +69,7 @@ def preconditioned_lbfgs(
         max_rounds=max_rounds,
         hopeless=hopeless,
     )
-    return answered(walk, partial(_answer, problem))
-
-
-def _answer(problem: Problem, question: HostArray | Matrix) -> tuple[float, HostArray] | HostArray:
-    if not isinstance(question, Matrix):
-        return problem.value_and_gradient(question)
-    return (problem.hessian if question.exact else problem.gauss_newton)(question.theta)
+    return answered(walk, partial(answer, problem))
 
 
 def preconditioned_steps(
@@ -106,7 +100,7 @@ def preconditioned_steps(
         stay = _Round(steps, np.sqrt(2 * fine / len(theta)))
         theta, reached, g = yield from steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=stay)
         gain, value = value - reached, reached
-        least = max(steps * GAIN * errordef, NOISE * epsilon * abs(value))
+        least = max(steps * GAIN * errordef, noise(epsilon, value))
         poor = poor + 1 if gain < least else 0
     else:
         mu = np.inf  # that was before the last round

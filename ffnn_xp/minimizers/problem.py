@@ -167,6 +167,11 @@ class Arrival:
     no_saddle: bool = False
 
 
+def noise(epsilon: float, value: float) -> float:
+    """What S may seem to fall by rounding alone, where it has this value."""
+    return NOISE * epsilon * abs(value)
+
+
 def marquardt_diagonal(B: HostArray) -> HostArray:
     """Absolute diagonal of B, and where that is zero something small: what damping is measured in."""
     d: HostArray = np.abs(np.diag(B))

@@ -8,11 +8,10 @@ import numpy as np
 
 from .._typing import HostArray
 from .asking import Asking, Curved, Matrix, answered
-from .problem import NOISE, Arrival, Problem
+from .problem import Arrival, Problem, noise
 
 FLAT = 1e-3  # fall of S along a line, in units of errordef, that is not worth following: the bottom of a valley
 WORTH = 3e-2  # the same of the walk that follows it: a sixth of a standard deviation
-SADDLES = 8  # that a replica goes round before it gives up
 STEPS = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)  # either way, in units of theta's length
 
 
@@ -60,10 +59,11 @@ def round_saddles(
     theta: HostArray,
     falling: Callable[[HostArray], HostArray] | None,
     *,
+    most: int,
     errordef: float,
     epsilon: float,
-) -> Curved[tuple[Arrival, bool]]:
-    """Walk, and on from below each saddle: where that ends, and whether it is one, all as a conversation.
+) -> Curved[tuple[Arrival, int, bool]]:
+    """Walk, and on from below each saddle, as a conversation, until S falls by less than `WORTH`.
 
     Parameters
     ----------
@@ -73,21 +73,30 @@ def round_saddles(
         The start.
     falling : callable
         Of an exact Hessian the directions in which it curves down, ``(p, q)``; None asks for none.
+    most : int
+        Saddles that are gone round before it is given up.
     errordef, epsilon : float
         As of a `Problem`.
+
+    Returns
+    -------
+    end : Arrival
+        Of the last walk.
+    gone : int
+        How many saddles were worth it.
+    at_saddle : bool
+        Whether it was given up at one.
     """
     end, gone = (yield from walk(theta)), 0
-    while falling is not None and gone < SADDLES and not end.no_saddle and np.isfinite(end.value):
+    while falling is not None and not (end.no_saddle or end.hopeless) and np.isfinite(end.value):
         down, before = falling((yield Matrix(end.theta, exact=True))), end.value
+        if gone == most:
+            return end, gone, down.shape[1] > 0
         beyond = yield from lower_points(end.theta, before, down, noise(epsilon, before))
         if beyond is None:
-            return end, False
-        end, gone = (yield from walk(beyond)), gone + 1
+            break
+        end = yield from walk(beyond)
         if before - end.value < WORTH * errordef:
-            return end, False
-    return end, gone == SADDLES and not end.no_saddle
-
-
-def noise(epsilon: float, value: float) -> float:
-    """What S may seem to fall by rounding alone, where it has this value."""
-    return NOISE * epsilon * abs(value)
+            break
+        gone += 1
+    return end, gone, False
