@@ -13,8 +13,8 @@ import pytest
 import scipy.optimize
 
 from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
-from ffnn_xp.minimizers.asking import Asking, answered
-from ffnn_xp.minimizers.preconditioned_lbfgs import GAIN, GAUSS_NEWTON, STEPS, _answer, _Metric
+from ffnn_xp.minimizers.asking import Asking, answer, answered
+from ffnn_xp.minimizers.preconditioned_lbfgs import GAIN, GAUSS_NEWTON, STEPS, _Metric
 
 
 class Residuals:
@@ -137,7 +137,7 @@ def test_a_hessian_that_was_refused_is_not_asked_for_at_once() -> None:
     metric = _Metric(1e-12)
     theta = np.ones(2)
     for rounds in range(34):
-        C, edm, mu = answered(metric(theta, problem.value_and_gradient(theta)[1]), partial(_answer, problem))
+        C, edm, mu = answered(metric(theta, problem.value_and_gradient(theta)[1]), partial(answer, problem))
         shift = 1e-12 if rounds == 7 else GAUSS_NEWTON
         np.testing.assert_allclose(C @ C.T, 2e-6 * (1 + shift) * np.eye(2), rtol=1e-12)
         assert edm == pytest.approx(1e-6 * theta @ theta)
@@ -164,7 +164,7 @@ def test_a_hessian_gets_the_least_shift_that_makes_it_positive_definite() -> Non
         (-3e-4, 1e-3),
         (-3e-3, np.inf),
     ]:
-        C, edm, mu = answered(metric(np.zeros(2), g), partial(_answer, problem))
+        C, edm, mu = answered(metric(np.zeros(2), g), partial(answer, problem))
         assert mu == pytest.approx(expected, rel=1e-9)
         assert edm == pytest.approx(0.5, rel=2e-3)  # of curvature 2, along g; 1 for each of two residuals
         metric.wait = 0

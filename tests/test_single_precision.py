@@ -13,6 +13,7 @@ import ffnn_xp.cost
 import ffnn_xp.descent
 import ffnn_xp.fit
 from ffnn_xp.costs import LeastSquares
+from ffnn_xp.minimizers import preconditioned_steps
 from ffnn_xp.objective import Objective
 
 from .test_fit import teacher
@@ -141,14 +142,19 @@ def test_the_way_by_matrices_is_rough_at_first(
 
         return spy
 
+    def to_the_end(theta: np.ndarray, *, epsilon: float, **options: Any) -> Any:
+        steps.append(("preconditioned_steps", epsilon > 1e-10))
+        return preconditioned_steps(theta, epsilon=epsilon, **options)
+
     for name in ("kronecker_lbfgs", "preconditioned_lbfgs"):
         monkeypatch.setattr(ffnn_xp.descent, name, spied(name))
+    monkeypatch.setattr(ffnn_xp.descent, "preconditioned_steps", to_the_end)
     monkeypatch.setattr(ffnn_xp.descent, "DEAR", dear)
     x = rng.normal(size=(1000, 4))
     y = np.sin(x).sum(axis=1) + 0.1 * rng.normal(size=1000)
     fit = fx.Model((4, 100, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=1.0, restarts=1)
     assert fit.valid
     assert steps[0] == ("kronecker_lbfgs", True)
-    assert steps[-1] == ("preconditioned_lbfgs", False)
+    assert steps[-1] == ("preconditioned_steps", False)
     assert (("kronecker_lbfgs", False) in steps) is not rough_end
     assert ("preconditioned_lbfgs", True) in steps
