@@ -161,6 +161,21 @@ def test_what_is_hopeless_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
     assert descended(monkeypatch, [9.0, 8.0], hopeless=True) == (None, 2, 1)
 
 
+def test_at_kinks_too_a_hopeless_way_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the steps of Levenberg and Marquardt, which are all that there is."""
+
+    def steps(walk: Walk, theta: np.ndarray, *, edm_goal: float, hopeless: Callable[..., bool]) -> Arrival:
+        return Arrival(theta, 9.0, 1.0, converged=False, hopeless=hopeless(theta, 1.0))
+
+    monkeypatch.setattr("ffnn_xp.descent.levenberg_marquardt", steps)
+    problem = Scripted(lower=False)
+    descent = Descent(problem, kinked=True, may_be_rough=False)  # type: ignore[arg-type]
+    assert descent.descend(Walk(problem), np.zeros(2), lambda theta, gain: True) is None  # type: ignore[arg-type]
+    end = descent.descend(Walk(problem), np.zeros(2), lambda theta, gain: False)  # type: ignore[arg-type]
+    assert end is not None
+    assert (end.status, problem.matrices) == ("at kinks", 0)
+
+
 @pytest.mark.parametrize("hidden", [4, 25])
 def test_refits_are_told_where_hessians_curve_down(hidden: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether steps by matrices go before or not."""
@@ -278,6 +293,7 @@ def test_walks_go_on_round_saddles() -> None:
     assert told([9.0], last_is_minimum=True) == Told(9.0, 0, False, walks=1, matrices=0)  # what is seen already
     assert told([9.0, 5.0], last_is_minimum=False, falling=False) == Told(9.0, 0, False, walks=1, matrices=0)
     assert told([9.0, 5.0, 3.0], last_is_minimum=False, flat_from=2) == Told(5.0, 1, False, walks=2, matrices=2)
+    assert told([np.inf, 5.0], last_is_minimum=False) == Told(np.inf, 0, False, walks=1, matrices=0)  # there is none
 
 
 def test_a_walk_that_hardly_falls_is_in_a_valley() -> None:
