@@ -1,6 +1,6 @@
 """``python -m ffnn_xp``: the command line."""
 
-from .cli import main
+from ffnn_xp.cli import main
 
 if __name__ == "__main__":
     main()

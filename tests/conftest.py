@@ -86,6 +86,6 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 @pytest.fixture(autouse=True)
 def _fresh_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fallback is announced once per process; each test starts as if none had been."""
-    monkeypatch.setattr(ffnn_xp.backends.finding, "_warned", set())
+    monkeypatch.setattr(ffnn_xp.backends.registry, "_warned", set())
     for variable in ("FFNN_XP_BACKEND", "FFNN_XP_STRICT"):
         monkeypatch.delenv(variable, raising=False)

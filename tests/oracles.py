@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp import Backend
-from ffnn_xp.activations import ACTIVATIONS
-from ffnn_xp.events import Events
-from ffnn_xp.layout import Layout
+from ffnn_xp.network.activations import ACTIVATIONS
+from ffnn_xp.data.events import Events
+from ffnn_xp.network.layout import Layout
 from ffnn_xp.losses import loss
-from ffnn_xp.network import Network, jacobian
-from ffnn_xp.objective import Objective
+from ffnn_xp.network.sweeps import Network, jacobian
+from ffnn_xp.objective.objective import Objective
 
 Scalar = Callable[[float], float]
 

@@ -11,8 +11,8 @@ import scipy.special
 
 import ffnn_xp as fx
 from ffnn_xp import Activation, Backend, LeastSquares, Model, get_backend
-from ffnn_xp.activations import ACTIVATIONS, activation
-from ffnn_xp.backends.passes import erf
+from ffnn_xp.network.activations import ACTIVATIONS, activation
+from ffnn_xp.backends.elementwise import erf
 
 from .oracles import SCALARS, assert_close
 

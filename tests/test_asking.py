@@ -9,19 +9,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from ffnn_xp.minimizers.asking import (
-    CURVATURE,
-    DECREASE,
-    TRIES,
-    Asking,
-    Curved,
-    Matrix,
-    Memory,
-    along,
-    answered,
-    in_lockstep,
-    steps_in,
-)
+from ffnn_xp.minimizers.ask_tell import CURVATURE, DECREASE, TRIES, Asking, Curved, Matrix, Memory, along, answered, in_lockstep, steps_in
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 

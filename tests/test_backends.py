@@ -13,7 +13,7 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend, BackendFallbackWarning, BackendUnavailableError, Model, get_backend, to_numpy
-from ffnn_xp.activations import ACTIVATIONS
+from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.backends import BACKENDS, backend_status
 
 from .oracles import assert_close, make_case

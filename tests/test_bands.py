@@ -9,8 +9,8 @@ import scipy.stats
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.bands import MONOTONOUS
-from ffnn_xp.propagation import propagate
+from ffnn_xp.studies.bands import MONOTONOUS
+from ffnn_xp.studies.propagation import propagate
 
 X = np.linspace(-1, 1, 40)
 AT = np.array([-1.0, 0.3, 2.0])

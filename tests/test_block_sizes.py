@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend, LeastSquares, Model, get_backend
-from ffnn_xp.block_sizes import CPU_BLOCK, CPU_BYTES, OF_THREAD, STEPS, BlockSizes, Kind
-from ffnn_xp.layout import Layout
+from ffnn_xp.objective.blocking import CPU_BLOCK, CPU_BYTES, OF_THREAD, STEPS, BlockSizes, Kind
+from ffnn_xp.network.layout import Layout
 
 SWEEP, MATRIX = Kind(matrices=False), Kind(matrices=True)
 
@@ -142,7 +142,7 @@ def test_a_compiler_gets_larger_blocks_the_more_processors_share_them(monkeypatc
     numpy, jax = sizes((2, 64, 1)), sizes((2, 64, 1), backend="jax")
     found = []
     for count in (1, 2, 6):
-        monkeypatch.setattr("ffnn_xp.block_sizes.processors", lambda count=count: count)
+        monkeypatch.setattr("ffnn_xp.objective.blocking.processors", lambda count=count: count)
         assert numpy.most(SWEEP) == 2445
         found.append(jax.most(SWEEP))
     assert found == [2 * 2445, 4 * 2445, 12 * 2445]

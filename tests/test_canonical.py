@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from ffnn_xp.activations import ACTIVATIONS, Activation, identity
-from ffnn_xp.canonical import canonical, same_minimum
-from ffnn_xp.layout import Layout
-from ffnn_xp.network import Network, forward
+from ffnn_xp.network.activations import ACTIVATIONS, Activation, identity
+from ffnn_xp.network.symmetries import canonical, same_minimum
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.network.sweeps import Network, forward
 
 from .test_copies import square, square_curvature, square_slope
 

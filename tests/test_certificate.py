@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.fit
-from ffnn_xp.minimizers import Certificate, at_minimum, certify, is_certified, migrad
-from ffnn_xp.minimizers.migrad import _Certifier
+import ffnn_xp.model.fit
+from ffnn_xp.minimizers import minuit as migrad
+from ffnn_xp.minimizers import Certificate, at_minimum, certify, is_certified
+from ffnn_xp.minimizers.minuit import _Certifier
 
 X = np.linspace(-2, 2, 50)
 Y = 3 * X + 1
@@ -128,7 +129,7 @@ def test_the_point_that_is_reported_is_the_one_that_migrad_certified(monkeypatch
         seen.append(replace(run, values=run.values * (1 + 1e-9)))
         return seen[-1]
 
-    monkeypatch.setattr(ffnn_xp.fit, "certify", moved)
+    monkeypatch.setattr(ffnn_xp.model.fit, "certify", moved)
     fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
     np.testing.assert_array_equal(fit.standardised, seen[-1].values)
     assert fit.edm == seen[-1].edm
@@ -216,7 +217,7 @@ def test_migrad_is_asked_again(
         fval, values = found.fval - gains[len(asked) - 1], found.values + 1e-5
         return replace(found, certified=told[0], cut_short=told[1], fval=fval, values=values)
 
-    monkeypatch.setattr(ffnn_xp.fit, "certify", certified)
+    monkeypatch.setattr(ffnn_xp.model.fit, "certify", certified)
     model = fx.Model((1, 2, 1), backend="numpy", seed=1)
     y = np.tanh(2 * X) - 0.5 * np.tanh(3 * X - 2) + 0.1 * np.random.default_rng(1).normal(size=50)
     with warnings.catch_warnings(record=True) as warned:
@@ -236,10 +237,10 @@ def test_at_kinks_migrad_is_asked_no_oftener(monkeypatch: pytest.MonkeyPatch) ->
         last = asked[-1]
         return replace(last, certified=False, fval=last.fval - len(asked), values=last.values + 1e-5)
 
-    monkeypatch.setattr(ffnn_xp.fit, "certify", never)
+    monkeypatch.setattr(ffnn_xp.model.fit, "certify", never)
     with pytest.warns(fx.FitWarning):
         fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1).fit(X, np.abs(X), 0.1, prior=3.0, restarts=1)
-    assert len(asked) == ffnn_xp.fit.AT_KINKS
+    assert len(asked) == ffnn_xp.model.fit.AT_KINKS
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -9,7 +9,7 @@ import sklearn.metrics
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.classification import classification
+from ffnn_xp.studies.classification import classification
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(600, 2))

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import backends, bench
-from ffnn_xp.files import read_header
-from ffnn_xp.tables import read_table
+from ffnn_xp import backends
+from ffnn_xp.cli import bench
+from ffnn_xp.io import read_header
+from ffnn_xp.cli.tables import read_table
 
 from .program import FAST, CliRunner, app, fit, make_table, pandas, run, start
 

@@ -6,11 +6,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, blocks, curvature, get_backend
-from ffnn_xp.activations import ACTIVATIONS
-from ffnn_xp.backends.passes import ON_CPU, ON_GPU
-from ffnn_xp.layout import Layout
-from ffnn_xp.network import forward
+from ffnn_xp.network import block_matrix as blocks
+from ffnn_xp.network import hessian as curvature
+from ffnn_xp import Backend, get_backend
+from ffnn_xp.network.activations import ACTIVATIONS
+from ffnn_xp.backends.elementwise import ON_CPU, ON_GPU
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.network.sweeps import forward
 
 from .autodiff import AUTODIFF
 from .oracles import QUANTITIES, Case, assert_close, library, make_case

@@ -10,7 +10,7 @@ from iminuit import Minuit
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.block_sizes import Kind
+from ffnn_xp.objective.blocking import Kind
 from ffnn_xp.losses import EffectiveVarianceLoss
 
 N = 23

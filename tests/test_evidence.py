@@ -69,7 +69,7 @@ def test_several_outputs_and_many_events(monkeypatch: pytest.MonkeyPatch) -> Non
     whole = fit.prior_share(NEW)
     assert whole.shape == (7, 3)
     assert np.all((whole > 0) & (whole < 1))
-    monkeypatch.setattr("ffnn_xp.prediction.JACOBIAN_BYTES", 1)  # an event at a time
+    monkeypatch.setattr("ffnn_xp.uncertainty.linear_band.JACOBIAN_BYTES", 1)  # an event at a time
     np.testing.assert_allclose(fit.prior_share(NEW), whole, rtol=1e-12)
 
 

@@ -56,7 +56,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, hide: C
         warnings.simplefilter("ignore")
         cupy = pytest.importorskip("cupy")
     if WAYS[request.param] is not None:
-        monkeypatch.setitem(ffnn_xp.backends.finding._OPENERS, "cupy", WAYS[request.param])
+        monkeypatch.setitem(ffnn_xp.backends.registry._OPENERS, "cupy", WAYS[request.param])
     elif cupy.cuda.is_available():
         pytest.skip("this machine has a GPU")
     return request.param
@@ -151,10 +151,10 @@ def test_a_copy_remembers_why(hide: Callable[[str], None]) -> None:
 
 
 def test_a_device_that_computes_nonsense_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffnn_xp.backends.finding.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(ffnn_xp.backends.registry.importlib.util, "find_spec", lambda name: True)
     monkeypatch.setattr(Backend, "to_device", lambda self, a: np.asarray(a))
     monkeypatch.setattr(Backend, "context", lambda self: warnings.catch_warnings())
-    monkeypatch.setitem(ffnn_xp.backends.finding._OPENERS, "cupy", broken_driver)
+    monkeypatch.setitem(ffnn_xp.backends.registry._OPENERS, "cupy", broken_driver)
     with pytest.raises(BackendUnavailableError, match=r"computes tanh\(1\) = 0"):
         get_backend("cupy", fallback=False)
 
@@ -167,20 +167,20 @@ def test_cupy_has_gpus_only(device: str, monkeypatch: pytest.MonkeyPatch) -> Non
         cupy = pytest.importorskip("cupy")
     monkeypatch.setattr(cupy.cuda, "is_available", lambda: True)
     with pytest.raises(BackendUnavailableError, match=f"CuPy has no device '{device}', only GPUs"):
-        ffnn_xp.backends.finding._open_cupy(device, "float64")
-    assert ffnn_xp.backends.finding._open_cupy("cuda:1", "float64")[1] == cupy.cuda.Device(1)
+        ffnn_xp.backends.registry._open_cupy(device, "float64")
+    assert ffnn_xp.backends.registry._open_cupy("cuda:1", "float64")[1] == cupy.cuda.Device(1)
 
 
 def test_auto_on_the_cpu_is_not_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine that has one, as far as `auto` can see."""
-    monkeypatch.setattr(ffnn_xp.backends.finding, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(ffnn_xp.backends.registry, "has_nvidia_driver", lambda: True)
     opened = []
 
     def open_any(name: str, device: Any, dtype: str) -> Backend:
         opened.append(name)
         return Backend(name, np, device, dtype)
 
-    monkeypatch.setattr(ffnn_xp.backends.finding, "_open", open_any)
+    monkeypatch.setattr(ffnn_xp.backends.registry, "_open", open_any)
     assert get_backend("auto").name == "cupy"
     assert get_backend("auto", device="cpu").name == "numpy"
 
@@ -188,4 +188,4 @@ def test_auto_on_the_cpu_is_not_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_probe_is_not_made_at_import() -> None:
     """Importing must not wake a driver; `test_imports` looks at what is loaded, this at who asks."""
     assert fx.backends is ffnn_xp.backends
-    assert not ffnn_xp.backends.finding._warned
+    assert not ffnn_xp.backends.registry._warned

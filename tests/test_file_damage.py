@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.files import header as file_header
+from ffnn_xp.io import header as file_header
 
 safe_open = pytest.importorskip("safetensors").safe_open
 serialize = pytest.importorskip("safetensors.numpy").save

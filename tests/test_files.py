@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import files, to_numpy
-from ffnn_xp.files import read_header
+from ffnn_xp import io as files
+from ffnn_xp import to_numpy
+from ffnn_xp.io import read_header
 
 safe_open = pytest.importorskip("safetensors").safe_open
 
@@ -323,7 +324,7 @@ def test_backend_and_its_fallback(model: fx.Model, net: Path, monkeypatch: pytes
     model.save(net)
     strict = fx.get_backend("array_api_strict")
     assert fx.load(net, backend=strict).backend is strict
-    monkeypatch.setattr(fx.backends.finding.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(fx.backends.registry.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
     with pytest.raises(fx.BackendUnavailableError, match="not installed"):
         fx.load(net, backend="torch", fallback=False)
     with pytest.warns(fx.BackendFallbackWarning) as caught:
@@ -342,7 +343,7 @@ def test_without_safetensors(model: fx.Model, net: Path, monkeypatch: pytest.Mon
 
 def test_import_of_the_package_imports_no_optional_library() -> None:
     code = (
-        "import sys, ffnn_xp, ffnn_xp.files, ffnn_xp.tables, ffnn_xp.plotting, ffnn_xp.cli;"
+        "import sys, ffnn_xp, ffnn_xp.io, ffnn_xp.cli.tables, ffnn_xp.plotting, ffnn_xp.cli;"
         "found = {'safetensors', 'pandas', 'pyarrow', 'matplotlib', 'typer', 'tqdm'} & set(sys.modules);"
         "sys.exit(str(found) if found else 0)"
     )

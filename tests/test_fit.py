@@ -14,11 +14,11 @@ import scipy.optimize
 from sklearn.linear_model import LinearRegression
 
 import ffnn_xp as fx
-import ffnn_xp.fit
+import ffnn_xp.model.fit
 from ffnn_xp.backends import Backend
-from ffnn_xp.network import jacobian
-from ffnn_xp.uncertainty import TOUCHES
-from ffnn_xp.walk import Search
+from ffnn_xp.network.sweeps import jacobian
+from ffnn_xp.uncertainty.covariance import TOUCHES
+from ffnn_xp.fitting.multistart import Search
 
 
 def bends(n: int = 150, seed: int = 1, sigma: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -359,7 +359,7 @@ class TestStops:
         def interrupt(*args: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(ffnn_xp.fit, "certify", interrupt)
+        monkeypatch.setattr(ffnn_xp.model.fit, "certify", interrupt)
         self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
 
     def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:
@@ -382,7 +382,7 @@ def test_progress_line_goes_to_the_terminal_only(monkeypatch: pytest.MonkeyPatch
 
 
 def test_beyond_matrices_products_have_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 5)
+    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 5)
     model = fx.Model((1, 2, 1), backend="numpy", seed=3)
     fit = model.fit(*bends(), 0.1, prior=3.0)
     assert fit.valid

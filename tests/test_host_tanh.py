@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.backends import host_tanh, passes
-from ffnn_xp.network import Network, forward
+from ffnn_xp.backends import fast_tanh as host_tanh
+from ffnn_xp.backends import elementwise as passes
+from ffnn_xp.network.sweeps import Network, forward
 
 EPSILON = 2.0**-52
 

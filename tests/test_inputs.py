@@ -10,7 +10,7 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend, Model, get_backend
-from ffnn_xp.inputs import dataset
+from ffnn_xp.data.reading import dataset
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 Y = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])

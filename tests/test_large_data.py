@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import Backend, objective
+from ffnn_xp.objective import objective
+from ffnn_xp import Backend
 from ffnn_xp.backends import streaming
-from ffnn_xp.block_sizes import BlockSizes, Kind
-from ffnn_xp.seen import Seen
+from ffnn_xp.objective.blocking import BlockSizes, Kind
+from ffnn_xp.data.streaming import Seen
 
 N = 2_000
 

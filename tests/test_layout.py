@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend
-from ffnn_xp.layout import Layout, augment, bias, join, products, through, units, weights
+from ffnn_xp.network.layout import Layout, augment, bias, join, products, through, units, weights
 
 from . import lesson
 

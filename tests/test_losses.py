@@ -14,10 +14,11 @@ import scipy.stats
 from scipy.integrate import quad
 
 import ffnn_xp as fx
-from ffnn_xp import Backend, curvature
-from ffnn_xp.data_cost import DataCost
+from ffnn_xp.network import hessian as curvature
+from ffnn_xp import Backend
+from ffnn_xp.costs.base import DataCost
 from ffnn_xp.losses import LOSSES, BinomialLoss, MultinomialLoss, PoissonLogLoss, loss
-from ffnn_xp.toys import draw
+from ffnn_xp.losses.sampling import draw
 
 from .oracles import assert_close, central_gradient
 

@@ -10,27 +10,17 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.descent
-import ffnn_xp.fit
+import ffnn_xp.fitting.local_search
+import ffnn_xp.model.fit
 from ffnn_xp import Backend
-from ffnn_xp.cost import NetworkCost
-from ffnn_xp.events import Events
-from ffnn_xp.layout import Layout
-from ffnn_xp.minimizers import (
-    Arrival,
-    Distance,
-    KroneckerCoordinates,
-    StopWalk,
-    Walk,
-    distance,
-    edm_by_products,
-    kronecker_lbfgs,
-    walk_by_products,
-)
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.data.events import Events
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.minimizers import Arrival, Distance, KroneckerCoordinates, StopWalk, Walk, distance, edm_by_products, kronecker_lbfgs, walk_by_products
 from ffnn_xp.minimizers.kronecker_lbfgs import STEPS, _Round
-from ffnn_xp.objective import Objective
-from ffnn_xp.prior import GaussianPrior, layer_precision
-from ffnn_xp.starts import glorot
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+from ffnn_xp.network.initialization import glorot
 
 from .oracles import make_case, objective
 
@@ -242,13 +232,13 @@ def test_before_matrices_no_more_gradients_than_they_would_take(
 ) -> None:
     """And none in float64 where a matrix costs less than the gradients of a round."""
     asked = []
-    monkeypatch.setattr("ffnn_xp.descent.DEAR", dear)
+    monkeypatch.setattr("ffnn_xp.fitting.local_search.DEAR", dear)
 
     def spy(walk: Walk, theta: np.ndarray, **options: Any) -> Any:
         asked.append(options)
         return kronecker_lbfgs(walk, theta, **options)
 
-    monkeypatch.setattr("ffnn_xp.descent.kronecker_lbfgs", spy)
+    monkeypatch.setattr("ffnn_xp.fitting.local_search.kronecker_lbfgs", spy)
     model = fx.Model((4, 90, 1), backend="numpy", seed=1)
     rng = np.random.default_rng(1)
     x = rng.normal(size=(100, 4))
@@ -304,7 +294,7 @@ class TestFit:
         y = np.sin(2 * x) + 0.1 * rng.normal(size=200)
         options = {"y_err": 0.1, "prior": 2.0, "progress": False, **options}
         with_matrices = fx.Model((1, 8, 1), backend="numpy", seed=1).fit(x, y, **options)  # type: ignore[arg-type]
-        monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
+        monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 10)
         model = fx.Model((1, 8, 1), backend="numpy", seed=1)
         without = model.fit(x, y, **options)  # type: ignore[arg-type]
         assert without.covariance is None
@@ -336,8 +326,8 @@ class TestFit:
                 value = problem.value_and_gradient(theta)[0]
                 return Arrival(theta, value, found.upper, converged=False), found, 0
 
-            monkeypatch.setattr(ffnn_xp.descent, "walk_by_products", walk)
-            monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
+            monkeypatch.setattr(ffnn_xp.fitting.local_search, "walk_by_products", walk)
+            monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 10)
             x = np.linspace(-2, 2, 100)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", fx.FitWarning)
@@ -356,7 +346,7 @@ class TestFit:
         model.fit(x, np.sin(2 * x), 0.1, **options)
         at = [-2.5, -1.0, 0.3, 3.0]
         _, known = model.predict(at, return_std=True)
-        monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
+        monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 10)
         fit = model.fit(x, np.sin(2 * x), 0.1, **options)
         assert fit.certificate == "conjugate gradients"
         _, std = model.predict(at, return_std=True)
@@ -365,7 +355,7 @@ class TestFit:
 
     def test_such_a_band_is_not_saved(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         pytest.importorskip("safetensors")
-        monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 10)
+        monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 10)
         x = np.linspace(-2, 2, 100)
         model = fx.Model((1, 8, 1), backend="numpy", seed=1)
         model.fit(x, np.sin(2 * x), 0.1, prior=2.0, restarts=1, progress=False)

@@ -20,7 +20,7 @@ from ffnn_xp import memory
 
 if sys.argv[1] == "without":
     memory.keep_freed_memory.cache_clear()
-    fx.backends.finding.keep_freed_memory = lambda: None
+    fx.backends.registry.keep_freed_memory = lambda: None
 model = fx.Model((8, 7, 9, 6), backend="numpy", seed=1)
 x, y = np.zeros((8, 2048)), np.zeros((6, 2048))
 S = Objective(model.network, fx.losses.loss("least_squares"), Events(x, (y, y)), model.backend)

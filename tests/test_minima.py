@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.activations import ACTIVATIONS
-from ffnn_xp.canonical import aligned
-from ffnn_xp.cost import NetworkCost
-from ffnn_xp.events import Events
-from ffnn_xp.layout import Layout
+from ffnn_xp.network.activations import ACTIVATIONS
+from ffnn_xp.network.symmetries import aligned
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.data.events import Events
+from ffnn_xp.network.layout import Layout
 from ffnn_xp.losses import loss
-from ffnn_xp.minima import number_minima
-from ffnn_xp.network import Network, forward
-from ffnn_xp.objective import Objective
+from ffnn_xp.fitting.minima import number_minima
+from ffnn_xp.network.sweeps import Network, forward
+from ffnn_xp.objective.objective import Objective
 
 from .test_canonical import disguised
 

@@ -8,12 +8,12 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Activation, Backend
-from ffnn_xp.activations import identity, relu, tanh
-from ffnn_xp.events import Events
-from ffnn_xp.layout import Layout
+from ffnn_xp.network.activations import identity, relu, tanh
+from ffnn_xp.data.events import Events
+from ffnn_xp.network.layout import Layout
 from ffnn_xp.losses import loss
-from ffnn_xp.network import Network, forward, jacobian, pull_back, push_forward, slopes
-from ffnn_xp.objective import Objective
+from ffnn_xp.network.sweeps import Network, forward, jacobian, pull_back, push_forward, slopes
+from ffnn_xp.objective.objective import Objective
 
 from . import lesson
 from .oracles import assert_close, central_gradient, make_case, twin_outputs

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, LeastSquares, Model, get_backend, kernels
-from ffnn_xp.block_sizes import CPU_BLOCK, Kind
-from ffnn_xp.events import Events
-from ffnn_xp.objective import Objective
+from ffnn_xp.objective import kernels
+from ffnn_xp import Backend, LeastSquares, Model, get_backend
+from ffnn_xp.objective.blocking import CPU_BLOCK, Kind
+from ffnn_xp.data.events import Events
+from ffnn_xp.objective.objective import Objective
 
 from .oracles import QUANTITIES, assert_close, central_gradient, library, make_case, objective, twin
 

@@ -16,8 +16,8 @@ from iminuit.util import describe
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.data_cost import DataCost
-from ffnn_xp.prior import GaussianPrior
+from ffnn_xp.costs.base import DataCost
+from ffnn_xp.objective.prior import GaussianPrior
 
 X = np.linspace(100.5, 159.5, 60)
 PHI = {"signal": 300.0, "mass": 125.0, "width": 2.0}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ffnn_xp import Activation, Backend
-from ffnn_xp.activations import relu, tanh
-from ffnn_xp.backends import passes
+from ffnn_xp.network.activations import relu, tanh
+from ffnn_xp.backends import elementwise as passes
 
 
 def test_tanh_and_its_step_back(backend: Backend, rng: np.random.Generator) -> None:

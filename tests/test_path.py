@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.path
+import ffnn_xp.fitting.regularization_path
 from ffnn_xp import Backend
-from ffnn_xp.cost import NetworkCost
+from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.minimizers import kronecker_lbfgs
-from ffnn_xp.objective import Objective
-from ffnn_xp.path import ENOUGH, NEAR, Part, Together, Walker
-from ffnn_xp.recipe import shape_of_prior
-from ffnn_xp.replicas import Replicas, side_by_side
-from ffnn_xp.starts import glorot
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.fitting.regularization_path import ENOUGH, NEAR, Part, Together, Walker
+from ffnn_xp.fitting.prior_selection import shape_of_prior
+from ffnn_xp.objective.batch import Replicas, side_by_side
+from ffnn_xp.network.initialization import glorot
 
 
 def cost(backend: Backend | str = "numpy", n: int = 103, weights: bool = False, **options: Any) -> NetworkCost:
@@ -183,7 +183,7 @@ def test_members_join_as_time_is_left_for(monkeypatch: pytest.MonkeyPatch) -> No
     P = 0.1 * shape_of_prior(whole.objective.network)
     found, strengths = starts(whole, 1), np.array([8.0, 4.0, 2.0, 1.0])
     drawn = iter(starts(whole, 4)[1:])
-    ends = ffnn_xp.path.members(whole, found, drawn, strengths, P, Walker(np.inf), 3)
+    ends = ffnn_xp.fitting.regularization_path.members(whole, found, drawn, strengths, P, Walker(np.inf), 3)
     one = Together([whole.objective]).cost(0, P)
     assert len(ends) == 3
     assert len(list(drawn)) == 1
@@ -191,6 +191,6 @@ def test_members_join_as_time_is_left_for(monkeypatch: pytest.MonkeyPatch) -> No
     for end in ends:
         g = one.grad(end)
         assert 0.5 * g @ np.linalg.solve(one.gauss_newton(end), g) < 0.1
-    late = ffnn_xp.path.members(whole, found, iter(starts(whole, 4)), strengths, P, Walker(time.monotonic() - 1), 3)
+    late = ffnn_xp.fitting.regularization_path.members(whole, found, iter(starts(whole, 4)), strengths, P, Walker(time.monotonic() - 1), 3)
     assert len(late) == 1
     np.testing.assert_array_equal(late[0], found[0])

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import ffnn_xp as fx
 from ffnn_xp import Backend, GaussianPrior, Model
-from ffnn_xp.layout import Layout
-from ffnn_xp.prior import layer_precision
-from ffnn_xp.scaling import Scaling
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.objective.prior import layer_precision
+from ffnn_xp.data.standardization import Scaling
 
 from .oracles import assert_close, central_gradient
 

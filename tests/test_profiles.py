@@ -11,10 +11,10 @@ import pytest
 import scipy.optimize
 
 import ffnn_xp as fx
-import ffnn_xp.profiles
+import ffnn_xp.studies.profiles
 from ffnn_xp import Backend
-from ffnn_xp.minimizers.asking import answered
-from ffnn_xp.profiles import _end
+from ffnn_xp.minimizers.ask_tell import answered
+from ffnn_xp.studies.profiles import _end
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (60, 2))
@@ -41,7 +41,7 @@ def test_each_point_and_output_has_its_own_ends(fit: fx.FitResult, monkeypatch: 
     assert together.low.shape == (3, 2)
     assert set(together.status.ravel()) == {""}
     np.testing.assert_allclose(together.high - together.low, linear.high - linear.low, rtol=0.15)
-    monkeypatch.setattr(ffnn_xp.profiles, "LOT", 5)
+    monkeypatch.setattr(ffnn_xp.studies.profiles, "LOT", 5)
     in_lots = fit.band(AT, method="profile")
     width = together.high - together.low
     for one in (in_lots, *(fit.band(AT[i : i + 1], method="profile") for i in range(3))):
@@ -108,7 +108,7 @@ def test_the_word_is_the_points_and_outputs_own(fit: fx.FitResult, monkeypatch: 
         yield fit.standardised
         return (np.nan, "mine") if mine == 12 else (float(mine), "")
 
-    monkeypatch.setattr(ffnn_xp.profiles, "_end", end)
+    monkeypatch.setattr(ffnn_xp.studies.profiles, "_end", end)
     band = fit.band(AT, method="profile")
     assert np.sum(band.status == "mine") == np.sum(band.status != "") == 1
     assert np.array_equal(np.isnan(band.high), band.status == "mine")

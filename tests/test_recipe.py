@@ -10,13 +10,13 @@ import scipy.integrate
 import scipy.stats
 
 import ffnn_xp as fx
-import ffnn_xp.recipe
-import ffnn_xp.starts
-from ffnn_xp.path import Together, Walker
-from ffnn_xp.predictive import Calibration, Member, Predictive, calibrate
-from ffnn_xp.prior import GaussianPrior
-from ffnn_xp.recipe import FOLDS, LEAST, shape_of_prior
-from ffnn_xp.starts import glorot
+import ffnn_xp.fitting.prior_selection
+import ffnn_xp.network.initialization
+from ffnn_xp.fitting.regularization_path import Together, Walker
+from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
+from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.fitting.prior_selection import FOLDS, LEAST, shape_of_prior
+from ffnn_xp.network.initialization import glorot
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (150, 2))
@@ -80,7 +80,7 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
     walked: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def glorot(*args: Any) -> np.ndarray:
-        starts.append(ffnn_xp.starts.glorot(*args))
+        starts.append(ffnn_xp.network.initialization.glorot(*args))
         return starts[-1]
 
     original = Walker.__call__
@@ -90,8 +90,8 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
         walked.extend(zip(together.n.tolist(), thetas, ends, strict=True))
         return ends
 
-    monkeypatch.setattr(ffnn_xp.recipe, "glorot", glorot)
-    monkeypatch.setattr(ffnn_xp.recipe, "MANY", many)
+    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "glorot", glorot)
+    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "MANY", many)
     monkeypatch.setattr(Walker, "__call__", walk)
     fit = network().fit(X, Y, prior="auto", seed=3)
     assert fit.recipe is not None
@@ -121,7 +121,7 @@ def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
 
 def test_the_certificate_may_not_cost_more_than_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictions do not need it."""
-    monkeypatch.setattr("ffnn_xp.fit.WORTH", 1e-3)
+    monkeypatch.setattr("ffnn_xp.model.fit.WORTH", 1e-3)
     model = network()
     with pytest.warns(fx.FitWarning, match="gradients that it may take are spent"):
         fit = model.fit(X, Y, prior="auto")

@@ -9,8 +9,8 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.backends.recording import KEPT, WORTH_RECORDING, Recorder, _Recording
-from ffnn_xp.objective import Objective
+from ffnn_xp.backends.cuda_graphs import KEPT, WORTH_RECORDING, Recorder, _Recording
+from ffnn_xp.objective.objective import Objective
 
 torch = pytest.importorskip("torch")
 

@@ -7,11 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, LeastSquares, Model, get_backend, toy_fits
-from ffnn_xp.cost import NetworkCost
+from ffnn_xp.fitting import batch_refit as toy_fits
+from ffnn_xp import Backend, LeastSquares, Model, get_backend
+from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.minimizers import BatchArrival, StopWalk, lockstep_lbfgs, preconditioned_lbfgs
-from ffnn_xp.prior import GaussianPrior
-from ffnn_xp.replicas import Replicas
+from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.objective.batch import Replicas
 
 WIDTHS, PRECISION = (2, 5, 1), np.full(21, 0.2)
 

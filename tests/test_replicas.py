@@ -15,14 +15,14 @@ import scipy.optimize
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.competition import FINALISTS, Contestant, _finalists, compete
-from ffnn_xp.events import Events
-from ffnn_xp.inputs import DEFAULT, dataset
+from ffnn_xp.fitting.successive_halving import FINALISTS, Contestant, _finalists, compete
+from ffnn_xp.data.events import Events
+from ffnn_xp.data.reading import DEFAULT, dataset
 from ffnn_xp.minimizers import BatchArrival, StopWalk, batched_levenberg_marquardt, levenberg_marquardt
-from ffnn_xp.prior import GaussianPrior, layer_precision
-from ffnn_xp.replicas import Replicas
-from ffnn_xp.starts import glorot
-from ffnn_xp.task import Task, standardisation
+from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+from ffnn_xp.objective.batch import Replicas
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.fitting.problem import Task, standardisation
 
 NOISE = 0.1
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.fit
+import ffnn_xp.model.fit
 from ffnn_xp import Backend
-from ffnn_xp.activations import identity, tanh
-from ffnn_xp.cost import NetworkCost
-from ffnn_xp.events import Events
-from ffnn_xp.layout import Layout
+from ffnn_xp.network.activations import identity, tanh
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.data.events import Events
+from ffnn_xp.network.layout import Layout
 from ffnn_xp.losses import loss
-from ffnn_xp.network import Network
-from ffnn_xp.objective import Objective
-from ffnn_xp.prior import GaussianPrior, layer_precision
-from ffnn_xp.report import Report, report
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+from ffnn_xp.studies.identifiability import Report, report
 
 
 def point(
@@ -112,7 +112,7 @@ def test_effective_parameters_are_those_of_the_fit() -> None:
 
 
 def test_without_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 0)
+    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 0)
     rng = np.random.default_rng(5)
     x = rng.uniform(-2, 2, size=(150, 2))
     y = np.sin(x[:, 0]) * x[:, 1] + 0.1 * rng.normal(size=150)

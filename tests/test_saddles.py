@@ -10,15 +10,18 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from ffnn_xp import Model, ensemble, toy_fits
-from ffnn_xp.descent import Descent, End
-from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, preconditioned_lbfgs, saddles
-from ffnn_xp.minimizers.asking import Curved, Matrix, answered
-from ffnn_xp.minimizers.problem import noise
-from ffnn_xp.minimizers.saddles import WORTH, lower_point, lower_points, round_saddles
-from ffnn_xp.replicas import Replicas
-from ffnn_xp.toy_fits import refit
-from ffnn_xp.uncertainty import curvature
+from ffnn_xp.model import ensemble
+from ffnn_xp.fitting import batch_refit as toy_fits
+from ffnn_xp import Model
+from ffnn_xp.fitting.local_search import Descent, End
+from ffnn_xp.minimizers import negative_curvature as saddles
+from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, preconditioned_lbfgs
+from ffnn_xp.minimizers.ask_tell import Curved, Matrix, answered
+from ffnn_xp.minimizers.base import noise
+from ffnn_xp.minimizers.negative_curvature import WORTH, lower_point, lower_points, round_saddles
+from ffnn_xp.objective.batch import Replicas
+from ffnn_xp.fitting.batch_refit import refit
+from ffnn_xp.uncertainty.covariance import curvature
 
 A, B = 0.2, 50.0
 
@@ -87,7 +90,7 @@ def test_a_single_fit_goes_on_from_there(c: float, status: str, monkeypatch: pyt
     assert end.value == pytest.approx(-problem.depth, rel=1e-3)
     assert end.shape is not None
     assert end.shape.n_negative == 0
-    monkeypatch.setattr("ffnn_xp.descent.SADDLES", 0)
+    monkeypatch.setattr("ffnn_xp.fitting.local_search.SADDLES", 0)
     end = descent.descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
     assert end is not None
     assert end.status == "saddle"
@@ -132,7 +135,7 @@ def descended(
         yield theta
         return Arrival(theta, values[walked - 1], 1.0, converged=False, hopeless=hopeless and last)
 
-    monkeypatch.setattr("ffnn_xp.descent.preconditioned_steps", steps)
+    monkeypatch.setattr("ffnn_xp.fitting.local_search.preconditioned_steps", steps)
     end = Descent(problem, may_be_rough=False).descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
     return end, walked, problem.matrices
 
@@ -150,7 +153,7 @@ def test_where_s_hardly_falls_directions_are_undetermined(
 
 
 def test_a_descent_goes_round_so_many_saddles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffnn_xp.descent.SADDLES", 3)
+    monkeypatch.setattr("ffnn_xp.fitting.local_search.SADDLES", 3)
     end, walked, _ = descended(monkeypatch, [9.0, 8.0, 7.0, 6.0, 5.0])
     assert end is not None
     assert (end.status, end.value, walked) == ("saddle", 6.0, 4)
@@ -167,7 +170,7 @@ def test_at_kinks_too_a_hopeless_way_is_given_up(monkeypatch: pytest.MonkeyPatch
     def steps(walk: Walk, theta: np.ndarray, *, edm_goal: float, hopeless: Callable[..., bool]) -> Arrival:
         return Arrival(theta, 9.0, 1.0, converged=False, hopeless=hopeless(theta, 1.0))
 
-    monkeypatch.setattr("ffnn_xp.descent.levenberg_marquardt", steps)
+    monkeypatch.setattr("ffnn_xp.fitting.local_search.levenberg_marquardt", steps)
     problem = Scripted(lower=False)
     descent = Descent(problem, kinked=True, may_be_rough=False)  # type: ignore[arg-type]
     assert descent.descend(Walk(problem), np.zeros(2), lambda theta, gain: True) is None  # type: ignore[arg-type]

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import get_backend
-from ffnn_xp.activations import ACTIVATIONS
-from ffnn_xp.fit import standardisation
-from ffnn_xp.inputs import DEFAULT, dataset
-from ffnn_xp.layout import Layout
-from ffnn_xp.network import Network, forward
-from ffnn_xp.scaling import Scaling
+from ffnn_xp.network.activations import ACTIVATIONS
+from ffnn_xp.model.fit import standardisation
+from ffnn_xp.data.reading import DEFAULT, dataset
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.network.sweeps import Network, forward
+from ffnn_xp.data.standardization import Scaling
 
 from .oracles import assert_close
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.cost
-import ffnn_xp.descent
-import ffnn_xp.fit
-from ffnn_xp.costs import LeastSquares
+import ffnn_xp.objective.host
+import ffnn_xp.fitting.local_search
+import ffnn_xp.model.fit
+from ffnn_xp.costs.catalogue import LeastSquares
 from ffnn_xp.minimizers import preconditioned_steps
-from ffnn_xp.objective import Objective
+from ffnn_xp.objective.objective import Objective
 
 from .test_fit import teacher
 
@@ -41,7 +41,7 @@ def test_the_minimum_is_that_of_double_precision(dtypes: list[str], monkeypatch:
     assert rough.edm_newton < 1e-9
     assert rough.cost.precision is None
     dtypes.clear()
-    monkeypatch.setattr(ffnn_xp.cost, "WORTH_A_COPY", np.inf)
+    monkeypatch.setattr(ffnn_xp.objective.host, "WORTH_A_COPY", np.inf)
     fine = fx.Model((8, 7, 9, 6), backend="numpy", seed=2)
     fine.parameters = rough.parameters
     again = fine.fit(x, y, 0.1, prior=3.0, restarts=1)
@@ -76,14 +76,14 @@ def test_what_float32_cannot_see_is_walked_again_in_double(
 ) -> None:
     """Pulls of 1e-7 are below its rounding; pulls of 0.1 are not, and one rough walk is enough."""
     epsilons: list[float] = []
-    original = ffnn_xp.descent.kronecker_lbfgs
+    original = ffnn_xp.fitting.local_search.kronecker_lbfgs
 
     def spy(problem, theta, **options):  # type: ignore[no-untyped-def]
         epsilons.append(problem.epsilon)
         return original(problem, theta, **options)
 
-    monkeypatch.setattr(ffnn_xp.descent, "kronecker_lbfgs", spy)
-    monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 5)
+    monkeypatch.setattr(ffnn_xp.fitting.local_search, "kronecker_lbfgs", spy)
+    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 5)
     rng = np.random.default_rng(1)
     x = rng.normal(size=(8000, 2))
     y = np.tanh(x[:, 0]) + np.tanh(x @ [0.5, 0.5]) + sigma * rng.normal(size=8000)
@@ -134,7 +134,7 @@ def test_the_way_by_matrices_is_rough_at_first(
     steps: list[tuple[str, bool]] = []
 
     def spied(name: str) -> Any:
-        original = getattr(ffnn_xp.descent, name)
+        original = getattr(ffnn_xp.fitting.local_search, name)
 
         def spy(walk: Any, theta: np.ndarray, **options: Any) -> Any:
             steps.append((name, walk.epsilon > 1e-10))
@@ -147,9 +147,9 @@ def test_the_way_by_matrices_is_rough_at_first(
         return preconditioned_steps(theta, epsilon=epsilon, **options)
 
     for name in ("kronecker_lbfgs", "preconditioned_lbfgs"):
-        monkeypatch.setattr(ffnn_xp.descent, name, spied(name))
-    monkeypatch.setattr(ffnn_xp.descent, "preconditioned_steps", to_the_end)
-    monkeypatch.setattr(ffnn_xp.descent, "DEAR", dear)
+        monkeypatch.setattr(ffnn_xp.fitting.local_search, name, spied(name))
+    monkeypatch.setattr(ffnn_xp.fitting.local_search, "preconditioned_steps", to_the_end)
+    monkeypatch.setattr(ffnn_xp.fitting.local_search, "DEAR", dear)
     x = rng.normal(size=(1000, 4))
     y = np.sin(x).sum(axis=1) + 0.1 * rng.normal(size=1000)
     fit = fx.Model((4, 100, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=1.0, restarts=1)

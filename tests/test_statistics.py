@@ -10,8 +10,8 @@ import scipy.stats
 
 import ffnn_xp as fx
 from ffnn_xp.losses import LOSSES
-from ffnn_xp.toys import draw
-from ffnn_xp.uncertainty import curvature, sandwich
+from ffnn_xp.losses.sampling import draw
+from ffnn_xp.uncertainty.covariance import curvature, sandwich
 
 N = 300
 RNG = np.random.default_rng(11)

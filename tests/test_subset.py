@@ -9,7 +9,7 @@ import pytest
 import scipy.optimize
 
 import ffnn_xp as fx
-from ffnn_xp.subset import SubsetCost
+from ffnn_xp.studies.profile_cost import SubsetCost
 
 X = np.stack([np.linspace(-2, 2, 80) * 3 + 10, np.cos(np.arange(80.0))], axis=1)
 Y = 5 * np.sin(0.6 * X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(0, 0.5, 80)
@@ -84,9 +84,9 @@ def test_minos_of_one_parameter(fit: fx.FitResult) -> None:
 
 def test_beyond_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same on a fit that formed none."""
-    import ffnn_xp.fit
+    import ffnn_xp.model.fit
 
-    monkeypatch.setattr(ffnn_xp.fit, "MATRIX_LIMIT", 5)
+    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 5)
     model = fx.Model((2, 4, 1), backend="numpy", seed=2)
     fit = model.fit(X, Y, 0.5, prior=3.0)
     assert fit.certificate == "conjugate gradients"

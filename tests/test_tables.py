@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffnn_xp.tables import kind_of, numbers, numeric_columns, positive_numbers, read_table, require_columns, write_table
+from ffnn_xp.cli.tables import kind_of, numbers, numeric_columns, positive_numbers, read_table, require_columns, write_table
 
 pandas = pytest.importorskip("pandas")
 

@@ -11,8 +11,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import ffnn_xp as fx
-from ffnn_xp import threads
-from ffnn_xp.block_sizes import Kind
+from ffnn_xp.backends import threads
+from ffnn_xp.objective.blocking import Kind
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 import ffnn_xp as fx
-from ffnn_xp.goodness import _p_runs
+from ffnn_xp.studies.goodness import _p_runs
 
 X = np.linspace(-1, 1, 80)
 

@@ -5,12 +5,12 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend, Model, NotFittedError, to_numpy
-from ffnn_xp.activations import identity
-from ffnn_xp.layout import Layout
-from ffnn_xp.network import Network, jacobian
-from ffnn_xp.prediction import Band
-from ffnn_xp.scaling import Scaling
-from ffnn_xp.uncertainty import curvature, dead_units
+from ffnn_xp.network.activations import identity
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.network.sweeps import Network, jacobian
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.uncertainty.covariance import curvature, dead_units
 
 from .oracles import assert_close
 
@@ -183,7 +183,7 @@ def test_many_events_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.linspace(-1, 1, 50)
     model.fit(x, np.tanh(x), 0.1, prior=1.0, restarts=1)
     whole = model.predict(x, return_std=True)[1]
-    monkeypatch.setattr("ffnn_xp.prediction.JACOBIAN_BYTES", 8 * 7 * 3)
+    monkeypatch.setattr("ffnn_xp.uncertainty.linear_band.JACOBIAN_BYTES", 8 * 7 * 3)
     np.testing.assert_allclose(model.predict(x, return_std=True)[1], whole, rtol=1e-12)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import writing
-from ffnn_xp.files import read_header
+from ffnn_xp._lib import atomic as writing
+from ffnn_xp.io import read_header
 
 pytest.importorskip("safetensors")
 

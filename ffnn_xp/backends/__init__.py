@@ -5,9 +5,9 @@ A `Backend` is a namespace ``xp`` with a device and a dtype, and the ways in (`B
 `passes` (one kernel for a formula), `recording` (CUDA graphs) and `streaming` (data that do not fit).
 """
 
-from .arrays import BACKENDS, describe_array, is_foreign_device_array, to_numpy
-from .backend import Backend
-from .finding import DTYPES, BackendStatus, backend_status, get_backend, has_nvidia_driver
+from ffnn_xp.backends.arrays import BACKENDS, describe_array, is_foreign_device_array, to_numpy
+from ffnn_xp.backends.backend import Backend
+from ffnn_xp.backends.registry import DTYPES, BackendStatus, backend_status, get_backend, has_nvidia_driver
 
 __all__ = [
     "BACKENDS",

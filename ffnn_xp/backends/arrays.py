@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .._typing import Array
+from ffnn_xp._lib.typing import Array
 
 BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 

@@ -13,11 +13,11 @@ import array_api_compat
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
-from .._typing import Array, HostArray, Namespace, Rows
-from ..threads import one_blas_thread
-from .arrays import library_of, to_numpy
-from .passes import has_double, on_gpu
-from .recording import Recorder
+from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
+from ffnn_xp.backends.threads import one_blas_thread
+from ffnn_xp.backends.arrays import library_of, to_numpy
+from ffnn_xp.backends.elementwise import has_double, on_gpu
+from ffnn_xp.backends.cuda_graphs import Recorder
 
 OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "can't allocate memory")
 
@@ -237,7 +237,7 @@ def _restore(
     name: str, device: str, dtype: str, reason: str, threads: int | None, computes: Backend | None = None
 ) -> Backend:
     """Unpickle: on a machine without the device, fall back as usual."""
-    from .finding import get_backend
+    from ffnn_xp.backends.registry import get_backend
 
     if name == "cupy":
         device = device.removeprefix("<CUDA Device ").rstrip(">")

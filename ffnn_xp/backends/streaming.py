@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .._typing import Array, HostArray
-from .arrays import to_numpy
-from .backend import Backend
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.backends.arrays import to_numpy
+from ffnn_xp.backends.backend import Backend
 
 BY_LANE = ("cupy", "torch")
 

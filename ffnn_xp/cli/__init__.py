@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from ..extras import require
-from .messages import INTERRUPTED, plain_errors
+from ffnn_xp._lib.optional import require
+from ffnn_xp.cli.messages import INTERRUPTED, plain_errors
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     try:
         with plain_errors():
             require("typer", "cli", "the command line")
-        from .commands import app
+        from ffnn_xp.cli.commands import app
 
         app(prog_name="ffnn-xp")
     except KeyboardInterrupt:

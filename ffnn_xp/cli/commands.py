@@ -11,23 +11,16 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from .. import __version__, backends, bench
-from ..files import load, read_header
-from ..model import Model
-from ..result import FitResult
-from ..tables import kind_of, numbers, read_table, write_table
-from ..writing import check_writable, replacing
-from . import messages
-from .options import (
-    check_results,
-    choose_columns,
-    error_values,
-    input_columns,
-    parse_layers,
-    parse_prior,
-    parse_restarts,
-    predictions,
-)
+from ffnn_xp import backends
+from ffnn_xp.cli import bench
+from ffnn_xp import __version__
+from ffnn_xp.io import load, read_header
+from ffnn_xp.model.model import Model
+from ffnn_xp.model.result import FitResult
+from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
+from ffnn_xp._lib.atomic import check_writable, replacing
+from ffnn_xp.cli import messages
+from ffnn_xp.cli.options import check_results, choose_columns, error_values, input_columns, parse_layers, parse_prior, parse_restarts, predictions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -298,7 +291,7 @@ def _silent(text: object) -> None:
 
 
 def _draw(path: Path, result: FitResult, x: Any, y: Any, y_err: Any, model: Model, inputs: Any, targets: Any) -> None:
-    from ..plotting import plot_fit
+    from ffnn_xp.plotting import plot_fit
 
     figure = plot_fit(result, x, y, y_err, model, input_names=inputs, target_names=targets)
     with replacing(path) as temporary:

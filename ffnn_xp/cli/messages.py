@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import BackendUnavailableError, FfnnXpWarning
+from ffnn_xp._lib.errors import BackendUnavailableError, FfnnXpWarning
 
 NOT_VALID, MISSING_LIBRARY, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
 

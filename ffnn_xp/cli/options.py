@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .._typing import HostArray
-from ..backends import to_numpy
-from ..extras import require
-from ..files import Header
-from ..model import Model
-from ..tables import Frame, numeric_columns, positive_numbers, require_columns
-from ..writing import check_writable
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.backends import to_numpy
+from ffnn_xp._lib.optional import require
+from ffnn_xp.io import Header
+from ffnn_xp.model.model import Model
+from ffnn_xp.cli.tables import Frame, numeric_columns, positive_numbers, require_columns
+from ffnn_xp._lib.atomic import check_writable
 
 
 def check_results(save: Path | None, plot: Path | None) -> None:

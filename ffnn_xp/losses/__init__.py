@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import did_you_mean
-from .added import AddedLoss
-from .classes import MultinomialLoss
-from .combined import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss
-from .counts import BinomialLoss, Poisson, PoissonLogLoss, PoissonLoss
-from .effective_variance import EffectiveVarianceLoss
-from .normal import LeastSquaresLoss, Measured, NormalLoss
-from .robust import HuberLoss, Robust, SoftL1Loss, StudentTLoss
-from .statistic import Data, Loss
+from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp.losses.added import AddedLoss
+from ffnn_xp.losses.multinomial import MultinomialLoss
+from ffnn_xp.losses.correlated import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss
+from ffnn_xp.losses.counts import BinomialLoss, Poisson, PoissonLogLoss, PoissonLoss
+from ffnn_xp.losses.effective_variance import EffectiveVarianceLoss
+from ffnn_xp.losses.normal import LeastSquaresLoss, Measured, NormalLoss
+from ffnn_xp.losses.robust import HuberLoss, Robust, SoftL1Loss, StudentTLoss
+from ffnn_xp.losses.base import Data, Loss
 
 __all__ = [
     "LOSSES",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._typing import Array, Namespace
-from .statistic import Data, Loss
+from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.losses.base import Data, Loss
 
 
 @dataclass(frozen=True)

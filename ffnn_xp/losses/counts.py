@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._typing import Array, Namespace
-from ..errors import did_you_mean
-from .statistic import Data, Loss
+from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp.losses.base import Data, Loss
 
 
 class Poisson(Loss):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from array_api_compat import device
 
-from .._typing import Array, Namespace
-from .normal import Measured
-from .statistic import Data
+from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.losses.normal import Measured
+from ffnn_xp.losses.base import Data
 
 STEP = 1e-4  # in sigma of x: of the difference the square is lost, of the digits four
 

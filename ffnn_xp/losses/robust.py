@@ -11,9 +11,9 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from .._typing import Array, Namespace
-from .normal import Measured
-from .statistic import Data
+from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.losses.normal import Measured
+from ffnn_xp.losses.base import Data
 
 
 class Robust(Measured):

@@ -1,19 +1,19 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
-from .asking import Asking, answer, answered, in_lockstep, steps_in, translated
-from .batched_levenberg_marquardt import batched_levenberg_marquardt
-from .by_products import distance, walk_by_products
-from .conjugate_gradients import Distance, edm_by_products
-from .kronecker import KroneckerCoordinates
-from .kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
-from .lbfgs import lbfgs
-from .levenberg_marquardt import levenberg_marquardt
-from .lockstep_lbfgs import lockstep_lbfgs
-from .migrad import Certificate, at_minimum, certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
-from .preconditioned_lbfgs import preconditioned_lbfgs, preconditioned_steps
-from .problem import Arrival, Problem, StopWalk, Walk
-from .replica_problem import BatchArrival
-from .saddles import FLAT, WORTH, lower_point, round_saddles
+from ffnn_xp.minimizers.ask_tell import Asking, answer, answered, in_lockstep, steps_in, translated
+from ffnn_xp.minimizers.batched_levenberg_marquardt import batched_levenberg_marquardt
+from ffnn_xp.minimizers.matrix_free import distance, walk_by_products
+from ffnn_xp.minimizers.conjugate_gradients import Distance, edm_by_products
+from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
+from ffnn_xp.minimizers.kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
+from ffnn_xp.minimizers.lbfgs import lbfgs
+from ffnn_xp.minimizers.levenberg_marquardt import levenberg_marquardt
+from ffnn_xp.minimizers.batched_lbfgs import lockstep_lbfgs
+from ffnn_xp.minimizers.minuit import Certificate, at_minimum, certify, hesse_errors, is_certified, migrad_alone, preset, unstarted
+from ffnn_xp.minimizers.preconditioned_lbfgs import preconditioned_lbfgs, preconditioned_steps
+from ffnn_xp.minimizers.base import Arrival, Problem, StopWalk, Walk
+from ffnn_xp.minimizers.batched_base import BatchArrival
+from ffnn_xp.minimizers.negative_curvature import FLAT, WORTH, lower_point, round_saddles
 
 __all__ = [
     "FLAT",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from .._typing import HostArray
+from ffnn_xp._lib.typing import HostArray
 
 MARGIN = 0.5  # of the smallest Ritz value: mu
 ROUNDING = 1e-26  # fall of the residual's square norm after which there is nothing left but that

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from .._typing import HostArray
-from .problem import Factors
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers.base import Factors
 
 FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from .._typing import HostArray
-from .problem import Problem
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers.base import Problem
 
 MEMORY = 20
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from .._typing import HostArray
-from .problem import Arrival, Problem, marquardt_diagonal
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers.base import Arrival, Problem, marquardt_diagonal
 
 GAIN = 1e-3  # in `PATIENCE` steps together, in units of errordef: less is not worth going on
 PATIENCE = 5

@@ -19,9 +19,9 @@ from functools import partial
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from .._typing import HostArray
-from .asking import Curved, Matrix, answer, answered, steps_in
-from .problem import Arrival, Problem, marquardt_diagonal, noise
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers.ask_tell import Curved, Matrix, answer, answered, steps_in
+from ffnn_xp.minimizers.base import Arrival, Problem, marquardt_diagonal, noise
 
 MEMORY = 20  # steps
 STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed

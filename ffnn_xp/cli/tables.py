@@ -1,0 +1,250 @@
+"""Tables in files: CSV, TSV, Parquet and NumPy's own formats, in and out, with errors that name row and column.
+
+Rows are counted from 0 without the header. Columns of a plain NumPy array have the names "0", "1", "2", ...
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.optional import require
+from ffnn_xp._lib.atomic import PathLike, replacing
+
+Frame = Any
+"""A pandas DataFrame."""
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
+KNOWN = ".csv, .tsv (also .gz), .parquet, .npy, .npz"
+
+
+def kind_of(path: PathLike) -> str:
+    """The ending that decides on a file's format.
+
+    Examples
+    --------
+    >>> kind_of("run7/Data.CSV.gz"), kind_of("masses.parquet")
+    ('.csv', '.parquet')
+
+    Raises
+    ------
+    ValueError
+        If it is not a known one.
+    """
+    suffixes = [s.lower() for s in Path(path).suffixes]
+    kind = suffixes[-1] if suffixes else ""
+    if kind in COMPRESSIONS and len(suffixes) > 1 and suffixes[-2] in SEPARATORS:
+        kind = suffixes[-2]
+    kind = {".pq": ".parquet"}.get(kind, kind)
+    if kind not in (*SEPARATORS, *_READERS):
+        raise ValueError(f"{os.fspath(path)!r}: the ending of its name must tell the format of a table: {KNOWN}")
+    return kind
+
+
+def read_table(path: PathLike) -> Frame:
+    r"""A table with named columns.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it holds no table, or one without rows.
+    ImportError
+        If pandas (or pyarrow, for Parquet) is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     n = Path(f"{folder}/data.csv").write_text("A,Z,mass\n4,2,3727.4\n12,6,11174.9\n")
+    ...     table = read_table(f"{folder}/data.csv")
+    >>> numbers(table, ["Z", "A"])
+    array([[ 2.,  4.],
+           [ 6., 12.]])
+    """
+    name = os.fspath(path)
+    kind = kind_of(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{name!r} is a folder, not a table")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no file {name!r}")
+    require("pandas", "table", "reading tables")
+    with open(path, "rb"):  # for the operating system's own words on permissions
+        pass
+    try:
+        frame = _read_text(path, kind) if kind in SEPARATORS else _READERS[kind](path)
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{name!r} cannot be read as a table: {first}") from error
+    frame.columns = [str(c) for c in frame.columns]
+    if not len(frame):
+        raise ValueError(f"{name!r} is empty: it has columns ({', '.join(frame.columns)}) but no rows")
+    return frame
+
+
+def write_table(frame: Frame, path: PathLike) -> None:
+    """Write a table in the format that the ending of its name tells; whole or not at all."""
+    kind = kind_of(path)
+    if kind == ".parquet":
+        require("pyarrow", "table", "writing Parquet")
+    with replacing(path) as temporary:
+        if kind in SEPARATORS:
+            frame.to_csv(temporary, sep=SEPARATORS[kind], index=False)
+        elif kind == ".parquet":
+            frame.to_parquet(temporary, index=False)
+        elif kind == ".npy":
+            with temporary.open("wb") as file:
+                np.save(file, frame.to_records(index=False).view(np.ndarray))
+        else:
+            with temporary.open("wb") as file:
+                np.savez(file, **{name: frame[name].to_numpy() for name in frame.columns})
+
+
+def require_columns(frame: Frame, names: Sequence[str], what: str) -> None:
+    """Raise a ValueError that names the columns which the table does not have, and the nearest that it has."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        near = difflib.get_close_matches(missing[0], frame.columns, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        shown = ", ".join([repr(c) for c in frame.columns[:12]] + ["..."] * (len(frame.columns) > 12))
+        listed = ", ".join(repr(name) for name in missing)
+        raise ValueError(f"the table has no column {listed} ({what}): {hint}Its columns are {shown}")
+
+
+def numeric_columns(frame: Frame, exclude: Iterable[str] = ()) -> tuple[list[str], dict[str, str]]:
+    """Names of the columns that hold numbers, and of those that do not, with the reason.
+
+    A column without a name is the index that pandas writes, and no measurement.
+    """
+    taken, left = [], {}
+    for name in frame.columns:
+        if name in exclude:
+            continue
+        if name.startswith("Unnamed: "):
+            left[name] = "it has no name, as an index"
+        elif not _is_numeric(frame[name]):
+            left[name] = f"not numeric, {_first_text(frame[name])}"
+        else:
+            taken.append(name)
+    return taken, left
+
+
+def numbers(frame: Frame, names: Sequence[str]) -> HostArray:
+    """These columns as float64 ``(n, len(names))``.
+
+    Raises
+    ------
+    ValueError
+        If one holds text, or a value that is missing or infinite.
+    """
+    for name in names:
+        if not _is_numeric(frame[name]):
+            raise ValueError(f"column {name!r} does not hold numbers: {_first_text(frame[name])}")
+    a = np.column_stack([frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in names])
+    _require(a, np.isfinite(a), names, "a finite number", "repair such rows, take them out, or do without the column")
+    return a
+
+
+def positive_numbers(frame: Frame, names: Sequence[str]) -> HostArray:
+    """As `numbers`, of columns that hold errors."""
+    a = numbers(frame, names)
+    _require(a, a > 0, names, "a positive error", "give the true error of this value, or take the row out")
+    return a
+
+
+def _require(a: HostArray, good: np.ndarray[Any, Any], names: Sequence[str], what: str, remedy: str) -> None:
+    bad = np.argwhere(~good)
+    if len(bad):
+        row, column = bad[0]
+        value = "nothing" if np.isnan(a[row, column]) else repr(float(a[row, column]))
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise ValueError(f"column {names[column]!r} must have {what} in row {row}, got {value}{more}: {remedy}")
+
+
+def _is_numeric(column: Any) -> bool:
+    types = require("pandas.api.types", "table", "reading tables")
+    return bool(types.is_numeric_dtype(column.dtype)) and not types.is_complex_dtype(column.dtype)
+
+
+def _first_text(column: Any) -> str:
+    """What keeps a column from being numeric."""
+    pandas = require("pandas", "table", "reading tables")
+    if column.dtype.kind not in "OSUT":
+        return f"its type is {column.dtype}"
+    bad = (pandas.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy().nonzero()[0]
+    return f"{column.iloc[bad[0]]!r} in row {bad[0]}" if len(bad) else "numbers written as text"
+
+
+def _read_text(path: PathLike, kind: str) -> Frame:
+    pandas = require("pandas", "table", "reading tables")
+    separator = SEPARATORS[kind]
+    options: dict[str, Any] = {"encoding": "utf-8-sig", "index_col": False, "skipinitialspace": True}
+    if tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1):
+        options["float_precision"] = "round_trip"  # later the default, and deprecated
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)  # it announces that columns were dropped
+        try:
+            header = pandas.read_csv(path, sep=separator, nrows=0, **options).columns
+            if kind == ".csv" and len(header) == 1:
+                separator = next((s for s in ";\t" if s in header[0]), separator)
+            frame = pandas.read_csv(path, sep=separator, **options)
+        except pandas.errors.ParserWarning as error:
+            raise ValueError("its rows have more fields than its header has names") from error
+    if len(frame.columns) and all(_looks_like_data(c) for c in frame.columns):
+        raise ValueError("its first line must hold the names of the columns, and seems to be a row of numbers")
+    return frame
+
+
+def _looks_like_data(name: str) -> bool:
+    """A number, but not one that counts columns."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return not name.isdigit()
+
+
+def _read_parquet(path: PathLike) -> Frame:
+    require("pyarrow", "table", "reading Parquet")
+    pandas = require("pandas", "table", "reading tables")
+    frame = pandas.read_parquet(path)
+    return frame.reset_index() if any(name is not None for name in frame.index.names) else frame
+
+
+def _read_npy(path: PathLike) -> Frame:
+    a = np.load(path, allow_pickle=False)
+    if a.dtype.names is not None and a.ndim == 1:
+        return _frame({name: a[name] for name in a.dtype.names})
+    if a.dtype.names is None and a.ndim == 2:
+        return _frame({str(i): a[:, i] for i in range(a.shape[1])})
+    raise ValueError(f"it must be a structured array (n,) or a plain one (n, columns), got {a.dtype} {a.shape}")
+
+
+def _read_npz(path: PathLike) -> Frame:
+    with np.load(path, allow_pickle=False) as file:
+        return _frame({name: file[name] for name in file.files})
+
+
+def _frame(columns: dict[str, np.ndarray[Any, Any]]) -> Frame:
+    """Of arrays of equal length, in this machine's byte order."""
+    pandas = require("pandas", "table", "reading tables")
+    for name, a in columns.items():
+        if a.ndim != 1:
+            raise ValueError(f"column {name!r} must be one-dimensional, got shape {a.shape}")
+    lengths = {name: len(a) for name, a in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"its arrays must have one length, got {lengths}")
+    return pandas.DataFrame({name: a.astype(a.dtype.newbyteorder("=")) for name, a in columns.items()})
+
+
+_READERS: dict[str, Callable[[PathLike], Frame]] = {".parquet": _read_parquet, ".npy": _read_npy, ".npz": _read_npz}

@@ -1,0 +1,188 @@
+"""A statistic of a network and data, for MINUIT: what the costs of all kinds of data share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.data.bins import Bins
+from ffnn_xp.objective.host import ModelLike, NetworkCost
+from ffnn_xp.objective.iminuit_cost import vector
+from ffnn_xp.data.dataset import Dataset
+from ffnn_xp.data.reading import dataset
+from ffnn_xp.losses import Loss
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.uncertainty.linear_band import evaluate
+from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.data.streaming import beside_its_device
+from ffnn_xp.data.errors_in_x import UncertainInputs, with_errors
+
+
+class DataCost(NetworkCost):
+    """A statistic of a network and data, in raw units; what `LeastSquares` and its siblings share.
+
+    Attributes
+    ----------
+    model : Model
+        The network.
+    data : Dataset
+        On the device.
+    statistic : Loss
+        Value and derivatives.
+    """
+
+    model: ModelLike
+    data: Dataset
+    statistic: Loss
+
+    @classmethod
+    def from_dataset(
+        cls, data: Dataset, model: ModelLike, statistic: Loss, prior: GaussianPrior | None = None, verbose: int = 0
+    ) -> DataCost:
+        """The cost of data that are already checked and on the device."""
+        cost = cls.__new__(cls)
+        cost._init(data, model, statistic, prior, verbose)
+        return cost
+
+    def _init(
+        self, data: Dataset, model: ModelLike, statistic: Loss, prior: GaussianPrior | None, verbose: int
+    ) -> None:
+        self.model, self.data = model, data
+        self.statistic = statistic.through(model.network.activations[-1].name)
+        with model.backend.context():
+            events = data.events(model.backend.xp, self.statistic).within_reach(model.backend)
+        objective = Objective(model.network, self.statistic, events, model.backend)
+        n_values = data.n * self.statistic.free(int(data.y.shape[0]))
+        super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)
+
+    def _read(
+        self,
+        x: Any,
+        y: Any,
+        model: ModelLike,
+        statistic: Loss,
+        *,
+        y_err: Any = None,
+        extra: Any = None,
+        x_error: Any = None,
+        weights: Any,
+        prior: GaussianPrior | None,
+        verbose: int,
+    ) -> None:
+        """Check the data, complete the model's widths, and build the cost."""
+        model = beside_its_device(model, x, y)
+        d, k = model.shape_of_data()
+        x = with_errors(x, x_error)
+        with model.backend.context():
+            statistic = x.statistic(statistic) if isinstance(x, Bins | UncertainInputs) else statistic
+            data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra)
+        model.build(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
+        self._init(data, model, statistic, prior, verbose)
+
+    @property
+    def start(self) -> HostArray:
+        """The model's parameters now, ``(p,)`` on the host: where to start MINUIT."""
+        return self.model.backend.to_host(self.model.parameters)
+
+    @property
+    def x(self) -> HostArray:
+        """Inputs, ``(n, d)`` on the host; of bins their middles."""
+        return self._rows(self.data.measured_x(self.model.backend.xp))
+
+    @property
+    def xerror(self) -> HostArray | None:
+        """Errors of the inputs, ``(n, d)`` on the host, if they have any."""
+        return None if self.data.x_error is None else self._rows(self.data.x_error)
+
+    @property
+    def y(self) -> HostArray:
+        """What was measured, ``(n,)`` or ``(n, k)`` on the host."""
+        return self._squeeze(self._rows(self.data.y))
+
+    def prediction(self, args: Sequence[float]) -> HostArray:
+        """The network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
+        theta = vector((args,), self.npar)
+        return self._squeeze(self._rows(self._seen(theta)[: self.data.y.shape[0], :]))
+
+    def pulls(self, args: Sequence[float]) -> HostArray:
+        """(measured - predicted) / standard deviation, in the shape of `y`: near standard normal if the model is right.
+
+        For counts the deviation is that of the prediction (Pearson's residuals).
+        """
+        extra = self.data.inverse_error if self.statistic.extra == "y_err" else self.data.extra
+        with self.model.backend.context():
+            predicted = self._seen(vector((args,), self.npar))
+            pulls = self.statistic.pulls(self.model.backend.xp, predicted, self.data.y, extra)
+        return self._squeeze(self._rows(pulls))
+
+    def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
+        """Draw data and prediction into the current matplotlib axes.
+
+        For one input the curve through the points, else predicted against measured values.
+
+        Parameters
+        ----------
+        args : array-like with shape (p,)
+            Theta.
+        model_points : int or array-like
+            How many points of the curve, or which.
+
+        Returns
+        -------
+        tuple
+            ``((x, y, yerror), (x_model, y_model))`` of what was drawn.
+        """
+        from matplotlib import pyplot as plt
+
+        x, (y, error) = self.x, self._rates()
+        if x.shape[1] > 1:
+            drawn = self._rows(self._seen(vector((args,), self.npar)))[:, : y.shape[1]] / self._volume()
+            for i in range(y.shape[1]):
+                bar = None if error is None else error[:, i]
+                plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
+            ends = [min(y.min(), drawn.min()), max(y.max(), drawn.max())]
+            plt.plot(ends, ends, color="black", lw=1)
+            plt.xlabel("measured")
+            plt.ylabel("predicted")
+            return (x, y, error), (x, drawn)
+        if np.ndim(model_points) == 0:
+            points = np.linspace(x.min(), x.max(), int(np.asarray(model_points)))
+        else:
+            points = np.asarray(model_points, dtype=np.float64)
+        curve = self._rows(self._outputs(vector((args,), self.npar), self.model.backend.to_device(points[None, :])))
+        for i in range(y.shape[1]):
+            bar, across = None if error is None else error[:, i], self.xerror
+            across = None if across is None else across[:, 0]
+            line = plt.errorbar(x[:, 0], y[:, i], bar, across, fmt="o", ms=3, alpha=0.6)
+            plt.plot(points, curve[:, i], color=line[0].get_color() if y.shape[1] > 1 else "black", zorder=3)
+        shown = None if error is None else self._squeeze(error)
+        return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
+
+    def _rates(self) -> tuple[HostArray, HostArray | None]:
+        """What was measured, in units of the output, and its errors if they are known; ``(n, k)``."""
+        y, to = self._rows(self.data.y) / self._volume(), self._rows
+        if self.data.inverse_error is not None:
+            return y, 1 / to(self.data.inverse_error) / self._volume()
+        return (y if self.data.extra is None else y / to(self.data.extra)), None
+
+    def _volume(self) -> HostArray | float:
+        """Of bins, ``(n, 1)``; 1 of points."""
+        return 1.0 if self.data.nodes is None else self._rows(self.data.nodes).sum(axis=1, keepdims=True)
+
+    def _outputs(self, theta: HostArray, columns: Array) -> Array:
+        backend = self.model.backend
+        return evaluate(self.model.network, backend, backend.to_device(theta), columns)
+
+    def _seen(self, theta: HostArray) -> Array:
+        """What the statistic sees of the prediction, first for each measured value."""
+        with self.model.backend.context():
+            return self.data.combined(self.model.backend.xp, self.statistic, self._outputs(theta, self.data.x))
+
+    def _rows(self, columns: Array) -> HostArray:
+        return self.objective.backend.to_host(columns).T.copy()
+
+    def _squeeze(self, rows: HostArray) -> HostArray:
+        return rows[:, 0] if rows.shape[1] == 1 and not self.data.y_was_column else rows

@@ -1,0 +1,246 @@
+r"""A network plus a function with parameters of its own, in one cost: a smooth background and a peak on it.
+
+.. math:: S(\theta, \phi) = \sum_n s\big(y(x_n; \theta) + f(x_n; \phi),\, t_n\big)
+
+The function is an ordinary one of NumPy arrays, and stays on the host: its values for all events and their derivatives
+go to the device, where both parts of the gradient come from one sweep, :math:`\partial S/\partial\phi = \sum_n s'_n\,
+\partial f_n/\partial\phi`. Second derivatives in theta are exact; those with phi are differences of the gradient, since
+s'' J^T df/dphi is all there is to them where the two parts are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from iminuit.util import describe
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.objective.iminuit_cost import CostWithGradient, vector
+from ffnn_xp.costs.base import DataCost
+from ffnn_xp.losses import AddedLoss, Measured, Poisson, PoissonLoss
+from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.uncertainty.linear_band import evaluate
+
+STEP = 6e-6  # of a parameter, for central differences: the third root of epsilon
+SECOND = 5.0  # times as far for differences of what may be a difference itself
+
+
+class PlusFunction(CostWithGradient):
+    r"""The cost of the sum of a network and a function with parameters of its own: a background and a peak.
+
+    Parameters
+    ----------
+    cost : DataCost
+        Of the network alone: `LeastSquares` or `Poisson`, with its prior, if any.
+    function : callable
+        ``function(x, amplitude, mean, ...)`` of the inputs, ``(n,)`` for d = 1, else ``(n, d)``, in units of the
+        network's output: ``(n,)``, or ``(n, k)``. Limits can be given as for iminuit, by `typing.Annotated`.
+    grad : callable, optional
+        Its derivative in its parameters, ``(q, n)``; by central differences if it is not given.
+    **start : float
+        Where each of the function's parameters starts.
+
+    Attributes
+    ----------
+    start : array with shape (p + q,)
+        The network's parameters now, and the function's: where to start MINUIT.
+
+    Raises
+    ------
+    ValueError
+        If a start is missing, shapes do not fit, or the statistic is of probabilities.
+
+    Notes
+    -----
+    MINUIT starts where the network is: fit it alone first, beside the peak. In a sum put this cost first; add
+    `iminuit.cost.NormalConstraint` for what is known of a nuisance parameter. What a flexible network can imitate is
+    not the peak's: the errors have that in them, as far as one minimum knows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ffnn_xp as fx
+    >>> from iminuit import Minuit
+    >>> def peak(x, height, position):
+    ...     return height * np.exp(-0.5 * (x - position) ** 2)
+    >>> x = np.linspace(-5.0, 5.0, 40)
+    >>> background = fx.LeastSquares(x, 1 + 0.1 * x + peak(x, 3.0, 0.5), 0.1, fx.Model((1, 1), seed=1))
+    >>> cost = fx.PlusFunction(background, peak, height=1.0, position=0.0)
+    >>> m = Minuit(cost, cost.start).migrad()
+    >>> m.valid, round(m.values["height"], 4), round(m.values["position"], 4)
+    (True, 3.0, 0.5)
+    """
+
+    has_hessian = True
+    has_g2 = False
+
+    def __init__(
+        self, cost: DataCost, function: Callable[..., Any], *, grad: Callable[..., Any] | None = None, **start: float
+    ) -> None:
+        if not isinstance(cost, DataCost):
+            raise TypeError(
+                f"`cost` must be one of a network, such as LeastSquares or Poisson, got {type(cost).__name__}"
+            )
+        if cost.statistic.combines or not isinstance(cost.statistic, Measured | Poisson):
+            uncertain = "measured values with errors in x" if cost.data.x_error is not None else "integrals over bins"
+            raise ValueError(
+                "a function can be added to measured values and to counts at points x, not to "
+                + (uncertain if cost.statistic.combines else repr(cost.statistic.name))
+            )
+        limits = dict(list(describe(function, annotations=True).items())[1:])
+        names = cost.objective.network.layout.names
+        _check_names(list(limits), start)
+        self.cost, self.function = cost, function
+        self._function_gradient = grad
+        statistic = AddedLoss(PoissonLoss() if isinstance(cost.statistic, Poisson) else cost.statistic)
+        self._backend, self._p = cost.objective.backend, cost.npar
+        xp = self._backend.xp
+        with self._backend.context():
+            plain = cost.data.events(xp, statistic.inner)
+        self._plain = Objective(cost.model.network, statistic, plain, self._backend)
+        rows = cost.x
+        self._x = rows[:, 0] if rows.shape[1] == 1 else rows
+        self._shape = tuple(int(s) for s in cost.data.y.shape)
+        self._start = np.array([float(start[name]) for name in limits])
+        self._seen: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
+        super().__init__(dict.fromkeys(names) | limits, cost.verbose)
+        self._columns(self._start)  # what the function gives is checked before anybody minimises
+
+    @property
+    def start(self) -> HostArray:
+        """The network's parameters now, and the function's, ``(p + q,)``."""
+        return np.concatenate([self.cost.start, self._start])
+
+    def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
+        """S and its gradient in both parts' parameters."""
+        v = np.ascontiguousarray(v, dtype=np.float64)
+        if self._seen[0] != v.tobytes():
+            theta, phi = v[: self._p], v[self._p :]
+            objective = self._at(phi, self._derivatives(phi))
+            packed = self._backend.crossing(objective.value_and_both_gradients)(theta)
+            value, gradient = float(packed[0]), packed[1:]
+            prior, e = self.cost.prior, self.errordef
+            if prior is not None:
+                value += e * prior.value(theta)
+                gradient = gradient + e * np.append(prior.gradient(theta), np.zeros(len(phi)))
+            self._seen = v.tobytes(), value, gradient
+        return self._seen[1], self._seen[2].copy()
+
+    def hessian(self, *args: Any) -> HostArray:
+        """Second derivative of S, ``(p + q, p + q)``; arranged as MINUIT reads it, if MINUIT asks."""
+        v = vector(args, self.npar)
+        H = self.matrix("hessian", v)
+        minuit = calling_minuit()
+        if minuit is None:
+            return H
+        return as_minuit_reads_it(H, lambda: self.matrix("gauss_newton", v), minuit, v, self._grad((v,)))
+
+    def matrix(self, name: str, v: HostArray) -> HostArray:
+        """The matrix called "hessian" or "gauss_newton", which differ in the network's part."""
+        p, phi = self._p, v[self._p :]
+        H = np.empty((len(v), len(v)))
+        part = self._backend.crossing(getattr(self._at(phi), name))(v[:p])
+        H[:p, :p] = part if self.cost.prior is None else part + self.errordef * self.cost.prior.hessian()
+        for j, step in enumerate(SECOND * _steps(phi), start=p):
+            shift = np.zeros(len(v))
+            shift[j] = step
+            H[:, j] = (self.value_and_gradient(v + shift)[1] - self.value_and_gradient(v - shift)[1]) / (2 * step)
+        H[p:, :p] = H[:p, p:].T
+        H[p:, p:] = 0.5 * (H[p:, p:] + H[p:, p:].T)
+        return H
+
+    def g2(self, *args: Any) -> HostArray:
+        """Diagonal of the second derivative, ``(p + q,)``."""
+        return np.diag(self.matrix("gauss_newton", vector(args, self.npar))).copy()
+
+    def parts(self, args: Sequence[float], x: Any = None) -> tuple[HostArray, HostArray]:
+        """What the network and the function predict, each in the shape of y; at the events, or at other inputs x."""
+        v = vector((args,), self.npar)
+        backend = self._backend
+        if x is None:
+            network = self.cost.prediction(v[: self._p].tolist())
+            return network, self.cost._squeeze(self._values(self._x, v[self._p :], self._shape[1]).T)
+        rows = np.asarray(x, dtype=np.float64)
+        columns = np.ascontiguousarray(np.atleast_2d(rows if rows.ndim == 1 else rows.T))
+        y = evaluate(self.cost.model.network, backend, backend.to_device(v[: self._p]), backend.to_device(columns))
+        function = self._values(rows, v[self._p :], columns.shape[1])
+        return self.cost._squeeze(backend.to_host(y).T), self.cost._squeeze(function.T)
+
+    def prediction(self, args: Sequence[float]) -> HostArray:
+        """The sum of both at each event, ``(n,)`` or ``(n, k)``."""
+        network, function = self.parts(args)
+        return np.asarray(network + function)
+
+    def pulls(self, args: Sequence[float]) -> HostArray:
+        """(measured - predicted) / standard deviation, in the shape of y."""
+        cost = self.cost
+        extra = cost.data.inverse_error if cost.statistic.extra == "y_err" else cost.data.extra
+        predicted = np.atleast_2d(self.prediction(args).T)
+        with self._backend.context():
+            y = self._backend.to_device(predicted)
+            pulls = self._backend.to_host(cost.statistic.pulls(self._backend.xp, y, cost.data.y, extra))
+        return cost._squeeze(pulls.T)
+
+    def _at(self, phi: HostArray, *more: HostArray) -> Objective:
+        """The objective with what the function adds, behind more columns."""
+        events = self._plain.events
+        added = map(self._backend.argument, (*more, self._columns(phi)))
+        return self._plain.seeing(replace(events, data=(*added, *events.data)))
+
+    def _columns(self, phi: HostArray) -> HostArray:
+        return self._values(self._x, phi, self._shape[1])
+
+    def _values(self, x: HostArray, phi: HostArray, n: int) -> HostArray:
+        """The function at inputs, ``(k, n)``."""
+        with np.errstate(all="ignore"):
+            f = np.asarray(self.function(x, *phi), dtype=np.float64)
+        return self._checked(f, n, "the function")
+
+    def _checked(self, f: HostArray, n: int, what: str) -> HostArray:
+        k = self._shape[0]
+        f = f[:, None] if f.shape == (n,) else f
+        if f.shape not in ((n, 1), (n, k)):
+            expected = f"({n},)" + (f" or ({n}, {k})" if k > 1 else "")
+            raise ValueError(f"{what} must give an array of shape {expected} for {n} events, got {f.shape}")
+        return np.ascontiguousarray((f if f.shape[1] == k else np.broadcast_to(f, (n, k))).T)
+
+    def _derivatives(self, phi: HostArray) -> HostArray:
+        """Of the function in its parameters at the events, ``(q k, n)``."""
+        n = self._shape[1]
+        if self._function_gradient is not None:
+            G = np.asarray(self._function_gradient(self._x, *phi), dtype=np.float64)
+            if len(G) != len(phi):
+                raise ValueError(f"`grad` must give an array for each of {len(phi)} parameters, got {G.shape}")
+            return np.concatenate([self._checked(g, n, "`grad`") for g in G])
+        columns: list[HostArray] = []
+        for j, step in enumerate(_steps(phi)):
+            shift = np.zeros(len(phi))
+            shift[j] = step
+            columns.append((self._columns(phi + shift) - self._columns(phi - shift)) / (2 * step))
+        return np.concatenate(columns)
+
+    def _errordef(self) -> float:
+        return float(self.cost.errordef)
+
+    def _ndata(self) -> int:
+        return int(self.cost.ndata)
+
+
+def _steps(phi: HostArray) -> HostArray:
+    return np.asarray(STEP * np.where(phi == 0, 1.0, np.abs(phi)))
+
+
+def _check_names(names: list[str], start: dict[str, float]) -> None:
+    if not names:
+        raise ValueError("the function must have parameters after x: function(x, amplitude, mean, ...)")
+    missing, unknown = [n for n in names if n not in start], [n for n in start if n not in names]
+    if missing or unknown:
+        raise ValueError(
+            f"a start is needed for each of the function's parameters {names}"
+            + (f"; missing: {missing}" if missing else "")
+            + (f"; unknown: {unknown}" if unknown else "")
+        )

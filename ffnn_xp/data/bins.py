@@ -1,0 +1,110 @@
+r"""Bins as inputs: what is measured is the integral of the network over each, not its value at the centre.
+
+.. math:: u_b = \int_b y(x)\,dx \approx \sum_q w_{bq}\,y(x_{bq})
+
+with the Gauss-Legendre nodes of each dimension (their product in more than one), exact for polynomials up to degree
+2 q - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.losses import IntegratedLoss, Loss
+
+
+class Bins:
+    """A histogram's bins, in place of x in `Model.fit` and in the costs.
+
+    Parameters
+    ----------
+    *edges : array-like with shape (b + 1,)
+        Edges of each dimension, increasing. Of several dimensions all cells count, the last dimension fastest, as
+        `numpy.histogramdd` fills them: y is ``counts.ravel()``.
+    nodes : int
+        Points of the integral in each dimension.
+    average : bool
+        Whether the mean over the bin was measured instead of the integral.
+
+    Raises
+    ------
+    ValueError
+        If edges are not finite, not increasing, or fewer than two.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> bins = fx.Bins([0.0, 1.0, 3.0], nodes=2)
+    >>> bins.n, bins.volume, float(np.sum(bins.weights[1] * bins.x[2:, 0] ** 2))  # the integral of x^2 from 1 to 3
+    (2, array([1., 2.]), 8.666666666666666)
+    """
+
+    def __init__(self, *edges: Any, nodes: int = 4, average: bool = False) -> None:
+        if not edges:
+            raise ValueError("`edges` are missing: give those of each dimension, Bins(edges) or Bins(edges_x, edges_y)")
+        if isinstance(nodes, bool) or int(nodes) != nodes or nodes < 1:
+            raise ValueError(f"`nodes` must be a positive integer, got {nodes!r}")
+        checked = [_edges(e, i) for i, e in enumerate(edges)]
+        t, w = np.polynomial.legendre.leggauss(int(nodes))
+        points = [np.add.outer(0.5 * (e[1:] + e[:-1]), 0.0 * t) + np.outer(0.5 * np.diff(e), t) for e in checked]
+        weights = [np.outer(0.5 * np.diff(e), w) for e in checked]
+        self.edges: tuple[HostArray, ...] = tuple(checked)
+        cells = [len(e) - 1 for e in checked]
+        self.n = int(np.prod(cells))
+        self.nodes = int(nodes) ** len(checked)
+        self.x = np.stack([_over_cells(p, i, cells) for i, p in enumerate(points)], axis=-1).reshape(-1, len(checked))
+        product = np.ones(1)
+        for i, each in enumerate(weights):
+            product = product * _over_cells(each, i, cells)
+        self.weights: HostArray = product.reshape(self.n, self.nodes)
+        self.volume: HostArray = self.weights.sum(axis=1)
+        if average:
+            self.weights = self.weights / self.volume[:, None]
+
+    @property
+    def centers(self) -> HostArray:
+        """Of each bin, ``(n, d)``."""
+        mid = [0.5 * (e[1:] + e[:-1]) for e in self.edges]
+        return np.stack([a.ravel() for a in np.meshgrid(*mid, indexing="ij")], axis=-1)
+
+    def statistic(self, of: Loss) -> Loss:
+        """Of the contents, as one of the network.
+
+        Raises
+        ------
+        ValueError
+            If the contents of bins are no such values.
+        """
+        if (of.link is not None and of.measured != "count") or of.mixes or of.whole:
+            raise ValueError(f"integrals over bins are for contents of independent bins, not for {of.name!r}")
+        return IntegratedLoss(of)
+
+    def __len__(self) -> int:
+        return self.n
+
+
+def _edges(edges: Any, dimension: int) -> HostArray:
+    e = np.asarray(edges, dtype=np.float64)
+    name = f"`edges` of dimension {dimension}"
+    if e.ndim != 1 or len(e) < 2:
+        raise ValueError(f"{name} must have shape (b + 1,) with at least one bin, got {e.shape}")
+    if not np.all(np.isfinite(e)):
+        raise ValueError(f"{name} must be finite: leave overflow bins out")
+    if np.any(np.diff(e) <= 0):
+        at = int(np.argmax(np.diff(e) <= 0))
+        raise ValueError(
+            f"{name} must increase, got {e[at]:g} and then {e[at + 1]:g}: sort the bins, and their contents"
+        )
+    return e
+
+
+def _over_cells(each: HostArray, dimension: int, cells: Sequence[int]) -> HostArray:
+    """Values of one dimension ``(b, q)`` in all cells and their nodes, ``(b_1, ..., b_d, q_1, ..., q_d)``."""
+    d = len(cells)
+    shape = [1] * (2 * d)
+    shape[dimension], shape[d + dimension] = each.shape
+    return np.broadcast_to(each.reshape(shape), (*cells, *[each.shape[1]] * d))

@@ -1,0 +1,82 @@
+"""`Dataset`: the data of a fit on the device, checked, as columns, in raw units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.data.events import Events
+from ffnn_xp.network.layout import units
+from ffnn_xp.losses import Loss
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Checked data on the device, as columns, in raw units.
+
+    Attributes
+    ----------
+    inputs : array with shape (d + 1, n)
+        Inputs x, and a row of ones below them.
+    y : array with shape (k, n)
+    inverse_error : array with shape (k, n) or None
+        None where the errors are unknown, or the statistic has none.
+    extra : array with shape (k, n) or None
+        Exposure of counts, or number of trials, if given; or what whitens correlated values.
+    nodes : array with shape (q, n) or None
+        Weights of the integral over each bin; then x has q columns for each.
+    x_error : array with shape (d, n) or None
+        Errors of x; then x has the columns for each event that `losses.EffectiveVarianceLoss` wants.
+    weights : array with shape (1, n) or None
+    y_was_column : bool
+        Whether y came as ``(n, 1)``, so that predictions go back in that shape.
+    """
+
+    inputs: Array
+    y: Array
+    inverse_error: Array | None
+    weights: Array | None
+    y_was_column: bool = False
+    extra: Array | None = None
+    nodes: Array | None = None
+    x_error: Array | None = None
+
+    @property
+    def x(self) -> Array:
+        """Inputs, ``(d, n)``."""
+        return units(self.inputs)
+
+    @property
+    def n(self) -> int:
+        """Number of events."""
+        return int(self.y.shape[-1])
+
+    @property
+    def columns_of_event(self) -> int:
+        """How many columns of x belong to each event."""
+        return int(self.inputs.shape[-1]) // self.n
+
+    def measured_x(self, xp: Namespace) -> Array:
+        """One column of x for each event, ``(d, n)``: where it was measured, or the middle of a bin."""
+        if self.nodes is None:
+            return self.x[:, :: self.columns_of_event]
+        return xp.mean(xp.reshape(self.x, (self.x.shape[0], self.n, -1)), axis=-1)
+
+    def combined(self, xp: Namespace, loss: Loss, y: Array) -> Array:
+        """What the statistic sees of raw outputs y for all columns of x; first what is predicted for each value."""
+        return y if self.columns_of_event == 1 and self.nodes is None else loss.combine(xp, y, (self.nodes,))
+
+    def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
+        """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
+        extra = self.inverse_error if loss.extra == "y_err" else self.extra
+        one = xp.ones_like(self.inputs[:1, :1])
+        if shift is None or scale is None:
+            if loss.as_measured and extra is not None and self.nodes is None:
+                return Events(self.inputs, (self.y, extra), self.weights, self.columns_of_event)
+            shift, scale = 0 * one, one
+        if self.nodes is None:
+            data = loss.columns(xp, self.y, extra, shift * one, scale * one)
+            return Events(self.inputs, data, self.weights, self.columns_of_event)
+        content = self.y - shift * xp.sum(self.nodes, axis=0, keepdims=True)
+        data = loss.columns(xp, content, extra, 0 * shift * one, scale * one)
+        return Events(self.inputs, (*data, self.nodes), self.weights, int(self.nodes.shape[0]))

@@ -1,0 +1,188 @@
+"""What every value of an array must be: anything array-like to floats of the backend, or an error that says why not.
+
+It says what was expected, what came and where, and what to do. Lists, tuples, DataFrames, integer, float32, read-only
+and strided arrays are all welcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import array_api_compat
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp.backends import Backend, describe_array, is_foreign_device_array, to_numpy
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What every value of an array must be, and what to do where it is not."""
+
+    what: str
+    holds: Callable[[Namespace, Array], Array]
+    remedy: str
+
+
+FINITE = Rule("finite", lambda xp, a: xp.isfinite(a), "leave such events out or repair them")
+POSITIVE_ERROR = Rule(
+    "positive and finite",
+    lambda xp, a: xp.isfinite(a) & (a > 0),
+    "give the true error of this value, or leave the event out",
+)
+POSITIVE = Rule("positive and finite", POSITIVE_ERROR.holds, "leave such events out")
+POSITIVE_WEIGHT = Rule(
+    "positive and finite",
+    POSITIVE_ERROR.holds,
+    "leave events of no weight out of the fit; signed Monte-Carlo weights need covariance='sandwich'",
+)
+COUNT = Rule(
+    "a count: 0, 1, 2, ...",
+    lambda xp, a: xp.isfinite(a) & (a >= 0) & (xp.round(a) == a),
+    "give the counts themselves, and what they were scaled by as `exposure`; weighted events go in one by one",
+)
+TRIALS = Rule("a number: 1, 2, ...", lambda xp, a: COUNT.holds(xp, a) & (a > 0), "leave events of no trial out")
+SHARE = Rule("finite and not negative", lambda xp, a: xp.isfinite(a) & (a >= 0), "give counts of classes, or 0 and 1")
+NO_OR_POSITIVE_ERROR = Rule(
+    "finite and not negative", SHARE.holds, "give the error of this input, or zero if it has none"
+)
+
+
+def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True) -> Array:
+    """An array of the backend in its dtype that keeps the rule; arrays that are there already only if asked to `look`.
+
+    What comes from main memory is checked there, before it moves.
+    """
+    if backend.owns(a) and backend.name != "numpy":
+        if backend.xp.isdtype(a.dtype, "complex floating"):
+            raise TypeError(f"`{name}` must be real, got complex numbers")
+        a = backend.adopt(a)
+        if look and backend.to_host(backend.xp.sum(backend.xp.astype(~rule.holds(backend.xp, a), backend.real))):
+            _refuse(backend.to_host(a), name, rule, None)
+        return a
+    if is_foreign_device_array(a):
+        raise TypeError(
+            f"`{name}` is {describe_array(a)}, but this model computes with {backend.name} on {backend.device}: "
+            f"make the model with the array's backend and device, or pass ffnn_xp.to_numpy({name})"
+        )
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
+        host = host_floats(a, name).astype(backend.dtype, copy=False)
+    if not np.all(rule.holds(np, host)):
+        _refuse(host, name, rule, _columns(a))
+    return backend.to_device(host)
+
+
+def host_floats(a: Any, name: str) -> HostArray:
+    """Anything array-like in main memory as float64 NumPy, or a TypeError that says what stood in the way.
+
+    What is that already is not copied: who gets it must not write to it.
+    """
+    if a is None:
+        raise TypeError(f"`{name}` must be an array of numbers, got None")
+    if isinstance(a, np.ma.MaskedArray):
+        if np.ma.is_masked(a):
+            raise ValueError(f"`{name}` has masked values: leave those events out before the fit")
+        a = a.data
+    try:
+        raw = np.asarray(to_numpy(a)) if array_api_compat.is_array_api_obj(a) else np.asarray(a)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be a rectangular array of numbers: {error}") from error
+    if raw.dtype.kind == "c":
+        raise TypeError(f"`{name}` must be real, got complex numbers")
+    if raw.dtype.kind in "mMSUV":
+        raise TypeError(f"`{name}` must hold numbers, got dtype {raw.dtype}: convert it first")
+    if raw.dtype.kind != "O":
+        return raw.astype(np.float64, copy=False)
+    try:
+        if any(isinstance(value, str | bytes) for value in raw.flat):
+            raise TypeError("text is no number, even if it looks like one")
+        return raw.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, _columns(a))}") from error
+
+
+def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR) -> Array:
+    """A scalar, one per event (n,), one per value (n, k) or one per output (k,), as ``(n, k)``."""
+    a = floats(backend, errors, name, rule)
+    if a.ndim == 0 or a.shape == (1,):
+        a = backend.xp.reshape(a, (1, 1))
+    elif a.shape == (n,) == (k,) and k > 1:
+        raise ValueError(f"`{name}` of shape ({n},) could be one per event or one per output: give it as ({n}, {k})")
+    elif a.shape == (n,):
+        a = a[:, None]
+    elif a.shape == (k,):
+        a = a[None, :]
+    elif a.shape not in ((n, k), (n, 1), (1, k)):
+        raise ValueError(
+            f"`{name}` must be one number, ({n},) for one per event, or ({n}, {k}) for one per value, got {a.shape}"
+        )
+    return backend.xp.broadcast_to(a, (n, k))
+
+
+def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
+    for index in np.ndindex(raw.shape):
+        try:
+            if isinstance(raw[index], str | bytes):
+                raise TypeError
+            float(raw[index])
+        except (TypeError, ValueError):
+            return f"{raw[index]!r} in {_place(index, columns)}"
+    return "objects of unequal length"
+
+
+def _refuse(values: HostArray, name: str, rule: Rule, columns: list[str] | None) -> NoReturn:
+    """Name the first value that breaks the rule."""
+    broken = np.argwhere(~rule.holds(np, values))
+    index = tuple(int(i) for i in broken[0])
+    others = "" if len(broken) == 1 else f" (and {len(broken) - 1} more)"
+    raise ValueError(
+        f"`{name}` must be {rule.what}, got {values[index]} in {_place(index, columns)}{others}: {rule.remedy}"
+    )
+
+
+def _place(index: tuple[int, ...], columns: list[str] | None) -> str:
+    if len(index) < 2:
+        return f"row {index[0]}" if index else "its only value"
+    column = f"column {index[1]}"
+    if columns and index[1] < len(columns):
+        column += f" ({columns[index[1]]})"
+    return f"row {index[0]}, {column}"
+
+
+def _columns(a: Any) -> list[str] | None:
+    names = getattr(a, "columns", None)
+    return None if names is None else [str(c) for c in names]
+
+
+def letter(size: int | None, name: str = "d") -> str:
+    """A size, or its letter while it is open."""
+    return name if size is None else str(size)
+
+
+def whole_number(value: Any, name: str, least: int) -> int:
+    """An integer of at least so much.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if isinstance(value, bool) or int(value) != value or value < least:
+        what = {0: "0 or a positive integer", 1: "a positive integer"}.get(least, f"an integer of at least {least}")
+        raise ValueError(f"`{name}` must be {what}, got {value!r}")
+    return int(value)
+
+
+def level(cl: float) -> float:
+    """A confidence level.
+
+    Raises
+    ------
+    ValueError
+        If it does not lie between 0 and 1.
+    """
+    if not 0 < cl < 1:
+        raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+    return float(cl)

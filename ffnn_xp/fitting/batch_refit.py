@@ -1,0 +1,95 @@
+"""Toys of a fit: new measurements around its prediction, all fitted again in one batch, from where the fit ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray, Mask
+from ffnn_xp.minimizers import BatchArrival, batched_levenberg_marquardt, lockstep_lbfgs
+from ffnn_xp.minimizers.minuit import EDM_FACTOR
+from ffnn_xp.objective.batch import Replicas
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.losses.sampling import draw
+from ffnn_xp.uncertainty.covariance import curvature
+
+EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
+SMALL = 64  # parameters up to which a step by a matrix costs little more than a gradient
+SHORT, KINKED = 100, 300  # steps by matrices, where something else follows and where nothing can
+DAMPING = 1e-4  # first mu: the start is near
+
+
+@dataclass(frozen=True)
+class ToyFits:
+    """Refitted toys.
+
+    Attributes
+    ----------
+    measured : array with shape (r, k, n)
+        Their values.
+    theta : array with shape (r, p)
+        Where they ended, standardised.
+    chi2 : array with shape (r,)
+        The data's part of S there.
+    valid : boolean array with shape (r,)
+        Whether they arrived.
+    """
+
+    measured: HostArray
+    theta: HostArray
+    chi2: HostArray
+    valid: Mask
+
+
+def fit_toys(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
+    """Toys around the prediction of raw theta ``(p,)``, each fitted with the task's prior."""
+    backend, cost = task.model.backend, task.cost(noise)
+    measured = measure_again(task, noise, theta, number, rng)
+    precision = None if cost.prior is None else cost.prior.precision
+    problem = Replicas(replace(cost.objective, events=task.events(noise, backend.to_device(measured))), precision)
+    end = refit(problem, task.scaling.to_standard(theta), number)
+    chi2 = problem.chi2(end.theta, np.arange(number))
+    return ToyFits(measured, backend.to_host(end.theta), chi2, end.converged)
+
+
+def refit(
+    problem: Replicas, theta: HostArray, number: int, watch: Callable[[float, int], None] | None = None
+) -> BatchArrival:
+    """All replicas walked from the same standardised theta.
+
+    At first in steps by matrices, where these cost little, and to the end as single fits are.
+    """
+    goal, objective = EDM_GOAL * problem.errordef, problem.objective
+    starts, kinked = np.broadcast_to(theta, (number, len(theta))), objective.network.kinked
+
+    def falling(H: HostArray) -> HostArray:
+        return curvature(H, problem.errordef, problem.epsilon).falling_in_theta
+
+    with objective.backend.context():
+        if not (kinked or len(theta) <= SMALL or objective.backend.on_gpu):
+            return lockstep_lbfgs(problem, starts, edm_goal=goal, watch=watch, falling=falling)
+        first = batched_levenberg_marquardt(
+            problem,
+            problem.on_device(starts),
+            edm_goal=goal,
+            max_iterations=KINKED if kinked else SHORT,
+            damping=DAMPING,
+            watch=watch,
+        )
+        if kinked or first.stopped:
+            return first
+        end = lockstep_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, falling=falling)
+        return replace(end, steps=first.steps + end.steps)
+
+
+def measure_again(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
+    """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
+    backend, data = task.model.backend, task.with_errors(noise)
+    predicted = task.expected(theta)
+    extra = data.inverse_error if task.loss.extra == "y_err" else data.extra
+    number_of = np.ones((1, 1)) if extra is None else backend.to_host(extra)
+    if task.loss.measured == "class":  # as many as there were
+        number_of = backend.to_host(data.y).sum(axis=0, keepdims=True)
+    return draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)

@@ -1,0 +1,220 @@
+r"""The default recipe, ``prior="auto"``: how strong the prior shall be is found inside the data.
+
+The prior is Gaussian with precision :math:`\lambda P` on the standardised parameters, P being d for the weights of the
+first matrix, 1 for its biases, 20 for all later weights and biases, 0 for the output's bias. Networks are walked along
+a path of :math:`\lambda`, halved step by step, each from where the one before ended: a strong prior first shows the
+gross shape, and leads past the poor minima that a weak one has. The strength is that whose S of held-out data is
+smallest: of five folds, or of one of them where there are many events.
+
+Then the networks of the folds go on with all data; where there was one fold, others walk the path with all data beside
+it. A prediction is the equal mixture of these networks. Each predicts a Student's t
+
+.. math:: t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
+          \qquad s_m^2 = a\,\sigma_m^2 + b\,\sigma_m^2\,j^T (J^T J + \lambda P)^{-1} j
+
+whose a, b and number of degrees of freedom are fitted to the held-out residuals, so that they answer for what a linear
+band does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import count, islice
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.backends import Backend
+from ffnn_xp.data.events import Events
+from ffnn_xp.losses import Measured
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.fitting.noise import held_out_width, residual_width
+from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
+from ffnn_xp.uncertainty.linear_band import Band, evaluate
+from ffnn_xp.uncertainty.predictive import Calibration, Member, calibrate
+from ffnn_xp.objective.prior import GAUGE, GaussianPrior
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.uncertainty.covariance import curvature
+
+STEPS = 26  # strengths of the path at most, each half of the one before
+FOLDS = 5
+MANY = 2000  # events from which on one fold is enough
+FEW, FEWEST, FEWER = 5, 3, 5000  # networks of the mixture, and of so many events or more
+LEAST = 10  # events, to choose anything by
+MOST = 0.9  # of the values that parameters can take up: what is left gives the noise
+
+
+@dataclass(frozen=True)
+class Recipe:
+    r"""What was chosen.
+
+    Attributes
+    ----------
+    strength : float
+        :math:`\lambda`, in units of S per event of a constant prediction.
+    precision : array with shape (p,)
+        Of the prior, for S with errors 1 of the standardised outputs where none are given.
+    path : array with shape (s, 2)
+        Strengths that were tried, and S of held-out values, each.
+    held_out : int
+        How many values were held out, each once.
+    members : list of array with shape (p,)
+        Standardised parameters of the networks, the one with the smallest S first.
+    calibration : Calibration or None
+        Of the predictive density; None of statistics other than those of measured values.
+    noise : array with shape (k,)
+        Width of the held-out residuals of the standardised outputs, the errors of y where none are given; else ones.
+    stopped : str
+        Why it was cut short, if it was.
+    gradients : float
+        How many of all events the choice has cost.
+    """
+
+    strength: float
+    precision: HostArray
+    path: HostArray
+    held_out: int
+    members: list[HostArray]
+    calibration: Calibration | None
+    noise: HostArray
+    stopped: str = ""
+    gradients: float = 0.0
+
+    def words(self) -> str:
+        """In a line."""
+        score = float(self.path[np.argmin(np.abs(np.log(self.path[:, 0] / self.strength))), 1])
+        text = (
+            f"strength {self.strength:.2g} of {len(self.path)} tried, by S of {self.held_out} held-out values, "
+            f"{score:.3g} each; {len(self.members)} networks"
+        )
+        c = self.calibration
+        if c is not None:
+            text += f"; width^2 {c.a:.2g} noise + {c.b:.2g} band, nu {c.nu:.2g}"
+        return text + (f"; cut short: {self.stopped}" if self.stopped else "")
+
+
+def check_enough(task: Task) -> None:
+    """Raise a ValueError where there is nothing to hold out."""
+    if task.data.n < LEAST or task.loss.combines:
+        raise ValueError(
+            f"prior='auto' chooses by events that are held out: it needs at least {LEAST} independent ones, got "
+            f"{task.data.n}; give the prior as a number"
+        )
+
+
+def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
+    """Find the strength, the networks and the calibration for a task that has no prior yet."""
+    n = task.data.n
+    rng = np.random.default_rng(seed)
+    whole = replace(task, prior=None).cost(np.ones(task.data.y.shape[0]))
+    P = shape_of_prior(task.network)
+    zero = np.zeros(whole.npar)
+    unit = whole.chi2(zero) / n  # of a constant prediction
+    strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - STEPS, STEPS, base=2.0)
+    fold = rng.permutation(np.arange(n) % FOLDS)
+    parts = [Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS if n < MANY else 1)]
+    walk, starts = Walker(deadline), (glorot(task.layout, rng) for _ in count())
+    at, scores, thetas = follow(parts, list(islice(starts, len(parts))), strengths, P, walk)
+    strength = float(strengths[at])
+    found = members(whole, thetas, starts, strengths[: at + 1], P, walk, FEW if n < FEWER else FEWEST)
+    values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
+    calibration, noise = None, np.ones(task.data.y.shape[0])
+    if isinstance(task.loss, Measured):
+        calibration, noise = _calibration(task, parts, thetas, strength * P)
+    return Recipe(
+        strength / unit,
+        strength * P,
+        np.stack([strengths[: len(scores)] / unit, scores], axis=1),
+        sum(len(part.out) for part in parts) * task.loss.free(int(task.data.y.shape[0])),
+        [found[i] for i in np.argsort(values)],
+        calibration,
+        noise,
+        walk.stopped,
+        walk.events / n,
+    )
+
+
+def member(task: Task, theta: HostArray, precision: HostArray) -> Member:
+    """A network of the mixture, with the band of its Gauss-Newton matrix; its noise is that of the residuals."""
+    cost = replace(task, prior=GaussianPrior(precision)).cost(np.ones(task.data.y.shape[0]))
+    G = cost.gauss_newton(theta)
+    held = min(_effective(G, precision), MOST * task.n_values)
+    if task.errors_known:
+        return Member(Band(theta, task.scaling, curvature(G, 1.0)), typical_error(task), held)
+    noise = residual_width(task, theta, held)
+    shape = curvature(G / float(np.mean(noise**2)), 1.0)
+    return Member(Band(theta, task.scaling, shape), noise * task.scaling.y_scale, held)
+
+
+def shape_of_prior(network: Network) -> HostArray:
+    """P: precisions for strength 1.
+
+    Examples
+    --------
+    >>> from ffnn_xp.network.activations import identity, tanh
+    >>> from ffnn_xp.network.layout import Layout
+    >>> shape_of_prior(Network(Layout((2, 1, 1)), (tanh, identity)))
+    array([ 2.,  2.,  1., 20.,  0.])
+    """
+    rows = []
+    for l, (h, columns) in enumerate(network.layout.shapes):
+        P = np.full((h, columns), 20.0 if l else columns - 1.0)
+        P[:, -1] = 20.0 if l else 1.0
+        if l == network.layout.n_layers - 1:
+            P[:, -1] = GAUGE if network.activations[-1].mixes else 0.0
+        rows.append(P.ravel())
+    return np.concatenate(rows)
+
+
+def _calibration(
+    task: Task, parts: list[Part], thetas: list[HostArray], precision: HostArray
+) -> tuple[Calibration, HostArray]:
+    """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
+    backend, network = task.model.backend, task.network
+    layout, d, k = network.layout, len(task.scaling.x_mean), len(task.scaling.y_mean)
+    plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
+    pulls, bands, residuals, weights = [], [], [], []
+    for part, theta in zip(parts, thetas, strict=True):
+        G = part.cost(precision).gauss_newton(theta)
+        noise = np.ones((k, 1))
+        if not task.errors_known:
+            r = _residuals(network, backend, theta, part.inside.events)
+            free = max(r.shape[1] - _effective(G, precision) / k, (1 - MOST) * r.shape[1])
+            noise = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
+        band = Band(theta, plain, curvature(G / float(np.mean(noise**2)), 1.0))
+        std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
+        residuals.append(_residuals(network, backend, theta, part.outside.events))
+        if part.outside.events.weights is not None:
+            weights.append(backend.to_host(part.outside.events.weights)[0])
+        pulls.append((residuals[-1] / noise).ravel())
+        bands.append((std / noise).ravel())
+    calibration = calibrate(np.concatenate(pulls), np.concatenate(bands))
+    if task.errors_known:
+        return calibration, np.ones(k)
+    together = np.concatenate(residuals, axis=1)
+    return calibration, held_out_width(task, together, np.concatenate(weights) if weights else None)
+
+
+def _residuals(network: Network, backend: Backend, theta: HostArray, events: Events) -> HostArray:
+    """Over the errors, ``(k, n)``; in standardised units."""
+    with backend.context():
+        y = evaluate(network, backend, backend.to_device(theta), events.x)
+        return backend.to_host((events.data[0] - y) * events.data[1])
+
+
+def _effective(G: HostArray, precision: HostArray) -> float:
+    """Number of parameters that the data hold; G includes the prior, twice its precision."""
+    held = curvature(G, 1.0).factor
+    return float(held.shape[1] - np.sum(precision[:, None] * held**2))
+
+
+def typical_error(task: Task) -> HostArray:
+    """Root mean square of the errors of the measured values, ``(k,)`` in raw units, where they are given."""
+    backend = task.model.backend
+    assert task.data.inverse_error is not None
+    with backend.context():
+        error = 1 / task.data.inverse_error  # the only copy
+        mean_square = backend.xp.vecdot(error, error, axis=-1) / error.shape[-1]
+        return backend.to_host(backend.xp.sqrt(mean_square))

@@ -1,0 +1,40 @@
+"""One line that shows how a fit gets on, and the user's callback behind it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ffnn_xp.fitting.multistart import FitState
+
+Report = Callable[[FitState], bool | None]
+
+
+@contextmanager
+def progress_line(show: bool | None, callback: Report | None) -> Iterator[Report | None]:
+    """The report that a walk calls: updates the line (tqdm's, where it is installed), then asks the callback.
+
+    Parameters
+    ----------
+    show : bool or None
+        None shows the line if standard error is a terminal.
+    callback : callable, optional
+        The user's.
+    """
+    if show is None:
+        show = sys.stderr is not None and sys.stderr.isatty()
+    if not show or importlib.util.find_spec("tqdm") is None:
+        yield callback
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(desc="fit", unit=" calls", leave=False, delay=0.5) as bar:
+
+        def report(state: FitState) -> bool | None:
+            bar.set_postfix_str(f"start {state.start} of at most {state.starts}, cost {state.best:.6g}", refresh=False)
+            bar.update(1)
+            return callback(state) if callback is not None else None
+
+        yield report

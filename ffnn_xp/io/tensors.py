@@ -1,0 +1,131 @@
+"""The tensors of a network's file: augmented matrices, and what its error band and predictive density are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.errors import FileFormatError
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.uncertainty.covariance import Curvature
+from ffnn_xp.io.header import Header
+
+
+def matrix_names(layout: Layout) -> list[str]:
+    """Names of the augmented matrices in files.
+
+    Examples
+    --------
+    >>> matrix_names(Layout((8, 7, 9, 6)))
+    ['A_L1_L2', 'A_L2_L3', 'A_L3_L4']
+    """
+    return [f"A_L{l}_L{l + 1}" for l in range(1, layout.n_layers + 1)]
+
+
+def to_file(
+    layout: Layout, theta: HostArray, dtype: str, band: Band | None, density: Predictive | None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Everything that a file holds, by name: matrices in the network's dtype, all else in float64."""
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        name: A.astype(dtype) for name, A in zip(matrix_names(layout), layout.matrices(np, theta), strict=True)
+    }
+    if band is not None:
+        tensors |= _band_tensors("band", band)
+    if density is not None:
+        c = density.calibration
+        tensors["density.calibration"] = np.array([c.a, c.b, 1 / c.nu])
+        for i, member in enumerate(density.members):
+            tensors[f"density.{i}.noise"] = np.asarray(member.noise, dtype=np.float64)
+            if len(density.members) > 1:
+                assert isinstance(member.band, Band)
+                tensors |= _band_tensors(f"density.{i}", member.band)
+    # safetensors copies memory as it lies: in Fortran's order, as LAPACK leaves it, it would come back scrambled
+    return {name: np.ascontiguousarray(a) for name, a in tensors.items()}
+
+
+def from_file(file: Any, header: Header, path: str) -> dict[str, HostArray]:
+    """The tensors that this header announces, with their types, shapes and values checked."""
+    layout = Layout(header.widths)
+    expected: dict[str, tuple[int | None, ...]] = dict(zip(matrix_names(layout), layout.shapes, strict=True))
+    if not header.no_band:
+        expected |= _band_shapes("band", layout)
+    if header.n_members:
+        expected["density.calibration"] = (3,)
+    for i in range(header.n_members):
+        expected[f"density.{i}.noise"] = (layout.widths[-1],)
+        if header.n_members > 1:
+            expected |= _band_shapes(f"density.{i}", layout)
+    present = set(file.keys())
+    tensors = {}
+    for name, shape in expected.items():
+        if name not in present:
+            raise FileFormatError(f"{path!r} is damaged: tensor {name!r} is missing")
+        view = file.get_slice(name)
+        got = tuple(view.get_shape())
+        if view.get_dtype() not in ("F64", "F32"):
+            raise FileFormatError(f"{path!r} is damaged: {name!r} must be F64 or F32, got {view.get_dtype()}")
+        if len(got) != len(shape) or any(e not in (None, g) for e, g in zip(shape, got, strict=True)):
+            wanted = ", ".join("any" if e is None else str(e) for e in shape) + "," * (len(shape) == 1)
+            widths = "-".join(map(str, header.widths))
+            raise FileFormatError(
+                f"{path!r} is damaged: {name!r} must be ({wanted}) for the widths {widths}, got {got}"
+            )
+        tensors[name] = np.asarray(file.get_tensor(name), dtype=np.float64)
+        if not np.all(np.isfinite(tensors[name])):
+            raise FileFormatError(f"{path!r} is damaged: {name!r} has values that are not finite")
+        if name.endswith((".noise", ".calibration")) and np.any(tensors[name] < 0):
+            raise FileFormatError(f"{path!r} is damaged: {name!r} has negative values")
+    return tensors
+
+
+def _band_tensors(prefix: str, band: Band) -> dict[str, HostArray]:
+    s, c = band.scaling, band.curvature
+    parts = {
+        "theta": band.theta,
+        "x_mean": s.x_mean,
+        "x_scale": s.x_scale,
+        "y_mean": s.y_mean,
+        "y_scale": s.y_scale,
+        "factor": c.factor,
+        "null": c.null,
+        "scale": c.scale,
+    }
+    return {f"{prefix}.{name}": np.asarray(a, dtype=np.float64) for name, a in parts.items()}
+
+
+def _band_shapes(prefix: str, layout: Layout) -> dict[str, tuple[int | None, ...]]:
+    p, d, k = layout.n_parameters, layout.widths[0], layout.widths[-1]
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "theta": (p,),
+        "x_mean": (d,),
+        "x_scale": (d,),
+        "y_mean": (k,),
+        "y_scale": (k,),
+        "factor": (p, None),
+        "null": (p, None),
+        "scale": (p,),
+    }
+    return {f"{prefix}.{name}": shape for name, shape in shapes.items()}
+
+
+def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int) -> Predictive:
+    """The predictive density that these tensors are; that of a single network has the network's own band."""
+    a, b, inverse_nu = tensors["density.calibration"]
+    calibration = Calibration(float(a), float(b), float(1 / inverse_nu) if inverse_nu else float("inf"))
+    prefixes = [f"density.{i}" for i in range(n_members)]
+    bands = [band_of(layout, tensors, prefix if n_members > 1 else "band") for prefix in prefixes]
+    noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]
+    return Predictive(tuple(Member(*pair) for pair in zip(bands, noises, strict=True)), calibration)
+
+
+def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> Band:
+    """The error band that these tensors are."""
+    t = {name.removeprefix(f"{prefix}."): a for name, a in tensors.items()}
+    scaling = Scaling(layout, t["x_mean"], t["x_scale"], t["y_mean"], t["y_scale"])
+    return Band(t["theta"], scaling, Curvature(t["factor"], t["null"], t["scale"], falling=t["null"][:, :0]))

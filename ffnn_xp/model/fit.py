@@ -1,0 +1,337 @@
+"""The recipe: data to a certified `FitResult`.
+
+Standardise (`task`); walk from random starts to a minimum (`walk`); estimate the errors of y if they are unknown
+(`noise`); take the covariance from the exact Hessian; go back to raw units, exactly; let MIGRAD certify the point; say
+what it is worth (`verdict`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp.fitting import successive_halving as competition
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.data.bins import Bins
+from ffnn_xp.fitting.successive_halving import compete
+from ffnn_xp.objective.host import ModelLike
+from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp.data.reading import dataset, selected
+from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
+from ffnn_xp.minimizers import Certificate, certify, migrad_alone
+from ffnn_xp.fitting.noise import estimate_noise, residual_width
+from ffnn_xp.uncertainty.predictive import Member, Predictive
+from ffnn_xp.objective.prior import GaussianPrior, network_precision
+from ffnn_xp.fitting.progress import progress_line
+from ffnn_xp.fitting.prior_selection import Recipe, check_enough, choose, member, typical_error
+from ffnn_xp.data.streaming import for_a_fit
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.fitting.problem import Task, find_statistic, relative_weights, standardisation
+from ffnn_xp.data.errors_in_x import with_errors
+from ffnn_xp.uncertainty.covariance import Curvature
+from ffnn_xp.model.certification import Outcome, verdict
+from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
+
+MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no covariance, EDM by products
+HARDLY = 1e-5  # gain of MIGRAD, in units of errordef, for which the curvature is not computed again
+AT_KINKS = 5  # runs of MIGRAD, at most
+IN_VALLEYS = 4  # the same, with a walk between
+STARTS = 10  # at most, where chi-square can end the search
+GAIN = 0.5  # of the random starts of networks too large to compete: nearly linear, more of them find the deep minimum
+SINGLY = 2  # that are tried before many compete: often one is enough
+CONTEST = 8  # starts from which on they compete
+CONTESTANTS = 8000  # over the number of parameters: how many compete, at most 500
+WORTH = 2.0  # gradients that a certificate may cost, over those that the choice of a prior did
+MINIMIZERS = ("auto", "migrad")
+COVARIANCES = ("hessian", "sandwich")
+
+
+def fit(
+    model: ModelLike,
+    x: Any,
+    y: Any,
+    y_err: Any,
+    *,
+    loss: str | Loss,
+    weights: Any,
+    mask: Any,
+    exposure: Any,
+    trials: Any,
+    y_cov: Any,
+    x_err: Any,
+    covariance: str,
+    prior: float | str | None,
+    restarts: int | str,
+    minimizer: str,
+    seed: int | list[int] | None,
+    start: HostArray | None,
+    progress: bool | None,
+    callback: Callable[[FitState], bool | None] | None,
+    max_seconds: float | None,
+) -> Outcome:
+    """See `Model.fit`; `start` are the model's parameters in raw units if they are to be the first start."""
+    began = time.monotonic()
+    _check_options(prior, restarts, minimizer, covariance, max_seconds)
+    extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
+    model = for_a_fit(model, x, y)
+    task = _task(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior)
+    data, network = task.data, task.network
+    _check_degrees_of_freedom(task, auto=prior == "auto")
+    if prior == "auto":
+        check_enough(task)
+    model.build(network.layout.widths[0], network.layout.widths[-1])
+    deadline = np.inf if max_seconds is None else began + max_seconds
+    if minimizer == "migrad":
+        theta = model.backend.to_host(model.parameters) if start is None else start
+        return _migrad_alone(task, theta, began, deadline)
+    chosen, noise = None, np.ones(data.y.shape[0])
+    if prior == "auto":
+        chosen = choose(task, seed, deadline)
+        task, noise = _with_prior(task, chosen), chosen.noise
+    number = _number_of_starts(restarts, task) if chosen is None else 1
+    cost = task.cost(noise)
+    with progress_line(progress, callback) as report:
+        search = Search(
+            cost,
+            good_enough=_good_enough(task),
+            starts=number,
+            kinked=network.kinked,
+            matrices=task.layout.n_parameters <= MATRIX_LIMIT,
+            deadline=deadline,
+            callback=report,
+            most=np.inf if chosen is None else WORTH * chosen.gradients,
+        )
+        starts = _starts(task, start, number, seed) if chosen is None else iter(chosen.members[:1])
+        if number < CONTEST or not _may_compete(task):
+            search.run(starts)
+        else:
+            search.run(islice(starts, SINGLY if task.absolute else 1), finish=False)
+            if not (search.satisfied or search.stopped):
+                rest, rng = np.stack(list(starts)), np.random.default_rng(number)
+                search.contest(lambda look: compete(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
+        search.number_minima(_unit(task, search))
+        if chosen is None and not task.errors_known:
+            try:
+                noise = estimate_noise(task, search, noise)
+            except KeyboardInterrupt:
+                search.stopped, search.arrived, search.distance = "interrupted by the user", None, None
+                noise = estimate_noise(task, search, noise)  # of a walk that was cut short: at once
+    outcome = _certified(task, search, noise, began)
+    result = replace(outcome.result, recipe=chosen)
+    return replace(outcome, predictive=_predictive(task, chosen, outcome), result=result)
+
+
+def _with_prior(task: Task, chosen: Recipe) -> Task:
+    """With the prior that was chosen.
+
+    Its strength is that beside the errors of y: with other errors S is another multiple of the same function.
+    """
+    return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(chosen.noise**2))))
+
+
+def _predictive(task: Task, chosen: Recipe | None, outcome: Outcome) -> Predictive | None:
+    """The density of new measurements: of the mixture, or of the one network, if it has a band."""
+    if not isinstance(task.loss, Measured):
+        return None
+    if chosen is not None and chosen.calibration is not None:
+        return Predictive(tuple(member(task, t, chosen.precision) for t in chosen.members), chosen.calibration)
+    if outcome.band is None or not isinstance(task.loss, LeastSquaresLoss):
+        return None
+    y_error = outcome.result.y_error
+    return Predictive((Member(outcome.band, typical_error(task) if y_error is None else y_error),))
+
+
+def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Outcome:
+    """From the best point of the walk to MINUIT's word on it.
+
+    Where MIGRAD goes down a valley that the walk had left as flat, and S falls further from there, the walk goes on;
+    where it went down and saw no minimum, it is asked again with the curvature there.
+    """
+    if search.theta is None:
+        raise ValueError(
+            "the cost is not finite at any start: the data or their errors span too many orders of magnitude, or the "
+            "output's nonlinearity overflows; rescale y, or use output='identity'"
+        )
+    raw = task.raw_cost(noise)
+    shape = search.arrived
+    try:
+        for run in range(1, IN_VALLEYS + 1):
+            if shape is None or shape.n_negative:
+                return verdict(task, raw, None, search, shape, noise, began)
+            certificate = _asked(search, search.theta, shape)
+            if task.errors_known:  # else the table stays in the units of the first errors of y
+                search.improved(certificate.fval)
+            search.theta = certificate.values
+            if search.value - certificate.fval <= HARDLY * raw.errordef:  # near enough to where the shape is known
+                break
+            shape, beyond = search.descent.shape_at(search.theta)
+            if beyond is None and certificate.cut_short:
+                beyond = search.theta  # as far as MIGRAD may go
+            if beyond is None and not (certificate.certified or search.kinked):  # what it learnt led it astray
+                search.value = certificate.fval
+                continue
+            if beyond is None or search.kinked or run == IN_VALLEYS or not search.go_on(beyond):
+                break  # with a word on the point that it is about
+            shape = search.arrived
+    except KeyboardInterrupt:
+        search.stopped, shape, certificate = "interrupted by the user", None, None
+    return verdict(task, raw, certificate, search, shape, noise, began)
+
+
+def _asked(search: Search, theta: HostArray, shape: Curvature) -> Certificate:
+    """MIGRAD's run from this point with this curvature, on the standardised problem.
+
+    EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
+    of an input's mean over its width, and see nothing but rounding. At kinks it is asked again, with a new covariance,
+    where it does not see a minimum: its own, built from gradients that jump, degrades. The smallest EDM counts.
+    """
+    problem = search.problem
+    runs: list[Certificate] = []
+    while len(runs) < (AT_KINKS if search.kinked else 1):
+        runs.append(certify(problem, theta, shape.inverse_hessian(problem.errordef)))
+        if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
+            break
+        theta = runs[-1].values
+        shape, _ = search.descent.shape_at(theta)
+    return min(runs, key=lambda run: (not run.certified, run.edm))
+
+
+def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -> Outcome:
+    """The lesson's way, and the same account of where it ended.
+
+    With unknown errors it runs twice: the first run's residuals are the second's errors.
+    """
+    noise = np.ones(task.data.y.shape[0])
+    if not task.errors_known:
+        noise = residual_width(task, task.scaling.to_standard(theta), 0.0)
+        theta = np.asarray(migrad_alone(task.raw_cost(noise), theta, deadline=deadline).values)
+        noise = residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
+    raw = task.raw_cost(noise)
+    minuit = migrad_alone(raw, theta, deadline=deadline)
+    search = Search(task.cost(noise), kinked=task.network.kinked)
+    search.theta = task.scaling.to_standard(np.asarray(minuit.values))
+    return verdict(
+        task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], noise, began, live=minuit
+    )
+
+
+def _task(
+    model: ModelLike,
+    x: Any,
+    y: Any,
+    y_err: Any,
+    loss: str | Loss,
+    weights: Any,
+    mask: Any,
+    x_err: Any,
+    extras: Mapping[str, Any],
+    covariance: str,
+    prior: float | str | None,
+) -> Task:
+    """Checked data, their statistic and scaling, and the prior."""
+    if mask is not None and not isinstance(x, Bins) and extras["y_cov"] is None:
+        x, y, y_err, weights, x_err, *others = selected(mask, x, y, y_err, weights, x_err, *extras.values())
+        extras = dict(zip(extras, others, strict=True))
+    x = with_errors(x, x_err)
+    statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
+    if extras["y_cov"] is not None and (y_err is not None or weights is not None or mask is not None):
+        raise ValueError("`y_cov` says all about the errors of y: leave y_err, weights and mask out")
+    if isinstance(x, Bins) and (mask is not None or (y_err is None and statistic.extra == "y_err")):
+        raise ValueError("the contents of bins need `y_err`, or loss='poisson'; and no `mask`: give the bins to use")
+    if covariance == "sandwich" and statistic.whole:
+        raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
+    d, k = model.shape_of_data()
+    backend = model.backend
+    with backend.context():
+        data = dataset(
+            backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra, signed=covariance == "sandwich"
+        )
+    network = model.network_for(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
+    known = y_err is not None or statistic.extra != "y_err"
+    if not known and weights is not None:  # then only their ratios matter
+        data = relative_weights(backend, data)
+    return Task(
+        model,
+        network,
+        statistic,
+        data,
+        standardisation(network, backend, data, statistic),
+        None if not isinstance(prior, int | float | np.number) else GaussianPrior(network_precision(network, prior)),
+        errors_known=known,
+        sandwich=covariance == "sandwich",
+    )
+
+
+def _check_options(
+    prior: object, restarts: int | str, minimizer: str, covariance: str, max_seconds: float | None
+) -> None:
+    if covariance not in COVARIANCES:
+        raise ValueError(f"unknown covariance {covariance!r}: {did_you_mean(covariance, COVARIANCES)}")
+    if minimizer not in MINIMIZERS:
+        raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
+    is_number = isinstance(prior, int | float | np.number) and not isinstance(prior, bool)
+    if isinstance(prior, str) and prior != "auto":
+        hint = did_you_mean(prior, ["auto"])
+        raise ValueError(f"`prior` must be a positive width, None or 'auto', got {prior!r}: {hint}")
+    if prior not in (None, "auto") and not (is_number and 0 < prior < np.inf):  # type: ignore[operator]
+        raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
+    if restarts != "auto" and (isinstance(restarts, bool | str) or int(restarts) != restarts or restarts < 1):
+        raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {restarts!r}")
+    if max_seconds is not None and not max_seconds > 0:
+        raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
+
+
+def _check_degrees_of_freedom(task: Task, *, auto: bool) -> None:
+    p, values = task.layout.n_parameters, task.n_values
+    if not task.errors_known and task.prior is None and not auto and p >= values:
+        raise ValueError(
+            f"the errors of y cannot be estimated from {values} values with {p} parameters: "
+            "give y_err, or a prior, or a smaller network"
+        )
+
+
+def _may_compete(task: Task) -> bool:
+    """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
+
+    S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
+    """
+    small = task.layout.n_parameters <= competition.LIMIT
+    return small and not isinstance(task.loss, NormalLoss) and not task.loss.combines
+
+
+def _number_of_starts(restarts: int | str, task: Task) -> int:
+    if restarts != "auto":
+        return int(restarts)
+    if _may_compete(task):
+        return int(np.clip(CONTESTANTS // task.layout.n_parameters, STARTS, 500))
+    if task.absolute:
+        return STARTS
+    return int(np.clip(2000 // task.layout.n_parameters, 3, 16))
+
+
+def _good_enough(task: Task) -> float:
+    """Chi-square that no better fit would lower by much; without known errors there is no such value."""
+    ndof = task.n_values - task.layout.n_parameters
+    mean, square = task.weight_moments()  # of a sum of weighted squares of normal numbers
+    return mean * ndof + SIGMAS * np.sqrt(2 * square * ndof) if task.absolute and ndof > 0 else -np.inf
+
+
+def _unit(task: Task, search: Search) -> float:
+    """What one standard deviation raises S by; if errors are unknown, as the best residuals so far have it."""
+    if task.errors_known or not np.isfinite(search.value):
+        return float(search.problem.errordef)
+    return float(search.problem.errordef * min(1.0, search.value / task.n_values))
+
+
+def _starts(task: Task, start: HostArray | None, number: int, seed: int | list[int] | None) -> Iterator[HostArray]:
+    rng = np.random.default_rng(seed)
+    if start is not None:
+        yield task.scaling.to_standard(start)
+    gain = 1.0 if task.layout.n_parameters <= competition.LIMIT else GAIN
+    for _ in range(number - (start is not None)):
+        yield glorot(task.layout, rng, gain)

@@ -1,0 +1,235 @@
+"""`NetworkFunction`: a network with its parameters on a backend, as a function of x, or of x and theta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.network.activations import Activation
+from ffnn_xp.network.activations import activation as find_activation
+from ffnn_xp.network.specification import Widths, augmented_matrices, check_widths, hidden_activations
+from ffnn_xp.backends import Backend, get_backend
+from ffnn_xp.network.symmetries import canonical
+from ffnn_xp.data.validation import host_floats
+from ffnn_xp.objective.iminuit_cost import vector
+from ffnn_xp._lib.errors import NotFittedError
+from ffnn_xp.data.reading import input_rows
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.uncertainty.linear_band import evaluate
+from ffnn_xp.network.initialization import glorot
+
+Self = TypeVar("Self", bound="NetworkFunction")
+
+
+class NetworkFunction:
+    """Widths, nonlinearities, parameters and a backend: what `Model` is before anything is fitted; see there."""
+
+    def __init__(
+        self,
+        layers: Widths = (None, 10, None),
+        *,
+        activation: str | Activation | Sequence[str | Activation] = "tanh",
+        output: str | Activation = "identity",
+        backend: str | Backend = "auto",
+        device: Any = None,
+        dtype: str = "float64",
+        seed: int | None = None,
+        fallback: bool | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._widths = check_widths(layers)
+        hidden = hidden_activations(activation, len(self._widths) - 2)
+        self._activations = (*hidden, find_activation(output, output=True))
+        self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback, threads=threads)
+        self._seed = seed
+        self._network: Network | None = None
+        self._theta: Array | None = None
+        self._chosen = False  # whether the parameters are more than random numbers
+        self._column = False  # whether (n, 1) is the shape of predictions, rather than (n,)
+        if None not in self._widths:
+            self.build(cast(int, self._widths[0]), cast(int, self._widths[-1]))
+
+    @classmethod
+    def from_matrices(cls: type[Self], matrices: Sequence[Any], **options: Any) -> Self:
+        """A model with these matrices.
+
+        Parameters
+        ----------
+        matrices : sequence
+            Of pairs (a, b) with shapes (h, d) and (h,), or of augmented matrices with shape (h, d + 1), bias last.
+        **options
+            As of `Model`, without `layers` and `seed`.
+
+        Raises
+        ------
+        ValueError
+            If a matrix does not fit to the one before it.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> fx.Model.from_matrices([([[2.0]], [1.0])])([3.0])
+        array([7.])
+        """
+        augmented = augmented_matrices(matrices)
+        widths = (augmented[0].shape[1] - 1, *(A.shape[0] for A in augmented))
+        model = cls(widths, **options)
+        model.parameters = np.concatenate([A.ravel() for A in augmented])
+        return model
+
+    def build(self, d: int, k: int) -> None:
+        """Fill in widths that were left open and draw the start parameters; does nothing if all is known."""
+        if self._network is None:
+            self._network = self.network_for(d, k)
+            start = glorot(self._network.layout, np.random.default_rng(self._seed))
+            self._theta = self._backend.to_device(start)
+
+    def network_for(self, d: int, k: int) -> Network:
+        """The network that this would be for d inputs and k outputs; changes nothing."""
+        if self._network is not None:
+            return self._network
+        return Network(Layout((d, *cast("tuple[int, ...]", self._widths[1:-1]), k)), self._activations)
+
+    @property
+    def network(self) -> Network:
+        """Widths and activations.
+
+        Raises
+        ------
+        NotFittedError
+            If widths were left to the data and there were none yet.
+        """
+        if self._network is None:
+            raise NotFittedError(
+                f"the widths {self._widths} are completed by the first fit: call fit(x, y), or give all widths"
+            )
+        return self._network
+
+    def shape_of_data(self) -> tuple[int | None, int | None]:
+        """Number of inputs and outputs, None where the data decide."""
+        widths = self._widths if self._network is None else self._network.layout.widths
+        return widths[0], widths[-1]
+
+    @property
+    def backend(self) -> Backend:
+        """Array library, device and dtype; `reason` says why NumPy stands in, if it does."""
+        return self._backend
+
+    @property
+    def layers(self) -> tuple[int | None, ...]:
+        """The widths."""
+        return self._widths if self._network is None else self._network.layout.widths
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """One for each layer, the output's last."""
+        return self._activations
+
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.network.layout.n_parameters
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters in the order of theta."""
+        return self.network.layout.names
+
+    @property
+    def _parameters(self) -> dict[str, None]:
+        """The signature that iminuit reads: x, then the parameters by name."""
+        return dict.fromkeys(("x", *self.names))
+
+    @property
+    def parameters(self) -> Array:
+        """Theta, ``(p,)`` on the device: augmented matrices row by row, bias last, layer after layer, raw units.
+
+        A copy: to change the model, assign.
+        """
+        _ = self.network
+        with self._backend.context():
+            return self._backend.xp.asarray(self._theta, copy=True)
+
+    @parameters.setter
+    def parameters(self, theta: Any) -> None:
+        host = self._host_theta((theta,))
+        if not np.all(np.isfinite(host)):
+            raise ValueError(f"parameters must be finite, got {host[~np.isfinite(host)][0]}")
+        self._theta = self._backend.to_device(host)
+        self._chosen = True
+        self._changed()
+
+    def _changed(self) -> None:
+        """What follows from new parameters."""
+
+    @property
+    def matrices(self) -> list[Array]:
+        """The augmented matrices, ``(h_l, h_{l-1} + 1)`` on the device, bias in the last column."""
+        return self.network.layout.matrices(self._backend.xp, self.parameters)
+
+    @property
+    def canonical(self) -> HostArray:
+        """The parameters ``(p,)`` of the same function with order, signs and scales of hidden units fixed, on the host.
+
+        So that two fits can be compared; see `canonical.canonical`, and `canonical.same_minimum` for near-ties.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> model = fx.Model.from_matrices([([[3.0], [-2.0]], [0.0, 1.0]), ([[5.0, 7.0]], [0.5])])
+        >>> model.canonical
+        array([ 2. , -1. ,  3. ,  0. , -7. ,  5. ,  0.5])
+        """
+        return canonical(self.network, self._backend.to_host(self.parameters))
+
+    def __call__(self, x: Any, *theta: Any) -> Array:
+        """The network's output.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
+            Inputs.
+        *theta : array-like with shape (p,), or p floats, optional
+            Parameters to use instead of the model's: the signature of `iminuit.cost.LeastSquares`.
+
+        Returns
+        -------
+        array with shape (n, k), (n,) for k = 1, or (k,) for one event
+            On the model's device; on the host if theta was given from there.
+        """
+        columns, kind = self._columns(x)
+        if not theta:
+            return self._shaped(evaluate(self.network, self._backend, self._theta, columns), kind)
+        on_device = len(theta) == 1 and self._backend.owns(theta[0]) and theta[0].shape == (self.n_parameters,)
+        on_device = on_device and self._backend.xp.isdtype(theta[0].dtype, "real floating")
+        values = self._backend.adopt(theta[0]) if on_device else self._backend.to_device(self._host_theta(theta))
+        y = self._shaped(evaluate(self.network, self._backend, values, columns), kind)
+        return y if on_device else self._backend.to_host(y)
+
+    def __repr__(self) -> str:
+        names = [a.name for a in self._activations]
+        hidden = names[0] if len(set(names[:-1])) == 1 else tuple(names[:-1])
+        p = f", {self.n_parameters} parameters" if self._network is not None else ""
+        return f"{type(self).__name__}({self.layers}, activation={hidden!r}, output={names[-1]!r}){p}, {self._backend}"
+
+    def _columns(self, x: Any) -> tuple[Array, str]:
+        with self._backend.context():
+            rows, kind = input_rows(self._backend, x, self.network.layout.widths[0])
+            return self._backend.xp.matrix_transpose(rows), kind
+
+    def _shaped(self, columns: Array, kind: str) -> Array:
+        if kind == "event":
+            return columns[:, 0]
+        rows = self._backend.xp.matrix_transpose(columns)
+        return rows[:, 0] if rows.shape[1] == 1 and not self._column else rows
+
+    def _host_theta(self, theta: Sequence[Any]) -> HostArray:
+        if len(theta) == 1:
+            if self._backend.name != "numpy" and self._backend.owns(theta[0]):
+                theta = (self._backend.to_host(theta[0]),)
+            return vector((host_floats(theta[0], "theta"),), self.n_parameters)
+        return vector(theta, self.n_parameters)

@@ -1,0 +1,327 @@
+"""`Model`, the user's object: a network that is fitted to data, predicts with errors, and is saved."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from ffnn_xp.model.ensemble import Ensemble, fit_replicas
+from ffnn_xp._lib.errors import FitWarning
+from ffnn_xp.model.fit import fit as run_fit
+from ffnn_xp.losses import Loss
+from ffnn_xp.model.predictor import Predictor
+from ffnn_xp.model.result import FitResult
+
+
+class Model(Predictor):
+    r"""A feed-forward network, :math:`y = f_L(A_L \cdot (\ldots f_1(A_1 \cdot (x, 1)) \ldots, 1))`.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Widths: inputs, hidden layers, outputs. None as first or last is read from the data. At least two.
+    activation : str, Activation, or a sequence with one for each hidden layer
+        relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, identity, exp, or your own `Activation`.
+    output : str or Activation
+        Nonlinearity of the last layer: identity, or exp, softplus, logistic, relu where outputs have a range; softmax
+        for the probabilities of classes.
+    backend, device, dtype, fallback, threads
+        Where to compute; see `get_backend`.
+    seed : int, optional
+        Of the random start; the same seed gives the same network on every backend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For widths that are not positive integers, and unknown names.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> model = fx.Model((8, 7, 9, 6), activation="relu", output="relu", seed=1)
+    >>> model.n_parameters, model.names[0]
+    (195, 'a_L1_L2[0,0]')
+    >>> model([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).shape, model([[0.0] * 8] * 5).shape
+    ((6,), (5, 6))
+    """
+
+    _fits: int = 0
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        y_err: Any = None,
+        *,
+        loss: str | Loss = "least_squares",
+        weights: Any = None,
+        mask: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        y_cov: Any = None,
+        x_err: Any = None,
+        covariance: Literal["hessian", "sandwich"] = "hessian",
+        prior: float | Literal["auto"] | None = None,
+        restarts: int | Literal["auto"] = "auto",
+        minimizer: Literal["auto", "migrad"] = "auto",
+        seed: int | None = None,
+        progress: bool | None = None,
+        callback: Callable[[Any], bool | None] | None = None,
+        max_seconds: float | None = None,
+    ) -> FitResult:
+        """Fit the network to data and certify the minimum with MINUIT; the parameters become those of the best fit.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1; or Bins
+            Inputs, events as rows; any units, they are standardised inside. With ``ffnn_xp.Bins(edges)`` the network is
+            a density, and y are its integrals over the bins.
+        y : array-like with shape (n, k), or (n,) for k = 1
+            Measured values.
+        y_err : float or array-like with shape (n,), (n, k) or (k,), optional
+            Standard deviations of y. If None, one for each output is estimated from the residuals.
+        loss : str or Loss
+            The statistic: "least_squares"; "soft_l1", "huber", "student_t" where some values are wrong by many sigma;
+            "normal" for a network with 2 k outputs, means and logarithms of widths; "poisson" for counts, with
+            ``output="exp"``; "binomial" for k out of N, or yes and no, with ``output="logistic"``; "multinomial" for
+            labels 0 ... k-1 or counts of classes, with ``output="softmax"``.
+        weights : array-like with shape (n,), optional
+            Factor on each event's term: how often it was seen, or as if its errors were smaller by the square root. If
+            y_err is None, only the weights' ratios matter. Monte-Carlo weights, which may be negative, need
+            ``covariance="sandwich"``.
+        mask : boolean array-like with shape (n,), optional
+            True for events to use.
+        exposure : float or array-like with shape (n,) or (n, k), optional
+            Of counts: the time, volume or bin width that the output is multiplied by.
+        trials : int or array-like with shape (n,) or (n, k), optional
+            N of the binomial k.
+        y_cov : array-like with shape (n, n), (n k, n k) or (n, k, k), optional
+            Covariance of the measured values, in place of `y_err`: of all of them, event by event, or of those of each
+            event.
+        x_err : float or array-like with shape (n, d), (d,), or (n,) for d = 1, optional
+            Standard deviations of x, zero for inputs that are known: the variance of y grows by the square of x_err
+            times the slope of the network (`losses.EffectiveVarianceLoss`). For least squares with `y_err`. It is right
+            while the network is nearly straight over x_err.
+        covariance : {"hessian", "sandwich"}
+            "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
+            data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
+        prior : float or "auto", optional
+            Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
+            is no prior. "auto" is the whole recipe: a strength chosen by held-out data along a path from strong to
+            weak, a mixture of networks, a calibrated predictive density (`recipe`); `predict`, `log_density` and
+            `interval` are then the mixture's, and the model itself its best network. It is not saved.
+        restarts : int or "auto"
+            Upper limit of random starts. The walk ends earlier if chi-square says that a fit is as good as it can be.
+            Parameters that were set, loaded or fitted before are the first start.
+        minimizer : {"auto", "migrad"}
+            "migrad" is MIGRAD alone from the model's parameters, as in the lesson.
+        seed : int, optional
+            Of the starts; by default the model's own.
+        progress : bool, optional
+            Show a progress line. By default in a terminal.
+        callback : callable, optional
+            Called with a `FitState` at each improvement; return True to stop with the best so far.
+        max_seconds : float, optional
+            Stop the walk after this time, with the best so far.
+
+        Returns
+        -------
+        FitResult
+            On the host. Ctrl-C returns the best so far, marked as not valid.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data cannot be used; the message says where and what to do.
+
+        Warns
+        -----
+        FitWarning
+            If the result is not valid.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 3, 1), seed=1).fit(x, np.tanh(2 * x), 0.1)
+        >>> fit.valid, bool(fit.edm < 2e-4)
+        (True, True)
+        """
+        with self._backend.calm():
+            outcome = run_fit(
+                self,
+                x,
+                y,
+                y_err,
+                loss=loss,
+                weights=weights,
+                mask=mask,
+                exposure=exposure,
+                trials=trials,
+                y_cov=y_cov,
+                x_err=x_err,
+                covariance=covariance,
+                prior=prior,
+                restarts=restarts,
+                minimizer=minimizer,
+                seed=self._next_seed() if seed is None else seed,
+                start=self._backend.to_host(self.parameters)
+                if self._chosen or (minimizer == "migrad" and self._network is not None)
+                else None,
+                progress=progress,
+                callback=callback,
+                max_seconds=max_seconds,
+            )
+        self.parameters = outcome.result.parameters
+        self._fits += 1
+        self._column = outcome.y_was_column
+        self._band, self._no_band = outcome.band, outcome.no_band
+        self._predictive = outcome.predictive
+        if not outcome.result.valid:
+            warnings.warn(f"the fit is not valid. {outcome.result.message}", FitWarning, stacklevel=2)
+        return outcome.result
+
+    def fit_replicas(
+        self,
+        x: Any,
+        y: Any,
+        y_err: Any = None,
+        *,
+        kind: Literal["toys", "bootstrap"] = "toys",
+        number: int = 200,
+        loss: str | Loss = "least_squares",
+        weights: Any = None,
+        exposure: Any = None,
+        trials: Any = None,
+        y_cov: Any = None,
+        x_err: Any = None,
+        prior: float | Sequence[float] | None = None,
+        seed: int | None = None,
+        max_seconds: float | None = None,
+    ) -> Ensemble:
+        """Fit many replicas of the data in one batch, all from the model's parameters; the model stays as it is.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Inputs.
+        y : array-like with shape (n, k), or (n,) for k = 1; or (r, n, k)
+            Measured values. With a leading axis they are the replicas themselves, and `kind` and `number` do not count.
+        y_err : float or array-like with shape (n,), (n, k) or (k,), optional
+            Standard deviations of y. If None, one for each output is estimated from the model's residuals.
+        kind : {"toys", "bootstrap"}
+            Toys are new measurements around the model's prediction, as the statistic says: normal with width `y_err`,
+            Poisson, binomial, ...; bootstrap copies draw events with replacement.
+        number : int
+            How many.
+        loss, weights, exposure, trials, y_cov, x_err
+            As in `fit`.
+        prior : float or sequence of float, optional
+            As in `fit`. A sequence makes one replica of each, all with the data as they are.
+        seed : int, optional
+            Of toys and bootstrap copies; by default the model's own.
+        max_seconds : float, optional
+            Stop after this time, with what there is.
+
+        Raises
+        ------
+        NotFittedError
+            If the model has no parameters yet.
+        TypeError, ValueError
+            If data cannot be used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 2, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> ensemble = model.fit_replicas(x, np.tanh(2 * x), 0.1, prior=3.0, number=20, seed=1)
+        >>> len(ensemble), ensemble(x).shape
+        (20, (20, 50))
+        """
+        with self._backend.calm():
+            return fit_replicas(
+                self,
+                x,
+                y,
+                y_err,
+                kind=kind,
+                number=number,
+                loss=loss,
+                weights=weights,
+                x_err=x_err,
+                extras={"exposure": exposure, "trials": trials, "y_cov": y_cov},
+                prior=prior,
+                seed=self._seed if seed is None else seed,
+                max_seconds=max_seconds,
+            )
+
+    def _next_seed(self) -> int | list[int] | None:
+        """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""
+        return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        band: bool | None = None,
+        fit: FitResult | None = None,
+        input_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the network to a safetensors file, for `ffnn_xp.load` or any other reader of that format.
+
+        The file holds host numbers, whatever the backend. An existing one is replaced only when the new one is whole.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to write, customarily ``*.safetensors``.
+        band : bool, optional
+            Whether to keep the error band, 8 p^2 bytes, and the predictive density. By default up to p = 2000
+            parameters, which is 32 MB; the networks of a mixture (``prior="auto"``) and their bands at any size.
+            Without them the file predicts as the best network does.
+        fit : FitResult, optional
+            What `fit` returned: a summary goes into the header.
+        input_names, target_names : sequence of str, optional
+            The columns that inputs and outputs mean.
+        metadata : mapping of str to str, optional
+            Anything else; `ffnn_xp.io.read_header` gives it back.
+
+        Raises
+        ------
+        NotFittedError
+            If widths were left to the data and there were none yet.
+        OSError
+            If the file cannot be written; the message says why.
+        ImportError
+            If safetensors is not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import ffnn_xp as fx
+        >>> model = fx.Model((8, 7, 6), seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/net.safetensors")
+        ...     same = fx.load(f"{folder}/net.safetensors")
+        >>> bool((same.parameters == model.parameters).all())
+        True
+        """
+        from ffnn_xp.io import save
+
+        save(
+            self,
+            path,
+            band=band,
+            fit=fit,
+            input_names=input_names,
+            target_names=target_names,
+            metadata=metadata,
+        )

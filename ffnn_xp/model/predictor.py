@@ -1,0 +1,226 @@
+"""`Predictor`: a network that knows, from its fit, how far off its predictions are."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.studies.bands import covariance_root
+from ffnn_xp.data.validation import level
+from ffnn_xp.studies.classification import Classification, classification
+from ffnn_xp._lib.errors import NotFittedError, did_you_mean
+from ffnn_xp.data.reading import dataset
+from ffnn_xp.losses import loss as find_loss
+from ffnn_xp.model.function import NetworkFunction
+from ffnn_xp.uncertainty.linear_band import Band, evaluate
+from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+
+KINDS = ("confidence", "prediction")
+
+
+class Predictor(NetworkFunction):
+    """Predictions with their errors, densities, intervals: what `Model` knows after a fit; see there."""
+
+    _band: Band | ProductBand | None = None
+    _no_band: str = "the model has not been fitted"
+    _predictive: Predictive | None = None
+
+    def _changed(self) -> None:
+        self._band, self._no_band = None, "the parameters were set by hand"
+        self._predictive = None
+
+    def predict(
+        self,
+        x: Any,
+        *,
+        return_std: bool = False,
+        return_cov: bool = False,
+        kind: Literal["confidence", "prediction"] = "confidence",
+    ) -> Any:
+        """The network's output, with its standard deviation if asked for; after ``prior="auto"`` the mixture's.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
+            Inputs.
+        return_std : bool
+            Also return the 68 % half-width, linear in the parameters' covariance, in units of y. Infinite where the fit
+            does not determine it. Of a fit that formed no p x p matrices each output of each event takes a solve: ask
+            for few at a time.
+        return_cov : bool
+            Return the covariance of all outputs instead, ``(n, n)`` or event by event ``(n k, n k)``, on the host; not
+            a number where the fit does not determine it. Of the fitted function, and after ``prior="auto"`` of the best
+            network alone.
+        kind : {"confidence", "prediction"}
+            Half-width of the fitted function, or of new measurements, whose errors are added.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no valid covariance; the message says why.
+        ValueError
+            If the kind is unknown.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 3, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> mean, std = model.predict(0.5, return_std=True, kind="prediction")
+        >>> bool(std > 0.1)
+        True
+        """
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}: {did_you_mean(kind, KINDS)}")
+        if return_cov:
+            return self._with_covariance(x, kind)
+        mixture = self._predictive is not None and len(self._predictive.members) > 1
+        if not return_std and not mixture:
+            return self(x)
+        if self._band is None and not mixture:
+            raise NotFittedError(f"no error band: {self._no_band}")
+        columns, shape = self._columns(x)
+        ask = (self.network, self._backend, columns)
+        to = self._backend.to_device
+        if mixture:
+            assert self._predictive is not None
+            mean = self._shaped(to(self._predictive.mean(*ask)), shape)
+            if not return_std:
+                return mean
+            return mean, self._shaped(to(self._predictive.std(*ask, noise=kind == "prediction")), shape)
+        assert self._band is not None
+        mean = self._shaped(evaluate(self.network, self._backend, self._theta, columns), shape)
+        if kind == "confidence":
+            return mean, self._shaped(self._band.std(*ask), shape)
+        return mean, self._shaped(to(self._density().std(*ask, noise=True)), shape)
+
+    def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
+        if kind != "confidence":
+            raise ValueError("new measurements are independent: add their variances to the diagonal yourself")
+        if not isinstance(self._band, Band):
+            raise NotFittedError(f"no covariance of predictions: {self._no_band}")
+        A = covariance_root(self.network, self._band, self._backend, self._columns(x)[0])
+        A = np.where(np.isfinite(A), A, np.nan)
+        return self(x), A @ A.T
+
+    def log_density(self, x: Any, y: Any) -> HostArray:
+        """Logarithm of the predictive density of each event, in units of y.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Inputs.
+        y : array-like with shape (n, k), or (n,) for k = 1
+            New measurements.
+
+        Returns
+        -------
+        array with shape (n,)
+            On the host; of several outputs together.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no density: no valid fit, or a statistic that is not of measured values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 3, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> model.log_density([0.0, 0.0], [0.0, 1.0]).round(0)
+        array([  1., -42.])
+        """
+        density = self._density()
+        with self._backend.context():
+            data = dataset(self._backend, x, y, d=self.network.layout.widths[0], k=self.network.layout.widths[-1])
+        return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
+
+    def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
+        """The central interval of a new measurement, ``(low, high)``, each in the shape of `predict`.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
+            Inputs.
+        cl : float
+            Content, between 0 and 1.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no density: no valid fit, or a statistic that is not of measured values.
+        ValueError
+            If the content is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> model = fx.Model((1, 3, 1), seed=1)
+        >>> fit = model.fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> low, high = model.interval(x)
+        >>> bool((low < np.tanh(2 * x)).all() and (high > np.tanh(2 * x)).all())
+        True
+        """
+        cl = level(cl)
+        density = self._density()
+        columns, shape = self._columns(x)
+        ends = (density.quantile(self.network, self._backend, columns, q) for q in ((1 - cl) / 2, (1 + cl) / 2))
+        low, high = (self._shaped(self._backend.to_device(end), shape) for end in ends)
+        return low, high
+
+    def classification(self, x: Any, y: Any) -> Classification:
+        """How well probabilities tell classes apart, and whether they are true: log-loss, ROC, calibration.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Inputs: of events that the fit has not seen, or the answer is too good.
+        y : array-like with shape (n,) or (n, k)
+            Yes or no as 1 or 0, or labels 0 ... k-1 of a softmax.
+
+        Raises
+        ------
+        ValueError
+            If the output is neither logistic nor softmax, or y is something else.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> rng = np.random.default_rng(1)
+        >>> x = rng.normal(size=400)
+        >>> y = rng.random(400) < 1 / (1 + np.exp(-2 * x))
+        >>> model = fx.Model((1, 1), output="logistic", seed=1)
+        >>> fit = model.fit(x[:200], y[:200], loss="binomial")
+        >>> print(model.classification(x[200:], y[200:]).auc.round(2))
+        [0.84]
+        """
+        output = self._activations[-1].name
+        kinds = {"logistic": "binomial", "softmax": "multinomial"}
+        if output not in kinds:
+            raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
+        widths = self.network.layout.widths
+        with self._backend.context():
+            loss = find_loss(kinds[output])
+            data = dataset(self._backend, x, y, d=widths[0], k=widths[-1], loss=loss)
+        t = self._backend.to_host(data.y)
+        if not np.all((t == 0) | (t == 1)):
+            raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")
+        p = self._backend.to_host(evaluate(self.network, self._backend, self.parameters, data.x))
+        return classification(p, t, exclusive=output == "softmax")
+
+    def _density(self) -> Predictive:
+        if self._predictive is None:
+            why = self._no_band if self._band is None else "the statistic is not one of measured values at known inputs"
+            raise NotFittedError(f"no predictive density: {why}")
+        return self._predictive

@@ -1,0 +1,356 @@
+"""`FitResult`: what a fit found, and the studies that one makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import iminuit
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.studies.bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
+from ffnn_xp.data.validation import level, whole_number
+from ffnn_xp.studies.coverage import Coverage, coverage
+from ffnn_xp._lib.errors import NotFittedError, did_you_mean
+from ffnn_xp.studies.goodness import Goodness, goodness
+from ffnn_xp.data.reading import input_rows
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.studies.propagation import propagate
+from ffnn_xp.studies.identifiability import Report, report
+from ffnn_xp.studies.profile_cost import Others, minuit_of_subset
+from ffnn_xp.model.summary import Summary
+
+
+@dataclass(frozen=True, repr=False)
+class FitResult(Summary):
+    """The outcome of `Model.fit`: what it found (`Summary` names it all), and the studies that one makes of a fit.
+
+    Bands (`band`), functions of predictions (`propagate`), MINUIT itself (`minuit`, `minuit_of`), whether the fit
+    describes the data (`goodness`) and its bands cover (`coverage`), and what holds it up (`report`, `prior_share`).
+
+    Attributes
+    ----------
+    valid, message
+        Whether it is a minimum, and by what.
+    fval, chi2, edm, n_data, n_effective, ndof, p_value
+        The cost at the end, the data's part of it, the distance to the minimum, and what chi2 is to be compared with.
+    parameters, errors, covariance, names
+        Theta, with shape (p,), its standard deviations, and their (p, p) covariance.
+    """
+
+    def prior_share(self, x: Any) -> HostArray:
+        r"""By how much the prior, and not the data, holds up each prediction: from 0, the data alone, to 1.
+
+        What is known of the parameters is G from the data (the Gauss-Newton matrix) and P from the prior; a prediction
+        with derivatives j has the variance :math:`v = j^T A j`, :math:`A = (G + P)^{-1}`, and the share is
+        :math:`j^T A P A j / v`: what the prediction owes to an assumption.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Where.
+
+        Returns
+        -------
+        array with shape (n,) or (n, k)
+            In the shape of `Model.predict`; zeros without a prior.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid, or formed no matrices.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-1, 1, 50)
+        >>> fit = fx.Model((1, 3, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=1.0)
+        >>> near, far = fit.prior_share([0.0, 4.0])
+        >>> bool(0 < near < far < 1)
+        True
+        """
+        known = self._known_band()
+        if not isinstance(known, Band):
+            raise NotFittedError("the prior's share of a prediction needs matrices, which were not formed")
+        share = prior_share(self.task, self.cost, known, self._columns(x))
+        return share[0] if len(share) == 1 else share.T
+
+    def minuit_of(self, names: Sequence[str], others: Others = "profiled") -> iminuit.Minuit:
+        """A live `Minuit` of some of the parameters, at any size of the network.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The parameters, as in `names`.
+        others : {"profiled", "fixed"}
+            Whether the other parameters follow to their best values for each value of these, so that errors and MINOS
+            intervals are those of the whole fit, or stay where they are.
+
+        Returns
+        -------
+        iminuit.Minuit
+            In raw units, after MIGRAD, with the subset's covariance. ``minuit.fcn.parameters(values)`` gives all
+            parameters for values of the subset.
+
+        Raises
+        ------
+        ValueError
+            For names that there are not, and at a point around which there is no minimum of the others.
+
+        Notes
+        -----
+        With "profiled" each call of MINUIT is a refit of the others by Newton's steps from where they were last, of
+        tens of Hessian products each.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> m = fit.minuit_of(["b_L2_L3[0]"])
+        >>> m.valid, bool(np.isclose(m.errors[0], fit.errors[-1], rtol=1e-3))
+        (True, True)
+        """
+        return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
+
+    def band(
+        self,
+        x: Any,
+        *,
+        cl: float = 0.683,
+        method: Literal["linear", "profile", "replicas", "mixture"] = "linear",
+        number: int | None = None,
+        seed: int | None = None,
+    ) -> Interval:
+        """The band of the fitted function: linear, by the profile of each prediction, by toys, or by other minima.
+
+        Parameters
+        ----------
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Where.
+        cl : float
+            Confidence level.
+        method : {"linear", "profile", "replicas", "mixture"}
+            See `bands`. A profile takes some tenths of a second for each end at 31 parameters (`benchmarks/bands.py`),
+            toys as many refits. Where random starts end in different minima only "mixture" knows of it.
+        number : int, optional
+            Toys of "replicas" (200), starts of "mixture" (8, this fit's included).
+        seed : int, optional
+            Of the toys and starts.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid.
+        ValueError
+            If the level is not between 0 and 1, or the method is unknown, or a profile would need matrices that were
+            not formed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> linear, profile = (fit.band([0.0], method=method) for method in ("linear", "profile"))
+        >>> bool(np.isclose(linear.high[0], profile.high[0], rtol=0.1))
+        True
+        """
+        if method not in METHODS:
+            raise ValueError(f"unknown method {method!r}: {did_you_mean(method, METHODS)}")
+        cl = level(cl)
+        known = self._known_band()
+        if method in ("profile", "mixture") and not isinstance(known, Band):
+            raise ValueError(f"a {method} needs the p x p covariance, which was not formed: use method='linear'")
+        number = NUMBER.get(method, 0) if number is None else number
+        number = whole_number(number, "number", int(method in NUMBER))
+        columns, rng = self._columns(x), np.random.default_rng(seed)
+        minima: list[Band] = []
+        if method == "mixture":
+            assert isinstance(known, Band)
+            key = number, seed
+            if key not in self._minima:
+                self._minima[key] = other_minima(self.task, self.noise, known, number, rng)
+            minima = self._minima[key]
+        parts = band(self.task, self.noise, self.cost, known, columns, cl, method, number, rng, minima)
+        mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in parts)
+        return Interval(mean, low, high, cl, method, status.astype(np.str_))
+
+    def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
+        """A function of predictions, and its covariance: averages, differences, ratios, integrals.
+
+        Parameters
+        ----------
+        function : callable
+            Of the predictions at all x, in the shape of `Model.predict`; returns a number or a vector (m,).
+        x : array-like with shape (n, d), or (n,) for d = 1
+            Where.
+
+        Returns
+        -------
+        value : array with shape () or (m,)
+        covariance : array with shape () or (m, m)
+            Linear in the predictions, whose covariance J Sigma J^T counts with all its correlations.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid, or formed no covariance.
+        ValueError
+            If a prediction depends on a direction that the fit does not determine.
+
+        Examples
+        --------
+        The slope of a straight line from two predictions, and the integral between them:
+
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(0, 1, 50)
+        >>> fit = fx.Model((1, 1), seed=1).fit(x, 2 * x + 1, 0.1)
+        >>> slope, variance = fit.propagate(lambda y: y[1] - y[0], [0.0, 1.0])
+        >>> round(float(slope), 6), bool(np.isclose(variance, fit.errors[0] ** 2))
+        (2.0, True)
+        >>> area, variance = fit.propagate(lambda y: np.trapezoid(y, dx=0.1), np.linspace(0, 1, 11))
+        >>> round(float(area), 6), round(float(np.sqrt(variance)), 4)
+        (2.0, 0.0141)
+        """
+        known = self._known_band()
+        if not isinstance(known, Band):
+            raise NotFittedError("no covariance of predictions: matrices were not formed")
+        backend, network = self.task.model.backend, self.task.network
+        columns = self._columns(x)
+        A = covariance_root(network, known, backend, columns)
+        if not np.all(np.isfinite(A)):
+            raise ValueError("a prediction depends on a direction that the fit does not determine: use a prior")
+        return propagate(function, predicted(network, backend, self.parameters, columns), A)
+
+    @cached_property
+    def _minima(self) -> dict[tuple[int, int | None], list[Band]]:
+        """Those of each mixture that was asked for, by number and seed: they serve for all bands."""
+        return {}
+
+    def _columns(self, x: Any) -> Array:
+        """Inputs as columns on the device, checked."""
+        backend = self.task.model.backend
+        with backend.context():
+            return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
+
+    def _known_band(self) -> Band | ProductBand:
+        if self.error_band is None:
+            raise NotFittedError(f"no error band: {self.message}")
+        return self.error_band
+
+    def goodness(self, number: int = 0, *, seed: int | None = None) -> Goodness:
+        """Whether the fit describes the data: chi-square, toys of it, pulls and their runs, calibration.
+
+        Parameters
+        ----------
+        number : int
+            Toys, each fitted again; 0 is none. Where S is not a chi-square (few counts, yes and no) only they give a
+            p-value.
+        seed : int, optional
+            Of the toys.
+
+        Raises
+        ------
+        ValueError
+            If `number` is no natural number.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> counts = np.random.default_rng(1).poisson(np.exp(np.sin(2 * x)))
+        >>> fit = fx.Model((1, 3, 1), output="exp", seed=1).fit(x, counts, loss="poisson", prior=3.0)
+        >>> good = fit.goodness(100, seed=1)
+        >>> good.n_toys, bool(0.05 < good.p_toys < 0.95)
+        (100, True)
+        """
+        number = whole_number(number, "number", 0)
+        return goodness(
+            self.task,
+            self.noise,
+            self.parameters,
+            self.chi2,
+            self.ndof,
+            self.p_value,
+            number,
+            np.random.default_rng(seed),
+        )
+
+    def coverage(
+        self,
+        x: Any = None,
+        *,
+        cl: float | Sequence[float] = (0.683, 0.954),
+        number: int = 200,
+        seed: int | None = None,
+    ) -> Coverage:
+        """Claimed against measured coverage of the linear band, by toys around this fit; bias apart from spread.
+
+        Parameters
+        ----------
+        x : array-like with shape (m, d), or (m,) for d = 1, optional
+            Where; by default at the data, at most 200 of them.
+        cl : float or sequence of float
+            Confidence levels.
+        number : int
+            Toys.
+        seed : int, optional
+            Of the toys.
+
+        Raises
+        ------
+        NotFittedError
+            If the fit is not valid.
+        ValueError
+            If levels are not between 0 and 1, or fewer than two toys have a band.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> measured = fit.coverage(number=100, seed=1)
+        >>> measured.n_toys > 90, bool(abs(measured.averaged[0] - 0.683) < 0.1)
+        (True, True)
+        """
+        if not self.valid or not self.with_matrices:
+            raise NotFittedError(f"no error band: {self.message}")
+        levels = np.atleast_1d(np.asarray(cl, dtype=np.float64))
+        if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
+            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
+        number = whole_number(number, "number", 2)
+        backend = self.task.model.backend
+        with backend.context():
+            if x is None:
+                columns = self.task.data.measured_x(backend.xp)[:, :: max(1, self.task.data.n // 200)]
+            else:
+                columns = self._columns(x)
+        rng = np.random.default_rng(seed)
+        return coverage(self.task, self.noise, self.parameters, columns, levels, number, rng)
+
+    def report(self) -> Report:
+        """Which directions the data hold, effective parameters by layer, dead, saturated, constant and copied units.
+
+        Takes about as long as one Gauss-Newton matrix and its eigenvalues.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import ffnn_xp as fx
+        >>> x = np.linspace(-2, 2, 50)
+        >>> two = np.stack([x, 1 - 2 * x], axis=1)
+        >>> fit = fx.Model((2, 2, 1), seed=1).fit(two, np.tanh(2 * x), 0.1, prior=3.0)
+        >>> fit.report().copies
+        (('input 0', 'input 1'),)
+        """
+        return report(self.cost, self.standardised, self.description, matrices=self.with_matrices)

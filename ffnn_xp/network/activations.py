@@ -1,0 +1,268 @@
+r"""Nonlinearities f, with f' and f'' beside them.
+
+Each formula takes the array namespace first. Derivatives get the value :math:`a = f(z)` as well, since many are
+cheaper in it: :math:`\tanh' = 1 - a^2`. At a kink (relu, leaky_relu at z = 0) f' is the left derivative: 0 for relu,
+the slope for leaky_relu. That is PyTorch's choice, and a unit that is exactly off stays off. f'' is 0 there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ffnn_xp._lib.typing import Array, Elementwise, Namespace
+from ffnn_xp.backends import elementwise as passes
+from ffnn_xp.backends.elementwise import erf
+from ffnn_xp._lib.errors import did_you_mean
+
+LEAKY_SLOPE = 0.01
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A nonlinearity with its first and second derivative.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in files and in text.
+    f : callable
+        ``f(xp, z)``, elementwise.
+    df : callable
+        ``df(xp, z, a)``, the first derivative, where ``a = f(xp, z)`` is given because it is at hand.
+    d2f : callable
+        ``d2f(xp, z, a)``, the second derivative.
+    homogeneous : bool
+        Whether ``f(c z) = c f(z)`` for c > 0 (identity, relu): then targets can be rescaled exactly.
+    kinked : bool
+        Whether f' jumps (relu): then f'' misses part of the curvature, and fits use the Gauss-Newton matrix.
+    mirror : (float, float), optional
+        s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 of an odd one, -1 and 1 of logistic.
+    own_back : callable, optional
+        ``own_back(xp, delta, z, a)``, delta times the first derivative, where that can be had in fewer passes.
+    writes : bool
+        Whether f takes the array that its values go to as a third argument.
+    mixes : bool
+        Whether each value depends on all outputs of its event (softmax): then it can only be the last one, and f' and
+        f'' are not asked for.
+
+    Examples
+    --------
+    >>> import ffnn_xp as fx
+    >>> square = fx.Activation("square", lambda xp, z: z * z, lambda xp, z, a: 2 * z, lambda xp, z, a: 2 + 0 * z)
+    >>> fx.Model((2, 3, 1), activation=square, seed=1).n_parameters
+    13
+    """
+
+    name: str
+    f: Elementwise
+    df: Elementwise
+    d2f: Elementwise
+    homogeneous: bool = field(default=False, kw_only=True)
+    kinked: bool = field(default=False, kw_only=True)
+    mirror: tuple[float, float] | None = field(default=None, kw_only=True)
+    mixes: bool = field(default=False, kw_only=True)
+    own_back: Callable[..., Array] | None = field(default=None, kw_only=True, repr=False)
+    writes: bool = field(default=False, kw_only=True, repr=False)
+
+    @property
+    def linear(self) -> bool:
+        """Whether this is the identity, whose derivative need not be multiplied with."""
+        return self is identity
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        """Copies of a named one are itself; your own are pickled by their functions, which therefore need names."""
+        if OUTPUTS.get(self.name) is self:
+            return _known, (self.name,)
+        functions = self.name, self.f, self.df, self.d2f
+        return _own, (*functions, self.homogeneous, self.kinked, self.mirror, self.own_back, self.writes)
+
+
+def _own(
+    name: str,
+    f: Elementwise,
+    df: Elementwise,
+    d2f: Elementwise,
+    homogeneous: bool,
+    kinked: bool,
+    mirror: tuple[float, float] | None = None,
+    own_back: Callable[..., Array] | None = None,
+    writes: bool = False,
+) -> Activation:
+    options: dict[str, Any] = {"homogeneous": homogeneous, "kinked": kinked, "mirror": mirror}
+    return Activation(name, f, df, d2f, **options, own_back=own_back, writes=writes)
+
+
+def _positive(xp: Namespace, z: Array) -> Array:
+    return xp.astype(z > 0, z.dtype)
+
+
+def _logistic(xp: Namespace, z: Array) -> Array:
+    """1 / (1 + exp(-z)), written so that exp never overflows and a small result keeps all its digits."""
+    return xp.exp(xp.minimum(z, 0.0)) / (1 + xp.exp(-xp.abs(z)))
+
+
+def _softplus(xp: Namespace, z: Array) -> Array:
+    """log(1 + exp(z)), likewise safe for large |z|."""
+    return xp.log1p(xp.exp(-xp.abs(z))) + xp.maximum(z, 0.0)
+
+
+def _normal_pdf(xp: Namespace, z: Array) -> Array:
+    return xp.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+
+
+def _normal_cdf(xp: Namespace, z: Array) -> Array:
+    return 0.5 * (1 + erf(xp, z / math.sqrt(2)))
+
+
+def _silu_df(xp: Namespace, z: Array, a: Array) -> Array:
+    s = _logistic(xp, z)
+    return s + a * (1 - s)
+
+
+def _silu_d2f(xp: Namespace, z: Array, a: Array) -> Array:
+    s = _logistic(xp, z)
+    return s * (1 - s) * (2 + z * (1 - 2 * s))
+
+
+def _elu(xp: Namespace, z: Array) -> Array:
+    return xp.maximum(z, 0.0) + xp.expm1(xp.minimum(z, 0.0))
+
+
+identity = Activation(
+    "identity",
+    lambda xp, z: z,
+    lambda xp, z, a: xp.ones_like(z),
+    lambda xp, z, a: xp.zeros_like(z),
+    homogeneous=True,
+    mirror=(-1.0, 0.0),
+)
+"""f = z."""
+
+relu = Activation(
+    "relu",
+    lambda xp, z: xp.maximum(z, 0.0),
+    lambda xp, z, a: _positive(xp, z),
+    lambda xp, z, a: xp.zeros_like(z),
+    homogeneous=True,
+    kinked=True,
+)
+"""f = max(0, z), f' = 1 for z > 0 else 0, f'' = 0."""
+
+leaky_relu = Activation(
+    "leaky_relu",
+    lambda xp, z: xp.maximum(z, LEAKY_SLOPE * z),
+    lambda xp, z, a: LEAKY_SLOPE + (1 - LEAKY_SLOPE) * _positive(xp, z),
+    lambda xp, z, a: xp.zeros_like(z),
+    homogeneous=True,
+    kinked=True,
+)
+"""f = z for z > 0 else 0.01 z."""
+
+tanh = Activation(
+    "tanh",
+    passes.tanh,
+    lambda xp, z, a: 1 - a * a,
+    lambda xp, z, a: -2 * a * (1 - a * a),
+    mirror=(-1.0, 0.0),
+    own_back=passes.tanh_back,
+    writes=True,
+)
+"""f' = 1 - f^2, f'' = -2 f f'."""
+
+logistic = Activation(
+    "logistic",
+    _logistic,
+    lambda xp, z, a: a * (1 - a),
+    lambda xp, z, a: a * (1 - a) * (1 - 2 * a),
+    mirror=(-1.0, 1.0),
+)
+"""f = 1 / (1 + exp(-z)), f' = f (1 - f), f'' = f' (1 - 2 f). In the lesson: sigmoid."""
+
+softplus = Activation(
+    "softplus",
+    _softplus,
+    lambda xp, z, a: _logistic(xp, z),
+    lambda xp, z, a: _logistic(xp, z) * _logistic(xp, -z),
+)
+"""f = log(1 + exp(z)), f' = logistic(z)."""
+
+silu = Activation("silu", lambda xp, z: z * _logistic(xp, z), _silu_df, _silu_d2f)
+"""f = z s with s = logistic(z), f' = s + f (1 - s), f'' = s (1 - s) (2 + z (1 - 2 s))."""
+
+gelu = Activation(
+    "gelu",
+    lambda xp, z: z * _normal_cdf(xp, z),
+    lambda xp, z, a: _normal_cdf(xp, z) + z * _normal_pdf(xp, z),
+    lambda xp, z, a: (2 - z * z) * _normal_pdf(xp, z),
+)
+"""f = z Phi(z), the exact one; f' = Phi + z phi, f'' = (2 - z^2) phi, with the normal Phi and phi."""
+
+elu = Activation(
+    "elu",
+    _elu,
+    lambda xp, z, a: xp.minimum(a, 0.0) + 1,
+    lambda xp, z, a: xp.where(z > 0, 0.0, a + 1),
+)
+"""f = z for z > 0 else exp(z) - 1."""
+
+sine = Activation("sine", lambda xp, z: xp.sin(z), lambda xp, z, a: xp.cos(z), lambda xp, z, a: -a, mirror=(-1.0, 0.0))
+"""f = sin z."""
+
+exp = Activation("exp", lambda xp, z: xp.exp(z), lambda xp, z, a: a, lambda xp, z, a: a)
+"""f = f' = f'' = exp(z): for an output that is a rate or a width."""
+
+
+def _softmax(xp: Namespace, z: Array) -> Array:
+    weight = xp.exp(z - xp.max(z, axis=-2, keepdims=True))
+    return weight / xp.sum(weight, axis=-2, keepdims=True)
+
+
+def _not_by_element(xp: Namespace, z: Array, a: Array) -> Array:
+    raise ValueError("softmax is fitted together with its statistic: use loss='multinomial'")
+
+
+softmax = Activation("softmax", _softmax, _not_by_element, _not_by_element, mixes=True)
+"""f_i = exp(z_i) / sum_j exp(z_j): probabilities of classes. df_i/dz_j = f_i (delta_ij - f_j)."""
+
+ACTIVATIONS: Mapping[str, Activation] = {
+    a.name: a for a in (identity, relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, exp)
+}
+
+
+OUTPUTS: Mapping[str, Activation] = {**ACTIVATIONS, "softmax": softmax}
+"""What can stand at the end."""
+
+
+def _known(name: str) -> Activation:
+    return OUTPUTS[name]
+
+
+def activation(spec: str | Activation, *, output: bool = False) -> Activation:
+    """The activation of this name, or the user's own object as it is; also softmax if it is for the `output`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is neither a name nor an `Activation`.
+
+    Examples
+    --------
+    >>> activation("tanh").name
+    'tanh'
+    """
+    if isinstance(spec, Activation):
+        return spec
+    if not isinstance(spec, str):
+        raise TypeError(
+            f"an activation must be a name or an ffnn_xp.Activation(name, f, df, d2f), got {type(spec).__name__}"
+        )
+    name = {"sigmoid": "logistic", "linear": "identity", "swish": "silu"}.get(spec, spec)
+    known = OUTPUTS if output else ACTIVATIONS
+    if name not in known:
+        raise ValueError(f"unknown activation {spec!r}: {did_you_mean(spec, known)}")
+    return known[name]

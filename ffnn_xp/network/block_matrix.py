@@ -1,0 +1,76 @@
+"""A symmetric matrix as the lower blocks of its layers, each pair of numbers once, and the whole made of them."""
+
+from __future__ import annotations
+
+import math
+
+from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.backends.elementwise import pairs, writable
+from ffnn_xp.network.layout import Layout
+
+PANEL = 2**22  # bytes that are unfolded at a time
+Blocks = dict[tuple[int, int], Array]
+"""Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
+
+
+def assemble(layout: Layout, lead: int, xp: Namespace, blocks: Blocks) -> Array:
+    """The whole symmetric matrix ``(..., p, p)``, `lead` axes in front, from its lower blocks, which are used up."""
+    if writable(xp):
+        first, p, ends = blocks[0, 0], layout.n_parameters, layout.offsets
+        whole = xp.empty((*first.shape[:lead], p, p), dtype=first.dtype, device=first.device)
+        while blocks:
+            (m, l), block = blocks.popitem()
+            rows, columns = slice(ends[m], ends[m + 1]), slice(ends[l], ends[l + 1])
+            if block.ndim == lead + 3:
+                _unfold(xp, layout.shapes[m], block[..., 0], whole[..., rows, columns])
+                continue
+            block = in_order(xp, layout, (m, l), block, lead)
+            whole[..., rows, columns] = block
+            if m != l:
+                whole[..., columns, rows] = block.mT
+        return whole
+    lines = []
+    blocks = {at: in_order(xp, layout, at, block, lead) for at, block in blocks.items()}
+    for m in range(layout.n_layers):
+        line = [blocks[m, l] for l in range(m + 1)]
+        line += [blocks[l, m].mT for l in range(m + 1, layout.n_layers)]
+        lines.append(xp.concat(line, axis=-1))
+    return xp.concat(lines, axis=-2)
+
+
+def _unfold(xp: Namespace, shape: tuple[int, int], block: Array, out: Array) -> None:
+    """One layer's block into its place ``(..., h c, h c)``, some units at a time."""
+    h, c = shape
+    panel = max(1, PANEL // (8 * h * c * c * math.prod(block.shape[:-2])))
+    for at in range(0, h, panel):
+        units = range(at, min(at + panel, h))
+        out[..., c * units.start : c * units.stop, :] = _unfolded(xp, shape, block, units)
+
+
+def in_order(xp: Namespace, layout: Layout, at: tuple[int, int], block: Array, lead: int) -> Array:
+    """One block as ``(..., p_m, p_l)``, with `lead` axes in front.
+
+    Of two layers it may be ``(..., h, h, c, c)``; of one layer, which is symmetric in its units and in its columns,
+    each pair of them once, and an axis behind: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
+    """
+    if block.ndim == lead + 2:
+        return block
+    if block.ndim == lead + 3:
+        return _unfolded(xp, layout.shapes[at[0]], block[..., 0], range(layout.shapes[at[0]][0]))
+    block = permute(xp, block, (0, 2, 1, 3))
+    return xp.reshape(block, (*block.shape[:-4], layout.sizes[at[0]], layout.sizes[at[1]]))
+
+
+def _unfolded(xp: Namespace, shape: tuple[int, int], block: Array, rows: range) -> Array:
+    """Of one layer's block ``(..., h (h + 1) / 2, c (c + 1) / 2)`` the rows of some units, ``(..., r c, h c)``."""
+    (h, c), r = shape, len(rows)
+    units = pairs(xp, h, block)[2][rows.start * h : rows.stop * h]
+    block = xp.take(xp.take(block, units, axis=-2), pairs(xp, c, block)[2], axis=-1)
+    block = permute(xp, xp.reshape(block, (*block.shape[:-2], r, h, c, c)), (0, 2, 1, 3))
+    return xp.reshape(block, (*block.shape[:-4], r * c, h * c))
+
+
+def permute(xp: Namespace, T: Array, order: tuple[int, int, int, int]) -> Array:
+    """The last four axes in another order."""
+    lead = T.ndim - 4
+    return xp.permute_dims(T, (*range(lead), *(lead + i for i in order)))

@@ -1,0 +1,91 @@
+"""What users write for the widths, the nonlinearities and the matrices of a network, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.network.activations import Activation
+from ffnn_xp.network.activations import activation as find_activation
+from ffnn_xp.data.validation import host_floats
+
+Widths = Sequence[int | None]
+
+
+def check_widths(layers: Widths) -> tuple[int | None, ...]:
+    """Positive integers, None first or last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+    """
+    if isinstance(layers, int | str) or not hasattr(layers, "__len__"):
+        raise TypeError(f"`layers` must be a sequence of widths such as (8, 7, 9, 6), got {layers!r}")
+    if len(layers) < 2:
+        raise ValueError(f"`layers` needs at least inputs and outputs, got {tuple(layers)}")
+    for i, h in enumerate(layers):
+        if h is None and i not in (0, len(layers) - 1):
+            raise ValueError(f"only the first and last width can be None, read from the data; got {tuple(layers)}")
+        if h is not None and (isinstance(h, bool) or not isinstance(h, int | np.integer)):
+            raise TypeError(f"widths must be integers, got {h!r} in {tuple(layers)}")
+        if h is not None and h < 1:
+            raise ValueError(f"widths must be at least 1, got {h} in {tuple(layers)}")
+    return tuple(None if h is None else int(h) for h in layers)
+
+
+def hidden_activations(spec: str | Activation | Sequence[str | Activation], layers: int) -> tuple[Activation, ...]:
+    """One nonlinearity for each of so many hidden layers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For unknown ones, and another number of them.
+    """
+    if isinstance(spec, str | Activation):
+        return (find_activation(spec),) * layers
+    if not hasattr(spec, "__len__"):
+        find_activation(cast(Any, spec))  # raises the TypeError that says what is wanted
+    if len(spec) != layers:
+        raise ValueError(f"`activation` must name one nonlinearity, or {layers}, one per hidden layer; got {len(spec)}")
+    return tuple(find_activation(s) for s in spec)
+
+
+def augmented_matrices(matrices: Sequence[Any]) -> list[HostArray]:
+    """Those of pairs (a, b) or augmented ones, each with a column for each row of the one before and for the bias.
+
+    Raises
+    ------
+    ValueError
+        If one does not fit.
+    """
+    if not len(matrices):
+        raise ValueError("`matrices` is empty: give at least one matrix")
+    augmented = [_augmented(item, l) for l, item in enumerate(matrices, start=1)]
+    for l, (below, above) in enumerate(pairwise(augmented), start=2):
+        if above.shape[1] != below.shape[0] + 1:
+            raise ValueError(
+                f"matrix {l} must have {below.shape[0]} columns and a bias to follow matrix {l - 1} with "
+                f"{below.shape[0]} rows, got shape {above.shape} with the bias"
+            )
+    return augmented
+
+
+def _augmented(item: Any, l: int) -> HostArray:
+    """One augmented matrix of a pair (a, b) or of itself."""
+    if isinstance(item, tuple | list) and len(item) == 2 and np.ndim(host_floats(item[0], f"matrix {l}")) == 2:
+        a, b = host_floats(item[0], f"matrix {l}"), host_floats(item[1], f"bias {l}")
+        if b.shape not in ((a.shape[0],), (a.shape[0], 1)):
+            raise ValueError(f"bias {l} must have shape ({a.shape[0]},) for a matrix {a.shape}, got {b.shape}")
+        A = np.hstack([a, b.reshape(-1, 1)])
+    else:
+        A = host_floats(item, f"matrix {l}")
+    if A.ndim != 2 or A.shape[1] < 2:
+        raise ValueError(f"matrix {l} must have shape (h, d + 1) with the bias as last column, got {A.shape}")
+    if not np.all(np.isfinite(A)):
+        raise ValueError(f"matrix {l} has values that are not finite")
+    return A

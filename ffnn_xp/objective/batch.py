@@ -1,0 +1,219 @@
+"""Many copies of a cost on the device at once: the same network, its own theta, and where they differ its own data.
+
+Restarts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a
+path of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate
+arrays stay in the cache; on a GPU as many as its memory takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from array_api_compat import device
+
+from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
+from ffnn_xp.data.events import Events
+from ffnn_xp.objective.objective import Objective
+
+CPU_VALUES = 2**14  # events times replicas that go through one product
+GPU_BYTES = 2**32  # of the matrices of one batch, and of its largest intermediate array
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Value and derivatives of r costs; what `minimizers.batched_levenberg_marquardt` walks on.
+
+    Parameters
+    ----------
+    objective : Objective
+        With the events that all share, or with arrays ``(r, k, n)`` and weights ``(r, 1, n)`` where each has its own;
+        also with inputs ``(r, d + 1, n)`` (`side_by_side`).
+    precision : array with shape (p,) or (r, p), optional
+        Of Gaussian priors around zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffnn_xp.network.activations import identity
+    >>> from ffnn_xp.backends import get_backend
+    >>> from ffnn_xp.network.layout import Layout
+    >>> from ffnn_xp.losses import loss
+    >>> from ffnn_xp.network.sweeps import Network
+    >>> from ffnn_xp.data.events import Events
+    >>> toys = np.array([[[1.0, 2.0]], [[2.0, 4.0]]])  # two toys of one output at two events
+    >>> events = Events(np.array([[1.0, 2.0]]), (toys, np.ones_like(toys)))
+    >>> S = Objective(Network(Layout((1, 1)), (identity,)), loss("least_squares"), events, get_backend("numpy"))
+    >>> Replicas(S).value_and_gradient(np.array([[2.0, 0.0], [2.0, 0.0]]), np.arange(2))
+    array([[ 5., 10.,  6.],
+           [ 0.,  0.,  0.]])
+    """
+
+    objective: Objective
+    precision: HostArray | None = None
+
+    @property
+    def xp(self) -> Namespace:
+        """The arrays' namespace."""
+        return self.objective.backend.xp
+
+    @property
+    def of_one_shape(self) -> bool:
+        """Whether all are better asked for together each time: kernels are compiled, or recorded, for a shape."""
+        return self.compiles or self.objective.backend.on_gpu
+
+    @property
+    def compiles(self) -> bool:
+        """Whether each new number of them costs a compilation."""
+        return self.objective.backend.compiles
+
+    def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
+        return self.objective.backend.bind(f, *static)
+
+    @property
+    def errordef(self) -> float:
+        """Rise at one standard deviation."""
+        return self.objective.loss.errordef
+
+    @property
+    def epsilon(self) -> float:
+        """Relative precision of the numbers."""
+        return self.objective.backend.epsilon
+
+    def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
+        """S and its gradient packed, ``(r, 1 + p)``, of the replicas with these numbers."""
+        packed = self._batched(Objective.value_and_gradient, theta, rows)
+        if self.precision is None and packed.dtype == theta.dtype:
+            return packed
+        P = None if self.precision is None else self._precision(rows)
+        with self.objective.backend.context(), np.errstate(all="ignore"):
+            return self.bound(_with_prior, self.errordef)(packed, theta, P)
+
+    def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+        """S ``(r,)`` and its gradients ``(r, p)`` at host vectors, crossing together; priors are added in float64."""
+        packed = self.numbers(self._batched(Objective.value_and_gradient, self.objective.backend.argument(theta), rows))
+        value, gradient = packed[:, 0], packed[:, 1:]
+        if self.precision is None:
+            return value, gradient
+        P = self.errordef * (self.precision if self.precision.ndim == 1 else self.precision[rows])
+        return value + np.sum(P * theta * theta, axis=-1), gradient + 2 * P * theta
+
+    def gauss_newton(self, theta: Array, rows: Rows) -> Array:
+        """Gauss-Newton matrices, ``(r, p, p)``."""
+        return self._matrices(Objective.gauss_newton, theta, rows)
+
+    def hessian(self, theta: Array, rows: Rows) -> Array:
+        """Exact second derivatives, ``(r, p, p)``."""
+        return self._matrices(Objective.hessian, theta, rows)
+
+    def _matrices(self, f: Callable[[Objective, Array], Array], theta: Array, rows: Rows) -> Array:
+        B = self._batched(f, theta, rows)
+        if self.precision is None:
+            return B
+        with self.objective.backend.context():
+            return self.bound(_with_diagonal, 2 * self.errordef)(B, self._precision(rows))
+
+    @property
+    def dual(self) -> bool:
+        """Whether there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
+        layout = self.objective.network.layout
+        few = self.objective.events.n * layout.widths[-1] < layout.n_parameters
+        return few and not self.objective.loss.mixes and not self.objective.loss.combines
+
+    def residual_rows(self, theta: Array, rows: Rows) -> Array:
+        """Residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""
+        return self._batched(Objective.residual_rows, theta, rows)
+
+    def prior_curvature(self, rows: Rows) -> Array:
+        """Second derivative of the priors, ``(r, p)``: a diagonal."""
+        if self.precision is None:
+            return self.on_device(np.zeros((len(rows), self.objective.network.layout.n_parameters)))
+        return 2 * self.errordef * self._precision(rows)
+
+    def chi2(self, theta: Array, rows: Rows) -> HostArray:
+        """The data's part of S, ``(r,)`` on the host."""
+        return self.numbers(self._batched(Objective.value, theta, rows))
+
+    def numbers(self, a: Array) -> HostArray:
+        """A few numbers for each replica, on the host."""
+        return self.objective.backend.to_host(a)
+
+    def on_device(self, a: HostArray) -> Array:
+        """Host numbers as an array of the backend."""
+        return self.objective.backend.to_device(a)
+
+    def take(self, a: Array, rows: Rows) -> Array:
+        """Some rows of an array."""
+        if len(rows) == a.shape[0] and np.array_equal(rows, np.arange(len(rows))):
+            return a
+        backend = self.objective.backend
+        with backend.context():
+            return backend.xp.take(a, backend.indices(rows), axis=0)
+
+    def _precision(self, rows: Rows) -> Array:
+        assert self.precision is not None
+        P = self.precision if self.precision.ndim == 1 else self.precision[rows]
+        return self.on_device(np.broadcast_to(P, (len(rows), P.shape[-1])))
+
+    def _batched(self, f: Callable[[Objective, Array], Array], theta: Array, rows: Rows) -> Array:
+        """f of all replicas, a few at a time."""
+        backend = self.objective.backend
+        with backend.context(), np.errstate(all="ignore"):  # a trial step may overflow; the walker sees the infinity
+            parts = [f(self._of(rows[part]), theta[part, :]) for part in self._parts(len(rows))]
+            return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
+
+    def _parts(self, r: int) -> Iterator[slice]:
+        """Slices of the replicas that go through one product; one for a compiler, which divides its work itself."""
+        events, p = self.objective.events, self.objective.network.layout.n_parameters
+        on_gpu = self.objective.backend.on_gpu
+        size = max(1, GPU_BYTES // (8 * p * p) if on_gpu else r if self.compiles else CPU_VALUES // max(events.n, 1))
+        return (slice(i, min(i + size, r)) for i in range(0, r, size))
+
+    def _of(self, rows: Rows) -> Objective:
+        """The objective of these replicas; arrays without a replica axis are shared."""
+        events = self.objective.events
+        own = [a for a in (events.x, *events.data, events.weights) if a is not None and a.ndim == 3]
+        if not own or np.array_equal(rows, np.arange(own[0].shape[0])):
+            return self.objective
+
+        def mine(a: Array) -> Array:
+            return self.take(a, rows) if a.ndim == 3 else a
+
+        weights = None if events.weights is None else mine(events.weights)
+        data = tuple(mine(a) for a in events.data)
+        return replace(self.objective, events=replace(events, x=mine(events.x), data=data, weights=weights))
+
+
+def _with_prior(errordef: float, xp: Namespace, packed: Array, theta: Array, P: Array | None) -> Array:
+    """Value and gradient ``(r, 1 + p)`` with those of a prior, in theta's precision: S is summed in no single one."""
+    packed = xp.astype(packed, theta.dtype, copy=False)
+    if P is None:
+        return packed
+    value = errordef * xp.sum(P * theta * theta, axis=-1, keepdims=True)
+    return packed + xp.concat([value, 2 * errordef * P * theta], axis=-1)
+
+
+def _with_diagonal(factor: float, xp: Namespace, B: Array, P: Array) -> Array:
+    """Matrices ``(r, p, p)`` and these diagonals ``(r, p)`` times a factor."""
+    return B + factor * P[:, :, None] * xp.eye(B.shape[-1], dtype=B.dtype, device=device(B))
+
+
+def side_by_side(objectives: Sequence[Objective]) -> Objective:
+    """One objective of replicas that have events of their own; shorter ones are filled up with some of no weight.
+
+    Of the same objective several times it is that one, whose events all share.
+    """
+    first, most = objectives[0], max(o.events.n for o in objectives)
+    if all(o is first for o in objectives):
+        return first
+    backend, each = first.backend, [o.events for o in objectives]
+    with backend.context():
+        xp = backend.xp
+        if any(e.n < most for e in each):
+            each = [next(e.equal_blocks(backend, most)) for e in each]
+        x, *data = (xp.stack(arrays, axis=0) for arrays in zip(*((e.x, *e.data) for e in each), strict=True))
+        weights = None if each[0].weights is None else xp.stack([e.weights for e in each], axis=0)
+        return replace(first, events=Events(x, tuple(data), weights, first.events.nodes))

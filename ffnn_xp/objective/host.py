@@ -1,0 +1,242 @@
+"""The contract of iminuit, and the one place where device arrays become host arrays.
+
+``Minuit(cost, cost.start)`` needs no keywords: value, gradient, Hessian, errordef, number of data and parameter names
+are found on the cost. Theta goes in as a float64 NumPy vector; value and gradient come out together, packed, in one
+copy, and each matrix in one. The costs of each kind of data are in `costs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.network.activations import Activation
+from ffnn_xp.backends import Backend
+from ffnn_xp.objective.iminuit_cost import CostWithGradient, vector
+from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.objective.prior import GaussianPrior
+
+WORTH_A_COPY = 4 * 10**4  # events times parameters from which on single precision is faster than double on a CPU
+REMEMBERED = 4  # points whose value and gradient are kept: MIGRAD's line search asks for the gradient afterwards
+REMEMBERED_BYTES = 2**19  # that these may take, but for one: memory that is used again is still in the cache
+
+
+class ModelLike(Protocol):
+    """What a cost needs of a model."""
+
+    @property
+    def backend(self) -> Backend:
+        """Where it computes."""
+
+    @property
+    def parameters(self) -> Array:
+        """Theta on the device."""
+
+    @property
+    def network(self) -> Network:
+        """Widths and activations."""
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """One for each layer, also before the widths are known."""
+
+    def build(self, d: int, k: int) -> None:
+        """Fill in widths that were left open."""
+
+    def network_for(self, d: int, k: int) -> Network:
+        """The network that this would be for so many inputs and outputs."""
+
+    def shape_of_data(self) -> tuple[int | None, int | None]:
+        """Inputs and outputs, None where the data decide."""
+
+
+class NetworkCost(CostWithGradient):
+    """An objective, with an optional prior, as MINUIT wants to see it: host vectors in, host numbers out.
+
+    Parameters
+    ----------
+    objective : Objective
+        S on the device.
+    prior : GaussianPrior, optional
+        Added to it on the host, scaled by errordef.
+    n_values : int
+        Number of measured values.
+    verbose : int
+        1 prints every call.
+    """
+
+    has_hessian = True
+    has_g2 = False  # MINUIT takes the Hessian's diagonal, and warns if it is offered both
+
+    def __init__(
+        self, objective: Objective, *, n_values: int, prior: GaussianPrior | None = None, verbose: int = 0
+    ) -> None:
+        p = objective.network.layout.n_parameters
+        if prior is not None and prior.precision.shape != (p,):
+            raise ValueError(f"`prior` must have a precision for each of {p} parameters, got {prior.precision.shape}")
+        self.objective = objective
+        self.prior = prior
+        self._n_values = n_values
+        self._lately: tuple[tuple[bytes, float, HostArray], ...] = ()
+        self._others = min(REMEMBERED, max(1, REMEMBERED_BYTES // (16 * p))) - 1
+        self._matrices: dict[str, tuple[bytes, HostArray]] = {}
+        super().__init__(dict.fromkeys(objective.network.layout.names), verbose)
+
+    @property
+    def precision(self) -> float | None:
+        """Relative precision of the values, for MINUIT; None (its default) in float64."""
+        return None if self.objective.backend.dtype == "float64" else 8 * self.epsilon
+
+    @property
+    def epsilon(self) -> float:
+        """Relative precision of the numbers it computes with."""
+        return self.objective.backend.epsilon
+
+    def in_single_precision(self) -> NetworkCost | None:
+        """A copy that computes in float32; None if it does already, would be compiled, be no faster, or too rough."""
+        backend, events = self.objective.backend, self.objective.events.n
+        small, rough = events * self.npar < WORTH_A_COPY, self.objective.loss.delicate
+        if self.precision is not None or backend.compiles or small or rough:
+            return None
+        with np.errstate(all="ignore"):  # what overflows becomes infinite, and that the walker sees
+            objective = self.objective.in_single_precision()
+        return NetworkCost(objective, n_values=self._n_values, prior=self.prior)
+
+    def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
+        """S and dS/dtheta ``(p,)``; points seen lately are remembered.
+
+        A fresh copy of the gradient each time, so that callers may write into it.
+        """
+        key = np.ascontiguousarray(theta, dtype=np.float64).tobytes()
+        lately = self._lately
+        for seen, value, gradient in lately:
+            if seen == key:
+                return value, gradient.copy()
+        theta = np.frombuffer(key)  # read-only, and nobody else's
+        packed = self._packed(theta)
+        value, gradient = float(packed[0]), packed[1:]
+        if self.prior is not None:
+            value += self.errordef * self.prior.value(theta)
+            gradient = gradient + self.errordef * self.prior.gradient(theta)
+        lately = ((key, value, gradient), *lately[: self._others])
+        object.__setattr__(self, "_lately", lately)  # replaced whole, as threads may share it; and past our own check
+        return value, gradient.copy()
+
+    def chi2(self, theta: HostArray) -> float:
+        """The data's part of S, without the prior."""
+        theta = np.ascontiguousarray(theta, dtype=np.float64)
+        value = self.value_and_gradient(theta)[0]
+        return value if self.prior is None else value - self.errordef * self.prior.value(theta)
+
+    def gauss_newton(self, *args: Any) -> HostArray:
+        """The Gauss-Newton matrix J^T C J, prior included, ``(p, p)``: never negative."""
+        return self.matrix("gauss_newton", vector(args, self.npar))
+
+    def hessian(self, *args: Any) -> HostArray:
+        """The exact second derivative of S, prior included, ``(p, p)``.
+
+        Parameters
+        ----------
+        *args : array with shape (p,), or p floats
+            Theta.
+
+        Notes
+        -----
+        A `Minuit` object that asks gets the matrix arranged so that it reads the right elements also when parameters
+        are fixed, and the Gauss-Newton matrix where the exact one has a negative diagonal (`minuit_hessian`).
+        """
+        theta = vector(args, self.npar)
+        H = self.matrix("hessian", theta)
+        minuit = calling_minuit()
+        if minuit is None:
+            return H
+        return as_minuit_reads_it(H, lambda: self.gauss_newton(theta), minuit, theta, self.grad(theta))
+
+    def g2(self, *args: Any) -> HostArray:
+        """Diagonal of the Gauss-Newton matrix, ``(p,)``."""
+        return np.diag(self.gauss_newton(*args)).copy()
+
+    def matrix(self, name: str, theta: HostArray) -> HostArray:
+        """The matrix called "hessian" or "gauss_newton", ``(p, p)``, whoever asks; the last of each is remembered."""
+        key, H = self._matrices.get(name, (b"", np.empty(0)))
+        if key != theta.tobytes():
+            H = self._cross(getattr(self.objective, name), theta)
+            if self.prior is not None:
+                H = H + self.errordef * self.prior.hessian()
+            self._matrices[name] = theta.tobytes(), H
+        return H.copy()
+
+    def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
+        """The exact Hessian times v, ``(p,)``, without the matrix."""
+        return self._product(self.objective.hessian_product, theta, v)
+
+    def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
+        """The Gauss-Newton matrix times v, ``(p,)``, without the matrix."""
+        return self._product(self.objective.gauss_newton_product, theta, v)
+
+    def kronecker_factors(self, theta: HostArray) -> list[tuple[HostArray, HostArray, HostArray]]:
+        """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)`` (n columns).
+
+        The Kronecker product of G and A / n is nearly the Gauss-Newton matrix of the layer. Of a prior on other
+        coordinates than theta's own nothing is said: the factors serve as coordinates, which may be rough.
+        """
+        flat = self._cross(self.objective.kronecker_factors, theta)
+        layout, n = self.objective.network.layout, int(self.objective.events.x.shape[-1])
+        sizes = [h for h, _ in layout.shapes] + [c for _, c in layout.shapes]
+        ends = np.cumsum([s * s for s in sizes])[:-1]
+        squares = [a.reshape(s, s) for a, s in zip(np.split(flat, ends), sizes, strict=True)]
+        own = np.zeros(layout.n_parameters)
+        if self.prior is not None and self.prior.scaling is None:
+            own = 2 * self.errordef * self.prior.precision
+        L = layout.n_layers
+        return [(squares[l], squares[L + l] / n, P) for l, P in enumerate(layout.matrices(np, own))]
+
+    def derivatives(self, f: Callable[[Array], Array], theta: HostArray) -> HostArray:
+        """What f, a few numbers for each parameter, gives at theta, on the host."""
+        with self.objective.backend.context():
+            return self._cross(f, theta)
+
+    def scores(self, theta: HostArray) -> HostArray:
+        """Sum over events of the outer products of their gradients, the prior's left out, ``(p, p)``."""
+        return self._cross(self.objective.scores, theta)
+
+    def active_events(self, theta: HostArray) -> HostArray:
+        """At how many events each hidden unit reacts, layer after layer; of an event's nodes each a part."""
+        return self._cross(self.objective.active_events, theta) / self.objective.events.nodes
+
+    def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
+        product = self._cross(f, theta, v)
+        return product if self.prior is None else product + self.errordef * self.prior.product(v)
+
+    def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
+        """The crossing: host vectors to the device, one result back; a trial step may overflow, as the walker sees."""
+        return self.objective.backend.crossing(f)(*vectors)
+
+    @cached_property
+    def _packed(self) -> Callable[[HostArray], HostArray]:
+        """The crossing of value and gradient, which is asked for so often that it is made once."""
+        return self.objective.backend.crossing(self.objective.value_and_gradient)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Without that crossing, which is made again when it is asked for."""
+        self.__dict__.pop("_packed", None)
+        return super().__reduce_ex__(protocol)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("mask", "loss"):
+            raise AttributeError(
+                f"`{name}` cannot be set on this cost: make another one, of the selected events (x[mask], y[mask])"
+            )
+        super().__setattr__(name, value)
+
+    def _errordef(self) -> float:
+        return self.objective.loss.errordef
+
+    def _ndata(self) -> int:
+        return self._n_values

@@ -1,0 +1,105 @@
+r"""What is known about the parameters before the data: a Gaussian on each, or a wish for small weights.
+
+.. math:: \mathrm{prior}(\theta) = 2\,e \sum_i \frac{1}{2} \left(\frac{\theta_i}{\tau_i}\right)^2
+
+with MINUIT's errordef e, so that a prior counts as so many standard deviations in any statistic. It acts on the
+parameters of the *standardised* network, where a width means the same for every input and every unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.data.standardization import Scaling
+
+GAUGE = 1e-2  # precision of the output biases of a softmax: as far as ten from zero they are still free
+
+
+@dataclass(frozen=True)
+class GaussianPrior:
+    """Independent normal distributions around zero for the standardised parameters.
+
+    Theta may be in raw units: then `scaling` leads to the standardised ones.
+
+    Parameters
+    ----------
+    precision : array with shape (p,)
+        ``1 / tau**2``; zero where nothing is assumed.
+    scaling : Scaling, optional
+        Present if theta is raw.
+
+    Examples
+    --------
+    >>> prior = GaussianPrior(np.array([1.0, 0.25]))
+    >>> prior.value(np.array([1.0, 2.0])), prior.gradient(np.array([1.0, 2.0]))
+    (2.0, array([2., 1.]))
+    """
+
+    precision: HostArray
+    scaling: Scaling | None = None
+
+    def value(self, theta: HostArray) -> float:
+        """Sum of squared pulls of the parameters."""
+        phi = self._standard(theta)
+        return float((self.precision * phi) @ phi)
+
+    def gradient(self, theta: HostArray) -> HostArray:
+        """Derivative in theta, ``(p,)``."""
+        g = 2 * self.precision * self._standard(theta)
+        return g if self.scaling is None else self.scaling.inverse_transpose(g)
+
+    def hessian(self) -> HostArray:
+        """Second derivative, ``(p, p)``; a constant."""
+        H = np.diag(2 * self.precision)
+        if self.scaling is None:
+            return H
+        half = self.scaling.inverse_transpose(H)
+        return self.scaling.inverse_transpose(half.T)
+
+    def product(self, v: HostArray) -> HostArray:
+        """Second derivative times v, without the matrix."""
+        if self.scaling is None:
+            return np.asarray(2 * self.precision * v)
+        return self.scaling.inverse_transpose(2 * self.precision * self.scaling.inverse(v))
+
+    def share(self, factor: HostArray) -> float:
+        """Number of parameters that the prior holds up instead of the data: tr(precision F F^T), standardised.
+
+        Since Sigma = 2 e H^-1 and the prior's part of H is 2 e precision, this is tr(H_prior H^-1).
+        """
+        return float(np.sum(self.precision[:, None] * factor**2))
+
+    def _standard(self, theta: HostArray) -> HostArray:
+        return theta if self.scaling is None else self.scaling.to_standard(theta)
+
+
+def layer_precision(layout: Layout, tau: float) -> HostArray:
+    """Precisions of the default prior: weights and hidden biases known to tau, output biases free.
+
+    The first matrix shares tau among its d inputs and every later one among its h units, tau^2 / columns for each, so
+    that tau is the width of a unit's input whatever the widths of the network.
+
+    Examples
+    --------
+    >>> layer_precision(Layout((2, 1)), 1.0)
+    array([2., 2., 0.])
+    """
+    parts = []
+    for l, (rows, columns) in enumerate(layout.shapes):
+        P = np.full((rows, columns), (columns - 1) / tau**2)
+        P[:, -1] = 0.0 if l == layout.n_layers - 1 else 1 / tau**2
+        parts.append(P.ravel())
+    return np.concatenate(parts)
+
+
+def network_precision(network: Network, tau: float) -> HostArray:
+    """`layer_precision` of a network; a prior alone can hold what moves all outputs of a softmax by the same."""
+    P = layer_precision(network.layout, tau)
+    if network.activations[-1].mixes:
+        P[P == 0] = GAUGE
+    return P

@@ -1,0 +1,202 @@
+r"""MINUIT on some of the parameters of a fit, the others fixed, or at their best for each value of these: a profile.
+
+MINUIT's matrices are k x k for a subset of k, so this works at any number p of parameters. For the profile the others
+are refitted in coordinates :math:`\phi = \hat\phi + W z` in which S is nearly round (`KroneckerCoordinates`): the
+subset's values are k linear conditions on z, Q an orthonormal basis of them, and Newton's steps go along the rest,
+:math:`(1 - Q Q^T) z`, each solved by conjugate gradients. There the derivative of the profile is the gradient in the
+subset alone (envelope theorem), and its curvature at the minimum the inverse of the subset's covariance,
+:math:`\Sigma_{ss} = 2 e\, (H^{-1})_{ss}`, one solve for each parameter.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import iminuit
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective.iminuit_cost import CostWithGradient
+from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp.minimizers import FLAT, Distance, KroneckerCoordinates, at_minimum, edm_by_products, lower_point
+from ffnn_xp.data.standardization import Scaling
+
+Others = Literal["fixed", "profiled"]
+OTHERS = ("fixed", "profiled")
+MOST = 500  # parameters of a subset: each takes a solve, and MINUIT k x k matrices
+SETTLED = 1e-9  # EDM of the other parameters, in units of errordef
+STEPS = 30  # of Newton, for the other parameters
+SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)  # of a step that are tried
+EXACT = 1e-4  # relative error of a solve
+ITERATIONS = 1000  # of conjugate gradients for the covariance, at most
+
+
+class SubsetCost(CostWithGradient):
+    """S of some parameters in raw units; what the others do is said by `others`.
+
+    Parameters
+    ----------
+    cost : NetworkCost
+        In standardised theta.
+    scaling : Scaling
+        From there to raw units.
+    standardised : array with shape (p,)
+        Where its minimum is.
+    names : sequence of str
+        The parameters of the subset.
+    others : {"fixed", "profiled"}
+        Whether the others stay, or follow.
+    """
+
+    has_g2 = True
+
+    def __init__(
+        self, cost: NetworkCost, scaling: Scaling, standardised: HostArray, names: Sequence[str], others: Others
+    ) -> None:
+        self._subset = _positions(cost.objective.network.layout.names, names)
+        if others not in OTHERS:
+            raise ValueError(f"`others` must be 'fixed' or 'profiled', got {others!r}: {did_you_mean(others, OTHERS)}")
+        self._cost, self._scaling, self._others = cost, scaling, others
+        self._minimum = standardised
+        self._raw = scaling.to_raw(standardised)
+        self._here = standardised
+        self._W = KroneckerCoordinates(cost.kronecker_factors(standardised))
+        self._unit = np.zeros((len(self._subset), len(self._raw)))
+        self._unit[np.arange(len(self._subset)), self._subset] = 1.0
+        self._rows = scaling.transpose(self._unit)  # what moves each value of the subset
+        conditions = np.stack([self._W.forth(row) for row in self._rows], axis=1)
+        self._Q, self._R = np.linalg.qr(conditions)
+        self._product = cost.gauss_newton_product if cost.objective.network.kinked else cost.hessian_product
+        self._last: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
+        super().__init__(dict.fromkeys(names), 0)
+        self.inverse_hessian = self._inverse_hessian()
+
+    @property
+    def start(self) -> HostArray:
+        """The subset's values at the minimum, ``(k,)``."""
+        return np.asarray(self._raw[self._subset])
+
+    def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
+        """S of the subset's values ``(k,)``, and its gradient."""
+        v = np.ascontiguousarray(v, dtype=np.float64)
+        if self._last[0] != v.tobytes():
+            phi = self._with(v)
+            if self._others == "profiled":
+                phi = self._settle(phi)
+            value, g = self._cost.value_and_gradient(phi)
+            self._last = v.tobytes(), value, self._scaling.inverse_transpose(g)[self._subset]
+        return self._last[1], self._last[2].copy()
+
+    def parameters(self, v: HostArray) -> HostArray:
+        """All parameters in raw units, ``(p,)``, where the subset has these values."""
+        phi = self._with(np.asarray(v, dtype=np.float64))
+        return self._scaling.to_raw(self._settle(phi) if self._others == "profiled" else phi)
+
+    def g2(self, *args: Any) -> HostArray:
+        """Diagonal of the second derivative at the minimum, ``(k,)``."""
+        return np.diag(np.linalg.inv(self.inverse_hessian)).copy()
+
+    def _with(self, v: HostArray) -> HostArray:
+        """Standardised parameters with these values of the subset, the others left, or moved as the metric says."""
+        if self._others == "fixed":
+            raw = self._raw.copy()
+            raw[self._subset] = v
+            return self._scaling.to_standard(raw)
+        change = v - self._scaling.to_raw(self._here)[self._subset]
+        return self._here + self._W.back(self._Q @ np.linalg.solve(self._R.T, change))
+
+    def _settle(self, phi: HostArray) -> HostArray:
+        """The others at their best: Newton's steps along which the subset does not move."""
+        cost, W = self._cost, self._W
+
+        def along(z: HostArray) -> HostArray:
+            return np.asarray(z - self._Q @ (self._Q.T @ z))
+
+        def newton(times: Callable[..., HostArray], phi: HostArray, g: HostArray) -> Distance:
+            def product(z: HostArray) -> HostArray:
+                return along(W.forth(times(phi, W.back(z))))
+
+            return edm_by_products(product, along(W.forth(g)), along, tolerance=EXACT)
+
+        value, g = cost.value_and_gradient(phi)
+        for _ in range(STEPS):
+            found = newton(self._product, phi, g)
+            if found.falling is not None:
+                found = newton(cost.gauss_newton_product, phi, g)
+            if found.lower < SETTLED * cost.errordef:
+                phi = phi - W.back(found.step)  # to about its square, as MINOS compares gradients
+                break
+            for share in SHARES:
+                trial = phi - share * W.back(found.step)
+                new, new_g = cost.value_and_gradient(trial)
+                if new < value:
+                    phi, value, g = trial, new, new_g
+                    break
+            else:
+                break
+        self._here = phi
+        return phi
+
+    def _inverse_hessian(self) -> HostArray:
+        """Of the subset's S at the minimum, ``(k, k)``."""
+        if self._others == "fixed":
+            columns = [
+                self._scaling.inverse_transpose(self._product(self._minimum, move))[self._subset]
+                for move in self._scaling.inverse(self._unit)
+            ]
+            return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
+        solved = self._solved(self._product)
+        falling = [found.falling for found in solved if found.falling is not None]
+        if falling:  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
+            value = self._cost.value_and_gradient(self._minimum)[0]
+            fall = FLAT * self._cost.errordef
+            if any(lower_point(self._cost, self._minimum, value, v, fall) is not None for v in falling):
+                raise ValueError("S falls along some direction here: there is no profile around a point like that")
+            solved = self._solved(self._cost.gauss_newton_product)
+        return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)
+
+    def _solved(self, product: Callable[..., HostArray]) -> list[Distance]:
+        """H^-1 times what moves each of the subset's values."""
+        times = partial(product, self._minimum)
+        return [
+            edm_by_products(times, row, self._W.precondition, tolerance=EXACT**2, max_iterations=ITERATIONS)
+            for row in self._rows
+        ]
+
+    def _errordef(self) -> float:
+        return float(self._cost.errordef)
+
+    def _ndata(self) -> int:
+        return int(self._cost.ndata)
+
+
+def minuit_of_subset(
+    cost: NetworkCost, scaling: Scaling, standardised: HostArray, names: Sequence[str], others: Others
+) -> iminuit.Minuit:
+    """A live `Minuit` of the subset at the minimum, with its covariance; MIGRAD has run."""
+    subset = SubsetCost(cost, scaling, standardised, names, others)
+    return at_minimum(subset, subset.start, subset.inverse_hessian)
+
+
+def _positions(known: Sequence[str], names: Sequence[str]) -> list[int]:
+    if isinstance(names, str) or not len(names):
+        raise ValueError(f"`names` must be one or more names of parameters, as a list, got {names!r}")
+    if len(names) > MOST:
+        raise ValueError(f"`names` may hold at most {MOST} parameters, got {len(names)}")
+    where = {name: i for i, name in enumerate(known)}
+    for name in names:
+        if name not in where:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"there is no parameter {name!r}: {hint}`fit.names` lists them all")
+    if len(set(names)) < len(names):
+        raise ValueError(f"`names` has a parameter twice: {list(names)}")
+    return [where[name] for name in names]
+
+
+def _symmetric(A: HostArray) -> HostArray:
+    return np.asarray(0.5 * (A + A.T))

@@ -1,0 +1,52 @@
+r"""Functions of correlated numbers, linearly: :math:`C_u = D C_y D^T` with :math:`D = \partial u/\partial y`.
+
+D is of central differences along the columns of A, where :math:`C_y = A A^T`: as many steps as there are directions,
+each a small part of a standard deviation, exact for linear functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+
+STEP = 1e-3  # standard deviations
+
+
+def propagate(function: Callable[[HostArray], Any], y: HostArray, A: HostArray) -> tuple[HostArray, HostArray]:
+    """The value ``()`` or ``(m,)``, and its covariance ``()`` or ``(m, m)``.
+
+    Parameters
+    ----------
+    function : callable
+        Of an array in the shape of y.
+    y : array
+        The numbers.
+    A : array with shape (y.size, r)
+        A root of their covariance.
+
+    Raises
+    ------
+    ValueError
+        If the function gives anything else than a number or a vector, or what is not finite.
+
+    Examples
+    --------
+    >>> value, variance = propagate(lambda y: y[0] / y[1], np.array([4.0, 2.0]), np.array([[0.4], [0.2]]))
+    >>> float(value), round(float(variance), 12)  # both go up and down together
+    (2.0, 0.0)
+    """
+    value = np.asarray(function(y), dtype=np.float64)
+    if value.ndim > 1 or not np.all(np.isfinite(value)):
+        raise ValueError(f"`function` must give a finite number or vector, got {value!r}")
+    columns = []
+    for a in A.T:
+        step = STEP * a.reshape(y.shape)
+        up, down = (np.asarray(function(y + sign * step), dtype=np.float64) for sign in (1, -1))
+        columns.append(np.atleast_1d(up - down) / (2 * STEP))
+    D = np.stack(columns, axis=1)
+    covariance = D @ D.T
+    return value, covariance if value.ndim else covariance[0, 0]
