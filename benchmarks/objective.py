@@ -26,8 +26,8 @@ import numpy as np
 from header import header
 
 import ffnn_xp as fx
-from ffnn_xp.network import hessian as curvature
 from ffnn_xp.backends.elementwise import ON_CPU
+from ffnn_xp.network import hessian as curvature
 from ffnn_xp.objective.blocking import Kind
 
 WIDTHS = ("8,7,9,6", "8,64,64,6", "16,256,256,1")

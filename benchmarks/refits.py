@@ -21,9 +21,9 @@ from header import header
 from iminuit import Minuit
 
 import ffnn_xp as fx
-from ffnn_xp.model import ensemble
 from ffnn_xp.fitting import batch_refit as toy_fits
 from ffnn_xp.minimizers import BatchArrival, batched_levenberg_marquardt
+from ffnn_xp.model import ensemble
 from ffnn_xp.objective.batch import Replicas
 
 CASES = (

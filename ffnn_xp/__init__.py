@@ -1,17 +1,24 @@
 """Fit small neural networks the way physicists fit everything else: with MINUIT, on any array library."""
 
-from ffnn_xp.network.activations import Activation
+from ffnn_xp._lib.errors import (
+    BackendFallbackWarning,
+    BackendUnavailableError,
+    FfnnXpWarning,
+    FileFormatError,
+    FitWarning,
+    NotFittedError,
+)
 from ffnn_xp.backends import Backend, get_backend, to_numpy
-from ffnn_xp.data.bins import Bins
 from ffnn_xp.costs.catalogue import Binomial, LeastSquares, Multinomial, Normal, Poisson
-from ffnn_xp._lib.errors import BackendFallbackWarning, BackendUnavailableError, FfnnXpWarning, FileFormatError, FitWarning, NotFittedError
+from ffnn_xp.costs.plus_function import PlusFunction
+from ffnn_xp.data.bins import Bins
+from ffnn_xp.fitting.multistart import FitState
 from ffnn_xp.io import load
 from ffnn_xp.losses import HuberLoss, SoftL1Loss, StudentTLoss
 from ffnn_xp.model.model import Model
-from ffnn_xp.costs.plus_function import PlusFunction
-from ffnn_xp.objective.prior import GaussianPrior
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.fitting.multistart import FitState
+from ffnn_xp.network.activations import Activation
+from ffnn_xp.objective.prior import GaussianPrior
 
 __version__ = "0.1.0"
 

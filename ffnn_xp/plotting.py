@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.backends import to_numpy
-from ffnn_xp.data.validation import host_floats
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.optional import require
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.backends import to_numpy
+from ffnn_xp.backends.conversion import host_floats
 from ffnn_xp.io.header import checked_names
 from ffnn_xp.model.model import Model
 from ffnn_xp.model.result import FitResult

@@ -14,10 +14,10 @@ import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.backends.threads import one_blas_thread
 from ffnn_xp.backends.arrays import library_of, to_numpy
-from ffnn_xp.backends.elementwise import has_double, on_gpu
 from ffnn_xp.backends.cuda_graphs import Recorder
+from ffnn_xp.backends.elementwise import has_double, on_gpu
+from ffnn_xp.backends.threads import one_blas_thread
 
 OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "can't allocate memory")
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import numpy as numpy_namespace
 
-from ffnn_xp._lib.typing import Namespace
 from ffnn_xp._lib.errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
+from ffnn_xp._lib.typing import Namespace
 from ffnn_xp.backends.allocator import keep_freed_memory
 from ffnn_xp.backends.arrays import BACKENDS
 from ffnn_xp.backends.backend import Backend

@@ -1,9 +1,8 @@
-"""The commands of ``ffnn-xp``: backends, bench, fit, predict."""
+"""The commands of ``ffnn-xp``: backends, fit, predict."""
 
 from __future__ import annotations
 
 import functools
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +10,23 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from ffnn_xp import backends
-from ffnn_xp.cli import bench
-from ffnn_xp import __version__
+from ffnn_xp import __version__, backends
+from ffnn_xp._lib.atomic import check_writable, replacing
+from ffnn_xp.cli import messages
+from ffnn_xp.cli.options import (
+    check_results,
+    choose_columns,
+    error_values,
+    input_columns,
+    parse_layers,
+    parse_prior,
+    parse_restarts,
+    predictions,
+)
+from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
 from ffnn_xp.io import load, read_header
 from ffnn_xp.model.model import Model
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
-from ffnn_xp._lib.atomic import check_writable, replacing
-from ffnn_xp.cli import messages
-from ffnn_xp.cli.options import check_results, choose_columns, error_values, input_columns, parse_layers, parse_prior, parse_restarts, predictions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,48 +87,6 @@ def show_backends() -> None:
     for status in backends.backend_status():
         usable, text = ("yes", ", ".join(status.devices)) if status.usable else ("no", status.reason)
         print(f"{status.name:<18}{status.version or '-':<12}{usable:<8}{text}", flush=True)
-
-
-@app.command("bench")
-@_guarded
-def show_timings(
-    names: Annotated[
-        list[str] | None,
-        typer.Option("--backend", metavar="NAME", help="Library to measure; repeat for several. By default all here."),
-    ] = None,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option("--widths", metavar="UNITS", help="Inputs, hidden units, outputs: 8,7,9,6; repeat for several."),
-    ] = None,
-    events: Annotated[
-        list[int] | None, typer.Option("--events", "-n", metavar="NUMBER", help="Repeat for several.")
-    ] = None,
-) -> None:
-    """Measure what one evaluation takes here, on each array library.
-
-    Value and gradient of chi-square, and the Gauss-Newton matrix, as a fit asks for them; in about a minute.
-    """
-    found = names or [s.name for s in backends.backend_status() if s.usable]
-    opened = [backends.get_backend(name, fallback=False) for name in found]
-    widths = [parse_layers(text, "--widths") for text in layers or ("8,7,9,6", "8,64,64,6")]
-    if wrong := next((w for w in widths if len(w) < 2), None):
-        raise ValueError(f"--widths needs inputs and outputs at least, such as 8,7,9,6; got {wrong}")
-    numbers_of_events = events or [100, 10_000, 100_000]
-    if min(numbers_of_events) < 1:
-        raise ValueError(f"--events must be positive, got {min(numbers_of_events)}")
-    shapes = {w: "-".join(map(str, w)) for w in widths}
-    wide, wider = (2 + max(map(len, ["library", *column])) for column in (map(bench.label, opened), shapes.values()))
-    print(
-        f"{'library':<{wide}}{'widths':<{wider}}{'events':>9}{'first, ms':>12}{'value+gradient, us':>20}{'Gflop/s':>9}"
-        f"{'Gauss-Newton, ms':>18}"
-    )
-    for row in bench.timings(opened, widths, numbers_of_events):
-        whole = "-" if math.isnan(row.matrix) else f"{1e3 * row.matrix:.2f}"
-        print(
-            f"{row.backend:<{wide}}{shapes[row.widths]:<{wider}}{row.events:>9}{1e3 * row.first:>12.1f}"
-            f"{1e6 * row.sweep:>20.0f}{row.gflops:>9.1f}{whole:>18}",
-            flush=True,
-        )
 
 
 @app.command()

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.atomic import check_writable
+from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import to_numpy
-from ffnn_xp._lib.optional import require
+from ffnn_xp.cli.tables import Frame, numeric_columns, positive_numbers, require_columns
 from ffnn_xp.io import Header
 from ffnn_xp.model.model import Model
-from ffnn_xp.cli.tables import Frame, numeric_columns, positive_numbers, require_columns
-from ffnn_xp._lib.atomic import check_writable
 
 
 def check_results(save: Path | None, plot: Path | None) -> None:

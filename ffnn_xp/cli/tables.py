@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
-from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.atomic import PathLike, replacing
+from ffnn_xp._lib.optional import require
+from ffnn_xp._lib.typing import HostArray
 
 Frame = Any
 """A pandas DataFrame."""

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.vector import vector
 from ffnn_xp.data.bins import Bins
-from ffnn_xp.objective.host import ModelLike, NetworkCost
-from ffnn_xp.objective.iminuit_cost import vector
 from ffnn_xp.data.dataset import Dataset
-from ffnn_xp.data.reading import dataset
-from ffnn_xp.losses import Loss
-from ffnn_xp.objective.objective import Objective
-from ffnn_xp.uncertainty.linear_band import evaluate
-from ffnn_xp.objective.prior import GaussianPrior
-from ffnn_xp.data.streaming import beside_its_device
 from ffnn_xp.data.errors_in_x import UncertainInputs, with_errors
+from ffnn_xp.data.reading import dataset
+from ffnn_xp.data.streaming import beside_its_device
+from ffnn_xp.losses import Loss
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network.protocol import ModelLike
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.objective.prior import GaussianPrior
 
 
 class DataCost(NetworkCost):

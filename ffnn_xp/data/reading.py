@@ -9,15 +9,26 @@ import numpy as np
 from array_api_compat import device
 
 from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp._lib.validation import letter
 from ffnn_xp.backends import Backend, to_numpy
 from ffnn_xp.data.bins import Bins
-from ffnn_xp.data.validation import COUNT, FINITE, NO_OR_POSITIVE_ERROR, POSITIVE, POSITIVE_WEIGHT, SHARE, TRIALS, floats, letter, per_value
-from ffnn_xp.data.whitening import whitening
 from ffnn_xp.data.dataset import Dataset
-from ffnn_xp.network.layout import augment
+from ffnn_xp.data.errors_in_x import UncertainInputs
+from ffnn_xp.data.validation import (
+    COUNT,
+    FINITE,
+    NO_OR_POSITIVE_ERROR,
+    POSITIVE,
+    POSITIVE_WEIGHT,
+    SHARE,
+    TRIALS,
+    floats,
+    per_value,
+)
+from ffnn_xp.data.whitening import whitening
 from ffnn_xp.losses import EffectiveVarianceLoss, LeastSquaresLoss, Loss
 from ffnn_xp.losses.effective_variance import STEP
-from ffnn_xp.data.errors_in_x import UncertainInputs
+from ffnn_xp.network.layout import augment
 
 DEFAULT = LeastSquaresLoss()
 

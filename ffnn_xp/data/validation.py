@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import array_api_compat
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.backends import Backend, describe_array, is_foreign_device_array, to_numpy
+from ffnn_xp.backends import Backend, describe_array, is_foreign_device_array
+from ffnn_xp.backends.conversion import _columns, _place, host_floats
 
 
 @dataclass(frozen=True)
@@ -74,35 +74,6 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
     return backend.to_device(host)
 
 
-def host_floats(a: Any, name: str) -> HostArray:
-    """Anything array-like in main memory as float64 NumPy, or a TypeError that says what stood in the way.
-
-    What is that already is not copied: who gets it must not write to it.
-    """
-    if a is None:
-        raise TypeError(f"`{name}` must be an array of numbers, got None")
-    if isinstance(a, np.ma.MaskedArray):
-        if np.ma.is_masked(a):
-            raise ValueError(f"`{name}` has masked values: leave those events out before the fit")
-        a = a.data
-    try:
-        raw = np.asarray(to_numpy(a)) if array_api_compat.is_array_api_obj(a) else np.asarray(a)
-    except ValueError as error:
-        raise ValueError(f"`{name}` must be a rectangular array of numbers: {error}") from error
-    if raw.dtype.kind == "c":
-        raise TypeError(f"`{name}` must be real, got complex numbers")
-    if raw.dtype.kind in "mMSUV":
-        raise TypeError(f"`{name}` must hold numbers, got dtype {raw.dtype}: convert it first")
-    if raw.dtype.kind != "O":
-        return raw.astype(np.float64, copy=False)
-    try:
-        if any(isinstance(value, str | bytes) for value in raw.flat):
-            raise TypeError("text is no number, even if it looks like one")
-        return raw.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, _columns(a))}") from error
-
-
 def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR) -> Array:
     """A scalar, one per event (n,), one per value (n, k) or one per output (k,), as ``(n, k)``."""
     a = floats(backend, errors, name, rule)
@@ -121,17 +92,6 @@ def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err"
     return backend.xp.broadcast_to(a, (n, k))
 
 
-def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
-    for index in np.ndindex(raw.shape):
-        try:
-            if isinstance(raw[index], str | bytes):
-                raise TypeError
-            float(raw[index])
-        except (TypeError, ValueError):
-            return f"{raw[index]!r} in {_place(index, columns)}"
-    return "objects of unequal length"
-
-
 def _refuse(values: HostArray, name: str, rule: Rule, columns: list[str] | None) -> NoReturn:
     """Name the first value that breaks the rule."""
     broken = np.argwhere(~rule.holds(np, values))
@@ -140,49 +100,3 @@ def _refuse(values: HostArray, name: str, rule: Rule, columns: list[str] | None)
     raise ValueError(
         f"`{name}` must be {rule.what}, got {values[index]} in {_place(index, columns)}{others}: {rule.remedy}"
     )
-
-
-def _place(index: tuple[int, ...], columns: list[str] | None) -> str:
-    if len(index) < 2:
-        return f"row {index[0]}" if index else "its only value"
-    column = f"column {index[1]}"
-    if columns and index[1] < len(columns):
-        column += f" ({columns[index[1]]})"
-    return f"row {index[0]}, {column}"
-
-
-def _columns(a: Any) -> list[str] | None:
-    names = getattr(a, "columns", None)
-    return None if names is None else [str(c) for c in names]
-
-
-def letter(size: int | None, name: str = "d") -> str:
-    """A size, or its letter while it is open."""
-    return name if size is None else str(size)
-
-
-def whole_number(value: Any, name: str, least: int) -> int:
-    """An integer of at least so much.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    if isinstance(value, bool) or int(value) != value or value < least:
-        what = {0: "0 or a positive integer", 1: "a positive integer"}.get(least, f"an integer of at least {least}")
-        raise ValueError(f"`{name}` must be {what}, got {value!r}")
-    return int(value)
-
-
-def level(cl: float) -> float:
-    """A confidence level.
-
-    Raises
-    ------
-    ValueError
-        If it does not lie between 0 and 1.
-    """
-    if not 0 < cl < 1:
-        raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
-    return float(cl)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Mask
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.losses.sampling import draw
 from ffnn_xp.minimizers import BatchArrival, batched_levenberg_marquardt, lockstep_lbfgs
 from ffnn_xp.minimizers.minuit import EDM_FACTOR
 from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.fitting.problem import Task
-from ffnn_xp.losses.sampling import draw
 from ffnn_xp.uncertainty.covariance import curvature
 
 EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance

@@ -11,8 +11,23 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers import (
+    WORTH,
+    Arrival,
+    Distance,
+    Walk,
+    answer,
+    answered,
+    kronecker_lbfgs,
+    lbfgs,
+    levenberg_marquardt,
+    lower_point,
+    preconditioned_lbfgs,
+    preconditioned_steps,
+    round_saddles,
+    walk_by_products,
+)
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.minimizers import WORTH, Arrival, Distance, Walk, answer, answered, kronecker_lbfgs, lbfgs, levenberg_marquardt, lower_point, preconditioned_lbfgs, preconditioned_steps, round_saddles, walk_by_products
 from ffnn_xp.uncertainty.covariance import Curvature, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic

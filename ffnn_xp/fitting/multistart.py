@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.successive_halving import FINALISTS, Contestant
-from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.fitting.local_search import Descent, End
 from ffnn_xp.fitting.minima import number_minima
+from ffnn_xp.fitting.successive_halving import FINALISTS, Contestant
 from ffnn_xp.minimizers import Distance, StopWalk, Walk
+from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.uncertainty.covariance import Curvature
 
 HOPELESS = 30.0  # EDMs, or gains of the last round: what a start may still gain, by experience

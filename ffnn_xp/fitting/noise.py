@@ -17,10 +17,10 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.losses import Robust, StudentTLoss
-from ffnn_xp.uncertainty.linear_band import evaluate
-from ffnn_xp.fitting.problem import Task
 from ffnn_xp.fitting.multistart import Search
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.losses import Robust, StudentTLoss
+from ffnn_xp.network.evaluation import evaluate
 
 ROUNDS = 8
 SETTLED = 0.01  # relative change of the errors that needs no further round

@@ -26,17 +26,18 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.events import Events
-from ffnn_xp.losses import Measured
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.fitting.noise import held_out_width, residual_width
-from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
-from ffnn_xp.uncertainty.linear_band import Band, evaluate
-from ffnn_xp.uncertainty.predictive import Calibration, Member, calibrate
-from ffnn_xp.objective.prior import GAUGE, GaussianPrior
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.network.initialization import glorot
+from ffnn_xp.fitting.noise import held_out_width, residual_width
 from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
+from ffnn_xp.losses import Measured
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.objective.prior import GAUGE, GaussianPrior
 from ffnn_xp.uncertainty.covariance import curvature
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.predictive import Calibration, Member, calibrate
 
 STEPS = 26  # strengths of the path at most, each half of the one before
 FOLDS = 5

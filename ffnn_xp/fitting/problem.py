@@ -5,30 +5,24 @@ The walk minimises the cost of standardised data in standardised theta; MINUIT s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.backends import Backend
-from ffnn_xp.data.bins import Bins
-from ffnn_xp.objective.host import ModelLike, NetworkCost
-from ffnn_xp.data.dataset import Dataset
+from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.costs.base import DataCost
+from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.events import Events
-from ffnn_xp.network.layout import Layout, augment
-from ffnn_xp.losses import BlockCorrelatedLoss, CorrelatedLoss, Loss
-from ffnn_xp.losses import loss as find_loss
-from ffnn_xp.minimizers import KroneckerCoordinates, Problem
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.objective import Objective
-from ffnn_xp.uncertainty.linear_band import evaluate
-from ffnn_xp.objective.prior import GaussianPrior
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.data.errors_in_x import UncertainInputs
+from ffnn_xp.losses import Loss
+from ffnn_xp.minimizers import KroneckerCoordinates, Problem
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network.layout import Layout, augment
+from ffnn_xp.network.protocol import ModelLike
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.objective.prior import GaussianPrior
 from ffnn_xp.uncertainty.covariance import curvature, rank
 
 
@@ -128,96 +122,3 @@ class Task:
             return 1.0, 1.0
         w = self.model.backend.to_host(self.data.weights)
         return float(np.mean(w)), float(np.mean(w * w))
-
-
-def find_statistic(
-    loss: str | Loss, output: Activation, extras: Mapping[str, Any], x: Any = None, y: Any = None
-) -> tuple[Loss, Any]:
-    """The statistic for a network with this output, and what else belongs to each value, of what the user gave."""
-    statistic = find_loss(loss)
-    if extras.get("y_cov") is not None:
-        statistic = _correlated(statistic, np.ndim(extras["y_cov"]), np.shape(y))
-    of_inputs = isinstance(x, Bins | UncertainInputs)
-    statistic = x.statistic(statistic) if of_inputs else statistic.through(output.name)
-    for name, value in extras.items():
-        if value is not None and name != statistic.extra:
-            raise ValueError(f"`{name}` has no place in loss {statistic.name!r}")
-    if output.mixes and statistic.link != output.name:
-        raise ValueError(f"a softmax output needs loss='multinomial', got {statistic.name!r}")
-    return statistic, extras.get(str(statistic.extra))
-
-
-def _correlated(statistic: Loss, dimensions: int, shape: tuple[int, ...]) -> Loss:
-    """Least squares with the covariance of all values, or of those of each event."""
-    if statistic.name != "least_squares":
-        raise ValueError(f"`y_cov` has no place in loss {statistic.name!r}")
-    if dimensions == 3:
-        return BlockCorrelatedLoss()
-    return CorrelatedLoss(shape[1] if len(shape) == 2 else 1)
-
-
-def standardisation(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
-    """Mean and width of each input and, as far as the output's nonlinearity allows, of each target.
-
-    Of a statistic that contains the nonlinearity, what stands before it gets the mean alone: the logarithm of the mean
-    count, the logit of the mean probability. Logarithms of widths, where they are predicted, that of the width.
-    """
-    x_mean, x_width = _moments(backend, data.x, "x")
-    with backend.context():
-        rates = data.y if data.nodes is None else data.y / backend.xp.sum(data.nodes, axis=0, keepdims=True)
-    y_mean, y_width = _moments(backend, rates, "y")
-    output = network.activations[-1]
-    if loss.link is not None or (loss.measured == "count" and output.name == "exp"):
-        y_mean, y_width = _before_link(backend, data, loss.link or output.name), np.ones_like(y_width)
-    elif output.name != "identity" or loss.measured != "real":
-        y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
-        y_mean = np.zeros_like(y_mean)
-    y_width = _or_one(y_width)
-    if loss.outputs(1) == 2:
-        y_mean, y_width = np.append(y_mean, np.log(y_width)), np.append(y_width, np.ones_like(y_width))
-    return Scaling(network.layout, x_mean, _or_one(x_width), y_mean, y_width)
-
-
-def _before_link(backend: Backend, data: Dataset, link: str) -> HostArray:
-    """What a constant network would have before its output nonlinearity, ``(k,)``; half a count keeps it finite."""
-    xp = backend.xp
-    with backend.context():
-        out_of = xp.ones_like(data.y) if data.extra is None else data.extra
-        if data.nodes is not None:
-            out_of = out_of * xp.sum(data.nodes, axis=0, keepdims=True)
-        seen, possible = backend.to_host(xp.stack([xp.sum(data.y, axis=-1), xp.sum(out_of, axis=-1)]))
-    at_least = np.maximum(seen, 0.5)
-    if link == "logistic":
-        return np.asarray(np.log(at_least / np.maximum(possible - seen, 0.5)))
-    mean = np.log(at_least / possible)
-    return np.asarray(mean - np.mean(mean) if link == "softmax" else mean)
-
-
-def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
-    """Mean and standard deviation over events; of a constant column, zero."""
-    with backend.context(), np.errstate(all="ignore"):
-        both = backend.to_host(backend.bind(_mean_and_width)(columns))
-    center, scale = both[:, 0], both[:, 1]
-    if not np.all(np.isfinite(both)):
-        raise ValueError(
-            f"`{name}` cannot be standardised: the squares of its values overflow in {backend.dtype}; "
-            "choose other units"
-        )
-    return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 0.0)
-
-
-def _mean_and_width(xp: Namespace, columns: Array) -> Array:
-    mean = xp.mean(columns, axis=-1, keepdims=True)
-    return xp.concat([mean, xp.sqrt(xp.mean((columns - mean) ** 2, axis=-1, keepdims=True))], axis=-1)
-
-
-def relative_weights(backend: Backend, data: Dataset) -> Dataset:
-    """The same data with weights of mean 1."""
-    with backend.context():
-        weights = data.weights / backend.xp.mean(data.weights)
-    return replace(data, weights=weights)
-
-
-def _or_one(width: HostArray) -> HostArray:
-    """A constant column cannot be brought to width 1, and is left as wide as it is."""
-    return np.where(width > 0, width, 1.0)

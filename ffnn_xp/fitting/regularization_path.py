@@ -14,12 +14,12 @@ from functools import cached_property
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.minimizers import StopWalk, Walk, in_lockstep, kronecker_steps, lbfgs
 from ffnn_xp.minimizers.base import TIME_IS_UP
+from ffnn_xp.objective.batch import Replicas, side_by_side
+from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
-from ffnn_xp.objective.batch import Replicas, side_by_side
 
 STRIDE = 3  # strengths of the path that networks go along which join later
 ITERATIONS = 60  # gradients at each strength

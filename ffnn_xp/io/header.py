@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp.backends import DTYPES
 from ffnn_xp._lib.errors import FileFormatError
+from ffnn_xp.backends import DTYPES
 from ffnn_xp.model.result import FitResult
 
 FORMAT_VERSION = 1

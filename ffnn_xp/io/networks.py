@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.network.activations import OUTPUTS, Activation
-from ffnn_xp.backends import Backend, get_backend
+from ffnn_xp._lib.atomic import PathLike, replacing
 from ffnn_xp._lib.errors import FileFormatError, did_you_mean
 from ffnn_xp._lib.optional import require
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.predictive import Predictive
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
-from ffnn_xp.model.result import FitResult
-from ffnn_xp._lib.atomic import PathLike, replacing
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.io.header import FORMAT_VERSION, KEY, Header, checked_metadata, checked_names, parse, summary
 from ffnn_xp.io.tensors import band_of, density_of, from_file, matrix_names, to_file
+from ffnn_xp.model.result import FitResult
+from ffnn_xp.network.activations import OUTPUTS, Activation
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.predictive import Predictive
 
 if TYPE_CHECKING:
     from ffnn_xp.model.model import Model

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.errors import FileFormatError
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.io.header import Header
 from ffnn_xp.network.layout import Layout
+from ffnn_xp.uncertainty.covariance import Curvature
 from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive
-from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.uncertainty.covariance import Curvature
-from ffnn_xp.io.header import Header
 
 
 def matrix_names(layout: Layout) -> list[str]:

@@ -17,13 +17,13 @@ from collections.abc import Mapping
 
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp.losses.added import AddedLoss
-from ffnn_xp.losses.multinomial import MultinomialLoss
+from ffnn_xp.losses.base import Data, Loss
 from ffnn_xp.losses.correlated import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss
 from ffnn_xp.losses.counts import BinomialLoss, Poisson, PoissonLogLoss, PoissonLoss
 from ffnn_xp.losses.effective_variance import EffectiveVarianceLoss
+from ffnn_xp.losses.multinomial import MultinomialLoss
 from ffnn_xp.losses.normal import LeastSquaresLoss, Measured, NormalLoss
 from ffnn_xp.losses.robust import HuberLoss, Robust, SoftL1Loss, StudentTLoss
-from ffnn_xp.losses.base import Data, Loss
 
 __all__ = [
     "LOSSES",

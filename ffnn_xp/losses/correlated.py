@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.losses.normal import Measured
 from ffnn_xp.losses.base import Data, Loss
+from ffnn_xp.losses.normal import Measured
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.losses.base import Data, Loss
 
 

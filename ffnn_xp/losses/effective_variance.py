@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from array_api_compat import device
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.losses.normal import Measured
 from ffnn_xp.losses.base import Data
+from ffnn_xp.losses.normal import Measured
 
 STEP = 1e-4  # in sigma of x: of the difference the square is lost, of the digits four
 

@@ -12,8 +12,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.losses.normal import Measured
 from ffnn_xp.losses.base import Data
+from ffnn_xp.losses.normal import Measured
 
 
 class Robust(Measured):

@@ -12,7 +12,21 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.losses import BinomialLoss, BlockCorrelatedLoss, CorrelatedLoss, EffectiveVarianceLoss, HuberLoss, IntegratedLoss, LeastSquaresLoss, Loss, MultinomialLoss, NormalLoss, Poisson, SoftL1Loss, StudentTLoss
+from ffnn_xp.losses import (
+    BinomialLoss,
+    BlockCorrelatedLoss,
+    CorrelatedLoss,
+    EffectiveVarianceLoss,
+    HuberLoss,
+    IntegratedLoss,
+    LeastSquaresLoss,
+    Loss,
+    MultinomialLoss,
+    NormalLoss,
+    Poisson,
+    SoftL1Loss,
+    StudentTLoss,
+)
 
 
 @singledispatch

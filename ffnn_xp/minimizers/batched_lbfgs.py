@@ -15,10 +15,10 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers.ask_tell import Curved, Matrix, in_lockstep
-from ffnn_xp.minimizers.preconditioned_lbfgs import edm_by, preconditioned_steps
 from ffnn_xp.minimizers.base import Arrival, StopWalk
 from ffnn_xp.minimizers.batched_base import BatchArrival, ReplicaProblem
 from ffnn_xp.minimizers.negative_curvature import round_saddles
+from ffnn_xp.minimizers.preconditioned_lbfgs import edm_by, preconditioned_steps
 
 End = TypeVar("End")
 

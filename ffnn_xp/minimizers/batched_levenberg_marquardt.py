@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace, Rows
-from ffnn_xp.minimizers.levenberg_marquardt import DIGITS, GAIN, PATIENCE, TINY
 from ffnn_xp.minimizers.base import StopWalk
 from ffnn_xp.minimizers.batched_base import BatchArrival, ReplicaProblem
+from ffnn_xp.minimizers.levenberg_marquardt import DIGITS, GAIN, PATIENCE, TINY
 
 DAMPING = 1e-2  # first mu: random starts are far
 HOPELESS = 30.0  # EDMs: a start that would have to gain more, after the first steps, hardly ever does

@@ -15,8 +15,8 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.ask_tell import Asking, answered, steps_in
-from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 from ffnn_xp.minimizers.base import Arrival, Problem, noise
+from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 
 STEPS = 10  # between looks at whether the coordinates still pay
 RENEWAL = 5.0  # gradients that new coordinates cost

@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers.base import Arrival, Problem
 from ffnn_xp.minimizers.conjugate_gradients import Distance, edm_by_products
 from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 from ffnn_xp.minimizers.kronecker_lbfgs import kronecker_lbfgs
-from ffnn_xp.minimizers.base import Arrival, Problem
 from ffnn_xp.minimizers.negative_curvature import FLAT, lower_point
 
 NEAR = 1e-3  # of the goal: EDM in Kronecker coordinates at which conjugate gradients are asked

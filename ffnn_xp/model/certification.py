@@ -12,16 +12,16 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.costs.base import DataCost
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.fitting.multistart import Search
+from ffnn_xp.fitting.problem import Task
 from ffnn_xp.minimizers import Certificate, Distance, at_minimum, hesse_errors, is_certified, preset, unstarted
 from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.predictive import Predictive
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.fitting.problem import Task
 from ffnn_xp.uncertainty.covariance import Curvature, dead_units, sandwich
-from ffnn_xp.fitting.multistart import Search
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.predictive import Predictive
 
 HESSE_LIMIT = 64  # parameters up to which MINUIT's own inverse of the Hessian is asked for: milliseconds
 POOR = 1e-6  # p-value below which a fit is said not to describe the data

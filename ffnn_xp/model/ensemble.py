@@ -14,24 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
-from ffnn_xp.backends import Backend
-from ffnn_xp.data.validation import host_floats, level, whole_number
-from ffnn_xp.objective.host import ModelLike, NetworkCost
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
+from ffnn_xp._lib.validation import level, whole_number
+from ffnn_xp.backends import Backend
+from ffnn_xp.backends.conversion import host_floats
+from ffnn_xp.data.errors_in_x import with_errors
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.reading import dataset, input_rows
+from ffnn_xp.data.standardization import relative_weights, standardisation
+from ffnn_xp.data.statistic import find_statistic
+from ffnn_xp.data.streaming import beside_its_device
+from ffnn_xp.fitting.batch_refit import EDM_GOAL, measure_again, refit
+from ffnn_xp.fitting.noise import residual_width
+from ffnn_xp.fitting.problem import Task
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import StopWalk
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.network.sweeps import Network
-from ffnn_xp.fitting.noise import residual_width
-from ffnn_xp.uncertainty.linear_band import evaluate
-from ffnn_xp.objective.prior import GaussianPrior, network_precision
 from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.data.streaming import beside_its_device
-from ffnn_xp.fitting.problem import Task, find_statistic, relative_weights, standardisation
-from ffnn_xp.fitting.batch_refit import EDM_GOAL, measure_again, refit
-from ffnn_xp.data.errors_in_x import with_errors
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective.prior import GaussianPrior, network_precision
 
 KINDS = ("toys", "bootstrap")
 PREDICTIONS = 2**22  # numbers of a layer that are in memory at a time

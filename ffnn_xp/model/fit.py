@@ -15,27 +15,29 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp.fitting import successive_halving as competition
+from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.bins import Bins
-from ffnn_xp.fitting.successive_halving import compete
-from ffnn_xp.objective.host import ModelLike
-from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp.data.errors_in_x import with_errors
 from ffnn_xp.data.reading import dataset, selected
+from ffnn_xp.data.standardization import relative_weights, standardisation
+from ffnn_xp.data.statistic import find_statistic
+from ffnn_xp.data.streaming import for_a_fit
+from ffnn_xp.fitting import successive_halving as competition
+from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
+from ffnn_xp.fitting.noise import estimate_noise, residual_width
+from ffnn_xp.fitting.prior_selection import Recipe, check_enough, choose, member, typical_error
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.progress import progress_line
+from ffnn_xp.fitting.successive_halving import compete
 from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
 from ffnn_xp.minimizers import Certificate, certify, migrad_alone
-from ffnn_xp.fitting.noise import estimate_noise, residual_width
-from ffnn_xp.uncertainty.predictive import Member, Predictive
-from ffnn_xp.objective.prior import GaussianPrior, network_precision
-from ffnn_xp.fitting.progress import progress_line
-from ffnn_xp.fitting.prior_selection import Recipe, check_enough, choose, member, typical_error
-from ffnn_xp.data.streaming import for_a_fit
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.fitting.problem import Task, find_statistic, relative_weights, standardisation
-from ffnn_xp.data.errors_in_x import with_errors
-from ffnn_xp.uncertainty.covariance import Curvature
 from ffnn_xp.model.certification import Outcome, verdict
-from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.network.protocol import ModelLike
+from ffnn_xp.objective.prior import GaussianPrior, network_precision
+from ffnn_xp.uncertainty.covariance import Curvature
+from ffnn_xp.uncertainty.predictive import Member, Predictive
 
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no covariance, EDM by products
 HARDLY = 1e-5  # gain of MIGRAD, in units of errordef, for which the curvature is not computed again

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp._lib.errors import FitWarning
-from ffnn_xp.model.fit import fit as run_fit
 from ffnn_xp.losses import Loss
+from ffnn_xp.model.ensemble import Ensemble, fit_replicas
+from ffnn_xp.model.fit import fit as run_fit
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
 

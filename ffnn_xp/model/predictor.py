@@ -6,17 +6,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.studies.bands import covariance_root
-from ffnn_xp.data.validation import level
-from ffnn_xp.studies.classification import Classification, classification
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.validation import level
 from ffnn_xp.data.reading import dataset
 from ffnn_xp.losses import loss as find_loss
 from ffnn_xp.model.function import NetworkFunction
-from ffnn_xp.uncertainty.linear_band import Band, evaluate
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.studies.bands import covariance_root
+from ffnn_xp.studies.classification import Classification, classification
+from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.predictive import Predictive
 
 KINDS = ("confidence", "prediction")
 

@@ -10,19 +10,19 @@ from typing import Any, Literal
 import iminuit
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.studies.bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
-from ffnn_xp.data.validation import level, whole_number
-from ffnn_xp.studies.coverage import Coverage, coverage
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
-from ffnn_xp.studies.goodness import Goodness, goodness
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.validation import level, whole_number
 from ffnn_xp.data.reading import input_rows
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
-from ffnn_xp.studies.propagation import propagate
+from ffnn_xp.model.summary import Summary
+from ffnn_xp.studies.bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
+from ffnn_xp.studies.coverage import Coverage, coverage
+from ffnn_xp.studies.goodness import Goodness, goodness
 from ffnn_xp.studies.identifiability import Report, report
 from ffnn_xp.studies.profile_cost import Others, minuit_of_subset
-from ffnn_xp.model.summary import Summary
+from ffnn_xp.studies.propagation import propagate
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,15 +12,15 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.network.layout import Layout
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.fitting.multistart import Restart
+from ffnn_xp.fitting.prior_selection import Recipe
+from ffnn_xp.fitting.problem import Task
 from ffnn_xp.losses import Loss
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.matrix_free_band import ProductBand
-from ffnn_xp.fitting.prior_selection import Recipe
-from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.fitting.problem import Task
-from ffnn_xp.fitting.multistart import Restart
 
 
 @dataclass(frozen=True, repr=False)

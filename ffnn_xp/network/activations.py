@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.typing import Array, Elementwise, Namespace
 from ffnn_xp.backends import elementwise as passes
 from ffnn_xp.backends.elementwise import erf
-from ffnn_xp._lib.errors import did_you_mean
 
 LEAKY_SLOPE = 0.01
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.backends.conversion import host_floats
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.network.activations import activation as find_activation
-from ffnn_xp.data.validation import host_floats
 
 Widths = Sequence[int | None]
 

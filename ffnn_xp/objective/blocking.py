@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ffnn_xp.backends import Backend
-from ffnn_xp.network.layout import Layout
 from ffnn_xp.backends.threads import number, processors
+from ffnn_xp.network.layout import Layout
 
 CPU_BYTES = 5 * 2**18  # of the values of all layers in a block: what fits the cache, and is worth Python's time
 CPU_BLOCK = (512, 16384)  # events, at least and at most

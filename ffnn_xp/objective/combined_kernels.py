@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Any
 
 from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.losses import Loss
 from ffnn_xp.network.block_matrix import Blocks, in_order
 from ffnn_xp.network.hessian import bent, curved, hessian_blocks
 from ffnn_xp.network.hessian import hessian_product as times
-from ffnn_xp.losses import Loss
 from ffnn_xp.network.sweeps import Network, forward, jacobian
 
 

@@ -9,51 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.backends import Backend
-from ffnn_xp.objective.iminuit_cost import CostWithGradient, vector
+from ffnn_xp._lib.vector import vector
 from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.objective.iminuit_cost import CostWithGradient
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
 
 WORTH_A_COPY = 4 * 10**4  # events times parameters from which on single precision is faster than double on a CPU
 REMEMBERED = 4  # points whose value and gradient are kept: MIGRAD's line search asks for the gradient afterwards
 REMEMBERED_BYTES = 2**19  # that these may take, but for one: memory that is used again is still in the cache
-
-
-class ModelLike(Protocol):
-    """What a cost needs of a model."""
-
-    @property
-    def backend(self) -> Backend:
-        """Where it computes."""
-
-    @property
-    def parameters(self) -> Array:
-        """Theta on the device."""
-
-    @property
-    def network(self) -> Network:
-        """Widths and activations."""
-
-    @property
-    def activations(self) -> tuple[Activation, ...]:
-        """One for each layer, also before the widths are known."""
-
-    def build(self, d: int, k: int) -> None:
-        """Fill in widths that were left open."""
-
-    def network_for(self, d: int, k: int) -> Network:
-        """The network that this would be for so many inputs and outputs."""
-
-    def shape_of_data(self) -> tuple[int | None, int | None]:
-        """Inputs and outputs, None where the data decide."""
 
 
 class NetworkCost(CostWithGradient):

@@ -13,6 +13,7 @@ import iminuit.cost
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.vector import vector
 from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
 
 
@@ -109,14 +110,6 @@ class CostSum(iminuit.cost.CostSum):
 
     def __radd__(self, lhs: Any) -> CostSum:
         return CostSum(lhs, self)
-
-
-def vector(args: Sequence[Any], p: int) -> HostArray:
-    """Theta from how MINUIT or a user passes it: one vector, or p numbers."""
-    theta = np.asarray(args[0] if len(args) == 1 else args, dtype=np.float64).reshape(-1)
-    if theta.shape != (p,):
-        raise ValueError(f"expected {p} parameters, as one vector or as {p} numbers, got {theta.size}")
-    return theta
 
 
 def _has_curvature(item: Any) -> bool:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ffnn_xp.objective import combined_kernels as combined
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends.elementwise import in_one_pass, total
+from ffnn_xp.losses import Loss
 from ffnn_xp.network.block_matrix import Blocks
 from ffnn_xp.network.hessian import curved, gauss_newton_blocks, hessian_blocks, score_blocks
 from ffnn_xp.network.hessian import hessian_product as times
 from ffnn_xp.network.hessian import kronecker_factors as factors
-from ffnn_xp.losses import Loss
 from ffnn_xp.network.sweeps import Network, Trace, forward, jacobian, pulled_back, slopes
+from ffnn_xp.objective import combined_kernels as combined
 
 ASLEEP = 0.0025  # slope: 1 % of the largest of logistic, less of the others
 

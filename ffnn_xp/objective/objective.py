@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, TypeVar
 
-from ffnn_xp.objective import kernels
 from ffnn_xp._lib.typing import Array, Namespace, Rows
 from ffnn_xp.backends import Backend
 from ffnn_xp.backends.streaming import returned, streamed
-from ffnn_xp.objective.blocking import BlockSizes, Kind
-from ffnn_xp.network.block_matrix import Blocks, assemble
+from ffnn_xp.backends.threads import sum_in_parts
 from ffnn_xp.data.events import Events
 from ffnn_xp.losses import Loss
+from ffnn_xp.network.block_matrix import Blocks, assemble
 from ffnn_xp.network.sweeps import Network
-from ffnn_xp.backends.threads import sum_in_parts
+from ffnn_xp.objective import kernels
+from ffnn_xp.objective.blocking import BlockSizes, Kind
 
 Part = TypeVar("Part")
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network
-from ffnn_xp.data.standardization import Scaling
 
 GAUGE = 1e-2  # precision of the output biases of a softmax: as far as ten from zero they are still free
 

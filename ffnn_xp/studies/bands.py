@@ -25,17 +25,18 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.uncertainty.linear_band import Band, evaluate
-from ffnn_xp.uncertainty.predictive import mixture_quantile
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
-from ffnn_xp.studies.profiles import profiles
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.fitting.problem import Task
 from ffnn_xp.fitting.batch_refit import fit_toys
-from ffnn_xp.uncertainty.covariance import curvature
 from ffnn_xp.fitting.multistart import Search
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.studies.profiles import profiles
+from ffnn_xp.uncertainty.covariance import curvature
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.predictive import mixture_quantile
 
 METHODS = ("linear", "profile", "replicas", "mixture")
 NUMBER = {"replicas": 200, "mixture": 8}  # of toys, and of minima, if nothing else is asked for

@@ -13,13 +13,14 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.fitting.local_search import Descent, End
-from ffnn_xp.minimizers import Walk
-from ffnn_xp.objective.objective import Objective
-from ffnn_xp.uncertainty.linear_band import Band, evaluate
-from ffnn_xp.fitting.problem import Task
 from ffnn_xp.fitting.batch_refit import fit_toys
+from ffnn_xp.fitting.local_search import Descent, End
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.minimizers import Walk
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.uncertainty.linear_band import Band
 
 
 @dataclass(frozen=True, repr=False)

@@ -14,9 +14,9 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.losses import NormalLoss
-from ffnn_xp.fitting.problem import Task
 from ffnn_xp.fitting.batch_refit import fit_toys
+from ffnn_xp.fitting.problem import Task
+from ffnn_xp.losses import NormalLoss
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,10 +17,10 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray, Mask, Rows
+from ffnn_xp.minimizers import KroneckerCoordinates
+from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.symmetries import canonical
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.minimizers import KroneckerCoordinates
 from ffnn_xp.uncertainty.covariance import curvature
 
 CONSTANT = 1e-4  # relative width over the events below which a unit is a second bias

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.minimizers import Asking, in_lockstep, steps_in, translated
 from ffnn_xp.network.sweeps import Network, forward, pull_back
-from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.objective.batch import Replicas
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.uncertainty.linear_band import Band
 
 ROUNDS = 30  # of v
 STIFF = 100.0  # w, in units of what S itself rises by for f

@@ -14,11 +14,11 @@ import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.minimizers import KroneckerCoordinates, edm_by_products
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.uncertainty.linear_band import raw_jacobian
 from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.minimizers import KroneckerCoordinates, edm_by_products
+from ffnn_xp.network.evaluation import raw_jacobian
+from ffnn_xp.network.sweeps import Network
+from ffnn_xp.objective.host import NetworkCost
 
 TOLERANCE = 0.02  # of a variance: 1 % of a standard deviation
 

@@ -1,0 +1,65 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.backends import to_numpy
+
+
+def host_floats(a: Any, name: str) -> HostArray:
+    """Anything array-like in main memory as float64 NumPy, or a TypeError that says what stood in the way.
+
+    What is that already is not copied: who gets it must not write to it.
+    """
+    if a is None:
+        raise TypeError(f"`{name}` must be an array of numbers, got None")
+    if isinstance(a, np.ma.MaskedArray):
+        if np.ma.is_masked(a):
+            raise ValueError(f"`{name}` has masked values: leave those events out before the fit")
+        a = a.data
+    try:
+        raw = np.asarray(to_numpy(a)) if array_api_compat.is_array_api_obj(a) else np.asarray(a)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be a rectangular array of numbers: {error}") from error
+    if raw.dtype.kind == "c":
+        raise TypeError(f"`{name}` must be real, got complex numbers")
+    if raw.dtype.kind in "mMSUV":
+        raise TypeError(f"`{name}` must hold numbers, got dtype {raw.dtype}: convert it first")
+    if raw.dtype.kind != "O":
+        return raw.astype(np.float64, copy=False)
+    try:
+        if any(isinstance(value, str | bytes) for value in raw.flat):
+            raise TypeError("text is no number, even if it looks like one")
+        return raw.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, _columns(a))}") from error
+
+
+def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
+    for index in np.ndindex(raw.shape):
+        try:
+            if isinstance(raw[index], str | bytes):
+                raise TypeError
+            float(raw[index])
+        except (TypeError, ValueError):
+            return f"{raw[index]!r} in {_place(index, columns)}"
+    return "objects of unequal length"
+
+
+def _place(index: tuple[int, ...], columns: list[str] | None) -> str:
+    if len(index) < 2:
+        return f"row {index[0]}" if index else "its only value"
+    column = f"column {index[1]}"
+    if columns and index[1] < len(columns):
+        column += f" ({columns[index[1]]})"
+    return f"row {index[0]}, {column}"
+
+
+def _columns(a: Any) -> list[str] | None:
+    names = getattr(a, "columns", None)
+    return None if names is None else [str(c) for c in names]

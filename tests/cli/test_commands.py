@@ -1,0 +1,272 @@
+"""The command line: what it prints and what it writes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+from ffnn_xp import backends
+from ffnn_xp.cli.tables import read_table
+from ffnn_xp.io import read_header
+
+from .program import FAST, CliRunner, app, fit, make_table, pandas, run, start
+
+pytest.importorskip("safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "a temporary file was left behind"
+
+
+@pytest.fixture
+def data() -> Any:
+    frame = make_table()
+    frame.to_csv("data.csv")
+    return frame
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout == f"ffnn-xp {fx.__version__}\n"
+    text = run("--help").stdout
+    assert all(command in text for command in ("backends", "fit", "predict"))
+    text = run("fit", "--help").stdout
+    options = "--target --error --inputs --layers --activation --output --prior --restarts --seed --backend --device"
+    for option in [*options.split(), "--dtype", "--max-seconds", "--save", "--plot", "--quiet"]:
+        assert option in text
+    assert "--no-std" in run("predict", "--help").stdout
+
+
+def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = [
+        backends.BackendStatus("numpy", "2.4.6", ("cpu",), True, ""),
+        backends.BackendStatus("cupy", "", (), False, "the package is not installed; pip install it"),
+    ]
+    monkeypatch.setattr(backends, "backend_status", lambda: iter(table))
+    header, numpy, cupy = run("backends").stdout.splitlines()
+    column = header.index("devices")
+    assert numpy.split() == ["numpy", "2.4.6", "yes", "cpu"]
+    assert cupy[column:] == "the package is not installed; pip install it"
+    assert cupy.split()[:3] == ["cupy", "-", "no"]
+
+
+def test_fit_prints_the_result_and_what_it_took(data: Any) -> None:
+    result = fit("data.csv", "--target", "U", "--error", "sigma")
+    assert result.stdout.startswith("FitResult: valid minimum of 3-2-1, tanh, identity")
+    assert "errors of y  as given" in result.stdout
+    assert "60 events; U as a function of t, p, V" in result.stderr
+    assert "left out: Unnamed: 0 (it has no name, as an index), name (not numeric, 'He' in row 0)" in result.stderr
+    assert "the network was not kept: add --save net.safetensors" in result.stderr
+    assert sorted(os.listdir()) == ["data.csv"]
+
+
+def test_the_command_line_fits_what_python_fits(data: Any) -> None:
+    fit("data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", "--save", "net.safetensors", "--seed", "3")
+    model = fx.Model((2, 2, 1), seed=3, backend="numpy")
+    x = data[["t", "p"]].to_numpy()
+    expected = model.fit(x, data.U, data.sigma, prior=1.0)
+    assert np.array_equal(fx.load("net.safetensors").parameters, expected.parameters)
+    header = read_header("net.safetensors")
+    assert (header.input_names, header.target_names) == (("t", "p"), ("U",))
+    assert header.fit is not None
+    assert header.fit["chi2"] == expected.chi2
+
+
+def test_options_reach_the_fit(data: Any) -> None:
+    text = run(
+        *("fit", "data.csv", "-t", "U", "-t", "V", "-i", "t, p", "--layers", "3,2", "--activation", "softplus, sine"),
+        *("--output", "identity", "--restarts", "2", "--dtype", "float32", "--save", "net", "--backend", "numpy"),
+        *("--prior", "0.5", "--quiet"),
+    )
+    assert text.stderr == ""
+    assert "errors of y  from the residuals" in text.stdout
+    header = read_header("net")
+    assert header.widths == (2, 3, 2, 2)
+    assert header.activations == ("softplus", "sine")
+    assert header.dtype == "float32"
+    assert header.fit is not None
+    assert len(header.fit["y_error"]) == 2
+
+
+def test_the_recipe_and_its_intervals(data: Any) -> None:
+    text = run(
+        "fit", "data.csv", "-t", "U", "-i", "t,p", "--prior", "auto", "--backend", "numpy", "--save", "net", "-q"
+    )
+    assert "networks; width^2" in text.stdout
+    run("predict", "net", "data.csv", "-o", "with.csv", "--interval", "0.9")
+    written = read_table(Path("with.csv"))
+    assert list(written.columns) == ["U", "U_std", "U_low", "U_high"]
+    model = fx.load("net")
+    x = data[["t", "p"]].to_numpy()
+    np.testing.assert_allclose(written[["U_low", "U_high"]].to_numpy().T, model.interval(x, cl=0.9), rtol=1e-12)
+    np.testing.assert_allclose(written["U"], model.predict(x), rtol=1e-12)
+    run("predict", "net", "data.csv", "-o", "low.csv", "--interval", "0.5", "--no-std")
+    assert list(read_table(Path("low.csv")).columns) == ["U", "U_low", "U_high"]
+    assert "between 0 and 1" in run("predict", "net", "data.csv", "--interval", "90", code=2).stderr
+
+
+def test_linear_function_without_hidden_layers(data: Any) -> None:
+    text = run("fit", "data.csv", "-t", "V", "-e", "0.1", "-i", "t,p", "--layers", "", "--backend", "numpy").stdout
+    assert "valid minimum of 2-1" in text
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        (["sigma"], [0.1, 0.1]),
+        (["0.2"], [0.2, 0.2]),
+        (["sigma", "0.3"], [0.1, 0.3]),
+        ([], None),
+    ],
+)
+def test_errors_are_columns_or_numbers(
+    data: Any, monkeypatch: pytest.MonkeyPatch, errors: list[str], expected: list[float] | None
+) -> None:
+    seen: list[Any] = []
+
+    def spy(self: fx.Model, x: Any, y: Any, y_err: Any, **options: Any) -> None:
+        seen.append(y_err)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(fx.Model, "fit", spy)
+    CliRunner().invoke(app, ["fit", "data.csv", "-t", "U", "-t", "V", *(a for e in errors for a in ("-e", e)), *FAST])
+    if expected is None:
+        assert seen == [None]
+    else:
+        assert np.array_equal(seen[0], np.tile(expected, (60, 1)))
+
+
+@pytest.mark.parametrize("name", ["data.tsv", "data.parquet", "data.npz", "data.npy"])
+def test_other_formats(data: Any, name: str) -> None:
+    data = data[["t", "U"]]
+    if name.endswith("tsv"):
+        data.to_csv(name, sep="\t", index=False)
+    elif name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+        data.to_parquet(name)
+    elif name.endswith("npz"):
+        np.savez(name, t=data.t, U=data.U)
+    else:
+        np.save(name, data.to_records(index=False).view(np.ndarray))
+    fit(name, "-t", "U", "-e", "0.1", "--save", "net")
+    np.save("plain.npy", data.to_numpy())
+    fit("plain.npy", "-t", "1", "-e", "0.1", "--save", "plain")
+    assert np.array_equal(fx.load("net").parameters, fx.load("plain").parameters)
+
+
+def test_plot(data: Any) -> None:
+    pytest.importorskip("matplotlib")
+    fit("data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", "--plot", "fit.PNG")
+    assert Path("fit.PNG").read_bytes().startswith(b"\x89PNG")
+    fit("data.csv", "-t", "U", "-i", "t", "--plot", "fit.svg")
+    assert Path("fit.svg").read_text().startswith("<?xml")
+
+
+def test_fit_that_is_not_valid(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = fx.Model.fit
+
+    def stopped(self: fx.Model, *data: Any, **options: Any) -> Any:
+        return original(self, *data, **options, callback=lambda state: state.calls > 2)
+
+    monkeypatch.setattr(fx.Model, "fit", stopped)
+    result = fit("data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", "--save", "net", "--quiet", code=1)
+    assert result.stdout.startswith("FitResult: NOT VALID")
+    assert "the fit is not valid. More --restarts" in result.stderr
+    header = read_header("net")
+    assert header.fit is not None
+    assert header.fit["valid"] is False
+    result = run("predict", "net", "data.csv")
+    assert "comes from a fit that was not valid" in result.stderr
+    assert result.stdout.splitlines()[0] == "U"
+
+
+def test_predict(data: Any) -> None:
+    fit("data.csv", "-t", "U", "-t", "V", "-e", "sigma", "-i", "t,p", "--save", "net")
+    model = fx.load("net")
+    mean, std = model.predict(data[["t", "p"]].to_numpy(), return_std=True)
+    data[["V", "p", "name", "t"]].to_csv("new.csv", index=False)
+    result = run("predict", "net", "new.csv", "--out", "out.csv", "--backend", "numpy")
+    assert "60 predictions written to out.csv" in result.stderr
+    table = pandas.read_csv("out.csv")
+    assert list(table.columns) == ["U", "U_std", "V", "V_std"]
+    assert np.allclose(table[["U", "V"]], mean, rtol=1e-15)
+    assert np.allclose(table[["U_std", "V_std"]], std, rtol=1e-15)
+    assert run("predict", "net", "new.csv").stdout == Path("out.csv").read_text()
+    run("predict", "net", "new.csv", "--no-std", "-o", "out.npy")
+    assert np.array_equal(np.load("out.npy")["V"], mean[:, 1])
+    assert np.load("out.npy").dtype.names == ("U", "V")
+
+
+def test_predict_without_a_band(data: Any) -> None:
+    fx.Model((2, 3, 1), seed=1).save("net", input_names=["p", "t"], target_names=["m"])
+    assert run("predict", "net", "data.csv").stdout.splitlines()[0] == "m"
+    assert "no error band: the model has not been fitted" in run("predict", "net", "data.csv", "--std", code=2).stderr
+
+
+def test_predict_with_a_network_that_has_no_names(data: Any) -> None:
+    model = fx.Model((2, 3, 2), seed=1)
+    model.save("net")
+    data[["name", "p", "t"]].to_csv("two.csv", index=False)
+    table = run("predict", "net", "two.csv").stdout.splitlines()
+    assert table[0] == "y0,y1"
+    assert [float(v) for v in table[1].split(",")] == model(data[["p", "t"]].to_numpy())[0].tolist()
+    error = run("predict", "net", "data.csv", code=2).stderr
+    assert "the table has 5 numeric columns where the network has 2 inputs" in error
+
+
+def test_as_a_program(data: Any) -> None:
+    """Exit code and streams of the real thing; no progress line where there is no terminal."""
+    process = start("fit", "data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", *FAST, "--save", "net")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.startswith("FitResult: valid")
+    assert all(line.startswith("ffnn-xp: ") for line in err.splitlines())
+    process = start("predict", "net", "no.csv")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (2, "", "ffnn-xp: there is no file 'no.csv'\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_ctrl_c_gives_the_best_so_far() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(3000, 4))
+    np.savez("data.npz", **{f"x{i}": x[:, i] for i in range(4)}, y=np.sin(3 * x).sum(axis=1))
+    process = start(
+        "fit", "data.npz", "-t", "y", "-e", "1e-6", "--layers", "20,20", "--backend", "numpy", "--save", "net"
+    )
+    assert process.stderr is not None
+    assert "3000 events" in process.stderr.readline()  # from here on it fits
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "Traceback" not in err
+    assert process.returncode == 1, err
+    assert "interrupted by the user" in out
+    assert read_header("net").widths == (4, 20, 20, 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of Unix")
+def test_a_closed_pipe_is_no_error() -> None:
+    fx.Model((1, 2, 1), seed=1).save("net", input_names=["t"])
+    np.savez("data.npz", t=np.linspace(0, 1, 200_000))
+    process = start("predict", "net", "data.npz")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "y\n"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) in (0, 1)

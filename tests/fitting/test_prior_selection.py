@@ -1,0 +1,265 @@
+"""``prior="auto"``: what is chosen, the mixture's density, and what it covers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+
+import ffnn_xp as fx
+import ffnn_xp.fitting.prior_selection
+import ffnn_xp.network.initialization
+from ffnn_xp.fitting.prior_selection import FOLDS, LEAST, shape_of_prior
+from ffnn_xp.fitting.regularization_path import Together, Walker
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
+
+RNG = np.random.default_rng(4)
+X = RNG.uniform(-1, 1, (150, 2))
+TRUTH = np.sin(3 * X[:, 0]) + X[:, 1] ** 2
+Y = 100 + 10 * (TRUTH + 0.2 * RNG.standard_t(5, 150))
+NEW = RNG.uniform(-1, 1, (2000, 2))
+MEASURED = 100 + 10 * (np.sin(3 * NEW[:, 0]) + NEW[:, 1] ** 2 + 0.2 * RNG.standard_t(5, 2000))
+STATE = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """Each test draws the same numbers, whichever ran before it in this process."""
+    RNG.bit_generator.state = STATE
+
+
+def network(seed: int = 1) -> fx.Model:
+    return fx.Model((2, 12, 1), backend="numpy", seed=seed)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[fx.Model, fx.FitResult]:
+    model = network()
+    return model, model.fit(X, Y, prior="auto")
+
+
+def test_the_fit_is_certified_and_says_what_was_chosen(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    model, fit = fitted
+    assert fit.valid
+    assert fit.recipe is not None
+    assert fit.recipe.held_out == 150
+    best = fit.recipe.path[np.argmin(fit.recipe.path[:, 1])]
+    assert fit.recipe.strength == pytest.approx(best[0])
+    assert np.argmin(fit.recipe.path[:, 1]) > 0
+    np.testing.assert_allclose(fit.recipe.path[:-1, 0] / fit.recipe.path[1:, 0], 2, rtol=1e-12)
+    assert f"strength {fit.recipe.strength:.2g}" in str(fit)
+    assert fit.y_error is not None
+    np.testing.assert_allclose(fit.y_error, np.sqrt(best[1]) * np.std(Y), rtol=1e-9)  # of the held-out residuals
+    assert "from held-out residuals" in str(fit)
+    assert fit.chi2 / fit.ndof == pytest.approx(0.934, abs=0.05)  # below one: this network has seen all events
+    assert fit.fval > fit.chi2
+    np.testing.assert_allclose(model.parameters, fit.parameters)
+
+
+def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    """To less than one standard deviation."""
+    model, fit = fitted
+    assert fit.recipe is not None
+    x, y = (X - X.mean(axis=0)) / X.std(axis=0), (Y - Y.mean()) / Y.std()
+    cost = fx.LeastSquares(x, y, 1.0, model, prior=GaussianPrior(fit.recipe.precision))
+    for theta in fit.recipe.members:
+        g = cost.grad(theta)
+        edm = 0.5 * float(g @ np.linalg.solve(cost.gauss_newton(theta), g))
+        assert edm < 0.5 * cost(theta) / len(Y)
+
+
+@pytest.mark.parametrize("many", [1000, 100])
+def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """Beside as many others as are missing; members go on, at the last, from where the folds' networks ended."""
+    starts: list[np.ndarray] = []
+    walked: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def glorot(*args: Any) -> np.ndarray:
+        starts.append(ffnn_xp.network.initialization.glorot(*args))
+        return starts[-1]
+
+    original = Walker.__call__
+
+    def walk(self: Walker, together: Together, thetas: list[np.ndarray], *options: Any) -> list[np.ndarray]:
+        ends = original(self, together, thetas, *options)
+        walked.extend(zip(together.n.tolist(), thetas, ends, strict=True))
+        return ends
+
+    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "glorot", glorot)
+    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "MANY", many)
+    monkeypatch.setattr(Walker, "__call__", walk)
+    fit = network().fit(X, Y, prior="auto", seed=3)
+    assert fit.recipe is not None
+    assert len(fit.recipe.members) == len(starts) == 5  # no network is drawn that is not a member
+    parts = [end for n, _, end in walked if n < len(X)]
+    whole = [start for n, start, _ in walked if n == len(X)]
+    going_on = [any(np.array_equal(start, end) for end in parts) for start in whole[-5:]]
+    assert going_on == [True, *[many > len(X)] * 4]
+    assert len(whole) == 5 if many > len(X) else len(whole) > 5
+
+
+def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
+    """There the gradient is all but zero, and plain L-BFGS stays for all of this path."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(400, 4))
+    y = np.tanh(x @ rng.normal(size=(4, 3))) @ np.ones(3)
+    model = fx.Model((4, 30, 1), backend="numpy", seed=3)
+    theta, walk, found = glorot(model.network.layout, np.random.default_rng(0)), Walker(np.inf), []
+    for strength in 400 * 2.0 ** -np.arange(12):
+        cost = fx.LeastSquares(x, y, 1.0, model, prior=GaussianPrior(strength * shape_of_prior(model.network)))
+        assert cost.prior is not None
+        (theta,) = walk(Together([cost.objective]), [theta], cost.prior.precision, 60)
+        found.append(cost(theta))
+    assert found[6] > 0.99 * found[0]
+    assert found[-1] < 0.1 * found[0]
+
+
+def test_the_certificate_may_not_cost_more_than_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions do not need it."""
+    monkeypatch.setattr("ffnn_xp.model.fit.WORTH", 1e-3)
+    model = network()
+    with pytest.warns(fx.FitWarning, match="gradients that it may take are spent"):
+        fit = model.fit(X, Y, prior="auto")
+    assert not fit.valid
+    assert "mixture's, which needs no certificate" in fit.message
+    assert np.all(np.isfinite(model.log_density(NEW, MEASURED)))
+
+
+def test_the_same_seed_chooses_the_same() -> None:
+    one, two = (network(3).fit(X, Y, prior="auto") for _ in range(2))
+    assert one.recipe is not None
+    assert two.recipe is not None
+    np.testing.assert_array_equal(one.recipe.path, two.recipe.path)
+    np.testing.assert_array_equal(one.parameters, two.parameters)
+
+
+def test_it_predicts_better_than_a_weak_and_a_strong_prior(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    def rms(model: fx.Model) -> float:
+        return float(np.sqrt(np.mean((model.predict(NEW) - MEASURED) ** 2)))
+
+    for prior in (0.05, 30.0):
+        other = network()
+        other.fit(X, Y, prior=prior)
+        assert rms(fitted[0]) < 0.97 * rms(other)
+
+
+def test_intervals_hold_what_they_say(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    """150 events to choose and calibrate by; 2,000 new ones."""
+    for cl in (0.5, 0.9):
+        low, high = fitted[0].interval(NEW, cl=cl)
+        assert np.mean((low < MEASURED) & (high > MEASURED)) == pytest.approx(cl, abs=0.06)
+
+
+def test_the_density_integrates_to_one_and_has_its_quantiles(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    model, _ = fitted
+    x = NEW[:1]
+
+    def density(y: float) -> float:
+        return float(np.exp(model.log_density(x, [y])[0]))
+
+    low, high = model.interval(x, cl=0.9)
+    ends = (float(low[0]), float(high[0]))
+    assert scipy.integrate.quad(density, -400, 600, points=ends, limit=200)[0] == pytest.approx(1, abs=1e-4)
+    assert scipy.integrate.quad(density, *ends)[0] == pytest.approx(0.9, abs=1e-6)
+    mean, std = model.predict(x, return_std=True, kind="prediction")
+    first = scipy.integrate.quad(lambda y: y * density(y), -400, 600, points=ends, limit=200)[0]
+    assert first == pytest.approx(float(mean[0]), rel=1e-4)
+    second = scipy.integrate.quad(lambda y: (y - first) ** 2 * density(y), -900, 1100, points=ends, limit=400)[0]
+    assert np.sqrt(second) == pytest.approx(float(std[0]), rel=0.02)
+
+
+def test_the_prediction_is_the_mean_of_the_members(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    model, fit = fitted
+    assert fit.recipe is not None
+    members = [model(NEW, fit.scaling.to_raw(theta)) for theta in fit.recipe.members]
+    np.testing.assert_allclose(model.predict(NEW), np.mean(members, axis=0), rtol=1e-9)
+    _, inside = model.predict(NEW, return_std=True)
+    _, outside = model.predict(NEW, return_std=True, kind="prediction")
+    assert np.all(outside > inside)
+
+
+def test_calibration_finds_what_was_put_in() -> None:
+    rng = np.random.default_rng(1)
+    band = rng.uniform(0, 2, 20000)
+    pulls = np.sqrt(0.5 + 2 * band**2) * rng.standard_t(6, 20000)
+    found = calibrate(pulls, band)
+    assert (found.a, found.b) == (pytest.approx(0.5, rel=0.15), pytest.approx(2, rel=0.15))
+    assert found.nu == pytest.approx(6, rel=0.2)
+    assert Calibration().nu == np.inf
+
+
+def test_known_errors_and_counts_have_a_path_too() -> None:
+    error = RNG.uniform(0.5, 3, 150)
+    y = 100 + 10 * TRUTH + error * RNG.normal(size=150)
+    model = network()
+    fit = model.fit(X, y, error, prior="auto")
+    assert fit.valid
+    assert fit.y_error is None
+    assert 0.7 < fit.chi2 / fit.ndof < 1.3
+    assert np.isfinite(model.log_density(NEW, MEASURED)).all()
+    counts = fx.Model((2, 6, 1), output="exp", seed=1)
+    fit = counts.fit(X, RNG.poisson(5 * np.exp(TRUTH)), loss="poisson", prior="auto")
+    assert fit.valid
+    assert fit.recipe is not None
+    assert fit.recipe.calibration is None
+    assert np.sqrt(np.mean((np.log(counts(X)) - np.log(5) - TRUTH) ** 2)) < 0.15
+    with pytest.raises(fx.NotFittedError, match="not one of measured values"):
+        counts.log_density(X, X[:, 0])
+
+
+def test_two_outputs_weights_and_many_events() -> None:
+    x = RNG.uniform(-1, 1, (2400, 1))
+    y = np.concatenate(
+        [np.sin(3 * x) + 0.1 * RNG.normal(size=x.shape), 1e3 * x + 50 * RNG.normal(size=x.shape)], axis=1
+    )
+    model = fx.Model((1, 8, 2), seed=1)
+    fit = model.fit(x, y, weights=RNG.uniform(0.5, 2, 2400), prior="auto")
+    assert fit.recipe is not None
+    assert fit.recipe.held_out == 2 * 2400 / FOLDS  # one fold is enough
+    np.testing.assert_allclose(fit.y_error, [0.1, 50], rtol=0.1)
+    low, high = model.interval(x)
+    assert low.shape == (2400, 2)
+    assert np.mean((y > low) & (y < high)) == pytest.approx(0.9, abs=0.03)
+    assert model.log_density(x, y).shape == (2400,)
+
+
+def test_time_is_kept_and_the_best_so_far_used() -> None:
+    model = network()
+    with pytest.warns(fx.FitWarning):
+        fit = model.fit(X, Y, prior="auto", max_seconds=0.05)
+    assert fit.recipe is not None
+    assert "max_seconds" in fit.recipe.stopped
+    assert np.isfinite(model.predict(NEW)).all()
+
+
+def test_what_is_refused() -> None:
+    model = network()
+    before = model.parameters
+    with pytest.raises(ValueError, match="did you mean 'auto'"):
+        model.fit(X, Y, prior="autom")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"at least {LEAST} independent ones, got {LEAST - 1}"):
+        model.fit(X[: LEAST - 1], Y[: LEAST - 1], prior="auto")
+    np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_widths_are_of_noise_and_band_with_their_factors() -> None:
+    """One member with a band of 2 and noise 1, at a = 9 and b = 4."""
+
+    class Flat:
+        theta, scaling = np.zeros(2), fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0).scaling
+
+        def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
+            return np.full((1, x.shape[1]), 2.0)
+
+    model = fx.Model((1, 1), backend="numpy", seed=1)
+    mixture = Predictive((Member(Flat(), np.ones(1)),), Calibration(9.0, 4.0))  # type: ignore[arg-type]
+    ask = (model.network, model.backend, np.zeros((1, 3)))
+    np.testing.assert_allclose(mixture.std(*ask, noise=True), 5.0)
+    np.testing.assert_allclose(mixture.std(*ask, noise=False), 4.0)
+    half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
+    np.testing.assert_allclose(half, 5.0, rtol=1e-9)
