@@ -84,7 +84,7 @@ class Backend:
         """Whether blocks of events should be spread over threads: other libraries and devices have their own."""
         return self.name == "numpy" and self.computes is None
 
-    def staying_behind(self) -> Backend:
+    def host_resident(self) -> Backend:
         """NumPy, for events that are streamed through this backend's device."""
         return Backend("numpy", numpy_namespace, "cpu", self.dtype, self.reason, self.threads, self)
 
@@ -98,7 +98,7 @@ class Backend:
         wanted = self.dtype == "float32" and has_double(self.xp, self.device)
         return replace(self, dtype="float64") if wanted else None
 
-    def calm(self) -> AbstractContextManager[Any]:
+    def single_threaded_blas(self) -> AbstractContextManager[Any]:
         """Hold the host's linear algebra to one thread, where this backend computes with it: see `threads`."""
         return one_blas_thread() if self.name == "numpy" else nullcontext()
 

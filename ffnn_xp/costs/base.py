@@ -13,7 +13,7 @@ from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.errors_in_x import UncertainInputs, with_errors
 from ffnn_xp.data.reading import dataset
-from ffnn_xp.data.streaming import beside_its_device
+from ffnn_xp.data.streaming import host_resident
 from ffnn_xp.losses import Loss
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.protocol import ModelLike
@@ -54,7 +54,7 @@ class DataCost(NetworkCost):
         self.model, self.data = model, data
         self.statistic = statistic.through(model.network.activations[-1].name)
         with model.backend.context():
-            events = data.events(model.backend.xp, self.statistic).within_reach(model.backend)
+            events = data.events(model.backend.xp, self.statistic).loadable(model.backend)
         objective = Objective(model.network, self.statistic, events, model.backend)
         n_values = data.n * self.statistic.free(int(data.y.shape[0]))
         super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)
@@ -74,7 +74,7 @@ class DataCost(NetworkCost):
         verbose: int,
     ) -> None:
         """Check the data, complete the model's widths, and build the cost."""
-        model = beside_its_device(model, x, y)
+        model = host_resident(model, x, y)
         d, k = model.shape_of_data()
         x = with_errors(x, x_error)
         with model.backend.context():

@@ -86,11 +86,11 @@ class PlusFunction(CostWithGradient):
             raise TypeError(
                 f"`cost` must be one of a network, such as LeastSquares or Poisson, got {type(cost).__name__}"
             )
-        if cost.statistic.combines or not isinstance(cost.statistic, Measured | Poisson):
+        if cost.statistic.has_linear_operator or not isinstance(cost.statistic, Measured | Poisson):
             uncertain = "measured values with errors in x" if cost.data.x_error is not None else "integrals over bins"
             raise ValueError(
                 "a function can be added to measured values and to counts at points x, not to "
-                + (uncertain if cost.statistic.combines else repr(cost.statistic.name))
+                + (uncertain if cost.statistic.has_linear_operator else repr(cost.statistic.name))
             )
         limits = dict(list(describe(function, annotations=True).items())[1:])
         names = cost.objective.network.layout.names

@@ -79,7 +79,7 @@ class Bins:
         ValueError
             If the contents of bins are no such values.
         """
-        if (of.link is not None and of.measured != "count") or of.mixes or of.whole:
+        if (of.link is not None and of.measured != "count") or of.coupled_outputs or of.whole:
             raise ValueError(f"integrals over bins are for contents of independent bins, not for {of.name!r}")
         return IntegratedLoss(of)
 

@@ -64,7 +64,7 @@ class Dataset:
 
     def combined(self, xp: Namespace, loss: Loss, y: Array) -> Array:
         """What the statistic sees of raw outputs y for all columns of x; first what is predicted for each value."""
-        return y if self.columns_of_event == 1 and self.nodes is None else loss.combine(xp, y, (self.nodes,))
+        return y if self.columns_of_event == 1 and self.nodes is None else loss.linear_operator(xp, y, (self.nodes,))
 
     def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
         """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""

@@ -49,7 +49,7 @@ class Events:
         arrays = [self.x, *self.data] if self.weights is None else [self.x, self.weights, *self.data]
         return 8 * int(sum(math.prod(a.shape) for a in arrays)) // self.n
 
-    def within_reach(self, backend: Backend) -> Events:
+    def loadable(self, backend: Backend) -> Events:
         """The same, as far as it must be made ready for being streamed."""
         computes = backend.computes
         return self if computes is None else self.each(lambda a: page_locked(computes, a))

@@ -100,7 +100,7 @@ class Scaling:
         return np.asarray(self.layout.flatten(np, matrices))
 
 
-def standardisation(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
+def standardization(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
     """Mean and width of each input and, as far as the output's nonlinearity allows, of each target.
 
     Of a statistic that contains the nonlinearity, what stands before it gets the mean alone: the logarithm of the mean

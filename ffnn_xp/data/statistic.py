@@ -26,7 +26,7 @@ def find_statistic(
     for name, value in extras.items():
         if value is not None and name != statistic.extra:
             raise ValueError(f"`{name}` has no place in loss {statistic.name!r}")
-    if output.mixes and statistic.link != output.name:
+    if output.coupled_outputs and statistic.link != output.name:
         raise ValueError(f"a softmax output needs loss='multinomial', got {statistic.name!r}")
     return statistic, extras.get(str(statistic.extra))
 

@@ -26,7 +26,7 @@ SHARE = 0.8  # of what is free that they may take
 
 
 @dataclass(frozen=True)
-class Seen:
+class ModelOnBackend:
     """A model as one that computes with another backend; theta stays the model's own."""
 
     model: ModelLike
@@ -60,13 +60,13 @@ class Seen:
         return self.model.shape_of_data()
 
 
-def for_a_fit(model: ModelLike, x: Any, y: Any) -> ModelLike:
+def prepared_for_fit(model: ModelLike, x: Any, y: Any) -> ModelLike:
     """In double precision if the device has it, and beside the device if these data do not fit there."""
     double = model.backend.in_double_precision()
-    return beside_its_device(model if double is None else Seen(model, double), x, y)
+    return host_resident(model if double is None else ModelOnBackend(model, double), x, y)
 
 
-def beside_its_device(model: ModelLike, x: Any, y: Any) -> ModelLike:
+def host_resident(model: ModelLike, x: Any, y: Any) -> ModelLike:
     """The model itself, or what stands for it where a fit to these data would not fit on its device."""
     backend = model.backend
     if isinstance(x, Bins) or backend.computes is not None or any(map(backend.owns, (x, y))):
@@ -74,7 +74,7 @@ def beside_its_device(model: ModelLike, x: Any, y: Any) -> ModelLike:
     free = backend.free_memory()
     if free is None or COPIES * 8 * (_size(x) + _size(y)) <= SHARE * free:
         return model
-    return Seen(model, backend.staying_behind())
+    return ModelOnBackend(model, backend.host_resident())
 
 
 def _size(a: Any) -> int:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Mask
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses.sampling import draw
-from ffnn_xp.minimizers import BatchArrival, batched_levenberg_marquardt, lockstep_lbfgs
+from ffnn_xp.minimizers import BatchResult, batched_levenberg_marquardt, batched_lbfgs
 from ffnn_xp.minimizers.minuit import EDM_FACTOR
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.uncertainty.covariance import curvature
@@ -43,7 +43,7 @@ class ToyFits:
     valid: Mask
 
 
-def fit_toys(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
+def fit_toys(task: FitProblem, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
     """Toys around the prediction of raw theta ``(p,)``, each fitted with the task's prior."""
     backend, cost = task.model.backend, task.cost(noise)
     measured = measure_again(task, noise, theta, number, rng)
@@ -56,7 +56,7 @@ def fit_toys(task: Task, noise: HostArray, theta: HostArray, number: int, rng: n
 
 def refit(
     problem: Replicas, theta: HostArray, number: int, watch: Callable[[float, int], None] | None = None
-) -> BatchArrival:
+) -> BatchResult:
     """All replicas walked from the same standardised theta.
 
     At first in steps by matrices, where these cost little, and to the end as single fits are.
@@ -64,12 +64,12 @@ def refit(
     goal, objective = EDM_GOAL * problem.errordef, problem.objective
     starts, kinked = np.broadcast_to(theta, (number, len(theta))), objective.network.kinked
 
-    def falling(H: HostArray) -> HostArray:
-        return curvature(H, problem.errordef, problem.epsilon).falling_in_theta
+    def negative_directions(H: HostArray) -> HostArray:
+        return curvature(H, problem.errordef, problem.epsilon).negative_directions_in_theta
 
     with objective.backend.context():
         if not (kinked or len(theta) <= SMALL or objective.backend.on_gpu):
-            return lockstep_lbfgs(problem, starts, edm_goal=goal, watch=watch, falling=falling)
+            return batched_lbfgs(problem, starts, edm_goal=goal, watch=watch, negative_directions=negative_directions)
         first = batched_levenberg_marquardt(
             problem,
             problem.on_device(starts),
@@ -80,11 +80,11 @@ def refit(
         )
         if kinked or first.stopped:
             return first
-        end = lockstep_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, falling=falling)
+        end = batched_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, negative_directions=negative_directions)
         return replace(end, steps=first.steps + end.steps)
 
 
-def measure_again(task: Task, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
+def measure_again(task: FitProblem, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
     """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
     backend, data = task.model.backend, task.with_errors(noise)
     predicted = task.expected(theta)

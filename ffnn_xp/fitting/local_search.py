@@ -13,9 +13,9 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers import (
     WORTH,
-    Arrival,
+    MinimizerResult,
     Distance,
-    Walk,
+    Tracker,
     answer,
     answered,
     kronecker_lbfgs,
@@ -24,11 +24,11 @@ from ffnn_xp.minimizers import (
     lower_point,
     preconditioned_lbfgs,
     preconditioned_steps,
-    round_saddles,
-    walk_by_products,
+    escape_saddles,
+    minimize_matrix_free,
 )
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Curvature, curvature
+from ffnn_xp.uncertainty.covariance import Spectrum, curvature
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
 CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
@@ -51,7 +51,7 @@ WITHOUT = 360, 1 / 2
 
 
 @dataclass(frozen=True)
-class End:
+class LocalMinimum:
     """Where a start was walked to: the point, the value and EDM there, the shape of S around it, and a word on it.
 
     Beyond the memory for matrices there is no shape, but a distance with its bounds.
@@ -60,7 +60,7 @@ class End:
     theta: HostArray
     value: float
     edm: float
-    shape: Curvature | None
+    shape: Spectrum | None
     status: str
     distance: Distance | None = None
 
@@ -86,7 +86,7 @@ class Descent:
     matrices: bool = True
     may_be_rough: bool = True
 
-    def approach(self, walk: Walk, theta: HostArray, *, straight: bool) -> None:
+    def approach(self, walk: Tracker, theta: HostArray, *, straight: bool) -> None:
         """From a random start into the basin of a minimum; `straight` if it will be walked to the end at any rate."""
         options = KINKED if self.kinked else FIRST if straight else {}
         with self._rough(walk) as rough:
@@ -95,8 +95,8 @@ class Descent:
             lbfgs(walk, theta, **options)
 
     def descend(
-        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None = None
-    ) -> End | None:
+        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None = None
+    ) -> LocalMinimum | None:
         """To EDM < goal, round saddles, and on; None if that is given up."""
         with self._rough(walk) as rough:
             way = self._come_near(rough, theta, hopeless)
@@ -117,17 +117,17 @@ class Descent:
             return None
         shape = self._curvature(end.theta)
         if not at_saddle:
-            shape = shape.flattened()
+            shape = shape.without_negative_directions()
         status = "minimum" if end.converged else "at kinks" if self.kinked else "in a valley"
         if at_saddle:
             status = "saddle"
         elif saddles:
             status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
-        return End(end.theta, end.value, end.edm, shape, status)
+        return LocalMinimum(end.theta, end.value, end.edm, shape, status)
 
     def _arrive(
-        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> tuple[Arrival, int, bool]:
+        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> tuple[MinimizerResult, int, bool]:
         """The end in second derivatives: where it is, behind how many saddles, and whether it is one."""
         goal = EDM_GOAL * walk.errordef
         if self.kinked:
@@ -135,33 +135,33 @@ class Descent:
         fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
         e, epsilon = walk.errordef, walk.epsilon
         steps = partial(preconditioned_steps, errordef=e, epsilon=epsilon, edm_goal=goal, fine=fine, hopeless=hopeless)
-        way = round_saddles(steps, theta, self._falling, most=SADDLES, errordef=e, epsilon=epsilon)
+        way = escape_saddles(steps, theta, self._falling, most=SADDLES, errordef=e, epsilon=epsilon)
         return answered(way, partial(answer, walk))
 
     def _falling(self, H: HostArray) -> HostArray:
-        return curvature(H, self.problem.errordef, self.problem.epsilon).falling_in_theta
+        return curvature(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_theta
 
-    def _come_near(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> Arrival:
+    def _come_near(self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> MinimizerResult:
         """The part of the descent for which single precision is good enough."""
         if self.rounded(theta):
             near = ARRIVED * walk.errordef if self.matrices else 0.0  # which lead on from there
             enough = NEAR * walk.errordef
             return kronecker_lbfgs(walk, theta, near=near, enough=enough, hopeless=hopeless)
         if self.kinked or walk.epsilon == self.problem.epsilon:
-            return Arrival(theta, np.inf, np.inf, converged=False)
+            return MinimizerResult(theta, np.inf, np.inf, converged=False)
         return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
 
     def _without_matrices(
-        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> Arrival:
+        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> MinimizerResult:
         """As far as Kronecker factors lead in double precision, where a matrix costs more than a round in its place."""
         if len(theta) < DEAR:
-            return Arrival(theta, np.inf, np.inf, converged=False)
+            return MinimizerResult(theta, np.inf, np.inf, converged=False)
         near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
         most = WITHOUT[0] + WITHOUT[1] * len(theta)
         return kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
 
-    def _roughly(self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:
+    def _roughly(self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:
         """As far by matrices as single precision is good enough for; where there is none, the same point."""
         with self._rough(walk) as rough:
             if rough is not walk:
@@ -169,13 +169,13 @@ class Descent:
         return theta if walk.best is None else walk.best
 
     @contextmanager
-    def _rough(self, walk: Walk) -> Iterator[Walk]:
+    def _rough(self, walk: Tracker) -> Iterator[Tracker]:
         """A walk on the same function in single precision, if that is faster; its best point is kept, come what may."""
         single = self._single
         if single is None:
             yield walk
             return
-        rough = Walk(single, walk.deadline, walk.report, calls=walk.calls, most=walk.most)
+        rough = Tracker(single, walk.deadline, walk.report, calls=walk.calls, most=walk.most)
         try:
             yield rough
         finally:
@@ -192,18 +192,18 @@ class Descent:
         return not self.kinked and (len(theta) > MANY or not self.matrices)
 
     def _descend_by_products(
-        self, walk: Walk, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> End | None:
+        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> LocalMinimum | None:
         """The same without matrices; EDM and its bounds come from products."""
         goal = CERTIFIED * walk.errordef
-        end, distance, saddles = walk_by_products(walk, theta, edm_goal=goal, exact=not self.kinked, hopeless=hopeless)
+        end, distance, saddles = minimize_matrix_free(walk, theta, edm_goal=goal, exact=not self.kinked, hopeless=hopeless)
         if end.hopeless:
             return None
-        status = "saddle" if distance.falling is not None else "minimum" if end.converged else "at kinks or in a valley"
+        status = "saddle" if distance.negative_directions is not None else "minimum" if end.converged else "at kinks or in a valley"
         status += f" behind {saddles} saddle{'s' * (saddles > 1)}" if saddles and status == "minimum" else ""
-        return End(end.theta, end.value, distance.upper, None, status, distance)
+        return LocalMinimum(end.theta, end.value, distance.upper, None, status, distance)
 
-    def shape_at(self, theta: HostArray) -> tuple[Curvature, HostArray | None]:
+    def shape_at(self, theta: HostArray) -> tuple[Spectrum, HostArray | None]:
         """The curvature of S at a point, and a lower point if S falls from there.
 
         Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix. Where it is negative along
@@ -215,14 +215,14 @@ class Descent:
             return shape, None
         problem = self.problem
         value, goal = problem.value_and_gradient(theta)[0], EDM_GOAL * problem.errordef
-        beyond = lower_point(problem, theta, value, shape.falling_in_theta)
+        beyond = lower_point(problem, theta, value, shape.negative_directions_in_theta)
         if beyond is not None:
             end = preconditioned_lbfgs(problem, beyond, edm_goal=goal, max_rounds=FOLLOWED)
             if end.value < value - WORTH * problem.errordef:
                 return shape, end.theta
-        return shape.flattened(), None
+        return shape.without_negative_directions(), None
 
-    def _curvature(self, theta: HostArray) -> Curvature:
+    def _curvature(self, theta: HostArray) -> Spectrum:
         problem = self.problem
         H = problem.gauss_newton(theta) if self.kinked else problem.hessian(theta)
         return curvature(H, problem.errordef, problem.epsilon)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.local_search import Descent, End
+from ffnn_xp.fitting.local_search import Descent, LocalMinimum
 from ffnn_xp.fitting.minima import number_minima
-from ffnn_xp.fitting.successive_halving import FINALISTS, Contestant
-from ffnn_xp.minimizers import Distance, StopWalk, Walk
+from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate
+from ffnn_xp.minimizers import Distance, StopMinimization, Tracker
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 
 HOPELESS = 30.0  # EDMs, or gains of the last round: what a start may still gain, by experience
 FAR = 1.5  # a start this many times worse than the best is not walked to the end
@@ -105,7 +105,7 @@ class Search:
     ends: dict[int, tuple[HostArray, float]] = field(default_factory=dict)
     theta: HostArray | None = None
     value: float = np.inf
-    arrived: Curvature | None = None
+    arrived: Spectrum | None = None
     distance: Distance | None = None
     best_start: int = 0
     stopped: str = ""
@@ -131,10 +131,10 @@ class Search:
             elif finish and not self.finished:
                 self._finish()
 
-    def contest(self, contest: Callable[[Callable[[float, int], None]], tuple[list[Contestant], str]]) -> None:
+    def contest(self, contest: Callable[[Callable[[float, int], None]], tuple[list[Candidate], str]]) -> None:
         """The same for starts that compete: only those that win are walked to the end.
 
-        `contest` is called with a function that watches it (best value and step; raises `StopWalk`), and returns the
+        `contest` is called with a function that watches it (best value and step; raises `StopMinimization`), and returns the
         contestants, the best first, and why it was cut short.
         """
         began, before = time.monotonic(), len(self.rows)
@@ -156,7 +156,7 @@ class Search:
                 if place == 0 or walk.best_value < FAR * self.value:
                     self._keep(before + c.start + 1, walk, None)
                     if stopped:
-                        raise StopWalk(stopped)
+                        raise StopMinimization(stopped)
                     self._finish_start(before + c.start + 1, c.theta)
                 if self.satisfied:
                     break
@@ -173,7 +173,7 @@ class Search:
         """A deadline, a callback and Ctrl-C end the walk; what was found stays."""
         try:
             yield
-        except StopWalk as stop:
+        except StopMinimization as stop:
             self.stopped = str(stop)
         except KeyboardInterrupt:
             self.stopped = "interrupted by the user"
@@ -218,7 +218,7 @@ class Search:
             elif straight or self._good(walk.best, FAR):
                 end = self.descent.descend(walk, walk.best, self._hopeless if self.starts > 1 else None)
                 status = "left: it leads to a poor minimum"
-        except (StopWalk, KeyboardInterrupt):
+        except (StopMinimization, KeyboardInterrupt):
             status = "stopped"
             raise
         finally:
@@ -265,15 +265,15 @@ class Search:
         """Whether the data's part of S is as low as it should be, or within a factor of that."""
         return np.isfinite(self.good_enough) and self.problem.chi2(theta) <= factor * self.good_enough
 
-    def _walk(self, index: int) -> Walk:
+    def _walk(self, index: int) -> Tracker:
         def report(value: float, calls: int) -> bool | None:
             assert self.callback is not None
             seconds = time.monotonic() - self.began
             return self.callback(FitState(index, self.starts, value, min(value, self.value), calls, seconds))
 
-        return Walk(self.problem, self.deadline, None if self.callback is None else report, most=self.most)
+        return Tracker(self.problem, self.deadline, None if self.callback is None else report, most=self.most)
 
-    def _keep(self, index: int, walk: Walk, end: End | None) -> None:
+    def _keep(self, index: int, walk: Tracker, end: LocalMinimum | None) -> None:
         """Remember the best point of all, with its curvature if the walk arrived there."""
         if end is not None and end.status != "saddle":
             self.ends[index] = end.theta, end.value

@@ -18,7 +18,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.multistart import Search
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Robust, StudentTLoss
 from ffnn_xp.network.evaluation import evaluate
 
@@ -26,7 +26,7 @@ ROUNDS = 8
 SETTLED = 0.01  # relative change of the errors that needs no further round
 
 
-def estimate_noise(task: Task, search: Search, noise: HostArray) -> HostArray:
+def estimate_y_error(task: FitProblem, search: Search, noise: HostArray) -> HostArray:
     """Errors of the standardised outputs, ``(k,)``; moves the search's best point to the minimum they belong to."""
     if search.theta is None:
         return noise
@@ -43,7 +43,7 @@ def estimate_noise(task: Task, search: Search, noise: HostArray) -> HostArray:
     return noise
 
 
-def residual_width(task: Task, theta: HostArray, effective: float) -> HostArray:
+def residual_width(task: FitProblem, theta: HostArray, effective: float) -> HostArray:
     """The formula above for a point in standardised theta; never quite zero, so that a perfect fit has a chi-square."""
     backend, s = task.model.backend, task.scaling
     xp, data = backend.xp, task.data
@@ -58,7 +58,7 @@ def residual_width(task: Task, theta: HostArray, effective: float) -> HostArray:
     return np.maximum(width, 1e3 * backend.epsilon)
 
 
-def held_out_width(task: Task, residual: HostArray, weights: HostArray | None) -> HostArray:
+def held_out_width(task: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:
     """Errors ``(k,)`` of the standardised outputs from residuals ``(k, n)`` that no parameter has seen."""
     if isinstance(task.loss, Robust):
         width = _median(task.loss, np.abs(residual))
@@ -67,7 +67,7 @@ def held_out_width(task: Task, residual: HostArray, weights: HostArray | None) -
     return np.maximum(width, 1e3 * task.model.backend.epsilon)
 
 
-def _median_width(task: Task, residual: HostArray, effective: float) -> HostArray:
+def _median_width(task: FitProblem, residual: HostArray, effective: float) -> HostArray:
     """From absolute residuals ``(k, n)``; weights do not count."""
     assert isinstance(task.loss, Robust)
     n = task.data.n

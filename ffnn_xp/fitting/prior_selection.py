@@ -28,7 +28,7 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.noise import held_out_width, residual_width
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
 from ffnn_xp.losses import Measured
 from ffnn_xp.network.evaluation import evaluate
@@ -48,7 +48,7 @@ MOST = 0.9  # of the values that parameters can take up: what is left gives the 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PriorSelection:
     r"""What was chosen.
 
     Attributes
@@ -96,16 +96,16 @@ class Recipe:
         return text + (f"; cut short: {self.stopped}" if self.stopped else "")
 
 
-def check_enough(task: Task) -> None:
+def check_enough(task: FitProblem) -> None:
     """Raise a ValueError where there is nothing to hold out."""
-    if task.data.n < LEAST or task.loss.combines:
+    if task.data.n < LEAST or task.loss.has_linear_operator:
         raise ValueError(
             f"prior='auto' chooses by events that are held out: it needs at least {LEAST} independent ones, got "
             f"{task.data.n}; give the prior as a number"
         )
 
 
-def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
+def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> PriorSelection:
     """Find the strength, the networks and the calibration for a task that has no prior yet."""
     n = task.data.n
     rng = np.random.default_rng(seed)
@@ -124,7 +124,7 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
     calibration, noise = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
         calibration, noise = _calibration(task, parts, thetas, strength * P)
-    return Recipe(
+    return PriorSelection(
         strength / unit,
         strength * P,
         np.stack([strengths[: len(scores)] / unit, scores], axis=1),
@@ -137,7 +137,7 @@ def choose(task: Task, seed: int | list[int] | None, deadline: float) -> Recipe:
     )
 
 
-def member(task: Task, theta: HostArray, precision: HostArray) -> Member:
+def member(task: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     """A network of the mixture, with the band of its Gauss-Newton matrix; its noise is that of the residuals."""
     cost = replace(task, prior=GaussianPrior(precision)).cost(np.ones(task.data.y.shape[0]))
     G = cost.gauss_newton(theta)
@@ -164,13 +164,13 @@ def shape_of_prior(network: Network) -> HostArray:
         P = np.full((h, columns), 20.0 if l else columns - 1.0)
         P[:, -1] = 20.0 if l else 1.0
         if l == network.layout.n_layers - 1:
-            P[:, -1] = GAUGE if network.activations[-1].mixes else 0.0
+            P[:, -1] = GAUGE if network.activations[-1].coupled_outputs else 0.0
         rows.append(P.ravel())
     return np.concatenate(rows)
 
 
 def _calibration(
-    task: Task, parts: list[Part], thetas: list[HostArray], precision: HostArray
+    task: FitProblem, parts: list[Part], thetas: list[HostArray], precision: HostArray
 ) -> tuple[Calibration, HostArray]:
     """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
     backend, network = task.model.backend, task.network
@@ -211,7 +211,7 @@ def _effective(G: HostArray, precision: HostArray) -> float:
     return float(held.shape[1] - np.sum(precision[:, None] * held**2))
 
 
-def typical_error(task: Task) -> HostArray:
+def typical_error(task: FitProblem) -> HostArray:
     """Root mean square of the errors of the measured values, ``(k,)`` in raw units, where they are given."""
     backend = task.model.backend
     assert task.data.inverse_error is not None

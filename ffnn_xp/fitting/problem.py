@@ -27,7 +27,7 @@ from ffnn_xp.uncertainty.covariance import curvature, rank
 
 
 @dataclass(frozen=True)
-class Task:
+class FitProblem:
     """A fit that is about to begin: checked data, their statistic and scaling, and the prior.
 
     Whether `errors_known`: given, or those of the statistic itself, as of counts. Whether the covariance is to be a
@@ -54,14 +54,14 @@ class Task:
         return self.data.n * self.loss.free(int(self.data.y.shape[0]))
 
     @property
-    def absolute(self) -> bool:
+    def is_chi_square(self) -> bool:
         """Whether the size of S tells how good a fit is."""
-        return self.errors_known and self.loss.absolute
+        return self.errors_known and self.loss.is_chi_square
 
     def cost(self, noise: HostArray) -> NetworkCost:
         """The cost in standardised units; `noise` are errors of the standardised outputs where none are given."""
         backend = self.model.backend
-        objective = Objective(self.network, self.loss, self.events(noise).within_reach(backend), backend)
+        objective = Objective(self.network, self.loss, self.events(noise).loadable(backend), backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
 
     def events(self, noise: HostArray, y: Array | None = None) -> Events:

@@ -1,7 +1,7 @@
 """Networks walked along a path of prior strengths, side by side: those of the folds, and those that join them.
 
 They share network and statistic and differ in their events, so that values and gradients of all are asked for together
-(`minimizers.in_lockstep`, `replicas.side_by_side`).
+(`minimizers.run_batched`, `replicas.side_by_side`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers import StopWalk, Walk, in_lockstep, kronecker_steps, lbfgs
+from ffnn_xp.minimizers import StopMinimization, Tracker, run_batched, kronecker_steps, lbfgs
 from ffnn_xp.minimizers.base import TIME_IS_UP
 from ffnn_xp.objective.batch import Replicas, side_by_side
 from ffnn_xp.objective.host import NetworkCost
@@ -144,10 +144,10 @@ class Walker:
                     )
                     for i in fine
                 ]
-                in_lockstep(
+                run_batched(
                     walks, lambda theta, rows: answers(theta, fine[rows]), together=answers.replicas.of_one_shape
                 )
-        except (StopWalk, KeyboardInterrupt) as stop:
+        except (StopMinimization, KeyboardInterrupt) as stop:
             self.stopped = str(stop) or "interrupted by the user"
         self.events += answers.events
         return answers
@@ -163,7 +163,7 @@ class _Answers:
     def __call__(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
         """What is not finite becomes infinitely bad."""
         if time.monotonic() > self.deadline:
-            raise StopWalk(TIME_IS_UP)
+            raise StopMinimization(TIME_IS_UP)
         values, gradients = self.replicas.on_host(theta, self.which[rows])
         self.events += int(np.sum(self.n[self.which[rows]]))
         bad = ~(np.isfinite(values) & np.all(np.isfinite(gradients), axis=-1))
@@ -175,7 +175,7 @@ class _Answers:
 
     def walk_alone(self, row: int, cost: NetworkCost, iterations: int) -> None:
         """By SciPy's L-BFGS, which takes kinks as they come."""
-        walk = Walk(cost, self.deadline)
+        walk = Tracker(cost, self.deadline)
         try:
             lbfgs(walk, self.best[row].copy(), ftol=FTOL, max_iterations=iterations)
         finally:

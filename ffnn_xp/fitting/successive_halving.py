@@ -31,7 +31,7 @@ EDM_GOAL = 0.1  # in units of one standard deviation's rise of S: the rest of th
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """A start and where it got to: number from 0, theta, value (of a sample, scaled up, if it left early), EDM."""
 
     start: int
@@ -42,7 +42,7 @@ class Contestant:
     steps: int
 
 
-def compete(
+def halve_candidates(
     cost: NetworkCost,
     starts: HostArray,
     *,
@@ -50,7 +50,7 @@ def compete(
     unit: float,
     rng: np.random.Generator,
     watch: Callable[[float, int], None] | None = None,
-) -> tuple[list[Contestant], str]:
+) -> tuple[list[Candidate], str]:
     """All starts, the best first, and why the contest was cut short, if it was.
 
     Parameters
@@ -66,7 +66,7 @@ def compete(
     rng : numpy.random.Generator
         Draws the sample of events.
     watch : callable, optional
-        Called with (best value, step); may raise `minimizers.StopWalk`.
+        Called with (best value, step); may raise `minimizers.StopMinimization`.
     """
     objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
     if cost.precision is None:  # who gets ahead is seen in seven digits; what overflows leaves
@@ -76,7 +76,7 @@ def compete(
     backend, n, p = objective.backend, objective.events.n, starts.shape[1]
     goal = EDM_GOAL * unit
     first = max(FIRST_EVENTS, PER_PARAMETER * p)
-    found: dict[int, Contestant] = {}
+    found: dict[int, Candidate] = {}
     numbers, host = np.arange(len(starts)), starts
     for size, steps, culls in ((first, FIRST, ()), (SECOND * first, STEPS, CULLS)):
         m = min(size, n)
@@ -108,7 +108,7 @@ def compete(
         for i, number in enumerate(numbers.tolist()):
             before = found[number].steps if number in found else 0
             status = {"converged": "converged", "no finite value": "no finite value"}.get(end.status[i], "left early")
-            found[number] = Contestant(
+            found[number] = Candidate(
                 number, host[i], scale * end.value[i], scale * end.edm[i], status, before + int(end.steps[i])
             )
         if end.stopped:
@@ -122,9 +122,9 @@ def compete(
     return [found[i] for i in best] + [c for c in _ranked(found) if c.start not in best], ""
 
 
-def _finalists(ranked: list[Contestant], alike: float) -> list[int]:
+def _finalists(ranked: list[Candidate], alike: float) -> list[int]:
     """Numbers of the best that did not arrive at the same value: one walk to the end tells of them all."""
-    best: list[Contestant] = []
+    best: list[Candidate] = []
     for c in ranked:
         if all(c.status != "converged" or abs(c.value - b.value) >= alike for b in best):
             best.append(c)
@@ -140,5 +140,5 @@ def _scaled(precision: HostArray | None, share: float) -> HostArray | None:
     return None if precision is None else precision * share
 
 
-def _ranked(found: dict[int, Contestant]) -> list[Contestant]:
+def _ranked(found: dict[int, Candidate]) -> list[Candidate]:
     return sorted(found.values(), key=lambda c: (not np.isfinite(c.value), c.value))

@@ -12,7 +12,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.io.header import Header
 from ffnn_xp.network.layout import Layout
-from ffnn_xp.uncertainty.covariance import Curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive
 
@@ -128,4 +128,4 @@ def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "ban
     """The error band that these tensors are."""
     t = {name.removeprefix(f"{prefix}."): a for name, a in tensors.items()}
     scaling = Scaling(layout, t["x_mean"], t["x_scale"], t["y_mean"], t["y_scale"])
-    return Band(t["theta"], scaling, Curvature(t["factor"], t["null"], t["scale"], falling=t["null"][:, :0]))
+    return Band(t["theta"], scaling, Spectrum(t["factor"], t["null"], t["scale"], negative_directions=t["null"][:, :0]))

@@ -52,22 +52,22 @@ class Loss(ABC):
         return None
 
     @property
-    def absolute(self) -> bool:
+    def is_chi_square(self) -> bool:
         """Whether S is a chi-square, so that its size tells how good a fit is."""
         return False
 
     @property
-    def mixes(self) -> bool:
+    def coupled_outputs(self) -> bool:
         """Whether the outputs of an event mix: then second derivatives are ``(..., k, k, n)``."""
         return False
 
     @property
-    def combines(self) -> bool:
-        """Whether it sees linear combinations of outputs, made by `combine`."""
+    def has_linear_operator(self) -> bool:
+        """Whether it sees linear combinations of outputs, made by `linear_operator`."""
         return False
 
     @property
-    def delicate(self) -> bool:
+    def needs_float64(self) -> bool:
         """Whether it takes differences that single precision would lose."""
         return False
 
@@ -121,16 +121,16 @@ class Loss(ABC):
         """R with `fisher` = R R^T, ``(..., k, k, n)``; asked for where outputs mix."""
         raise NotImplementedError(f"the outputs of {self.name} do not mix")
 
-    def combine(self, xp: Namespace, y: Array, data: Data) -> Array:
+    def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Linear combinations of the outputs; the first of them are what was measured."""
         return y
 
     def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
-        """The transpose of `combine`."""
+        """The transpose of `linear_operator`."""
         return u
 
-    def nearly(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """A diagonal like `fisher`'s in the outputs themselves, for coordinates, where it `combines`."""
+    def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """A diagonal like `fisher`'s in the outputs themselves, for coordinates, where it `has_linear_operator`."""
         return self.fisher(xp, y, data)
 
     def outputs(self, values: int) -> int:

@@ -38,8 +38,8 @@ class CorrelatedLoss(Measured):
     word = "chi2"
     extra = "y_cov"
     as_measured = False
-    absolute = True
-    combines = True
+    is_chi_square = True
+    has_linear_operator = True
     whole = True
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
@@ -49,16 +49,16 @@ class CorrelatedLoss(Measured):
         matrix = extra * xp.reshape(each, (1, -1))
         return _event_by_event(xp, (y - shift) / scale) @ xp.matrix_transpose(matrix), matrix
 
-    def combine(self, xp: Namespace, y: Array, data: Data) -> Array:
+    def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Whitened outputs, ``(..., 1, n k)``."""
         return _event_by_event(xp, y) @ xp.matrix_transpose(data[1])
 
     def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
-        """The transpose of `combine`."""
+        """The transpose of `linear_operator`."""
         rows = u @ data[1]
         return xp.matrix_transpose(xp.reshape(rows, (*rows.shape[:-2], -1, self.k)))
 
-    def nearly(self, xp: Namespace, y: Array, data: Data) -> Array:
+    def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """The diagonal of 2 V^-1."""
         return self.spread(xp, xp.ones_like(data[0]), (data[0], 2 * data[1] * data[1]))
 
@@ -86,8 +86,8 @@ class BlockCorrelatedLoss(Measured):
     word = "chi2"
     extra = "y_cov"
     as_measured = False
-    absolute = True
-    mixes = True
+    is_chi_square = True
+    coupled_outputs = True
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values, and the matrices for them."""
@@ -133,7 +133,7 @@ class IntegratedLoss(Loss):
     """
 
     of: Loss
-    combines = True
+    has_linear_operator = True
 
     @property
     def name(self) -> str:
@@ -161,28 +161,28 @@ class IntegratedLoss(Loss):
         return self.of.extra
 
     @property
-    def absolute(self) -> bool:
+    def is_chi_square(self) -> bool:
         """As of the contents."""
-        return self.of.absolute
+        return self.of.is_chi_square
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
         """Those of the statistic inside."""
         return self.of.columns(xp, y, extra, shift, scale)
 
-    def combine(self, xp: Namespace, y: Array, data: Data) -> Array:
+    def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Integrals over bins."""
         weights = data[-1]
         each = xp.reshape(y, (*y.shape[:-1], -1, weights.shape[0]))
         return xp.sum(each * xp.matrix_transpose(weights), axis=-1)
 
     def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
-        """The transpose of `combine`."""
+        """The transpose of `linear_operator`."""
         each = u[..., None] * xp.matrix_transpose(data[-1])
         return xp.reshape(each, (*u.shape[:-1], -1))
 
-    def nearly(self, xp: Namespace, y: Array, data: Data) -> Array:
+    def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """As if the nodes were independent."""
-        return self.spread(xp, self.fisher(xp, self.combine(xp, y, data), data), (data[-1] * data[-1],))
+        return self.spread(xp, self.fisher(xp, self.linear_operator(xp, y, data), data), (data[-1] * data[-1],))
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """Of the contents."""

@@ -44,33 +44,33 @@ class EffectiveVarianceLoss(Measured):
     inputs: tuple[int, ...]
     name = "least_squares"
     word = "chi2"
-    absolute = True
-    combines = True
-    mixes = True
-    delicate = True
+    is_chi_square = True
+    has_linear_operator = True
+    coupled_outputs = True
+    needs_float64 = True
 
     @property
     def columns_of_event(self) -> int:
         """How many columns of x belong to each event."""
         return 1 + 2 * len(self.inputs)
 
-    def combine(self, xp: Namespace, y: Array, data: Data) -> Array:
+    def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Outputs and slopes."""
         each = xp.reshape(y, (*y.shape[:-1], -1, self.columns_of_event))
         slopes = [(each[..., 1 + 2 * j] - each[..., 2 + 2 * j]) / (2 * STEP) for j in range(len(self.inputs))]
         return xp.concat([each[..., 0], *slopes], axis=-2)
 
     def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
-        """The transpose of `combine`."""
+        """The transpose of `linear_operator`."""
         y, *slopes = self._parts(u)
         columns = [y]
         for s in slopes:
             columns += [s / (2 * STEP), -s / (2 * STEP)]
         return xp.reshape(xp.stack(columns, axis=-1), (*y.shape[:-1], -1))
 
-    def nearly(self, xp: Namespace, y: Array, data: Data) -> Array:
+    def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """As if the variance were known."""
-        u = self.combine(xp, y, data)
+        u = self.linear_operator(xp, y, data)
         first, *others = self._parts(xp.zeros_like(u))
         known = 2 / self._variance(u, data[1])
         return self.spread(xp, xp.concat([first + known, *others], axis=-2), data)

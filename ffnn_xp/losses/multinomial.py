@@ -34,7 +34,7 @@ class MultinomialLoss(Loss):
     word = "deviance"
     measured = "class"
     link = "softmax"
-    mixes = True
+    coupled_outputs = True
 
     def through(self, output: str) -> Loss:
         """Itself, of a softmax output."""

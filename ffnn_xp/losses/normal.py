@@ -38,7 +38,7 @@ class LeastSquaresLoss(Measured):
 
     name = "least_squares"
     word = "chi2"
-    absolute = True
+    is_chi_square = True
 
     def value(self, xp: Namespace, y: Array, data: Data) -> Array:
         """The squared pull."""
@@ -81,7 +81,7 @@ class NormalLoss(Loss):
     """
 
     name = "normal"
-    mixes = True
+    coupled_outputs = True
 
     def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values."""

@@ -1,16 +1,16 @@
 """Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
 
-from ffnn_xp.minimizers.ask_tell import Asking, answer, answered, in_lockstep, steps_in, translated
-from ffnn_xp.minimizers.base import Arrival, Problem, StopWalk, Walk
-from ffnn_xp.minimizers.batched_base import BatchArrival
-from ffnn_xp.minimizers.batched_lbfgs import lockstep_lbfgs
+from ffnn_xp.minimizers.ask_tell import AskTell, answer, answered, run_batched, steps_in, translated
+from ffnn_xp.minimizers.base import MinimizerResult, Problem, StopMinimization, Tracker
+from ffnn_xp.minimizers.batched_base import BatchResult
+from ffnn_xp.minimizers.batched_lbfgs import batched_lbfgs
 from ffnn_xp.minimizers.batched_levenberg_marquardt import batched_levenberg_marquardt
 from ffnn_xp.minimizers.conjugate_gradients import Distance, edm_by_products
 from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 from ffnn_xp.minimizers.kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
 from ffnn_xp.minimizers.lbfgs import lbfgs
 from ffnn_xp.minimizers.levenberg_marquardt import levenberg_marquardt
-from ffnn_xp.minimizers.matrix_free import distance, walk_by_products
+from ffnn_xp.minimizers.matrix_free import distance, minimize_matrix_free
 from ffnn_xp.minimizers.minuit import (
     Certificate,
     at_minimum,
@@ -21,21 +21,21 @@ from ffnn_xp.minimizers.minuit import (
     preset,
     unstarted,
 )
-from ffnn_xp.minimizers.negative_curvature import FLAT, WORTH, lower_point, round_saddles
+from ffnn_xp.minimizers.negative_curvature import FLAT, WORTH, lower_point, escape_saddles
 from ffnn_xp.minimizers.preconditioned_lbfgs import preconditioned_lbfgs, preconditioned_steps
 
 __all__ = [
     "FLAT",
     "WORTH",
-    "Arrival",
-    "Asking",
-    "BatchArrival",
+    "MinimizerResult",
+    "AskTell",
+    "BatchResult",
     "Certificate",
     "Distance",
     "KroneckerCoordinates",
     "Problem",
-    "StopWalk",
-    "Walk",
+    "StopMinimization",
+    "Tracker",
     "answer",
     "answered",
     "at_minimum",
@@ -44,21 +44,21 @@ __all__ = [
     "distance",
     "edm_by_products",
     "hesse_errors",
-    "in_lockstep",
+    "run_batched",
     "is_certified",
     "kronecker_lbfgs",
     "kronecker_steps",
     "lbfgs",
     "levenberg_marquardt",
-    "lockstep_lbfgs",
+    "batched_lbfgs",
     "lower_point",
     "migrad_alone",
     "preconditioned_lbfgs",
     "preconditioned_steps",
     "preset",
-    "round_saddles",
+    "escape_saddles",
     "steps_in",
     "translated",
     "unstarted",
-    "walk_by_products",
+    "minimize_matrix_free",
 ]

@@ -1,6 +1,6 @@
 r"""L-BFGS as a conversation: a walk asks for value and gradient at a point, and goes on with the answer.
 
-So that many walks can be answered together (`in_lockstep`): networks of the same shape go through one product, where
+So that many walks can be answered together (`run_batched`): networks of the same shape go through one product, where
 each alone would wait for Python. A minimizer that calls the function, as SciPy's does, cannot be asked that. The
 algorithm is that of J. Nocedal and S. J. Wright, Numerical Optimization (2006), chapter 7.2, with steps to points that
 keep the strong Wolfe conditions (eq. 3.7), on the cubics of eq. 3.59. Near a minimum values differ by less than their
@@ -19,19 +19,19 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers.base import Problem
 
-End = TypeVar("End")
-Asking = Generator[HostArray, tuple[float, HostArray], End]
+Result = TypeVar("End")
+AskTell = Generator[HostArray, tuple[float, HostArray], Result]
 """Asks for value and gradient at what it yields, and returns where it ended."""
 
 
-class Matrix(NamedTuple):
+class HessianRequest(NamedTuple):
     """Asks for a second derivative at a point instead: the exact one, or the Gauss-Newton matrix."""
 
     theta: HostArray
     exact: bool
 
 
-Curved = Generator[HostArray | Matrix, Any, End]
+AskTellHessian = Generator[HostArray | HessianRequest, Any, Result]
 """A walk that asks for matrices too."""
 
 DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton steps
@@ -134,7 +134,7 @@ def steps_in(
     *,
     memory: int,
     stay: Callable[[float, HostArray, int], bool],
-) -> Asking[tuple[HostArray, float, HostArray]]:
+) -> AskTell[tuple[HostArray, float, HostArray]]:
     """L-BFGS in these coordinates, and where it ends, at rounding at the latest: point, value, gradient.
 
     Parameters
@@ -176,7 +176,7 @@ def steps_in(
     return theta, value, g
 
 
-def along(theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) -> Asking[Step]:
+def along(theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) -> AskTell[Step]:
     """Find a step t d that goes far enough and not too far; t = 0 where nothing lower was found.
 
     Parameters
@@ -227,7 +227,7 @@ def _between(low: tuple[float, float, float], high: tuple[float, float, float]) 
     return a + min(max(share, EDGE), 1 - EDGE) * width
 
 
-def answered(walk: Curved[End], answer: Callable[[Any], Any]) -> End:
+def answered(walk: AskTellHessian[Result], answer: Callable[[Any], Any]) -> Result:
     """Walk one to its end, each question answered as it is asked."""
     try:
         at = next(walk)
@@ -237,14 +237,14 @@ def answered(walk: Curved[End], answer: Callable[[Any], Any]) -> End:
         return end.value  # type: ignore[no-any-return]
 
 
-def answer(problem: Problem, question: HostArray | Matrix) -> tuple[float, HostArray] | HostArray:
+def answer(problem: Problem, question: HostArray | HessianRequest) -> tuple[float, HostArray] | HostArray:
     """What a problem says to a question of a walk."""
-    if not isinstance(question, Matrix):
+    if not isinstance(question, HessianRequest):
         return problem.value_and_gradient(question)
     return (problem.hessian if question.exact else problem.gauss_newton)(question.theta)
 
 
-def translated(walk: Asking[End], answer: Callable[[float, HostArray], tuple[float, HostArray]]) -> Asking[End]:
+def translated(walk: AskTell[Result], answer: Callable[[float, HostArray], tuple[float, HostArray]]) -> AskTell[Result]:
     """The same walk, of whose answers others are made."""
     try:
         at = next(walk)
@@ -254,14 +254,14 @@ def translated(walk: Asking[End], answer: Callable[[float, HostArray], tuple[flo
         return end.value  # type: ignore[no-any-return]
 
 
-def in_lockstep(
-    walks: Sequence[Curved[End]],
+def run_batched(
+    walks: Sequence[AskTellHessian[Result]],
     answer: Callable[[HostArray, Rows], tuple[HostArray, HostArray]],
     *,
     together: bool = False,
     first: int = 0,
     matrices: Callable[[HostArray, Rows, bool], HostArray] | None = None,
-) -> list[End]:
+) -> list[Result]:
     """Walk many to their ends, each question of all answered at once.
 
     Matrices wait until nobody asks for anything else, so that there are many of them at once.
@@ -279,7 +279,7 @@ def in_lockstep(
     matrices : callable, optional
         Of points, numbers, and whether they are exact: matrices (r, p, p).
     """
-    ends: dict[int, End] = {}
+    ends: dict[int, Result] = {}
     last: dict[int, HostArray] = {}  # where each was asked for
     points: dict[int, HostArray] = {}
     curved: dict[bool, dict[int, HostArray]] = {True: {}, False: {}}
@@ -290,7 +290,7 @@ def in_lockstep(
         except StopIteration as end:
             ends[number] = end.value
             return
-        if isinstance(question, Matrix):
+        if isinstance(question, HessianRequest):
             curved[question.exact][number], last[number] = question.theta, question.theta
         else:
             points[number] = last[number] = question

@@ -51,12 +51,12 @@ class Problem(Protocol):
         """Of each layer's Gauss-Newton matrix."""
 
 
-class StopWalk(Exception):  # noqa: N818, an ending and no error
+class StopMinimization(Exception):  # noqa: N818, an ending and no error
     """Time is up, or the user's callback wants an end. The walk's best point is kept."""
 
 
 @dataclass
-class Walk:
+class Tracker:
     """A problem that remembers the best point seen, counts calls, and stops when told to.
 
     Parameters
@@ -64,7 +64,7 @@ class Walk:
     problem : Problem
         What to minimise.
     deadline : float
-        `time.monotonic` value after which `StopWalk` is raised.
+        `time.monotonic` value after which `StopMinimization` is raised.
     report : callable, optional
         Called with (value, calls) at each new best; returns True to stop.
     most : float
@@ -99,7 +99,7 @@ class Walk:
         if value < self.best_value:
             self.best_value, self.best = value, theta.copy()
             if self.report is not None and self.report(value, self.calls):
-                raise StopWalk("the callback asked for an end")
+                raise StopMinimization("the callback asked for an end")
         return value, gradient
 
     def arrive(self, theta: HostArray) -> None:
@@ -114,7 +114,7 @@ class Walk:
         if value < self.best_value:
             self.best_value = value
             if self.report is not None and self.report(value, step):
-                raise StopWalk("the callback asked for an end")
+                raise StopMinimization("the callback asked for an end")
 
     def chi2(self, theta: HostArray) -> float:
         """The data's part of S."""
@@ -147,13 +147,13 @@ class Walk:
 
     def _look_at_the_clock(self) -> None:
         if time.monotonic() > self.deadline:
-            raise StopWalk(TIME_IS_UP)
+            raise StopMinimization(TIME_IS_UP)
         if self.calls > self.most:
-            raise StopWalk(f"the {self.most:.0f} gradients that it may take are spent")
+            raise StopMinimization(f"the {self.most:.0f} gradients that it may take are spent")
 
 
 @dataclass(frozen=True)
-class Arrival:
+class MinimizerResult:
     """Where a walk ended: theta, the value there, EDM, whether the goal was reached, whether the walk was given up.
 
     And whether the exact Hessian was seen to be positive definite there; that may not have been asked.
@@ -167,7 +167,7 @@ class Arrival:
     no_saddle: bool = False
 
 
-def noise(epsilon: float, value: float) -> float:
+def rounding_error(epsilon: float, value: float) -> float:
     """What S may seem to fall by rounding alone, where it has this value."""
     return NOISE * epsilon * abs(value)
 

@@ -31,7 +31,7 @@ class ReplicaProblem(Protocol):
         """Positive semidefinite matrices, ``(r, p, p)``."""
 
     def hessian(self, theta: Array, rows: Rows) -> Array:
-        """Exact second derivatives, ``(r, p, p)``; asked for by `lockstep_lbfgs`."""
+        """Exact second derivatives, ``(r, p, p)``; asked for by `batched_lbfgs`."""
 
     def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
         """S ``(r,)`` and its gradients ``(r, p)`` at host vectors; asked for by that too."""
@@ -68,7 +68,7 @@ class ReplicaProblem(Protocol):
 
 
 @dataclass(frozen=True)
-class BatchArrival:
+class BatchResult:
     """Where r walks ended.
 
     Attributes

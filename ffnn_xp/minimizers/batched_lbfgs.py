@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers.ask_tell import Curved, Matrix, in_lockstep
-from ffnn_xp.minimizers.base import Arrival, StopWalk
-from ffnn_xp.minimizers.batched_base import BatchArrival, ReplicaProblem
-from ffnn_xp.minimizers.negative_curvature import round_saddles
+from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, run_batched
+from ffnn_xp.minimizers.base import MinimizerResult, StopMinimization
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
+from ffnn_xp.minimizers.negative_curvature import escape_saddles
 from ffnn_xp.minimizers.preconditioned_lbfgs import edm_by, preconditioned_steps
 
-End = TypeVar("End")
+Result = TypeVar("End")
 
 MATRICES = 2**28  # bytes of the matrices, one for each replica, that are kept at a time
 SADDLES = 8  # that each goes round before it gives up
@@ -28,15 +28,15 @@ FINE = 1e-2  # of the goal: where a round ends, since its coordinates lead there
 
 
 @np.errstate(all="ignore")  # a trial may overflow: what is not finite is seen, and not taken
-def lockstep_lbfgs(
+def batched_lbfgs(
     problem: ReplicaProblem,
     theta: HostArray,
     *,
     edm_goal: float,
     max_rounds: int = 60,
     watch: Callable[[float, int], None] | None = None,
-    falling: Callable[[HostArray], HostArray] | None = None,
-) -> BatchArrival:
+    negative_directions: Callable[[HostArray], HostArray] | None = None,
+) -> BatchResult:
     """Walk each replica to EDM < `edm_goal`, or until it gains no more, for functions without kinks.
 
     Parameters
@@ -50,7 +50,7 @@ def lockstep_lbfgs(
     max_rounds : int
         Upper limit of renewals of the coordinates.
     watch : callable, optional
-        Called with (best value, number of the question) before each gradient; may raise `StopWalk`, which keeps what
+        Called with (best value, number of the question) before each gradient; may raise `StopMinimization`, which keeps what
         was found.
     falling : callable, optional
         Of an exact Hessian the directions in which it curves down, ``(p, q)``: then walks go on round saddles.
@@ -83,7 +83,7 @@ def lockstep_lbfgs(
         f = problem.hessian if exact else problem.gauss_newton
         return problem.numbers(f(problem.on_device(points), rows))
 
-    def counted(i: int, walk: Curved[End]) -> Curved[End]:
+    def counted(i: int, walk: AskTellHessian[Result]) -> AskTellHessian[Result]:
         """The same, its gradients counted here, since some may be answered in vain."""
         told: Any = None
         while True:
@@ -91,10 +91,10 @@ def lockstep_lbfgs(
                 question = walk.send(told)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
-            steps[i] += not isinstance(question, Matrix)
+            steps[i] += not isinstance(question, HessianRequest)
             told = yield question
 
-    def down_from(start: HostArray) -> Curved[Arrival]:
+    def down_from(start: HostArray) -> AskTellHessian[MinimizerResult]:
         return preconditioned_steps(
             start,
             errordef=errordef,
@@ -104,22 +104,22 @@ def lockstep_lbfgs(
             max_rounds=max_rounds,
         )
 
-    def walked(i: int) -> Curved[None]:
-        way = round_saddles(down_from, theta[i], falling, most=SADDLES, errordef=errordef, epsilon=epsilon)
+    def walked(i: int) -> AskTellHessian[None]:
+        way = escape_saddles(down_from, theta[i], negative_directions, most=SADDLES, errordef=errordef, epsilon=epsilon)
         end, _, saddle[i] = yield from counted(i, way)
         left = np.inf if saddle[i] else end.edm
         if not (saddle[i] or end.converged) and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
-            B = yield Matrix(best[i], exact=False)
+            B = yield HessianRequest(best[i], exact=False)
             left = max(left, edm_by(B, gradient[i], epsilon))
         edm[i], ended[i] = left, True
 
     try:
         for first in range(0, r, lot):
             walks = [walked(i) for i in range(first, min(first + lot, r))]
-            in_lockstep(walks, answer, matrices=matrices, first=first, together=problem.of_one_shape)
-    except (StopWalk, KeyboardInterrupt) as stop:
+            run_batched(walks, answer, matrices=matrices, first=first, together=problem.of_one_shape)
+    except (StopMinimization, KeyboardInterrupt) as stop:
         stopped = str(stop) or "interrupted by the user"
     converged = edm < edm_goal
     words = np.where(converged, "converged", np.where(saddle, "saddle", np.where(ended, "no gain", "stopped")))
     status = np.where(ended & ~np.isfinite(value), "no finite value", words).tolist()
-    return BatchArrival(problem.on_device(best), value, edm, converged, steps, status, stopped)
+    return BatchResult(problem.on_device(best), value, edm, converged, steps, status, stopped)

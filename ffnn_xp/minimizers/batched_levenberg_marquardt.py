@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace, Rows
-from ffnn_xp.minimizers.base import StopWalk
-from ffnn_xp.minimizers.batched_base import BatchArrival, ReplicaProblem
+from ffnn_xp.minimizers.base import StopMinimization
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
 from ffnn_xp.minimizers.levenberg_marquardt import DIGITS, GAIN, PATIENCE, TINY
 
 DAMPING = 1e-2  # first mu: random starts are far
@@ -70,7 +70,7 @@ def batched_levenberg_marquardt(
     damping: float = DAMPING,
     hopeless: Callable[[int, HostArray, HostArray], Mask] | None = None,
     watch: Callable[[float, int], None] | None = None,
-) -> BatchArrival:
+) -> BatchResult:
     """Walk each replica to EDM < `edm_goal`, or until it gains no more.
 
     Parameters
@@ -88,7 +88,7 @@ def batched_levenberg_marquardt(
     hopeless : callable, optional
         Called at each step with its number and the replicas' values and EDM; True for those that shall leave.
     watch : callable, optional
-        Called with (best value, step) at each step; may raise `StopWalk`, which keeps what was found.
+        Called with (best value, step) at each step; may raise `StopMinimization`, which keeps what was found.
     """
     xp, r = problem.xp, int(theta.shape[0])
     value, edm = np.full(r, np.inf), np.full(r, np.inf)
@@ -160,14 +160,14 @@ def batched_levenberg_marquardt(
             value[batch.rows] = batch.value
             words = np.where(arrived, "converged", np.where(spent, "no gain", "hopeless"))
             leave(arrived | spent | lost, words)
-    except (StopWalk, KeyboardInterrupt) as stop:
+    except (StopMinimization, KeyboardInterrupt) as stop:
         stopped = str(stop) or "interrupted by the user"
         for row in batch.rows[~batch.gone]:
             status[row] = "stopped"
     left.append((batch.rows, batch.theta))
     order = np.argsort(np.concatenate([rows for rows, _ in left]), kind="stable")
     end = problem.take(xp.concat([t for _, t in left], axis=0), order)
-    return BatchArrival(end, value, edm, edm < edm_goal, steps, status, stopped)
+    return BatchResult(end, value, edm, edm < edm_goal, steps, status, stopped)
 
 
 def _curvature(problem: ReplicaProblem, theta: Array, rows: Rows) -> Array:

@@ -44,7 +44,7 @@ class Distance:
     lower: float
     upper: float
     iterations: int
-    falling: HostArray | None = None
+    negative_directions: HostArray | None = None
     flat: bool = False
 
 

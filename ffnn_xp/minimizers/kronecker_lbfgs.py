@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.ask_tell import Asking, answered, steps_in
-from ffnn_xp.minimizers.base import Arrival, Problem, noise
+from ffnn_xp.minimizers.ask_tell import AskTell, answered, steps_in
+from ffnn_xp.minimizers.base import MinimizerResult, Problem, rounding_error
 from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 
 STEPS = 10  # between looks at whether the coordinates still pay
@@ -27,7 +27,7 @@ SLOW = 0.1  # fall of EDM in a round, there, that is too slow
 HISTORY = 10
 
 
-def kronecker_lbfgs(problem: Problem, theta: HostArray, **options: Any) -> Arrival:
+def kronecker_lbfgs(problem: Problem, theta: HostArray, **options: Any) -> MinimizerResult:
     """`kronecker_steps`, answered by the problem."""
     return answered(kronecker_steps(problem, theta, **options), problem.value_and_gradient)
 
@@ -43,7 +43,7 @@ def kronecker_steps(
     most: float = np.inf,
     max_rounds: int = 10_000,
     hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> Asking[Arrival]:
+) -> AskTell[MinimizerResult]:
     """Walk until EDM, as the coordinates see it, is below `near`, or the gain below `enough`: a conversation.
 
     Parameters
@@ -77,16 +77,16 @@ def kronecker_steps(
         gain, value = value - reached, reached
         edm, earlier = walk.edm, edm
         if edm < near:
-            return Arrival(theta, value, edm, converged=True)
+            return MinimizerResult(theta, value, edm, converged=True)
         if number % LOOK == 1:
             before = value + gain
         elif hopeless is not None and hopeless(theta, before - value):
-            return Arrival(theta, value, edm, converged=False, hopeless=True)
-        if calls >= most or gain * UNIT < enough * walk.calls or gain <= noise(problem.epsilon, value):
+            return MinimizerResult(theta, value, edm, converged=False, hopeless=True)
+        if calls >= most or gain * UNIT < enough * walk.calls or gain <= rounding_error(problem.epsilon, value):
             break
         if not patient and CLOSE * problem.errordef > edm > SLOW * earlier:
             break
-    return Arrival(theta, value, edm, converged=False)
+    return MinimizerResult(theta, value, edm, converged=False)
 
 
 @dataclass

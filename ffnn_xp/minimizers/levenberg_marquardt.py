@@ -14,7 +14,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.base import Arrival, Problem, marquardt_diagonal
+from ffnn_xp.minimizers.base import MinimizerResult, Problem, marquardt_diagonal
 
 GAIN = 1e-3  # in `PATIENCE` steps together, in units of errordef: less is not worth going on
 PATIENCE = 5
@@ -30,7 +30,7 @@ def levenberg_marquardt(
     max_iterations: int = 200,
     damping: float = 1e-3,
     hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> Arrival:
+) -> MinimizerResult:
     """Walk to EDM < `edm_goal`, or as near to a kink as it gets.
 
     Parameters
@@ -58,7 +58,7 @@ def levenberg_marquardt(
         if edm < edm_goal or stuck or mu > 1e14:
             break
         if hopeless is not None and hopeless(theta, edm):
-            return Arrival(theta, value, edm, converged=False, hopeless=True)
+            return MinimizerResult(theta, value, edm, converged=False, hopeless=True)
         step = _solve(B, mu * D, -g)
         if step is None:
             mu, nu = max(mu * nu, TINY), 2 * nu
@@ -75,7 +75,7 @@ def levenberg_marquardt(
             history.append(value)
         else:
             mu, nu = mu * nu, 2 * nu
-    return Arrival(theta, value, edm, bool(edm < edm_goal))
+    return MinimizerResult(theta, value, edm, bool(edm < edm_goal))
 
 
 def _edm(B: HostArray, D: HostArray, g: HostArray) -> float:

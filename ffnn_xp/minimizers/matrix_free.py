@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.base import Arrival, Problem
+from ffnn_xp.minimizers.base import MinimizerResult, Problem
 from ffnn_xp.minimizers.conjugate_gradients import Distance, edm_by_products
 from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 from ffnn_xp.minimizers.kronecker_lbfgs import kronecker_lbfgs
@@ -27,14 +27,14 @@ SHARES = (1.0, 0.5, 0.25, 0.125)  # of a Newton step that are tried
 LOOKS = 300  # products of a look for falling directions that the gradient has no part in: one was met after 170
 
 
-def walk_by_products(
+def minimize_matrix_free(
     problem: Problem,
     theta: HostArray,
     *,
     edm_goal: float,
     exact: bool = True,
     hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> tuple[Arrival, Distance, int]:
+) -> tuple[MinimizerResult, Distance, int]:
     """Walk until the upper bound of EDM is below `edm_goal`; the end, EDM there, and the number of saddles on the way.
 
     Parameters
@@ -58,19 +58,19 @@ def walk_by_products(
         found = distance(problem, theta, exact=exact, enough=edm_goal)
         if end.hopeless:
             return end, found, saddles
-        fall, down = FLAT * problem.errordef, found.falling
+        fall, down = FLAT * problem.errordef, found.negative_directions
         below = None if down is None else lower_point(problem, theta, value, down, fall)
         if below is not None:
             theta, saddles, poor = below, saddles + 1, 0
             continue
-        if found.upper < edm_goal or found.falling is not None:
+        if found.upper < edm_goal or found.negative_directions is not None:
             break
         theta, value = _downhill(problem, theta, value, found.step)
         poor = poor + 1 if before - value < GAIN * edm_goal else 0
         if poor > PATIENCE:
             break
     edm = found.upper if np.isfinite(found.upper) else found.lower
-    return Arrival(theta, value, edm, bool(found.upper < edm_goal)), found, saddles
+    return MinimizerResult(theta, value, edm, bool(found.upper < edm_goal)), found, saddles
 
 
 def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: float = 0.0) -> Distance:
@@ -88,11 +88,11 @@ def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: 
     if exact and found.upper < enough:
         anything = np.random.default_rng(len(g)).normal(size=len(g))
         other = edm_by_products(product, anything, W.precondition, tolerance=0.0, max_iterations=LOOKS)
-        if other.falling is not None:
+        if other.negative_directions is not None:
             value = problem.value_and_gradient(theta)[0]
-            if lower_point(problem, theta, value, other.falling, FLAT * problem.errordef) is None:
+            if lower_point(problem, theta, value, other.negative_directions, FLAT * problem.errordef) is None:
                 return replace(found, flat=True)
-            return Distance(found.step, found.lower, np.inf, found.iterations + other.iterations, other.falling)
+            return Distance(found.step, found.lower, np.inf, found.iterations + other.iterations, other.negative_directions)
     return found
 
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.ask_tell import Asking, Curved, Matrix, answered
-from ffnn_xp.minimizers.base import Arrival, Problem, noise
+from ffnn_xp.minimizers.ask_tell import AskTell, AskTellHessian, HessianRequest, answered
+from ffnn_xp.minimizers.base import MinimizerResult, Problem, rounding_error
 
 FLAT = 1e-3  # fall of S along a line, in units of errordef, that is not worth following: the bottom of a valley
 WORTH = 3e-2  # the same of the walk that follows it: a sixth of a standard deviation
 STEPS = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)  # either way, in units of theta's length
 
 
-def lower_points(theta: HostArray, value: float, directions: HostArray, fall: float) -> Asking[HostArray | None]:
+def lower_points(theta: HostArray, value: float, directions: HostArray, fall: float) -> AskTell[HostArray | None]:
     """The lowest of some points along each direction ``(p, q)``, as a conversation; None if S falls by less to all.
 
     `value` is that at theta. However little it is, S may fall far from there: near a saddle it is as flat as it is
@@ -49,20 +49,20 @@ def lower_point(
     [0.0, -0.3]
     >>> lower_point(Saddle(), np.zeros(2), 0.0, np.array([2.0, 0.0]))  # S rises there
     """
-    fall = max(fall, noise(problem.epsilon, value))
+    fall = max(fall, rounding_error(problem.epsilon, value))
     steps = lower_points(theta, value, directions.reshape(len(theta), -1), fall)
     return answered(steps, problem.value_and_gradient)
 
 
-def round_saddles(
-    walk: Callable[[HostArray], Curved[Arrival]],
+def escape_saddles(
+    walk: Callable[[HostArray], AskTellHessian[MinimizerResult]],
     theta: HostArray,
-    falling: Callable[[HostArray], HostArray] | None,
+    negative_directions: Callable[[HostArray], HostArray] | None,
     *,
     most: int,
     errordef: float,
     epsilon: float,
-) -> Curved[tuple[Arrival, int, bool]]:
+) -> AskTellHessian[tuple[MinimizerResult, int, bool]]:
     """Walk, and on from below each saddle, as a conversation, until S falls by less than `WORTH`.
 
     Parameters
@@ -88,11 +88,11 @@ def round_saddles(
         Whether it was given up at one.
     """
     end, gone = (yield from walk(theta)), 0
-    while falling is not None and not (end.no_saddle or end.hopeless) and np.isfinite(end.value):
-        down, before = falling((yield Matrix(end.theta, exact=True))), end.value
+    while negative_directions is not None and not (end.no_saddle or end.hopeless) and np.isfinite(end.value):
+        down, before = negative_directions((yield HessianRequest(end.theta, exact=True))), end.value
         if gone == most:
             return end, gone, down.shape[1] > 0
-        beyond = yield from lower_points(end.theta, before, down, noise(epsilon, before))
+        beyond = yield from lower_points(end.theta, before, down, rounding_error(epsilon, before))
         if beyond is None:
             break
         end = yield from walk(beyond)

@@ -20,8 +20,8 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.ask_tell import Curved, Matrix, answer, answered, steps_in
-from ffnn_xp.minimizers.base import Arrival, Problem, marquardt_diagonal, noise
+from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, answer, answered, steps_in
+from ffnn_xp.minimizers.base import MinimizerResult, Problem, marquardt_diagonal, rounding_error
 
 MEMORY = 20  # steps
 STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed
@@ -42,7 +42,7 @@ def preconditioned_lbfgs(
     fine: float | None = None,
     max_rounds: int = 100,
     hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> Arrival:
+) -> MinimizerResult:
     """Walk to EDM < `edm_goal`, for a function without kinks.
 
     Parameters
@@ -81,7 +81,7 @@ def preconditioned_steps(
     fine: float,
     max_rounds: int = 100,
     hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> Curved[Arrival]:
+) -> AskTellHessian[MinimizerResult]:
     """The same as a conversation; `errordef` and `epsilon` as of a `Problem`."""
     value, g = yield theta
     tiny, poor, gain, mu = _tiny(epsilon), 0, np.inf, np.inf
@@ -94,17 +94,17 @@ def preconditioned_steps(
         if poor > PATIENCE or (arrived and (max(before, mu) <= tiny or edm < fine)):
             break
         if hopeless is not None and hopeless(theta, gain if shifted else min(edm, gain)):
-            return Arrival(theta, value, edm, converged=False, hopeless=True)
+            return MinimizerResult(theta, value, edm, converged=False, hopeless=True)
         if C is None:
             break
         stay = _Round(steps, np.sqrt(2 * fine / len(theta)))
         theta, reached, g = yield from steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=stay)
         gain, value = value - reached, reached
-        least = max(steps * GAIN * errordef, noise(epsilon, value))
+        least = max(steps * GAIN * errordef, rounding_error(epsilon, value))
         poor = poor + 1 if gain < least else 0
     else:
         mu = np.inf  # that was before the last round
-    return Arrival(theta, value, edm, bool(arrived), no_saddle=bool(mu <= tiny))
+    return MinimizerResult(theta, value, edm, bool(arrived), no_saddle=bool(mu <= tiny))
 
 
 def edm_by(B: HostArray, g: HostArray, epsilon: float) -> float:
@@ -129,17 +129,17 @@ class _Metric:
     refused: int = 0  # how often in a row
     wait: int = 0  # rounds until the next try
 
-    def __call__(self, theta: HostArray, g: HostArray) -> Curved[tuple[HostArray | None, float, float]]:
+    def __call__(self, theta: HostArray, g: HostArray) -> AskTellHessian[tuple[HostArray | None, float, float]]:
         """C, EDM, and the exact Hessian's mu; infinite for the Gauss-Newton matrix."""
         self.wait -= 1
         if self.wait < 1:
-            found = self._least((yield Matrix(theta, exact=True)), g)
+            found = self._least((yield HessianRequest(theta, exact=True)), g)
             if found is not None:
                 self.last, self.refused = found[2], 0
                 return found
             self.wait = min(2**self.refused, WAIT)
             self.refused += 1
-        B = yield Matrix(theta, exact=False)
+        B = yield HessianRequest(theta, exact=False)
         return _coordinates(B, GAUSS_NEWTON, g)[0], _coordinates(B, self.tiny, g)[1], np.inf
 
     def _least(self, H: HostArray, g: HostArray) -> tuple[HostArray, float, float] | None:

@@ -14,11 +14,11 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.costs.base import DataCost
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.multistart import Search
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.minimizers import Certificate, Distance, at_minimum, hesse_errors, is_certified, preset, unstarted
 from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.uncertainty.covariance import Curvature, dead_units, sandwich
+from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
 from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.matrix_free_band import ProductBand
 from ffnn_xp.uncertainty.predictive import Predictive
@@ -39,11 +39,11 @@ class Outcome:
 
 
 def verdict(
-    task: Task,
+    task: FitProblem,
     raw: DataCost,
     certificate: Certificate | None,
     search: Search,
-    shape: Curvature | None,
+    shape: Spectrum | None,
     noise: HostArray,
     began: float,
     live: iminuit.Minuit | None = None,
@@ -129,7 +129,7 @@ def verdict(
     return Outcome(result, band, message, task.data.y_was_column)
 
 
-def in_raw_units(raw: DataCost, scaling: Scaling, theta: HostArray, shape: Curvature | None) -> iminuit.Minuit:
+def in_raw_units(raw: DataCost, scaling: Scaling, theta: HostArray, shape: Spectrum | None) -> iminuit.Minuit:
     """A live `Minuit` at a point in standardised theta, with its covariance if there is one.
 
     It has to have run MIGRAD for HESSE to use our Hessian; in raw units MIGRAD's arithmetic may not be good enough for
@@ -150,7 +150,7 @@ def _edm_of(certificate: Certificate | None, search: Search) -> float:
     return float("nan") if search.distance is None else search.distance.upper
 
 
-def _edm(search: Search, shape: Curvature | None) -> float:
+def _edm(search: Search, shape: Spectrum | None) -> float:
     """EDM = g^T H^-1 g / 2 with our own Hessian, on the directions that it holds; or its lower bound."""
     if shape is None:
         return float("nan") if search.distance is None else search.distance.lower
@@ -159,7 +159,7 @@ def _edm(search: Search, shape: Curvature | None) -> float:
     return float(z @ z / (4 * search.problem.errordef))
 
 
-def _hesse_difference(task: Task, search: Search, shape: Curvature) -> float:
+def _hesse_difference(task: FitProblem, search: Search, shape: Spectrum) -> float:
     """Largest relative difference of the errors from those of MINUIT's HESSE; NaN where HESSE cannot be asked."""
     assert search.theta is not None
     if shape.n_null or task.network.kinked or task.layout.n_parameters > HESSE_LIMIT:
@@ -168,7 +168,7 @@ def _hesse_difference(task: Task, search: Search, shape: Curvature) -> float:
     return float("nan") if errors is None else float(np.max(np.abs(errors / shape.errors - 1)))
 
 
-def _undetermined(task: Task, shape: Curvature) -> HostArray:
+def _undetermined(task: FitProblem, shape: Spectrum) -> HostArray:
     """Parameters in raw units that mix in one that the data leave open."""
     if not shape.n_null:
         return np.zeros(task.layout.n_parameters, dtype=bool)
@@ -176,11 +176,11 @@ def _undetermined(task: Task, shape: Curvature) -> HostArray:
     return np.asarray(np.any(task.scaling.linear(unit) != 0, axis=0))
 
 
-def _poor(task: Task, chi2: float, ndof: float) -> str:
+def _poor(task: FitProblem, chi2: float, ndof: float) -> str:
     """A sentence for a minimum, however certified, that does not describe the data."""
     if ndof <= 0:
         return " There are as many effective parameters as values, so chi2 says nothing about the fit."
-    if not task.absolute or task.data.weights is not None:
+    if not task.is_chi_square or task.data.weights is not None:
         return ""
     if scipy.special.gammainc(ndof / 2, chi2 / 2) < POOR:
         return (
@@ -195,9 +195,9 @@ def _poor(task: Task, chi2: float, ndof: float) -> str:
     )
 
 
-def _along(task: Task, shape: Curvature) -> str:
+def _along(task: FitProblem, shape: Spectrum) -> str:
     """The parameters that the most negative direction is made of."""
-    share = np.abs(shape.falling[:, 0])
+    share = np.abs(shape.negative_directions[:, 0])
     order = np.argsort(share)[::-1][:3]
     names = [task.layout.names[i] for i in order if share[i] > 0.2 * share[order[0]]]
     return f" (the most along {', '.join(names)})"
@@ -208,7 +208,7 @@ def _words_without_matrices(p: int, distance: Distance | None, certified: bool, 
     why = f"matrices of {p} x {p} are not formed: there is no covariance"
     if distance is None:
         return f"Not certified: the walk did not arrive; {why}. These are the best parameters so far."
-    if distance.falling is not None:
+    if distance.negative_directions is not None:
         return f"Not a minimum: S curves down from here (met after {distance.iterations} products); {why}."
     bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
     if distance.flat:
@@ -221,7 +221,7 @@ def _words_without_matrices(p: int, distance: Distance | None, certified: bool, 
     return f"Not certified: {bounds}; {why}. Call fit again to go on from here, or use a prior."
 
 
-def _words(task: Task, search: Search, shape: Curvature | None, certified: bool, more: str) -> tuple[str, str]:
+def _words(task: FitProblem, search: Search, shape: Spectrum | None, certified: bool, more: str) -> tuple[str, str]:
     """The message, and where the covariance comes from."""
     p = task.layout.n_parameters
     if search.stopped and shape is None:

@@ -22,14 +22,14 @@ from ffnn_xp.backends.conversion import host_floats
 from ffnn_xp.data.errors_in_x import with_errors
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.reading import dataset, input_rows
-from ffnn_xp.data.standardization import relative_weights, standardisation
+from ffnn_xp.data.standardization import relative_weights, standardization
 from ffnn_xp.data.statistic import find_statistic
-from ffnn_xp.data.streaming import beside_its_device
+from ffnn_xp.data.streaming import host_resident
 from ffnn_xp.fitting.batch_refit import EDM_GOAL, measure_again, refit
 from ffnn_xp.fitting.noise import residual_width
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Loss
-from ffnn_xp.minimizers import StopWalk
+from ffnn_xp.minimizers import StopMinimization
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.network.sweeps import Network
@@ -164,7 +164,7 @@ def fit_replicas(
 ) -> Ensemble:
     """See `Model.fit_replicas`."""
     began = time.monotonic()
-    model = beside_its_device(model, x, y)
+    model = host_resident(model, x, y)
     backend, layout = model.backend, model.network.layout
     d, k = layout.widths[0], layout.widths[-1]
     x = with_errors(x, x_err)
@@ -182,8 +182,8 @@ def fit_replicas(
         data = relative_weights(backend, data)
     tau = None if prior is None or priors is not None else _positive(prior)
     P = None if tau is None else GaussianPrior(network_precision(model.network, tau))
-    scaling = standardisation(model.network, backend, data, statistic)
-    task = Task(model, model.network, statistic, data, scaling, P, known)
+    scaling = standardization(model.network, backend, data, statistic)
+    task = FitProblem(model, model.network, statistic, data, scaling, P, known)
     theta = backend.to_host(model.parameters)
     noise = np.ones(k)
     if not known:
@@ -194,7 +194,7 @@ def fit_replicas(
 
     def watch(value: float, step: int) -> None:
         if time.monotonic() > deadline:
-            raise StopWalk("the time given by max_seconds is up")
+            raise StopMinimization("the time given by max_seconds is up")
 
     problem = Replicas(replace(cost.objective, events=events), precision)
     end = refit(problem, task.scaling.to_standard(theta), number, watch)
@@ -242,7 +242,7 @@ def _positive(tau: Any) -> float:
 
 
 def _replicas(
-    task: Task,
+    task: FitProblem,
     cost: NetworkCost,
     noise: HostArray,
     theta: HostArray,

@@ -20,23 +20,23 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.errors_in_x import with_errors
 from ffnn_xp.data.reading import dataset, selected
-from ffnn_xp.data.standardization import relative_weights, standardisation
+from ffnn_xp.data.standardization import relative_weights, standardization
 from ffnn_xp.data.statistic import find_statistic
-from ffnn_xp.data.streaming import for_a_fit
+from ffnn_xp.data.streaming import prepared_for_fit
 from ffnn_xp.fitting import successive_halving as competition
 from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
-from ffnn_xp.fitting.noise import estimate_noise, residual_width
-from ffnn_xp.fitting.prior_selection import Recipe, check_enough, choose, member, typical_error
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.noise import estimate_y_error, residual_width
+from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.progress import progress_line
-from ffnn_xp.fitting.successive_halving import compete
+from ffnn_xp.fitting.successive_halving import halve_candidates
 from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
 from ffnn_xp.minimizers import Certificate, certify, migrad_alone
 from ffnn_xp.model.certification import Outcome, verdict
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.objective.prior import GaussianPrior, network_precision
-from ffnn_xp.uncertainty.covariance import Curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 from ffnn_xp.uncertainty.predictive import Member, Predictive
 
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no covariance, EDM by products
@@ -80,7 +80,7 @@ def fit(
     began = time.monotonic()
     _check_options(prior, restarts, minimizer, covariance, max_seconds)
     extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
-    model = for_a_fit(model, x, y)
+    model = prepared_for_fit(model, x, y)
     task = _task(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior)
     data, network = task.data, task.network
     _check_degrees_of_freedom(task, auto=prior == "auto")
@@ -112,23 +112,23 @@ def fit(
         if number < CONTEST or not _may_compete(task):
             search.run(starts)
         else:
-            search.run(islice(starts, SINGLY if task.absolute else 1), finish=False)
+            search.run(islice(starts, SINGLY if task.is_chi_square else 1), finish=False)
             if not (search.satisfied or search.stopped):
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
-                search.contest(lambda look: compete(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
+                search.contest(lambda look: halve_candidates(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
         search.number_minima(_unit(task, search))
         if chosen is None and not task.errors_known:
             try:
-                noise = estimate_noise(task, search, noise)
+                noise = estimate_y_error(task, search, noise)
             except KeyboardInterrupt:
                 search.stopped, search.arrived, search.distance = "interrupted by the user", None, None
-                noise = estimate_noise(task, search, noise)  # of a walk that was cut short: at once
+                noise = estimate_y_error(task, search, noise)  # of a walk that was cut short: at once
     outcome = _certified(task, search, noise, began)
     result = replace(outcome.result, recipe=chosen)
     return replace(outcome, predictive=_predictive(task, chosen, outcome), result=result)
 
 
-def _with_prior(task: Task, chosen: Recipe) -> Task:
+def _with_prior(task: FitProblem, chosen: PriorSelection) -> FitProblem:
     """With the prior that was chosen.
 
     Its strength is that beside the errors of y: with other errors S is another multiple of the same function.
@@ -136,7 +136,7 @@ def _with_prior(task: Task, chosen: Recipe) -> Task:
     return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(chosen.noise**2))))
 
 
-def _predictive(task: Task, chosen: Recipe | None, outcome: Outcome) -> Predictive | None:
+def _predictive(task: FitProblem, chosen: PriorSelection | None, outcome: Outcome) -> Predictive | None:
     """The density of new measurements: of the mixture, or of the one network, if it has a band."""
     if not isinstance(task.loss, Measured):
         return None
@@ -148,7 +148,7 @@ def _predictive(task: Task, chosen: Recipe | None, outcome: Outcome) -> Predicti
     return Predictive((Member(outcome.band, typical_error(task) if y_error is None else y_error),))
 
 
-def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Outcome:
+def _certified(task: FitProblem, search: Search, noise: HostArray, began: float) -> Outcome:
     """From the best point of the walk to MINUIT's word on it.
 
     Where MIGRAD goes down a valley that the walk had left as flat, and S falls further from there, the walk goes on;
@@ -185,7 +185,7 @@ def _certified(task: Task, search: Search, noise: HostArray, began: float) -> Ou
     return verdict(task, raw, certificate, search, shape, noise, began)
 
 
-def _asked(search: Search, theta: HostArray, shape: Curvature) -> Certificate:
+def _asked(search: Search, theta: HostArray, shape: Spectrum) -> Certificate:
     """MIGRAD's run from this point with this curvature, on the standardised problem.
 
     EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
@@ -203,7 +203,7 @@ def _asked(search: Search, theta: HostArray, shape: Curvature) -> Certificate:
     return min(runs, key=lambda run: (not run.certified, run.edm))
 
 
-def _migrad_alone(task: Task, theta: HostArray, began: float, deadline: float) -> Outcome:
+def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: float) -> Outcome:
     """The lesson's way, and the same account of where it ended.
 
     With unknown errors it runs twice: the first run's residuals are the second's errors.
@@ -234,7 +234,7 @@ def _task(
     extras: Mapping[str, Any],
     covariance: str,
     prior: float | str | None,
-) -> Task:
+) -> FitProblem:
     """Checked data, their statistic and scaling, and the prior."""
     if mask is not None and not isinstance(x, Bins) and extras["y_cov"] is None:
         x, y, y_err, weights, x_err, *others = selected(mask, x, y, y_err, weights, x_err, *extras.values())
@@ -257,12 +257,12 @@ def _task(
     known = y_err is not None or statistic.extra != "y_err"
     if not known and weights is not None:  # then only their ratios matter
         data = relative_weights(backend, data)
-    return Task(
+    return FitProblem(
         model,
         network,
         statistic,
         data,
-        standardisation(network, backend, data, statistic),
+        standardization(network, backend, data, statistic),
         None if not isinstance(prior, int | float | np.number) else GaussianPrior(network_precision(network, prior)),
         errors_known=known,
         sandwich=covariance == "sandwich",
@@ -288,7 +288,7 @@ def _check_options(
         raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
 
 
-def _check_degrees_of_freedom(task: Task, *, auto: bool) -> None:
+def _check_degrees_of_freedom(task: FitProblem, *, auto: bool) -> None:
     p, values = task.layout.n_parameters, task.n_values
     if not task.errors_known and task.prior is None and not auto and p >= values:
         raise ValueError(
@@ -297,40 +297,40 @@ def _check_degrees_of_freedom(task: Task, *, auto: bool) -> None:
         )
 
 
-def _may_compete(task: Task) -> bool:
+def _may_compete(task: FitProblem) -> bool:
     """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
 
     S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
     """
     small = task.layout.n_parameters <= competition.LIMIT
-    return small and not isinstance(task.loss, NormalLoss) and not task.loss.combines
+    return small and not isinstance(task.loss, NormalLoss) and not task.loss.has_linear_operator
 
 
-def _number_of_starts(restarts: int | str, task: Task) -> int:
+def _number_of_starts(restarts: int | str, task: FitProblem) -> int:
     if restarts != "auto":
         return int(restarts)
     if _may_compete(task):
         return int(np.clip(CONTESTANTS // task.layout.n_parameters, STARTS, 500))
-    if task.absolute:
+    if task.is_chi_square:
         return STARTS
     return int(np.clip(2000 // task.layout.n_parameters, 3, 16))
 
 
-def _good_enough(task: Task) -> float:
+def _good_enough(task: FitProblem) -> float:
     """Chi-square that no better fit would lower by much; without known errors there is no such value."""
     ndof = task.n_values - task.layout.n_parameters
     mean, square = task.weight_moments()  # of a sum of weighted squares of normal numbers
-    return mean * ndof + SIGMAS * np.sqrt(2 * square * ndof) if task.absolute and ndof > 0 else -np.inf
+    return mean * ndof + SIGMAS * np.sqrt(2 * square * ndof) if task.is_chi_square and ndof > 0 else -np.inf
 
 
-def _unit(task: Task, search: Search) -> float:
+def _unit(task: FitProblem, search: Search) -> float:
     """What one standard deviation raises S by; if errors are unknown, as the best residuals so far have it."""
     if task.errors_known or not np.isfinite(search.value):
         return float(search.problem.errordef)
     return float(search.problem.errordef * min(1.0, search.value / task.n_values))
 
 
-def _starts(task: Task, start: HostArray | None, number: int, seed: int | list[int] | None) -> Iterator[HostArray]:
+def _starts(task: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None) -> Iterator[HostArray]:
     rng = np.random.default_rng(seed)
     if start is not None:
         yield task.scaling.to_standard(start)

@@ -150,7 +150,7 @@ class Model(Predictor):
         >>> fit.valid, bool(fit.edm < 2e-4)
         (True, True)
         """
-        with self._backend.calm():
+        with self._backend.single_threaded_blas():
             outcome = run_fit(
                 self,
                 x,
@@ -244,7 +244,7 @@ class Model(Predictor):
         >>> len(ensemble), ensemble(x).shape
         (20, (20, 50))
         """
-        with self._backend.calm():
+        with self._backend.single_threaded_blas():
             return fit_replicas(
                 self,
                 x,

@@ -14,8 +14,8 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.multistart import Restart
-from ffnn_xp.fitting.prior_selection import Recipe
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.prior_selection import PriorSelection
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Loss
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.objective.host import NetworkCost
@@ -115,10 +115,10 @@ class Summary:
     standardised: HostArray
     scaling: Scaling
     with_matrices: bool
-    task: Task
+    task: FitProblem
     noise: HostArray
     factor: HostArray | None = field(default=None)
-    recipe: Recipe | None = field(default=None)
+    recipe: PriorSelection | None = field(default=None)
     error_band: Band | ProductBand | None = field(default=None)
 
     @cached_property
@@ -139,7 +139,7 @@ class Summary:
     @property
     def p_value(self) -> float:
         """Chance of a chi-square this large if the model is right; NaN if it is none, or errors are estimated."""
-        if self.y_error is not None or self.weighted or self.ndof <= 0 or not self.statistic.absolute:
+        if self.y_error is not None or self.weighted or self.ndof <= 0 or not self.statistic.is_chi_square:
             return float("nan")
         return float(scipy.special.gammaincc(self.ndof / 2, self.chi2 / 2))
 

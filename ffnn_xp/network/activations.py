@@ -63,7 +63,7 @@ class Activation:
     homogeneous: bool = field(default=False, kw_only=True)
     kinked: bool = field(default=False, kw_only=True)
     mirror: tuple[float, float] | None = field(default=None, kw_only=True)
-    mixes: bool = field(default=False, kw_only=True)
+    coupled_outputs: bool = field(default=False, kw_only=True)
     own_back: Callable[..., Array] | None = field(default=None, kw_only=True, repr=False)
     writes: bool = field(default=False, kw_only=True, repr=False)
 
@@ -224,7 +224,7 @@ def _not_by_element(xp: Namespace, z: Array, a: Array) -> Array:
     raise ValueError("softmax is fitted together with its statistic: use loss='multinomial'")
 
 
-softmax = Activation("softmax", _softmax, _not_by_element, _not_by_element, mixes=True)
+softmax = Activation("softmax", _softmax, _not_by_element, _not_by_element, coupled_outputs=True)
 """f_i = exp(z_i) / sum_j exp(z_j): probabilities of classes. df_i/dz_j = f_i (delta_ij - f_j)."""
 
 ACTIVATIONS: Mapping[str, Activation] = {

@@ -9,11 +9,11 @@ from ffnn_xp.backends.elementwise import pairs, writable
 from ffnn_xp.network.layout import Layout
 
 PANEL = 2**22  # bytes that are unfolded at a time
-Blocks = dict[tuple[int, int], Array]
+BlockMatrix = dict[tuple[int, int], Array]
 """Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
 
 
-def assemble(layout: Layout, lead: int, xp: Namespace, blocks: Blocks) -> Array:
+def assemble(layout: Layout, lead: int, xp: Namespace, blocks: BlockMatrix) -> Array:
     """The whole symmetric matrix ``(..., p, p)``, `lead` axes in front, from its lower blocks, which are used up."""
     if writable(xp):
         first, p, ends = blocks[0, 0], layout.n_parameters, layout.offsets

@@ -28,7 +28,7 @@ from array_api_compat import device
 
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends.elementwise import multiplication, pairs
-from ffnn_xp.network.block_matrix import Blocks, permute
+from ffnn_xp.network.block_matrix import BlockMatrix, permute
 from ffnn_xp.network.layout import Layout, join, through, weights
 from ffnn_xp.network.sweeps import Network, Trace, curvatures, deltas, push_forward, slopes
 
@@ -38,7 +38,7 @@ Term = tuple[Array | None, list[Array]]
 
 def hessian_blocks(
     network: Network, xp: Namespace, trace: Trace, y_bar: Array, y_curvature: Array, *, exact: bool, mixed: bool = False
-) -> Blocks:
+) -> BlockMatrix:
     """Lower blocks of the exact Hessian or, if not `exact`, of the Gauss-Newton matrix.
 
     `y_bar` and `y_curvature` are the statistic's first and second derivative in y, ``(..., k, n)``; the second one
@@ -49,7 +49,7 @@ def hessian_blocks(
     bend = _bends(network, xp, trace, delta, y_bar) if exact else []
     inputs = trace.inputs
     L = network.layout.n_layers
-    blocks: Blocks = {}
+    blocks: BlockMatrix = {}
     for l in range(L):
         D, E = _forward(xp, trace, slope, l)
         if mixed:
@@ -79,7 +79,7 @@ def gauss_newton_blocks(
     *,
     root: Array | None = None,
     weights: Array | None = None,
-) -> Blocks:
+) -> BlockMatrix:
     """Lower blocks of the Gauss-Newton matrix by the shorter of two ways.
 
     With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep for each; with many it is the closed form
@@ -102,16 +102,16 @@ def gauss_newton_blocks(
     return way(xp, terms, trace.inputs)
 
 
-def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Blocks:
+def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> BlockMatrix:
     """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
     delta = deltas(xp, trace, slopes(network, xp, trace), y_bar)
     way = cheapest(network.layout, 1, multiplication(xp, y_bar)) or by_rows
     return way(xp, [(None, delta)], trace.inputs)
 
 
-def by_rows(xp: Namespace, terms: list[Term], inputs: list[Array]) -> Blocks:
+def by_rows(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatrix:
     """Sum over events and terms of the outer products of derivatives in theta: these are formed, event by event."""
-    total: Blocks = {}
+    total: BlockMatrix = {}
     for c, delta in terms:
         rows = [_row(xp, d, a) for d, a in zip(delta, inputs, strict=True)]
         for m, row in enumerate(rows):
@@ -125,13 +125,13 @@ def by_rows(xp: Namespace, terms: list[Term], inputs: list[Array]) -> Blocks:
     return total
 
 
-def by_units(xp: Namespace, terms: list[Term], inputs: list[Array]) -> Blocks:
+def by_units(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatrix:
     r"""The same as :math:`\sum_n K_{ml}\, \tilde a_{m-1} \tilde a_{l-1}`, where K is the sum over the terms.
 
     One product for each block, however many terms; of a layer with itself with a quarter of the multiplications,
     since K is symmetric and so is the other factor.
     """
-    blocks: Blocks = {}
+    blocks: BlockMatrix = {}
     for m in range(len(inputs)):
         weighted = [delta[m] if c is None else c * delta[m] for c, delta in terms]
         i, j, _ = pairs(xp, weighted[0].shape[-2], inputs[m])
@@ -205,7 +205,7 @@ def bent(C: Array, T: Array) -> Array:
     return total
 
 
-def cheapest(layout: Layout, k: int, share: float) -> Callable[[Namespace, list[Term], list[Array]], Blocks] | None:
+def cheapest(layout: Layout, k: int, share: float) -> Callable[[Namespace, list[Term], list[Array]], BlockMatrix] | None:
     """How a sum over k outputs' derivatives costs least; None if less than any costs the closed form.
 
     Counted are the numbers in intermediate arrays and, as this share of one each, the multiplications of products.

@@ -178,7 +178,7 @@ def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
     .. math:: \partial y_i / \partial A_l[u, j] = \frac{\partial y_i}{\partial z_l[u]} (a_{l-1}, 1)_j
     """
     trace = forward(network, xp, theta, x)
-    if network.activations[-1].mixes:
+    if network.activations[-1].coupled_outputs:
         return through_output(network, xp, trace.z[-1], jacobian(network.before_output(), xp, theta, x))
     slope = slopes(network, xp, trace)
     k = trace.y.shape[-2]
@@ -201,7 +201,7 @@ def through_output(network: Network, xp: Namespace, z: Array, J: Array) -> Array
     if f.linear:
         return J
     a = f.f(xp, z)
-    if not f.mixes:
+    if not f.coupled_outputs:
         return f.df(xp, z, a)[..., None] * J
     weighted = a[..., None] * J
     return weighted - a[..., None] * xp.sum(weighted, axis=-3, keepdims=True)

@@ -121,7 +121,7 @@ class Replicas:
         """Whether there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
         layout = self.objective.network.layout
         few = self.objective.events.n * layout.widths[-1] < layout.n_parameters
-        return few and not self.objective.loss.mixes and not self.objective.loss.combines
+        return few and not self.objective.loss.coupled_outputs and not self.objective.loss.has_linear_operator
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
         """Residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""

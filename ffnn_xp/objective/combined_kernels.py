@@ -12,7 +12,7 @@ from typing import Any
 
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import Blocks, in_order
+from ffnn_xp.network.block_matrix import BlockMatrix, in_order
 from ffnn_xp.network.hessian import bent, curved, hessian_blocks
 from ffnn_xp.network.hessian import hessian_product as times
 from ffnn_xp.network.sweeps import Network, forward, jacobian
@@ -20,18 +20,18 @@ from ffnn_xp.network.sweeps import Network, forward, jacobian
 
 def gauss_newton(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
-) -> Blocks:
+) -> BlockMatrix:
     """Lower blocks of (L J)^T C (L J)."""
-    u = loss.combine(xp, forward(network, xp, theta, x).y, data)
+    u = loss.linear_operator(xp, forward(network, xp, theta, x).y, data)
     return _square(network, loss, xp, theta, x, data, _curvature(loss, loss.fisher(xp, u, data), weights))
 
 
 def hessian(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
-) -> Blocks:
+) -> BlockMatrix:
     """Lower blocks of the exact second derivative."""
     trace = forward(network, xp, theta, x)
-    u = loss.combine(xp, trace.y, data)
+    u = loss.linear_operator(xp, trace.y, data)
     y_bar = loss.spread(xp, _weighted(loss.first(xp, u, data), weights), data)
     outer = _square(network, loss, xp, theta, x, data, _curvature(loss, loss.second(xp, u, data), weights))
     inner = hessian_blocks(network, xp, trace, y_bar, xp.zeros_like(y_bar), exact=True)
@@ -40,9 +40,9 @@ def hessian(
 
 def scores(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
-) -> Blocks:
+) -> BlockMatrix:
     """Lower blocks of the sum of the outer products of each event's gradient."""
-    first = _weighted(loss.first(xp, loss.combine(xp, forward(network, xp, theta, x).y, data), data), weights)
+    first = _weighted(loss.first(xp, loss.linear_operator(xp, forward(network, xp, theta, x).y, data), data), weights)
     g = xp.sum(_rows(network, loss, xp, theta, x, data) * first[..., None, :, :], axis=-2)
     return _blocks(network, g, g)
 
@@ -60,20 +60,20 @@ def product(
 ) -> Array:
     """The exact second derivative, or the Gauss-Newton matrix, times v ``(..., p)``."""
     trace = forward(network, xp, theta, x)
-    u = loss.combine(xp, trace.y, data)
+    u = loss.linear_operator(xp, trace.y, data)
     C = _curvature(loss, loss.second(xp, u, data) if exact else loss.fisher(xp, u, data), weights)
     y_bar = loss.spread(xp, _weighted(loss.first(xp, u, data), weights), data)
 
     def bend(y: Array) -> Array:
-        return loss.spread(xp, curved(C, loss.combine(xp, y, data), mixed=loss.mixes), data)
+        return loss.spread(xp, curved(C, loss.linear_operator(xp, y, data), mixed=loss.coupled_outputs), data)
 
     return times(network, xp, trace, y_bar, bend, v, exact=exact)
 
 
-def _square(network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, data: Any, C: Array) -> Blocks:
+def _square(network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, data: Any, C: Array) -> BlockMatrix:
     """Lower blocks of (L J)^T C (L J)."""
     rows = _rows(network, loss, xp, theta, x, data)
-    weighted = _swapped(xp, bent(C, _swapped(xp, rows))) if loss.mixes else rows * C[..., None, :, :]
+    weighted = _swapped(xp, bent(C, _swapped(xp, rows))) if loss.coupled_outputs else rows * C[..., None, :, :]
     return _blocks(network, *(xp.reshape(a, (*a.shape[:-2], -1)) for a in (weighted, rows)))
 
 
@@ -81,7 +81,7 @@ def _rows(network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, d
     """L J, ``(..., p, k, n)``."""
     J = jacobian(network, xp, theta, x)
     lead = tuple(range(J.ndim - 3))
-    return loss.combine(xp, xp.permute_dims(J, (*lead, *(len(lead) + i for i in (2, 0, 1)))), data)
+    return loss.linear_operator(xp, xp.permute_dims(J, (*lead, *(len(lead) + i for i in (2, 0, 1)))), data)
 
 
 def _swapped(xp: Namespace, a: Array) -> Array:
@@ -90,7 +90,7 @@ def _swapped(xp: Namespace, a: Array) -> Array:
     return xp.permute_dims(a, (*range(i), i + 1, i, i + 2))
 
 
-def _blocks(network: Network, left: Array, right: Array) -> Blocks:
+def _blocks(network: Network, left: Array, right: Array) -> BlockMatrix:
     """Lower blocks of left right^T, both ``(..., p, n)``."""
     part = [slice(*ends) for ends in pairwise(network.layout.offsets)]
     L = network.layout.n_layers
@@ -99,7 +99,7 @@ def _blocks(network: Network, left: Array, right: Array) -> Blocks:
 
 def _curvature(loss: Loss, C: Array, weights: Array | None) -> Array:
     """A second derivative, times the events' weights."""
-    return C if weights is None else C * (weights[..., None, :, :] if loss.mixes else weights)
+    return C if weights is None else C * (weights[..., None, :, :] if loss.coupled_outputs else weights)
 
 
 def _weighted(s: Array, weights: Array | None) -> Array:

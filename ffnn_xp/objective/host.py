@@ -70,7 +70,7 @@ class NetworkCost(CostWithGradient):
     def in_single_precision(self) -> NetworkCost | None:
         """A copy that computes in float32; None if it does already, would be compiled, be no faster, or too rough."""
         backend, events = self.objective.backend, self.objective.events.n
-        small, rough = events * self.npar < WORTH_A_COPY, self.objective.loss.delicate
+        small, rough = events * self.npar < WORTH_A_COPY, self.objective.loss.needs_float64
         if self.precision is not None or backend.compiles or small or rough:
             return None
         with np.errstate(all="ignore"):  # what overflows becomes infinite, and that the walker sees

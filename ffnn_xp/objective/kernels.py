@@ -10,7 +10,7 @@ from typing import Any
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends.elementwise import in_one_pass, total
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import Blocks
+from ffnn_xp.network.block_matrix import BlockMatrix
 from ffnn_xp.network.hessian import curved, gauss_newton_blocks, hessian_blocks, score_blocks
 from ffnn_xp.network.hessian import hessian_product as times
 from ffnn_xp.network.hessian import kronecker_factors as factors
@@ -24,7 +24,7 @@ def value(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
     """S, ``(...,)``."""
-    s = loss.value(xp, loss.combine(xp, forward(network, xp, theta, x).y, data), data)
+    s = loss.value(xp, loss.linear_operator(xp, forward(network, xp, theta, x).y, data), data)
     return total(xp, _weighted(s, weights))
 
 
@@ -61,8 +61,8 @@ def _swept(
 ) -> tuple[Trace, Array, Array]:
     """The forward sweep, S, and its derivative in what the statistic sees, ``(..., k, n)``."""
     trace = forward(network, xp, theta, x)
-    if loss.combines or loss.mixes:
-        s, first = loss.value_and_first(xp, loss.combine(xp, trace.y, data), data)
+    if loss.has_linear_operator or loss.coupled_outputs:
+        s, first = loss.value_and_first(xp, loss.linear_operator(xp, trace.y, data), data)
     else:
         s, first = in_one_pass(xp, _value_and_first, loss)(trace.y, *data)
     return trace, total(xp, _weighted(s, weights)), _weighted(first, weights)
@@ -72,27 +72,27 @@ def _value_and_first(loss: Loss, xp: Namespace, y: Array, *data: Array) -> tuple
     return loss.value_and_first(xp, y, data)
 
 
-def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
+def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> BlockMatrix:
     """Lower blocks of J^T C J."""
-    if loss.combines:
+    if loss.has_linear_operator:
         return combined.gauss_newton(network, loss, xp, theta, *event)
     trace, C, root = _fisher(network, loss, xp, theta, *event)
     return gauss_newton_blocks(network, xp, trace, C, root=root, weights=event[1])
 
 
-def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Blocks:
+def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> BlockMatrix:
     """Lower blocks of the exact second derivative."""
-    if loss.combines:
+    if loss.has_linear_operator:
         return combined.hessian(network, loss, xp, theta, *event)
     trace, first, second = _derivatives(network, loss, xp, theta, *event)
-    return hessian_blocks(network, xp, trace, first, second, exact=True, mixed=loss.mixes)
+    return hessian_blocks(network, xp, trace, first, second, exact=True, mixed=loss.coupled_outputs)
 
 
 def scores(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
-) -> Blocks:
+) -> BlockMatrix:
     """Lower blocks of the sum over events of the outer products of each event's gradient, its weight included."""
-    if loss.combines:
+    if loss.has_linear_operator:
         return combined.scores(network, loss, xp, theta, x, weights, *data)
     trace = forward(network, xp, theta, x)
     return score_blocks(network, xp, trace, _weighted(loss.first(xp, trace.y, data), weights))
@@ -120,18 +120,18 @@ def active_events(
 
 def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
     """J^T C J v, ``(..., p)``."""
-    if loss.combines:
+    if loss.has_linear_operator:
         return combined.product(network, loss, xp, theta, v, *event, exact=False)
     trace, C, _ = _fisher(network, loss, xp, theta, *event)
-    return times(network, xp, trace, C, lambda y: curved(C, y, mixed=loss.mixes), v, exact=False)
+    return times(network, xp, trace, C, lambda y: curved(C, y, mixed=loss.coupled_outputs), v, exact=False)
 
 
 def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
     """The exact second derivative times v, ``(..., p)``."""
-    if loss.combines:
+    if loss.has_linear_operator:
         return combined.product(network, loss, xp, theta, v, *event, exact=True)
     trace, first, C = _derivatives(network, loss, xp, theta, *event)
-    return times(network, xp, trace, first, lambda y: curved(C, y, mixed=loss.mixes), v, exact=True)
+    return times(network, xp, trace, first, lambda y: curved(C, y, mixed=loss.coupled_outputs), v, exact=True)
 
 
 def residual_rows(
@@ -156,7 +156,7 @@ def _derivatives(
     """The forward sweep, and first and exact second derivative of the statistic in its output."""
     trace = forward(network, xp, theta, x)
     first, second = loss.first(xp, trace.y, data), loss.second(xp, trace.y, data)
-    return trace, _weighted(first, weights), _weighted(second, weights, mixed=loss.mixes)
+    return trace, _weighted(first, weights), _weighted(second, weights, mixed=loss.coupled_outputs)
 
 
 def _fisher(
@@ -164,10 +164,10 @@ def _fisher(
 ) -> tuple[Trace, Array, Array | None]:
     """The forward sweep, the curvature that is never negative, and where outputs mix its root, without weights."""
     trace = forward(network, xp, theta, x)
-    if loss.combines:  # asked for coordinates only
-        return trace, _weighted_columns(xp, loss.nearly(xp, trace.y, data), weights), None
-    C = _weighted(loss.fisher(xp, trace.y, data), weights, mixed=loss.mixes)
-    return trace, C, loss.root(xp, trace.y, data) if loss.mixes else None
+    if loss.has_linear_operator:  # asked for coordinates only
+        return trace, _weighted_columns(xp, loss.diagonal_fisher(xp, trace.y, data), weights), None
+    C = _weighted(loss.fisher(xp, trace.y, data), weights, mixed=loss.coupled_outputs)
+    return trace, C, loss.root(xp, trace.y, data) if loss.coupled_outputs else None
 
 
 def _here(xp: Namespace, x: Array, weights: Array | None) -> Array | None:

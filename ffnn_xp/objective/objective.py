@@ -19,7 +19,7 @@ from ffnn_xp.backends.streaming import returned, streamed
 from ffnn_xp.backends.threads import sum_in_parts
 from ffnn_xp.data.events import Events
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import Blocks, assemble
+from ffnn_xp.network.block_matrix import BlockMatrix, assemble
 from ffnn_xp.network.sweeps import Network
 from ffnn_xp.objective import kernels
 from ffnn_xp.objective.blocking import BlockSizes, Kind
@@ -144,7 +144,7 @@ class Objective:
         """The same in float32: in half the time or less, with seven digits."""
         backend = self.backend.in_single_precision()
         with backend.context():
-            events = self.events.through(backend.bind(_cast, backend.real)).within_reach(backend)
+            events = self.events.through(backend.bind(_cast, backend.real)).loadable(backend)
         return replace(self, events=events, backend=backend)
 
     def active_events(self, theta: Array) -> Array:
@@ -207,7 +207,7 @@ class Objective:
         args = self._there(*args)
         return self._back(self._sum(lambda e: f(*args, *e.leaves), kind, _add))
 
-    def _matrix(self, kernel: Callable[..., Blocks], theta: Array) -> Array:
+    def _matrix(self, kernel: Callable[..., BlockMatrix], theta: Array) -> Array:
         kind = Kind(matrices=True, replicas=math.prod(theta.shape[:-1]))
         (f, _), (at,) = self._way(kernel, kind, 1), self._there(theta)
         total = self._sum(lambda e: f(at, *e.leaves), kind, self._device.bind(_add_each))
@@ -258,7 +258,7 @@ def _add(a: Array, b: Array) -> Array:
     return a
 
 
-def _add_each(xp: Namespace, a: Blocks, b: Blocks) -> Blocks:
+def _add_each(xp: Namespace, a: BlockMatrix, b: BlockMatrix) -> BlockMatrix:
     """The same of a matrix's blocks, for a compiler at once."""
     return {key: _add(a[key], b[key]) for key in a}
 

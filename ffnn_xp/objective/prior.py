@@ -100,6 +100,6 @@ def layer_precision(layout: Layout, tau: float) -> HostArray:
 def network_precision(network: Network, tau: float) -> HostArray:
     """`layer_precision` of a network; a prior alone can hold what moves all outputs of a softmax by the same."""
     P = layer_precision(network.layout, tau)
-    if network.activations[-1].mixes:
+    if network.activations[-1].coupled_outputs:
         P[P == 0] = GAUGE
     return P

@@ -27,7 +27,7 @@ from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.batch_refit import fit_toys
 from ffnn_xp.fitting.multistart import Search
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.sweeps import Network
@@ -82,7 +82,7 @@ def covariance_root(network: Network, known: Band, backend: Backend, x: Array) -
     return backend.to_host(known.spread(network, backend, x))
 
 
-def prior_share(task: Task, cost: NetworkCost, known: Band, x: Array) -> HostArray:
+def prior_share(task: FitProblem, cost: NetworkCost, known: Band, x: Array) -> HostArray:
     """Of the predictions at raw inputs ``(d, n)``, ``(k, n)``; see `FitResult.prior_share`."""
     backend, precision = task.model.backend, np.zeros(len(known.theta))
     if task.prior is not None:
@@ -99,7 +99,7 @@ def predicted(network: Network, backend: Backend, raw: HostArray, x: Array) -> H
 
 
 def band(
-    task: Task,
+    task: FitProblem,
     noise: HostArray,
     cost: NetworkCost,
     known: Band | ProductBand,
@@ -141,7 +141,7 @@ def band(
         return (*(backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in (center, low, high)), status)
 
 
-def other_minima(task: Task, noise: HostArray, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
+def other_minima(task: FitProblem, noise: HostArray, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
     """The known minimum, and where `number` - 1 random starts end, as far as they arrive.
 
     Those that end at the bottom of a valley, with more undetermined directions than this fit has, are left out.

@@ -14,9 +14,9 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.fitting.batch_refit import fit_toys
-from ffnn_xp.fitting.local_search import Descent, End
-from ffnn_xp.fitting.problem import Task
-from ffnn_xp.minimizers import Walk
+from ffnn_xp.fitting.local_search import Descent, LocalMinimum
+from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.minimizers import Tracker
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
@@ -64,7 +64,7 @@ class Coverage:
 
 
 def coverage(
-    task: Task,
+    task: FitProblem,
     noise: HostArray,
     theta: HostArray,
     x: Array,
@@ -98,9 +98,9 @@ def coverage(
     )
 
 
-def _to_the_end(task: Task, noise: HostArray, measured: HostArray, theta: HostArray) -> End | None:
+def _to_the_end(task: FitProblem, noise: HostArray, measured: HostArray, theta: HostArray) -> LocalMinimum | None:
     """The minimum that a fit of one toy comes to from standardised theta, as any fit does."""
     backend = task.model.backend
     objective = Objective(task.network, task.loss, task.events(noise, backend.to_device(measured)), backend)
     cost = NetworkCost(objective, n_values=task.n_values, prior=task.prior)
-    return Descent(cost, task.network.kinked, may_be_rough=False).descend(Walk(cost), theta)
+    return Descent(cost, task.network.kinked, may_be_rough=False).descend(Tracker(cost), theta)

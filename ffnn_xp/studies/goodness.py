@@ -15,7 +15,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.batch_refit import fit_toys
-from ffnn_xp.fitting.problem import Task
+from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import NormalLoss
 
 
@@ -70,7 +70,7 @@ class Goodness:
 
 
 def goodness(
-    task: Task,
+    task: FitProblem,
     noise: HostArray,
     theta: HostArray,
     value: float,

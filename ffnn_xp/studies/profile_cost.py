@@ -125,7 +125,7 @@ class SubsetCost(CostWithGradient):
         value, g = cost.value_and_gradient(phi)
         for _ in range(STEPS):
             found = newton(self._product, phi, g)
-            if found.falling is not None:
+            if found.negative_directions is not None:
                 found = newton(cost.gauss_newton_product, phi, g)
             if found.lower < SETTLED * cost.errordef:
                 phi = phi - W.back(found.step)  # to about its square, as MINOS compares gradients
@@ -150,11 +150,11 @@ class SubsetCost(CostWithGradient):
             ]
             return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
         solved = self._solved(self._product)
-        falling = [found.falling for found in solved if found.falling is not None]
-        if falling:  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
+        negative_directions = [found.negative_directions for found in solved if found.negative_directions is not None]
+        if negative_directions:  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
             value = self._cost.value_and_gradient(self._minimum)[0]
             fall = FLAT * self._cost.errordef
-            if any(lower_point(self._cost, self._minimum, value, v, fall) is not None for v in falling):
+            if any(lower_point(self._cost, self._minimum, value, v, fall) is not None for v in negative_directions):
                 raise ValueError("S falls along some direction here: there is no profile around a point like that")
             solved = self._solved(self._cost.gauss_newton_product)
         return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.minimizers import Asking, in_lockstep, steps_in, translated
+from ffnn_xp.minimizers import AskTell, run_batched, steps_in, translated
 from ffnn_xp.network.sweeps import Network, forward, pull_back
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.host import NetworkCost
@@ -69,7 +69,7 @@ def profiles(
             values, gradients = replicas.on_host(theta, rows)
             return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
 
-        ends = in_lockstep(
+        ends = run_batched(
             [_end(cost.errordef, known, side, z) for _, _, side in lot], answer, together=replicas.of_one_shape
         )
         for (i, n, side), (end, word) in zip(lot, ends, strict=True):
@@ -124,7 +124,7 @@ class _Determined:
         return np.asarray(self.F.T @ g)
 
 
-def _end(e: float, known: Band, side: float, z: float) -> Asking[tuple[float, str]]:
+def _end(e: float, known: Band, side: float, z: float) -> AskTell[tuple[float, str]]:
     """The value of f where S, least for that value, has risen by e z^2; and what is wrong with it.
 
     Asks for S and for its gradient followed by f and its derivative, ``(2 p + 1,)``.

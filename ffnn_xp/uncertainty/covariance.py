@@ -23,7 +23,7 @@ TOUCHES = 1e-6  # squared share of a null direction in a parameter or prediction
 
 
 @dataclass(frozen=True)
-class Curvature:
+class Spectrum:
     """The eigen-decomposition of a Hessian at the end of a walk, and what follows from it.
 
     Attributes
@@ -41,22 +41,22 @@ class Curvature:
     factor: HostArray
     null: HostArray
     scale: HostArray
-    falling: HostArray
+    negative_directions: HostArray
 
     @property
     def n_negative(self) -> int:
         """Number of directions along which S curves down: at a minimum, none."""
-        return int(self.falling.shape[1])
+        return int(self.negative_directions.shape[1])
 
     @property
-    def falling_in_theta(self) -> HostArray:
+    def negative_directions_in_theta(self) -> HostArray:
         """The falling directions as steps of the parameters, ``(p, q)``."""
-        return np.asarray(self.scale[:, None] * self.falling)
+        return np.asarray(self.scale[:, None] * self.negative_directions)
 
-    def flattened(self) -> Curvature:
+    def without_negative_directions(self) -> Spectrum:
         """The same with the falling directions taken for undetermined ones, where S is found not to fall for real."""
-        empty = self.falling[:, :0]
-        return replace(self, null=np.concatenate([self.null, self.falling], axis=1), falling=empty)
+        empty = self.negative_directions[:, :0]
+        return replace(self, null=np.concatenate([self.null, self.negative_directions], axis=1), negative_directions=empty)
 
     @property
     def n_null(self) -> int:
@@ -84,7 +84,7 @@ class Curvature:
         return np.asarray(self.covariance / (2 * errordef) + lift @ lift.T)
 
 
-def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvature:
+def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Spectrum:
     """What a Hessian ``(p, p)`` that was computed with this relative precision says.
 
     Where all directions are determined, its Cholesky factor tells everything; else its eigenvectors.
@@ -99,21 +99,21 @@ def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Curvat
     inverse_root = _inverse_root(M, cut)
     if inverse_root is not None:
         nothing = np.zeros((len(M), 0))
-        return Curvature(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
+        return Spectrum(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
     w, V = scipy.linalg.eigh(M, check_finite=False)
     cut = _cut(abs(float(w[-1])), len(w), epsilon)
     held = w > cut
-    falling = w < -cut
+    negative_directions = w < -cut
     factor = scale[:, None] * V[:, held] * np.sqrt(2 * errordef / w[held])
-    return Curvature(
+    return Spectrum(
         factor=factor,
-        null=V[:, ~held & ~falling],
+        null=V[:, ~held & ~negative_directions],
         scale=scale,
-        falling=V[:, falling],
+        negative_directions=V[:, negative_directions],
     )
 
 
-def sandwich(shape: Curvature, scores: HostArray, errordef: float, precision: HostArray | None) -> Curvature:
+def sandwich(shape: Spectrum, scores: HostArray, errordef: float, precision: HostArray | None) -> Spectrum:
     r"""The same with the covariance :math:`H^{-1} B H^{-1}`, B the variance of the gradient as the data show it.
 
     It holds where the statistic is not the true likelihood: weighted events, wrong errors, outliers. (P. J. Huber,

@@ -14,7 +14,7 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.network.evaluation import raw_jacobian
 from ffnn_xp.network.sweeps import Network
-from ffnn_xp.uncertainty.covariance import TOUCHES, Curvature
+from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum
 
 JACOBIAN_BYTES = 2**26
 
@@ -35,7 +35,7 @@ class Band:
 
     theta: HostArray
     scaling: Scaling
-    curvature: Curvature
+    curvature: Spectrum
 
     def spread(self, network: Network, backend: Backend, x: Array) -> Array:
         """A, whose A A^T is the covariance of the outputs at raw inputs ``(d, n)``: ``(n k, r)``, event by event.

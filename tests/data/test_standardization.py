@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ffnn_xp import get_backend
 from ffnn_xp.data.reading import DEFAULT, dataset
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.model.fit import standardisation
+from ffnn_xp.model.fit import standardization
 from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network, forward
@@ -113,7 +113,7 @@ def test_a_covariance_goes_along() -> None:
 def of(output: str, x: Any, y: Any) -> Scaling:
     data = dataset(NUMPY, x, y)
     network = Network(Layout((int(data.x.shape[0]), int(data.y.shape[0]))), (ACTIVATIONS[output],))
-    return standardisation(network, NUMPY, data, DEFAULT)
+    return standardization(network, NUMPY, data, DEFAULT)
 
 
 X = np.array([[1.0, 100.0], [3.0, 100.0], [5.0, 100.0]])

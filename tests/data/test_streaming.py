@@ -10,7 +10,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.backends import streaming
-from ffnn_xp.data.streaming import Seen
+from ffnn_xp.data.streaming import ModelOnBackend
 from ffnn_xp.objective import objective
 from ffnn_xp.objective.blocking import BlockSizes, Kind
 
@@ -62,7 +62,7 @@ def test_a_single_block_passes_through_the_device_too(
 @pytest.mark.usefixtures("full")
 def test_the_same_numbers(device: Backend, data: tuple[np.ndarray, np.ndarray]) -> None:
     cost, plain = costs(data, device)
-    assert isinstance(cost.model, Seen)
+    assert isinstance(cost.model, ModelOnBackend)
     assert cost.objective.backend.computes is device
     assert isinstance(cost.objective.events.x, np.ndarray)
     theta, v = cost.start, np.linspace(-1, 1, cost.npar)

@@ -9,7 +9,7 @@ import pytest
 
 from ffnn_xp import Backend, LeastSquares, Model, get_backend
 from ffnn_xp.fitting import batch_refit as toy_fits
-from ffnn_xp.minimizers import BatchArrival, StopWalk, lockstep_lbfgs, preconditioned_lbfgs
+from ffnn_xp.minimizers import BatchResult, StopMinimization, batched_lbfgs, preconditioned_lbfgs
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.prior import GaussianPrior
@@ -34,7 +34,7 @@ def toys(backend: Backend, number: int = 4) -> tuple[Replicas, list[LeastSquares
 
 def test_each_ends_at_a_minimum_of_its_own(backend: Backend) -> None:
     problem, _, theta = toys(backend)
-    end = lockstep_lbfgs(problem, theta, edm_goal=2e-4)
+    end = batched_lbfgs(problem, theta, edm_goal=2e-4)
     assert end.converged.all()
     assert end.status == ["converged"] * 4
     at = problem.numbers(end.theta)
@@ -52,7 +52,7 @@ def test_each_ends_at_a_minimum_of_its_own(backend: Backend) -> None:
 def test_gradients_are_counted_but_not_those_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all are asked together each time (a compiler, a GPU), each counts its own questions."""
     problem, _, theta = toys(get_backend("numpy"))
-    plain = lockstep_lbfgs(problem, theta, edm_goal=2e-4)
+    plain = batched_lbfgs(problem, theta, edm_goal=2e-4)
     asked = 0
     original = Replicas.on_host
 
@@ -62,10 +62,10 @@ def test_gradients_are_counted_but_not_those_in_vain(monkeypatch: pytest.MonkeyP
         return original(self, at, rows)
 
     monkeypatch.setattr(Replicas, "on_host", counted)
-    assert lockstep_lbfgs(problem, theta, edm_goal=2e-4).steps.sum() == asked
+    assert batched_lbfgs(problem, theta, edm_goal=2e-4).steps.sum() == asked
     monkeypatch.setattr(Replicas, "of_one_shape", True)
     asked = 0
-    together = lockstep_lbfgs(problem, theta, edm_goal=2e-4)
+    together = batched_lbfgs(problem, theta, edm_goal=2e-4)
     np.testing.assert_array_equal(together.steps, plain.steps)
     np.testing.assert_allclose(together.value, plain.value, rtol=1e-12)
     assert asked > plain.steps.sum()
@@ -93,7 +93,7 @@ class Stuck:
 
 def test_a_shifted_hessian_is_not_believed() -> None:
     """By it EDM would be 2.5e-7 or so; by the Gauss-Newton matrix it is g^2 / 2 B."""
-    end = lockstep_lbfgs(Stuck(), np.zeros((2, 2)), edm_goal=2e-4)  # type: ignore[arg-type]
+    end = batched_lbfgs(Stuck(), np.zeros((2, 2)), edm_goal=2e-4)  # type: ignore[arg-type]
     np.testing.assert_allclose(end.edm, 1e-2, rtol=1e-9)
     assert not end.converged.any()
     assert end.status == ["no gain"] * 2
@@ -103,7 +103,7 @@ def test_a_shifted_hessian_is_not_believed() -> None:
     ("widths", "activation", "walks"),
     [
         ((1, 4, 1), "relu", ["batched_levenberg_marquardt"]),
-        ((1, 4, 1), "tanh", ["batched_levenberg_marquardt", "lockstep_lbfgs"]),
+        ((1, 4, 1), "tanh", ["batched_levenberg_marquardt", "batched_lbfgs"]),
         ((1, 25, 1), "tanh", ["lockstep_lbfgs"]),
     ],
 )
@@ -113,10 +113,10 @@ def test_steps_by_matrices_where_they_are_cheap_or_all_there_is(
     """And always the end by the exact Hessian, unless there are kinks, which it does not see."""
     taken: list[str] = []
     steps = np.zeros(3, dtype=int)
-    for name in ("batched_levenberg_marquardt", "lockstep_lbfgs"):
+    for name in ("batched_levenberg_marquardt", "batched_lbfgs"):
         original = getattr(toy_fits, name)
 
-        def noted(*args: object, original=original, name=name, **options: object) -> BatchArrival:  # type: ignore[no-untyped-def]
+        def noted(*args: object, original=original, name=name, **options: object) -> BatchResult:  # type: ignore[no-untyped-def]
             taken.append(name)
             end = original(*args, **options)
             steps[:] += end.steps
@@ -138,10 +138,10 @@ def test_time_that_is_up_in_the_first_steps_is_up(monkeypatch: pytest.MonkeyPatc
 
     def watch(value: float, step: int) -> None:
         if step == 3:
-            raise StopWalk("time is up")
+            raise StopMinimization("time is up")
 
     problem, _, theta = toys(get_backend("numpy"))
-    monkeypatch.setattr(toy_fits, "lockstep_lbfgs", None)
+    monkeypatch.setattr(toy_fits, "batched_lbfgs", None)
     end = toy_fits.refit(problem, theta[0], 4, watch)
     assert end.stopped == "time is up"
     assert end.steps.tolist() == [3] * 4
@@ -172,7 +172,7 @@ def test_the_hessian_has_the_prior_and_is_the_gradients_derivative(backend: Back
 def test_one_walks_as_alone() -> None:
     """Asked in lockstep or by itself, the points are the same."""
     problem, costs, theta = toys(get_backend("numpy"))
-    end = lockstep_lbfgs(problem, theta, edm_goal=2e-4)
+    end = batched_lbfgs(problem, theta, edm_goal=2e-4)
     for i, cost in enumerate(costs):
         alone = NetworkCost(cost.objective, n_values=80, prior=GaussianPrior(PRECISION))
         one = preconditioned_lbfgs(alone, theta[i], edm_goal=2e-4, fine=2e-6, max_rounds=60)
@@ -181,9 +181,9 @@ def test_one_walks_as_alone() -> None:
 
 def test_lots_are_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, _, theta = toys(get_backend("numpy"), 5)
-    whole = lockstep_lbfgs(problem, theta, edm_goal=2e-4)
-    monkeypatch.setattr(sys.modules[lockstep_lbfgs.__module__], "MATRICES", 2 * 8 * 21**2)
-    parts = lockstep_lbfgs(problem, theta, edm_goal=2e-4)
+    whole = batched_lbfgs(problem, theta, edm_goal=2e-4)
+    monkeypatch.setattr(sys.modules[batched_lbfgs.__module__], "MATRICES", 2 * 8 * 21**2)
+    parts = batched_lbfgs(problem, theta, edm_goal=2e-4)
     np.testing.assert_allclose(parts.value, whole.value, rtol=1e-9)
     assert parts.converged.all()
 
@@ -191,11 +191,11 @@ def test_lots_are_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_found_is_kept_when_time_is_up() -> None:
     def watch(value: float, question: int) -> None:
         if question == 8:
-            raise StopWalk("time is up")
+            raise StopMinimization("time is up")
 
     problem, _, theta = toys(get_backend("numpy"))
     before = problem.on_host(theta, np.arange(4))[0]
-    end: BatchArrival = lockstep_lbfgs(problem, theta, edm_goal=1e-12, watch=watch)
+    end: BatchResult = batched_lbfgs(problem, theta, edm_goal=1e-12, watch=watch)
     assert end.stopped == "time is up"
     assert end.status == ["stopped"] * 4
     assert not end.converged.any()
@@ -206,6 +206,6 @@ def test_what_was_found_is_kept_when_time_is_up() -> None:
 def test_a_start_without_a_finite_value_is_told() -> None:
     problem, _, theta = toys(get_backend("numpy"))
     theta[1] = np.nan
-    end = lockstep_lbfgs(problem, theta, edm_goal=2e-4)
+    end = batched_lbfgs(problem, theta, edm_goal=2e-4)
     assert end.status[1] == "no finite value"
     assert end.converged.tolist() == [True, False, True, True]

@@ -13,13 +13,13 @@ from ffnn_xp.minimizers.ask_tell import (
     CURVATURE,
     DECREASE,
     TRIES,
-    Asking,
-    Curved,
-    Matrix,
+    AskTell,
+    AskTellHessian,
+    HessianRequest,
     Memory,
     along,
     answered,
-    in_lockstep,
+    run_batched,
     steps_in,
 )
 
@@ -132,17 +132,17 @@ def test_at_a_jump_it_stops_where_no_number_is_left_to_try() -> None:
     assert np.nextafter(0.1, 1) == sorted(asked)[1]
 
 
-def rounded(noise: float) -> Function:
-    """A round valley on a plateau of a million, with values that are good to a share `noise` of it."""
+def rounded(rounding_error: float) -> Function:
+    """A round valley on a plateau of a million, with values that are good to a share `rounding_error` of it."""
     rng = np.random.default_rng(1)
-    return lambda at: (1e6 * (1 + noise * rng.uniform(-1, 1)) + float(at @ at), 2 * at)
+    return lambda at: (1e6 * (1 + rounding_error * rng.uniform(-1, 1)) + float(at @ at), 2 * at)
 
 
 @pytest.mark.parametrize("noise", [0.0, 3e-16, 3e-12])
 @pytest.mark.parametrize(("first", "most"), [(0.5, 1), (0.06, 1), (0.02, 2), (0.96, 2), (3.0, 2)])
-def test_where_values_are_rounding_slopes_decide(noise: float, first: float, most: int) -> None:
+def test_where_values_are_rounding_slopes_decide(rounding_error: float, first: float, most: int) -> None:
     """A step that brings the slope down is one, and the way to it is where slopes point."""
-    f, start = rounded(noise), np.array([3e-7, -2e-7])
+    f, start = rounded(rounding_error), np.array([3e-7, -2e-7])
     for _ in range(20):
         value, g = f(start)
         step = answered(along(start, value, g, -g, first), f)
@@ -262,7 +262,7 @@ def test_many_walks_are_answered_together() -> None:
     starts = rng.normal(size=(4, 10))
     asked: list[list[int]] = []
 
-    def walk(start: np.ndarray, steps: int) -> Asking[tuple[np.ndarray, float, np.ndarray]]:
+    def walk(start: np.ndarray, steps: int) -> AskTell[tuple[np.ndarray, float, np.ndarray]]:
         left = iter(range(steps))
         value, g = yield start
         end = yield from steps_in(
@@ -276,14 +276,14 @@ def test_many_walks_are_answered_together() -> None:
         return np.array(values), np.array(gradients)
 
     lengths = (3, 30, 0, 12)
-    ends = in_lockstep([walk(s, k) for s, k in zip(starts, lengths, strict=True)], answer)
+    ends = run_batched([walk(s, k) for s, k in zip(starts, lengths, strict=True)], answer)
     for start, steps, end in zip(starts, lengths, ends, strict=True):
         alone = answered(walk(start, steps), rosenbrock)
         np.testing.assert_array_equal(end[0], alone[0])
         assert end[1] == alone[1]
     assert asked[0] == [0, 1, 2, 3]
     first, asked = asked, []
-    whole = in_lockstep([walk(s, k) for s, k in zip(starts, lengths, strict=True)], answer, together=True)
+    whole = run_batched([walk(s, k) for s, k in zip(starts, lengths, strict=True)], answer, together=True)
     assert all(rows == [0, 1, 2, 3] for rows in asked)
     assert len(asked) == len(first)
     for end, other in zip(ends, whole, strict=True):
@@ -298,10 +298,10 @@ def test_matrices_wait_until_nobody_asks_for_anything_else() -> None:
     """Then they are asked for together, the exact ones first, and each walk is told its own."""
     asked: list[object] = []
 
-    def walk(points: int, exact: bool) -> Curved[float]:
+    def walk(points: int, exact: bool) -> AskTellHessian[float]:
         for _ in range(points):
             yield np.zeros(1)
-        B = yield Matrix(np.array([float(points)]), exact)
+        B = yield HessianRequest(np.array([float(points)]), exact)
         return float(B[0, 0])
 
     def answer(theta: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -313,5 +313,5 @@ def test_matrices_wait_until_nobody_asks_for_anything_else() -> None:
         return 10 * theta[:, :, None] + exact
 
     walks = [walk(0, True), walk(2, True), walk(1, False)]
-    assert in_lockstep(walks, answer, matrices=matrices, first=5) == [1, 21, 10]
+    assert run_batched(walks, answer, matrices=matrices, first=5) == [1, 21, 10]
     assert asked == [[6, 7], [6], (True, [5, 6]), (False, [7])]

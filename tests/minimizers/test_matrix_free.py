@@ -15,15 +15,15 @@ import ffnn_xp.model.fit
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.minimizers import (
-    Arrival,
+    MinimizerResult,
     Distance,
     KroneckerCoordinates,
-    StopWalk,
-    Walk,
+    StopMinimization,
+    Tracker,
     distance,
     edm_by_products,
     kronecker_lbfgs,
-    walk_by_products,
+    minimize_matrix_free,
 )
 from ffnn_xp.minimizers.kronecker_lbfgs import STEPS, _Round
 from ffnn_xp.network.initialization import glorot
@@ -73,8 +73,8 @@ def test_bounds_hold_the_true_edm(orders: float) -> None:
 def test_a_direction_that_falls_is_reported() -> None:
     H, g = np.diag([1.0, 2.0, -3.0]), np.ones(3)
     found = edm_by_products(lambda v: H @ v, g, lambda v: v)
-    assert found.falling is not None
-    assert found.falling @ H @ found.falling <= 0
+    assert found.negative_directions is not None
+    assert found.negative_directions @ H @ found.negative_directions <= 0
     assert found.upper == np.inf
 
 
@@ -136,7 +136,7 @@ def test_the_walk_arrives_where_matrices_say_that_it_has(tau: float | None) -> N
     cost = network_cost(tau=tau)
     start = glorot(cost.objective.network.layout, np.random.default_rng(1))
     before = cost.value_and_gradient(start)[0]
-    end, found, saddles = walk_by_products(Walk(cost), start, edm_goal=1e-4)
+    end, found, saddles = minimize_matrix_free(Tracker(cost), start, edm_goal=1e-4)
     g = cost.value_and_gradient(end.theta)[1]
     assert end.value == cost.value_and_gradient(end.theta)[0] < 0.1 * before
     assert saddles >= 0
@@ -145,7 +145,7 @@ def test_the_walk_arrives_where_matrices_say_that_it_has(tau: float | None) -> N
         H = cost.hessian(end.theta)
         true = 0.5 * g @ np.linalg.solve(H, g)
         assert np.linalg.eigvalsh(H)[0] > 0
-        assert found.falling is None
+        assert found.negative_directions is None
         assert found.lower <= true * (1 + 1e-6)
         assert true <= found.upper * (1 + 1e-6) < 1e-4
 
@@ -156,7 +156,7 @@ def test_by_gauss_newton_where_the_exact_hessian_misses_kinks() -> None:
     g, B = cost.value_and_gradient(theta)[1], cost.gauss_newton(theta)
     found = distance(cost, theta, exact=False)
     assert found.lower <= 0.5 * g @ np.linalg.solve(B, g) <= found.upper
-    assert distance(cost, theta).falling is not None  # far from a minimum the exact one is indefinite
+    assert distance(cost, theta).negative_directions is not None  # far from a minimum the exact one is indefinite
 
 
 def test_coordinates_are_kept_as_long_as_they_pay() -> None:
@@ -166,28 +166,28 @@ def test_coordinates_are_kept_as_long_as_they_pay() -> None:
     original = cost.kronecker_factors
     cost.kronecker_factors = lambda theta: calls.append(theta) or original(theta)  # type: ignore[method-assign, func-returns-value]
     start = glorot(cost.objective.network.layout, np.random.default_rng(1))
-    walk = Walk(cost)
+    walk = Tracker(cost)
     end = kronecker_lbfgs(walk, start, near=1e-8)
     assert end.converged
     assert end.edm < 1e-8
     g = KroneckerCoordinates(original(calls[-1])).forth(cost.value_and_gradient(end.theta)[1])
     assert end.edm == pytest.approx(0.5 * g @ g, rel=1e-6)
     assert 2 < len(calls) < walk.calls / 15  # fewer than with a change each ten steps
-    again = kronecker_lbfgs(Walk(cost), end.theta, near=1e-7)
+    again = kronecker_lbfgs(Tracker(cost), end.theta, near=1e-7)
     np.testing.assert_array_equal(again.theta, end.theta)
-    end = kronecker_lbfgs(Walk(cost), end.theta, near=1e-11)
-    nothing_more = kronecker_lbfgs(Walk(cost), end.theta, enough=1.0)
+    end = kronecker_lbfgs(Tracker(cost), end.theta, near=1e-11)
+    nothing_more = kronecker_lbfgs(Tracker(cost), end.theta, enough=1.0)
     assert not nothing_more.converged
     assert nothing_more.value == pytest.approx(end.value, abs=1e-6)
 
 
 def test_the_clock_is_looked_at_in_products_too() -> None:
     cost = network_cost()
-    walk = Walk(cost, deadline=0.0)
+    walk = Tracker(cost, deadline=0.0)
     for ask in (walk.gauss_newton_product, walk.hessian_product):
-        with pytest.raises(StopWalk, match="max_seconds"):
+        with pytest.raises(StopMinimization, match="max_seconds"):
             ask(np.zeros(cost.npar), np.zeros(cost.npar))
-    with pytest.raises(StopWalk, match="max_seconds"):
+    with pytest.raises(StopMinimization, match="max_seconds"):
         walk.kronecker_factors(np.zeros(cost.npar))
 
 
@@ -230,7 +230,7 @@ def test_a_walk_takes_no_more_gradients_than_it_may(most: float, calls: int) -> 
             bend = u - t * t
             return float(100 * bend**2 + (1 - t) ** 2), np.array([-400 * t * bend - 2 * (1 - t), 200 * bend])
 
-    walk = Walk(Banana())  # type: ignore[arg-type]
+    walk = Tracker(Banana())  # type: ignore[arg-type]
     end = kronecker_lbfgs(walk, np.array([-1.2, 1.0]), near=1e-12, most=most)
     assert walk.calls - 1 <= calls  # one for the start
     assert end.converged == (most == np.inf)
@@ -244,7 +244,7 @@ def test_before_matrices_no_more_gradients_than_they_would_take(
     asked = []
     monkeypatch.setattr("ffnn_xp.fitting.local_search.DEAR", dear)
 
-    def spy(walk: Walk, theta: np.ndarray, **options: Any) -> Any:
+    def spy(walk: Tracker, theta: np.ndarray, **options: Any) -> Any:
         asked.append(options)
         return kronecker_lbfgs(walk, theta, **options)
 
@@ -261,10 +261,10 @@ def test_before_matrices_no_more_gradients_than_they_would_take(
 @pytest.mark.parametrize("start", [[0.02, 0.01], [0.0, 0.0], [0.0, 0.3]])
 def test_saddles_are_passed(start: list[float]) -> None:
     """Also from where the gradient has no part in the direction that falls, or there is no gradient."""
-    end, found, saddles = walk_by_products(Walk(Saddle()), np.array(start), edm_goal=1e-6)  # type: ignore[arg-type]
+    end, found, saddles = minimize_matrix_free(Tracker(Saddle()), np.array(start), edm_goal=1e-6)  # type: ignore[arg-type]
     assert end.converged
     assert end.value == pytest.approx(-0.25, abs=1e-6)
-    assert found.falling is None
+    assert found.negative_directions is None
     assert saddles == (start[0] == 0)
 
 
@@ -283,14 +283,14 @@ class Flat(Saddle):
 def test_a_fall_that_is_not_worth_following(start: list[float], called_one: bool) -> None:
     """A saddle where the gradient leads to it; the bottom of a valley, as with matrices, where one has to look."""
     found = distance(Flat(), np.array(start), enough=1e-6)  # type: ignore[arg-type]
-    assert (found.falling is not None) is called_one
+    assert (found.negative_directions is not None) is called_one
     assert (found.upper == np.inf) is called_one
     assert found.flat is not called_one
 
 
 def test_a_fall_that_is_not_worth_following_is_not_gone_round() -> None:
-    end, found, saddles = walk_by_products(Walk(Flat()), np.array([1e-3, 0.0]), edm_goal=1.0)  # type: ignore[arg-type]
-    assert found.falling is not None
+    end, found, saddles = minimize_matrix_free(Tracker(Flat()), np.array([1e-3, 0.0]), edm_goal=1.0)  # type: ignore[arg-type]
+    assert found.negative_directions is not None
     assert saddles == 0
     assert end.theta.tolist() == [1e-3, 0.0]
 
@@ -334,9 +334,9 @@ class TestFit:
 
             def walk(problem, theta, *, found=found, **options):  # type: ignore[no-untyped-def]
                 value = problem.value_and_gradient(theta)[0]
-                return Arrival(theta, value, found.upper, converged=False), found, 0
+                return MinimizerResult(theta, value, found.upper, converged=False), found, 0
 
-            monkeypatch.setattr(ffnn_xp.fitting.local_search, "walk_by_products", walk)
+            monkeypatch.setattr(ffnn_xp.fitting.local_search, "minimize_matrix_free", walk)
             monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 10)
             x = np.linspace(-2, 2, 100)
             with warnings.catch_warnings():

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from ffnn_xp.minimizers import Arrival, StopWalk, Walk, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
-from ffnn_xp.minimizers.ask_tell import Asking, answer, answered
+from ffnn_xp.minimizers import MinimizerResult, StopMinimization, Tracker, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
+from ffnn_xp.minimizers.ask_tell import AskTell, answer, answered
 from ffnn_xp.minimizers.preconditioned_lbfgs import GAIN, GAUSS_NEWTON, STEPS, _Metric
 
 
@@ -61,7 +61,7 @@ WALKERS = pytest.mark.parametrize("walker", [levenberg_marquardt, preconditioned
 
 
 @WALKERS
-def test_rosenbrock(walker: Callable[..., Arrival]) -> None:
+def test_rosenbrock(walker: Callable[..., MinimizerResult]) -> None:
     end = walker(rosenbrock(), np.array([-1.2, 1.0]), edm_goal=1e-10)
     assert end.converged
     assert end.edm < 1e-10
@@ -69,9 +69,9 @@ def test_rosenbrock(walker: Callable[..., Arrival]) -> None:
 
 
 @WALKERS
-def test_a_quadratic_of_any_steepness(walker: Callable[..., Arrival]) -> None:
+def test_a_quadratic_of_any_steepness(walker: Callable[..., MinimizerResult]) -> None:
     problem, at = steep(orders=2 if walker is levenberg_marquardt else 6)
-    walk = Walk(problem)
+    walk = Tracker(problem)
     end = walker(walk, np.zeros(30), edm_goal=1e-8)
     assert end.converged
     assert end.value < 1e-6
@@ -82,7 +82,7 @@ def test_a_quadratic_of_any_steepness(walker: Callable[..., Arrival]) -> None:
 
 
 @WALKERS
-def test_edm_is_the_distance_of_a_quadratic(walker: Callable[..., Arrival]) -> None:
+def test_edm_is_the_distance_of_a_quadratic(walker: Callable[..., MinimizerResult]) -> None:
     problem, _ = steep(5)
     end = walker(problem, np.zeros(5), edm_goal=1e12)  # satisfied where it stands
     assert end.edm == pytest.approx(problem.value_and_gradient(np.zeros(5))[0], rel=1e-5)
@@ -90,7 +90,7 @@ def test_edm_is_the_distance_of_a_quadratic(walker: Callable[..., Arrival]) -> N
 
 
 @WALKERS
-def test_directions_without_curvature_are_left_alone(walker: Callable[..., Arrival]) -> None:
+def test_directions_without_curvature_are_left_alone(walker: Callable[..., MinimizerResult]) -> None:
     problem = Residuals(lambda t: np.array([t[0] - 2, 0 * t[1]]), lambda t: np.array([[1.0, 0.0], [0.0, 0.0]]))
     end = walker(problem, np.array([0.0, 7.0]), edm_goal=1e-8)
     assert end.converged
@@ -246,7 +246,7 @@ def test_rounds_that_gain_less_than_their_steps_should_are_the_last(
 ) -> None:
     at, values = np.ones(10), [5.0]
 
-    def gained(*_: object, **__: object) -> Asking[tuple[np.ndarray, float, np.ndarray]]:
+    def gained(*_: object, **__: object) -> AskTell[tuple[np.ndarray, float, np.ndarray]]:
         values.append(values[-1] - share * STEPS * GAIN)
         yield from ()
         return at, values[-1], at
@@ -259,7 +259,7 @@ def test_rounds_that_gain_less_than_their_steps_should_are_the_last(
 def test_kinks_end_the_walk() -> None:
     """S = (|t| + 0.1)^2 + 1 has its minimum on a kink: no gradient vanishes, and the walk has to see that."""
     problem = Residuals(lambda t: np.array([np.abs(t[0]) + 0.1, 1.0]), lambda t: np.array([[np.sign(t[0])], [0.0]]))
-    walk = Walk(problem)
+    walk = Tracker(problem)
     end = levenberg_marquardt(walk, np.array([3.0]), edm_goal=1e-10)
     assert not end.converged
     assert abs(end.theta[0]) < 0.05
@@ -267,7 +267,7 @@ def test_kinks_end_the_walk() -> None:
 
 
 def test_lbfgs_leaves_the_end_to_others() -> None:
-    walk = Walk(rosenbrock())
+    walk = Tracker(rosenbrock())
     lbfgs(walk, np.array([-1.2, 1.0]), ftol=1e-4)
     assert walk.best_value < 0.1
     assert walk.calls < 60
@@ -291,7 +291,7 @@ def test_migrads_own_word_is_not_enough(state: dict[str, object], expected: bool
 
 class TestWalk:
     def test_remembers_the_best(self) -> None:
-        walk = Walk(rosenbrock())
+        walk = Tracker(rosenbrock())
         for t in ([0.0, 0.0], [1.0, 1.0], [2.0, 0.0]):
             walk.value_and_gradient(np.array(t))
         np.testing.assert_array_equal(walk.best, [1, 1])
@@ -299,14 +299,14 @@ class TestWalk:
         assert walk.calls == 3
 
     def test_what_is_not_finite_is_infinitely_bad(self) -> None:
-        walk = Walk(Residuals(lambda t: np.array([np.nan * t[0]]), lambda t: np.array([[np.nan]])))
+        walk = Tracker(Residuals(lambda t: np.array([np.nan * t[0]]), lambda t: np.array([[np.nan]])))
         assert walk.value_and_gradient(np.ones(1))[0] == np.inf
         assert walk.best is None
 
     @pytest.mark.parametrize("ask", ["value_and_gradient", "gauss_newton", "hessian"])
     def test_stops_at_the_deadline(self, ask: str) -> None:
-        walk = Walk(rosenbrock(), deadline=time.monotonic() - 1)
-        with pytest.raises(StopWalk, match="max_seconds"):
+        walk = Tracker(rosenbrock(), deadline=time.monotonic() - 1)
+        with pytest.raises(StopMinimization, match="max_seconds"):
             getattr(walk, ask)(np.zeros(2))
 
     def test_report_may_end_it(self) -> None:
@@ -316,8 +316,8 @@ class TestWalk:
             seen.append(value)
             return value < 1
 
-        walk = Walk(rosenbrock(), report=report)
-        with pytest.raises(StopWalk, match="callback"):
+        walk = Tracker(rosenbrock(), report=report)
+        with pytest.raises(StopMinimization, match="callback"):
             preconditioned_lbfgs(walk, np.array([-1.2, 1.0]), edm_goal=1e-10)
         assert walk.best_value == seen[-1] < 1
         assert seen == sorted(seen, reverse=True)

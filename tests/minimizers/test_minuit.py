@@ -65,8 +65,8 @@ class Rounded(Ravine):
 
     def value_and_gradient(self, t: np.ndarray) -> tuple[float, np.ndarray]:
         value, g = super().value_and_gradient(t)
-        noise = np.random.default_rng(np.frombuffer(t.tobytes(), dtype=np.uint32)).uniform(-1, 1, 1 + len(t))
-        return 100 + value + 1e-12 * noise[0], g + 1e-10 * noise[1:]
+        rounding_error = np.random.default_rng(np.frombuffer(t.tobytes(), dtype=np.uint32)).uniform(-1, 1, 1 + len(t))
+        return 100 + value + 1e-12 * rounding_error[0], g + 1e-10 * rounding_error[1:]
 
     def g2(self, *theta: Any) -> np.ndarray:
         return np.tile([802.0, 200.0], self.npar // 2)

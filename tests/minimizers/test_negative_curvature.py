@@ -13,12 +13,12 @@ import pytest
 from ffnn_xp import Model
 from ffnn_xp.fitting import batch_refit as toy_fits
 from ffnn_xp.fitting.batch_refit import refit
-from ffnn_xp.fitting.local_search import Descent, End
-from ffnn_xp.minimizers import Arrival, BatchArrival, Walk, lockstep_lbfgs, preconditioned_lbfgs
+from ffnn_xp.fitting.local_search import Descent, LocalMinimum
+from ffnn_xp.minimizers import MinimizerResult, BatchResult, Tracker, batched_lbfgs, preconditioned_lbfgs
 from ffnn_xp.minimizers import negative_curvature as saddles
-from ffnn_xp.minimizers.ask_tell import Curved, Matrix, answered
-from ffnn_xp.minimizers.base import noise
-from ffnn_xp.minimizers.negative_curvature import WORTH, lower_point, lower_points, round_saddles
+from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, answered
+from ffnn_xp.minimizers.base import rounding_error
+from ffnn_xp.minimizers.negative_curvature import WORTH, lower_point, lower_points, escape_saddles
 from ffnn_xp.model import ensemble
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.uncertainty.covariance import curvature
@@ -84,14 +84,14 @@ def test_a_single_fit_goes_on_from_there(c: float, status: str, monkeypatch: pyt
     """From the saddle itself; where it may go round none it says so."""
     problem = Bent(c)
     descent = Descent(problem, may_be_rough=False)  # type: ignore[arg-type]
-    end = descent.descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
+    end = descent.descend(Tracker(problem), np.zeros(2))  # type: ignore[arg-type]
     assert end is not None
     assert end.status == status
     assert end.value == pytest.approx(-problem.depth, rel=1e-3)
     assert end.shape is not None
     assert end.shape.n_negative == 0
     monkeypatch.setattr("ffnn_xp.fitting.local_search.SADDLES", 0)
-    end = descent.descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
+    end = descent.descend(Tracker(problem), np.zeros(2))  # type: ignore[arg-type]
     assert end is not None
     assert end.status == "saddle"
 
@@ -103,7 +103,7 @@ def test_a_way_that_is_hopeless_behind_a_saddle_is_given_up() -> None:
         seen.append(theta)
         return bool(abs(theta[0]) > 1e-3)
 
-    assert Descent(problem, may_be_rough=False).descend(Walk(problem), np.zeros(2), hopeless) is None  # type: ignore[arg-type]
+    assert Descent(problem, may_be_rough=False).descend(Tracker(problem), np.zeros(2), hopeless) is None  # type: ignore[arg-type]
     assert abs(seen[0][0]) > 1e-3
 
 
@@ -124,19 +124,19 @@ class Scripted(Bent):
 
 def descended(
     monkeypatch: pytest.MonkeyPatch, values: list[float], *, lower: bool = True, hopeless: bool = False
-) -> tuple[End | None, int, int]:
+) -> tuple[LocalMinimum | None, int, int]:
     """Where a descent ends whose walks come to these values, how many it walked, and the matrices that it asked for."""
     problem, walked = Scripted(lower), 0
 
-    def steps(theta: np.ndarray, **options: object) -> Curved[Arrival]:
+    def steps(theta: np.ndarray, **options: object) -> AskTellHessian[MinimizerResult]:
         nonlocal walked
         walked += 1
         last = walked == len(values)
         yield theta
-        return Arrival(theta, values[walked - 1], 1.0, converged=False, hopeless=hopeless and last)
+        return MinimizerResult(theta, values[walked - 1], 1.0, converged=False, hopeless=hopeless and last)
 
     monkeypatch.setattr("ffnn_xp.fitting.local_search.preconditioned_steps", steps)
-    end = Descent(problem, may_be_rough=False).descend(Walk(problem), np.zeros(2))  # type: ignore[arg-type]
+    end = Descent(problem, may_be_rough=False).descend(Tracker(problem), np.zeros(2))  # type: ignore[arg-type]
     return end, walked, problem.matrices
 
 
@@ -167,14 +167,14 @@ def test_what_is_hopeless_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
 def test_at_kinks_too_a_hopeless_way_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the steps of Levenberg and Marquardt, which are all that there is."""
 
-    def steps(walk: Walk, theta: np.ndarray, *, edm_goal: float, hopeless: Callable[..., bool]) -> Arrival:
-        return Arrival(theta, 9.0, 1.0, converged=False, hopeless=hopeless(theta, 1.0))
+    def steps(walk: Tracker, theta: np.ndarray, *, edm_goal: float, hopeless: Callable[..., bool]) -> MinimizerResult:
+        return MinimizerResult(theta, 9.0, 1.0, converged=False, hopeless=hopeless(theta, 1.0))
 
     monkeypatch.setattr("ffnn_xp.fitting.local_search.levenberg_marquardt", steps)
     problem = Scripted(lower=False)
     descent = Descent(problem, kinked=True, may_be_rough=False)  # type: ignore[arg-type]
-    assert descent.descend(Walk(problem), np.zeros(2), lambda theta, gain: True) is None  # type: ignore[arg-type]
-    end = descent.descend(Walk(problem), np.zeros(2), lambda theta, gain: False)  # type: ignore[arg-type]
+    assert descent.descend(Tracker(problem), np.zeros(2), lambda theta, gain: True) is None  # type: ignore[arg-type]
+    end = descent.descend(Tracker(problem), np.zeros(2), lambda theta, gain: False)  # type: ignore[arg-type]
     assert end is not None
     assert (end.status, problem.matrices) == ("at kinks", 0)
 
@@ -184,11 +184,11 @@ def test_refits_are_told_where_hessians_curve_down(hidden: int, monkeypatch: pyt
     """Whether steps by matrices go before or not."""
     told: list[np.ndarray] = []
 
-    def noted(*args: object, falling: Callable[[np.ndarray], np.ndarray], **options: object) -> BatchArrival:
-        told.append(falling(np.diag([4.0, -9.0, 1.0])))
-        return lockstep_lbfgs(*args, **options)  # type: ignore[arg-type]
+    def noted(*args: object, negative_directions: Callable[[np.ndarray], np.ndarray], **options: object) -> BatchResult:
+        told.append(negative_directions(np.diag([4.0, -9.0, 1.0])))
+        return batched_lbfgs(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(toy_fits, "lockstep_lbfgs", noted)
+    monkeypatch.setattr(toy_fits, "batched_lbfgs", noted)
     x = np.linspace(-1, 1, 60)
     Model((1, hidden, 1), backend="numpy", seed=1).fit_replicas(x, x**2, 0.1, prior=2.0, number=2, seed=1)
     (down,) = told
@@ -248,7 +248,7 @@ def test_a_fall_within_rounding_is_none() -> None:
     """Of S = 1e6 some 2e-8 are rounding."""
 
     def answer(fall: float) -> np.ndarray | None:
-        steps = lower_points(np.zeros(1), 1e6, np.ones((1, 1)), noise(Bent.epsilon, 1e6))
+        steps = lower_points(np.zeros(1), 1e6, np.ones((1, 1)), rounding_error(Bent.epsilon, 1e6))
         return answered(steps, lambda t: (1e6 - fall, t))
 
     assert answer(1e-8) is None
@@ -267,26 +267,26 @@ class Told(NamedTuple):
     matrices: int
 
 
-def told(values: list[float], *, last_is_minimum: bool, falling: bool = True, flat_from: int = 99) -> Told:
+def told(values: list[float], *, last_is_minimum: bool, negative_directions: bool = True, flat_from: int = 99) -> Told:
     """Where a walk over saddles of these values ends, what it says, and how many walks and matrices that took."""
     walks, matrices = 0, 0
 
-    def walk(theta: np.ndarray) -> Curved[Arrival]:
+    def walk(theta: np.ndarray) -> AskTellHessian[MinimizerResult]:
         nonlocal walks
         value, walks = values[walks], walks + 1
         yield theta
-        return Arrival(theta, value, 0.0, True, no_saddle=last_is_minimum and walks == len(values))
+        return MinimizerResult(theta, value, 0.0, True, no_saddle=last_is_minimum and walks == len(values))
 
-    def answer(question: np.ndarray | Matrix) -> object:
+    def answer(question: np.ndarray | HessianRequest) -> object:
         nonlocal matrices
-        if isinstance(question, Matrix):
+        if isinstance(question, HessianRequest):
             assert question.exact
             matrices += 1
             return -np.eye(1)
         return values[min(walks, len(values) - 1)] - 1.0, question
 
-    down = (lambda H: np.ones((1, int(walks < flat_from)))) if falling else None
-    way = round_saddles(walk, np.zeros(1), down, most=MOST, errordef=2.0, epsilon=1e-16)
+    down = (lambda H: np.ones((1, int(walks < flat_from)))) if negative_directions else None
+    way = escape_saddles(walk, np.zeros(1), down, most=MOST, errordef=2.0, epsilon=1e-16)
     end, gone, at_saddle = answered(way, answer)
     return Told(end.value, gone, at_saddle, walks, matrices)
 
@@ -294,7 +294,7 @@ def told(values: list[float], *, last_is_minimum: bool, falling: bool = True, fl
 def test_walks_go_on_round_saddles() -> None:
     assert told([9.0, 5.0, 3.0], last_is_minimum=True) == Told(3.0, 2, False, walks=3, matrices=2)
     assert told([9.0], last_is_minimum=True) == Told(9.0, 0, False, walks=1, matrices=0)  # what is seen already
-    assert told([9.0, 5.0], last_is_minimum=False, falling=False) == Told(9.0, 0, False, walks=1, matrices=0)
+    assert told([9.0, 5.0], last_is_minimum=False, negative_directions=False) == Told(9.0, 0, False, walks=1, matrices=0)
     assert told([9.0, 5.0, 3.0], last_is_minimum=False, flat_from=2) == Told(5.0, 1, False, walks=2, matrices=2)
     assert told([np.inf, 5.0], last_is_minimum=False) == Told(np.inf, 0, False, walks=1, matrices=0)  # there is none
 
@@ -317,11 +317,11 @@ def test_saddles_without_end_are_given_up_and_told() -> None:
 NOISE, NUMBER = 0.1, 20
 
 
-def toys(monkeypatch: pytest.MonkeyPatch, *, look: bool) -> tuple[Replicas, BatchArrival]:
+def toys(monkeypatch: pytest.MonkeyPatch, *, look: bool) -> tuple[Replicas, BatchResult]:
     """Refits of a curve with more units than it needs: at the fit's minimum several are copies of each other."""
-    caught: list[tuple[Replicas, BatchArrival]] = []
+    caught: list[tuple[Replicas, BatchResult]] = []
 
-    def watched(problem: Replicas, *args: object) -> BatchArrival:
+    def watched(problem: Replicas, *args: object) -> BatchResult:
         caught.append((problem, refit(problem, *args)))  # type: ignore[arg-type]
         return caught[-1][1]
 
@@ -333,12 +333,12 @@ def toys(monkeypatch: pytest.MonkeyPatch, *, look: bool) -> tuple[Replicas, Batc
     with monkeypatch.context() as patched:
         patched.setattr(ensemble, "refit", watched)
         if not look:
-            patched.setattr(toy_fits, "lockstep_lbfgs", partial(_without, lockstep_lbfgs))
+            patched.setattr(toy_fits, "batched_lbfgs", partial(_without, batched_lbfgs))
         model.fit_replicas(x, y, NOISE, prior=3.0, number=NUMBER, seed=1)
     return caught[0]
 
 
-def _without(walk: Callable[..., BatchArrival], *args: object, falling: object, **options: object) -> BatchArrival:
+def _without(walk: Callable[..., BatchResult], *args: object, negative_directions: object, **options: object) -> BatchResult:
     return walk(*args, **options)
 
 
@@ -358,13 +358,13 @@ def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.Mon
 
 def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such replicas are neither valid nor have an EDM."""
-    from_saddle = Arrival(np.zeros(31), 1.0, 0.0, True), 8, True
+    from_saddle = MinimizerResult(np.zeros(31), 1.0, 0.0, True), 8, True
 
-    def stays(*args: object, **options: object) -> Curved[tuple[Arrival, int, bool]]:
+    def stays(*args: object, **options: object) -> AskTellHessian[tuple[MinimizerResult, int, bool]]:
         yield np.zeros(31)
         return from_saddle
 
-    monkeypatch.setattr(sys.modules[lockstep_lbfgs.__module__], "round_saddles", stays)
+    monkeypatch.setattr(sys.modules[batched_lbfgs.__module__], "escape_saddles", stays)
     _, end = toys(monkeypatch, look=True)
     assert end.status == ["saddle"] * NUMBER
     assert not end.converged.any()

@@ -17,10 +17,10 @@ import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.reading import DEFAULT, dataset
-from ffnn_xp.data.standardization import standardisation
-from ffnn_xp.fitting.problem import Task
-from ffnn_xp.fitting.successive_halving import FINALISTS, Contestant, _finalists, compete
-from ffnn_xp.minimizers import BatchArrival, StopWalk, batched_levenberg_marquardt, levenberg_marquardt
+from ffnn_xp.data.standardization import standardization
+from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate, _finalists, halve_candidates
+from ffnn_xp.minimizers import BatchResult, StopMinimization, batched_levenberg_marquardt, levenberg_marquardt
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.prior import GaussianPrior, layer_precision
@@ -42,20 +42,20 @@ def bends(n: int = 80, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return x, np.tanh(2 * x) - 0.5 * np.tanh(3 * x - 2) + NOISE * rng.normal(size=n)
 
 
-def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> Task:
+def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
     x, y = bends()
     model = fx.Model(widths, backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
     P = None if tau is None else GaussianPrior(layer_precision(model.network.layout, tau))
-    return Task(model, model.network, DEFAULT, data, standardisation(model.network, backend, data, DEFAULT), P, True)
+    return FitProblem(model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), P, True)
 
 
-def starts(job: Task, r: int) -> np.ndarray:
+def starts(job: FitProblem, r: int) -> np.ndarray:
     rng = np.random.default_rng(2)
     return np.stack([glorot(job.layout, rng) for _ in range(r)])
 
 
-def walk(job: Task, theta: np.ndarray, **options: object) -> BatchArrival:
+def walk(job: FitProblem, theta: np.ndarray, **options: object) -> BatchResult:
     cost = job.cost(np.ones(1))
     replicas = Replicas(cost.objective, None if cost.prior is None else cost.prior.precision)
     return batched_levenberg_marquardt(replicas, replicas.on_device(theta), edm_goal=1e-6, **options)  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> N
     x, y = bends(6)
     model = fx.Model((1, 8, 1), backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
-    job = Task(model, model.network, DEFAULT, data, standardisation(model.network, backend, data, DEFAULT), None, True)
+    job = FitProblem(model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), None, True)
     objective = job.cost(np.ones(1)).objective
     weights = backend.to_device(np.random.default_rng(3).integers(0, 3, size=(4, 1, 6)))
     events = Events(objective.events.x, objective.events.data, weights)
@@ -213,7 +213,7 @@ def test_stopping_keeps_what_there_is() -> None:
 
     def watch(value: float, step: int) -> None:
         if step == 3:
-            raise StopWalk("enough")
+            raise StopMinimization("enough")
 
     end = walk(job, theta, watch=watch)
     assert end.stopped == "enough"
@@ -228,9 +228,9 @@ def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -
     x, y = bends(n)
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
-    job = Task(model, model.network, DEFAULT, data, standardisation(model.network, backend, data, DEFAULT), None, True)
+    job = FitProblem(model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), None, True)
     cost = job.cost(np.ones(1))
-    ranking, stopped = compete(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
+    ranking, stopped = halve_candidates(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
     assert not stopped
     assert sorted(c.start for c in ranking) == list(range(30))
     reached = cost.value_and_gradient(ranking[0].theta)[0]
@@ -242,8 +242,8 @@ def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backen
     job = task(backend)
     cost, theta = job.cost(np.ones(1)), starts(job, 30)
 
-    def contest() -> list[Contestant]:
-        return compete(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
+    def contest() -> list[Candidate]:
+        return halve_candidates(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
 
     best = contest()[0]
     theta[17] = best.theta
@@ -389,8 +389,8 @@ def test_finalists_did_not_arrive_at_the_same_value() -> None:
     """Those that were still on the way may go anywhere."""
     theta = np.zeros(1)
 
-    def contestant(number: int, value: float, status: str) -> Contestant:
-        return Contestant(number, theta, value, 0.0, status, 1)
+    def contestant(number: int, value: float, status: str) -> Candidate:
+        return Candidate(number, theta, value, 0.0, status, 1)
 
     ranked = [
         contestant(4, 10.0, "converged"),

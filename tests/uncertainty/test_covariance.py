@@ -33,7 +33,7 @@ def test_covariance_is_the_inverse(errordef: float) -> None:
     assert_close(c.covariance / np.outer(s, s), want / np.outer(s, s), 1e-9)
     np.testing.assert_allclose(c.errors, s, rtol=1e-9)
     assert (c.n_null, c.n_negative) == (0, 0)
-    assert c.falling.shape == (6, 0)
+    assert c.negative_directions.shape == (6, 0)
     assert not c.undetermined.any()
     sigma = 0.3
     assert curvature(np.array([[2 * errordef / sigma**2]]), errordef).errors[0] == pytest.approx(sigma)
@@ -75,7 +75,7 @@ def test_a_negative_direction_is_found() -> None:
     c = curvature(H, 1.0)
     assert c.n_negative == 1
     assert c.n_null == 0
-    v = c.scale * c.falling[:, 0]
+    v = c.scale * c.negative_directions[:, 0]
     assert v @ H @ v < 0
     assert abs(v[2]) == pytest.approx(np.linalg.norm(v))
 
@@ -84,8 +84,8 @@ def test_several_are_in_order_the_steepest_first() -> None:
     H = np.array([[1.0, 3.0, 0, 0], [3, 1, 0, 0], [0, 0, 1, 2], [0, 0, 2, 1]])  # eigenvalues 4, -2, 3, -1
     c = curvature(H, 1.0)
     assert c.n_negative == 2
-    assert [v @ H @ v for v in c.falling.T] == pytest.approx([-2, -1])
-    flat = c.flattened()
+    assert [v @ H @ v for v in c.negative_directions.T] == pytest.approx([-2, -1])
+    flat = c.without_negative_directions()
     assert (flat.n_negative, flat.n_null) == (0, 2)
     assert flat.undetermined.all()
     assert c.n_negative == 2
