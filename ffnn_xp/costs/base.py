@@ -52,11 +52,11 @@ class DataCost(NetworkCost):
         self, data: Dataset, model: ModelLike, statistic: Loss, prior: GaussianPrior | None, verbose: int
     ) -> None:
         self.model, self.data = model, data
-        self.statistic = statistic.through(model.network.activations[-1].name)
+        self.statistic = statistic.for_output(model.network.activations[-1].name)
         with model.backend.context():
             events = data.events(model.backend.xp, self.statistic).loadable(model.backend)
         objective = Objective(model.network, self.statistic, events, model.backend)
-        n_values = data.n * self.statistic.free(int(data.y.shape[0]))
+        n_values = data.n * self.statistic.ndof_per_event(int(data.y.shape[0]))
         super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)
 
     def _read(
@@ -67,7 +67,7 @@ class DataCost(NetworkCost):
         statistic: Loss,
         *,
         y_err: Any = None,
-        extra: Any = None,
+        auxiliary: Any = None,
         x_error: Any = None,
         weights: Any,
         prior: GaussianPrior | None,
@@ -79,7 +79,7 @@ class DataCost(NetworkCost):
         x = with_errors(x, x_error)
         with model.backend.context():
             statistic = x.statistic(statistic) if isinstance(x, Bins | UncertainInputs) else statistic
-            data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra)
+            data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary)
         model.build(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
         self._init(data, model, statistic, prior, verbose)
 
@@ -113,10 +113,10 @@ class DataCost(NetworkCost):
 
         For counts the deviation is that of the prediction (Pearson's residuals).
         """
-        extra = self.data.inverse_error if self.statistic.extra == "y_err" else self.data.extra
+        auxiliary = self.data.inverse_error if self.statistic.auxiliary == "y_err" else self.data.auxiliary
         with self.model.backend.context():
             predicted = self._seen(vector((args,), self.npar))
-            pulls = self.statistic.pulls(self.model.backend.xp, predicted, self.data.y, extra)
+            pulls = self.statistic.pulls(self.model.backend.xp, predicted, self.data.y, auxiliary)
         return self._squeeze(self._rows(pulls))
 
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
@@ -167,7 +167,7 @@ class DataCost(NetworkCost):
         y, to = self._rows(self.data.y) / self._volume(), self._rows
         if self.data.inverse_error is not None:
             return y, 1 / to(self.data.inverse_error) / self._volume()
-        return (y if self.data.extra is None else y / to(self.data.extra)), None
+        return (y if self.data.auxiliary is None else y / to(self.data.auxiliary)), None
 
     def _volume(self) -> HostArray | float:
         """Of bins, ``(n, 1)``; 1 of points."""

@@ -138,7 +138,7 @@ class Poisson(DataCost):
         prior: GaussianPrior | None = None,
         verbose: int = 0,
     ) -> None:
-        self._read(x, n, model, PoissonLoss(), extra=exposure, weights=weights, prior=prior, verbose=verbose)
+        self._read(x, n, model, PoissonLoss(), auxiliary=exposure, weights=weights, prior=prior, verbose=verbose)
 
 
 class Binomial(DataCost):
@@ -184,7 +184,7 @@ class Binomial(DataCost):
         prior: GaussianPrior | None = None,
         verbose: int = 0,
     ) -> None:
-        self._read(x, k, model, BinomialLoss(), extra=trials, weights=weights, prior=prior, verbose=verbose)
+        self._read(x, k, model, BinomialLoss(), auxiliary=trials, weights=weights, prior=prior, verbose=verbose)
 
 
 class Multinomial(DataCost):

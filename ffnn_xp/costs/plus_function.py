@@ -179,11 +179,11 @@ class PlusFunction(CostWithGradient):
     def pulls(self, args: Sequence[float]) -> HostArray:
         """(measured - predicted) / standard deviation, in the shape of y."""
         cost = self.cost
-        extra = cost.data.inverse_error if cost.statistic.extra == "y_err" else cost.data.extra
+        auxiliary = cost.data.inverse_error if cost.statistic.auxiliary == "y_err" else cost.data.auxiliary
         predicted = np.atleast_2d(self.prediction(args).T)
         with self._backend.context():
             y = self._backend.to_device(predicted)
-            pulls = self._backend.to_host(cost.statistic.pulls(self._backend.xp, y, cost.data.y, extra))
+            pulls = self._backend.to_host(cost.statistic.pulls(self._backend.xp, y, cost.data.y, auxiliary))
         return cost._squeeze(pulls.T)
 
     def _at(self, phi: HostArray, *more: HostArray) -> Objective:

@@ -37,7 +37,7 @@ class Dataset:
     inverse_error: Array | None
     weights: Array | None
     y_was_column: bool = False
-    extra: Array | None = None
+    auxiliary: Array | None = None
     nodes: Array | None = None
     x_error: Array | None = None
 
@@ -68,15 +68,15 @@ class Dataset:
 
     def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
         """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
-        extra = self.inverse_error if loss.extra == "y_err" else self.extra
+        auxiliary = self.inverse_error if loss.auxiliary == "y_err" else self.auxiliary
         one = xp.ones_like(self.inputs[:1, :1])
         if shift is None or scale is None:
-            if loss.as_measured and extra is not None and self.nodes is None:
-                return Events(self.inputs, (self.y, extra), self.weights, self.columns_of_event)
+            if loss.as_measured and auxiliary is not None and self.nodes is None:
+                return Events(self.inputs, (self.y, auxiliary), self.weights, self.columns_of_event)
             shift, scale = 0 * one, one
         if self.nodes is None:
-            data = loss.columns(xp, self.y, extra, shift * one, scale * one)
+            data = loss.columns(xp, self.y, auxiliary, shift * one, scale * one)
             return Events(self.inputs, data, self.weights, self.columns_of_event)
         content = self.y - shift * xp.sum(self.nodes, axis=0, keepdims=True)
-        data = loss.columns(xp, content, extra, 0 * shift * one, scale * one)
+        data = loss.columns(xp, content, auxiliary, 0 * shift * one, scale * one)
         return Events(self.inputs, (*data, self.nodes), self.weights, int(self.nodes.shape[0]))

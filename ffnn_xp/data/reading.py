@@ -43,12 +43,12 @@ def dataset(
     d: int | None = None,
     k: int | None = None,
     loss: Loss = DEFAULT,
-    extra: Any = None,
+    auxiliary: Any = None,
     signed: bool = False,
 ) -> Dataset:
     """Check events, targets, errors and weights together and move them to the device.
 
-    `x` may be `Bins` or `UncertainInputs`; `k` is the number of the network's outputs; `extra` what the loss calls so;
+    `x` may be `Bins` or `UncertainInputs`; `k` is the number of the network's outputs; `auxiliary` what the loss calls so;
     `signed` weights may be negative.
 
     Raises
@@ -72,19 +72,19 @@ def dataset(
     inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
     uncertain_rows: Array = None if uncertain is None else rows
     del rows  # of large data each copy counts
-    targets, was_column = _classes(backend, y, n, k) if loss.measured == "class" else _targets(backend, y, n, k, loss)
+    targets, was_column = _classes(backend, y, n, k) if loss.target_kind == "class" else _targets(backend, y, n, k, loss)
     m = int(targets.shape[1])
     inverse, more, x_error = None, None, None
     if y_err is not None:
-        if loss.extra != "y_err":
+        if loss.auxiliary != "y_err":
             raise ValueError(f"`y_err` has no place in loss {loss.name!r}: such values have the errors of their kind")
         inverse = columns(1 / per_value(backend, y_err, n, m))
-    if loss.extra == "y_cov":
-        more = backend.contiguous(backend.to_device(whitening(extra, n, m)))
-    elif extra is not None:
-        name, rule = str(loss.extra), TRIALS if loss.measured == "part" else POSITIVE
-        more = columns(per_value(backend, extra, n, m, name, rule))
-    if loss.measured == "part":
+    if loss.auxiliary == "y_cov":
+        more = backend.contiguous(backend.to_device(whitening(auxiliary, n, m)))
+    elif auxiliary is not None:
+        name, rule = str(loss.auxiliary), TRIALS if loss.target_kind == "part" else POSITIVE
+        more = columns(per_value(backend, auxiliary, n, m, name, rule))
+    if loss.target_kind == "part":
         _check_parts(backend, targets, more)
     measured = columns(targets)
     del targets
@@ -183,7 +183,7 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tup
         if k % each:
             raise ValueError(f"loss {loss.name!r} needs {each} outputs for each value of y, this network has {k}")
         k //= each
-    a = floats(backend, y, "y", FINITE if loss.measured == "real" else COUNT)
+    a = floats(backend, y, "y", FINITE if loss.target_kind == "real" else COUNT)
     was_column = a.ndim == 2 and a.shape[1] == 1
     if a.ndim == 0 and n == 1:
         a = backend.xp.reshape(a, (1, 1))

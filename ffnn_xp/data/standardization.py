@@ -111,9 +111,9 @@ def standardization(network: Network, backend: Backend, data: Dataset, loss: Los
         rates = data.y if data.nodes is None else data.y / backend.xp.sum(data.nodes, axis=0, keepdims=True)
     y_mean, y_width = _moments(backend, rates, "y")
     output = network.activations[-1]
-    if loss.link is not None or (loss.measured == "count" and output.name == "exp"):
+    if loss.link is not None or (loss.target_kind == "count" and output.name == "exp"):
         y_mean, y_width = _before_link(backend, data, loss.link or output.name), np.ones_like(y_width)
-    elif output.name != "identity" or loss.measured != "real":
+    elif output.name != "identity" or loss.target_kind != "real":
         y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
     y_width = _or_one(y_width)
@@ -126,7 +126,7 @@ def _before_link(backend: Backend, data: Dataset, link: str) -> HostArray:
     """What a constant network would have before its output nonlinearity, ``(k,)``; half a count keeps it finite."""
     xp = backend.xp
     with backend.context():
-        out_of = xp.ones_like(data.y) if data.extra is None else data.extra
+        out_of = xp.ones_like(data.y) if data.auxiliary is None else data.auxiliary
         if data.nodes is not None:
             out_of = out_of * xp.sum(data.nodes, axis=0, keepdims=True)
         seen, possible = backend.to_host(xp.stack([xp.sum(data.y, axis=-1), xp.sum(out_of, axis=-1)]))

@@ -22,13 +22,13 @@ def find_statistic(
     if extras.get("y_cov") is not None:
         statistic = _correlated(statistic, np.ndim(extras["y_cov"]), np.shape(y))
     of_inputs = isinstance(x, Bins | UncertainInputs)
-    statistic = x.statistic(statistic) if of_inputs else statistic.through(output.name)
+    statistic = x.statistic(statistic) if of_inputs else statistic.for_output(output.name)
     for name, value in extras.items():
-        if value is not None and name != statistic.extra:
+        if value is not None and name != statistic.auxiliary:
             raise ValueError(f"`{name}` has no place in loss {statistic.name!r}")
     if output.coupled_outputs and statistic.link != output.name:
         raise ValueError(f"a softmax output needs loss='multinomial', got {statistic.name!r}")
-    return statistic, extras.get(str(statistic.extra))
+    return statistic, extras.get(str(statistic.auxiliary))
 
 
 def _correlated(statistic: Loss, dimensions: int, shape: tuple[int, ...]) -> Loss:

@@ -17,7 +17,7 @@ from ffnn_xp.uncertainty.covariance import curvature
 
 EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
 SMALL = 64  # parameters up to which a step by a matrix costs little more than a gradient
-SHORT, KINKED = 100, 300  # steps by matrices, where something else follows and where nothing can
+SHORT, NON_SMOOTH = 100, 300  # steps by matrices, where something else follows and where nothing can
 DAMPING = 1e-4  # first mu: the start is near
 
 
@@ -62,23 +62,23 @@ def refit(
     At first in steps by matrices, where these cost little, and to the end as single fits are.
     """
     goal, objective = EDM_GOAL * problem.errordef, problem.objective
-    starts, kinked = np.broadcast_to(theta, (number, len(theta))), objective.network.kinked
+    starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
 
     def negative_directions(H: HostArray) -> HostArray:
         return curvature(H, problem.errordef, problem.epsilon).negative_directions_in_theta
 
     with objective.backend.context():
-        if not (kinked or len(theta) <= SMALL or objective.backend.on_gpu):
+        if smooth and not (len(theta) <= SMALL or objective.backend.on_gpu):
             return batched_lbfgs(problem, starts, edm_goal=goal, watch=watch, negative_directions=negative_directions)
         first = batched_levenberg_marquardt(
             problem,
             problem.on_device(starts),
             edm_goal=goal,
-            max_iterations=KINKED if kinked else SHORT,
+            max_iterations=SHORT if smooth else NON_SMOOTH,
             damping=DAMPING,
             watch=watch,
         )
-        if kinked or first.stopped:
+        if not smooth or first.stopped:
             return first
         end = batched_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, negative_directions=negative_directions)
         return replace(end, steps=first.steps + end.steps)
@@ -88,8 +88,8 @@ def measure_again(task: FitProblem, noise: HostArray, theta: HostArray, number: 
     """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
     backend, data = task.model.backend, task.with_errors(noise)
     predicted = task.expected(theta)
-    extra = data.inverse_error if task.loss.extra == "y_err" else data.extra
-    number_of = np.ones((1, 1)) if extra is None else backend.to_host(extra)
-    if task.loss.measured == "class":  # as many as there were
+    auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
+    number_of = np.ones((1, 1)) if auxiliary is None else backend.to_host(auxiliary)
+    if task.loss.target_kind == "class":  # as many as there were
         number_of = backend.to_host(data.y).sum(axis=0, keepdims=True)
     return draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)

@@ -36,7 +36,7 @@ FINE = 1e-15  # the same where the exact Hessian's coordinates lead
 GOOD = 1e-7  # the same where another matrix would cost more than the rest of the way is worth
 SADDLES = 30  # how many are gone round before giving up; along valleys that bend down there are many
 FOLLOWED = 4  # rounds that S is followed for, down from a saddle
-KINKED: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
+NON_SMOOTH: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
 FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make better steps: at once, they lead astray
 MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
 NEAR = 1.0  # gain in units of errordef at which single precision is left
@@ -73,7 +73,7 @@ class Descent:
     ----------
     problem : NetworkCost
         In standardised units.
-    kinked : bool
+    smooth : bool
         Whether the exact Hessian misses part of the curvature.
     matrices : bool
         Whether p x p matrices may be formed; without them products and Kronecker factors have to do.
@@ -82,13 +82,13 @@ class Descent:
     """
 
     problem: NetworkCost
-    kinked: bool = False
+    smooth: bool = True
     matrices: bool = True
     may_be_rough: bool = True
 
     def approach(self, walk: Tracker, theta: HostArray, *, straight: bool) -> None:
         """From a random start into the basin of a minimum; `straight` if it will be walked to the end at any rate."""
-        options = KINKED if self.kinked else FIRST if straight else {}
+        options = NON_SMOOTH if not self.smooth else FIRST if straight else {}
         with self._rough(walk) as rough:
             lbfgs(rough, theta, **options)
         if walk.best is None and rough is not walk:  # too large for single precision
@@ -118,7 +118,7 @@ class Descent:
         shape = self._curvature(end.theta)
         if not at_saddle:
             shape = shape.without_negative_directions()
-        status = "minimum" if end.converged else "at kinks" if self.kinked else "in a valley"
+        status = "minimum" if end.converged else "in a valley" if self.smooth else "at kinks"
         if at_saddle:
             status = "saddle"
         elif saddles:
@@ -130,7 +130,7 @@ class Descent:
     ) -> tuple[MinimizerResult, int, bool]:
         """The end in second derivatives: where it is, behind how many saddles, and whether it is one."""
         goal = EDM_GOAL * walk.errordef
-        if self.kinked:
+        if not self.smooth:
             return levenberg_marquardt(walk, theta, edm_goal=goal, hopeless=hopeless), 0, False
         fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
         e, epsilon = walk.errordef, walk.epsilon
@@ -147,7 +147,7 @@ class Descent:
             near = ARRIVED * walk.errordef if self.matrices else 0.0  # which lead on from there
             enough = NEAR * walk.errordef
             return kronecker_lbfgs(walk, theta, near=near, enough=enough, hopeless=hopeless)
-        if self.kinked or walk.epsilon == self.problem.epsilon:
+        if not self.smooth or walk.epsilon == self.problem.epsilon:
             return MinimizerResult(theta, np.inf, np.inf, converged=False)
         return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
 
@@ -189,14 +189,14 @@ class Descent:
 
     def rounded(self, theta: HostArray) -> bool:
         """Whether the long way is taken in the coordinates of Kronecker factors."""
-        return not self.kinked and (len(theta) > MANY or not self.matrices)
+        return self.smooth and (len(theta) > MANY or not self.matrices)
 
     def _descend_by_products(
         self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
     ) -> LocalMinimum | None:
         """The same without matrices; EDM and its bounds come from products."""
         goal = CERTIFIED * walk.errordef
-        end, distance, saddles = minimize_matrix_free(walk, theta, edm_goal=goal, exact=not self.kinked, hopeless=hopeless)
+        end, distance, saddles = minimize_matrix_free(walk, theta, edm_goal=goal, exact=self.smooth, hopeless=hopeless)
         if end.hopeless:
             return None
         status = "saddle" if distance.negative_directions is not None else "minimum" if end.converged else "at kinks or in a valley"
@@ -224,5 +224,5 @@ class Descent:
 
     def _curvature(self, theta: HostArray) -> Spectrum:
         problem = self.problem
-        H = problem.gauss_newton(theta) if self.kinked else problem.hessian(theta)
+        H = problem.hessian(theta) if self.smooth else problem.gauss_newton(theta)
         return curvature(H, problem.errordef, problem.epsilon)

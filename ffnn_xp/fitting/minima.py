@@ -29,7 +29,7 @@ def number_minima(cost: NetworkCost, ends: Mapping[int, tuple[HostArray, float]]
         What one standard deviation raises S by.
     """
     network = cost.objective.network
-    product = cost.gauss_newton_product if network.kinked else cost.hessian_product
+    product = cost.hessian_product if network.smooth else cost.gauss_newton_product
     known: list[tuple[HostArray, float]] = []
     numbers: dict[int, int] = {}
     for start, (theta, value) in sorted(ends.items(), key=lambda item: item[1][1]):

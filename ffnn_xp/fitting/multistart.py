@@ -81,7 +81,7 @@ class Search:
         Chi-square at which no further start is tried; -inf if unknown.
     starts : int
         How many at most.
-    kinked : bool
+    smooth : bool
         Whether the exact Hessian misses part of the curvature.
     matrices : bool
         Whether p x p matrices may be formed; without them products and Kronecker factors have to do.
@@ -96,7 +96,7 @@ class Search:
     problem: NetworkCost
     good_enough: float = -np.inf
     starts: int = 1
-    kinked: bool = False
+    smooth: bool = True
     matrices: bool = True
     deadline: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
@@ -113,7 +113,7 @@ class Search:
     descent: Descent = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.descent = Descent(self.problem, self.kinked, self.matrices)
+        self.descent = Descent(self.problem, self.smooth, self.matrices)
 
     def run(self, starts: Iterable[HostArray], *, finish: bool = True) -> None:
         """Walk from each start until one is good enough; then the best is at a minimum, if there was time.

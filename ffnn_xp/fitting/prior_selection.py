@@ -128,7 +128,7 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
         strength / unit,
         strength * P,
         np.stack([strengths[: len(scores)] / unit, scores], axis=1),
-        sum(len(part.out) for part in parts) * task.loss.free(int(task.data.y.shape[0])),
+        sum(len(part.out) for part in parts) * task.loss.ndof_per_event(int(task.data.y.shape[0])),
         [found[i] for i in np.argsort(values)],
         calibration,
         noise,

@@ -51,7 +51,7 @@ class FitProblem:
     @property
     def n_values(self) -> int:
         """Number of measured values."""
-        return self.data.n * self.loss.free(int(self.data.y.shape[0]))
+        return self.data.n * self.loss.ndof_per_event(int(self.data.y.shape[0]))
 
     @property
     def is_chi_square(self) -> bool:
@@ -88,7 +88,7 @@ class FitProblem:
     def with_errors(self, noise: HostArray) -> Dataset:
         """The data with errors, where the statistic wants some and none are given: `noise` of standardised outputs."""
         data, backend = self.data, self.model.backend
-        if data.inverse_error is not None or self.loss.extra != "y_err":
+        if data.inverse_error is not None or self.loss.auxiliary != "y_err":
             return data
         with backend.context():
             inverse = backend.xp.ones_like(data.y) / backend.to_device((noise * self.scaling.y_scale)[:, None])

@@ -126,7 +126,7 @@ class Walker:
         costs = [together.cost(int(i), precision) for i in which]
         answers = _Answers(Replicas(together.side_by_side, precision), which, together.n, start, self.deadline)
         try:
-            if together.objectives[0].network.kinked:
+            if not together.objectives[0].network.smooth:
                 for i, cost in enumerate(costs):
                     answers.walk_alone(i, cost, iterations)
             else:

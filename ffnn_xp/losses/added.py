@@ -45,10 +45,10 @@ class AddedLoss(Loss):
         """The other's, of the sum."""
         return self.inner.fisher(xp, y + data[0], data[1:])
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """The other's, behind nothing that is added yet."""
-        return (xp.zeros_like(y), *self.inner.columns(xp, y, extra, shift, scale))
+        return (xp.zeros_like(y), *self.inner.columns(xp, y, auxiliary, shift, scale))
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """The other's; y is the sum."""
-        return self.inner.pulls(xp, y, measured, extra)
+        return self.inner.pulls(xp, y, measured, auxiliary)

@@ -27,7 +27,7 @@ class Loss(ABC):
         """What it is called in files and in text."""
 
     @property
-    def word(self) -> str:
+    def display_name(self) -> str:
         """What S is called."""
         return "-2 log L"
 
@@ -42,12 +42,12 @@ class Loss(ABC):
         return None
 
     @property
-    def measured(self) -> str:
+    def target_kind(self) -> str:
         """What y may be: "real"; a "count"; a "part" of so many trials; a "class", as counts or shares."""
         return "real"
 
     @property
-    def extra(self) -> str | None:
+    def auxiliary(self) -> str | None:
         """What else belongs to each value: "y_err", "y_cov", "exposure", "trials"."""
         return None
 
@@ -73,13 +73,13 @@ class Loss(ABC):
 
     @property
     def as_measured(self) -> bool:
-        """Whether `columns` in raw units are y and `extra` themselves, which need not be copied then."""
+        """Whether `columns` in raw units are y and `auxiliary` themselves, which need not be copied then."""
         return False
 
     @property
-    def whole(self) -> bool:
-        """Whether these need all events at once."""
-        return False
+    def separable(self) -> bool:
+        """Whether S is a sum over events, so that it can be computed chunk by chunk; else all events are needed at once."""
+        return True
 
     @abstractmethod
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
@@ -90,7 +90,7 @@ class Loss(ABC):
         """d2s/dy2, ``(..., k, n)``; where outputs mix ``(..., k, k, n)``."""
 
     @abstractmethod
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """What the other methods want to see, for an output that is standardised: y = scale times it, plus shift.
 
         Parameters
@@ -102,7 +102,7 @@ class Loss(ABC):
         """
 
     @abstractmethod
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """(measured - predicted) over the standard deviation that the statistic gives it, ``(..., k, n)``."""
 
     def value(self, xp: Namespace, y: Array, data: Data) -> Array:
@@ -125,7 +125,7 @@ class Loss(ABC):
         """Linear combinations of the outputs; the first of them are what was measured."""
         return y
 
-    def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
+    def adjoint(self, xp: Namespace, u: Array, data: Data) -> Array:
         """The transpose of `linear_operator`."""
         return u
 
@@ -137,11 +137,11 @@ class Loss(ABC):
         """Number of outputs that a network needs for so many measured values of an event."""
         return values
 
-    def free(self, values: int) -> int:
+    def ndof_per_event(self, values: int) -> int:
         """How many of the measured values of an event can vary by themselves."""
         return values
 
-    def through(self, output: str) -> Loss:
+    def for_output(self, output: str) -> Loss:
         """The same statistic for a network with this output nonlinearity.
 
         Raises

@@ -17,7 +17,7 @@ from ffnn_xp.losses.normal import Measured
 class CorrelatedLoss(Measured):
     r"""Chi-square of n k values with a covariance V, :math:`S = (y - t)^T V^{-1} (y - t)`.
 
-    Values are counted event by event. `extra` is :math:`C^{-1}`, the inverse of V's lower Cholesky factor, ``(n k, n
+    Values are counted event by event. `auxiliary` is :math:`C^{-1}`, the inverse of V's lower Cholesky factor, ``(n k, n
     k)``; the data are the whitened values and this.
 
     Parameters
@@ -35,32 +35,32 @@ class CorrelatedLoss(Measured):
 
     k: int = 1
     name = "least_squares"
-    word = "chi2"
-    extra = "y_cov"
+    display_name = "chi2"
+    auxiliary = "y_cov"
     as_measured = False
     is_chi_square = True
     has_linear_operator = True
-    whole = True
+    separable = False
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Whitened standardised values, and the matrix for standardised outputs."""
-        assert extra is not None
-        each = xp.broadcast_to(scale[:, 0], (extra.shape[-1] // self.k, self.k))
-        matrix = extra * xp.reshape(each, (1, -1))
+        assert auxiliary is not None
+        each = xp.broadcast_to(scale[:, 0], (auxiliary.shape[-1] // self.k, self.k))
+        matrix = auxiliary * xp.reshape(each, (1, -1))
         return _event_by_event(xp, (y - shift) / scale) @ xp.matrix_transpose(matrix), matrix
 
     def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Whitened outputs, ``(..., 1, n k)``."""
         return _event_by_event(xp, y) @ xp.matrix_transpose(data[1])
 
-    def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
+    def adjoint(self, xp: Namespace, u: Array, data: Data) -> Array:
         """The transpose of `linear_operator`."""
         rows = u @ data[1]
         return xp.matrix_transpose(xp.reshape(rows, (*rows.shape[:-2], -1, self.k)))
 
     def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """The diagonal of 2 V^-1."""
-        return self.spread(xp, xp.ones_like(data[0]), (data[0], 2 * data[1] * data[1]))
+        return self.adjoint(xp, xp.ones_like(data[0]), (data[0], 2 * data[1] * data[1]))
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """Squared pulls."""
@@ -71,30 +71,30 @@ class CorrelatedLoss(Measured):
         """Two."""
         return 2 * xp.ones_like(y)
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """The whitened ones, in the shape of y."""
-        assert extra is not None
-        u = _event_by_event(xp, measured - y) @ xp.matrix_transpose(extra)
+        assert auxiliary is not None
+        u = _event_by_event(xp, measured - y) @ xp.matrix_transpose(auxiliary)
         return xp.matrix_transpose(xp.reshape(u, (-1, y.shape[-2])))
 
 
 @dataclass(frozen=True)
 class BlockCorrelatedLoss(Measured):
-    r"""The same where only the k values of one event are correlated; `extra` are their :math:`C^{-1}`, ``(k k, n)``."""
+    r"""The same where only the k values of one event are correlated; `auxiliary` are their :math:`C^{-1}`, ``(k k, n)``."""
 
     name = "least_squares"
-    word = "chi2"
-    extra = "y_cov"
+    display_name = "chi2"
+    auxiliary = "y_cov"
     as_measured = False
     is_chi_square = True
     coupled_outputs = True
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values, and the matrices for them."""
-        assert extra is not None
+        assert auxiliary is not None
         k = y.shape[-2]
-        matrices = xp.reshape(extra, (k, k, -1)) * scale[None, :, :]
-        return (y - shift) / scale, xp.reshape(matrices, extra.shape)
+        matrices = xp.reshape(auxiliary, (k, k, -1)) * scale[None, :, :]
+        return (y - shift) / scale, xp.reshape(matrices, auxiliary.shape)
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """Squared whitened pulls."""
@@ -112,10 +112,10 @@ class BlockCorrelatedLoss(Measured):
         A = self._matrices(xp, y, data[1])
         return 2**0.5 * xp.stack([A[..., j, :, :] for j in range(A.shape[-3])], axis=-2)
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """The whitened ones."""
-        assert extra is not None
-        return _times(xp, self._matrices(xp, y, extra), measured - y)
+        assert auxiliary is not None
+        return _times(xp, self._matrices(xp, y, auxiliary), measured - y)
 
     def _matrices(self, xp: Namespace, y: Array, flat: Array) -> Array:
         k = y.shape[-2]
@@ -141,9 +141,9 @@ class IntegratedLoss(Loss):
         return self.of.name
 
     @property
-    def word(self) -> str:
+    def display_name(self) -> str:
         """As of the contents."""
-        return self.of.word
+        return self.of.display_name
 
     @property
     def errordef(self) -> float:
@@ -151,23 +151,23 @@ class IntegratedLoss(Loss):
         return self.of.errordef
 
     @property
-    def measured(self) -> str:
+    def target_kind(self) -> str:
         """As of the contents."""
-        return self.of.measured
+        return self.of.target_kind
 
     @property
-    def extra(self) -> str | None:
+    def auxiliary(self) -> str | None:
         """As of the contents."""
-        return self.of.extra
+        return self.of.auxiliary
 
     @property
     def is_chi_square(self) -> bool:
         """As of the contents."""
         return self.of.is_chi_square
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Those of the statistic inside."""
-        return self.of.columns(xp, y, extra, shift, scale)
+        return self.of.columns(xp, y, auxiliary, shift, scale)
 
     def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Integrals over bins."""
@@ -175,14 +175,14 @@ class IntegratedLoss(Loss):
         each = xp.reshape(y, (*y.shape[:-1], -1, weights.shape[0]))
         return xp.sum(each * xp.matrix_transpose(weights), axis=-1)
 
-    def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
+    def adjoint(self, xp: Namespace, u: Array, data: Data) -> Array:
         """The transpose of `linear_operator`."""
         each = u[..., None] * xp.matrix_transpose(data[-1])
         return xp.reshape(each, (*u.shape[:-1], -1))
 
     def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """As if the nodes were independent."""
-        return self.spread(xp, self.fisher(xp, self.linear_operator(xp, y, data), data), (data[-1] * data[-1],))
+        return self.adjoint(xp, self.fisher(xp, self.linear_operator(xp, y, data), data), (data[-1] * data[-1],))
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """Of the contents."""
@@ -196,9 +196,9 @@ class IntegratedLoss(Loss):
         """Of the contents."""
         return self.of.fisher(xp, y, data[:-1])
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """Of the contents."""
-        return self.of.pulls(xp, y, measured, extra)
+        return self.of.pulls(xp, y, measured, auxiliary)
 
 
 def _event_by_event(xp: Namespace, y: Array) -> Array:

@@ -21,17 +21,17 @@ class Poisson(Loss):
     """
 
     name = "poisson"
-    word = "deviance"
-    measured = "count"
-    extra = "exposure"
+    display_name = "deviance"
+    target_kind = "count"
+    auxiliary = "exposure"
 
-    def through(self, output: str) -> Loss:
+    def for_output(self, output: str) -> Loss:
         """In log mu where the output is an exponential."""
         return PoissonLogLoss() if output == "exp" else PoissonLoss()
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """(t - lambda) / sqrt(lambda), Pearson's."""
-        expected = y if extra is None else y * extra
+        expected = y if auxiliary is None else y * auxiliary
         return (measured - expected) / xp.sqrt(expected)
 
 
@@ -47,9 +47,9 @@ class PoissonLoss(Poisson):
     4.0
     """
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Counts, and exposure times the output's scale."""
-        return y, (xp.ones_like(y) if extra is None else extra) * scale
+        return y, (xp.ones_like(y) if auxiliary is None else auxiliary) * scale
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """2 (lambda - t + t log(t / lambda)), and 2 e (1 - t / lambda)."""
@@ -88,10 +88,10 @@ class PoissonLogLoss(Poisson):
 
     link = "exp"
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Counts, and what has to be added to the output."""
         offset = shift - xp.log(xp.maximum(y, xp.ones_like(y)))
-        return y, offset if extra is None else offset + xp.log(extra)
+        return y, offset if auxiliary is None else offset + xp.log(auxiliary)
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """2 (lambda - t - t d), and 2 (lambda - t)."""
@@ -126,18 +126,18 @@ class BinomialLoss(Loss):
     """
 
     name = "binomial"
-    word = "deviance"
-    measured = "part"
-    extra = "trials"
+    display_name = "deviance"
+    target_kind = "part"
+    auxiliary = "trials"
     link = "logistic"
 
-    def through(self, output: str) -> Loss:
+    def for_output(self, output: str) -> Loss:
         """Itself, of a logistic output."""
         return _only(self, output)
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """k, N - k, the constant, the shift."""
-        trials = xp.ones_like(y) if extra is None else extra + xp.zeros_like(y)
+        trials = xp.ones_like(y) if auxiliary is None else auxiliary + xp.zeros_like(y)
         rest = trials - y
         constant = _xlog(xp, y, y / trials) + _xlog(xp, rest, rest / trials)
         return y, rest, constant, shift + xp.zeros_like(y)
@@ -159,9 +159,9 @@ class BinomialLoss(Loss):
         p, q = _probabilities(xp, eta, xp.exp(-xp.abs(eta)))
         return 2 * (k + rest) * p * q
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """(k - N p) / sqrt(N p (1 - p)), Pearson's."""
-        trials = 1.0 if extra is None else extra
+        trials = 1.0 if auxiliary is None else auxiliary
         return (measured - trials * y) / xp.sqrt(trials * y * (1 - y))
 
 

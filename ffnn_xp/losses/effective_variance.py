@@ -43,7 +43,7 @@ class EffectiveVarianceLoss(Measured):
 
     inputs: tuple[int, ...]
     name = "least_squares"
-    word = "chi2"
+    display_name = "chi2"
     is_chi_square = True
     has_linear_operator = True
     coupled_outputs = True
@@ -60,7 +60,7 @@ class EffectiveVarianceLoss(Measured):
         slopes = [(each[..., 1 + 2 * j] - each[..., 2 + 2 * j]) / (2 * STEP) for j in range(len(self.inputs))]
         return xp.concat([each[..., 0], *slopes], axis=-2)
 
-    def spread(self, xp: Namespace, u: Array, data: Data) -> Array:
+    def adjoint(self, xp: Namespace, u: Array, data: Data) -> Array:
         """The transpose of `linear_operator`."""
         y, *slopes = self._parts(u)
         columns = [y]
@@ -73,7 +73,7 @@ class EffectiveVarianceLoss(Measured):
         u = self.linear_operator(xp, y, data)
         first, *others = self._parts(xp.zeros_like(u))
         known = 2 / self._variance(u, data[1])
-        return self.spread(xp, xp.concat([first + known, *others], axis=-2), data)
+        return self.adjoint(xp, xp.concat([first + known, *others], axis=-2), data)
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
         """Squared pulls, and their derivatives in outputs and slopes."""
@@ -96,14 +96,14 @@ class EffectiveVarianceLoss(Measured):
         pull = [xp.ones_like(share), *(-share * s for s in slopes)]  # derivatives, times root V
         return _by_output(xp, [[2 * a * b / V for b in pull] for a in pull])
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """(t - y) / sqrt(V), of outputs and slopes."""
-        assert extra is not None
-        return (measured - self._parts(y)[0]) / self.width(xp, y, extra)
+        assert auxiliary is not None
+        return (measured - self._parts(y)[0]) / self.width(xp, y, auxiliary)
 
-    def width(self, xp: Namespace, u: Array, extra: Array) -> Array:
+    def width(self, xp: Namespace, u: Array, auxiliary: Array) -> Array:
         """sqrt(V), ``(..., k, n)``."""
-        return xp.sqrt(self._variance(u, extra))
+        return xp.sqrt(self._variance(u, auxiliary))
 
     def _shared(self, u: Array, data: Data) -> tuple[Array, Array, list[Array]]:
         """Residuals over V, V, and the slopes."""

@@ -31,20 +31,20 @@ class MultinomialLoss(Loss):
     """
 
     name = "multinomial"
-    word = "deviance"
-    measured = "class"
+    display_name = "deviance"
+    target_kind = "class"
     link = "softmax"
     coupled_outputs = True
 
-    def through(self, output: str) -> Loss:
+    def for_output(self, output: str) -> Loss:
         """Itself, of a softmax output."""
         return _only(self, output)
 
-    def free(self, values: int) -> int:
+    def ndof_per_event(self, values: int) -> int:
         """One less: their sum is given."""
         return values - 1
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Counts, the constant, the shift."""
         total = xp.sum(y, axis=-2, keepdims=True)
         return y, _xlog(xp, y, y / total), shift + xp.zeros_like(y)
@@ -77,7 +77,7 @@ class MultinomialLoss(Loss):
             columns.append(size * (own - p * one))
         return xp.stack(columns, axis=-2)
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """(t - N p) / sqrt(N p (1 - p)), Pearson's."""
         total = xp.sum(measured, axis=-2, keepdims=True)
         return (measured - total * y) / xp.sqrt(total * y * (1 - y))

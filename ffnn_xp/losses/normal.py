@@ -11,18 +11,18 @@ from ffnn_xp.losses.base import Data, Loss
 class Measured(Loss):
     r"""Statistics of the pull :math:`z = (y - t)/\sigma`; their data are t and :math:`1/\sigma`."""
 
-    extra = "y_err"
+    auxiliary = "y_err"
     as_measured = True
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values and their inverse errors."""
-        assert extra is not None
-        return (y - shift) / scale, extra * scale
+        assert auxiliary is not None
+        return (y - shift) / scale, auxiliary * scale
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """(t - y) / sigma."""
-        assert extra is not None
-        return (measured - y) * extra
+        assert auxiliary is not None
+        return (measured - y) * auxiliary
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LeastSquaresLoss(Measured):
     """
 
     name = "least_squares"
-    word = "chi2"
+    display_name = "chi2"
     is_chi_square = True
 
     def value(self, xp: Namespace, y: Array, data: Data) -> Array:
@@ -83,7 +83,7 @@ class NormalLoss(Loss):
     name = "normal"
     coupled_outputs = True
 
-    def columns(self, xp: Namespace, y: Array, extra: Array | None, shift: Array, scale: Array) -> Data:
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
         """Standardised values."""
         m = y.shape[-2]
         return ((y - shift[:m, :]) / scale[:m, :],)
@@ -115,7 +115,7 @@ class NormalLoss(Loss):
         zero = xp.zeros_like(z)
         return _two_by_two(xp, 2**0.5 * inverse, zero, 2 + zero)
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, extra: Array | None) -> Array:
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
         """(t - mean) / width."""
         m = y.shape[-2] // 2
         return (measured - y[..., :m, :]) * xp.exp(-y[..., m:, :])

@@ -19,7 +19,7 @@ from ffnn_xp.losses.normal import Measured
 class Robust(Measured):
     """What the robust statistics share; each says rho, rho', rho'' and the weight rho'/z."""
 
-    word = "rho"
+    display_name = "rho"
 
     @abstractmethod
     def rho(self, xp: Namespace, z: Array) -> tuple[Array, Array]:

@@ -162,7 +162,7 @@ def _edm(search: Search, shape: Spectrum | None) -> float:
 def _hesse_difference(task: FitProblem, search: Search, shape: Spectrum) -> float:
     """Largest relative difference of the errors from those of MINUIT's HESSE; NaN where HESSE cannot be asked."""
     assert search.theta is not None
-    if shape.n_null or task.network.kinked or task.layout.n_parameters > HESSE_LIMIT:
+    if shape.n_null or not task.network.smooth or task.layout.n_parameters > HESSE_LIMIT:
         return float("nan")
     errors = hesse_errors(search.problem, search.theta)
     return float("nan") if errors is None else float(np.max(np.abs(errors / shape.errors - 1)))
@@ -245,13 +245,13 @@ def _words(task: FitProblem, search: Search, shape: Spectrum | None, certified: 
             "none",
         )
     if not certified:
-        kinks = " At the kinks of relu a smooth activation such as softplus helps." if task.network.kinked else ""
+        kinks = "" if task.network.smooth else " At the kinks of relu a smooth activation such as softplus helps."
         hold = "; fewer units or a prior would shorten the way" if task.prior is None else ""
         return (
             f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here{hold}.{kinks}",
             "none",
         )
-    matrix = "Gauss-Newton matrix (relu has kinks)" if task.network.kinked else "exact Hessian"
+    matrix = "exact Hessian" if task.network.smooth else "Gauss-Newton matrix (relu has kinks)"
     known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
     if task.sandwich:
         known = f"sandwich of the gradients' variance and the {known}"

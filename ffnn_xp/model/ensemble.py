@@ -168,7 +168,7 @@ def fit_replicas(
     backend, layout = model.backend, model.network.layout
     d, k = layout.widths[0], layout.widths[-1]
     x = with_errors(x, x_err)
-    statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
+    statistic, auxiliary = find_statistic(loss, model.activations[-1], extras, x, y)
     own, priors = _own(backend, y, y_err, statistic), None
     if isinstance(prior, Sequence | np.ndarray) and np.ndim(prior) == 1:
         priors = [_positive(tau) for tau in prior]
@@ -176,8 +176,8 @@ def fit_replicas(
             raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
     kind, number = _what(kind, number, own, priors)
     with backend.context():
-        data = dataset(backend, x, y if own is None else own[0], y_err, weights, d=d, k=k, loss=statistic, extra=extra)
-    known = y_err is not None or statistic.extra != "y_err"
+        data = dataset(backend, x, y if own is None else own[0], y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary)
+    known = y_err is not None or statistic.auxiliary != "y_err"
     if not known and weights is not None:
         data = relative_weights(backend, data)
     tau = None if prior is None or priors is not None else _positive(prior)
@@ -219,7 +219,7 @@ def _own(backend: Backend, y: Any, y_err: Any, loss: Loss) -> HostArray | None:
     own = host_floats(backend.to_host(y) if backend.owns(y) else y, "y")
     if not own.size or not np.all(np.isfinite(own)):
         raise ValueError(f"`y` must hold finite values in at least one replica, got shape {own.shape}")
-    if y_err is None and loss.extra == "y_err":
+    if y_err is None and loss.auxiliary == "y_err":
         raise ValueError("replicas of your own need `y_err`: the residuals of their mean are not their errors")
     return own
 
@@ -257,7 +257,7 @@ def _replicas(
     precision = None if cost.prior is None else cost.prior.precision
     if priors is not None:
         return events, np.stack([network_precision(task.network, tau) for tau in priors])
-    if kind == "bootstrap" and task.loss.whole:
+    if kind == "bootstrap" and not task.loss.separable:
         raise ValueError("events whose values are correlated cannot be drawn one by one: use kind='toys'")
     if kind == "bootstrap":
         counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=number)[:, None, :]

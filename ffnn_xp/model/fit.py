@@ -102,7 +102,7 @@ def fit(
             cost,
             good_enough=_good_enough(task),
             starts=number,
-            kinked=network.kinked,
+            smooth=network.smooth,
             matrices=task.layout.n_parameters <= MATRIX_LIMIT,
             deadline=deadline,
             callback=report,
@@ -174,10 +174,10 @@ def _certified(task: FitProblem, search: Search, noise: HostArray, began: float)
             shape, beyond = search.descent.shape_at(search.theta)
             if beyond is None and certificate.cut_short:
                 beyond = search.theta  # as far as MIGRAD may go
-            if beyond is None and not (certificate.certified or search.kinked):  # what it learnt led it astray
+            if beyond is None and not (certificate.certified or not search.smooth):  # what it learnt led it astray
                 search.value = certificate.fval
                 continue
-            if beyond is None or search.kinked or run == IN_VALLEYS or not search.go_on(beyond):
+            if beyond is None or not search.smooth or run == IN_VALLEYS or not search.go_on(beyond):
                 break  # with a word on the point that it is about
             shape = search.arrived
     except KeyboardInterrupt:
@@ -194,7 +194,7 @@ def _asked(search: Search, theta: HostArray, shape: Spectrum) -> Certificate:
     """
     problem = search.problem
     runs: list[Certificate] = []
-    while len(runs) < (AT_KINKS if search.kinked else 1):
+    while len(runs) < (1 if search.smooth else AT_KINKS):
         runs.append(certify(problem, theta, shape.inverse_hessian(problem.errordef)))
         if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
@@ -215,7 +215,7 @@ def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: fl
         noise = residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
     raw = task.raw_cost(noise)
     minuit = migrad_alone(raw, theta, deadline=deadline)
-    search = Search(task.cost(noise), kinked=task.network.kinked)
+    search = Search(task.cost(noise), smooth=task.network.smooth)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
     return verdict(
         task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], noise, began, live=minuit
@@ -240,21 +240,21 @@ def _task(
         x, y, y_err, weights, x_err, *others = selected(mask, x, y, y_err, weights, x_err, *extras.values())
         extras = dict(zip(extras, others, strict=True))
     x = with_errors(x, x_err)
-    statistic, extra = find_statistic(loss, model.activations[-1], extras, x, y)
+    statistic, auxiliary = find_statistic(loss, model.activations[-1], extras, x, y)
     if extras["y_cov"] is not None and (y_err is not None or weights is not None or mask is not None):
         raise ValueError("`y_cov` says all about the errors of y: leave y_err, weights and mask out")
-    if isinstance(x, Bins) and (mask is not None or (y_err is None and statistic.extra == "y_err")):
+    if isinstance(x, Bins) and (mask is not None or (y_err is None and statistic.auxiliary == "y_err")):
         raise ValueError("the contents of bins need `y_err`, or loss='poisson'; and no `mask`: give the bins to use")
-    if covariance == "sandwich" and statistic.whole:
+    if covariance == "sandwich" and not statistic.separable:
         raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
     d, k = model.shape_of_data()
     backend = model.backend
     with backend.context():
         data = dataset(
-            backend, x, y, y_err, weights, d=d, k=k, loss=statistic, extra=extra, signed=covariance == "sandwich"
+            backend, x, y, y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary, signed=covariance == "sandwich"
         )
     network = model.network_for(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
-    known = y_err is not None or statistic.extra != "y_err"
+    known = y_err is not None or statistic.auxiliary != "y_err"
     if not known and weights is not None:  # then only their ratios matter
         data = relative_weights(backend, data)
     return FitProblem(

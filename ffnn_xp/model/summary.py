@@ -180,7 +180,7 @@ class Summary:
 
     def _lines(self) -> list[tuple[str, str]]:
         ratio = self.chi2 / self.ndof if self.ndof > 0 else float("nan")
-        word = f"{self.statistic.word} / ndof"
+        word = f"{self.statistic.display_name} / ndof"
         given = word, f"{self.chi2:.6g} / ({self.n_data} - {self.n_effective:.5g}) = {ratio:.4g}"
         if not np.isnan(self.p_value):
             given = given[0], f"{given[1]}, p-value {self.p_value:.2g}"
@@ -220,7 +220,7 @@ class Summary:
     def _errors_of_y(self) -> str:
         if self.y_error is not None:
             return f"from {'the' if self.recipe is None else 'held-out'} residuals: {_few(self.y_error)}"
-        given = self.statistic.extra in ("y_err", "y_cov")
+        given = self.statistic.auxiliary in ("y_err", "y_cov")
         return "as given" if given else f"those of the statistic: {self.statistic.name}"
 
     def _layers(self) -> list[tuple[str, ...]]:

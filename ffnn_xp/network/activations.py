@@ -36,7 +36,7 @@ class Activation:
         ``d2f(xp, z, a)``, the second derivative.
     homogeneous : bool
         Whether ``f(c z) = c f(z)`` for c > 0 (identity, relu): then targets can be rescaled exactly.
-    kinked : bool
+    smooth : bool
         Whether f' jumps (relu): then f'' misses part of the curvature, and fits use the Gauss-Newton matrix.
     mirror : (float, float), optional
         s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 of an odd one, -1 and 1 of logistic.
@@ -61,7 +61,7 @@ class Activation:
     df: Elementwise
     d2f: Elementwise
     homogeneous: bool = field(default=False, kw_only=True)
-    kinked: bool = field(default=False, kw_only=True)
+    smooth: bool = field(default=True, kw_only=True)
     mirror: tuple[float, float] | None = field(default=None, kw_only=True)
     coupled_outputs: bool = field(default=False, kw_only=True)
     own_back: Callable[..., Array] | None = field(default=None, kw_only=True, repr=False)
@@ -77,7 +77,7 @@ class Activation:
         if OUTPUTS.get(self.name) is self:
             return _known, (self.name,)
         functions = self.name, self.f, self.df, self.d2f
-        return _own, (*functions, self.homogeneous, self.kinked, self.mirror, self.own_back, self.writes)
+        return _own, (*functions, self.homogeneous, self.smooth, self.mirror, self.own_back, self.writes)
 
 
 def _own(
@@ -86,12 +86,12 @@ def _own(
     df: Elementwise,
     d2f: Elementwise,
     homogeneous: bool,
-    kinked: bool,
+    smooth: bool,
     mirror: tuple[float, float] | None = None,
     own_back: Callable[..., Array] | None = None,
     writes: bool = False,
 ) -> Activation:
-    options: dict[str, Any] = {"homogeneous": homogeneous, "kinked": kinked, "mirror": mirror}
+    options: dict[str, Any] = {"homogeneous": homogeneous, "smooth": smooth, "mirror": mirror}
     return Activation(name, f, df, d2f, **options, own_back=own_back, writes=writes)
 
 
@@ -147,7 +147,7 @@ relu = Activation(
     lambda xp, z, a: _positive(xp, z),
     lambda xp, z, a: xp.zeros_like(z),
     homogeneous=True,
-    kinked=True,
+    smooth=False,
 )
 """f = max(0, z), f' = 1 for z > 0 else 0, f'' = 0."""
 
@@ -157,7 +157,7 @@ leaky_relu = Activation(
     lambda xp, z, a: LEAKY_SLOPE + (1 - LEAKY_SLOPE) * _positive(xp, z),
     lambda xp, z, a: xp.zeros_like(z),
     homogeneous=True,
-    kinked=True,
+    smooth=False,
 )
 """f = z for z > 0 else 0.01 z."""
 

@@ -38,9 +38,9 @@ class Network:
         return Network, (self.layout, self.activations)
 
     @property
-    def kinked(self) -> bool:
+    def smooth(self) -> bool:
         """Whether the output has kinks in theta."""
-        return any(f.kinked for f in self.activations)
+        return all(f.smooth for f in self.activations)
 
     def before_output(self) -> Network:
         """The same without its output nonlinearity."""

@@ -32,7 +32,7 @@ def hessian(
     """Lower blocks of the exact second derivative."""
     trace = forward(network, xp, theta, x)
     u = loss.linear_operator(xp, trace.y, data)
-    y_bar = loss.spread(xp, _weighted(loss.first(xp, u, data), weights), data)
+    y_bar = loss.adjoint(xp, _weighted(loss.first(xp, u, data), weights), data)
     outer = _square(network, loss, xp, theta, x, data, _curvature(loss, loss.second(xp, u, data), weights))
     inner = hessian_blocks(network, xp, trace, y_bar, xp.zeros_like(y_bar), exact=True)
     return {at: block + in_order(xp, network.layout, at, inner[at], theta.ndim - 1) for at, block in outer.items()}
@@ -62,10 +62,10 @@ def product(
     trace = forward(network, xp, theta, x)
     u = loss.linear_operator(xp, trace.y, data)
     C = _curvature(loss, loss.second(xp, u, data) if exact else loss.fisher(xp, u, data), weights)
-    y_bar = loss.spread(xp, _weighted(loss.first(xp, u, data), weights), data)
+    y_bar = loss.adjoint(xp, _weighted(loss.first(xp, u, data), weights), data)
 
     def bend(y: Array) -> Array:
-        return loss.spread(xp, curved(C, loss.linear_operator(xp, y, data), mixed=loss.coupled_outputs), data)
+        return loss.adjoint(xp, curved(C, loss.linear_operator(xp, y, data), mixed=loss.coupled_outputs), data)
 
     return times(network, xp, trace, y_bar, bend, v, exact=exact)
 

@@ -33,7 +33,7 @@ def value_and_gradient(
 ) -> Array:
     """S and dS/dtheta packed, ``(..., 1 + p)``."""
     trace, S, y_bar = _swept(network, loss, xp, theta, x, weights, *data)
-    return network.layout.packed(xp, S, pulled_back(network, xp, trace, loss.spread(xp, y_bar, data)))
+    return network.layout.packed(xp, S, pulled_back(network, xp, trace, loss.adjoint(xp, y_bar, data)))
 
 
 def value_and_both_gradients(

@@ -148,7 +148,7 @@ def other_minima(task: FitProblem, noise: HostArray, known: Band, number: int, r
     """
     minima = [known]
     for _ in range(number - 1):
-        search = Search(task.cost(noise), kinked=task.network.kinked)
+        search = Search(task.cost(noise), smooth=task.network.smooth)
         search.run([glorot(task.layout, rng)])
         shape = search.arrived
         if search.theta is None or shape is None or shape.n_negative:

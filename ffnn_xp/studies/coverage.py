@@ -103,4 +103,4 @@ def _to_the_end(task: FitProblem, noise: HostArray, measured: HostArray, theta: 
     backend = task.model.backend
     objective = Objective(task.network, task.loss, task.events(noise, backend.to_device(measured)), backend)
     cost = NetworkCost(objective, n_values=task.n_values, prior=task.prior)
-    return Descent(cost, task.network.kinked, may_be_rough=False).descend(Tracker(cost), theta)
+    return Descent(cost, smooth=task.network.smooth, may_be_rough=False).descend(Tracker(cost), theta)

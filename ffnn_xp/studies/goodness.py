@@ -81,12 +81,12 @@ def goodness(
 ) -> Goodness:
     """See `FitResult.goodness`; theta is raw."""
     backend, data = task.model.backend, task.with_errors(noise)
-    extra = data.inverse_error if task.loss.extra == "y_err" else data.extra
+    auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
     predicted = task.expected(theta)
     with backend.context(), np.errstate(all="ignore"):
-        pulls = backend.to_host(task.loss.pulls(backend.xp, backend.to_device(predicted), data.y, extra))
+        pulls = backend.to_host(task.loss.pulls(backend.xp, backend.to_device(predicted), data.y, auxiliary))
     x = backend.to_host(data.measured_x(backend.xp))[0] if len(task.scaling.x_mean) == 1 else None
-    real = task.loss.measured == "real"
+    real = task.loss.target_kind == "real"
     p_runs = min(1.0, len(pulls) * min(_p_runs(row, predicted[i] if x is None else x) for i, row in enumerate(pulls)))
     p_toys, arrived = float("nan"), 0
     if number:
@@ -100,7 +100,7 @@ def goodness(
     table = np.stack([claimed, share], axis=1)
     if not real:
         p_runs, table = float("nan"), np.empty((0, 2))
-    return Goodness(task.loss.word, value, ndof, p_value, p_toys, arrived, pulls, p_runs, table)
+    return Goodness(task.loss.display_name, value, ndof, p_value, p_toys, arrived, pulls, p_runs, table)
 
 
 def _p_runs(pulls: HostArray, along: HostArray) -> float:

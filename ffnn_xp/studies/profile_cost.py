@@ -70,7 +70,7 @@ class SubsetCost(CostWithGradient):
         self._rows = scaling.transpose(self._unit)  # what moves each value of the subset
         conditions = np.stack([self._W.forth(row) for row in self._rows], axis=1)
         self._Q, self._R = np.linalg.qr(conditions)
-        self._product = cost.gauss_newton_product if cost.objective.network.kinked else cost.hessian_product
+        self._product = cost.hessian_product if cost.objective.network.smooth else cost.gauss_newton_product
         self._last: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
         super().__init__(dict.fromkeys(names), 0)
         self.inverse_hessian = self._inverse_hessian()

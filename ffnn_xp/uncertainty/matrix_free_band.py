@@ -51,7 +51,7 @@ class ProductBand:
         with backend.context():
             standard = (x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
         W = KroneckerCoordinates(cost.kronecker_factors(self.theta))
-        product = cost.gauss_newton_product if network.kinked else cost.hessian_product
+        product = cost.hessian_product if network.smooth else cost.gauss_newton_product
         std = np.empty((network.layout.widths[-1], x.shape[-1]))
         for n in range(x.shape[-1]):
             here = partial(self._derivatives, network, backend, standard[:, n : n + 1])

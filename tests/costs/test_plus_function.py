@@ -90,7 +90,7 @@ def test_derivatives_are_those_of_the_value(kind: str) -> None:
 def test_the_value_is_that_of_the_sum_by_hand() -> None:
     cost = costs()["exposure"]
     both = fx.PlusFunction(cost, peak, **PHI)
-    exposure = cost.data.extra
+    exposure = cost.data.auxiliary
     assert exposure is not None
     weights = np.asarray(cost.data.weights)[0]
     network, function = both.parts(both.start)

@@ -211,10 +211,10 @@ def test_toys_scatter_as_claimed(name: str) -> None:
     one = LOSSES[name]
     y = {"normal": [[2.0], [-1.0]], "poisson": [[7.0]], "binomial": [[0.3]], "multinomial": [[0.2], [0.3], [0.5]]}
     predicted = np.array(y.get(name, [[1.5]]))
-    extra = np.array([[{"poisson": 2.0, "binomial": 40.0, "multinomial": 30.0}.get(name, 4.0)]])
+    auxiliary = np.array([[{"poisson": 2.0, "binomial": 40.0, "multinomial": 30.0}.get(name, 4.0)]])
     many = np.broadcast_to(predicted, (20000, *predicted.shape))
-    toys = draw(one, np.random.default_rng(3), many, extra)
-    pulls = one.pulls(np, many, toys, extra if name != "multinomial" else None)
+    toys = draw(one, np.random.default_rng(3), many, auxiliary)
+    pulls = one.pulls(np, many, toys, auxiliary if name != "multinomial" else None)
     assert np.all(np.abs(pulls.mean(axis=0)) < 4 * pulls.std() / np.sqrt(20000))
     if name in ("soft_l1", "huber", "student_t"):  # the variance of their own densities, exp(-rho / 2)
         z = np.linspace(-60, 60, 400001)

@@ -177,12 +177,12 @@ def test_gauss_newton_is_the_mean_hessian_of_toys(name: str) -> None:
     """Fisher's information: the mean of the exact second derivative over what the statistic says may be measured."""
     model, cost, theta = make(name)
     data, to = cost.data, np.asarray
-    extra = np.ones((1, 1)) if data.extra is None else to(data.extra)
-    extra = to(data.y).sum(axis=0, keepdims=True) if name == "multinomial" else extra
+    auxiliary = np.ones((1, 1)) if data.auxiliary is None else to(data.auxiliary)
+    auxiliary = to(data.y).sum(axis=0, keepdims=True) if name == "multinomial" else auxiliary
     rng, total, number = np.random.default_rng(5), 0.0, 300
     y = model(X, theta).reshape(N, -1).T
     for _ in range(number):
-        toy = DataCost.from_dataset(replace(data, y=draw(cost.statistic, rng, y, extra)), model, cost.statistic)
+        toy = DataCost.from_dataset(replace(data, y=draw(cost.statistic, rng, y, auxiliary)), model, cost.statistic)
         total = total + toy.hessian(theta) / number
     assert_close(total, cost.gauss_newton(theta), 0.1)
 
@@ -196,7 +196,7 @@ def test_scores_are_sums_of_outer_products(name: str) -> None:
     for i in range(N):
         cut: Any = {
             field: getattr(cost.data, field)[:, i : i + 1]
-            for field in ("inputs", "y", "inverse_error", "extra")
+            for field in ("inputs", "y", "inverse_error", "auxiliary")
             if getattr(cost.data, field) is not None
         }
         g = DataCost.from_dataset(replace(cost.data, **cut), model, cost.statistic).grad(theta)

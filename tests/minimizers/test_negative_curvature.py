@@ -172,7 +172,7 @@ def test_at_kinks_too_a_hopeless_way_is_given_up(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("ffnn_xp.fitting.local_search.levenberg_marquardt", steps)
     problem = Scripted(lower=False)
-    descent = Descent(problem, kinked=True, may_be_rough=False)  # type: ignore[arg-type]
+    descent = Descent(problem, smooth=False, may_be_rough=False)  # type: ignore[arg-type]
     assert descent.descend(Tracker(problem), np.zeros(2), lambda theta, gain: True) is None  # type: ignore[arg-type]
     end = descent.descend(Tracker(problem), np.zeros(2), lambda theta, gain: False)  # type: ignore[arg-type]
     assert end is not None

@@ -195,9 +195,9 @@ def test_inputs_are_not_written_to() -> None:
 
 def test_kinked() -> None:
     layout = Layout((1, 2, 1))
-    assert Network(layout, (relu, identity)).kinked
-    assert Network(layout, (tanh, relu)).kinked
-    assert not Network(layout, (tanh, identity)).kinked
+    assert not Network(layout, (relu, identity)).smooth
+    assert not Network(layout, (tanh, relu)).smooth
+    assert Network(layout, (tanh, identity)).smooth
 
 
 def test_one_activation_for_each_layer() -> None:

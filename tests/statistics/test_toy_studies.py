@@ -12,9 +12,9 @@ from ffnn_xp.studies.goodness import _p_runs
 X = np.linspace(-1, 1, 80)
 
 
-def straight(seed: int, error: float = 0.1, extra: float = 0.0) -> fx.FitResult:
+def straight(seed: int, error: float = 0.1, auxiliary: float = 0.0) -> fx.FitResult:
     rng = np.random.default_rng(seed)
-    y = 2 * X + extra * np.sin(9 * X) + 0.1 * rng.normal(size=80)
+    y = 2 * X + auxiliary * np.sin(9 * X) + 0.1 * rng.normal(size=80)
     return fx.Model((1, 1), seed=1).fit(X, y, error)
 
 
@@ -30,7 +30,7 @@ def test_p_values_by_toys_are_those_of_chi_square() -> None:
 
 
 def test_what_does_not_fit_is_seen_in_every_number() -> None:
-    good = straight(3, extra=0.3).goodness(200, seed=1)
+    good = straight(3, auxiliary=0.3).goodness(200, seed=1)
     assert good.p_value < 1e-6
     assert good.p_toys == pytest.approx(1 / 201)
     assert good.p_runs < 1e-3
@@ -39,7 +39,7 @@ def test_what_does_not_fit_is_seen_in_every_number() -> None:
 
 def test_runs_are_seen_where_chi_square_is_blind() -> None:
     """Errors twice too large hide a wave from chi-square."""
-    good = straight(3, error=0.3, extra=0.2).goodness()
+    good = straight(3, error=0.3, auxiliary=0.2).goodness()
     assert good.p_value > 0.5
     assert good.p_runs < 1e-3
     assert np.isnan(good.p_toys)
