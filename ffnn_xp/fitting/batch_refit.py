@@ -43,12 +43,12 @@ class ToyFits:
     valid: Mask
 
 
-def fit_toys(task: FitProblem, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
+def fit_toys(task: FitProblem, y_error: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
     """Toys around the prediction of raw theta ``(p,)``, each fitted with the task's prior."""
-    backend, cost = task.model.backend, task.cost(noise)
-    measured = measure_again(task, noise, theta, number, rng)
+    backend, cost = task.model.backend, task.cost(y_error)
+    measured = measure_again(task, y_error, theta, number, rng)
     precision = None if cost.prior is None else cost.prior.precision
-    problem = Replicas(replace(cost.objective, events=task.events(noise, backend.to_device(measured))), precision)
+    problem = Replicas(replace(cost.objective, events=task.events(y_error, backend.to_device(measured))), precision)
     end = refit(problem, task.scaling.to_standard(theta), number)
     chi2 = problem.chi2(end.theta, np.arange(number))
     return ToyFits(measured, backend.to_host(end.theta), chi2, end.converged)
@@ -84,9 +84,9 @@ def refit(
         return replace(end, steps=first.steps + end.steps)
 
 
-def measure_again(task: FitProblem, noise: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
+def measure_again(task: FitProblem, y_error: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
     """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
-    backend, data = task.model.backend, task.with_errors(noise)
+    backend, data = task.model.backend, task.with_errors(y_error)
     predicted = task.expected(theta)
     auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
     number_of = np.ones((1, 1)) if auxiliary is None else backend.to_host(auxiliary)

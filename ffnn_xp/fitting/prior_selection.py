@@ -27,7 +27,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.fitting.noise import held_out_width, residual_width
+from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
 from ffnn_xp.losses import Measured
@@ -79,7 +79,7 @@ class PriorSelection:
     held_out: int
     members: list[HostArray]
     calibration: Calibration | None
-    noise: HostArray
+    y_error: HostArray
     stopped: str = ""
     gradients: float = 0.0
 
@@ -121,9 +121,9 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
     strength = float(strengths[at])
     found = members(whole, thetas, starts, strengths[: at + 1], P, walk, FEW if n < FEWER else FEWEST)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
-    calibration, noise = None, np.ones(task.data.y.shape[0])
+    calibration, y_error = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
-        calibration, noise = _calibration(task, parts, thetas, strength * P)
+        calibration, y_error = _calibration(task, parts, thetas, strength * P)
     return PriorSelection(
         strength / unit,
         strength * P,
@@ -131,7 +131,7 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
         sum(len(part.out) for part in parts) * task.loss.ndof_per_event(int(task.data.y.shape[0])),
         [found[i] for i in np.argsort(values)],
         calibration,
-        noise,
+        y_error,
         walk.stopped,
         walk.events / n,
     )
@@ -144,9 +144,9 @@ def member(task: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     held = min(_effective(G, precision), MOST * task.n_values)
     if task.errors_known:
         return Member(Band(theta, task.scaling, curvature(G, 1.0)), typical_error(task), held)
-    noise = residual_width(task, theta, held)
-    shape = curvature(G / float(np.mean(noise**2)), 1.0)
-    return Member(Band(theta, task.scaling, shape), noise * task.scaling.y_scale, held)
+    y_error = residual_width(task, theta, held)
+    shape = curvature(G / float(np.mean(y_error**2)), 1.0)
+    return Member(Band(theta, task.scaling, shape), y_error * task.scaling.y_scale, held)
 
 
 def shape_of_prior(network: Network) -> HostArray:
@@ -179,18 +179,18 @@ def _calibration(
     pulls, bands, residuals, weights = [], [], [], []
     for part, theta in zip(parts, thetas, strict=True):
         G = part.cost(precision).gauss_newton(theta)
-        noise = np.ones((k, 1))
+        y_error = np.ones((k, 1))
         if not task.errors_known:
             r = _residuals(network, backend, theta, part.inside.events)
             free = max(r.shape[1] - _effective(G, precision) / k, (1 - MOST) * r.shape[1])
-            noise = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
-        band = Band(theta, plain, curvature(G / float(np.mean(noise**2)), 1.0))
+            y_error = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
+        band = Band(theta, plain, curvature(G / float(np.mean(y_error**2)), 1.0))
         std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
         residuals.append(_residuals(network, backend, theta, part.outside.events))
         if part.outside.events.weights is not None:
             weights.append(backend.to_host(part.outside.events.weights)[0])
-        pulls.append((residuals[-1] / noise).ravel())
-        bands.append((std / noise).ravel())
+        pulls.append((residuals[-1] / y_error).ravel())
+        bands.append((std / y_error).ravel())
     calibration = calibrate(np.concatenate(pulls), np.concatenate(bands))
     if task.errors_known:
         return calibration, np.ones(k)

@@ -58,17 +58,17 @@ class FitProblem:
         """Whether the size of S tells how good a fit is."""
         return self.errors_known and self.loss.is_chi_square
 
-    def cost(self, noise: HostArray) -> NetworkCost:
-        """The cost in standardised units; `noise` are errors of the standardised outputs where none are given."""
+    def cost(self, y_error: HostArray) -> NetworkCost:
+        """The cost in standardised units; `y_error` are errors of the standardised outputs where none are given."""
         backend = self.model.backend
-        objective = Objective(self.network, self.loss, self.events(noise).loadable(backend), backend)
+        objective = Objective(self.network, self.loss, self.events(y_error).loadable(backend), backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
 
-    def events(self, noise: HostArray, y: Array | None = None) -> Events:
+    def events(self, y_error: HostArray, y: Array | None = None) -> Events:
         """What the statistic sees, in standardised units; of other measurements y ``(..., k, n)`` if given."""
         backend, s = self.model.backend, self.scaling
         xp, to = backend.xp, backend.to_device
-        data = self.with_errors(noise)
+        data = self.with_errors(y_error)
         with backend.context():
             x = (data.x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
             shift, scale = s.y_mean[:, None], s.y_scale[:, None]
@@ -80,18 +80,18 @@ class FitProblem:
                 xp, self.loss, to(shift), to(scale)
             )
 
-    def raw_cost(self, noise: HostArray) -> DataCost:
+    def raw_cost(self, y_error: HostArray) -> DataCost:
         """The same cost as MINUIT sees it, in raw units."""
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
-        return DataCost.from_dataset(self.with_errors(noise), self.model, self.loss, prior)
+        return DataCost.from_dataset(self.with_errors(y_error), self.model, self.loss, prior)
 
-    def with_errors(self, noise: HostArray) -> Dataset:
-        """The data with errors, where the statistic wants some and none are given: `noise` of standardised outputs."""
+    def with_errors(self, y_error: HostArray) -> Dataset:
+        """The data with errors, where the statistic wants some and none are given: `y_error` of standardised outputs."""
         data, backend = self.data, self.model.backend
         if data.inverse_error is not None or self.loss.auxiliary != "y_err":
             return data
         with backend.context():
-            inverse = backend.xp.ones_like(data.y) / backend.to_device((noise * self.scaling.y_scale)[:, None])
+            inverse = backend.xp.ones_like(data.y) / backend.to_device((y_error * self.scaling.y_scale)[:, None])
         return replace(data, inverse_error=inverse)
 
     def expected(self, theta: HostArray) -> HostArray:

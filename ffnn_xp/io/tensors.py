@@ -41,7 +41,7 @@ def to_file(
         c = density.calibration
         tensors["density.calibration"] = np.array([c.a, c.b, 1 / c.nu])
         for i, member in enumerate(density.members):
-            tensors[f"density.{i}.noise"] = np.asarray(member.noise, dtype=np.float64)
+            tensors[f"density.{i}.noise"] = np.asarray(member.y_error, dtype=np.float64)
             if len(density.members) > 1:
                 assert isinstance(member.band, Band)
                 tensors |= _band_tensors(f"density.{i}", member.band)

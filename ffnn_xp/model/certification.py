@@ -44,7 +44,7 @@ def verdict(
     certificate: Certificate | None,
     search: Search,
     shape: Spectrum | None,
-    noise: HostArray,
+    y_error: HostArray,
     began: float,
     live: iminuit.Minuit | None = None,
 ) -> Outcome:
@@ -103,7 +103,7 @@ def verdict(
         n_effective=effective,
         parameters=theta,
         errors=errors,
-        y_error=None if task.errors_known else noise * task.scaling.y_scale,
+        y_error=None if task.errors_known else y_error * task.scaling.y_scale,
         covariance_source=source,
         n_null=0 if shape is None else shape.n_null,
         edm_goal=goal,
@@ -118,7 +118,7 @@ def verdict(
         scaling=task.scaling,
         with_matrices=search.matrices,
         task=task,
-        noise=noise,
+        standard_y_error=y_error,
     )
     band: Band | ProductBand | None = None
     if good is not None:

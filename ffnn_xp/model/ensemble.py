@@ -26,7 +26,7 @@ from ffnn_xp.data.standardization import relative_weights, standardization
 from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.streaming import host_resident
 from ffnn_xp.fitting.batch_refit import EDM_GOAL, measure_again, refit
-from ffnn_xp.fitting.noise import residual_width
+from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import StopMinimization
@@ -185,11 +185,11 @@ def fit_replicas(
     scaling = standardization(model.network, backend, data, statistic)
     task = FitProblem(model, model.network, statistic, data, scaling, P, known)
     theta = backend.to_host(model.parameters)
-    noise = np.ones(k)
+    y_error = np.ones(k)
     if not known:
-        noise = residual_width(task, task.scaling.to_standard(theta), float(layout.n_parameters))
-    cost = task.cost(noise)
-    events, precision = _replicas(task, cost, noise, theta, kind, number, own, priors, np.random.default_rng(seed))
+        y_error = residual_width(task, task.scaling.to_standard(theta), float(layout.n_parameters))
+    cost = task.cost(y_error)
+    events, precision = _replicas(task, cost, y_error, theta, kind, number, own, priors, np.random.default_rng(seed))
     deadline = np.inf if max_seconds is None else began + max_seconds
 
     def watch(value: float, step: int) -> None:
@@ -244,7 +244,7 @@ def _positive(tau: Any) -> float:
 def _replicas(
     task: FitProblem,
     cost: NetworkCost,
-    noise: HostArray,
+    y_error: HostArray,
     theta: HostArray,
     kind: str,
     number: int,
@@ -263,5 +263,5 @@ def _replicas(
         counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=number)[:, None, :]
         weights = backend.to_device(counts.astype(np.float64))
         return replace(events, weights=weights if events.weights is None else weights * events.weights), precision
-    measured = np.swapaxes(own, 1, 2) if own is not None else measure_again(task, noise, theta, number, rng)
-    return task.events(noise, backend.to_device(measured)), precision
+    measured = np.swapaxes(own, 1, 2) if own is not None else measure_again(task, y_error, theta, number, rng)
+    return task.events(y_error, backend.to_device(measured)), precision

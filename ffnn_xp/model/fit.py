@@ -1,7 +1,7 @@
 """The recipe: data to a certified `FitResult`.
 
 Standardise (`task`); walk from random starts to a minimum (`walk`); estimate the errors of y if they are unknown
-(`noise`); take the covariance from the exact Hessian; go back to raw units, exactly; let MIGRAD certify the point; say
+(`y_error`); take the covariance from the exact Hessian; go back to raw units, exactly; let MIGRAD certify the point; say
 what it is worth (`verdict`).
 """
 
@@ -25,7 +25,7 @@ from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.streaming import prepared_for_fit
 from ffnn_xp.fitting import successive_halving as competition
 from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
-from ffnn_xp.fitting.noise import estimate_y_error, residual_width
+from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.progress import progress_line
@@ -91,12 +91,12 @@ def fit(
     if minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
         return _migrad_alone(task, theta, began, deadline)
-    chosen, noise = None, np.ones(data.y.shape[0])
+    chosen, y_error = None, np.ones(data.y.shape[0])
     if prior == "auto":
         chosen = choose(task, seed, deadline)
-        task, noise = _with_prior(task, chosen), chosen.noise
+        task, y_error = _with_prior(task, chosen), chosen.y_error
     number = _number_of_starts(restarts, task) if chosen is None else 1
-    cost = task.cost(noise)
+    cost = task.cost(y_error)
     with progress_line(progress, callback) as report:
         search = Search(
             cost,
@@ -119,11 +119,11 @@ def fit(
         search.number_minima(_unit(task, search))
         if chosen is None and not task.errors_known:
             try:
-                noise = estimate_y_error(task, search, noise)
+                y_error = estimate_y_error(task, search, y_error)
             except KeyboardInterrupt:
                 search.stopped, search.arrived, search.distance = "interrupted by the user", None, None
-                noise = estimate_y_error(task, search, noise)  # of a walk that was cut short: at once
-    outcome = _certified(task, search, noise, began)
+                y_error = estimate_y_error(task, search, y_error)  # of a walk that was cut short: at once
+    outcome = _certified(task, search, y_error, began)
     result = replace(outcome.result, recipe=chosen)
     return replace(outcome, predictive=_predictive(task, chosen, outcome), result=result)
 
@@ -133,7 +133,7 @@ def _with_prior(task: FitProblem, chosen: PriorSelection) -> FitProblem:
 
     Its strength is that beside the errors of y: with other errors S is another multiple of the same function.
     """
-    return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(chosen.noise**2))))
+    return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(chosen.y_error**2))))
 
 
 def _predictive(task: FitProblem, chosen: PriorSelection | None, outcome: Outcome) -> Predictive | None:
@@ -148,7 +148,7 @@ def _predictive(task: FitProblem, chosen: PriorSelection | None, outcome: Outcom
     return Predictive((Member(outcome.band, typical_error(task) if y_error is None else y_error),))
 
 
-def _certified(task: FitProblem, search: Search, noise: HostArray, began: float) -> Outcome:
+def _certified(task: FitProblem, search: Search, y_error: HostArray, began: float) -> Outcome:
     """From the best point of the walk to MINUIT's word on it.
 
     Where MIGRAD goes down a valley that the walk had left as flat, and S falls further from there, the walk goes on;
@@ -159,12 +159,12 @@ def _certified(task: FitProblem, search: Search, noise: HostArray, began: float)
             "the cost is not finite at any start: the data or their errors span too many orders of magnitude, or the "
             "output's nonlinearity overflows; rescale y, or use output='identity'"
         )
-    raw = task.raw_cost(noise)
+    raw = task.raw_cost(y_error)
     shape = search.arrived
     try:
         for run in range(1, IN_VALLEYS + 1):
             if shape is None or shape.n_negative:
-                return verdict(task, raw, None, search, shape, noise, began)
+                return verdict(task, raw, None, search, shape, y_error, began)
             certificate = _asked(search, search.theta, shape)
             if task.errors_known:  # else the table stays in the units of the first errors of y
                 search.improved(certificate.fval)
@@ -182,7 +182,7 @@ def _certified(task: FitProblem, search: Search, noise: HostArray, began: float)
             shape = search.arrived
     except KeyboardInterrupt:
         search.stopped, shape, certificate = "interrupted by the user", None, None
-    return verdict(task, raw, certificate, search, shape, noise, began)
+    return verdict(task, raw, certificate, search, shape, y_error, began)
 
 
 def _asked(search: Search, theta: HostArray, shape: Spectrum) -> Certificate:
@@ -208,17 +208,17 @@ def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: fl
 
     With unknown errors it runs twice: the first run's residuals are the second's errors.
     """
-    noise = np.ones(task.data.y.shape[0])
+    y_error = np.ones(task.data.y.shape[0])
     if not task.errors_known:
-        noise = residual_width(task, task.scaling.to_standard(theta), 0.0)
-        theta = np.asarray(migrad_alone(task.raw_cost(noise), theta, deadline=deadline).values)
-        noise = residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
-    raw = task.raw_cost(noise)
+        y_error = residual_width(task, task.scaling.to_standard(theta), 0.0)
+        theta = np.asarray(migrad_alone(task.raw_cost(y_error), theta, deadline=deadline).values)
+        y_error = residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
+    raw = task.raw_cost(y_error)
     minuit = migrad_alone(raw, theta, deadline=deadline)
-    search = Search(task.cost(noise), smooth=task.network.smooth)
+    search = Search(task.cost(y_error), smooth=task.network.smooth)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
     return verdict(
-        task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], noise, began, live=minuit
+        task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], y_error, began, live=minuit
     )
 
 

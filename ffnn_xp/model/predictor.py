@@ -93,12 +93,12 @@ class Predictor(NetworkFunction):
             mean = self._shaped(to(self._predictive.mean(*ask)), shape)
             if not return_std:
                 return mean
-            return mean, self._shaped(to(self._predictive.std(*ask, noise=kind == "prediction")), shape)
+            return mean, self._shaped(to(self._predictive.std(*ask, with_y_error=kind == "prediction")), shape)
         assert self._band is not None
         mean = self._shaped(evaluate(self.network, self._backend, self._theta, columns), shape)
         if kind == "confidence":
             return mean, self._shaped(self._band.std(*ask), shape)
-        return mean, self._shaped(to(self._density().std(*ask, noise=True)), shape)
+        return mean, self._shaped(to(self._density().std(*ask, with_y_error=True)), shape)
 
     def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
         if kind != "confidence":

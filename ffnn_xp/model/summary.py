@@ -116,7 +116,7 @@ class Summary:
     scaling: Scaling
     with_matrices: bool
     task: FitProblem
-    noise: HostArray
+    standard_y_error: HostArray
     factor: HostArray | None = field(default=None)
     recipe: PriorSelection | None = field(default=None)
     error_band: Band | ProductBand | None = field(default=None)
@@ -162,7 +162,7 @@ class Summary:
         value = -self.fval / (2 * self.statistic.errordef) + 0.5 * float(np.sum(np.log(P)))
         value += float(np.linalg.slogdet(band.curvature.factor)[1])
         if self.y_error is not None:
-            value -= self.task.data.n * float(np.sum(np.log(self.noise)))
+            value -= self.task.data.n * float(np.sum(np.log(self.standard_y_error)))
         return value
 
     @property

@@ -84,7 +84,7 @@ class Member:
     """A network of the mixture: its band, its noise ``(k,)`` in raw units, its effective number of parameters."""
 
     band: Band | ProductBand
-    noise: HostArray
+    y_error: HostArray
     effective: float = float("nan")
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
@@ -112,12 +112,12 @@ class Predictive:
         """Of the mixture, ``(k, n)``."""
         return np.asarray(np.mean([m.mean(network, backend, x) for m in self.members], axis=0))
 
-    def std(self, network: Network, backend: Backend, x: Array, *, noise: bool) -> HostArray:
-        """Standard deviation of the function or, with `noise`, of a new measurement; ``(k, n)``."""
+    def std(self, network: Network, backend: Backend, x: Array, *, with_y_error: bool) -> HostArray:
+        """Standard deviation of the function or, with `with_y_error`, of a new measurement; ``(k, n)``."""
         y, width, band = self._at(network, backend, x)
         c = self.calibration
         heavy = 1.0 if np.isinf(c.nu) else c.nu / (c.nu - 2)
-        variance = heavy * width**2 if noise else c.b * band**2
+        variance = heavy * width**2 if with_y_error else c.b * band**2
         return np.asarray(np.sqrt(np.mean(variance, axis=0) + np.var(y, axis=0)))
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
@@ -136,8 +136,8 @@ class Predictive:
         c = self.calibration
         y = np.stack([m.mean(network, backend, x) for m in self.members])
         band = np.stack([backend.to_host(m.band.std(network, backend, x)) for m in self.members])
-        noise = np.stack([m.noise for m in self.members])[:, :, None]
-        return y, np.sqrt(c.a * noise**2 + c.b * band**2), band
+        y_error = np.stack([m.y_error for m in self.members])[:, :, None]
+        return y, np.sqrt(c.a * y_error**2 + c.b * band**2), band
 
     @property
     def _law(self) -> Any:

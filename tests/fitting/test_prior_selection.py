@@ -259,7 +259,7 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     model = fx.Model((1, 1), backend="numpy", seed=1)
     mixture = Predictive((Member(Flat(), np.ones(1)),), Calibration(9.0, 4.0))  # type: ignore[arg-type]
     ask = (model.network, model.backend, np.zeros((1, 3)))
-    np.testing.assert_allclose(mixture.std(*ask, noise=True), 5.0)
-    np.testing.assert_allclose(mixture.std(*ask, noise=False), 4.0)
+    np.testing.assert_allclose(mixture.std(*ask, with_y_error=True), 5.0)
+    np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 4.0)
     half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
     np.testing.assert_allclose(half, 5.0, rtol=1e-9)
