@@ -19,10 +19,10 @@ from iminuit.util import describe
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.vector import vector
-from ffnn_xp.costs.base import DataCost
 from ffnn_xp.losses import AddedLoss, Measured, Poisson, PoissonLoss
 from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.iminuit_cost import CostWithGradient
 from ffnn_xp.objective.objective import Objective
 

@@ -72,7 +72,9 @@ def dataset(
     inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
     uncertain_rows: Array = None if uncertain is None else rows
     del rows  # of large data each copy counts
-    targets, was_column = _classes(backend, y, n, k) if loss.target_kind == "class" else _targets(backend, y, n, k, loss)
+    targets, was_column = (
+        _classes(backend, y, n, k) if loss.target_kind == "class" else _targets(backend, y, n, k, loss)
+    )
     m = int(targets.shape[1])
     inverse, more, x_error = None, None, None
     if y_err is not None:

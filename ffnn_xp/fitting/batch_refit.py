@@ -10,7 +10,7 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses.sampling import draw
-from ffnn_xp.minimizers import BatchResult, batched_levenberg_marquardt, batched_lbfgs
+from ffnn_xp.minimizers import BatchResult, batched_lbfgs, batched_levenberg_marquardt
 from ffnn_xp.minimizers.minuit import EDM_FACTOR
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.uncertainty.covariance import curvature
@@ -43,12 +43,12 @@ class ToyFits:
     valid: Mask
 
 
-def fit_toys(task: FitProblem, y_error: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
+def fit_toys(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
     """Toys around the prediction of raw theta ``(p,)``, each fitted with the task's prior."""
-    backend, cost = task.model.backend, task.cost(y_error)
-    measured = measure_again(task, y_error, theta, number, rng)
+    backend, cost = task.model.backend, task.cost()
+    measured = measure_again(task, theta, number, rng)
     precision = None if cost.prior is None else cost.prior.precision
-    problem = Replicas(replace(cost.objective, events=task.events(y_error, backend.to_device(measured))), precision)
+    problem = Replicas(replace(cost.objective, events=task.events(backend.to_device(measured))), precision)
     end = refit(problem, task.scaling.to_standard(theta), number)
     chi2 = problem.chi2(end.theta, np.arange(number))
     return ToyFits(measured, backend.to_host(end.theta), chi2, end.converged)
@@ -80,13 +80,15 @@ def refit(
         )
         if not smooth or first.stopped:
             return first
-        end = batched_lbfgs(problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, negative_directions=negative_directions)
+        end = batched_lbfgs(
+            problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, negative_directions=negative_directions
+        )
         return replace(end, steps=first.steps + end.steps)
 
 
-def measure_again(task: FitProblem, y_error: HostArray, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
+def measure_again(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
     """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
-    backend, data = task.model.backend, task.with_errors(y_error)
+    backend, data = task.model.backend, task.data_with_errors()
     predicted = task.expected(theta)
     auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
     number_of = np.ones((1, 1)) if auxiliary is None else backend.to_host(auxiliary)

@@ -13,19 +13,19 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers import (
     WORTH,
-    MinimizerResult,
     Distance,
+    MinimizerResult,
     Tracker,
     answer,
     answered,
+    escape_saddles,
     kronecker_lbfgs,
     lbfgs,
     levenberg_marquardt,
     lower_point,
+    minimize_matrix_free,
     preconditioned_lbfgs,
     preconditioned_steps,
-    escape_saddles,
-    minimize_matrix_free,
 )
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.uncertainty.covariance import Spectrum, curvature
@@ -141,7 +141,9 @@ class Descent:
     def _falling(self, H: HostArray) -> HostArray:
         return curvature(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_theta
 
-    def _come_near(self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> MinimizerResult:
+    def _come_near(
+        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> MinimizerResult:
         """The part of the descent for which single precision is good enough."""
         if self.rounded(theta):
             near = ARRIVED * walk.errordef if self.matrices else 0.0  # which lead on from there
@@ -161,7 +163,9 @@ class Descent:
         most = WITHOUT[0] + WITHOUT[1] * len(theta)
         return kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
 
-    def _roughly(self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None) -> HostArray:
+    def _roughly(
+        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
+    ) -> HostArray:
         """As far by matrices as single precision is good enough for; where there is none, the same point."""
         with self._rough(walk) as rough:
             if rough is not walk:
@@ -199,7 +203,13 @@ class Descent:
         end, distance, saddles = minimize_matrix_free(walk, theta, edm_goal=goal, exact=self.smooth, hopeless=hopeless)
         if end.hopeless:
             return None
-        status = "saddle" if distance.negative_directions is not None else "minimum" if end.converged else "at kinks or in a valley"
+        status = (
+            "saddle"
+            if distance.negative_directions is not None
+            else "minimum"
+            if end.converged
+            else "at kinks or in a valley"
+        )
         status += f" behind {saddles} saddle{'s' * (saddles > 1)}" if saddles and status == "minimum" else ""
         return LocalMinimum(end.theta, end.value, distance.upper, None, status, distance)
 

@@ -27,9 +27,9 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
+from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.losses import Measured
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.initialization import glorot
@@ -109,7 +109,7 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
     """Find the strength, the networks and the calibration for a task that has no prior yet."""
     n = task.data.n
     rng = np.random.default_rng(seed)
-    whole = replace(task, prior=None).cost(np.ones(task.data.y.shape[0]))
+    whole = replace(task, prior=None, y_error=np.ones(task.data.y.shape[0])).cost()
     P = shape_of_prior(task.network)
     zero = np.zeros(whole.npar)
     unit = whole.chi2(zero) / n  # of a constant prediction
@@ -139,7 +139,7 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
 
 def member(task: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     """A network of the mixture, with the band of its Gauss-Newton matrix; its noise is that of the residuals."""
-    cost = replace(task, prior=GaussianPrior(precision)).cost(np.ones(task.data.y.shape[0]))
+    cost = replace(task, prior=GaussianPrior(precision), y_error=np.ones(task.data.y.shape[0])).cost()
     G = cost.gauss_newton(theta)
     held = min(_effective(G, precision), MOST * task.n_values)
     if task.errors_known:

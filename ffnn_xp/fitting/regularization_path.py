@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers import StopMinimization, Tracker, run_batched, kronecker_steps, lbfgs
+from ffnn_xp.minimizers import StopMinimization, Tracker, kronecker_steps, lbfgs, run_batched
 from ffnn_xp.minimizers.base import TIME_IS_UP
 from ffnn_xp.objective.batch import Replicas, side_by_side
 from ffnn_xp.objective.host import NetworkCost

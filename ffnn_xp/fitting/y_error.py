@@ -26,21 +26,22 @@ ROUNDS = 8
 SETTLED = 0.01  # relative change of the errors that needs no further round
 
 
-def estimate_y_error(task: FitProblem, search: Search, y_error: HostArray) -> HostArray:
-    """Errors of the standardised outputs, ``(k,)``; moves the search's best point to the minimum they belong to."""
+def estimate_y_error(task: FitProblem, search: Search) -> FitProblem:
+    """Return the problem with errors of y from the residuals; moves the search's best point to their minimum."""
     if search.theta is None:
-        return y_error
+        return task
     if not search.finished:  # the walk was cut short: the best guess, for a point that is no minimum anyway
-        return residual_width(task, search.theta, float(task.layout.n_parameters))
-    cost = task.cost(y_error)
+        return task.with_y_error(residual_width(task, search.theta, float(task.layout.n_parameters)))
+    cost = task.cost()
     for _ in range(ROUNDS):
         new = residual_width(task, search.theta, task.effective(cost, search.theta, matrices=search.matrices))
-        settled = np.max(np.abs(new / y_error - 1)) < SETTLED
-        y_error, cost = new, task.cost(new)
+        settled = np.max(np.abs(new / task.y_error - 1)) < SETTLED
+        task = task.with_y_error(new)
+        cost = task.cost()
         search.refine(cost)
         if settled or not search.finished:
             break
-    return y_error
+    return task
 
 
 def residual_width(task: FitProblem, theta: HostArray, effective: float) -> HostArray:

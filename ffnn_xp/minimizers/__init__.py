@@ -21,7 +21,7 @@ from ffnn_xp.minimizers.minuit import (
     preset,
     unstarted,
 )
-from ffnn_xp.minimizers.negative_curvature import FLAT, WORTH, lower_point, escape_saddles
+from ffnn_xp.minimizers.negative_curvature import FLAT, WORTH, escape_saddles, lower_point
 from ffnn_xp.minimizers.preconditioned_lbfgs import preconditioned_lbfgs, preconditioned_steps
 
 __all__ = [

@@ -19,7 +19,7 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers.base import Problem
 
-Result = TypeVar("End")
+Result = TypeVar("Result")
 AskTell = Generator[HostArray, tuple[float, HostArray], Result]
 """Asks for value and gradient at what it yields, and returns where it ended."""
 

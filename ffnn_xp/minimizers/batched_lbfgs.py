@@ -20,7 +20,7 @@ from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
 from ffnn_xp.minimizers.negative_curvature import escape_saddles
 from ffnn_xp.minimizers.preconditioned_lbfgs import edm_by, preconditioned_steps
 
-Result = TypeVar("End")
+Result = TypeVar("Result")
 
 MATRICES = 2**28  # bytes of the matrices, one for each replica, that are kept at a time
 SADDLES = 8  # that each goes round before it gives up

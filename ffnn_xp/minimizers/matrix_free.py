@@ -92,7 +92,9 @@ def distance(problem: Problem, theta: HostArray, *, exact: bool = True, enough: 
             value = problem.value_and_gradient(theta)[0]
             if lower_point(problem, theta, value, other.negative_directions, FLAT * problem.errordef) is None:
                 return replace(found, flat=True)
-            return Distance(found.step, found.lower, np.inf, found.iterations + other.iterations, other.negative_directions)
+            return Distance(
+                found.step, found.lower, np.inf, found.iterations + other.iterations, other.negative_directions
+            )
     return found
 
 

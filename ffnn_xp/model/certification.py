@@ -11,13 +11,13 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.costs.base import DataCost
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.multistart import Search
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.minimizers import Certificate, Distance, at_minimum, hesse_errors, is_certified, preset, unstarted
 from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
 from ffnn_xp.model.result import FitResult
+from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
 from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.matrix_free_band import ProductBand
@@ -44,7 +44,6 @@ def verdict(
     certificate: Certificate | None,
     search: Search,
     shape: Spectrum | None,
-    y_error: HostArray,
     began: float,
     live: iminuit.Minuit | None = None,
 ) -> Outcome:
@@ -103,7 +102,7 @@ def verdict(
         n_effective=effective,
         parameters=theta,
         errors=errors,
-        y_error=None if task.errors_known else y_error * task.scaling.y_scale,
+        y_error=None if task.errors_known else task.y_error * task.scaling.y_scale,
         covariance_source=source,
         n_null=0 if shape is None else shape.n_null,
         edm_goal=goal,
@@ -118,7 +117,6 @@ def verdict(
         scaling=task.scaling,
         with_matrices=search.matrices,
         task=task,
-        standard_y_error=y_error,
     )
     band: Band | ProductBand | None = None
     if good is not None:

@@ -26,8 +26,8 @@ from ffnn_xp.data.standardization import relative_weights, standardization
 from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.streaming import host_resident
 from ffnn_xp.fitting.batch_refit import EDM_GOAL, measure_again, refit
-from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import StopMinimization
 from ffnn_xp.network.evaluation import evaluate
@@ -176,20 +176,21 @@ def fit_replicas(
             raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
     kind, number = _what(kind, number, own, priors)
     with backend.context():
-        data = dataset(backend, x, y if own is None else own[0], y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary)
+        data = dataset(
+            backend, x, y if own is None else own[0], y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary
+        )
     known = y_err is not None or statistic.auxiliary != "y_err"
     if not known and weights is not None:
         data = relative_weights(backend, data)
     tau = None if prior is None or priors is not None else _positive(prior)
     P = None if tau is None else GaussianPrior(network_precision(model.network, tau))
     scaling = standardization(model.network, backend, data, statistic)
-    task = FitProblem(model, model.network, statistic, data, scaling, P, known)
+    task = FitProblem(model, model.network, statistic, data, scaling, P, np.ones(k), known)
     theta = backend.to_host(model.parameters)
-    y_error = np.ones(k)
     if not known:
-        y_error = residual_width(task, task.scaling.to_standard(theta), float(layout.n_parameters))
-    cost = task.cost(y_error)
-    events, precision = _replicas(task, cost, y_error, theta, kind, number, own, priors, np.random.default_rng(seed))
+        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), float(layout.n_parameters)))
+    cost = task.cost()
+    events, precision = _replicas(task, cost, theta, kind, number, own, priors, np.random.default_rng(seed))
     deadline = np.inf if max_seconds is None else began + max_seconds
 
     def watch(value: float, step: int) -> None:
@@ -244,7 +245,6 @@ def _positive(tau: Any) -> float:
 def _replicas(
     task: FitProblem,
     cost: NetworkCost,
-    y_error: HostArray,
     theta: HostArray,
     kind: str,
     number: int,
@@ -263,5 +263,5 @@ def _replicas(
         counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=number)[:, None, :]
         weights = backend.to_device(counts.astype(np.float64))
         return replace(events, weights=weights if events.weights is None else weights * events.weights), precision
-    measured = np.swapaxes(own, 1, 2) if own is not None else measure_again(task, y_error, theta, number, rng)
-    return task.events(y_error, backend.to_device(measured)), precision
+    measured = np.swapaxes(own, 1, 2) if own is not None else measure_again(task, theta, number, rng)
+    return task.events(backend.to_device(measured)), precision

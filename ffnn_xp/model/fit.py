@@ -8,34 +8,29 @@ what it is worth (`verdict`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data.bins import Bins
-from ffnn_xp.data.errors_in_x import with_errors
-from ffnn_xp.data.reading import dataset, selected
-from ffnn_xp.data.standardization import relative_weights, standardization
-from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.streaming import prepared_for_fit
 from ffnn_xp.fitting import successive_halving as competition
 from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
-from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
+from ffnn_xp.fitting.options import check_options
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
-from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.successive_halving import halve_candidates
+from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
 from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
 from ffnn_xp.minimizers import Certificate, certify, migrad_alone
 from ffnn_xp.model.certification import Outcome, verdict
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.objective.prior import GaussianPrior, network_precision
+from ffnn_xp.objective.prior import GaussianPrior
 from ffnn_xp.uncertainty.covariance import Spectrum
 from ffnn_xp.uncertainty.predictive import Member, Predictive
 
@@ -49,8 +44,6 @@ SINGLY = 2  # that are tried before many compete: often one is enough
 CONTEST = 8  # starts from which on they compete
 CONTESTANTS = 8000  # over the number of parameters: how many compete, at most 500
 WORTH = 2.0  # gradients that a certificate may cost, over those that the choice of a prior did
-MINIMIZERS = ("auto", "migrad")
-COVARIANCES = ("hessian", "sandwich")
 
 
 def fit(
@@ -78,12 +71,12 @@ def fit(
 ) -> Outcome:
     """See `Model.fit`; `start` are the model's parameters in raw units if they are to be the first start."""
     began = time.monotonic()
-    _check_options(prior, restarts, minimizer, covariance, max_seconds)
+    check_options(prior, restarts, minimizer, covariance, max_seconds)
     extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
     model = prepared_for_fit(model, x, y)
-    task = _task(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior)
-    data, network = task.data, task.network
-    _check_degrees_of_freedom(task, auto=prior == "auto")
+    task = read_problem(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior)
+    network = task.network
+    check_degrees_of_freedom(task, auto=prior == "auto")
     if prior == "auto":
         check_enough(task)
     model.build(network.layout.widths[0], network.layout.widths[-1])
@@ -91,12 +84,12 @@ def fit(
     if minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
         return _migrad_alone(task, theta, began, deadline)
-    chosen, y_error = None, np.ones(data.y.shape[0])
+    chosen = None
     if prior == "auto":
         chosen = choose(task, seed, deadline)
-        task, y_error = _with_prior(task, chosen), chosen.y_error
+        task = _with_prior(task, chosen)
     number = _number_of_starts(restarts, task) if chosen is None else 1
-    cost = task.cost(y_error)
+    cost = task.cost()
     with progress_line(progress, callback) as report:
         search = Search(
             cost,
@@ -115,15 +108,17 @@ def fit(
             search.run(islice(starts, SINGLY if task.is_chi_square else 1), finish=False)
             if not (search.satisfied or search.stopped):
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
-                search.contest(lambda look: halve_candidates(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look))
+                search.contest(
+                    lambda look: halve_candidates(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look)
+                )
         search.number_minima(_unit(task, search))
         if chosen is None and not task.errors_known:
             try:
-                y_error = estimate_y_error(task, search, y_error)
+                task = estimate_y_error(task, search)
             except KeyboardInterrupt:
                 search.stopped, search.arrived, search.distance = "interrupted by the user", None, None
-                y_error = estimate_y_error(task, search, y_error)  # of a walk that was cut short: at once
-    outcome = _certified(task, search, y_error, began)
+                task = estimate_y_error(task, search)  # of a walk that was cut short: at once
+    outcome = _certified(task, search, began)
     result = replace(outcome.result, recipe=chosen)
     return replace(outcome, predictive=_predictive(task, chosen, outcome), result=result)
 
@@ -133,7 +128,8 @@ def _with_prior(task: FitProblem, chosen: PriorSelection) -> FitProblem:
 
     Its strength is that beside the errors of y: with other errors S is another multiple of the same function.
     """
-    return replace(task, prior=GaussianPrior(chosen.precision / float(np.mean(chosen.y_error**2))))
+    prior = GaussianPrior(chosen.precision / float(np.mean(chosen.y_error**2)))
+    return replace(task, prior=prior, y_error=chosen.y_error)
 
 
 def _predictive(task: FitProblem, chosen: PriorSelection | None, outcome: Outcome) -> Predictive | None:
@@ -148,7 +144,7 @@ def _predictive(task: FitProblem, chosen: PriorSelection | None, outcome: Outcom
     return Predictive((Member(outcome.band, typical_error(task) if y_error is None else y_error),))
 
 
-def _certified(task: FitProblem, search: Search, y_error: HostArray, began: float) -> Outcome:
+def _certified(task: FitProblem, search: Search, began: float) -> Outcome:
     """From the best point of the walk to MINUIT's word on it.
 
     Where MIGRAD goes down a valley that the walk had left as flat, and S falls further from there, the walk goes on;
@@ -159,12 +155,12 @@ def _certified(task: FitProblem, search: Search, y_error: HostArray, began: floa
             "the cost is not finite at any start: the data or their errors span too many orders of magnitude, or the "
             "output's nonlinearity overflows; rescale y, or use output='identity'"
         )
-    raw = task.raw_cost(y_error)
+    raw = task.raw_cost()
     shape = search.arrived
     try:
         for run in range(1, IN_VALLEYS + 1):
             if shape is None or shape.n_negative:
-                return verdict(task, raw, None, search, shape, y_error, began)
+                return verdict(task, raw, None, search, shape, began)
             certificate = _asked(search, search.theta, shape)
             if task.errors_known:  # else the table stays in the units of the first errors of y
                 search.improved(certificate.fval)
@@ -182,7 +178,7 @@ def _certified(task: FitProblem, search: Search, y_error: HostArray, began: floa
             shape = search.arrived
     except KeyboardInterrupt:
         search.stopped, shape, certificate = "interrupted by the user", None, None
-    return verdict(task, raw, certificate, search, shape, y_error, began)
+    return verdict(task, raw, certificate, search, shape, began)
 
 
 def _asked(search: Search, theta: HostArray, shape: Spectrum) -> Certificate:
@@ -208,93 +204,17 @@ def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: fl
 
     With unknown errors it runs twice: the first run's residuals are the second's errors.
     """
-    y_error = np.ones(task.data.y.shape[0])
     if not task.errors_known:
-        y_error = residual_width(task, task.scaling.to_standard(theta), 0.0)
-        theta = np.asarray(migrad_alone(task.raw_cost(y_error), theta, deadline=deadline).values)
-        y_error = residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters))
-    raw = task.raw_cost(y_error)
+        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), 0.0))
+        theta = np.asarray(migrad_alone(task.raw_cost(), theta, deadline=deadline).values)
+        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters)))
+    raw = task.raw_cost()
     minuit = migrad_alone(raw, theta, deadline=deadline)
-    search = Search(task.cost(y_error), smooth=task.network.smooth)
+    search = Search(task.cost(), smooth=task.network.smooth)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
     return verdict(
-        task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], y_error, began, live=minuit
+        task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], began, live=minuit
     )
-
-
-def _task(
-    model: ModelLike,
-    x: Any,
-    y: Any,
-    y_err: Any,
-    loss: str | Loss,
-    weights: Any,
-    mask: Any,
-    x_err: Any,
-    extras: Mapping[str, Any],
-    covariance: str,
-    prior: float | str | None,
-) -> FitProblem:
-    """Checked data, their statistic and scaling, and the prior."""
-    if mask is not None and not isinstance(x, Bins) and extras["y_cov"] is None:
-        x, y, y_err, weights, x_err, *others = selected(mask, x, y, y_err, weights, x_err, *extras.values())
-        extras = dict(zip(extras, others, strict=True))
-    x = with_errors(x, x_err)
-    statistic, auxiliary = find_statistic(loss, model.activations[-1], extras, x, y)
-    if extras["y_cov"] is not None and (y_err is not None or weights is not None or mask is not None):
-        raise ValueError("`y_cov` says all about the errors of y: leave y_err, weights and mask out")
-    if isinstance(x, Bins) and (mask is not None or (y_err is None and statistic.auxiliary == "y_err")):
-        raise ValueError("the contents of bins need `y_err`, or loss='poisson'; and no `mask`: give the bins to use")
-    if covariance == "sandwich" and not statistic.separable:
-        raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
-    d, k = model.shape_of_data()
-    backend = model.backend
-    with backend.context():
-        data = dataset(
-            backend, x, y, y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary, signed=covariance == "sandwich"
-        )
-    network = model.network_for(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
-    known = y_err is not None or statistic.auxiliary != "y_err"
-    if not known and weights is not None:  # then only their ratios matter
-        data = relative_weights(backend, data)
-    return FitProblem(
-        model,
-        network,
-        statistic,
-        data,
-        standardization(network, backend, data, statistic),
-        None if not isinstance(prior, int | float | np.number) else GaussianPrior(network_precision(network, prior)),
-        errors_known=known,
-        sandwich=covariance == "sandwich",
-    )
-
-
-def _check_options(
-    prior: object, restarts: int | str, minimizer: str, covariance: str, max_seconds: float | None
-) -> None:
-    if covariance not in COVARIANCES:
-        raise ValueError(f"unknown covariance {covariance!r}: {did_you_mean(covariance, COVARIANCES)}")
-    if minimizer not in MINIMIZERS:
-        raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
-    is_number = isinstance(prior, int | float | np.number) and not isinstance(prior, bool)
-    if isinstance(prior, str) and prior != "auto":
-        hint = did_you_mean(prior, ["auto"])
-        raise ValueError(f"`prior` must be a positive width, None or 'auto', got {prior!r}: {hint}")
-    if prior not in (None, "auto") and not (is_number and 0 < prior < np.inf):  # type: ignore[operator]
-        raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
-    if restarts != "auto" and (isinstance(restarts, bool | str) or int(restarts) != restarts or restarts < 1):
-        raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {restarts!r}")
-    if max_seconds is not None and not max_seconds > 0:
-        raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
-
-
-def _check_degrees_of_freedom(task: FitProblem, *, auto: bool) -> None:
-    p, values = task.layout.n_parameters, task.n_values
-    if not task.errors_known and task.prior is None and not auto and p >= values:
-        raise ValueError(
-            f"the errors of y cannot be estimated from {values} values with {p} parameters: "
-            "give y_err, or a prior, or a smaller network"
-        )
 
 
 def _may_compete(task: FitProblem) -> bool:
@@ -330,7 +250,9 @@ def _unit(task: FitProblem, search: Search) -> float:
     return float(search.problem.errordef * min(1.0, search.value / task.n_values))
 
 
-def _starts(task: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None) -> Iterator[HostArray]:
+def _starts(
+    task: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None
+) -> Iterator[HostArray]:
     rng = np.random.default_rng(seed)
     if start is not None:
         yield task.scaling.to_standard(start)

@@ -176,9 +176,9 @@ class FitResult(Summary):
             assert isinstance(known, Band)
             key = number, seed
             if key not in self._minima:
-                self._minima[key] = other_minima(self.task, self.standard_y_error, known, number, rng)
+                self._minima[key] = other_minima(self.task, known, number, rng)
             minima = self._minima[key]
-        parts = band(self.task, self.standard_y_error, self.cost, known, columns, cl, method, number, rng, minima)
+        parts = band(self.task, self.cost, known, columns, cl, method, number, rng, minima)
         mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in parts)
         return Interval(mean, low, high, cl, method, status.astype(np.str_))
 
@@ -276,7 +276,6 @@ class FitResult(Summary):
         number = whole_number(number, "number", 0)
         return goodness(
             self.task,
-            self.standard_y_error,
             self.parameters,
             self.chi2,
             self.ndof,
@@ -336,7 +335,7 @@ class FitResult(Summary):
             else:
                 columns = self._columns(x)
         rng = np.random.default_rng(seed)
-        return coverage(self.task, self.standard_y_error, self.parameters, columns, levels, number, rng)
+        return coverage(self.task, self.parameters, columns, levels, number, rng)
 
     def report(self) -> Report:
         """Which directions the data hold, effective parameters by layer, dead, saturated, constant and copied units.

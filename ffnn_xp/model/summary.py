@@ -79,8 +79,6 @@ class Summary:
         Whether p x p matrices were formed.
     task : Task
         The data, checked and on the device, their statistic and prior: what toys are made of.
-    noise : array with shape (k,)
-        Errors of the standardised outputs, if they were estimated; else ones.
     recipe : Recipe or None
         What ``prior="auto"`` chose, and by what.
     error_band : Band, ProductBand or None
@@ -116,7 +114,6 @@ class Summary:
     scaling: Scaling
     with_matrices: bool
     task: FitProblem
-    standard_y_error: HostArray
     factor: HostArray | None = field(default=None)
     recipe: PriorSelection | None = field(default=None)
     error_band: Band | ProductBand | None = field(default=None)
@@ -162,7 +159,7 @@ class Summary:
         value = -self.fval / (2 * self.statistic.errordef) + 0.5 * float(np.sum(np.log(P)))
         value += float(np.linalg.slogdet(band.curvature.factor)[1])
         if self.y_error is not None:
-            value -= self.task.data.n * float(np.sum(np.log(self.standard_y_error)))
+            value -= self.task.data.n * float(np.sum(np.log(self.task.y_error)))
         return value
 
     @property

@@ -205,7 +205,9 @@ def bent(C: Array, T: Array) -> Array:
     return total
 
 
-def cheapest(layout: Layout, k: int, share: float) -> Callable[[Namespace, list[Term], list[Array]], BlockMatrix] | None:
+def cheapest(
+    layout: Layout, k: int, share: float
+) -> Callable[[Namespace, list[Term], list[Array]], BlockMatrix] | None:
     """How a sum over k outputs' derivatives costs least; None if less than any costs the closed form.
 
     Counted are the numbers in intermediate arrays and, as this share of one each, the multiplications of products.

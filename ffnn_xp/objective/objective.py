@@ -175,7 +175,9 @@ class Objective:
         events, streams = self.events, self.backend.computes is not None
         held = events.bytes_per_event if streams else 0
         layout, block = self.network.layout, self.block
-        return BlockSizes(layout, self.backend, events.n, events.nodes, held, whole=not self.loss.separable, block=block)
+        return BlockSizes(
+            layout, self.backend, events.n, events.nodes, held, whole=not self.loss.separable, block=block
+        )
 
     def _way(self, kernel: Callable[..., Any], kind: Kind, moving: int) -> tuple[Callable[..., Any], bool]:
         """The kernel for this network and loss, compiled or recorded where the library can; and whether that is all.

@@ -100,7 +100,6 @@ def predicted(network: Network, backend: Backend, raw: HostArray, x: Array) -> H
 
 def band(
     task: FitProblem,
-    y_error: HostArray,
     cost: NetworkCost,
     known: Band | ProductBand,
     x: Array,
@@ -127,7 +126,7 @@ def band(
         assert isinstance(known, Band)
         low, high, status = profiles(cost, known, inner, x, z, low, high, status)
     elif method == "replicas":
-        toys = fit_toys(task, y_error, raw, number, rng)
+        toys = fit_toys(task, raw, number, rng)
         each = [task.scaling.to_raw(theta) for theta in toys.theta[toys.valid]]
         if len(each) < 2:
             raise ValueError(f"{len(each)} of {number} toys reached a minimum: use a prior, or method='linear'")
@@ -141,14 +140,14 @@ def band(
         return (*(backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in (center, low, high)), status)
 
 
-def other_minima(task: FitProblem, y_error: HostArray, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
+def other_minima(task: FitProblem, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
     """The known minimum, and where `number` - 1 random starts end, as far as they arrive.
 
     Those that end at the bottom of a valley, with more undetermined directions than this fit has, are left out.
     """
     minima = [known]
     for _ in range(number - 1):
-        search = Search(task.cost(y_error), smooth=task.network.smooth)
+        search = Search(task.cost(), smooth=task.network.smooth)
         search.run([glorot(task.layout, rng)])
         shape = search.arrived
         if search.theta is None or shape is None or shape.n_negative:

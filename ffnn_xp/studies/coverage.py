@@ -65,7 +65,6 @@ class Coverage:
 
 def coverage(
     task: FitProblem,
-    y_error: HostArray,
     theta: HostArray,
     x: Array,
     cl: HostArray,
@@ -74,12 +73,12 @@ def coverage(
 ) -> Coverage:
     """See `FitResult.coverage`; theta is raw, x are columns ``(d, m)`` on the device."""
     backend, network = task.model.backend, task.network
-    toys = fit_toys(task, y_error, theta, number, rng)
+    toys = fit_toys(task, theta, number, rng)
     truth = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
-    free = task.n_values - task.effective(task.cost(y_error), task.scaling.to_standard(theta))
+    free = task.n_values - task.effective(task.cost(), task.scaling.to_standard(theta))
     curves, widths = [], []
     for measured, start in zip(toys.measured, toys.theta, strict=True):
-        end = _to_the_end(task, y_error, measured, start)
+        end = _to_the_end(task, measured, start)
         if end is None or end.shape is None or end.status == "saddle" or not end.shape.factor.shape[1]:
             continue
         std = backend.to_host(Band(end.theta, task.scaling, end.shape).std(network, backend, x))
@@ -98,9 +97,9 @@ def coverage(
     )
 
 
-def _to_the_end(task: FitProblem, y_error: HostArray, measured: HostArray, theta: HostArray) -> LocalMinimum | None:
+def _to_the_end(task: FitProblem, measured: HostArray, theta: HostArray) -> LocalMinimum | None:
     """The minimum that a fit of one toy comes to from standardised theta, as any fit does."""
     backend = task.model.backend
-    objective = Objective(task.network, task.loss, task.events(y_error, backend.to_device(measured)), backend)
+    objective = Objective(task.network, task.loss, task.events(backend.to_device(measured)), backend)
     cost = NetworkCost(objective, n_values=task.n_values, prior=task.prior)
     return Descent(cost, smooth=task.network.smooth, may_be_rough=False).descend(Tracker(cost), theta)

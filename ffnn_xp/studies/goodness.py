@@ -71,7 +71,6 @@ class Goodness:
 
 def goodness(
     task: FitProblem,
-    y_error: HostArray,
     theta: HostArray,
     value: float,
     ndof: float,
@@ -80,7 +79,7 @@ def goodness(
     rng: np.random.Generator,
 ) -> Goodness:
     """See `FitResult.goodness`; theta is raw."""
-    backend, data = task.model.backend, task.with_errors(y_error)
+    backend, data = task.model.backend, task.data_with_errors()
     auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
     predicted = task.expected(theta)
     with backend.context(), np.errstate(all="ignore"):
@@ -90,7 +89,7 @@ def goodness(
     p_runs = min(1.0, len(pulls) * min(_p_runs(row, predicted[i] if x is None else x) for i, row in enumerate(pulls)))
     p_toys, arrived = float("nan"), 0
     if number:
-        toys = fit_toys(task, y_error, theta, number, rng)
+        toys = fit_toys(task, theta, number, rng)
         arrived = int(toys.valid.sum())
         if task.errors_known and arrived and not isinstance(task.loss, NormalLoss):  # its widths are fitted
             p_toys = (1 + int(np.sum(toys.chi2[toys.valid] >= value))) / (1 + arrived)

@@ -151,7 +151,9 @@ class SubsetCost(CostWithGradient):
             return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
         solved = self._solved(self._product)
         negative_directions = [found.negative_directions for found in solved if found.negative_directions is not None]
-        if negative_directions:  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
+        if (
+            negative_directions
+        ):  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
             value = self._cost.value_and_gradient(self._minimum)[0]
             fall = FLAT * self._cost.errordef
             if any(lower_point(self._cost, self._minimum, value, v, fall) is not None for v in negative_directions):

@@ -56,7 +56,9 @@ class Spectrum:
     def without_negative_directions(self) -> Spectrum:
         """The same with the falling directions taken for undetermined ones, where S is found not to fall for real."""
         empty = self.negative_directions[:, :0]
-        return replace(self, null=np.concatenate([self.null, self.negative_directions], axis=1), negative_directions=empty)
+        return replace(
+            self, null=np.concatenate([self.null, self.negative_directions], axis=1), negative_directions=empty
+        )
 
     @property
     def n_null(self) -> int:

@@ -14,9 +14,9 @@ PROGRAM = """
 import resource, sys
 import numpy as np
 import ffnn_xp as fx
-from ffnn_xp.events import Events
-from ffnn_xp.objective import Objective
-from ffnn_xp import memory
+from ffnn_xp.data.events import Events
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.backends import allocator as memory
 
 if sys.argv[1] == "without":
     memory.keep_freed_memory.cache_clear()

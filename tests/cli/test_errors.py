@@ -128,7 +128,7 @@ def test_bad_input_to_predict(data: Any) -> None:
 
 
 def test_fallback_is_one_line_or_an_error(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.finding.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends.registry.importlib.util, "find_spec", lambda name: None)
     arguments = [
         "fit",
         "data.csv",

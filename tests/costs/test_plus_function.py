@@ -16,7 +16,7 @@ from iminuit.util import describe
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.costs.base import DataCost
+from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.prior import GaussianPrior
 
 X = np.linspace(100.5, 159.5, 60)

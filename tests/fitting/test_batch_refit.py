@@ -104,7 +104,7 @@ def test_a_shifted_hessian_is_not_believed() -> None:
     [
         ((1, 4, 1), "relu", ["batched_levenberg_marquardt"]),
         ((1, 4, 1), "tanh", ["batched_levenberg_marquardt", "batched_lbfgs"]),
-        ((1, 25, 1), "tanh", ["lockstep_lbfgs"]),
+        ((1, 25, 1), "tanh", ["batched_lbfgs"]),
     ],
 )
 def test_steps_by_matrices_where_they_are_cheap_or_all_there_is(

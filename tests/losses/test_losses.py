@@ -15,10 +15,10 @@ from scipy.integrate import quad
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.costs.base import DataCost
 from ffnn_xp.losses import LOSSES, BinomialLoss, MultinomialLoss, PoissonLogLoss, loss
 from ffnn_xp.losses.sampling import draw
 from ffnn_xp.network import hessian as curvature
+from ffnn_xp.objective.data_cost import DataCost
 
 from ..oracles.loops import assert_close, central_gradient
 

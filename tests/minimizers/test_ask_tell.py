@@ -138,7 +138,7 @@ def rounded(rounding_error: float) -> Function:
     return lambda at: (1e6 * (1 + rounding_error * rng.uniform(-1, 1)) + float(at @ at), 2 * at)
 
 
-@pytest.mark.parametrize("noise", [0.0, 3e-16, 3e-12])
+@pytest.mark.parametrize("rounding_error", [0.0, 3e-16, 3e-12])
 @pytest.mark.parametrize(("first", "most"), [(0.5, 1), (0.06, 1), (0.02, 2), (0.96, 2), (3.0, 2)])
 def test_where_values_are_rounding_slopes_decide(rounding_error: float, first: float, most: int) -> None:
     """A step that brings the slope down is one, and the way to it is where slopes point."""

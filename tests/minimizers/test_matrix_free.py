@@ -15,9 +15,9 @@ import ffnn_xp.model.fit
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.minimizers import (
-    MinimizerResult,
     Distance,
     KroneckerCoordinates,
+    MinimizerResult,
     StopMinimization,
     Tracker,
     distance,

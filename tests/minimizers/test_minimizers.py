@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from ffnn_xp.minimizers import MinimizerResult, StopMinimization, Tracker, is_certified, lbfgs, levenberg_marquardt, preconditioned_lbfgs
+from ffnn_xp.minimizers import (
+    MinimizerResult,
+    StopMinimization,
+    Tracker,
+    is_certified,
+    lbfgs,
+    levenberg_marquardt,
+    preconditioned_lbfgs,
+)
 from ffnn_xp.minimizers.ask_tell import AskTell, answer, answered
 from ffnn_xp.minimizers.preconditioned_lbfgs import GAIN, GAUSS_NEWTON, STEPS, _Metric
 

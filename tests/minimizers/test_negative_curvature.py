@@ -14,11 +14,11 @@ from ffnn_xp import Model
 from ffnn_xp.fitting import batch_refit as toy_fits
 from ffnn_xp.fitting.batch_refit import refit
 from ffnn_xp.fitting.local_search import Descent, LocalMinimum
-from ffnn_xp.minimizers import MinimizerResult, BatchResult, Tracker, batched_lbfgs, preconditioned_lbfgs
+from ffnn_xp.minimizers import BatchResult, MinimizerResult, Tracker, batched_lbfgs, preconditioned_lbfgs
 from ffnn_xp.minimizers import negative_curvature as saddles
 from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, answered
 from ffnn_xp.minimizers.base import rounding_error
-from ffnn_xp.minimizers.negative_curvature import WORTH, lower_point, lower_points, escape_saddles
+from ffnn_xp.minimizers.negative_curvature import WORTH, escape_saddles, lower_point, lower_points
 from ffnn_xp.model import ensemble
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.uncertainty.covariance import curvature
@@ -294,7 +294,9 @@ def told(values: list[float], *, last_is_minimum: bool, negative_directions: boo
 def test_walks_go_on_round_saddles() -> None:
     assert told([9.0, 5.0, 3.0], last_is_minimum=True) == Told(3.0, 2, False, walks=3, matrices=2)
     assert told([9.0], last_is_minimum=True) == Told(9.0, 0, False, walks=1, matrices=0)  # what is seen already
-    assert told([9.0, 5.0], last_is_minimum=False, negative_directions=False) == Told(9.0, 0, False, walks=1, matrices=0)
+    assert told([9.0, 5.0], last_is_minimum=False, negative_directions=False) == Told(
+        9.0, 0, False, walks=1, matrices=0
+    )
     assert told([9.0, 5.0, 3.0], last_is_minimum=False, flat_from=2) == Told(5.0, 1, False, walks=2, matrices=2)
     assert told([np.inf, 5.0], last_is_minimum=False) == Told(np.inf, 0, False, walks=1, matrices=0)  # there is none
 
@@ -338,7 +340,9 @@ def toys(monkeypatch: pytest.MonkeyPatch, *, look: bool) -> tuple[Replicas, Batc
     return caught[0]
 
 
-def _without(walk: Callable[..., BatchResult], *args: object, negative_directions: object, **options: object) -> BatchResult:
+def _without(
+    walk: Callable[..., BatchResult], *args: object, negative_directions: object, **options: object
+) -> BatchResult:
     return walk(*args, **options)
 
 

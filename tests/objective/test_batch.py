@@ -47,7 +47,9 @@ def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | Non
     model = fx.Model(widths, backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
     P = None if tau is None else GaussianPrior(layer_precision(model.network.layout, tau))
-    return FitProblem(model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), P, True)
+    return FitProblem(
+        model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), P, np.ones(1), True
+    )
 
 
 def starts(job: FitProblem, r: int) -> np.ndarray:
@@ -56,7 +58,7 @@ def starts(job: FitProblem, r: int) -> np.ndarray:
 
 
 def walk(job: FitProblem, theta: np.ndarray, **options: object) -> BatchResult:
-    cost = job.cost(np.ones(1))
+    cost = job.cost()
     replicas = Replicas(cost.objective, None if cost.prior is None else cost.prior.precision)
     return batched_levenberg_marquardt(replicas, replicas.on_device(theta), edm_goal=1e-6, **options)  # type: ignore[arg-type]
 
@@ -66,7 +68,7 @@ def test_a_batch_ends_where_single_walks_end(backend: Backend) -> None:
     job = task(backend)
     theta = starts(job, 4)
     end = walk(job, theta)
-    cost = job.cost(np.ones(1))
+    cost = job.cost()
     assert end.converged.all()
     assert set(end.status) == {"converged"}
     there = backend.to_host(end.theta)
@@ -86,8 +88,17 @@ def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> N
     x, y = bends(6)
     model = fx.Model((1, 8, 1), backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
-    job = FitProblem(model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), None, True)
-    objective = job.cost(np.ones(1)).objective
+    job = FitProblem(
+        model,
+        model.network,
+        DEFAULT,
+        data,
+        standardization(model.network, backend, data, DEFAULT),
+        None,
+        np.ones(1),
+        True,
+    )
+    objective = job.cost().objective
     weights = backend.to_device(np.random.default_rng(3).integers(0, 3, size=(4, 1, 6)))
     events = Events(objective.events.x, objective.events.data, weights)
     precision = None if tau is None else layer_precision(model.network.layout, tau)
@@ -159,7 +170,7 @@ def test_those_that_stay_in_the_batch_do_not_move() -> None:
 def test_single_precision_walks_in_single_precision(backend: Backend) -> None:
     """S is summed in float64, and the steps are float32 all the same: libraries do not multiply one with the other."""
     job = task(backend)
-    double = job.cost(np.ones(1)).objective
+    double = job.cost().objective
     assert job.prior is not None
     replicas = Replicas(double.in_single_precision(), job.prior.precision)
     theta = replicas.on_device(starts(job, 6))
@@ -191,7 +202,7 @@ def test_a_singular_matrix_does_not_stop_the_others() -> None:
     theta[1] = 0.0
     end = walk(job, theta)
     assert np.isfinite(end.value).all()
-    assert end.value[1] == pytest.approx(job.cost(np.ones(1)).value_and_gradient(theta[1])[0])  # nowhere to go
+    assert end.value[1] == pytest.approx(job.cost().value_and_gradient(theta[1])[0])  # nowhere to go
     assert end.value[[0, 2]].max() < 0.2 * end.value[1]
 
 
@@ -218,7 +229,7 @@ def test_stopping_keeps_what_there_is() -> None:
     end = walk(job, theta, watch=watch)
     assert end.stopped == "enough"
     assert set(end.status) == {"stopped"}
-    cost = job.cost(np.ones(1))
+    cost = job.cost()
     assert end.value.min() < min(cost.value_and_gradient(t)[0] for t in theta)
 
 
@@ -228,8 +239,17 @@ def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -
     x, y = bends(n)
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
-    job = FitProblem(model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), None, True)
-    cost = job.cost(np.ones(1))
+    job = FitProblem(
+        model,
+        model.network,
+        DEFAULT,
+        data,
+        standardization(model.network, backend, data, DEFAULT),
+        None,
+        np.ones(1),
+        True,
+    )
+    cost = job.cost()
     ranking, stopped = halve_candidates(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
     assert not stopped
     assert sorted(c.start for c in ranking) == list(range(30))
@@ -240,7 +260,7 @@ def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -
 
 def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
     job = task(backend)
-    cost, theta = job.cost(np.ones(1)), starts(job, 30)
+    cost, theta = job.cost(), starts(job, 30)
 
     def contest() -> list[Candidate]:
         return halve_candidates(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
