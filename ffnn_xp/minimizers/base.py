@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,61 @@ Factors = list[tuple[HostArray, HostArray, HostArray]]
 
 TIME_IS_UP = "the time given by max_seconds is up"
 NOISE = 100.0  # differences of S below so many times its rounding are not believed
+
+
+class Status(str, Enum):
+    """How a minimization ended; `sentence` says it in words."""
+
+    MINIMUM = "minimum"
+    SADDLE_POINT = "saddle point"
+    WEAKLY_DETERMINED = "weakly determined"
+    NON_SMOOTH_POINT = "non-smooth point"
+    PRUNED = "pruned"
+    INTERRUPTED = "interrupted"
+    BUDGET_USED_UP = "budget used up"
+    NOT_FINITE = "no finite value"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for people."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Status.MINIMUM: "EDM is below its goal and S curves up in every direction.",
+    Status.SADDLE_POINT: "S still falls along directions of negative curvature.",
+    Status.WEAKLY_DETERMINED: "S gains no more, but along some directions it is too flat to reach the goal of EDM.",
+    Status.NON_SMOOTH_POINT: "S gains no more at a point where its gradient jumps.",
+    Status.PRUNED: "The minimization was ended since it leads to a worse minimum than others.",
+    Status.INTERRUPTED: "The minimization was interrupted, by the user or by the time limit.",
+    Status.BUDGET_USED_UP: "The minimization took as many evaluations as it may.",
+    Status.NOT_FINITE: "S is not finite at the start.",
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a minimization may take, and whom it tells.
+
+    Parameters
+    ----------
+    deadline : float
+        `time.monotonic` value after which `StopMinimization` is raised.
+    max_evaluations : float
+        Gradients after which it is raised too.
+    report : callable, optional
+        Called with (value, evaluations) at each new best; returns True to stop.
+    prune : callable, optional
+        Called with theta and what may still be gained (EDM or the last gain); True ends the minimization as pruned.
+    """
+
+    deadline: float = np.inf
+    max_evaluations: float = np.inf
+    report: Callable[[float, int], bool | None] | None = None
+    prune: Callable[[HostArray, float], bool] | None = None
 
 
 class Problem(Protocol):
