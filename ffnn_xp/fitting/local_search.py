@@ -64,6 +64,20 @@ class LocalMinimum:
     status: str
     distance: Distance | None = None
 
+    @classmethod
+    def unfinished(cls, theta: HostArray, value: float) -> LocalMinimum:
+        """Make a point on the way, about which nothing but S is known."""
+        return cls(theta, value, np.inf, None, "unfinished")
+
+    @property
+    def located(self) -> bool:
+        """Whether it is the end of a local search: the shape of S, or bounds of EDM, are known."""
+        return self.shape is not None or self.distance is not None
+
+    def unlocated(self) -> LocalMinimum:
+        """Return the same point as one on the way."""
+        return LocalMinimum.unfinished(self.theta, self.value)
+
 
 @dataclass(frozen=True)
 class Descent:

@@ -1,29 +1,29 @@
-"""From many starts to one minimum: a table of starts, each walked down as far as it is worth (`descent`).
+"""Multi-start minimization: random starts, each minimized as far as it is worth, and the best minimum of all.
 
 Starts are tried one after another until chi-square says that a fit is as good as it can be (known errors), or all of
-them (unknown errors: then only the best can be told). Only promising ones are walked to the end.
+them (unknown errors: then only the best can be told). Only promising ones are refined to the end. Each method of
+`MultiStart` takes what was found so far and returns what was found then, whatever ended it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.local_search import Descent, LocalMinimum
 from ffnn_xp.fitting.minima import number_minima
-from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate
-from ffnn_xp.minimizers import Distance, StopMinimization, Tracker
+from ffnn_xp.fitting.successive_halving import FINALISTS, halve_candidates
+from ffnn_xp.fitting.tuning import MultiStartTuning
+from ffnn_xp.minimizers import StopMinimization, Tracker
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum
 
-HOPELESS = 30.0  # EDMs, or gains of the last round: what a start may still gain, by experience
-FAR = 1.5  # a start this many times worse than the best is not walked to the end
-SIGMAS = 3.0  # by how much chi-square may exceed its expectation in a fit that needs no further start
+INTERRUPTED = "interrupted by the user"
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,23 @@ class FitState:
 
 @dataclass(frozen=True)
 class Restart:
-    """One row of the table of starts: value and EDM at its end, what became of it, gradient calls, seconds.
+    """One row of the table of starts.
 
-    And the number of the minimum that it came to, 1 for the best, the same for starts that came to the same; 0 if it
-    did not arrive.
+    Attributes
+    ----------
+    start : int
+        Its number, from 1.
+    fval, edm : float
+        Value and EDM at its end.
+    status : str
+        What became of it.
+    calls : int
+        Gradient calls.
+    seconds : float
+        Wall time.
+    minimum : int
+        Number of the minimum that it came to, 1 for the best, the same for starts that came to the same; 0 if it came
+        to none.
     """
 
     start: int
@@ -69,217 +82,286 @@ class Restart:
     minimum: int = 0
 
 
-@dataclass
-class Search:
-    """The table of starts, and the best point of all; survives an interruption.
+@dataclass(frozen=True)
+class SearchResult:
+    """What a multi-start minimization found.
+
+    Attributes
+    ----------
+    best : LocalMinimum or None
+        The best point of all starts; located if its spectrum or its bounds of EDM are known. None if S is finite
+        nowhere.
+    best_start : int
+        Number of the start that it comes from.
+    starts : tuple of Restart
+        One row for each start.
+    ends : mapping of int to (array with shape (p,), float)
+        Theta and S of the starts that came to a minimum.
+    stopped : str
+        Why it was ended from outside, if it was.
+    """
+
+    best: LocalMinimum | None = None
+    best_start: int = 0
+    starts: tuple[Restart, ...] = ()
+    ends: Mapping[int, tuple[HostArray, float]] = field(default_factory=dict)
+    stopped: str = ""
+
+    @property
+    def value(self) -> float:
+        """S at the best point, infinite if there is none."""
+        return np.inf if self.best is None else self.best.value
+
+    @property
+    def located(self) -> bool:
+        """Whether the best point is the end of a local search."""
+        return self.best is not None and self.best.located
+
+    def interrupted(self) -> SearchResult:
+        """Return the same, ended by the user: its best point counts as not located."""
+        best = None if self.best is None else self.best.unlocated()
+        return replace(self, best=best, stopped=INTERRUPTED)
+
+    def improved(self, value: float) -> SearchResult:
+        """Return the same where MINUIT went farther down from the best start: its row says so."""
+        rows = [replace(r, fval=min(r.fval, value)) if r.start == self.best_start else r for r in self.starts]
+        return replace(self, starts=tuple(rows))
+
+
+@dataclass(frozen=True)
+class MultiStart:
+    """Minimizes a cost from many starts.
 
     Parameters
     ----------
-    problem : Problem
-        In standardised units.
+    problem : NetworkCost
+        What is minimized, in standardised units.
+    local : LocalSearch
+        Minimizes from one start.
     good_enough : float
         Chi-square at which no further start is tried; -inf if unknown.
-    starts : int
+    n_starts : int
         How many at most.
-    smooth : bool
-        Whether the exact Hessian misses part of the curvature.
-    matrices : bool
-        Whether p x p matrices may be formed; without them products and Kronecker factors have to do.
     deadline : float
         In `time.monotonic` seconds.
     callback : callable, optional
         Called with a `FitState`.
-    most : float
-        Gradients that a walk from one start may take.
+    max_evaluations : float
+        Gradients that a minimization from one start may take.
+    tuning : MultiStartTuning
+        When a start is worth going on with.
     """
 
     problem: NetworkCost
+    local: Descent
     good_enough: float = -np.inf
-    starts: int = 1
-    smooth: bool = True
-    matrices: bool = True
+    n_starts: int = 1
     deadline: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
-    most: float = np.inf
-    rows: list[Restart] = field(default_factory=list)
-    ends: dict[int, tuple[HostArray, float]] = field(default_factory=dict)
-    theta: HostArray | None = None
-    value: float = np.inf
-    arrived: Spectrum | None = None
-    distance: Distance | None = None
-    best_start: int = 0
-    stopped: str = ""
+    max_evaluations: float = np.inf
+    tuning: MultiStartTuning = field(default_factory=MultiStartTuning)
     began: float = field(default_factory=time.monotonic)
-    descent: Descent = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self.descent = Descent(self.problem, self.smooth, self.matrices)
-
-    def run(self, starts: Iterable[HostArray], *, finish: bool = True) -> None:
-        """Walk from each start until one is good enough; then the best is at a minimum, if there was time.
+    def run(
+        self, starts: Iterable[HostArray], found: SearchResult | None = None, *, finish: bool = True
+    ) -> SearchResult:
+        """Minimize from each start until one is good enough; then refine the best, if there is time.
 
         Not `finish` leaves the best, if none is good enough, where it is: others are to follow.
         """
-        with self._stoppable():
-            for index, theta in enumerate(starts, start=len(self.rows) + 1):
-                self.theta = theta if index == 1 else self.theta
-                self._approach(index, theta)
-                if self.satisfied:
+        log = _Log(self, found or SearchResult())
+        with log.stoppable():
+            for index, theta in enumerate(starts, start=len(log.starts) + 1):
+                if index == 1:
+                    log.best = LocalMinimum.unfinished(theta, np.inf)
+                log.approach(index, theta)
+                if log.satisfied:
                     break
-            if not np.isfinite(self.value):
-                self.theta = None
-            elif finish and not self.finished:
-                self._finish()
+            if not np.isfinite(log.value):
+                log.best = None
+            elif finish:
+                log.finish()
+        return log.result()
 
-    def contest(self, contest: Callable[[Callable[[float, int], None]], tuple[list[Candidate], str]]) -> None:
-        """The same for starts that compete: only those that win are walked to the end.
+    def halve(self, starts: HostArray, found: SearchResult, *, unit: float, rng: np.random.Generator) -> SearchResult:
+        """Let starts ``(r, p)`` compete by successive halving, and refine the survivors.
 
-        `contest` is called with a function that watches it (best value and step; raises `StopMinimization`), and returns the
-        contestants, the best first, and why it was cut short.
+        Parameters
+        ----------
+        starts : array with shape (r, p)
+            Theta of each.
+        found : SearchResult
+            What was found before.
+        unit : float
+            What one standard deviation raises S by.
+        rng : numpy.random.Generator
+            Draws the sample of events for the first rounds.
         """
-        began, before = time.monotonic(), len(self.rows)
-        watch = self._walk(before + 1)
-
-        with self._stoppable():
-            ranking, stopped = contest(watch.look)
+        log, began, before = _Log(self, found), time.monotonic(), len(found.starts)
+        watch, far = log.tracker(before + 1).look, self.tuning.far
+        with log.stoppable():
+            ranking, stopped = halve_candidates(self.problem, starts, far=far, unit=unit, rng=rng, watch=watch)
             each = (time.monotonic() - began) / max(len(ranking), 1)
             rows = [Restart(before + c.start + 1, c.value, c.edm, c.status, c.steps, each) for c in ranking]
-            self.rows += sorted(rows, key=lambda row: row.start)
+            log.starts += sorted(rows, key=lambda row: row.start)
             for c in ranking:
                 if c.status == "converged":  # its own value has seven digits
-                    self.ends[before + c.start + 1] = c.theta, self.problem.value_and_gradient(c.theta)[0]
+                    log.ends[before + c.start + 1] = c.theta, self.problem.value_and_gradient(c.theta)[0]
             for place, c in enumerate(ranking[:FINALISTS]):
                 if not np.isfinite(c.value):
                     break
-                walk = self._walk(before + c.start + 1)
-                walk.value_and_gradient(c.theta)
-                if place == 0 or walk.best_value < FAR * self.value:
-                    self._keep(before + c.start + 1, walk, None)
+                tracker = log.tracker(before + c.start + 1)
+                tracker.value_and_gradient(c.theta)
+                if place == 0 or tracker.best_value < far * log.value:
+                    log.keep(before + c.start + 1, tracker, None)
                     if stopped:
                         raise StopMinimization(stopped)
-                    self._finish_start(before + c.start + 1, c.theta)
-                if self.satisfied:
+                    log.refine(before + c.start + 1, c.theta)
+                if log.satisfied:
                     break
-            if not self.finished:
-                self._finish()
+            log.finish()
+        return log.result()
+
+    def for_problem(self, problem: NetworkCost) -> MultiStart:
+        """Return the same for a problem whose minimum is near the best point: all of it in double precision."""
+        return replace(self, problem=problem, local=replace(self.local, problem=problem, may_be_rough=False))
+
+    def refine(self, found: SearchResult) -> SearchResult:
+        """Go on from the best point to the minimum of this problem."""
+        if found.best is None:
+            return found
+        log = _Log(self, replace(found, best=LocalMinimum.unfinished(found.best.theta, np.inf)))
+        with log.stoppable():
+            log.finish()
+        return log.result()
+
+    def continue_from(self, found: SearchResult, theta: HostArray) -> tuple[SearchResult, bool]:
+        """Go on from a lower point than the best; and whether that came to a minimum: else the best stays."""
+        below = LocalMinimum.unfinished(theta, self.problem.value_and_gradient(theta)[0])
+        log = _Log(self, replace(found, best=below))
+        with log.stoppable():
+            log.finish()
+        there = log.result()
+        return (there, True) if there.located else (replace(there, best=found.best), False)
+
+    def satisfied(self, found: SearchResult) -> bool:
+        """Tell whether the best point is a minimum as good as it should be."""
+        return found.best is not None and found.best.located and self.is_good(found.best.theta)
+
+    def is_good(self, theta: HostArray, factor: float = 1.0) -> bool:
+        """Tell whether the data's part of S is as low as it should be, or within a factor of that."""
+        return bool(np.isfinite(self.good_enough) and self.problem.chi2(theta) <= factor * self.good_enough)
+
+    def number_minima(self, found: SearchResult, unit: float) -> SearchResult:
+        """Tell in the table which starts came to the same minimum; `unit` is one standard deviation's rise of S."""
+        numbers = number_minima(self.problem, found.ends, unit)
+        return replace(found, starts=tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts))
+
+    @cached_property
+    def _can_tell(self) -> bool:
+        return bool(np.isfinite(self.good_enough))
+
+    def prune(self, theta: HostArray, gain: float) -> bool:
+        """Tell whether a start leads to a minimum that is not good enough, by its EDM or what it gained lately."""
+        return self._can_tell and self.problem.chi2(theta) - self.tuning.prune * gain > self.good_enough
+
+
+class _Log:
+    """Collects what a run finds, so that nothing is lost when it is stopped; becomes a `SearchResult`."""
+
+    def __init__(self, search: MultiStart, found: SearchResult) -> None:
+        self.search = search
+        self.best, self.best_start, self.stopped = found.best, found.best_start, found.stopped
+        self.starts, self.ends = list(found.starts), dict(found.ends)
+
+    @property
+    def value(self) -> float:
+        """S at the best point."""
+        return np.inf if self.best is None else self.best.value
 
     @property
     def satisfied(self) -> bool:
-        """Whether the best point is a minimum as good as it should be."""
-        return self.theta is not None and self.finished and self._good(self.theta)
+        """Whether no further start is needed."""
+        return self.search.satisfied(self.result())
+
+    def result(self) -> SearchResult:
+        """Return what was found."""
+        return SearchResult(self.best, self.best_start, tuple(self.starts), self.ends, self.stopped)
 
     @contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """A deadline, a callback and Ctrl-C end the walk; what was found stays."""
+    def stoppable(self) -> Iterator[None]:
+        """End at a deadline, by a callback or Ctrl-C, and keep what was found."""
         try:
             yield
         except StopMinimization as stop:
             self.stopped = str(stop)
         except KeyboardInterrupt:
-            self.stopped = "interrupted by the user"
+            self.stopped = INTERRUPTED
 
-    def number_minima(self, unit: float) -> None:
-        """Tell in the table which starts came to the same minimum; `unit` is one standard deviation's rise of S."""
-        numbers = number_minima(self.problem, self.ends, unit)
-        self.rows = [replace(row, minimum=numbers.get(row.start, 0)) for row in self.rows]
+    def tracker(self, index: int) -> Tracker:
+        """Make the tracker of a minimization from this start."""
+        search, callback = self.search, self.search.callback
 
-    def refine(self, problem: NetworkCost) -> None:
-        """Only the end of the way, for a problem whose minimum is near the best point."""
-        self.problem, self.arrived, self.distance, self.value = problem, None, None, np.inf
-        self.descent = replace(self.descent, problem=problem, may_be_rough=False)  # near as it is
-        with self._stoppable():
-            self._finish()
+        def report(value: float, calls: int) -> bool | None:
+            assert callback is not None
+            seconds = time.monotonic() - search.began
+            return callback(FitState(index, search.n_starts, value, min(value, self.value), calls, seconds))
 
-    def go_on(self, theta: HostArray) -> bool:
-        """The end of the way again, from a lower point than the best; whether it arrived."""
-        kept = self.theta, self.value, self.arrived
-        self.theta, self.value, self.arrived = theta, self.problem.value_and_gradient(theta)[0], None
-        with self._stoppable():
-            self._finish()
-        if not self.finished:
-            self.theta, self.value, self.arrived = kept
-            return False
-        return True
+        return Tracker(
+            search.problem, search.deadline, None if callback is None else report, most=search.max_evaluations
+        )
 
-    @property
-    def finished(self) -> bool:
-        """Whether the best point is the end of a walk, with its curvature or distance known."""
-        return self.arrived is not None or self.distance is not None
-
-    def _approach(self, index: int, theta: HostArray) -> None:
-        """The long way; and the short rest, if the start is promising by what is known so far."""
-        began = time.monotonic()
-        walk, end, status = self._walk(index), None, "left: worse than the best"
-        straight = self.descent.rounded(theta) and (self.starts == 1 or bool(np.isfinite(self.good_enough)))
+    def approach(self, index: int, theta: HostArray) -> None:
+        """Run the coarse stage; and refine, if the start is promising by what is known so far."""
+        search, local, began = self.search, self.search.local, time.monotonic()
+        tracker, end, status = self.tracker(index), None, "pruned: worse than the best"
+        always = local.rounded(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
         try:
-            self.descent.approach(walk, theta, straight=straight)
-            if walk.best is None:
+            local.approach(tracker, theta, straight=always)
+            if tracker.best is None:
                 status = "no finite value"
-            elif straight or self._good(walk.best, FAR):
-                end = self.descent.descend(walk, walk.best, self._hopeless if self.starts > 1 else None)
-                status = "left: it leads to a poor minimum"
+            elif always or search.is_good(tracker.best, search.tuning.far):
+                end = local.descend(tracker, tracker.best, search.prune if search.n_starts > 1 else None)
+                status = "pruned: it leads to a poor minimum"
         except (StopMinimization, KeyboardInterrupt):
-            status = "stopped"
+            status = "interrupted"
             raise
         finally:
-            self._keep(index, walk, end)
+            self.keep(index, tracker, end)
             edm, status = (np.inf, status) if end is None else (end.edm, end.status)
-            self.rows.append(Restart(index, walk.best_value, edm, status, walk.calls, time.monotonic() - began))
+            seconds = time.monotonic() - began
+            self.starts.append(Restart(index, tracker.best_value, edm, status, tracker.calls, seconds))
 
-    def _finish(self) -> None:
-        """The short rest of the way for the best of the starts; its row in the table grows by what that took."""
-        if self.theta is not None:
-            self._finish_start(self.best_start, self.theta)
+    def finish(self) -> None:
+        """Refine the best point of all starts, unless it is the end of a local search."""
+        if self.best is not None and not self.best.located:
+            self.refine(self.best_start, self.best.theta)
 
-    def _finish_start(self, index: int, theta: HostArray) -> None:
-        """The short rest from this point of a start that is in the table already."""
+    def refine(self, index: int, theta: HostArray) -> None:
+        """Refine from this point of a start that is in the table already: its row grows by what that took."""
         began = time.monotonic()
-        walk, end = self._walk(index), None
+        tracker, end = self.tracker(index), None
         try:
-            end = self.descent.descend(walk, theta)
+            end = self.search.local.descend(tracker, theta)
         finally:
-            self._keep(index, walk, end)
+            self.keep(index, tracker, end)
             i = index - 1
-            if end is not None and i < len(self.rows):
-                row, seconds = self.rows[i], time.monotonic() - began
-                self.rows[i] = replace(
+            if end is not None and i < len(self.starts):
+                row, seconds = self.starts[i], time.monotonic() - began
+                self.starts[i] = replace(
                     row,
                     fval=min(row.fval, end.value),  # the table stays in the units of the first errors of y
                     edm=end.edm,
                     status=end.status,
-                    calls=row.calls + walk.calls,
+                    calls=row.calls + tracker.calls,
                     seconds=row.seconds + seconds,
                 )
 
-    def improved(self, value: float) -> None:
-        """MINUIT went farther down from the best of the starts: its row in the table says so."""
-        i = self.best_start - 1
-        if 0 <= i < len(self.rows):
-            self.rows[i] = replace(self.rows[i], fval=min(self.rows[i].fval, value))
-
-    def _hopeless(self, theta: HostArray, gain: float) -> bool:
-        """Whether this way leads to a minimum that is not good enough, by its EDM or what it gained lately."""
-        return np.isfinite(self.good_enough) and self.problem.chi2(theta) - HOPELESS * gain > self.good_enough
-
-    def _good(self, theta: HostArray, factor: float = 1.0) -> bool:
-        """Whether the data's part of S is as low as it should be, or within a factor of that."""
-        return np.isfinite(self.good_enough) and self.problem.chi2(theta) <= factor * self.good_enough
-
-    def _walk(self, index: int) -> Tracker:
-        def report(value: float, calls: int) -> bool | None:
-            assert self.callback is not None
-            seconds = time.monotonic() - self.began
-            return self.callback(FitState(index, self.starts, value, min(value, self.value), calls, seconds))
-
-        return Tracker(self.problem, self.deadline, None if self.callback is None else report, most=self.most)
-
-    def _keep(self, index: int, walk: Tracker, end: LocalMinimum | None) -> None:
-        """Remember the best point of all, with its curvature if the walk arrived there."""
+    def keep(self, index: int, tracker: Tracker, end: LocalMinimum | None) -> None:
+        """Remember the best point of all, located if the local search came to its end."""
         if end is not None and end.status != "saddle":
             self.ends[index] = end.theta, end.value
         if end is not None and end.value <= self.value:
-            self.theta, self.value, self.best_start = end.theta, end.value, index
-            self.arrived, self.distance = end.shape, end.distance
-        elif walk.best is not None and walk.best_value < self.value:
-            self.theta, self.value, self.best_start = walk.best, walk.best_value, index
-            self.arrived, self.distance = None, None
+            self.best, self.best_start = end, index
+        elif tracker.best is not None and tracker.best_value < self.value:
+            self.best, self.best_start = LocalMinimum.unfinished(tracker.best, tracker.best_value), index

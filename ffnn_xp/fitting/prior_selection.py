@@ -39,12 +39,7 @@ from ffnn_xp.uncertainty.covariance import curvature
 from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.predictive import Calibration, Member, calibrate
 
-STEPS = 26  # strengths of the path at most, each half of the one before
-FOLDS = 5
-MANY = 2000  # events from which on one fold is enough
-FEW, FEWEST, FEWER = 5, 3, 5000  # networks of the mixture, and of so many events or more
 LEAST = 10  # events, to choose anything by
-MOST = 0.9  # of the values that parameters can take up: what is left gives the noise
 
 
 @dataclass(frozen=True)
@@ -113,13 +108,19 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
     P = shape_of_prior(task.network)
     zero = np.zeros(whole.npar)
     unit = whole.chi2(zero) / n  # of a constant prediction
-    strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - STEPS, STEPS, base=2.0)
-    fold = rng.permutation(np.arange(n) % FOLDS)
-    parts = [Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS if n < MANY else 1)]
+    tuning = task.tuning.prior_selection
+    folds, steps = tuning.folds, tuning.steps
+    strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - steps, steps, base=2.0)
+    fold = rng.permutation(np.arange(n) % folds)
+    parts = [
+        Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
+        for f in range(folds if n < tuning.one_fold else 1)
+    ]
     walk, starts = Walker(deadline), (glorot(task.layout, rng) for _ in count())
     at, scores, thetas = follow(parts, list(islice(starts, len(parts))), strengths, P, walk)
     strength = float(strengths[at])
-    found = members(whole, thetas, starts, strengths[: at + 1], P, walk, FEW if n < FEWER else FEWEST)
+    number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
+    found = members(whole, thetas, starts, strengths[: at + 1], P, walk, number)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     calibration, y_error = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
@@ -141,7 +142,7 @@ def member(task: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     """A network of the mixture, with the band of its Gauss-Newton matrix; its noise is that of the residuals."""
     cost = replace(task, prior=GaussianPrior(precision), y_error=np.ones(task.data.y.shape[0])).cost()
     G = cost.gauss_newton(theta)
-    held = min(_effective(G, precision), MOST * task.n_values)
+    held = min(_effective(G, precision), task.tuning.prior_selection.most_effective * task.n_values)
     if task.errors_known:
         return Member(Band(theta, task.scaling, curvature(G, 1.0)), typical_error(task), held)
     y_error = residual_width(task, theta, held)
@@ -182,7 +183,9 @@ def _calibration(
         y_error = np.ones((k, 1))
         if not task.errors_known:
             r = _residuals(network, backend, theta, part.inside.events)
-            free = max(r.shape[1] - _effective(G, precision) / k, (1 - MOST) * r.shape[1])
+            free = max(
+                r.shape[1] - _effective(G, precision) / k, (1 - task.tuning.prior_selection.most_effective) * r.shape[1]
+            )
             y_error = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
         band = Band(theta, plain, curvature(G / float(np.mean(y_error**2)), 1.0))
         std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])

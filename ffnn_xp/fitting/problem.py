@@ -19,6 +19,8 @@ from ffnn_xp.data.events import Events
 from ffnn_xp.data.reading import dataset, selected
 from ffnn_xp.data.standardization import Scaling, relative_weights, standardization
 from ffnn_xp.data.statistic import find_statistic
+from ffnn_xp.fitting.local_search import Descent
+from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import KroneckerCoordinates, Problem
 from ffnn_xp.network.evaluation import evaluate
@@ -49,6 +51,12 @@ class FitProblem:
     y_error: HostArray
     errors_known: bool
     sandwich: bool = False
+    tuning: Tuning = DEFAULT_TUNING
+
+    @property
+    def with_matrices(self) -> bool:
+        """Whether p x p matrices may be formed; without them products and Kronecker factors have to do."""
+        return self.layout.n_parameters <= self.tuning.matrix_limit
 
     def with_y_error(self, y_error: HostArray) -> FitProblem:
         """Return the problem with these errors ``(k,)`` of the standardised outputs, where the user gave none."""
@@ -74,6 +82,10 @@ class FitProblem:
         backend = self.model.backend
         objective = Objective(self.network, self.loss, self.events().loadable(backend), backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
+
+    def local_search(self, cost: NetworkCost) -> Descent:
+        """Make the local search for this cost."""
+        return Descent(cost, self.network.smooth, self.with_matrices)
 
     def events(self, y: Array | None = None) -> Events:
         """What the statistic sees, in standardised units; of other measurements y ``(..., k, n)`` if given."""
@@ -112,14 +124,14 @@ class FitProblem:
             y = evaluate(self.network, backend, backend.to_device(theta), self.data.x)
             return backend.to_host(self.data.combined(backend.xp, self.loss, y))
 
-    def effective(self, cost: Problem, theta: HostArray, *, matrices: bool = True) -> float:
+    def effective(self, cost: Problem, theta: HostArray) -> float:
         """Number of parameters that the data determine.
 
         The rank of the Gauss-Newton matrix G; with a prior P, tr(G (G + P)^-1) (J. Moody, NIPS 1991): each direction
         counts as far as the data and not the prior hold it. (The exact Hessian has the residuals' own curvature in it,
         which holds directions that no data determine.) Without matrices it is that of their Kronecker factors.
         """
-        if not matrices:
+        if not self.with_matrices:
             return KroneckerCoordinates(cost.kronecker_factors(theta)).effective
         G = cost.gauss_newton(theta)
         if self.prior is None:
@@ -147,6 +159,7 @@ def read_problem(
     extras: Mapping[str, Any],
     covariance: str,
     prior: float | str | None,
+    tuning: Tuning = DEFAULT_TUNING,
 ) -> FitProblem:
     """Checked data, their statistic and scaling, and the prior."""
     if mask is not None and not isinstance(x, Bins) and extras["y_cov"] is None:
@@ -189,6 +202,7 @@ def read_problem(
         np.ones(data.y.shape[0]),
         errors_known=known,
         sandwich=covariance == "sandwich",
+        tuning=tuning,
     )
 
 

@@ -17,31 +17,36 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.multistart import Search
+from ffnn_xp.fitting.multistart import MultiStart, SearchResult
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Robust, StudentTLoss
 from ffnn_xp.network.evaluation import evaluate
 
-ROUNDS = 8
-SETTLED = 0.01  # relative change of the errors that needs no further round
 
+def estimate_y_error(
+    task: FitProblem, search: MultiStart, found: SearchResult
+) -> tuple[FitProblem, MultiStart, SearchResult]:
+    """Return the problem with errors of y from the residuals, and the minimum that belongs to them.
 
-def estimate_y_error(task: FitProblem, search: Search) -> FitProblem:
-    """Return the problem with errors of y from the residuals; moves the search's best point to their minimum."""
-    if search.theta is None:
-        return task
-    if not search.finished:  # the walk was cut short: the best guess, for a point that is no minimum anyway
-        return task.with_y_error(residual_width(task, search.theta, float(task.layout.n_parameters)))
-    cost = task.cost()
-    for _ in range(ROUNDS):
-        new = residual_width(task, search.theta, task.effective(cost, search.theta, matrices=search.matrices))
-        settled = np.max(np.abs(new / task.y_error - 1)) < SETTLED
+    Of a search that was cut short, whose best point is no minimum, the errors are a guess.
+    """
+    if found.best is None:
+        return task, search, found
+    if not found.located:
+        width = residual_width(task, found.best.theta, float(task.layout.n_parameters))
+        return task.with_y_error(width), search, found
+    tuning, cost = task.tuning.y_error, task.cost()
+    for _ in range(tuning.rounds):
+        theta = found.best.theta
+        new = residual_width(task, theta, task.effective(cost, theta))
+        settled = np.max(np.abs(new / task.y_error - 1)) < tuning.settled
         task = task.with_y_error(new)
         cost = task.cost()
-        search.refine(cost)
-        if settled or not search.finished:
+        search = search.for_problem(cost)
+        found = search.refine(found)
+        if settled or found.best is None or not found.located:
             break
-    return task
+    return task, search, found
 
 
 def residual_width(task: FitProblem, theta: HostArray, effective: float) -> HostArray:

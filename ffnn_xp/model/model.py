@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ffnn_xp._lib.errors import FitWarning
+from ffnn_xp.fitting.pipeline import fit as run_fit
+from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
-from ffnn_xp.model.fit import fit as run_fit
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
 
@@ -70,6 +71,7 @@ class Model(Predictor):
         progress: bool | None = None,
         callback: Callable[[Any], bool | None] | None = None,
         max_seconds: float | None = None,
+        tuning: Tuning = DEFAULT_TUNING,
     ) -> FitResult:
         """Fit the network to data and certify the minimum with MINUIT; the parameters become those of the best fit.
 
@@ -125,6 +127,8 @@ class Model(Predictor):
             Called with a `FitState` at each improvement; return True to stop with the best so far.
         max_seconds : float, optional
             Stop the walk after this time, with the best so far.
+        tuning : Tuning
+            The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`: for experts.
 
         Returns
         -------
@@ -151,7 +155,7 @@ class Model(Predictor):
         (True, True)
         """
         with self._backend.single_threaded_blas():
-            outcome = run_fit(
+            record = run_fit(
                 self,
                 x,
                 y,
@@ -174,15 +178,16 @@ class Model(Predictor):
                 progress=progress,
                 callback=callback,
                 max_seconds=max_seconds,
+                tuning=tuning,
             )
-        self.parameters = outcome.result.parameters
+        self.parameters = record.parameters
         self._fits += 1
-        self._column = outcome.y_was_column
-        self._band, self._no_band = outcome.band, outcome.no_band
-        self._predictive = outcome.predictive
-        if not outcome.result.valid:
-            warnings.warn(f"the fit is not valid. {outcome.result.message}", FitWarning, stacklevel=2)
-        return outcome.result
+        self._column = record.task.data.y_was_column
+        self._band, self._no_band = record.error_band, record.message
+        self._predictive = record.predictive
+        if not record.valid:
+            warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)
+        return FitResult.of(record)
 
     def fit_replicas(
         self,

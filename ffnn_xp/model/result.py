@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,7 +14,9 @@ from ffnn_xp._lib.errors import NotFittedError, did_you_mean
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, whole_number
 from ffnn_xp.data.reading import input_rows
-from ffnn_xp.model.summary import Summary
+from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
+from ffnn_xp.model.summary import to_html, to_text
 from ffnn_xp.studies.bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
 from ffnn_xp.studies.coverage import Coverage, coverage
 from ffnn_xp.studies.goodness import Goodness, goodness
@@ -26,8 +28,8 @@ from ffnn_xp.uncertainty.matrix_free_band import ProductBand
 
 
 @dataclass(frozen=True, repr=False)
-class FitResult(Summary):
-    """The outcome of `Model.fit`: what it found (`Summary` names it all), and the studies that one makes of a fit.
+class FitResult(FitRecord):
+    """The outcome of `Model.fit`: what it found (`FitRecord` names it all), and the studies that one makes of a fit.
 
     Bands (`band`), functions of predictions (`propagate`), MINUIT itself (`minuit`, `minuit_of`), whether the fit
     describes the data (`goodness`) and its bands cover (`coverage`), and what holds it up (`report`, `prior_share`).
@@ -41,6 +43,37 @@ class FitResult(Summary):
     parameters, errors, covariance, names
         Theta, with shape (p,), its standard deviations, and their (p, p) covariance.
     """
+
+    @classmethod
+    def of(cls, record: FitRecord) -> FitResult:
+        """Make a result of a fit's record."""
+        return cls(**{f.name: getattr(record, f.name) for f in fields(record)})
+
+    def __repr__(self) -> str:
+        return to_text(self)
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
+
+    @cached_property
+    def minuit(self) -> iminuit.Minuit:
+        """Live `Minuit` in raw units: MINOS, contours, fixed parameters and all the rest.
+
+        Made when it is first asked for. (The certificate is computed in standardised units, where nothing is lost to
+        rounding.) It knows no infinite errors: where `errors` are infinite, its own are those of the step that it was
+        given.
+        """
+        if self.live is not None:
+            return self.live
+        spectrum, scaling, raw = self.spectrum, self.scaling, self.raw_cost
+        theta = scaling.to_raw(self.standardised)
+        if spectrum is None or spectrum.n_negative or not spectrum.factor.shape[1]:
+            return unstarted(raw, theta)
+        covariance = scaling.linear(scaling.linear(spectrum.inverse_hessian(raw.errordef)).T)
+        # MIGRAD has to run for HESSE to use our Hessian. In raw units its arithmetic may not be good enough to call
+        # this a minimum; then `Minuit` has the covariance alone.
+        minuit = at_minimum(raw, theta, covariance)
+        return minuit if is_certified(minuit) else preset(raw, theta, covariance)
 
     def prior_share(self, x: Any) -> HostArray:
         r"""By how much the prior, and not the data, holds up each prediction: from 0, the data alone, to 1.

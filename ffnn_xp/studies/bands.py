@@ -26,7 +26,7 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.batch_refit import fit_toys
-from ffnn_xp.fitting.multistart import Search
+from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.initialization import glorot
@@ -147,13 +147,12 @@ def other_minima(task: FitProblem, known: Band, number: int, rng: np.random.Gene
     """
     minima = [known]
     for _ in range(number - 1):
-        search = Search(task.cost(), smooth=task.network.smooth)
-        search.run([glorot(task.layout, rng)])
-        shape = search.arrived
-        if search.theta is None or shape is None or shape.n_negative:
+        cost = task.cost()
+        end = MultiStart(cost, task.local_search(cost)).run([glorot(task.layout, rng)]).best
+        if end is None or end.shape is None or end.shape.n_negative:
             continue
-        if shape.n_null <= known.curvature.n_null:
-            minima.append(Band(search.theta, task.scaling, shape))
+        if end.shape.n_null <= known.curvature.n_null:
+            minima.append(Band(end.theta, task.scaling, end.shape))
     return minima
 
 

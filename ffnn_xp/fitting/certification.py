@@ -1,0 +1,273 @@
+"""Certification: whether the best point is a minimum, with which covariance, and in words what it is worth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import iminuit
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.fitting.multistart import SearchResult
+from ffnn_xp.fitting.prior_selection import PriorSelection
+from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.minimizers import Certificate, Distance, hesse_errors
+from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
+from ffnn_xp.objective.data_cost import DataCost
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+
+POOR = 1e-6  # p-value below which a fit is said not to describe the data
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is to be certified.
+
+    Attributes
+    ----------
+    task : FitProblem
+        What was fitted.
+    raw_cost : DataCost
+        Its cost in raw units.
+    cost : NetworkCost
+        The same in standardised units: what was minimized.
+    search : SearchResult
+        The best point, and the starts it comes from.
+    spectrum : Spectrum or None
+        Of the Hessian there, if it is known.
+    certificate : Certificate or None
+        The run of MIGRAD that counts.
+    live : iminuit.Minuit or None
+        A run of MIGRAD in raw units, if there was one.
+    recipe : PriorSelection or None
+        How the prior was chosen, if it was.
+    """
+
+    task: FitProblem
+    raw_cost: DataCost
+    cost: NetworkCost
+    search: SearchResult
+    spectrum: Spectrum | None
+    certificate: Certificate | None
+    live: iminuit.Minuit | None = None
+    recipe: PriorSelection | None = None
+
+    @property
+    def theta(self) -> HostArray:
+        """The best point, in standardised units."""
+        assert self.search.best is not None
+        return self.search.best.theta
+
+    @property
+    def bounds(self) -> Distance | None:
+        """Bounds of EDM from conjugate gradients, where no matrices are formed."""
+        return None if self.search.best is None else self.search.best.distance
+
+    @property
+    def goal(self) -> float:
+        """MIGRAD's goal for EDM."""
+        return EDM_FACTOR * TOLERANCE * self.raw_cost.errordef
+
+    @property
+    def certified_matrix_free(self) -> bool:
+        """Whether the bounds of EDM certify the minimum."""
+        return self.spectrum is None and self.bounds is not None and self.bounds.upper < self.goal
+
+    @property
+    def certified(self) -> bool:
+        """Whether it is a minimum, by MIGRAD and the Hessian or by the bounds of EDM."""
+        spectrum, certificate = self.spectrum, self.certificate
+        if spectrum is None or certificate is None:
+            return self.certified_matrix_free
+        return certificate.certified and not spectrum.n_negative and spectrum.factor.shape[1] > 0
+
+
+def certify_fit(found: Found, began: float) -> FitRecord:
+    """Put together what was found, and say in words what it is worth."""
+    task, raw, search, spectrum = found.task, found.raw_cost, found.search, found.spectrum
+    p, live, certificate = task.layout.n_parameters, found.live, found.certificate
+    theta = task.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
+    good = spectrum if found.certified else None
+    factor, errors = None, np.full(p, np.nan)
+    if good is not None and task.sandwich:
+        precision = None if task.prior is None else task.prior.precision
+        good = sandwich(good, found.cost.scores(found.theta), raw.errordef, precision)
+    if good is not None:
+        factor = task.scaling.linear(good.factor.T).T
+        errors = np.where(_unidentified(task, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
+    chi2, effective = raw.chi2(theta), float(p)
+    if search.located:
+        effective = task.effective(found.cost, found.theta)
+    more = _poor(task, chi2, task.n_values - effective)
+    if search.stopped and spectrum is not None:
+        more += f" Other starts were not tried: {search.stopped}."
+    message, source = _words(found, more)
+    band: Band | ProductBand | None = None
+    if good is not None:
+        band = Band(task.scaling.to_standard(theta), task.scaling, good)
+    elif found.certified_matrix_free:
+        band = ProductBand(found.theta, task.scaling, found.cost)
+    return FitRecord(
+        valid=found.certified,
+        message=message,
+        fval=raw.value_and_gradient(theta)[0],
+        chi2=chi2,
+        edm=_edm(found),
+        certificate="conjugate gradients" if found.certified_matrix_free else "MIGRAD" if found.certified else "none",
+        edm_newton=_edm_newton(found),
+        hesse_difference=float("nan") if good is None or spectrum is None else _hesse_difference(found, spectrum),
+        minuit_calls=0 if certificate is None else certificate.calls,
+        n_data=task.n_values,
+        n_effective=effective,
+        parameters=theta,
+        errors=errors,
+        y_error=None if task.errors_known else task.y_error * task.scaling.y_scale,
+        covariance_source=source,
+        n_null=0 if spectrum is None else spectrum.n_null,
+        edm_goal=found.goal,
+        restarts=list(search.starts),
+        seconds=time.monotonic() - began,
+        cost=found.cost,
+        standardised=np.asarray(found.theta),
+        with_matrices=task.with_matrices or spectrum is not None,
+        task=task,
+        raw_cost=raw,
+        spectrum=spectrum,
+        factor=factor,
+        recipe=found.recipe,
+        error_band=band,
+        live=live,
+    )
+
+
+def _edm(found: Found) -> float:
+    """Return MINUIT's EDM, or its upper bound from conjugate gradients."""
+    if found.certificate is not None:
+        return found.certificate.edm
+    return float("nan") if found.bounds is None else found.bounds.upper
+
+
+def _edm_newton(found: Found) -> float:
+    """Compute EDM = g^T H^-1 g / 2 with our own Hessian, on the identified directions; or return its lower bound."""
+    if found.spectrum is None:
+        return float("nan") if found.bounds is None else found.bounds.lower
+    z = found.spectrum.factor.T @ found.cost.value_and_gradient(found.theta)[1]
+    return float(z @ z / (4 * found.cost.errordef))
+
+
+def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
+    """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot be asked."""
+    task = found.task
+    if spectrum.n_null or not task.network.smooth or task.layout.n_parameters > task.tuning.certification.hesse_limit:
+        return float("nan")
+    errors = hesse_errors(found.cost, found.theta)
+    return float("nan") if errors is None else float(np.max(np.abs(errors / spectrum.errors - 1)))
+
+
+def _unidentified(task: FitProblem, spectrum: Spectrum) -> HostArray:
+    """Tell which parameters in raw units mix in one that the data leave open."""
+    if not spectrum.n_null:
+        return np.zeros(task.layout.n_parameters, dtype=bool)
+    unit = np.eye(task.layout.n_parameters)[spectrum.undetermined]
+    return np.asarray(np.any(task.scaling.linear(unit) != 0, axis=0))
+
+
+def _poor(task: FitProblem, chi2: float, ndof: float) -> str:
+    """Return a sentence for a minimum, however certified, that does not describe the data."""
+    if ndof <= 0:
+        return " There are as many effective parameters as values, so chi2 says nothing about the fit."
+    if not task.is_chi_square or task.data.weights is not None:
+        return ""
+    if scipy.special.gammainc(ndof / 2, chi2 / 2) < POOR:
+        return (
+            f" But chi2/ndof = {chi2 / ndof:.3g} is too small: the network overfits, and its band is too narrow (use a "
+            "prior, or fewer units), or the errors of y are too large."
+        )
+    if scipy.special.gammaincc(ndof / 2, chi2 / 2) > POOR:
+        return ""
+    return (
+        f" But chi2/ndof = {chi2 / ndof:.3g} says that the fit does not describe the data within their errors: a local "
+        "minimum (try more restarts), too few units, or errors of y that are too small."
+    )
+
+
+def _along(task: FitProblem, spectrum: Spectrum) -> str:
+    """Name the parameters that the most negative direction is made of."""
+    share = np.abs(spectrum.negative_directions[:, 0])
+    order = np.argsort(share)[::-1][:3]
+    names = [task.layout.names[i] for i in order if share[i] > 0.2 * share[order[0]]]
+    return f" (the most along {', '.join(names)})"
+
+
+def _words_without_matrices(p: int, distance: Distance | None, certified: bool, more: str) -> str:
+    """Return the message where p x p matrices are not formed."""
+    why = f"matrices of {p} x {p} are not formed: there is no covariance"
+    if distance is None:
+        return f"Not certified: the walk did not arrive; {why}. These are the best parameters so far."
+    if distance.negative_directions is not None:
+        return f"Not a minimum: S curves down from here (met after {distance.iterations} products); {why}."
+    bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
+    if distance.flat:
+        bounds += "; S curves down along some direction, but is nowhere lower along it: the bottom of a valley"
+    if certified:
+        return (
+            f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}, and an error band takes a "
+            f"solve for each output that it is asked for.{more}"
+        )
+    return f"Not certified: {bounds}; {why}. Call fit again to go on from here, or use a prior."
+
+
+def _words(found: Found, more: str) -> tuple[str, str]:
+    """Return the message, and where the covariance comes from."""
+    task, search, shape, certified = found.task, found.search, found.spectrum, found.certified
+    p = task.layout.n_parameters
+    if search.stopped and shape is None:
+        hint = "These are the best parameters so far; call fit again to go on from them."
+        if found.recipe is not None:
+            hint = "Predictions are the mixture's, which needs no certificate; for one give the prior as a number."
+        return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
+    if shape is None:
+        return _words_without_matrices(p, found.bounds, certified, more), "none"
+    if shape.n_negative:
+        return (
+            f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(task, shape)}: a saddle, "
+            "or a valley that runs to infinity. Use fewer units, more data, or prior=1.0; more restarts may find "
+            "another minimum.",
+            "none",
+        )
+    if not shape.factor.shape[1]:
+        return (
+            "No parameter has any influence on the output: all units of a layer are off. Use another seed, more "
+            "restarts, or an output nonlinearity whose range holds the data.",
+            "none",
+        )
+    if not certified:
+        kinks = "" if task.network.smooth else " At the kinks of relu a smooth activation such as softplus helps."
+        hold = "; fewer units or a prior would shorten the way" if task.prior is None else ""
+        return (
+            f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here{hold}.{kinks}",
+            "none",
+        )
+    matrix = "exact Hessian" if task.network.smooth else "Gauss-Newton matrix (relu has kinks)"
+    known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
+    if task.sandwich:
+        known = f"sandwich of the gradients' variance and the {known}"
+    if not shape.n_null:
+        return (
+            f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
+            f"{known}, all {p} directions",
+        )
+    hold = "Fewer units would help." if task.prior is not None else "Fewer units or a prior would hold them."
+    dead = dead_units(task.layout, found.cost.gauss_newton(found.theta))
+    named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
+    return (
+        f"MIGRAD certified the minimum; {shape.n_null} of {p} directions are not determined by the data{named}: the "
+        f"errors of parameters that take part in them are infinite. {hold}{more}",
+        f"{known}, on {p - shape.n_null} of {p} directions",
+    )

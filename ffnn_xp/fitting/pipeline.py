@@ -1,0 +1,272 @@
+"""Data to a certified minimum, step by step.
+
+Read and standardise the data (`problem`); choose the prior, if that is wanted (`prior_selection`); minimize from random
+starts (`multistart`); estimate the errors of y if they are unknown (`y_error`); take the covariance from the exact
+Hessian; let MIGRAD certify the point; and say what it is worth (`certification`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.data.streaming import prepared_for_fit
+from ffnn_xp.fitting import successive_halving
+from ffnn_xp.fitting.certification import Found, certify_fit
+from ffnn_xp.fitting.local_search import LocalMinimum
+from ffnn_xp.fitting.multistart import INTERRUPTED, FitState, MultiStart, SearchResult
+from ffnn_xp.fitting.options import check_options
+from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
+from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
+from ffnn_xp.fitting.progress import progress_line
+from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
+from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
+from ffnn_xp.minimizers import Certificate, certify, migrad_alone
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.network.protocol import ModelLike
+from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.uncertainty.predictive import Member, Predictive
+
+
+def fit(
+    model: ModelLike,
+    x: Any,
+    y: Any,
+    y_err: Any,
+    *,
+    loss: str | Loss,
+    weights: Any,
+    mask: Any,
+    exposure: Any,
+    trials: Any,
+    y_cov: Any,
+    x_err: Any,
+    covariance: str,
+    prior: float | str | None,
+    restarts: int | str,
+    minimizer: str,
+    seed: int | list[int] | None,
+    start: HostArray | None,
+    progress: bool | None,
+    callback: Callable[[FitState], bool | None] | None,
+    max_seconds: float | None,
+    tuning: Tuning = DEFAULT_TUNING,
+) -> FitRecord:
+    """See `Model.fit`; `start` are the model's parameters in raw units if they are to be the first start."""
+    began = time.monotonic()
+    check_options(prior, restarts, minimizer, covariance, max_seconds)
+    extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
+    model = prepared_for_fit(model, x, y)
+    task = read_problem(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior, tuning)
+    check_degrees_of_freedom(task, auto=prior == "auto")
+    if prior == "auto":
+        check_enough(task)
+    model.build(task.layout.widths[0], task.layout.widths[-1])
+    deadline = np.inf if max_seconds is None else began + max_seconds
+    if minimizer == "migrad":
+        theta = model.backend.to_host(model.parameters) if start is None else start
+        return _migrad_alone(task, theta, began, deadline)
+    chosen = None
+    if prior == "auto":
+        chosen = choose(task, seed, deadline)
+        task = _with_prior(task, chosen)
+    number = _number_of_starts(restarts, task) if chosen is None else 1
+    cost = task.cost()
+    most = np.inf if chosen is None else task.tuning.prior_selection.certificate * chosen.gradients
+    with progress_line(progress, callback) as report:
+        search = MultiStart(
+            cost,
+            task.local_search(cost),
+            good_enough=_good_enough(task),
+            n_starts=number,
+            deadline=deadline,
+            callback=report,
+            max_evaluations=most,
+            tuning=task.tuning.multi_start,
+        )
+        starts = _starts(task, start, number, seed) if chosen is None else iter(chosen.members[:1])
+        found = _search(task, search, starts)
+        found = search.number_minima(found, _unit(task, found))
+        if chosen is None and not task.errors_known:
+            try:
+                task, search, found = estimate_y_error(task, search, found)
+            except KeyboardInterrupt:
+                task, search, found = estimate_y_error(task, search, found.interrupted())
+    record = _certified(task, search, found, chosen, began)
+    return replace(record, predictive=_predictive(task, chosen, record))
+
+
+def _search(task: FitProblem, search: MultiStart, starts: Iterator[HostArray]) -> SearchResult:
+    """Find the best minimum: from single starts, or first from few and then from many that compete."""
+    number, tuning = search.n_starts, search.tuning
+    if number < tuning.halving or not _may_compete(task):
+        return search.run(starts)
+    found = search.run(islice(starts, tuning.singly if task.is_chi_square else 1), finish=False)
+    if search.satisfied(found) or found.stopped:
+        return found
+    rest, rng = np.stack(list(starts)), np.random.default_rng(number)
+    return search.halve(rest, found, unit=_unit(task, found), rng=rng)
+
+
+def _with_prior(task: FitProblem, chosen: PriorSelection) -> FitProblem:
+    """Return the problem with the prior that was chosen.
+
+    Its width is that beside the errors of y: with other errors S is another multiple of the same function.
+    """
+    prior = GaussianPrior(chosen.precision / float(np.mean(chosen.y_error**2)))
+    return replace(task, prior=prior, y_error=chosen.y_error)
+
+
+def _predictive(task: FitProblem, chosen: PriorSelection | None, record: FitRecord) -> Predictive | None:
+    """Make the density of new measurements: of the ensemble, or of the one network, if it has a band."""
+    if not isinstance(task.loss, Measured):
+        return None
+    if chosen is not None and chosen.calibration is not None:
+        return Predictive(tuple(member(task, t, chosen.precision) for t in chosen.members), chosen.calibration)
+    if record.error_band is None or not isinstance(task.loss, LeastSquaresLoss):
+        return None
+    return Predictive((Member(record.error_band, typical_error(task) if record.y_error is None else record.y_error),))
+
+
+def _certified(
+    task: FitProblem, search: MultiStart, found: SearchResult, chosen: PriorSelection | None, began: float
+) -> FitRecord:
+    """Let MINUIT certify the best point that was found.
+
+    Where MIGRAD goes down along a weakly determined direction, and S falls further from there, the local search goes
+    on; where it went down and saw no minimum, it is asked again with the Hessian there.
+    """
+    if found.best is None:
+        raise ValueError(
+            "the cost is not finite at any start: the data or their errors span too many orders of magnitude, or the "
+            "output's nonlinearity overflows; rescale y, or use output='identity'"
+        )
+    raw, tuning = task.raw_cost(), task.tuning.certification
+    best: LocalMinimum = found.best
+    spectrum, certificate = best.shape, None
+    try:
+        for run in range(1, tuning.runs + 1):
+            if spectrum is None or spectrum.n_negative:
+                certificate = None
+                break
+            certificate = _asked(task, search, best.theta, spectrum)
+            if task.errors_known:  # else the table stays in the units of the first errors of y
+                found = found.improved(certificate.fval)
+            before, best = best.value, replace(best, theta=certificate.values)
+            if before - certificate.fval <= tuning.negligible * raw.errordef:  # near enough to where it is known
+                break
+            spectrum, beyond = search.local.shape_at(best.theta)
+            if beyond is None and certificate.cut_short:
+                beyond = best.theta  # as far as MIGRAD may go
+            smooth = task.network.smooth
+            if beyond is None and not certificate.certified and smooth:  # what it learnt led it astray
+                best = replace(best, value=certificate.fval)
+                continue
+            if beyond is None or not smooth or run == tuning.runs:
+                break  # with a word on the point that it is about
+            found, arrived = search.continue_from(replace(found, best=best), beyond)
+            assert found.best is not None
+            best = found.best
+            if not arrived:
+                break
+            spectrum = best.shape
+    except KeyboardInterrupt:
+        found, spectrum, certificate = replace(found, stopped=INTERRUPTED), None, None
+    end = replace(found, best=best)
+    return certify_fit(Found(task, raw, search.problem, end, spectrum, certificate, recipe=chosen), began)
+
+
+def _asked(task: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spectrum) -> Certificate:
+    """Run MIGRAD from this point with this spectrum, on the standardised problem.
+
+    EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
+    of an input's mean over its width, and see nothing but rounding. At non-smooth points it is asked again, with a new
+    covariance, where it does not see a minimum: its own, built from gradients that jump, degrades. The smallest EDM
+    counts.
+    """
+    problem = search.problem
+    most = 1 if task.network.smooth else task.tuning.certification.runs_non_smooth
+    runs: list[Certificate] = []
+    while len(runs) < most:
+        runs.append(certify(problem, theta, spectrum.inverse_hessian(problem.errordef)))
+        if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
+            break
+        theta = runs[-1].values
+        spectrum, _ = search.local.shape_at(theta)
+    return min(runs, key=lambda run: (not run.certified, run.edm))
+
+
+def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: float) -> FitRecord:
+    """Run MIGRAD alone, as in the lesson, and give the same account of where it ended.
+
+    With unknown errors it runs twice: the first run's residuals are the second's errors.
+    """
+    if not task.errors_known:
+        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), 0.0))
+        theta = np.asarray(migrad_alone(task.raw_cost(), theta, deadline=deadline).values)
+        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters)))
+    raw, cost = task.raw_cost(), task.cost()
+    minuit = migrad_alone(raw, theta, deadline=deadline)
+    end = LocalMinimum.unfinished(task.scaling.to_standard(np.asarray(minuit.values)), np.inf)
+    spectrum, _ = task.local_search(cost).shape_at(end.theta)
+    found = Found(task, raw, cost, SearchResult(end), spectrum, Certificate.of(minuit), minuit)
+    return certify_fit(found, began)
+
+
+def _may_compete(task: FitProblem) -> bool:
+    """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
+
+    S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
+    """
+    small = task.layout.n_parameters <= successive_halving.LIMIT
+    return small and not isinstance(task.loss, NormalLoss) and not task.loss.has_linear_operator
+
+
+def _number_of_starts(restarts: int | str, task: FitProblem) -> int:
+    if restarts != "auto":
+        return int(restarts)
+    tuning, p = task.tuning.multi_start, task.layout.n_parameters
+    if _may_compete(task):
+        return int(np.clip(tuning.candidates // p, tuning.starts, tuning.most_candidates))
+    if task.is_chi_square:
+        return tuning.starts
+    return int(np.clip(tuning.unknown // p, tuning.least_unknown, tuning.most_unknown))
+
+
+def _good_enough(task: FitProblem) -> float:
+    """Chi-square that no better fit would lower by much; without known errors there is no such value."""
+    ndof = task.n_values - task.layout.n_parameters
+    mean, square = task.weight_moments()  # of a sum of weighted squares of normal numbers
+    return (
+        mean * ndof + task.tuning.multi_start.sigmas * np.sqrt(2 * square * ndof)
+        if task.is_chi_square and ndof > 0
+        else -np.inf
+    )
+
+
+def _unit(task: FitProblem, found: SearchResult) -> float:
+    """What one standard deviation raises S by; if errors are unknown, as the best residuals so far have it."""
+    errordef = float(task.loss.errordef)
+    if task.errors_known or not np.isfinite(found.value):
+        return errordef
+    return float(errordef * min(1.0, found.value / task.n_values))
+
+
+def _starts(
+    task: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None
+) -> Iterator[HostArray]:
+    rng = np.random.default_rng(seed)
+    if start is not None:
+        yield task.scaling.to_standard(start)
+    gain = 1.0 if task.layout.n_parameters <= successive_halving.LIMIT else task.tuning.multi_start.gain
+    for _ in range(number - (start is not None)):
+        yield glorot(task.layout, rng, gain)

@@ -1,0 +1,198 @@
+"""`FitRecord`: the numbers that a fit found, on the host; a result for people is made of it (`model.result`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import iminuit
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.fitting.multistart import Restart
+from ffnn_xp.fitting.prior_selection import PriorSelection
+from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.losses import Loss
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.objective.data_cost import DataCost
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.predictive import Predictive
+
+
+@dataclass(frozen=True, repr=False)
+class FitRecord:
+    """The numbers of a fit.
+
+    Attributes
+    ----------
+    valid : bool
+        Whether a minimum was certified (EDM below MINUIT's goal) and no direction leads further down.
+    message : str
+        What that rests on or, if not valid, what to do.
+    fval : float
+        The cost at the end, prior included.
+    chi2 : float
+        The data's part of it.
+    edm : float
+        MINUIT's estimated vertical distance to the minimum; where no matrices are formed, its upper bound from
+        conjugate gradients.
+    certificate : str
+        What `valid` rests on: "MIGRAD", "conjugate gradients" (beyond MINUIT's memory), or "none".
+    n_data : int
+        Number of measured values.
+    n_effective : float
+        Effective number of parameters: the directions that the data determine, less what the prior determines.
+    parameters, errors : array with shape (p,)
+        Theta and its standard deviations; infinite where the data leave a parameter open, NaN without a covariance.
+    y_error : array with shape (k,) or None
+        The errors of y, if they were estimated from the residuals; with ``prior="auto"`` from held-out ones.
+    covariance_source : str
+        Which matrix the covariance is the inverse of.
+    n_null : int
+        Number of directions that the data leave unidentified.
+    edm_newton : float
+        EDM by our own Hessian, g^T H^-1 g / 2 on the identified directions: independent of MINUIT.
+    hesse_difference : float
+        Largest relative difference between our errors and those of MINUIT's HESSE, which inverts the exact Hessian by
+        its own means; NaN where HESSE is not asked (non-smooth activations, unidentified directions, more than 64
+        parameters).
+    minuit_calls : int
+        Calls that MIGRAD took to certify.
+    edm_goal : float
+        MIGRAD's goal for EDM.
+    restarts : list of Restart
+        One row for each start.
+    seconds : float
+        Wall time.
+    cost : NetworkCost
+        What was minimized: the cost of standardised data.
+    standardised : array with shape (p,)
+        Where its minimum is.
+    with_matrices : bool
+        Whether p x p matrices were formed.
+    task : FitProblem
+        The data, checked and on the device, their statistic and prior: what toys are made of.
+    raw_cost : DataCost
+        The same cost in raw units.
+    spectrum : Spectrum or None
+        Of the Hessian at the minimum, in standardised units.
+    factor : array with shape (p, r) or None
+        F with covariance F F^T in raw units; None without a covariance.
+    recipe : PriorSelection or None
+        What ``prior="auto"`` chose, and by what.
+    error_band : LinearBand, MatrixFreeBand or None
+        What `Model.predict` makes its errors of.
+    predictive : Predictive or None
+        The density of new measurements, if there is one.
+    live : iminuit.Minuit or None
+        The `Minuit` that ran in raw units, if one did.
+    """
+
+    valid: bool
+    message: str
+    fval: float
+    chi2: float
+    edm: float
+    certificate: str
+    n_data: int
+    n_effective: float
+    parameters: HostArray
+    errors: HostArray
+    y_error: HostArray | None
+    covariance_source: str
+    n_null: int
+    edm_newton: float
+    hesse_difference: float
+    minuit_calls: int
+    edm_goal: float
+    restarts: list[Restart]
+    seconds: float
+    cost: NetworkCost
+    standardised: HostArray
+    with_matrices: bool
+    task: FitProblem
+    raw_cost: DataCost
+    spectrum: Spectrum | None = None
+    factor: HostArray | None = None
+    recipe: PriorSelection | None = None
+    error_band: Band | ProductBand | None = None
+    predictive: Predictive | None = None
+    live: iminuit.Minuit | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Layout of the parameters."""
+        return self.task.layout
+
+    @property
+    def scaling(self) -> Scaling:
+        """The map between standardised and raw units."""
+        return self.task.scaling
+
+    @property
+    def statistic(self) -> Loss:
+        """What was summed."""
+        return self.task.loss
+
+    @property
+    def weighted(self) -> bool:
+        """Whether events had weights."""
+        return self.task.data.weights is not None
+
+    @property
+    def description(self) -> str:
+        """Widths and activations, such as "1-10-1, tanh, identity"."""
+        names = dict.fromkeys(a.name for a in self.task.network.activations)
+        return ", ".join(["-".join(map(str, self.layout.widths)), *names])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return self.layout.names
+
+    @property
+    def ndof(self) -> float:
+        """Degrees of freedom, n_data - n_effective."""
+        return self.n_data - self.n_effective
+
+    @property
+    def p_value(self) -> float:
+        """Chance of a chi-square this large if the model is right; NaN if it is none, or errors are estimated."""
+        if self.y_error is not None or self.weighted or self.ndof <= 0 or not self.statistic.is_chi_square:
+            return float("nan")
+        return float(scipy.special.gammaincc(self.ndof / 2, self.chi2 / 2))
+
+    @cached_property
+    def covariance(self) -> HostArray | None:
+        """Covariance of the parameters ``(p, p)`` on the identified directions; None if there is none.
+
+        Its diagonal is finite also where `errors` are infinite.
+        """
+        return None if self.factor is None else np.asarray(self.factor @ self.factor.T)
+
+    @cached_property
+    def log_evidence(self) -> float:
+        r"""Logarithm of the evidence in Laplace's approximation, up to what depends on the data alone.
+
+        .. math:: \log Z = -\frac{S}{2e} + \frac12 \sum_i \log P_i + \frac12 \log\det\Sigma
+
+        (D. J. C. MacKay, Neural Computation 4 (1992) 448, sec. 2.) P are the prior's precisions on the standardised
+        parameters, 1 for output biases, which have no prior. Errors of y that were estimated add their
+        :math:`-n \log\sigma`. One minimum counts: that there are others, copies of it included, does not. Differences
+        between fits of the same data compare priors and networks. NaN without a prior or a covariance, and where
+        directions are unidentified.
+        """
+        prior, band = self.task.prior, self.error_band
+        if prior is None or not isinstance(band, Band) or self.n_null or self.task.sandwich:
+            return float("nan")
+        P = np.where(prior.precision > 0, prior.precision, 1.0)
+        value = -self.fval / (2 * self.statistic.errordef) + 0.5 * float(np.sum(np.log(P)))
+        value += float(np.linalg.slogdet(band.curvature.factor)[1])
+        if self.y_error is not None:
+            value -= self.task.data.n * float(np.sum(np.log(self.task.y_error)))
+        return value

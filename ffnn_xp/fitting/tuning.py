@@ -1,0 +1,76 @@
+"""`Tuning`: all numbers of a fit that were tuned, in one frozen object that is passed in.
+
+Each number says what it trades; `benchmarks/tuning.py` varies them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ffnn_xp._lib.tuning import tuned
+
+
+@dataclass(frozen=True)
+class MultiStartTuning:
+    """When a start is worth going on with, and how many there are."""
+
+    far: float = tuned(1.5, "starts whose chi-square is up to so many times the goal (or the best) are refined")
+    sigmas: float = tuned(
+        3.0, "standard deviations of chi-square above its expectation that are good enough to stop at"
+    )
+    prune: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
+    starts: int = tuned(10, "starts at most where chi-square can end the search")
+    candidates: int = tuned(8000, "over the number of parameters: starts that compete by successive halving")
+    most_candidates: int = tuned(500, "upper limit of these: more find deeper minima in more time")
+    unknown: int = tuned(2000, "over the number of parameters: starts of large networks where no chi-square can end it")
+    most_unknown: int = tuned(16, "upper limit of these")
+    least_unknown: int = tuned(3, "lower limit of these")
+    singly: int = tuned(2, "starts that are tried one by one before many compete: often one is enough")
+    halving: int = tuned(8, "starts from which on they compete instead of being tried one by one")
+    gain: float = tuned(0.5, "Glorot gain of networks too large to compete: nearly linear ones find deep minima sooner")
+
+
+@dataclass(frozen=True)
+class YErrorTuning:
+    """How errors of y and minimum are found in turn."""
+
+    rounds: int = tuned(8, "turns at most: more settle slowly converging errors")
+    settled: float = tuned(0.01, "relative change of the errors that needs no further turn")
+
+
+@dataclass(frozen=True)
+class CertificationTuning:
+    """How MINUIT is asked about a point."""
+
+    negligible: float = tuned(1e-5, "gain of MIGRAD, in errordefs, for which the Hessian is not computed again")
+    runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to a kink")
+    runs: int = tuned(4, "runs of MIGRAD with a local search between, where S falls on from where MIGRAD went")
+    hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE is asked too: its time grows as p^3")
+
+
+@dataclass(frozen=True)
+class PriorSelectionTuning:
+    """How the default recipe chooses the prior's width."""
+
+    steps: int = tuned(26, "prior widths of the path at most, each half of the one before: how weak a prior may get")
+    folds: int = tuned(5, "folds of the cross-validation: more use the data better and take more time")
+    one_fold: int = tuned(2000, "events from which on one fold is enough")
+    few_members: int = tuned(5, "networks of the ensemble: more predict better and take more time")
+    fewest_members: int = tuned(3, "the same where there are many events")
+    many_events: int = tuned(5000, "events from which on there are the fewest networks")
+    most_effective: float = tuned(0.9, "share of the values that parameters can take up: what is left gives y's errors")
+    certificate: float = tuned(2.0, "gradients that a certificate may cost, over those of the choice itself")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All tuned numbers of a fit."""
+
+    matrix_limit: int = tuned(6000, "parameters up to which p x p matrices are formed: memory 8 p^2 each, time p^3")
+    multi_start: MultiStartTuning = field(default_factory=MultiStartTuning)
+    y_error: YErrorTuning = field(default_factory=YErrorTuning)
+    certification: CertificationTuning = field(default_factory=CertificationTuning)
+    prior_selection: PriorSelectionTuning = field(default_factory=PriorSelectionTuning)
+
+
+DEFAULT_TUNING = Tuning()
