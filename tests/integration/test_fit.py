@@ -14,9 +14,10 @@ import scipy.optimize
 from sklearn.linear_model import LinearRegression
 
 import ffnn_xp as fx
-import ffnn_xp.model.fit
+import ffnn_xp.fitting.pipeline
 from ffnn_xp.backends import Backend
-from ffnn_xp.fitting.multistart import Search
+from ffnn_xp.fitting.multistart import SearchResult
+from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.network.sweeps import jacobian
 from ffnn_xp.uncertainty.covariance import TOUCHES
 
@@ -359,7 +360,7 @@ class TestStops:
         def interrupt(*args: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(ffnn_xp.model.fit, "certify", interrupt)
+        monkeypatch.setattr(ffnn_xp.fitting.pipeline, "certify", interrupt)
         self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
 
     def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:
@@ -381,10 +382,9 @@ def test_progress_line_goes_to_the_terminal_only(monkeypatch: pytest.MonkeyPatch
     assert stream.getvalue() == ""
 
 
-def test_beyond_matrices_products_have_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 5)
+def test_beyond_matrices_products_have_to_do() -> None:
     model = fx.Model((1, 2, 1), backend="numpy", seed=3)
-    fit = model.fit(*bends(), 0.1, prior=3.0)
+    fit = model.fit(*bends(), 0.1, prior=3.0, tuning=Tuning(matrix_limit=5))
     assert fit.valid
     assert "matrices of 7 x 7 are not formed" in fit.message
     assert fit.chi2 / fit.ndof < 1.3
@@ -440,7 +440,7 @@ def test_search_keeps_the_best_of_its_starts() -> None:
     assert isinstance(fit.restarts[0].fval, float)
     best = min(fit.restarts, key=lambda row: row.fval)
     assert best.status.startswith("minimum")
-    assert Search(problem=None).value == np.inf  # type: ignore[arg-type]
+    assert SearchResult().value == np.inf
 
 
 class TestHonesty:
