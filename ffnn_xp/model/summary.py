@@ -11,6 +11,7 @@ import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.text import pair_html, pair_lines, table_html, table_lines
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.multistart import Restart
@@ -241,11 +242,8 @@ class Summary:
 
     def __repr__(self) -> str:
         head = f"FitResult: {'valid minimum' if self.valid else 'NOT VALID'} of {self.description}"
-        out = [head, *(f"  {key:<12} {text}" for key, text in self._lines())]
-        table = [_HEADER, *self._layers()]
-        widths = [max(len(row[i]) for row in table) for i in range(len(_HEADER))]
-        out += ["  " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in table]
-        return "\n".join([*out, f"  {self.message}"])
+        table = table_lines([_HEADER, *self._layers()])
+        return "\n".join([head, *pair_lines(self._lines()), *table, f"  {self.message}"])
 
     def _repr_html_(self) -> str:
         color = "#2e7d32" if self.valid else "#c62828"
@@ -253,11 +251,8 @@ class Summary:
             f'<p><b style="color:{color}">{"Valid minimum" if self.valid else "Not valid"}</b> of '
             f"{escape(self.description)}</p>"
         )
-        cell = 'style="text-align:left"'
-        facts = "".join(f"<tr><th {cell}>{escape(k)}</th><td {cell}>{escape(t)}</td></tr>" for k, t in self._lines())
-        header = "".join(f"<th>{escape(c)}</th>" for c in _HEADER)
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in self._layers())
-        return f"{head}<table>{facts}</table><table><tr>{header}</tr>{rows}</table><p>{escape(self.message)}</p>"
+        layers = table_html([_HEADER, *self._layers()])
+        return f"{head}{pair_html(self._lines())}{layers}<p>{escape(self.message)}</p>"
 
 
 _HEADER = ("layer", "matrix", "parameters", "rms", "median error", "undetermined")
