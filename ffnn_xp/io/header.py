@@ -16,7 +16,7 @@ KEY = "ffnn_xp"  # of the header's metadata; a single one, since safetensors wri
 
 @dataclass(frozen=True)
 class Header:
-    """The description of a network that its file begins with.
+    """Describe a network: the JSON object at the beginning of its file.
 
     Attributes
     ----------
