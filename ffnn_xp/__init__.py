@@ -8,19 +8,17 @@ from ffnn_xp._lib.errors import (
     FitWarning,
     NotFittedError,
 )
+from ffnn_xp._lib.version import __version__ as __version__
 from ffnn_xp.backends import Backend, get_backend, to_numpy
 from ffnn_xp.costs.catalogue import Binomial, LeastSquares, Multinomial, Normal, Poisson
 from ffnn_xp.costs.plus_function import PlusFunction
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.fitting.multistart import FitState
-from ffnn_xp.io import load
 from ffnn_xp.losses import HuberLoss, SoftL1Loss, StudentTLoss
-from ffnn_xp.model.model import Model
+from ffnn_xp.model.model import Model, load
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.objective.prior import GaussianPrior
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Activation",

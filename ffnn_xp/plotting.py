@@ -1,42 +1,79 @@
-"""Pictures of a fit: the curve with its band, or predictions against measurements, and the pulls in either case."""
+"""Draw a fit: the curve with its band, or predictions against measurements, and the pulls in either case."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import to_numpy
 from ffnn_xp.backends.conversion import host_floats
-from ffnn_xp.io.header import checked_names
-from ffnn_xp.model.model import Model
-from ffnn_xp.model.result import FitResult
+from ffnn_xp.network.sweeps import Network
 
 Axes = Any
+"""A matplotlib Axes."""
+
 Figure = Any
+"""A matplotlib Figure."""
 
 # M. Okabe and K. Ito, Color Universal Design (2008): distinguishable with any colour vision
 BLUE, SKY, VERMILION, GREY = "#0072B2", "#56B4E9", "#D55E00", "#4D4D4D"
-MOST_OUTPUTS = 6
+MOST_OUTPUTS = 6  # that get panels: with more, none of them could be read
 MOST_BARS = 2000  # events above which error bars would cover everything
-CURVE_POINTS = 400
+CURVE_POINTS = 400  # of a drawn curve, about one for each pixel of a panel
+
+
+class DrawnFit(Protocol):
+    """The part of a `FitResult` that a drawing needs."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether a minimum was certified."""
+
+    @property
+    def chi2(self) -> float:
+        """The data's part of the cost."""
+
+    @property
+    def ndof(self) -> float:
+        """Degrees of freedom."""
+
+    @property
+    def y_error(self) -> HostArray | None:
+        """The errors of y ``(k,)``, if they were estimated from the residuals."""
+
+    @property
+    def description(self) -> str:
+        """The network in words."""
+
+
+class DrawnModel(Protocol):
+    """The part of a `Model` that a drawing needs."""
+
+    @property
+    def network(self) -> Network:
+        """Widths and activations."""
+
+    def predict(self, x: Any, *, return_std: bool = False) -> Any:
+        """Outputs and, if asked for, their standard deviations."""
 
 
 def plot_fit(
-    fit: FitResult,
+    fit: DrawnFit,
     x: Any,
     y: Any,
     y_err: Any,
-    model: Model,
+    model: DrawnModel,
     *,
     input_names: Sequence[str] | None = None,
     target_names: Sequence[str] | None = None,
 ) -> Figure:
-    r"""Data and fit, one row or column of panels for each output (the first six).
+    r"""Draw data and fit, one row or column of panels for each output (the first six).
 
     With one input: the data, the curve with its 68 % band, and the pulls :math:`(y - f(x)) / \sigma` below. With
     several: predictions against measurements, and the histogram of the pulls with the unit normal distribution.
@@ -77,8 +114,8 @@ def plot_fit(
     figure_module = require("matplotlib.figure", "plot", "plotting")
     rows, targets, errors = _data(fit, x, y, y_err, model)
     d, k = rows.shape[1], targets.shape[1]
-    inputs = checked_names(input_names, "input_names", d) or _letters("x", d)
-    outputs = checked_names(target_names, "target_names", k) or _letters("y", k)
+    inputs = column_names(input_names, "input_names", d) or _letters("x", d)
+    outputs = column_names(target_names, "target_names", k) or _letters("y", k)
     shown = min(k, MOST_OUTPUTS)
     if d == 1:
         figure = figure_module.Figure(figsize=(1.6 + 5.0 * shown, 5.2), layout="constrained")
@@ -101,8 +138,8 @@ def plot_fit(
     return figure
 
 
-def _data(fit: FitResult, x: Any, y: Any, y_err: Any, model: Model) -> tuple[HostArray, HostArray, HostArray]:
-    """Inputs ``(n, d)``, targets and errors ``(n, k)`` on the host."""
+def _data(fit: DrawnFit, x: Any, y: Any, y_err: Any, model: DrawnModel) -> tuple[HostArray, HostArray, HostArray]:
+    """Return inputs ``(n, d)``, targets and errors ``(n, k)`` on the host."""
     d, k = model.network.layout.widths[0], model.network.layout.widths[-1]
     rows, targets = host_floats(x, "x"), host_floats(y, "y")
     rows = rows.reshape(-1, 1) if rows.ndim < 2 else rows
@@ -123,8 +160,8 @@ def _data(fit: FitResult, x: Any, y: Any, y_err: Any, model: Model) -> tuple[Hos
     return rows, targets, np.broadcast_to(errors, targets.shape)
 
 
-def _curve(axes: Sequence[Axes], model: Model, x: HostArray, y: HostArray, errors: HostArray, i: int) -> None:
-    """Data, curve and band above, pulls below."""
+def _curve(axes: Sequence[Axes], model: DrawnModel, x: HostArray, y: HostArray, errors: HostArray, i: int) -> None:
+    """Draw data, curve and band above, pulls below."""
     main, below = axes
     k = model.network.layout.widths[-1]
     span = np.linspace(x.min(), x.max(), CURVE_POINTS)
@@ -155,7 +192,7 @@ def _curve(axes: Sequence[Axes], model: Model, x: HostArray, y: HostArray, error
 
 
 def _against(axes: Axes, predicted: HostArray, y: HostArray, errors: HostArray, name: str) -> None:
-    """Predictions against measurements, with the diagonal."""
+    """Draw predictions against measurements, with the diagonal."""
     bars = errors if len(y) <= MOST_BARS else None
     low, high = min(y.min(), predicted.min()), max(y.max(), predicted.max())
     margin = 0.04 * (high - low) or 1.0
@@ -170,7 +207,7 @@ def _against(axes: Axes, predicted: HostArray, y: HostArray, errors: HostArray, 
 
 
 def _histogram(axes: Axes, pulls: HostArray, name: str) -> None:
-    """Distribution of the pulls; what lies beyond five sigma is counted in the outermost bins."""
+    """Draw the distribution of the pulls; the outermost bins also count what lies beyond five sigma."""
     n, reach = len(pulls), 5.0
     edges = np.linspace(-reach, reach, int(np.clip(2 * n ** (1 / 3), 10, 50)) // 2 * 2 + 1)
     axes.hist(np.clip(pulls, -reach, reach), edges, color=SKY, edgecolor=BLUE, lw=0.6, label=_moments(pulls, reach))
@@ -184,7 +221,7 @@ def _histogram(axes: Axes, pulls: HostArray, name: str) -> None:
 
 
 def _moments(pulls: HostArray, reach: float) -> str:
-    """Mean and width with their statistical errors, and how many pulls the histogram has no bins for."""
+    """Write mean and width with their statistical errors, and how many pulls lie outside of the histogram."""
     n = len(pulls)
     mean, width = float(np.mean(pulls)), float(np.std(pulls))
     error = width / np.sqrt(n)
@@ -200,7 +237,7 @@ def _moments(pulls: HostArray, reach: float) -> str:
     return "\n".join(lines)
 
 
-def _title(fit: FitResult, k: int) -> str:
+def _title(fit: DrawnFit, k: int) -> str:
     known = "" if fit.y_error is None else ", errors of y from the residuals"
     parts = [fit.description, f"χ² / ndof = {fit.chi2:.6g} / {fit.ndof:.5g}{known}"]
     if k > MOST_OUTPUTS:

@@ -144,6 +144,22 @@ def test_where_arrays_cross(path: Path) -> None:
 
 
 @EVERY_FILE
+def test_nobody_sets_private_fields_of_another_object(path: Path) -> None:
+    """An object sets its own; `Model.from_state` completes the model that it makes."""
+    targets = [
+        target
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)
+        for one in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        for target in ast.walk(one)
+        if isinstance(target, ast.Attribute) and target.attr.startswith("_") and not target.attr.startswith("__")
+    ]
+    own = {"self", "model"} if path == PACKAGE / "model" / "model.py" else {"self"}
+    others = [node.lineno for node in targets if not (isinstance(node.value, ast.Name) and node.value.id in own)]
+    assert not others, f"lines {others}"
+
+
+@EVERY_FILE
 def test_no_global_randomness(path: Path) -> None:
     """Random numbers come from a Generator that was given: nothing of `numpy.random` but `default_rng` and types."""
     used = {

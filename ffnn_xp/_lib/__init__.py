@@ -1,1 +1,1 @@
-"""_lib."""
+"""Helpers without any mathematics of networks: error texts, text tables, files, checks, types."""

@@ -1,6 +1,7 @@
-"""Files are written whole or not at all: beside their place first, then moved into it.
+"""Atomic writing: a file appears whole or not at all.
 
-A crash, a full disk or Ctrl-C in between leaves what was there before.
+It is written under another name in the same folder and then renamed. A crash, a full disk or Ctrl-C in between leaves
+the old file as it was.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PathLike = str | os.PathLike[str]
+from ffnn_xp._lib.typing import PathLike
 
 
 def check_writable(path: PathLike) -> None:
-    """Find out before the work begins that its result could not be written.
+    """Raise now if a file could not be written later, so that no work is lost.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError
-        In words that say which folder or file stands in the way.
+        If it could not; the message says which folder or file is the reason.
     """
     target = Path(os.path.realpath(path))
     folder = target.parent
@@ -38,7 +39,7 @@ def check_writable(path: PathLike) -> None:
 
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """A path to write to, in the same folder and with the same ending, that takes the place of `path` at the end.
+    """Give a temporary path in the same folder and with the same ending, which replaces `path` at the end.
 
     Links are followed, permissions of an existing file are kept; a device such as ``/dev/null`` is written directly.
 

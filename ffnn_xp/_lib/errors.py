@@ -1,4 +1,4 @@
-"""What can go wrong, by name: a small tree of exceptions and warnings."""
+"""The library's exceptions and warnings, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class BackendUnavailableError(RuntimeError):
-    """The array library or device that was asked for cannot be used here, and falling back was ruled out."""
+    """The requested array library or device cannot be used, and no other may take its place."""
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -24,7 +24,7 @@ class FfnnXpWarning(UserWarning):
 
 
 class BackendFallbackWarning(FfnnXpWarning):
-    """The work goes on with NumPy on the CPU instead of the library that was asked for."""
+    """The requested array library cannot be used, and NumPy on the CPU computes instead."""
 
 
 class FitWarning(FfnnXpWarning):
@@ -32,15 +32,27 @@ class FitWarning(FfnnXpWarning):
 
 
 def outside_the_package() -> int:
-    """The stacklevel with which the caller's warning points at the user's line."""
+    """Return the `stacklevel` with which a warning of the caller points at the user's line."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "ffnn_xp":
         frame, level = frame.f_back, level + 1
     return level
 
 
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Ask about the known name that is nearest to a wrong one; empty text if none is near.
+
+    Examples
+    --------
+    >>> nearest("tnah", ["relu", "tanh"])
+    "did you mean 'tanh'? "
+    """
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Sentence that lists the known names, the nearest one first.
+    """List the known names, after the one that is nearest to a wrong name.
 
     Examples
     --------
@@ -48,6 +60,5 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     "did you mean 'tanh'? Known are 'relu', 'tanh'"
     """
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    listed = "nown are " + ", ".join(repr(n) for n in names)
-    return f"did you mean {near[0]!r}? K{listed}" if near else f"k{listed}"
+    near = nearest(name, names)
+    return f"{near}{'K' if near else 'k'}nown are " + ", ".join(repr(n) for n in names)

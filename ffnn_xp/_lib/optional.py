@@ -1,4 +1,4 @@
-"""Optional libraries: imported where they are needed, and asked for by the extra that brings them."""
+"""Optional libraries: they are imported where they are needed; an error names the extra that installs them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def require(module: str, extra: str, purpose: str) -> Any:
     Parameters
     ----------
     module : str
-        Its import name.
+        The import name of the library.
     extra : str
         The extra of this package that installs it.
     purpose : str
-        What needs it, for the message.
+        The work that needs it, for the message.
 
     Raises
     ------

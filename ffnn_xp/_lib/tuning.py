@@ -1,6 +1,6 @@
 """Tuned numbers: fields of frozen dataclasses that are passed in, each with what it trades.
 
-A benchmark (`benchmarks/tuning.py`) walks these dataclasses, varies each number, and records what that does to fits.
+A benchmark (`benchmarks/tuning.py`) finds them all, varies each number, and records how fits change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def tuned(default: Any, trades: str) -> Any:
 
 
 def tuned_numbers(tuning: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Walk a dataclass and the dataclasses in its fields: the path of each tuned number, its value, what it trades.
+    """Find the tuned numbers of a dataclass and of those in its fields: path, value and what they trade.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The letters that shapes are written with, the same in every file.
+"""Array types, and the letters that shapes are written with, the same in every file.
 
 n events, d inputs, k outputs, h units of a layer, p parameters, r replicas (always a leading axis, written ``...``).
 Inside the library events are columns, ``(..., h, n)``; at the public face they are rows, ``(n, d)`` and ``(n, k)``.
@@ -6,6 +6,7 @@ Inside the library events are columns, ``(..., h, n)``; at the public face they 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -19,13 +20,16 @@ Namespace: TypeAlias = Any
 """An array API namespace, written ``xp``."""
 
 HostArray: TypeAlias = NDArray[np.float64]
-"""A NumPy array in main memory: MINUIT's side of the crossing."""
+"""A NumPy array of float64 in main memory, as MINUIT uses it."""
 
 Elementwise: TypeAlias = Callable[..., Array]
 """A function of ``(xp, z)`` or ``(xp, z, a)`` that acts on each element by itself."""
 
-Rows = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
+Rows: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 """Row numbers, on the host."""
 
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 """Yes or no for each row, on the host."""
+
+PathLike: TypeAlias = str | os.PathLike[str]
+"""The name of a file."""

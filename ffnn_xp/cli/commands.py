@@ -10,8 +10,9 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from ffnn_xp import __version__, backends
+from ffnn_xp import backends
 from ffnn_xp._lib.atomic import check_writable, replacing
+from ffnn_xp._lib.version import __version__
 from ffnn_xp.cli import messages
 from ffnn_xp.cli.options import (
     check_results,
@@ -24,8 +25,8 @@ from ffnn_xp.cli.options import (
     predictions,
 )
 from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
-from ffnn_xp.io import load, read_header
-from ffnn_xp.model.model import Model
+from ffnn_xp.io import read_header
+from ffnn_xp.model.model import Model, load
 from ffnn_xp.model.result import FitResult
 
 P = ParamSpec("P")

@@ -5,7 +5,6 @@ Rows are counted from 0 without the header. Columns of a plain NumPy array have 
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 import zipfile
@@ -15,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.atomic import PathLike, replacing
+from ffnn_xp._lib.atomic import replacing
+from ffnn_xp._lib.errors import nearest
 from ffnn_xp._lib.optional import require
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import HostArray, PathLike
 
 Frame = Any
 """A pandas DataFrame."""
@@ -114,8 +114,7 @@ def require_columns(frame: Frame, names: Sequence[str], what: str) -> None:
     """Raise a ValueError that names the columns which the table does not have, and the nearest that it has."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        near = difflib.get_close_matches(missing[0], frame.columns, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = nearest(missing[0], frame.columns)
         shown = ", ".join([repr(c) for c in frame.columns[:12]] + ["..."] * (len(frame.columns) > 12))
         listed = ", ".join(repr(name) for name in missing)
         raise ValueError(f"the table has no column {listed} ({what}): {hint}Its columns are {shown}")

@@ -18,7 +18,7 @@ import numpy as np
 from iminuit.util import describe
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp._lib.vector import vector
+from ffnn_xp._lib.validation import vector
 from ffnn_xp.losses import AddedLoss, Measured, Poisson, PoissonLoss
 from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network.evaluation import evaluate

@@ -72,7 +72,7 @@ class Found:
     @property
     def goal(self) -> float:
         """MIGRAD's goal for EDM."""
-        return EDM_FACTOR * TOLERANCE * self.raw_cost.errordef
+        return float(EDM_FACTOR * TOLERANCE * self.raw_cost.errordef)
 
     @property
     def certified_matrix_free(self) -> bool:

@@ -1,17 +1,14 @@
-"""The header of a network's file: one JSON object that says everything about the network but its numbers."""
+"""The header of a network's file: one JSON object that holds everything about the network but its numbers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import numpy as np
-
 from ffnn_xp._lib.errors import FileFormatError
 from ffnn_xp.backends import DTYPES
-from ffnn_xp.model.result import FitResult
 
 FORMAT_VERSION = 1
 KEY = "ffnn_xp"  # of the header's metadata; a single one, since safetensors writes several in random order
@@ -19,22 +16,22 @@ KEY = "ffnn_xp"  # of the header's metadata; a single one, since safetensors wri
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its network.
+    """Describe a network: the JSON object at the beginning of its file.
 
     Attributes
     ----------
     format_version : int
-        Of the file; a version of the library reads all up to its own.
+        Version of the file's format; the library reads its own and all earlier ones.
     library_version : str
-        Which ffnn_xp wrote it.
+        Version of ffnn_xp that wrote the file.
     widths : tuple of int
-        Inputs, units of each hidden layer, outputs.
+        Numbers of inputs, of units of each hidden layer, and of outputs.
     activations : tuple of str
         One name for each hidden layer.
     output : str
-        The last layer's.
+        Name of the last layer's activation.
     own_activations : tuple of str
-        Those among them that the library does not have: `load` wants them from its caller.
+        Names among them that the library does not know: whoever loads the file hands these activations over.
     dtype : str
         ``"float64"`` or ``"float32"``.
     y_was_column : bool
@@ -42,13 +39,13 @@ class Header:
     no_band : str
         Why the file has no error band; empty if it has one.
     n_members : int
-        Networks of the predictive density, a mixture if more than one; 0 if the file has none.
+        Number of networks in the predictive density, an ensemble if more than one; 0 if the file has no density.
     input_names, target_names : tuple of str or None
         The columns of the table that the network was fitted to.
     fit : dict or None
         Summary of the fit: valid, message, fval, chi2, n_data, n_effective, edm, covariance, y_error.
     metadata : dict
-        The user's own, text to text.
+        The user's own entries, text to text.
     """
 
     format_version: int
@@ -67,18 +64,25 @@ class Header:
     metadata: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The text that goes into the file."""
+        """Return the text that goes into the file."""
         content = {f.name: getattr(self, f.name) for f in fields(self)}
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
 
-def parse(text: str, path: str) -> Header:
-    """The header in a file's text.
+def parse_header(text: str, path: str) -> Header:
+    """Read the header from its text in a file.
+
+    Parameters
+    ----------
+    text : str
+        JSON.
+    path : str
+        Name of the file, for messages.
 
     Raises
     ------
     FileFormatError
-        If it is damaged, or was written by a newer version of the library.
+        If the header is damaged, or was written by a newer version of the library.
     """
     try:
         raw = json.loads(text)
@@ -102,40 +106,6 @@ def parse(text: str, path: str) -> Header:
     header = Header(**{name: _frozen(raw[name]) for name in _CHECKS})
     _check_lengths(header, path)
     return header
-
-
-def summary(fit: FitResult) -> dict[str, Any]:
-    """What a header keeps of a fit."""
-    numbers = {name: float(getattr(fit, name)) for name in ("fval", "chi2", "edm", "n_effective")}
-    return {
-        "valid": bool(fit.valid),
-        "message": fit.message,
-        "n_data": int(fit.n_data),
-        # JSON has no NaN
-        **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
-        "covariance": fit.covariance_source,
-        "y_error": None if fit.y_error is None else [float(e) for e in fit.y_error],
-    }
-
-
-def checked_names(names: Sequence[str] | None, argument: str, length: int) -> tuple[str, ...] | None:
-    """Names of columns, one for each input or output."""
-    if names is None:
-        return None
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"`{argument}` must be a sequence of names, got {names!r}")
-    if len(names) != length:
-        raise ValueError(f"`{argument}` must have {length} names, one for each, got {len(names)}")
-    return tuple(names)
-
-
-def checked_metadata(metadata: Mapping[Any, Any] | None) -> dict[str, str]:
-    """The user's own entries, text to text."""
-    texts = dict(metadata or {})
-    for key, value in texts.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"`metadata` must map text to text, got {key!r}: {value!r}; use str() or json.dumps")
-    return texts
 
 
 def _check_lengths(header: Header, path: str) -> None:

@@ -1,4 +1,4 @@
-"""The tensors of a network's file: augmented matrices, and what its error band and predictive density are made of."""
+"""The tensors of a network's file: augmented matrices, and the parts of its error band and predictive density."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ffnn_xp._lib.errors import FileFormatError
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.io.header import Header
+from ffnn_xp.io.state import NetworkState
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.uncertainty.covariance import Spectrum
 from ffnn_xp.uncertainty.linear_band import Band
@@ -18,7 +19,7 @@ from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive
 
 
 def matrix_names(layout: Layout) -> list[str]:
-    """Names of the augmented matrices in files.
+    """Return the names that the augmented matrices have in files.
 
     Examples
     --------
@@ -28,15 +29,15 @@ def matrix_names(layout: Layout) -> list[str]:
     return [f"A_L{l}_L{l + 1}" for l in range(1, layout.n_layers + 1)]
 
 
-def to_file(
-    layout: Layout, theta: HostArray, dtype: str, band: Band | None, density: Predictive | None
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Everything that a file holds, by name: matrices in the network's dtype, all else in float64."""
+def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
+    """Return all arrays of a file by name: matrices in the network's dtype, all else in float64."""
+    layout, density = Layout(state.widths), state.predictive
     tensors: dict[str, np.ndarray[Any, Any]] = {
-        name: A.astype(dtype) for name, A in zip(matrix_names(layout), layout.matrices(np, theta), strict=True)
+        name: A.astype(state.dtype)
+        for name, A in zip(matrix_names(layout), layout.matrices(np, state.theta), strict=True)
     }
-    if band is not None:
-        tensors |= _band_tensors("band", band)
+    if state.band is not None:
+        tensors |= _band_tensors("band", state.band)
     if density is not None:
         c = density.calibration
         tensors["density.calibration"] = np.array([c.a, c.b, 1 / c.nu])
@@ -49,8 +50,28 @@ def to_file(
     return {name: np.ascontiguousarray(a) for name, a in tensors.items()}
 
 
-def from_file(file: Any, header: Header, path: str) -> dict[str, HostArray]:
-    """The tensors that this header announces, with their types, shapes and values checked."""
+def read_tensors(file: Any, header: Header, path: str) -> dict[str, HostArray]:
+    """Read the tensors that a header announces, and check their types, shapes and values.
+
+    Parameters
+    ----------
+    file : safetensors.safe_open
+        The open file.
+    header : Header
+        Its header.
+    path : str
+        Its name, for messages.
+
+    Returns
+    -------
+    dict of str to array
+        All in float64.
+
+    Raises
+    ------
+    FileFormatError
+        If a tensor is missing, or is not what the header announces.
+    """
     layout = Layout(header.widths)
     expected: dict[str, tuple[int | None, ...]] = dict(zip(matrix_names(layout), layout.shapes, strict=True))
     if not header.no_band:
@@ -114,8 +135,13 @@ def _band_shapes(prefix: str, layout: Layout) -> dict[str, tuple[int | None, ...
     return {f"{prefix}.{name}": shape for name, shape in shapes.items()}
 
 
+def theta_of(layout: Layout, tensors: Mapping[str, HostArray]) -> HostArray:
+    """Return the parameters ``(p,)`` whose matrices are in a file's tensors."""
+    return np.asarray(layout.flatten(np, [tensors[name] for name in matrix_names(layout)]))
+
+
 def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int) -> Predictive:
-    """The predictive density that these tensors are; that of a single network has the network's own band."""
+    """Build the predictive density from a file's tensors; the density of a single network uses the file's band."""
     a, b, inverse_nu = tensors["density.calibration"]
     calibration = Calibration(float(a), float(b), float(1 / inverse_nu) if inverse_nu else float("inf"))
     prefixes = [f"density.{i}" for i in range(n_members)]
@@ -125,7 +151,7 @@ def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int)
 
 
 def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> Band:
-    """The error band that these tensors are."""
+    """Build the error band whose parts are in a file's tensors under a prefix."""
     t = {name.removeprefix(f"{prefix}."): a for name, a in tensors.items()}
     scaling = Scaling(layout, t["x_mean"], t["x_scale"], t["y_mean"], t["y_scale"])
     return Band(t["theta"], scaling, Spectrum(t["factor"], t["null"], t["scale"], negative_directions=t["null"][:, :0]))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level, whole_number
 from ffnn_xp.backends import Backend
@@ -136,14 +137,16 @@ class Ensemble:
 
     def __repr__(self) -> str:
         widths = "-".join(map(str, self.network.layout.widths))
-        cut = f"\n  stopped: {self.stopped}" if self.stopped else ""
-        return (
-            f"Ensemble: {len(self)} {self.kind} of {widths}, {int(self.valid.sum())} at a minimum "
-            f"(EDM < {EDM_GOAL:.1g})\n"
-            f"  cost         median {np.median(self.fval):.6g}, from {self.fval.min():.6g} to {self.fval.max():.6g}\n"
-            f"  EDM          median {np.median(self.edm):.2g}, largest {self.edm.max():.2g}\n"
-            f"  walk         {int(self.steps.sum())} gradients in {self.seconds:.2f} s{cut}"
+        at_minimum = f"{int(self.valid.sum())} at a minimum (EDM < {EDM_GOAL:.1g})"
+        lines = pair_lines(
+            [
+                ("cost", f"median {np.median(self.fval):.6g}, from {self.fval.min():.6g} to {self.fval.max():.6g}"),
+                ("EDM", f"median {np.median(self.edm):.2g}, largest {self.edm.max():.2g}"),
+                ("walk", f"{int(self.steps.sum())} gradients in {self.seconds:.2f} s"),
+            ]
         )
+        cut = [f"  stopped: {self.stopped}"] if self.stopped else []
+        return "\n".join([f"Ensemble: {len(self)} {self.kind} of {widths}, {at_minimum}", *lines, *cut])
 
 
 def fit_replicas(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.vector import vector
+from ffnn_xp._lib.validation import vector
 from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.backends.conversion import host_floats
 from ffnn_xp.data.reading import input_rows
@@ -26,7 +26,7 @@ Self = TypeVar("Self", bound="NetworkFunction")
 
 
 class NetworkFunction:
-    """Widths, nonlinearities, parameters and a backend: what `Model` is before anything is fitted; see there."""
+    """A network with parameters on a backend: the part of `Model` that needs no fit; see there."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class NetworkFunction:
         self._seed = seed
         self._network: Network | None = None
         self._theta: Array | None = None
-        self._chosen = False  # whether the parameters are more than random numbers
+        self._chosen = False  # whether the parameters were set, loaded or fitted, rather than drawn
         self._column = False  # whether (n, 1) is the shape of predictions, rather than (n,)
         if None not in self._widths:
             self.build(cast(int, self._widths[0]), cast(int, self._widths[-1]))
@@ -164,7 +164,7 @@ class NetworkFunction:
         self._changed()
 
     def _changed(self) -> None:
-        """What follows from new parameters."""
+        """Forget what belongs to the old parameters."""
 
     @property
     def matrices(self) -> list[Array]:

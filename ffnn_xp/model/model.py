@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from ffnn_xp._lib.errors import FitWarning
+from ffnn_xp._lib.typing import PathLike
+from ffnn_xp._lib.validation import column_names
+from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.fitting.pipeline import fit as run_fit
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.io import NetworkState, load_state, save_state
 from ffnn_xp.losses import Loss
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
+from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
+from ffnn_xp.network.activations import Activation
 
 
 class Model(Predictor):
@@ -183,8 +190,7 @@ class Model(Predictor):
         self.parameters = record.parameters
         self._fits += 1
         self._column = record.task.data.y_was_column
-        self._band, self._no_band = record.error_band, record.message
-        self._predictive = record.predictive
+        self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
             warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)
         return FitResult.of(record)
@@ -270,9 +276,98 @@ class Model(Predictor):
         """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""
         return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
 
+    def to_state(
+        self,
+        *,
+        band: bool | None = None,
+        fit: FitResult | None = None,
+        input_names: Sequence[str] | None = None,
+        target_names: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tuning: FileTuning = FILE_TUNING,
+    ) -> NetworkState:
+        """Return what `save` writes: the network with its uncertainty on the host.
+
+        Parameters
+        ----------
+        band, fit, input_names, target_names, metadata
+            As of `save`.
+        tuning : FileTuning
+            The size up to which the band is kept unasked.
+
+        Raises
+        ------
+        NotFittedError
+            If widths were left to the data and there were none yet.
+        ValueError
+            If `fit` is not that of the model's parameters, or a band is asked for and there is none.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> state = fx.Model.from_matrices([([[2.0]], [1.0])]).to_state(metadata={"run": "42"})
+        >>> state.widths, state.theta, state.no_band
+        ((1, 1), array([2., 1.]), 'the parameters were set by hand')
+        """
+        theta = self._backend.to_host(self.parameters)
+        if fit is not None and not np.array_equal(np.asarray(fit.parameters, self._backend.dtype), theta):
+            raise ValueError(
+                "`fit` belongs to other parameters than the model's: save right after the fit, or without it"
+            )
+        kept, no_band = band_to_save(self._band, self._no_band, band, tuning)
+        widths = self.network.layout.widths
+        return NetworkState(
+            widths=widths,
+            activations=self._activations,
+            theta=theta,
+            dtype=self._backend.dtype,
+            y_was_column=self._column,
+            band=kept,
+            no_band=no_band,
+            predictive=predictive_to_save(self._predictive, kept, band),
+            input_names=column_names(input_names, "input_names", widths[0]),
+            target_names=column_names(target_names, "target_names", widths[-1]),
+            fit=None if fit is None else fit_summary(fit),
+            metadata=metadata or {},
+        )
+
+    @classmethod
+    def from_state(
+        cls,
+        state: NetworkState,
+        *,
+        backend: str | Backend = "auto",
+        device: Any = None,
+        dtype: str | None = None,
+        fallback: bool | None = None,
+    ) -> Model:
+        """Build a model from what `to_state` returned, on any backend and device.
+
+        Parameters
+        ----------
+        state : NetworkState
+            The network.
+        backend, device, dtype, fallback
+            As of `load`.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> model = fx.Model((8, 7, 6), seed=1)
+        >>> bool((fx.Model.from_state(model.to_state()).parameters == model.parameters).all())
+        True
+        """
+        *hidden, output = state.activations
+        found = get_backend(backend, device=device, dtype=state.dtype if dtype is None else dtype, fallback=fallback)
+        model = cls(state.widths, activation=hidden, output=output, backend=found)
+        model.parameters = state.theta
+        model._column = state.y_was_column
+        model._set_uncertainty(state.band, state.no_band, state.predictive)
+        return model
+
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         *,
         band: bool | None = None,
         fit: FitResult | None = None,
@@ -290,7 +385,7 @@ class Model(Predictor):
             Where to write, customarily ``*.safetensors``.
         band : bool, optional
             Whether to keep the error band, 8 p^2 bytes, and the predictive density. By default up to p = 2000
-            parameters, which is 32 MB; the networks of a mixture (``prior="auto"``) and their bands at any size.
+            parameters, which is 32 MB; the networks of an ensemble (``prior="auto"``) and their bands at any size.
             Without them the file predicts as the best network does.
         fit : FitResult, optional
             What `fit` returned: a summary goes into the header.
@@ -319,14 +414,59 @@ class Model(Predictor):
         >>> bool((same.parameters == model.parameters).all())
         True
         """
-        from ffnn_xp.io import save
+        state = self.to_state(band=band, fit=fit, input_names=input_names, target_names=target_names, metadata=metadata)
+        save_state(state, path)
 
-        save(
-            self,
-            path,
-            band=band,
-            fit=fit,
-            input_names=input_names,
-            target_names=target_names,
-            metadata=metadata,
-        )
+    @classmethod
+    def load(
+        cls,
+        path: PathLike,
+        *,
+        backend: str | Backend = "auto",
+        device: Any = None,
+        dtype: str | None = None,
+        fallback: bool | None = None,
+        activations: Iterable[Activation] = (),
+    ) -> Model:
+        """Load a network that `Model.save` wrote, on any backend and device.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        backend, device, fallback
+            Where to compute; see `get_backend`. The file does not remember where the network was fitted.
+        dtype : {"float64", "float32"}, optional
+            By default the file's.
+        activations : iterable of Activation
+            Your own ones, which the file knows by name only.
+
+        Returns
+        -------
+        Model
+            With the same predictions, error band and predictive density; `Model.fit` goes on from its parameters.
+
+        Raises
+        ------
+        FileFormatError
+            If it is no such file, damaged, or written by a newer version.
+        ValueError
+            If one of your own activations is not given.
+        ImportError
+            If safetensors is not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import ffnn_xp as fx
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     fx.Model.from_matrices([([[2.0]], [1.0])]).save(f"{folder}/line.safetensors")
+        ...     model = fx.load(f"{folder}/line.safetensors")
+        >>> model([3.0])
+        array([7.])
+        """
+        state = load_state(path, activations)
+        return cls.from_state(state, backend=backend, device=device, dtype=dtype, fallback=fallback)
+
+
+load = Model.load

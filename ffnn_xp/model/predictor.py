@@ -1,4 +1,4 @@
-"""`Predictor`: a network that knows, from its fit, how far off its predictions are."""
+"""`Predictor`: a network whose predictions have errors, from its fit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ffnn_xp.losses import loss as find_loss
 from ffnn_xp.model.function import NetworkFunction
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.studies.bands import covariance_root
-from ffnn_xp.studies.classification import Classification, classification
+from ffnn_xp.studies.classification import Classification, score_probabilities
 from ffnn_xp.uncertainty.linear_band import Band
 from ffnn_xp.uncertainty.matrix_free_band import ProductBand
 from ffnn_xp.uncertainty.predictive import Predictive
@@ -23,15 +23,18 @@ KINDS = ("confidence", "prediction")
 
 
 class Predictor(NetworkFunction):
-    """Predictions with their errors, densities, intervals: what `Model` knows after a fit; see there."""
+    """Predict with errors, densities and intervals: the part of `Model` that needs a fit; see there."""
 
     _band: Band | ProductBand | None = None
     _no_band: str = "the model has not been fitted"
     _predictive: Predictive | None = None
 
     def _changed(self) -> None:
-        self._band, self._no_band = None, "the parameters were set by hand"
-        self._predictive = None
+        self._set_uncertainty(None, "the parameters were set by hand", None)
+
+    def _set_uncertainty(self, band: Band | ProductBand | None, no_band: str, predictive: Predictive | None) -> None:
+        """Take what belongs to the parameters as they are now: the band, or why there is none, and the density."""
+        self._band, self._no_band, self._predictive = band, no_band, predictive
 
     def predict(
         self,
@@ -180,12 +183,14 @@ class Predictor(NetworkFunction):
         return low, high
 
     def classification(self, x: Any, y: Any) -> Classification:
-        """How well probabilities tell classes apart, and whether they are true: log-loss, ROC, calibration.
+        """Test predicted probabilities: whether they tell classes apart (ROC), and whether they are true (calibration).
+
+        The ROC curve and its area need scikit-learn, and are computed when they are asked for.
 
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs: of events that the fit has not seen, or the answer is too good.
+            Inputs of events that the fit did not use: with those that it used the answer is too good.
         y : array-like with shape (n,) or (n, k)
             Yes or no as 1 or 0, or labels 0 ... k-1 of a softmax.
 
@@ -218,7 +223,7 @@ class Predictor(NetworkFunction):
         if not np.all((t == 0) | (t == 1)):
             raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")
         p = self._backend.to_host(evaluate(self.network, self._backend, self.parameters, data.x))
-        return classification(p, t, exclusive=output == "softmax")
+        return score_probabilities(p, t, exclusive=output == "softmax")
 
     def _density(self) -> Predictive:
         if self._predictive is None:

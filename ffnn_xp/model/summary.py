@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 
+from ffnn_xp._lib.text import pair_html, pair_lines, table_html, table_lines
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.record import FitRecord
 
@@ -82,25 +83,17 @@ def _layers(record: FitRecord) -> list[tuple[str, ...]]:
 def to_text(record: FitRecord) -> str:
     """Return what `print` shows of a fit."""
     head = f"FitResult: {'valid minimum' if record.valid else 'NOT VALID'} of {record.description}"
-    out = [head, *(f"  {key:<12} {text}" for key, text in _lines(record))]
-    table = [_HEADER, *_layers(record)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(_HEADER))]
-    out += ["  " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in table]
-    return "\n".join([*out, f"  {record.message}"])
+    table = table_lines([_HEADER, *_layers(record)])
+    return "\n".join([head, *pair_lines(_lines(record)), *table, f"  {record.message}"])
 
 
 def to_html(record: FitRecord) -> str:
     """Return what a notebook shows of a fit."""
     color = "#2e7d32" if record.valid else "#c62828"
-    head = (
-        f'<p><b style="color:{color}">{"Valid minimum" if record.valid else "Not valid"}</b> of '
-        f"{escape(record.description)}</p>"
-    )
-    cell = 'style="text-align:left"'
-    facts = "".join(f"<tr><th {cell}>{escape(k)}</th><td {cell}>{escape(t)}</td></tr>" for k, t in _lines(record))
-    header = "".join(f"<th>{escape(c)}</th>" for c in _HEADER)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in _layers(record))
-    return f"{head}<table>{facts}</table><table><tr>{header}</tr>{rows}</table><p>{escape(record.message)}</p>"
+    word = "Valid minimum" if record.valid else "Not valid"
+    head = f'<p><b style="color:{color}">{word}</b> of {escape(record.description)}</p>'
+    layers = table_html([_HEADER, *_layers(record)])
+    return f"{head}{pair_html(_lines(record))}{layers}<p>{escape(record.message)}</p>"
 
 
 def _few(values: HostArray) -> str:

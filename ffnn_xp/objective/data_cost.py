@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.vector import vector
+from ffnn_xp._lib.validation import vector
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.errors_in_x import UncertainInputs, with_errors

@@ -13,7 +13,7 @@ import iminuit.cost
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp._lib.vector import vector
+from ffnn_xp._lib.validation import vector
 from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.batch_refit import fit_toys
@@ -70,11 +71,9 @@ class Interval:
         finite = np.isfinite(self.high - self.low)
         width = np.median((self.high - self.low)[finite]) if finite.any() else np.nan
         bad = [word for word in np.unique(self.status) if word]
-        said = "".join(f"\n  {np.sum(self.status == word)} x {word}" for word in bad)
-        return (
-            f"{100 * self.cl:.3g} % band, {self.method}, of {self.mean.size} predictions\n"
-            f"  half-width   median {0.5 * width:.4g}{said}"
-        )
+        head = f"{100 * self.cl:.3g} % band, {self.method}, of {self.mean.size} predictions"
+        lines = pair_lines([("half-width", f"median {0.5 * width:.4g}")])
+        return "\n".join([head, *lines, *(f"  {np.sum(self.status == word)} x {word}" for word in bad)])
 
 
 def covariance_root(network: Network, known: Band, backend: Backend, x: Array) -> HostArray:

@@ -1,109 +1,143 @@
-r"""What predicted probabilities are worth: how well they tell classes apart, and whether they are true.
+r"""Test predicted probabilities: whether they tell classes apart, and whether they are true.
 
-Apart: the ROC curve, the share of yes that is kept over the share of no that is, cut by cut, and the area below it (J.
-A. Hanley and B. J. McNeil, Radiology 143 (1982) 29). True: of all events with probability p the share p should be yes.
-Spiegelhalter's z, standard normal if they are, tells of both kinds of error (D. J. Spiegelhalter, Statistics in
-Medicine 5 (1986) 421):
+The ROC curve tells how well classes are separated: the share of yes that is kept against the share of no that is kept,
+cut by cut, and the area below it (J. A. Hanley and B. J. McNeil, Radiology 143 (1982) 29). Probabilities are true if of
+all events with probability p the share p is yes. Spiegelhalter's z is standard normal then, and tests errors in both
+directions (D. J. Spiegelhalter, Statistics in Medicine 5 (1986) 421):
 
 .. math:: z = \frac{\sum_n (t_n - p_n)(1 - 2 p_n)}{\sqrt{\sum_n (1 - 2 p_n)^2\, p_n (1 - p_n)}}
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 
-BINS = 10
+BINS = 10  # of the calibration: with fewer events than that, each is a bin
 
 
 @dataclass(frozen=True, repr=False)
 class Classification:
-    """What `Model.classification` returns; one entry for each of k classes, or outputs (one for a yes or no).
+    """The result of `Model.classification`; one entry for each of k classes, or outputs (one for a yes or no).
 
     Attributes
     ----------
     log_loss : float
-        Mean of -log of the probability of what was seen.
+        Mean of -log of the probability that was given to the true class.
     brier : float
-        Mean squared difference of probability and 0 or 1, of all classes.
+        Mean squared difference of probability and 0 or 1, summed over classes.
     auc : array with shape (k,)
-        Area below the ROC curve, of each class against the rest; NaN where only one of both was seen.
+        Area below the ROC curve, of each class against the rest; NaN where the events have only one of both. Needs
+        scikit-learn.
     z : array with shape (k,)
-        Spiegelhalter's.
+        Spiegelhalter's z.
     p_values : array with shape (k,)
-        Chance of so large an absolute z if probabilities are true.
+        Probability of so large an absolute z if the predicted probabilities are true.
     roc : list of array with shape (m, 3)
-        For each: cuts on the probability, downwards; share of no, and share of yes, that are not below.
+        For each: cuts on the probability, downwards; shares of no, and of yes, that are not below. Needs scikit-learn.
     calibration : list of array with shape (b, 4)
         For each, in bins of equal content: mean probability, share of yes, its standard deviation if probabilities are
         true, number of events.
+    probabilities, truth : array with shape (k, n)
+        What was predicted, and 0 or 1.
     """
 
     log_loss: float
     brier: float
-    auc: HostArray
     z: HostArray
     p_values: HostArray
-    roc: list[HostArray]
     calibration: list[HostArray]
+    probabilities: HostArray
+    truth: HostArray
+
+    @cached_property
+    def roc(self) -> list[HostArray]:
+        """The ROC curves, by scikit-learn."""
+        metrics = _metrics()
+        curves = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # shares of a kind that no event has are NaN
+            for p, t in zip(self.probabilities, self.truth, strict=True):
+                no, yes, cuts = metrics.roc_curve(t, p, drop_intermediate=False)
+                curves.append(np.stack([cuts, no, yes], axis=1))
+        return curves
+
+    @cached_property
+    def auc(self) -> HostArray:
+        """The areas below the ROC curves, by scikit-learn."""
+        score = _metrics().roc_auc_score
+        pairs = zip(self.truth, self.probabilities, strict=True)
+        return np.array([float(score(t, p)) if 0 < np.sum(t) < len(t) else np.nan for t, p in pairs])
 
     def __repr__(self) -> str:
         lines = [f"Classification: log-loss {self.log_loss:.4g}, Brier score {self.brier:.4g}"]
-        for i, (area, z, p, table) in enumerate(zip(self.auc, self.z, self.p_values, self.calibration, strict=True)):
-            name = "" if len(self.auc) == 1 else f" {i}"
-            lines.append(f"  class{name}  area below ROC {area:.4f}; calibration z = {z:.2f}, p-value {p:.2g}")
+        try:
+            areas = [f"area below ROC {area:.4f}; " for area in self.auc]
+            missing = []
+        except ImportError as error:
+            areas, missing = [""] * len(self.z), [f"  {error}"]
+        for i, (area, z, p, table) in enumerate(zip(areas, self.z, self.p_values, self.calibration, strict=True)):
+            name = "" if len(self.z) == 1 else f" {i}"
+            lines.append(f"  class{name}  {area}calibration z = {z:.2f}, p-value {p:.2g}")
             lines.append("    claimed   " + "  ".join(f"{row[0]:.3f}" for row in table))
             lines.append("    measured  " + "  ".join(f"{row[1]:.3f}" for row in table))
-        return "\n".join(lines)
+        return "\n".join(lines + missing)
 
 
-def classification(p: HostArray, t: HostArray, *, exclusive: bool) -> Classification:
-    """Of probabilities and 0 or 1, both ``(k, n)``; `exclusive` if each event is of just one of the k classes.
+def score_probabilities(p: HostArray, t: HostArray, *, exclusive: bool) -> Classification:
+    """Test probabilities of k classes.
+
+    Parameters
+    ----------
+    p : array with shape (k, n)
+        Predicted probabilities.
+    t : array with shape (k, n)
+        0 or 1.
+    exclusive : bool
+        Whether each event is of exactly one of the k classes.
 
     Examples
     --------
-    >>> classification(np.array([[0.1, 0.4, 0.6, 0.9]]), np.array([[0.0, 1.0, 0.0, 1.0]]), exclusive=False).auc
-    array([0.75])
+    >>> p, t = np.array([[0.1, 0.4, 0.6, 0.9]]), np.array([[0.0, 1.0, 0.0, 1.0]])
+    >>> round(score_probabilities(p, t, exclusive=False).brier, 3)
+    0.185
     """
     tiny = np.finfo(np.float64).tiny
-    seen = t * np.log(np.maximum(p, tiny))
+    log_likelihood = t * np.log(np.maximum(p, tiny))
     if not exclusive:
-        seen = seen + (1 - t) * np.log(np.maximum(1 - p, tiny))
+        log_likelihood = log_likelihood + (1 - t) * np.log(np.maximum(1 - p, tiny))
     variance = np.sum((1 - 2 * p) ** 2 * p * (1 - p), axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.sum((t - p) * (1 - 2 * p), axis=1) / np.sqrt(variance)
-    curves = [_roc(*pair) for pair in zip(p, t, strict=True)]
     return Classification(
-        -float(np.mean(np.sum(seen, axis=0))),
-        float(np.mean(np.sum((p - t) ** 2, axis=0))),
-        np.array([float(np.trapezoid(curve[:, 2], curve[:, 1])) for curve in curves]),
-        z,
-        2 * scipy.special.ndtr(-np.abs(z)),
-        curves,
-        [_calibration(*pair) for pair in zip(p, t, strict=True)],
+        log_loss=-float(np.mean(np.sum(log_likelihood, axis=0))),
+        brier=float(np.mean(np.sum((p - t) ** 2, axis=0))),
+        z=z,
+        p_values=2 * scipy.special.ndtr(-np.abs(z)),
+        calibration=[_calibration(*pair) for pair in zip(p, t, strict=True)],
+        probabilities=p,
+        truth=t,
     )
 
 
-def _roc(p: HostArray, t: HostArray) -> HostArray:
-    """Cuts, and shares of no and yes above each; events of equal probability go together."""
-    order = np.argsort(-p, kind="stable")
-    p, t = p[order], t[order]
-    last = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)
-    yes, no = np.cumsum(t)[last], np.cumsum(1 - t)[last]
-    with np.errstate(invalid="ignore"):
-        shares = np.stack([no / no[-1], yes / yes[-1]])
-    return np.concatenate([[[np.inf, 0.0, 0.0]], np.stack([p[last], *shares], axis=1)])
+def _metrics() -> Any:
+    return require("sklearn.metrics", "sklearn", "the ROC curve")
 
 
 def _calibration(p: HostArray, t: HostArray) -> HostArray:
+    """Compare probability and frequency in bins of equal content, a row for each."""
     order = np.argsort(p, kind="stable")
     rows = []
     for part in np.array_split(order, min(BINS, len(p))):
         share = float(np.mean(t[part]))
-        claimed = float(np.mean(p[part]))
-        rows.append([claimed, share, float(np.sqrt(np.mean(p[part] * (1 - p[part])) / len(part))), float(len(part))])
+        nominal = float(np.mean(p[part]))
+        rows.append([nominal, share, float(np.sqrt(np.mean(p[part] * (1 - p[part])) / len(part))), float(len(part))])
     return np.array(rows)

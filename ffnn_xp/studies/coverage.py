@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.text import table_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.fitting.batch_refit import fit_toys
 from ffnn_xp.fitting.local_search import Descent, LocalMinimum
@@ -55,9 +56,10 @@ class Coverage:
 
     def __repr__(self) -> str:
         lines = [f"Coverage of the band, {self.n_toys} toys around the fit ({self.n_failed} failed)"]
-        lines.append("  claimed  averaged   lowest  highest")
+        rows = [("claimed", "averaged", " lowest", "highest")]
         for c, a, p in zip(self.claimed, self.averaged, self.pointwise, strict=True):
-            lines.append(f"  {100 * c:6.1f}%  {100 * a:7.1f}%  {100 * p.min():6.1f}%  {100 * p.max():6.1f}%")
+            rows.append((f"{c:.1%}", f"{a:.1%}", f"{p.min():.1%}", f"{p.max():.1%}"))
+        lines += table_lines(rows)
         rms = float(np.sqrt(np.mean(self.bias**2)))
         lines.append(f"  bias {rms:.2f} standard deviations (rms), spread over claimed width {self.spread.mean():.2f}")
         return "\n".join(lines)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.batch_refit import fit_toys
 from ffnn_xp.fitting.problem import FitProblem
@@ -58,15 +59,15 @@ class Goodness:
     def __repr__(self) -> str:
         flat = self.pulls[np.isfinite(self.pulls)]
         toys = "not asked for" if not self.n_toys else f"{self.p_toys:.3g} ({self.n_toys} toys)"
-        runs = ""
+        head = f"Goodness of fit: {self.statistic} {self.value:.6g} with {self.ndof:.5g} degrees of freedom"
+        lines = [
+            ("p-value", f"{self.p_value:.3g}; by toys {toys}"),
+            ("pulls", f"mean {flat.mean():.3g}, width {flat.std():.3g}, largest {np.abs(flat).max():.3g}"),
+        ]
         if len(self.calibration):
-            table = "  ".join(f"{c:.1f}:{s:.2f}" for c, s in self.calibration)
-            runs = f"\n  runs         p-value {self.p_runs:.3g}\n  calibration  {table}"
-        return (
-            f"Goodness of fit: {self.statistic} {self.value:.6g} with {self.ndof:.5g} degrees of freedom\n"
-            f"  p-value      {self.p_value:.3g}; by toys {toys}\n"
-            f"  pulls        mean {flat.mean():.3g}, width {flat.std():.3g}, largest {np.abs(flat).max():.3g}{runs}"
-        )
+            lines.append(("runs", f"p-value {self.p_runs:.3g}"))
+            lines.append(("calibration", "  ".join(f"{c:.1f}:{s:.2f}" for c, s in self.calibration)))
+        return "\n".join([head, *pair_lines(lines)])
 
 
 def goodness(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.text import pair_html, pair_lines
 from ffnn_xp._lib.typing import HostArray, Mask, Rows
 from ffnn_xp.minimizers import KroneckerCoordinates
 from ffnn_xp.network.layout import Layout
@@ -141,13 +142,10 @@ class Report:
         return lines
 
     def __repr__(self) -> str:
-        body = "\n".join(f"  {key:<12} {text}" for key, text in self._lines())
-        return f"Report of {self.description}\n{body}"
+        return "\n".join([f"Report of {self.description}", *pair_lines(self._lines())])
 
     def _repr_html_(self) -> str:
-        cell = 'style="text-align:left"'
-        rows = "".join(f"<tr><th {cell}>{escape(k)}</th><td {cell}>{escape(t)}</td></tr>" for k, t in self._lines())
-        return f"<p><b>Report</b> of {escape(self.description)}</p><table>{rows}</table>"
+        return f"<p><b>Report</b> of {escape(self.description)}</p>{pair_html(self._lines())}"
 
 
 def report(cost: NetworkCost, theta: HostArray, description: str, *, matrices: bool) -> Report:

@@ -10,7 +10,6 @@ subset alone (envelope theorem), and its curvature at the minimum the inverse of
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import iminuit
 import numpy as np
 
-from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.errors import did_you_mean, nearest
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.minimizers import FLAT, Distance, KroneckerCoordinates, at_minimum, edm_by_products, lower_point
@@ -192,9 +191,7 @@ def _positions(known: Sequence[str], names: Sequence[str]) -> list[int]:
     where = {name: i for i, name in enumerate(known)}
     for name in names:
         if name not in where:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"there is no parameter {name!r}: {hint}`fit.names` lists them all")
+            raise ValueError(f"there is no parameter {name!r}: {nearest(name, known)}`fit.names` lists them all")
     if len(set(names)) < len(names):
         raise ValueError(f"`names` has a parameter twice: {list(names)}")
     return [where[name] for name in names]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import ffnn_xp.model.fit
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
 import ffnn_xp.fitting.local_search
-import ffnn_xp.model.fit
 import ffnn_xp.objective.host
 from ffnn_xp.costs.catalogue import LeastSquares
 from ffnn_xp.minimizers import preconditioned_steps

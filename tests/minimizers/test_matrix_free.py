@@ -6,12 +6,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import ffnn_xp.model.fit
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
 import ffnn_xp.fitting.local_search
-import ffnn_xp.model.fit
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.minimizers import (

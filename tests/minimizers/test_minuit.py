@@ -8,11 +8,11 @@ import weakref
 from dataclasses import replace
 from typing import Any
 
+import ffnn_xp.model.fit
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.model.fit
 from ffnn_xp.minimizers import Certificate, at_minimum, certify, is_certified
 from ffnn_xp.minimizers import minuit as migrad
 from ffnn_xp.minimizers.minuit import _Certifier

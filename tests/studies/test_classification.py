@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -9,7 +12,7 @@ import sklearn.metrics
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.studies.classification import classification
+from ffnn_xp.studies.classification import score_probabilities
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(600, 2))
@@ -40,6 +43,7 @@ def test_yes_and_no_are_those_of_scikit_learn(logistic: fx.Model) -> None:
     assert "area below ROC" in str(found)
 
 
+@pytest.mark.slow
 def test_classes_are_those_of_scikit_learn(backend: Backend) -> None:
     model = fx.Model((2, 3), output="softmax", backend=backend, seed=1)
     model.fit(X[:300], LABELS[:300], loss="multinomial", prior=10.0)
@@ -55,28 +59,63 @@ def test_classes_are_those_of_scikit_learn(backend: Backend) -> None:
 
 def test_equal_probabilities_go_together() -> None:
     p, t = np.array([[0.2, 0.2, 0.2, 0.7, 0.7]]), np.array([[0.0, 1.0, 0.0, 1.0, 0.0]])
-    found = classification(p, t, exclusive=False)
+    found = score_probabilities(p, t, exclusive=False)
     assert found.auc[0] == pytest.approx(sklearn.metrics.roc_auc_score(t[0], p[0]))
     np.testing.assert_allclose(found.roc[0], [[np.inf, 0, 0], [0.7, 1 / 3, 0.5], [0.2, 1, 1]])
 
 
+@pytest.mark.slow
 def test_z_is_standard_normal_of_true_probabilities_and_tells_of_others() -> None:
     rng = np.random.default_rng(1)
-    p = rng.uniform(0.02, 0.98, 300)
-    z = [classification(p[None], (rng.random(300) < p)[None].astype(float), exclusive=False).z[0] for _ in range(2000)]
+    p = rng.uniform(0.02, 0.98, (1, 300))
+
+    def drawn() -> np.ndarray:
+        return (rng.random((1, 300)) < p).astype(float)
+
+    z = [score_probabilities(p, drawn(), exclusive=False).z[0] for _ in range(2000)]
     assert scipy.stats.kstest(z, "norm").pvalue > 1e-3
     bold = 1 / (1 + np.exp(-2 * np.log(p / (1 - p))))
-    assert classification(bold[None], (rng.random(300) < p)[None].astype(float), exclusive=False).p_values[0] < 1e-3
+    assert score_probabilities(bold, drawn(), exclusive=False).p_values[0] < 1e-3
 
 
 def test_certain_and_wrong_is_finite() -> None:
-    found = classification(np.array([[0.0, 1.0, 0.5]]), np.array([[1.0, 0.0, 1.0]]), exclusive=False)
+    found = score_probabilities(np.array([[0.0, 1.0, 0.5]]), np.array([[1.0, 0.0, 1.0]]), exclusive=False)
     assert np.isfinite(found.log_loss)
     assert found.log_loss > 100
 
 
 def test_one_kind_alone_has_no_curve(logistic: fx.Model) -> None:
-    assert np.isnan(logistic.classification(X[300:], np.ones(300)).auc[0])
+    found = logistic.classification(X[300:], np.ones(300))
+    assert np.isnan(found.auc[0])
+    assert np.all(np.isnan(found.roc[0][1:, 1]))
+    assert found.roc[0][-1, 2] == 1
+    assert "area below ROC nan" in str(found)
+
+
+def test_curves_are_those_of_their_definition() -> None:
+    """Cut by cut: of no and yes, the share whose probability is not below."""
+    rng = np.random.default_rng(3)
+    p = np.round(rng.uniform(size=(2, 200)), 2)
+    t = (rng.random((2, 200)) < p).astype(float)
+    found = score_probabilities(p, t, exclusive=False)
+    for i in range(2):
+        cuts = np.append(np.inf, np.unique(p[i])[::-1])
+        above = p[i] >= cuts[:, None]
+        no, yes = above @ (1 - t[i]) / np.sum(1 - t[i]), above @ t[i] / np.sum(t[i])
+        np.testing.assert_allclose(found.roc[i], np.stack([cuts, no, yes], axis=1), rtol=1e-12)
+        assert found.auc[i] == pytest.approx(np.trapezoid(yes, no), rel=1e-12)
+
+
+def test_log_loss_and_calibration_need_no_scikit_learn(logistic: fx.Model, hide: Callable[[str], None]) -> None:
+    whole = str(logistic.classification(X[300:], YES[300:]))
+    hide("sklearn")
+    found = logistic.classification(X[300:], YES[300:])
+    for ask in (lambda: found.auc, lambda: found.roc):
+        with pytest.raises(ImportError, match=r"the ROC curve needs sklearn: pip install 'ffnn_xp\[sklearn\]'"):
+            ask()
+    *lines, last = str(found).splitlines()
+    assert last == "  the ROC curve needs sklearn: pip install 'ffnn_xp[sklearn]'"
+    assert lines == [re.sub("area below ROC .*; ", "", line) for line in whole.splitlines()]
 
 
 def test_what_is_refused(logistic: fx.Model) -> None:

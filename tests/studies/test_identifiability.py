@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import ffnn_xp.model.fit
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.model.fit
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.losses import loss

@@ -1,10 +1,10 @@
-"""Saving and loading: the same network on every backend, and a file that others can read."""
+"""Models to files and back: the same network on every backend, and a file that others can read."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import io as files
 from ffnn_xp import to_numpy
-from ffnn_xp.io import read_header
+from ffnn_xp.io import read_header, save_state
+from ffnn_xp.model.state import FileTuning
 
 safe_open = pytest.importorskip("safetensors").safe_open
 
@@ -110,6 +110,7 @@ def test_float32_fit_keeps_its_band(net: Path) -> None:
     assert_same(model, fx.load(net))
 
 
+@pytest.mark.slow
 def test_undetermined_directions_stay_infinite(net: Path) -> None:
     model = fx.Model((1, 12, 1), seed=1)
     fit = model.fit(X, Y, 0.1)
@@ -122,13 +123,13 @@ def test_undetermined_directions_stay_infinite(net: Path) -> None:
 
 def test_arrays_in_fortran_order_are_not_scrambled(model: fx.Model, net: Path) -> None:
     model.save(net)
-    band = model._band
-    assert band is not None
-    swapped = fx.load(net)
-    object.__setattr__(band.curvature, "factor", np.asfortranarray(band.curvature.factor))
-    model.save(net)
-    assert np.array_equal(content(net)[1]["band.factor"], band.curvature.factor)
-    assert np.array_equal(fx.load(net).predict(X, return_std=True)[1], swapped.predict(X, return_std=True)[1])
+    state = model.to_state()
+    assert state.band is not None
+    curvature = replace(state.band.curvature, factor=np.asfortranarray(state.band.curvature.factor))
+    swapped = net.with_name("swapped")
+    save_state(replace(state, band=replace(state.band, curvature=curvature)), swapped)
+    assert np.array_equal(content(swapped)[1]["band.factor"], curvature.factor)
+    assert np.array_equal(fx.load(swapped).predict(X, return_std=True)[1], fx.load(net).predict(X, return_std=True)[1])
 
 
 def test_column_targets_stay_columns(net: Path) -> None:
@@ -207,7 +208,8 @@ def test_the_predictive_density_comes_back(net: Path) -> None:
         fx.load(net).log_density(X, Y)
 
 
-def test_the_mixture_comes_back(backend: fx.Backend, net: Path) -> None:
+@pytest.mark.slow
+def test_the_ensemble_comes_back(backend: fx.Backend, net: Path) -> None:
     """Also where no minimum was certified: then there is no band beside it."""
     model = fx.Model((1, 3, 1), seed=1, backend=backend)
     model.fit(X, Y, prior="auto")
@@ -220,8 +222,7 @@ def test_the_mixture_comes_back(backend: fx.Backend, net: Path) -> None:
             np.testing.assert_array_equal(fx.to_numpy(there), fx.to_numpy(here))
     np.testing.assert_array_equal(same.log_density(X, Y), model.log_density(X, Y))
     assert read_header(net).n_members == 5
-    model._band, model._no_band = None, "not certified"
-    model.save(net)
+    save_state(replace(model.to_state(), band=None, no_band="not certified"), net)
     np.testing.assert_array_equal(fx.load(net, backend=backend).log_density(X, Y), model.log_density(X, Y))
     model.save(net, band=False)
     best = fx.load(net, backend=backend)
@@ -264,12 +265,12 @@ def test_why_there_is_no_band_survives(model: fx.Model, net: Path) -> None:
     assert set(content(net)[1]) == {"A_L1_L2", "A_L2_L3"}
 
 
-def test_large_bands_on_demand_only(model: fx.Model, net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files.networks, "BAND_LIMIT", model.n_parameters - 1)
-    model.save(net)
+def test_large_bands_on_demand_only(model: fx.Model, net: Path) -> None:
+    small = FileTuning(band_limit=model.n_parameters - 1)
+    save_state(model.to_state(tuning=small), net)
     with pytest.raises(fx.NotFittedError, match=r"for its size \(7 parameters, more than 6\): save with band=True"):
         fx.load(net).predict(X, return_std=True)
-    model.save(net, band=True)
+    save_state(model.to_state(band=True, tuning=small), net)
     fx.load(net).predict(X, return_std=True)
 
 
@@ -341,11 +342,17 @@ def test_without_safetensors(model: fx.Model, net: Path, monkeypatch: pytest.Mon
     assert not net.exists()
 
 
-def test_import_of_the_package_imports_no_optional_library() -> None:
-    code = (
-        "import sys, ffnn_xp, ffnn_xp.io, ffnn_xp.cli.tables, ffnn_xp.plotting, ffnn_xp.cli;"
-        "found = {'safetensors', 'pandas', 'pyarrow', 'matplotlib', 'typer', 'tqdm'} & set(sys.modules);"
-        "sys.exit(str(found) if found else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_a_subclass_loads_as_itself(model: fx.Model, net: Path) -> None:
+    class Mine(fx.Model):
+        pass
+
+    model.save(net)
+    assert type(Mine.load(net)) is Mine
+    assert type(fx.load(net)) is fx.Model
+
+
+def test_a_state_needs_no_file(backend: fx.Backend, model: fx.Model) -> None:
+    same = fx.Model.from_state(model.to_state(), backend=backend)
+    for mine, theirs in zip(model.predict(X, return_std=True), same.predict(X, return_std=True), strict=True):
+        assert np.allclose(to_numpy(mine), to_numpy(theirs), rtol=1e-10)
+    np.testing.assert_allclose(same.log_density(X, Y), model.log_density(X, Y), rtol=1e-9)

@@ -1,0 +1,59 @@
+"""Tables in text and HTML: pairs of key and value, and rows of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+Pair = tuple[str, str]
+
+KEY_WIDTH = 12  # so that the values of all results begin in the same column
+_CELL = 'style="text-align:left"'
+
+
+def pair_lines(pairs: Iterable[Pair]) -> list[str]:
+    """Write each key and its value on a line, the values in one column.
+
+    Examples
+    --------
+    >>> pair_lines([("EDM", "1e-5"), ("covariance", "exact Hessian")])
+    ['  EDM          1e-5', '  covariance   exact Hessian']
+    """
+    return [f"  {key:<{KEY_WIDTH}} {value}" for key, value in pairs]
+
+
+def pair_html(pairs: Iterable[Pair]) -> str:
+    """Write pairs of key and value as an HTML table.
+
+    Examples
+    --------
+    >>> pair_html([("EDM", "< 1")]).count("&lt;")
+    1
+    """
+    rows = "".join(f"<tr><th {_CELL}>{escape(key)}</th><td {_CELL}>{escape(value)}</td></tr>" for key, value in pairs)
+    return f"<table>{rows}</table>"
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write rows of cells as lines, each column as wide as its widest cell and aligned to the right.
+
+    Examples
+    --------
+    >>> table_lines([("layer", "size"), ("L1", "16")])
+    ['  layer  size', '     L1    16']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+
+
+def table_html(rows: Sequence[Sequence[str]]) -> str:
+    """Write rows of cells as an HTML table; the first row is its header.
+
+    Examples
+    --------
+    >>> table_html([("a",), ("1",)])
+    '<table><tr><th>a</th></tr><tr><td>1</td></tr></table>'
+    """
+    tags = ["th", *("td" for _ in rows[1:])]
+    lines = ["".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True)]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

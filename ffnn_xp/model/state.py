@@ -1,0 +1,86 @@
+"""Decide what of a fitted model goes into its file: the error band, the predictive density, a summary of the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ffnn_xp._lib.tuning import tuned
+from ffnn_xp.model.result import FitResult
+from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.predictive import Predictive
+
+
+@dataclass(frozen=True)
+class FileTuning:
+    """Tuned numbers of files."""
+
+    band_limit: int = tuned(
+        2000, "parameters up to which a file keeps the band unasked, 8 p^2 bytes; fewer: more files without errors"
+    )
+
+
+FILE_TUNING = FileTuning()
+
+
+def band_to_save(
+    band: Band | ProductBand | None, no_band: str, wanted: bool | None, tuning: FileTuning
+) -> tuple[Band | None, str]:
+    """Return the error band that a file keeps, or None and the reason why it keeps none.
+
+    Parameters
+    ----------
+    band : Band, ProductBand or None
+        The model's.
+    no_band : str
+        Why it has none.
+    wanted : bool or None
+        Whether the user asks for the band; None leaves it to its size.
+    tuning : FileTuning
+        The size up to which it is kept unasked.
+
+    Raises
+    ------
+    ValueError
+        If the user asks for a band that cannot be saved.
+    """
+    if isinstance(band, Band):
+        p = len(band.theta)
+        if wanted is False:
+            return None, "it was left out of the file (band=False)"
+        if wanted is None and p > tuning.band_limit:
+            size = f"{p} parameters, more than {tuning.band_limit}"
+            return None, f"it was left out of the file for its size ({size}): save with band=True to keep it"
+        return band, ""
+    why = no_band
+    if isinstance(band, ProductBand):
+        why = "no p x p matrix was formed in the fit, and the band is computed from the data themselves"
+    if wanted:
+        raise ValueError(f"there is no error band to save: {why}")
+    return None, f"it was left out of the file: {why}" if isinstance(band, ProductBand) else why
+
+
+def predictive_to_save(density: Predictive | None, band: Band | None, wanted: bool | None) -> Predictive | None:
+    """Return the predictive density that a file keeps, given the band that it keeps.
+
+    An ensemble is what the model predicts with, so it is kept at any size unless the user asks for no band.
+    """
+    if density is None or wanted is False or not all(isinstance(member.band, Band) for member in density.members):
+        return None
+    return density if len(density.members) > 1 or band is not None else None
+
+
+def fit_summary(fit: FitResult) -> dict[str, Any]:
+    """Return the numbers of a fit that a file keeps; JSON has no NaN, so None stands for it."""
+    numbers = {name: float(getattr(fit, name)) for name in ("fval", "chi2", "edm", "n_effective")}
+    return {
+        "valid": bool(fit.valid),
+        "message": fit.message,
+        "n_data": int(fit.n_data),
+        **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
+        "covariance": fit.covariance_source,
+        "y_error": None if fit.y_error is None else [float(e) for e in fit.y_error],
+    }
