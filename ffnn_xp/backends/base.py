@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ffnn_xp.backends.streaming import CopyStream
 
 
+OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "can't allocate memory")
+"""What libraries say when an array does not fit."""
+
+
 @dataclass(frozen=True)
 class Backend(Formulas):
     """An array library on one device, with one floating-point type. Made by `get_backend`.
@@ -79,9 +83,6 @@ class Backend(Formulas):
 
     host_arguments: ClassVar[bool] = False
     """Whether bound kernels take host arrays as arguments, and are the faster for it."""
-
-    memory_errors: ClassVar[tuple[str, ...]] = ("out of memory",)
-    """Words of its errors if an array does not fit."""
 
     # How the library is found
 
@@ -234,10 +235,10 @@ class Backend(Formulas):
     def _free_on_gpu(self) -> int | None:
         return None
 
-    @classmethod
-    def out_of_memory(cls, error: BaseException) -> bool:
-        """Tell whether this is how the library says that an array does not fit."""
-        return isinstance(error, MemoryError) or any(word in str(error) for word in cls.memory_errors)
+    @staticmethod
+    def out_of_memory(error: BaseException) -> bool:
+        """Tell whether this is how a library says that an array does not fit."""
+        return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)
 
     def page_locked(self, a: HostArray) -> HostArray:
         """Copy a host array to memory from which this device can be copied to while it computes."""

@@ -24,7 +24,6 @@ class JaxBackend(Backend):
     for_gpus: ClassVar[bool] = True
     host_arguments: ClassVar[bool] = True
     compiles: ClassVar[bool] = True
-    memory_errors: ClassVar[tuple[str, ...]] = ("out of memory", "RESOURCE_EXHAUSTED")
 
     @classmethod
     def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:

@@ -25,7 +25,6 @@ class TorchBackend(Backend):
     install: ClassVar[str] = "pip install 'ffnn_xp[torch]'"
     for_gpus: ClassVar[bool] = True
     writable: ClassVar[bool] = True
-    memory_errors: ClassVar[tuple[str, ...]] = ("out of memory", "can't allocate memory")
 
     @classmethod
     def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:

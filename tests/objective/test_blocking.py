@@ -143,7 +143,7 @@ def test_a_compiler_gets_larger_blocks_the_more_processors_share_them(monkeypatc
     numpy, jax = sizes((2, 64, 1)), sizes((2, 64, 1), backend="jax")
     found = []
     for count in (1, 2, 6):
-        monkeypatch.setattr("ffnn_xp.objective.blocking.processors", lambda count=count: count)
+        monkeypatch.setattr("ffnn_xp.objective.blocking.processor_count", lambda count=count: count)
         assert numpy.most(SWEEP) == 2445
         found.append(jax.most(SWEEP))
     assert found == [2 * 2445, 4 * 2445, 12 * 2445]
