@@ -251,9 +251,9 @@ class Backend(Formulas):
     # Kernels
 
     def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
-        """Make of ``kernel(*static, xp, ...)`` a function of arrays alone, compiled or recorded where that is faster.
+        """Make of ``kernel(*static, xp, ...)`` a function of arrays alone: compiled by JAX, a CUDA graph of PyTorch.
 
-        A recording keeps all temporaries; it is made only if the first `moving` arguments are said to be those that
+        A CUDA graph keeps all temporaries; it is made only if the first `moving` arguments are said to be those that
         change from call to call.
         """
         return partial(kernel, *static, self.xp)

@@ -1,6 +1,6 @@
 """CUDA graphs that replay PyTorch's kernels: small problems on a GPU spend their time in launching, not computing.
 
-What a graph replays are the addresses that it was recorded with. So it belongs to one set of events, which it keeps
+What a graph replays are the addresses that it was captured with. So it belongs to one set of events, which it keeps
 alive; theta is copied in, the result copied out.
 """
 
@@ -16,8 +16,8 @@ from ffnn_xp.backends.tuning import BackendTuning
 Kernel = Callable[..., Any]
 
 
-class Recorder:
-    """A kernel that is recorded once it has been called often with the same events; until then, and else, it is run.
+class GraphedKernel:
+    """A kernel that a CUDA graph replays, once it has been called often with the same events.
 
     Parameters
     ----------
@@ -25,26 +25,26 @@ class Recorder:
         A pure function of arrays.
     moving : int
         How many of its first arguments differ from call to call; the others are events.
-    record : callable
-        ``record(kernel, moving, fixed)`` gives a function of the moving arguments, or raises a RuntimeError.
+    capture : callable
+        ``capture(kernel, moving, fixed)`` gives a function of the moving arguments, or raises a RuntimeError.
     tuning : BackendTuning
-        After how many calls a graph is recorded, and how many are kept.
+        After how many calls a graph is captured, and how many are kept.
     """
 
-    def __init__(self, kernel: Kernel, moving: int, record: Callable[..., Kernel], tuning: BackendTuning) -> None:
-        self.kernel, self.moving, self.record, self.tuning = kernel, moving, record, tuning
+    def __init__(self, kernel: Kernel, moving: int, capture: Callable[..., Kernel], tuning: BackendTuning) -> None:
+        self.kernel, self.moving, self.capture, self.tuning = kernel, moving, capture, tuning
         self._calls: dict[Any, int] = {}
-        self._recorded: dict[Any, Kernel] = {}
+        self._graphs: dict[Any, Kernel] = {}
         self._lock = threading.Lock()
 
     def __call__(self, *arrays: Array) -> Any:
-        """Run it, or replay its recording; the result is an array of its own either way."""
+        """Run the kernel, or replay its graph; the result is an array of its own either way."""
         moving, fixed = arrays[: self.moving], arrays[self.moving :]
         key = (tuple(a.shape for a in moving), tuple(None if a is None else _place(a) for a in fixed))
-        with self._lock:  # a recording has one place for theta and one for its result
-            replay = self._recorded.get(key)
+        with self._lock:  # a graph has one place for theta and one for its result
+            replay = self._graphs.get(key)
             if replay is None and self._worth(key):
-                replay = self._recorded[key] = self._try(moving, fixed)
+                replay = self._graphs[key] = self._try(moving, fixed)
             if replay is not None:
                 return replay(*moving)
         return self.kernel(*arrays)
@@ -52,12 +52,12 @@ class Recorder:
     def _worth(self, key: Any) -> bool:
         self._calls[key] = self._calls.get(key, 0) + 1
         often = self._calls[key] == self.tuning.calls_before_graph
-        return often and len(self._recorded) < self.tuning.graphs_kept
+        return often and len(self._graphs) < self.tuning.graphs_kept
 
     def _try(self, moving: tuple[Array, ...], fixed: tuple[Array | None, ...]) -> Kernel:
         try:
-            return self.record(self.kernel, moving, fixed)
-        except RuntimeError:  # some kernel cannot be recorded, or memory is short
+            return self.capture(self.kernel, moving, fixed)
+        except RuntimeError:  # some kernels cannot be captured, or memory is short
             return lambda *moving: self.kernel(*moving, *fixed)
 
 

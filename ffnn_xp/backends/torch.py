@@ -14,7 +14,7 @@ import numpy as np
 from ffnn_xp._lib.errors import BackendUnavailableError
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends.base import Backend
-from ffnn_xp.backends.cuda_graphs import Recorder
+from ffnn_xp.backends.cuda_graphs import GraphedKernel
 from ffnn_xp.backends.streaming import CopyStream
 
 
@@ -71,7 +71,7 @@ class TorchBackend(Backend):
         return a.detach().cpu().numpy()  # type: ignore[no-any-return]
 
     def _undisturbed(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
-        """Go without what PyTorch keeps in mind for derivatives; a GPU has recordings instead, which others use too."""
+        """Go without what PyTorch keeps for derivatives; a GPU has CUDA graphs instead, which others use too."""
         return f if self.on_gpu else importlib.import_module("torch").inference_mode()(f)
 
     @staticmethod
@@ -99,9 +99,9 @@ class TorchBackend(Backend):
         return _copy_stream(self) if self.on_gpu else None
 
     def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
-        """Make a function of arrays alone, which on a GPU is recorded as a CUDA graph if that may pay."""
+        """Make a function of arrays alone, which a CUDA graph replays on a GPU if that may pay."""
         plain = super().bind(kernel, *static)
-        return Recorder(plain, moving, CudaGraph, self.tuning) if moving and self.on_gpu else plain
+        return GraphedKernel(plain, moving, CudaGraph, self.tuning) if moving and self.on_gpu else plain
 
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:

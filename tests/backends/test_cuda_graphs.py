@@ -9,7 +9,7 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.backends.cuda_graphs import Recorder
+from ffnn_xp.backends.cuda_graphs import GraphedKernel
 from ffnn_xp.backends.torch import CudaGraph
 from ffnn_xp.backends.tuning import BackendTuning
 from ffnn_xp.objective.objective import Objective
@@ -46,7 +46,7 @@ def ones(n: int) -> Any:
 
 def test_recorded_when_it_is_worth_it() -> None:
     recordings, x = Recordings(), torch.arange(3.0, dtype=torch.float64)
-    f = Recorder(kernel, 1, recordings, FEW)
+    f = GraphedKernel(kernel, 1, recordings, FEW)
     for i in range(2 * FEW.calls_before_graph):
         assert f(i * ones(2), x, None).tolist() == [0, 2 * i, 4 * i]
         assert len(recordings.made) == (i + 1 >= FEW.calls_before_graph)
@@ -55,7 +55,7 @@ def test_recorded_when_it_is_worth_it() -> None:
 
 def test_other_events_and_other_shapes_are_other_recordings() -> None:
     recordings, x, y = Recordings(), ones(3), 2 * ones(3)
-    f = Recorder(kernel, 1, recordings, FEW)
+    f = GraphedKernel(kernel, 1, recordings, FEW)
     for _ in range(FEW.calls_before_graph + 1):
         assert f(ones(2), x, None).tolist() == [2, 2, 2]
         assert f(ones(2), y, None).tolist() == [4, 4, 4]
@@ -66,7 +66,7 @@ def test_other_events_and_other_shapes_are_other_recordings() -> None:
 
 def test_so_many_and_no_more() -> None:
     recordings = Recordings()
-    f = Recorder(kernel, 1, recordings, FEW)
+    f = GraphedKernel(kernel, 1, recordings, FEW)
     for r in range(FEW.graphs_kept + 3):
         for _ in range(FEW.calls_before_graph + 1):
             assert f(ones(r + 1), ones(1), ones(1)).tolist() == [r + 1]
@@ -84,7 +84,7 @@ def test_what_cannot_be_recorded_is_run() -> None:
         tried.append(arguments)
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    f, x = Recorder(kernel, 1, fails, FEW), ones(2)
+    f, x = GraphedKernel(kernel, 1, fails, FEW), ones(2)
     for i in range(3 * FEW.calls_before_graph):
         assert f(i * ones(1), x, None).tolist() == [i, i]
     assert len(tried) == 1
@@ -105,5 +105,5 @@ def test_recordings_give_the_same_numbers(name: str, backend: Backend, rng: np.r
         np.testing.assert_allclose(backend.to_host(found[-1]), want, rtol=1e-9, atol=1e-9 * np.abs(want).max())
     assert not np.array_equal(backend.to_host(found[-1]), backend.to_host(found[-2]))  # each its own array
     if backend.name == "torch" and backend.on_gpu:
-        (recorder,) = objective._bound.values()
-        assert [type(replay) for replay in recorder._recorded.values()] == [CudaGraph]
+        (graphed,) = objective._bound.values()
+        assert [type(replay) for replay in graphed._graphs.values()] == [CudaGraph]
