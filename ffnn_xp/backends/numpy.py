@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import array_api_compat.numpy
 import numpy as np
-import scipy.special
 
 from ffnn_xp._lib.errors import BackendUnavailableError
 from ffnn_xp._lib.typing import Array, Namespace
@@ -70,7 +70,7 @@ class NumpyBackend(Backend):
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:
         """Compute the error function by SciPy."""
-        return scipy.special.erf(z)
+        return importlib.import_module("scipy.special").erf(z)  # which takes a while to import
 
     @classmethod
     def tanh(cls, xp: Namespace, z: Array, out: Array | None = None) -> Array:
