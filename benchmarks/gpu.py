@@ -25,7 +25,6 @@ from header import header
 from objective import NOISE, median_time, network
 
 import ffnn_xp as fx
-from ffnn_xp.backends.streaming import page_locked
 from ffnn_xp.data import streaming as seen
 from ffnn_xp.objective.batch import Replicas
 
@@ -280,7 +279,7 @@ def streams(found: dict[str, fx.Backend], quick: bool) -> None:
 
 
 def copying(backend: fx.Backend, size: int) -> Callable[[], object]:
-    source = page_locked(backend, np.ones(size // 8))
+    source = backend.page_locked(np.ones(size // 8))
     if backend.name == "torch":
         torch = importlib.import_module("torch")
         return lambda: torch.from_numpy(source).to(backend.device, non_blocking=True)[:1].cpu()

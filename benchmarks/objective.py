@@ -26,7 +26,6 @@ import numpy as np
 from header import header
 
 import ffnn_xp as fx
-from ffnn_xp.backends.elementwise import ON_CPU
 from ffnn_xp.network import hessian as curvature
 from ffnn_xp.objective.blocking import Kind
 
@@ -365,7 +364,11 @@ def ways_table(seconds: float) -> None:
                 times[name].append(time.perf_counter() - began)
         curvature.cheapest = decide
         medians = {name: 1e3 * np.median(found[1:]) for name, found in times.items()}
-        taken = next(name for name, way in ways.items() if way is decide(model.network.layout, widths[-1], ON_CPU))
+        taken = next(
+            name
+            for name, way in ways.items()
+            if way is decide(model.network.layout, widths[-1], model.backend.tuning.multiplication_on_cpu)
+        )
         cells = " | ".join(f"{t:.2f}" for t in medians.values())
         over = medians[taken] / min(medians.values())
         name = "-".join(map(str, widths))

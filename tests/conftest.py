@@ -22,7 +22,9 @@ from ffnn_xp.backends import BACKENDS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", action="append", choices=BACKENDS, help="array library to test; may be repeated")
+    parser.addoption(
+        "--backend", action="append", choices=list(BACKENDS), help="array library to test; may be repeated"
+    )
     parser.addoption("--met-only", action="store_true", help="no tests that meet none of these libraries")
 
 

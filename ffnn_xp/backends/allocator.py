@@ -12,10 +12,10 @@ from functools import cache
 
 import numpy as np
 
-LARGEST = 31 * 2**20  # bytes; the library learns up to 32 MiB
+LARGEST = 31 * 2**20  # bytes; the GNU C library learns up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD)
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Teach it, once in a process. Nothing is written to it; elsewhere it does nothing."""
+    """Free one large array, from which the C library learns; once in a process, and elsewhere to no effect."""
     np.empty(LARGEST, dtype=np.uint8)

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from ffnn_xp._lib.typing import Array
+from ffnn_xp.backends.base import Backend
+from ffnn_xp.backends.registry import BACKENDS
 
-BACKENDS = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 
-
-def library_of(a: object) -> str:
-    """Name of the array library that an object belongs to; empty if it is no array we know."""
-    if isinstance(a, np.ndarray):
-        return "numpy"
-    root = type(a).__module__.partition(".")[0]
-    root = {"jaxlib": "jax"}.get(root, root)
-    return root if root in BACKENDS and hasattr(a, "shape") else ""
+def library_of(a: object) -> type[Backend] | None:
+    """Return the backend's class that an array belongs to; None if it is no array we know."""
+    return next((library for library in BACKENDS.values() if library.is_array(a)), None)
 
 
 def is_foreign_device_array(a: object) -> bool:
-    """Whether an array lives where NumPy cannot see it."""
+    """Tell whether an array lives where NumPy cannot see it."""
     library = library_of(a)
-    if library == "cupy":
-        return True
-    if library == "array_api_strict":
-        return str(array_api_compat.device(a)) != "array_api_strict.Device('CPU_DEVICE')"
-    if library == "torch":
-        return bool(array_api_compat.device(a).type != "cpu")
-    if library == "jax":
-        return bool(array_api_compat.device(a).platform != "cpu")
-    return False
+    return library is not None and not library.in_main_memory(a)
 
 
 def describe_array(a: object) -> str:
-    """Words for an error message: library and device."""
+    """Describe an array for an error message: library and device."""
     library = library_of(a)
-    return f"a {library} array on {array_api_compat.device(a)}" if library else f"a {type(a).__name__}"
+    return f"a {library.name} array on {array_api_compat.device(a)}" if library else f"a {type(a).__name__}"
 
 
 def to_numpy(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
@@ -61,11 +48,4 @@ def to_numpy(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
     array([1., 2.])
     """
     library = library_of(a)
-    if library == "cupy":
-        return a.get()  # type: ignore[no-any-return]
-    if library == "torch":
-        return a.detach().cpu().numpy()  # type: ignore[no-any-return]
-    if library == "array_api_strict":
-        strict = importlib.import_module("array_api_strict")
-        return np.asarray(a.to_device(strict.Device("CPU_DEVICE")))
-    return np.asarray(a)
+    return np.asarray(a) if library is None else library.as_numpy(a)

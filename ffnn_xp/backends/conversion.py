@@ -1,4 +1,4 @@
-"""TODO."""
+"""Whatever is array-like as float64 in main memory, or an error that names the value that is no number."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ import array_api_compat
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.backends import to_numpy
+from ffnn_xp.backends.arrays import to_numpy
 
 
 def host_floats(a: Any, name: str) -> HostArray:
-    """Anything array-like in main memory as float64 NumPy, or a TypeError that says what stood in the way.
+    """Return anything array-like as a float64 NumPy array, or raise an error that says what stood in the way.
 
-    What is that already is not copied: who gets it must not write to it.
+    An array that is one already is not copied: who gets it must not write to it.
+
+    Parameters
+    ----------
+    a : array-like
+        In main memory or on a device, of any library; a table or a column of one; nested sequences of numbers.
+    name : str
+        What the caller calls it, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it is None, complex, or holds text, dates or other objects.
+    ValueError
+        If its rows differ in length, or values are masked.
     """
     if a is None:
         raise TypeError(f"`{name}` must be an array of numbers, got None")
@@ -37,7 +51,7 @@ def host_floats(a: Any, name: str) -> HostArray:
             raise TypeError("text is no number, even if it looks like one")
         return raw.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, _columns(a))}") from error
+        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, column_names(a))}") from error
 
 
 def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
@@ -47,11 +61,12 @@ def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
                 raise TypeError
             float(raw[index])
         except (TypeError, ValueError):
-            return f"{raw[index]!r} in {_place(index, columns)}"
+            return f"{raw[index]!r} in {place_of(index, columns)}"
     return "objects of unequal length"
 
 
-def _place(index: tuple[int, ...], columns: list[str] | None) -> str:
+def place_of(index: tuple[int, ...], columns: list[str] | None) -> str:
+    """Name the place of a value: its row, and its column with the name that this has."""
     if len(index) < 2:
         return f"row {index[0]}" if index else "its only value"
     column = f"column {index[1]}"
@@ -60,6 +75,7 @@ def _place(index: tuple[int, ...], columns: list[str] | None) -> str:
     return f"row {index[0]}, {column}"
 
 
-def _columns(a: Any) -> list[str] | None:
+def column_names(a: Any) -> list[str] | None:
+    """Return the names of a table's columns; None of what has none."""
     names = getattr(a, "columns", None)
     return None if names is None else [str(c) for c in names]

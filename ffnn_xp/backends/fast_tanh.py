@@ -20,11 +20,9 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 
-BITS = 8  # of the fraction of z_k
+BITS = 8  # of the fraction of z_k: with fewer the series would need another term
 INDEX = 2**14 - 1  # bits of k: from -32 to 32
 FAR = 20.0  # where tanh is 1 in double precision
-FEWEST = 2048  # values that are worth the calls
-CHUNK = 2**17  # values at a time, more than a block of events has: at each call threads take turns
 NEAREST = np.array(1.5 * 2.0 ** (52 - BITS))  # added to z it leaves z_k, and k in the last bits
 ONE, THIRD, TWO_FIFTEENTHS = np.array(1.0), np.array(1 / 3), np.array(2 / 15)  # arrays, which a call takes as they are
 SLOW = ("X86_V3", "FMA3__AVX2")  # NumPy's names for its kernels of tanh that are slower
@@ -32,29 +30,29 @@ SLOW = ("X86_V3", "FMA3__AVX2")  # NumPy's names for its kernels of tanh that ar
 
 @cache
 def is_faster() -> bool:
-    """Whether it is on this processor, by the name of the kernel that NumPy picked there."""
+    """Tell whether it is faster on this processor, by the name of the kernel that NumPy picked there."""
     found = np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64")
     return any(kernel["current"] in SLOW for kernels in found.values() for kernel in kernels.values())
 
 
 @cache
 def _table() -> HostArray:
-    """T_k for k = 0, 1, ..., and from the middle on for k = ..., -2, -1."""
+    """Return T_k for k = 0, 1, ..., and from the middle on for k = ..., -2, -1."""
     k = np.arange(INDEX + 1)
     return np.asarray(np.tanh(np.where(k <= INDEX // 2, k, k - INDEX - 1) / 2.0**BITS))
 
 
-def tanh(z: HostArray, out: HostArray) -> HostArray:
-    """Of float64 values ``(..., n)``, into `out`, which may share nothing with z.
+def tanh(z: HostArray, out: HostArray, chunk: int) -> HostArray:
+    """Compute tanh of float64 values ``(..., n)`` into `out`, which may share nothing with z, a `chunk` at a time.
 
     Examples
     --------
     >>> z = np.array([[-1.0, 0.0, 1e-9, 30.0]])
-    >>> bool(np.allclose(tanh(z, np.empty_like(z)), np.tanh(z), rtol=1e-15))
+    >>> bool(np.allclose(tanh(z, np.empty_like(z), 2**17), np.tanh(z), rtol=1e-15))
     True
     """
     n = z.shape[-1]
-    step = max(1, CHUNK // max(1, math.prod(z.shape[:-1])))
+    step = max(1, chunk // max(1, math.prod(z.shape[:-1])))
     for start in range(0, n, step):
         _piece(z[..., start : start + step], out[..., start : start + step])
     return out

@@ -1,4 +1,4 @@
-"""From a name to a library, a device and a dtype that work here.
+"""The table of backends, and the way from a name to a library, a device and a dtype that work here.
 
 No library is imported before it is asked for, and a GPU is believed only after it has multiplied two matrices:
 ``import cupy`` succeeds on any laptop.
@@ -6,35 +6,68 @@ No library is imported before it is asked for, and a GPU is believed only after 
 
 from __future__ import annotations
 
+import copyreg
 import ctypes
-import importlib
-import importlib.metadata
-import importlib.util
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from array_api_compat import numpy as numpy_namespace
 
 from ffnn_xp._lib.errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
 from ffnn_xp._lib.typing import Namespace
 from ffnn_xp.backends.allocator import keep_freed_memory
-from ffnn_xp.backends.arrays import BACKENDS
-from ffnn_xp.backends.backend import Backend
+from ffnn_xp.backends.array_api_strict import StrictBackend
+from ffnn_xp.backends.base import Backend
+from ffnn_xp.backends.cupy import CupyBackend
+from ffnn_xp.backends.jax import JaxBackend
+from ffnn_xp.backends.numpy import NumpyBackend
+from ffnn_xp.backends.torch import TorchBackend
 
-GPU_LIBRARIES = ("cupy", "torch", "jax")
 DTYPES = ("float64", "float32")
-INSTALL = {
-    "cupy": "pip install 'ffnn_xp[cuda12]' (or cuda13)",
-    "torch": "pip install 'ffnn_xp[torch]'",
-    "jax": "pip install 'ffnn_xp[jax]'",
-    "array_api_strict": "pip install array-api-strict",
-}
+
+BACKENDS: dict[str, type[Backend]] = {}
+"""The class of each library, by the name that users give it. `register` adds to it."""
+
 _warned: set[str] = set()
+
+
+def register(backend: type[Backend]) -> type[Backend]:
+    """Make a library known by the name of its backend's class, to `get_backend` and to all that meets its arrays.
+
+    It may be used as a decorator.
+    """
+    BACKENDS[backend.name] = backend
+    copyreg.pickle(backend, _reduced)
+    backend_class.cache_clear()
+    return backend
+
+
+@lru_cache(maxsize=64)
+def backend_class(xp: Namespace) -> type[Backend]:
+    """Return the class of the library behind a namespace; what the standard says, if it is none we know."""
+    return BACKENDS.get(xp.__name__.removeprefix("array_api_compat.").partition(".")[0], Backend)
+
+
+def _reduced(backend: Backend) -> tuple[Any, ...]:
+    """Pickle a backend as what finds it again: on a machine without the device, NumPy stands in as usual."""
+    device, state = backend.device_name, (backend.reason, backend.threads, backend.computes)
+    return _restored, (type(backend), device, backend.dtype, *state)
+
+
+def _restored(
+    library: type[Backend], device: str, dtype: str, reason: str, threads: int | None, computes: Backend | None
+) -> Backend:
+    backend = _open_or_numpy(library, device, dtype)
+    return replace(backend, reason=reason or backend.reason, threads=threads, computes=computes)
+
+
+for _library in (NumpyBackend, CupyBackend, TorchBackend, JaxBackend, StrictBackend):
+    register(_library)
 
 
 def get_backend(
@@ -45,7 +78,7 @@ def get_backend(
     fallback: bool | None = None,
     threads: int | None = None,
 ) -> Backend:
-    """Resolve a backend's name to a library, a device and a dtype that work here.
+    """Find a library, a device and a dtype that work here, by the name of a backend.
 
     Parameters
     ----------
@@ -97,15 +130,20 @@ def _find(name: str | Backend, device: Any, dtype: str, fallback: bool | None) -
     name = str(name).replace("-", "_")
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"unknown backend {name!r}: {did_you_mean(name, ('auto', *BACKENDS))}")
+    return _open_or_numpy(None if name == "auto" else BACKENDS[name], device, dtype, fallback)
+
+
+def _open_or_numpy(library: type[Backend] | None, device: Any, dtype: str, fallback: bool | None = None) -> Backend:
+    """Open a library, None being the best one here, or NumPy with a warning if that may stand in."""
     if fallback is None:
         fallback = os.environ.get("FFNN_XP_STRICT", "") in ("", "0")
     keep_freed_memory()
     try:
-        return _automatic(device, dtype) if name == "auto" else _open(name, device, dtype)
+        return _automatic(device, dtype) if library is None else _open(library, device, dtype)
     except BackendUnavailableError as error:
         if not fallback:
             raise
-        reason = f"{name}: {error}"
+        reason = f"{library.name if library else 'auto'}: {error}"
     if reason not in _warned:
         _warned.add(reason)
         warnings.warn(
@@ -114,23 +152,29 @@ def _find(name: str | Backend, device: Any, dtype: str, fallback: bool | None) -
             BackendFallbackWarning,
             stacklevel=outside_the_package(),
         )
-    return Backend("numpy", numpy_namespace, "cpu", dtype, reason)
+    return NumpyBackend(*NumpyBackend.find(None, dtype), dtype, reason)
+
+
+def streamed_through(backend: Backend) -> Backend:
+    """Return NumPy, for events that stay in main memory and are streamed through this backend's device."""
+    found = NumpyBackend.find(None, backend.dtype)
+    return NumpyBackend(*found, backend.dtype, backend.reason, backend.threads, backend)
 
 
 def _automatic(device: Any, dtype: str) -> Backend:
     if device != "cpu" and has_nvidia_driver():
-        for name in GPU_LIBRARIES:
+        for library in BACKENDS.values():
             try:
-                backend = _open(name, device, dtype)
+                backend = _open(library, device, dtype) if library.for_gpus else None
             except BackendUnavailableError:
                 continue
-            if backend.on_gpu:
+            if backend is not None and backend.on_gpu:
                 return backend
-    return _open("numpy", device, dtype)
+    return _open(NumpyBackend, device, dtype)
 
 
 def has_nvidia_driver() -> bool:
-    """Whether a CUDA driver sees a GPU, asked without importing any array library."""
+    """Tell whether a CUDA driver sees a GPU, asked without importing any array library."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         count = ctypes.c_int(0)
@@ -139,12 +183,12 @@ def has_nvidia_driver() -> bool:
         return False
 
 
-def _open(name: str, device: Any, dtype: str) -> Backend:
+def _open(library: type[Backend], device: Any, dtype: str) -> Backend:
     """Import the library, find the device, and let it prove itself on a small product."""
-    if name != "numpy" and importlib.util.find_spec(name) is None:
-        raise BackendUnavailableError(f"the package is not installed; {INSTALL[name]}")
+    if not library.is_installed():
+        raise BackendUnavailableError(f"the package is not installed; {library.install}")
     try:
-        backend = Backend(name, *_OPENERS[name](device, dtype), dtype)
+        backend = library(*library.find(device, dtype), dtype)
         with backend.context():
             probe = backend.to_device(np.eye(2))
             value = float(backend.to_host(backend.xp.tanh(probe @ probe))[0, 0])
@@ -158,72 +202,9 @@ def _open(name: str, device: Any, dtype: str) -> Backend:
     return backend
 
 
-def _open_numpy(device: Any, dtype: str) -> tuple[Namespace, Any]:
-    if device not in (None, "cpu"):
-        raise BackendUnavailableError(f"NumPy has no device {device!r}, only 'cpu'")
-    return numpy_namespace, "cpu"
-
-
-def _open_cupy(device: Any, dtype: str) -> tuple[Namespace, Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # CuPy warns at import when it finds no CUDA; we say it in our words
-        cupy = importlib.import_module("cupy")
-    if not cupy.cuda.is_available():
-        raise BackendUnavailableError("CuPy is installed but finds no usable CUDA GPU")
-    if not isinstance(device, cupy.cuda.Device):
-        index = "0" if device in (None, "cuda") else str(device).removeprefix("cuda:")
-        if not index.isdigit():
-            raise BackendUnavailableError(f"CuPy has no device {device!r}, only GPUs: 'cuda:0' or an index")
-        device = cupy.cuda.Device(int(index))
-    return importlib.import_module("array_api_compat.cupy"), device
-
-
-def _open_torch(device: Any, dtype: str) -> tuple[Namespace, Any]:
-    torch = importlib.import_module("torch")
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(f"cuda:{device}" if isinstance(device, int) else device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BackendUnavailableError("PyTorch is installed but finds no usable CUDA GPU")
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", torch.cuda.current_device())
-    return importlib.import_module("array_api_compat.torch"), device
-
-
-def _open_jax(device: Any, dtype: str) -> tuple[Namespace, Any]:
-    jax = importlib.import_module("jax")
-    if dtype == "float64" and not jax.config.jax_enable_x64:
-        jax.config.update("jax_enable_x64", True)  # otherwise float64 silently becomes float32
-    if device is None:
-        device = jax.devices()[0]
-    elif isinstance(device, int):
-        device = jax.devices()[device]
-    elif isinstance(device, str):
-        platform, _, index = device.partition(":")
-        found = {str(d): d for d in jax.devices(platform)}
-        device = found.get(device) or jax.devices(platform)[int(index or 0)]
-    return importlib.import_module("jax.numpy"), device
-
-
-def _open_array_api_strict(device: Any, dtype: str) -> tuple[Namespace, Any]:
-    strict = importlib.import_module("array_api_strict")
-    if device in (None, "cpu"):
-        device = "CPU_DEVICE"
-    return strict, strict.Device(device) if isinstance(device, str) else device
-
-
-_OPENERS: dict[str, Callable[[Any, str], tuple[Namespace, Any]]] = {
-    "numpy": _open_numpy,
-    "cupy": _open_cupy,
-    "torch": _open_torch,
-    "jax": _open_jax,
-    "array_api_strict": _open_array_api_strict,
-}
-
-
 @dataclass(frozen=True)
 class BackendStatus:
-    """One line of the table that ``ffnn-xp backends`` prints."""
+    """A line of the table that ``ffnn-xp backends`` prints."""
 
     name: str
     version: str
@@ -240,34 +221,11 @@ def backend_status() -> Iterator[BackendStatus]:
     >>> next(backend_status()).usable
     True
     """
-    for name in BACKENDS:
-        version = _version(name)
+    for name, library in BACKENDS.items():
+        version = library.version()
         try:
-            backend = _open(name, None, "float64")
+            backend = _open(library, None, "float64")
         except BackendUnavailableError as error:
             yield BackendStatus(name, version, (), False, str(error))
         else:
-            yield BackendStatus(name, version, tuple(_devices(backend)), True, "")
-
-
-def _version(name: str) -> str:
-    for distribution in (name, "cupy-cuda12x", "cupy-cuda13x") if name == "cupy" else (name,):
-        try:
-            return importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ""
-
-
-def _devices(backend: Backend) -> list[str]:
-    if backend.name == "cupy":
-        runtime = importlib.import_module("cupy").cuda.runtime
-        return [
-            f"cuda:{i} ({runtime.getDeviceProperties(i)['name'].decode()})" for i in range(runtime.getDeviceCount())
-        ]
-    if backend.name == "torch":
-        cuda = importlib.import_module("torch").cuda
-        return ["cpu", *(f"cuda:{i} ({cuda.get_device_name(i)})" for i in range(cuda.device_count()))]
-    if backend.name == "jax":
-        return [str(d) for d in importlib.import_module("jax").devices()]
-    return ["cpu"]
+            yield BackendStatus(name, version, tuple(backend.devices()), True, "")

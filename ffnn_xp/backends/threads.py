@@ -23,8 +23,8 @@ Part = TypeVar("Part")
 VARIABLES = ("FFNN_XP_THREADS", "OMP_NUM_THREADS")
 
 
-def number() -> int:
-    """How many threads: FFNN_XP_THREADS, else OMP_NUM_THREADS, else the processors that this process may use.
+def thread_count() -> int:
+    """Return the number of threads: FFNN_XP_THREADS, else OMP_NUM_THREADS, else the processors of this process.
 
     Joblib and Dask set OMP_NUM_THREADS for their workers, so that these do not take each other's processors.
     """
@@ -32,17 +32,17 @@ def number() -> int:
         value = os.environ.get(name, "").strip()
         if value.isdigit() and int(value) > 0:
             return int(value)
-    return processors()
+    return processor_count()
 
 
-def processors() -> int:
-    """How many of them this process may use."""
+def processor_count() -> int:
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """NumPy's and SciPy's linear algebra held to one thread."""
+    """Hold NumPy's and SciPy's linear algebra to one thread."""
     with _libraries().limit(limits=1, user_api="blas"):
         yield
 
@@ -53,16 +53,16 @@ def sum_in_parts(
     add: Callable[[Part, Part], Part],
     threads: int | None = None,
 ) -> Part:
-    """f of all items, added up: runs of neighbours each on a thread, and within a run in order.
+    """Add up f of all items: runs of neighbours each on a thread, and within a run in order.
 
-    `threads` as many as the environment says, if None.
+    There are as many `threads` as the environment says, if that is None.
 
     Examples
     --------
     >>> sum_in_parts(lambda i: i * i, range(1, 5), lambda a, b: a + b)
     30
     """
-    parts = min(threads or number(), len(items)) if len(items) > 1 else 1
+    parts = min(threads or thread_count(), len(items)) if len(items) > 1 else 1
     if parts < 2:
         return reduce(add, map(f, items))
     ends = [len(items) * i // parts for i in range(parts + 1)]
@@ -82,5 +82,5 @@ def _libraries() -> ThreadpoolController:
 
 @cache
 def _pool(process: int, workers: int) -> ThreadPoolExecutor:
-    """One for each process: threads do not survive a fork."""
+    """Make threads, once for each process: they do not survive a fork."""
     return ThreadPoolExecutor(workers, thread_name_prefix="ffnn_xp")

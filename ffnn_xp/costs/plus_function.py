@@ -122,7 +122,7 @@ class PlusFunction(CostWithGradient):
         if self._seen[0] != v.tobytes():
             theta, phi = v[: self._p], v[self._p :]
             objective = self._at(phi, self._derivatives(phi))
-            packed = self._backend.crossing(objective.value_and_both_gradients)(theta)
+            packed = self._backend.host_function(objective.value_and_both_gradients)(theta)
             value, gradient = float(packed[0]), packed[1:]
             prior, e = self.cost.prior, self.errordef
             if prior is not None:
@@ -144,7 +144,7 @@ class PlusFunction(CostWithGradient):
         """The matrix called "hessian" or "gauss_newton", which differ in the network's part."""
         p, phi = self._p, v[self._p :]
         H = np.empty((len(v), len(v)))
-        part = self._backend.crossing(getattr(self._at(phi), name))(v[:p])
+        part = self._backend.host_function(getattr(self._at(phi), name))(v[:p])
         H[:p, :p] = part if self.cost.prior is None else part + self.errordef * self.cost.prior.hessian()
         for j, step in enumerate(SECOND * _steps(phi), start=p):
             shift = np.zeros(len(v))

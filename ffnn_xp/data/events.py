@@ -12,7 +12,6 @@ from array_api_compat import device
 
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends import Backend
-from ffnn_xp.backends.streaming import page_locked
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Events:
     def loadable(self, backend: Backend) -> Events:
         """The same, as far as it must be made ready for being streamed."""
         computes = backend.computes
-        return self if computes is None else self.each(lambda a: page_locked(computes, a))
+        return self if computes is None else self.each(computes.page_locked)
 
     @property
     def leaves(self) -> tuple[Array | None, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffnn_xp._lib.typing import Array
-from ffnn_xp.backends import Backend
+from ffnn_xp.backends import Backend, streamed_through
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.network.protocol import ModelLike
@@ -74,7 +74,7 @@ def host_resident(model: ModelLike, x: Any, y: Any) -> ModelLike:
     free = backend.free_memory()
     if free is None or COPIES * 8 * (_size(x) + _size(y)) <= SHARE * free:
         return model
-    return ModelOnBackend(model, backend.host_resident())
+    return ModelOnBackend(model, streamed_through(backend))
 
 
 def _size(a: Any) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends import Backend, describe_array, is_foreign_device_array
-from ffnn_xp.backends.conversion import _columns, _place, host_floats
+from ffnn_xp.backends.conversion import column_names, host_floats, place_of
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
 
     What comes from main memory is checked there, before it moves.
     """
-    if backend.owns(a) and backend.name != "numpy":
+    if backend.owns(a) and not backend.host_arrays:
         if backend.xp.isdtype(a.dtype, "complex floating"):
             raise TypeError(f"`{name}` must be real, got complex numbers")
-        a = backend.adopt(a)
+        a = backend.asarray(a)
         if look and backend.to_host(backend.xp.sum(backend.xp.astype(~rule.holds(backend.xp, a), backend.real))):
             _refuse(backend.to_host(a), name, rule, None)
         return a
@@ -70,7 +70,7 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
     with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
         host = host_floats(a, name).astype(backend.dtype, copy=False)
     if not np.all(rule.holds(np, host)):
-        _refuse(host, name, rule, _columns(a))
+        _refuse(host, name, rule, column_names(a))
     return backend.to_device(host)
 
 
@@ -98,5 +98,5 @@ def _refuse(values: HostArray, name: str, rule: Rule, columns: list[str] | None)
     index = tuple(int(i) for i in broken[0])
     others = "" if len(broken) == 1 else f" (and {len(broken) - 1} more)"
     raise ValueError(
-        f"`{name}` must be {rule.what}, got {values[index]} in {_place(index, columns)}{others}: {rule.remedy}"
+        f"`{name}` must be {rule.what}, got {values[index]} in {place_of(index, columns)}{others}: {rule.remedy}"
     )

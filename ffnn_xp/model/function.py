@@ -206,7 +206,7 @@ class NetworkFunction:
             return self._shaped(evaluate(self.network, self._backend, self._theta, columns), kind)
         on_device = len(theta) == 1 and self._backend.owns(theta[0]) and theta[0].shape == (self.n_parameters,)
         on_device = on_device and self._backend.xp.isdtype(theta[0].dtype, "real floating")
-        values = self._backend.adopt(theta[0]) if on_device else self._backend.to_device(self._host_theta(theta))
+        values = self._backend.asarray(theta[0]) if on_device else self._backend.to_device(self._host_theta(theta))
         y = self._shaped(evaluate(self.network, self._backend, values, columns), kind)
         return y if on_device else self._backend.to_host(y)
 
@@ -229,7 +229,7 @@ class NetworkFunction:
 
     def _host_theta(self, theta: Sequence[Any]) -> HostArray:
         if len(theta) == 1:
-            if self._backend.name != "numpy" and self._backend.owns(theta[0]):
+            if not self._backend.host_arrays and self._backend.owns(theta[0]):
                 theta = (self._backend.to_host(theta[0]),)
             return vector((host_floats(theta[0], "theta"),), self.n_parameters)
         return vector(theta, self.n_parameters)

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ffnn_xp.backends import Backend
-from ffnn_xp.backends.threads import number, processors
+from ffnn_xp.backends.threads import processor_count, thread_count
 from ffnn_xp.network.layout import Layout
 
 CPU_BYTES = 5 * 2**18  # of the values of all layers in a block: what fits the cache, and is worth Python's time
@@ -92,7 +92,7 @@ class BlockSizes:
         if not self.backend.threads_help or (p if kind.matrices else widest) < THREADS_FROM[kind.matrices]:
             return 1
         work = self.n * self.nodes * kind.replicas * (p * p if kind.matrices else p)
-        return max(1, min(self.backend.threads or number(), work // OF_THREAD[kind.matrices]))
+        return max(1, min(self.backend.threads or thread_count(), work // OF_THREAD[kind.matrices]))
 
     def most(self, kind: Kind) -> int:
         """Events to a block, at most: on a CPU so many, within limits; on a GPU as many as fit."""
@@ -131,7 +131,7 @@ class BlockSizes:
         least, limit = max(64, CPU_BLOCK[0] // kind.replicas), CPU_BLOCK[1]
         size = CPU_BYTES // (sum(self.layout.widths) * self._itemsize * kind.replicas)
         if self._device.compiles:
-            size, limit = (COMPILED * processors() * events for events in (size, limit))
+            size, limit = (COMPILED * processor_count() * events for events in (size, limit))
         return size, least, limit
 
     def _matrix_block(self, kind: Kind) -> tuple[int, int, int]:

@@ -185,12 +185,12 @@ class NetworkCost(CostWithGradient):
 
     def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
         """The crossing: host vectors to the device, one result back; a trial step may overflow, as the walker sees."""
-        return self.objective.backend.crossing(f)(*vectors)
+        return self.objective.backend.host_function(f)(*vectors)
 
     @cached_property
     def _packed(self) -> Callable[[HostArray], HostArray]:
         """The crossing of value and gradient, which is asked for so often that it is made once."""
-        return self.objective.backend.crossing(self.objective.value_and_gradient)
+        return self.objective.backend.host_function(self.objective.value_and_gradient)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Without that crossing, which is made again when it is asked for."""

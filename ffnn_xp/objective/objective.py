@@ -167,7 +167,7 @@ class Objective:
 
     def _back(self, a: Array) -> Array:
         """A result where the events are."""
-        return a if self.backend.computes is None else returned(a)
+        return a if self.backend.computes is None else returned(self.backend.computes, a)
 
     @cached_property
     def _sizes(self) -> BlockSizes:

@@ -39,6 +39,7 @@ def faults(how: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_arrays_are_made_of_pages_that_are_there() -> None:
     assert faults("with") < 100
     if faults("without") < 1000:

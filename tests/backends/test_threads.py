@@ -37,13 +37,13 @@ def test_how_many(monkeypatch: pytest.MonkeyPatch, ours: str | None, theirs: str
         monkeypatch.delenv("FFNN_XP_THREADS", raising=False)
     else:
         monkeypatch.setenv("FFNN_XP_THREADS", ours)
-    assert threads.number() == number
+    assert threads.thread_count() == number
 
 
 def test_as_many_as_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in threads.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert threads.number() >= 1
+    assert threads.thread_count() >= 1
 
 
 @pytest.mark.parametrize("number", ["1", "2", "3", "8"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ffnn_xp import Backend, get_backend
-from ffnn_xp.backends.elementwise import ON_CPU, ON_GPU
+from ffnn_xp.backends.tuning import BackendTuning
 from ffnn_xp.network import block_matrix as blocks
 from ffnn_xp.network import hessian as curvature
 from ffnn_xp.network.activations import ACTIVATIONS
@@ -63,8 +63,10 @@ def test_the_cheapest_way_of_each_kind() -> None:
     """Measured (`benchmarks/objective.py --ways`): rows of small ones, units of wide ones, else the closed form."""
     kinds = [((1, 10, 1), curvature.by_rows), ((8, 50, 1), curvature.by_units), ((8, 20, 20, 6), None)]
     for widths, way in kinds:
-        assert curvature.cheapest(Layout(widths), widths[-1], ON_CPU) is way
-    assert curvature.cheapest(Layout((8, 50, 1)), 1, ON_GPU) is curvature.by_rows  # whose products cost next to nothing
+        assert curvature.cheapest(Layout(widths), widths[-1], BackendTuning().multiplication_on_cpu) is way
+    assert (
+        curvature.cheapest(Layout((8, 50, 1)), 1, BackendTuning().multiplication_on_gpu) is curvature.by_rows
+    )  # whose products cost next to nothing
 
 
 def test_a_large_matrix_is_unfolded_in_pieces(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

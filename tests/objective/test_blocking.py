@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend, LeastSquares, Model, get_backend
+from ffnn_xp.backends import streamed_through
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.objective.blocking import CPU_BLOCK, CPU_BYTES, OF_THREAD, STEPS, BlockSizes, Kind
 
@@ -90,7 +91,7 @@ def test_only_numpy_gets_threads() -> None:
 def test_what_is_streamed_through_a_device_is_not_cut_for_threads() -> None:
     """Blocks are computed one behind another there: the host's threads would only make them small."""
     here = get_backend("numpy", threads=8)
-    streams = BlockSizes(Layout((8, 20, 20, 6)), here.host_resident(), 10**5)
+    streams = BlockSizes(Layout((8, 20, 20, 6)), streamed_through(here), 10**5)
     assert BlockSizes(Layout((8, 20, 20, 6)), here, 10**5).threads(MATRIX) == 8
     assert streams.threads(SWEEP) == streams.threads(MATRIX) == 1
     assert -(-(10**5) // streams.of(MATRIX)) == -(-(10**5) // streams.most(MATRIX))
@@ -142,7 +143,7 @@ def test_a_compiler_gets_larger_blocks_the_more_processors_share_them(monkeypatc
     numpy, jax = sizes((2, 64, 1)), sizes((2, 64, 1), backend="jax")
     found = []
     for count in (1, 2, 6):
-        monkeypatch.setattr("ffnn_xp.objective.blocking.processors", lambda count=count: count)
+        monkeypatch.setattr("ffnn_xp.objective.blocking.processor_count", lambda count=count: count)
         assert numpy.most(SWEEP) == 2445
         found.append(jax.most(SWEEP))
     assert found == [2 * 2445, 4 * 2445, 12 * 2445]

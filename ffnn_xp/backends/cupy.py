@@ -1,0 +1,177 @@
+"""CuPy, on NVIDIA's GPUs."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import lru_cache, partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ffnn_xp._lib.errors import BackendUnavailableError
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp.backends.base import Backend
+from ffnn_xp.backends.formulas import into
+from ffnn_xp.backends.streaming import CopyStream
+
+
+class CupyBackend(Backend):
+    """CuPy on a CUDA GPU."""
+
+    name: ClassVar[str] = "cupy"
+    install: ClassVar[str] = "pip install 'ffnn_xp[cuda12]' (or cuda13)"
+    distributions: ClassVar[tuple[str, ...]] = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
+    for_gpus: ClassVar[bool] = True
+    writable: ClassVar[bool] = True
+
+    @classmethod
+    def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:
+        """Return array-api-compat's namespace of CuPy and a CUDA device."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CuPy warns at import when it finds no CUDA; we say it in our words
+            cupy = importlib.import_module("cupy")
+        if not cupy.cuda.is_available():
+            raise BackendUnavailableError("CuPy is installed but finds no usable CUDA GPU")
+        if not isinstance(device, cupy.cuda.Device):
+            index = "0" if device in (None, "cuda") else str(device).removeprefix("cuda:")
+            if not index.isdigit():
+                raise BackendUnavailableError(f"CuPy has no device {device!r}, only GPUs: 'cuda:0' or an index")
+            device = cupy.cuda.Device(int(index))
+        return importlib.import_module("array_api_compat.cupy"), device
+
+    def devices(self) -> list[str]:
+        """List the GPUs with their names."""
+        runtime = importlib.import_module("cupy").cuda.runtime
+        return [
+            f"cuda:{i} ({runtime.getDeviceProperties(i)['name'].decode()})" for i in range(runtime.getDeviceCount())
+        ]
+
+    @property
+    def device_name(self) -> str:
+        """The number of the GPU."""
+        return str(self.device).removeprefix("<CUDA Device ").rstrip(">")
+
+    @staticmethod
+    def is_gpu(device: Any) -> bool:
+        """Tell that there are GPUs only."""
+        return True
+
+    @staticmethod
+    def has_double(xp: Namespace, device: Any) -> bool:
+        """Tell that each GPU has float64."""
+        return True
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Make this device the current one."""
+        return self.device  # type: ignore[no-any-return]
+
+    def contiguous(self, a: Array) -> Array:
+        """Return the same values in row order of memory."""
+        with self.context():
+            return self.xp.ascontiguousarray(a)
+
+    @staticmethod
+    def as_numpy(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
+        """Copy an array to the host."""
+        return a.get()  # type: ignore[no-any-return]
+
+    def _undisturbed(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
+        return f
+
+    @staticmethod
+    def in_main_memory(a: Array) -> bool:
+        """Tell that NumPy cannot see an array on a GPU."""
+        return False
+
+    def _free_on_gpu(self) -> int | None:
+        cupy = importlib.import_module("cupy")
+        with self.device:
+            return int(self.device.mem_info[0] + cupy.get_default_memory_pool().free_bytes())
+
+    def page_locked(self, a: HostArray) -> HostArray:
+        """Copy a host array to page-locked memory."""
+        locked: HostArray = importlib.import_module("cupyx").empty_pinned(a.shape, dtype=self.dtype)
+        locked[...] = a
+        return locked
+
+    def copy_stream(self) -> CopyStream | None:
+        """Return this device's stream of copies."""
+        return _copy_stream(self)
+
+    @staticmethod
+    def erf(xp: Namespace, z: Array) -> Array:
+        """Compute the error function by CuPy's twin of SciPy."""
+        return importlib.import_module("cupyx.scipy.special").erf(z)
+
+    @classmethod
+    def in_one_pass(cls, xp: Namespace, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+        """Make one kernel of a formula, if CuPy can."""
+        return _fused(xp, f, *static)
+
+    @classmethod
+    def writer(cls, xp: Namespace, f: Callable[..., Array], *, writes: bool) -> Callable[[Array, Array], Any]:
+        """Make one kernel that computes and writes."""
+        return _fused(xp, into, f)
+
+
+@lru_cache(maxsize=256)
+def _fused(xp: Namespace, f: Callable[..., Any], *static: Any) -> _Fused:
+    return _Fused(partial(f, *static, xp))
+
+
+class _Fused:
+    """A function of CuPy arrays in one kernel; in many, from the first time on that CuPy has no kernel for it."""
+
+    def __init__(self, plain: Callable[..., Any]) -> None:
+        self.plain = plain
+
+        def one_pass(*arrays: Array) -> Any:  # the kernel has its name
+            return plain(*arrays)
+
+        self.fused: Callable[..., Any] | None = importlib.import_module("cupy").fuse()(one_pass)
+
+    def __call__(self, *arrays: Array) -> Any:
+        if self.fused is not None:
+            try:
+                return self.fused(*arrays)
+            except Exception as error:
+                if isinstance(error, MemoryError):
+                    raise
+            self.fused = None
+        return self.plain(*arrays)
+
+
+class _CopyStream(CopyStream):
+    """CuPy's stream of copies."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend, self.module = backend, importlib.import_module("cupy")
+        self.cuda = self.module.cuda
+        with backend.context():
+            self.stream = self.cuda.Stream(non_blocking=True)
+
+    def activate(self) -> AbstractContextManager[Any]:
+        return self.stream  # type: ignore[no-any-return]
+
+    def copy(self, a: HostArray) -> Array:
+        there = self.module.empty(a.shape, dtype=self.backend.real)
+        for row in np.ndindex(a.shape[:-1]):
+            there[row].set(a[row], stream=self.stream)
+        return there
+
+    def current(self) -> Any:
+        return self.cuda.get_current_stream()
+
+    def mark(self) -> Any:
+        event = self.cuda.Event()
+        event.record()
+        return event
+
+
+@lru_cache(maxsize=16)
+def _copy_stream(backend: Backend) -> _CopyStream:
+    """One for each device: memory that its copies leave free is taken by the next."""
+    return _CopyStream(backend)

@@ -1,0 +1,104 @@
+"""JAX, on CPUs, GPUs and TPUs, with each kernel compiled."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache, partial
+from typing import Any, ClassVar
+
+import array_api_compat
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp.backends.base import Backend
+
+
+class JaxBackend(Backend):
+    """JAX on one of its devices; float64 switches on its 64-bit mode, which holds for the whole process."""
+
+    name: ClassVar[str] = "jax"
+    install: ClassVar[str] = "pip install 'ffnn_xp[jax]'"
+    array_packages: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
+    for_gpus: ClassVar[bool] = True
+    host_arguments: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
+
+    @classmethod
+    def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:
+        """Return JAX's own namespace and a device."""
+        jax = importlib.import_module("jax")
+        if dtype == "float64" and not jax.config.jax_enable_x64:
+            jax.config.update("jax_enable_x64", True)  # otherwise float64 silently becomes float32
+        if device is None:
+            device = jax.devices()[0]
+        elif isinstance(device, int):
+            device = jax.devices()[device]
+        elif isinstance(device, str):
+            platform, _, index = device.partition(":")
+            found = {str(d): d for d in jax.devices(platform)}
+            device = found.get(device) or jax.devices(platform)[int(index or 0)]
+        return importlib.import_module("jax.numpy"), device
+
+    def devices(self) -> list[str]:
+        """List the devices of the default platform."""
+        return [str(d) for d in importlib.import_module("jax").devices()]
+
+    @property
+    def device_name(self) -> str:
+        """Platform and number."""
+        return f"{self.device.platform}:{self.device.id}"
+
+    @staticmethod
+    def is_gpu(device: Any) -> bool:
+        """Tell whether a device is an accelerator; None is the one that JAX takes by itself."""
+        platform = importlib.import_module("jax").default_backend() if device is None else device.platform
+        return bool(platform != "cpu")
+
+    @staticmethod
+    def device_of(a: Array) -> Any:
+        """Return None: a compiler may be tracing the array."""
+        return None
+
+    @staticmethod
+    def has_double(xp: Namespace, device: Any) -> bool:
+        """Tell whether float64 is switched on."""
+        return "float64" in xp.__array_namespace_info__().dtypes()
+
+    def context(self) -> AbstractContextManager[Any]:
+        """Keep all digits of float32 products on a GPU."""
+        if self.dtype == "float32" and self.on_gpu:
+            return importlib.import_module("jax").default_matmul_precision("highest")  # type: ignore[no-any-return]
+        return nullcontext()
+
+    def _moved(self, a: np.ndarray[Any, Any]) -> Array:
+        return importlib.import_module("jax").device_put(a, self.device)
+
+    def _undisturbed(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
+        return f
+
+    @staticmethod
+    def in_main_memory(a: Array) -> bool:
+        """Tell whether an array is on the CPU."""
+        return bool(array_api_compat.device(a).platform == "cpu")
+
+    def _free_on_gpu(self) -> int | None:
+        stats = self.device.memory_stats() or {}
+        return int(stats["bytes_limit"] - stats["bytes_in_use"]) if "bytes_limit" in stats else None
+
+    def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
+        """Compile a kernel for a network and a loss."""
+        return _compiled(kernel, *static)
+
+    @staticmethod
+    def erf(xp: Namespace, z: Array) -> Array:
+        """Compute the error function by JAX's twin of SciPy."""
+        return importlib.import_module("jax.scipy.special").erf(z)
+
+
+@lru_cache(maxsize=256)
+def _compiled(kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+    """JAX's compilation of a kernel for a network and a loss, kept for all costs that share them."""
+    jax = importlib.import_module("jax")
+    return jax.jit(partial(kernel, *static, importlib.import_module("jax.numpy")))  # type: ignore[no-any-return]

@@ -1,0 +1,87 @@
+"""NumPy, which is always there."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import array_api_compat.numpy
+import numpy as np
+
+from ffnn_xp._lib.errors import BackendUnavailableError
+from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.backends import fast_tanh
+from ffnn_xp.backends.base import Backend
+from ffnn_xp.backends.threads import one_blas_thread
+
+
+class NumpyBackend(Backend):
+    """NumPy on the CPU: its arrays are those of the host."""
+
+    name: ClassVar[str] = "numpy"
+    host_arrays: ClassVar[bool] = True
+    host_arguments: ClassVar[bool] = True
+    writable: ClassVar[bool] = True
+    empty = staticmethod(np.empty)
+
+    @classmethod
+    def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:
+        """Return array-api-compat's namespace of NumPy."""
+        if device not in (None, "cpu"):
+            raise BackendUnavailableError(f"NumPy has no device {device!r}, only 'cpu'")
+        return array_api_compat.numpy, "cpu"
+
+    @property
+    def threads_help(self) -> bool:
+        """Whether blocks of events should be spread over threads: not where another device computes."""
+        return self.computes is None
+
+    def single_threaded_blas(self) -> AbstractContextManager[Any]:
+        """Hold the host's linear algebra to one thread."""
+        return one_blas_thread()
+
+    def _moved(self, a: np.ndarray[Any, Any]) -> Array:
+        return a
+
+    def contiguous(self, a: Array) -> Array:
+        """Return the same values in row order of memory."""
+        return self.xp.ascontiguousarray(a)
+
+    @classmethod
+    def is_array(cls, a: object) -> bool:
+        """Tell whether this is a NumPy array, or of a class that is derived from it."""
+        return isinstance(a, np.ndarray)
+
+    def owns(self, a: object) -> bool:
+        """Tell whether this is a NumPy array."""
+        return isinstance(a, np.ndarray)
+
+    @staticmethod
+    def has_double(xp: Namespace, device: Any) -> bool:
+        """Tell that there is float64."""
+        return True
+
+    @classmethod
+    def total(cls, xp: Namespace, s: Array) -> Array:
+        """Sum by the method, which costs less to call than the function."""
+        return s.sum(axis=(-2, -1), dtype=np.float64)
+
+    @staticmethod
+    def erf(xp: Namespace, z: Array) -> Array:
+        """Compute the error function by SciPy."""
+        return importlib.import_module("scipy.special").erf(z)  # which takes a while to import
+
+    @classmethod
+    def tanh(cls, xp: Namespace, z: Array, out: Array | None = None) -> Array:
+        """Compute tanh, from a table where that is faster than NumPy's own."""
+        if z.size >= cls.tuning.fast_tanh_from and z.dtype == np.float64 and fast_tanh.is_faster():
+            return fast_tanh.tanh(z, np.empty_like(z) if out is None else out, cls.tuning.fast_tanh_chunk)
+        return xp.tanh(z) if out is None else xp.tanh(z, out=out)
+
+    @staticmethod
+    def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
+        """Multiply delta with 1 - a^2, in few calls."""
+        lost = a * a  # no sum with a number, which NumPy takes longer to prepare than a small array to multiply
+        lost *= delta
+        return delta - lost
