@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.local_search import Descent, LocalMinimum
+from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch
 from ffnn_xp.fitting.minima import number_minima
-from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate
-from ffnn_xp.minimizers import Distance, StopMinimization, Tracker
+from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingResult
+from ffnn_xp.minimizers import Budget, EDMBounds, Prune, Status, StopMinimization, Tracker
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.uncertainty.covariance import Spectrum
 
@@ -106,14 +106,14 @@ class Search:
     theta: HostArray | None = None
     value: float = np.inf
     arrived: Spectrum | None = None
-    distance: Distance | None = None
+    distance: EDMBounds | None = None
     best_start: int = 0
     stopped: str = ""
     began: float = field(default_factory=time.monotonic)
-    descent: Descent = field(init=False, repr=False)
+    local: LocalSearch = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.descent = Descent(self.problem, self.smooth, self.matrices)
+        self.local = LocalSearch(self.problem, self.smooth, self.matrices)
 
     def run(self, starts: Iterable[HostArray], *, finish: bool = True) -> None:
         """Walk from each start until one is good enough; then the best is at a minimum, if there was time.
@@ -131,24 +131,23 @@ class Search:
             elif finish and not self.finished:
                 self._finish()
 
-    def contest(self, contest: Callable[[Callable[[float, int], None]], tuple[list[Candidate], str]]) -> None:
+    def contest(self, contest: Callable[[Budget], HalvingResult]) -> None:
         """The same for starts that compete: only those that win are walked to the end.
 
-        `contest` is called with a function that watches it (best value and step; raises `StopMinimization`), and returns the
-        contestants, the best first, and why it was cut short.
+        `contest` is called with a budget, and returns the candidates, the best first, and why it was cut short.
         """
         began, before = time.monotonic(), len(self.rows)
         watch = self._walk(before + 1)
 
         with self._stoppable():
-            ranking, stopped = contest(watch.look)
+            ranking, stopped = contest(watch.budget)
             each = (time.monotonic() - began) / max(len(ranking), 1)
-            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status, c.steps, each) for c in ranking]
+            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
             self.rows += sorted(rows, key=lambda row: row.start)
             for c in ranking:
-                if c.status == "converged":  # its own value has seven digits
+                if c.status is Status.MINIMUM:  # its own value has seven digits
                     self.ends[before + c.start + 1] = c.theta, self.problem.value_and_gradient(c.theta)[0]
-            for place, c in enumerate(ranking[:FINALISTS]):
+            for place, c in enumerate(ranking[: DEFAULT_HALVING.survivors]):
                 if not np.isfinite(c.value):
                     break
                 walk = self._walk(before + c.start + 1)
@@ -186,7 +185,7 @@ class Search:
     def refine(self, problem: NetworkCost) -> None:
         """Only the end of the way, for a problem whose minimum is near the best point."""
         self.problem, self.arrived, self.distance, self.value = problem, None, None, np.inf
-        self.descent = replace(self.descent, problem=problem, may_be_rough=False)  # near as it is
+        self.local = replace(self.local, problem=problem, may_use_single_precision=False)  # near as it is
         with self._stoppable():
             self._finish()
 
@@ -209,21 +208,22 @@ class Search:
     def _approach(self, index: int, theta: HostArray) -> None:
         """The long way; and the short rest, if the start is promising by what is known so far."""
         began = time.monotonic()
-        walk, end, status = self._walk(index), None, "left: worse than the best"
-        straight = self.descent.rounded(theta) and (self.starts == 1 or bool(np.isfinite(self.good_enough)))
+        walk = self._walk(index, prune=self._is_poor if self.starts > 1 else None)
+        end, status = None, "pruned: worse than the best"
+        straight = self.local.uses_kronecker(theta) and (self.starts == 1 or bool(np.isfinite(self.good_enough)))
         try:
-            self.descent.approach(walk, theta, straight=straight)
+            self.local.coarse_stage(walk, theta, always_refine=straight)
             if walk.best is None:
-                status = "no finite value"
+                status = Status.NOT_FINITE.value
             elif straight or self._good(walk.best, FAR):
-                end = self.descent.descend(walk, walk.best, self._hopeless if self.starts > 1 else None)
-                status = "left: it leads to a poor minimum"
+                end = self.local.refine(walk, walk.best)
+                status = "pruned: it leads to a poor minimum"
         except (StopMinimization, KeyboardInterrupt):
             status = "stopped"
             raise
         finally:
             self._keep(index, walk, end)
-            edm, status = (np.inf, status) if end is None else (end.edm, end.status)
+            edm, status = (np.inf, status) if end is None else (end.edm, end.description)
             self.rows.append(Restart(index, walk.best_value, edm, status, walk.calls, time.monotonic() - began))
 
     def _finish(self) -> None:
@@ -236,7 +236,7 @@ class Search:
         began = time.monotonic()
         walk, end = self._walk(index), None
         try:
-            end = self.descent.descend(walk, theta)
+            end = self.local.refine(walk, theta)
         finally:
             self._keep(index, walk, end)
             i = index - 1
@@ -246,7 +246,7 @@ class Search:
                     row,
                     fval=min(row.fval, end.value),  # the table stays in the units of the first errors of y
                     edm=end.edm,
-                    status=end.status,
+                    status=end.description,
                     calls=row.calls + walk.calls,
                     seconds=row.seconds + seconds,
                 )
@@ -257,7 +257,7 @@ class Search:
         if 0 <= i < len(self.rows):
             self.rows[i] = replace(self.rows[i], fval=min(self.rows[i].fval, value))
 
-    def _hopeless(self, theta: HostArray, gain: float) -> bool:
+    def _is_poor(self, theta: HostArray, gain: float) -> bool:
         """Whether this way leads to a minimum that is not good enough, by its EDM or what it gained lately."""
         return np.isfinite(self.good_enough) and self.problem.chi2(theta) - HOPELESS * gain > self.good_enough
 
@@ -265,21 +265,22 @@ class Search:
         """Whether the data's part of S is as low as it should be, or within a factor of that."""
         return np.isfinite(self.good_enough) and self.problem.chi2(theta) <= factor * self.good_enough
 
-    def _walk(self, index: int) -> Tracker:
+    def _walk(self, index: int, prune: Prune | None = None) -> Tracker:
         def report(value: float, calls: int) -> bool | None:
             assert self.callback is not None
             seconds = time.monotonic() - self.began
             return self.callback(FitState(index, self.starts, value, min(value, self.value), calls, seconds))
 
-        return Tracker(self.problem, self.deadline, None if self.callback is None else report, most=self.most)
+        told = None if self.callback is None else report
+        return Tracker(self.problem, Budget(self.deadline, self.most, told, prune))
 
     def _keep(self, index: int, walk: Tracker, end: LocalMinimum | None) -> None:
         """Remember the best point of all, with its curvature if the walk arrived there."""
-        if end is not None and end.status != "saddle":
+        if end is not None and end.status is not Status.SADDLE_POINT:
             self.ends[index] = end.theta, end.value
         if end is not None and end.value <= self.value:
             self.theta, self.value, self.best_start = end.theta, end.value, index
-            self.arrived, self.distance = end.shape, end.distance
+            self.arrived, self.distance = end.spectrum, end.bounds
         elif walk.best is not None and walk.best_value < self.value:
             self.theta, self.value, self.best_start = walk.best, walk.best_value, index
             self.arrived, self.distance = None, None

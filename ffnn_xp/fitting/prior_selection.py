@@ -28,7 +28,7 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
+from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path, grow_ensemble
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.losses import Measured
 from ffnn_xp.network.evaluation import evaluate
@@ -115,11 +115,11 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
     unit = whole.chi2(zero) / n  # of a constant prediction
     strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - STEPS, STEPS, base=2.0)
     fold = rng.permutation(np.arange(n) % FOLDS)
-    parts = [Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS if n < MANY else 1)]
-    walk, starts = Walker(deadline), (glorot(task.layout, rng) for _ in count())
-    at, scores, thetas = follow(parts, list(islice(starts, len(parts))), strengths, P, walk)
+    parts = [Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS if n < MANY else 1)]
+    walk, starts = PathMinimizer(deadline), (glorot(task.layout, rng) for _ in count())
+    at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, walk)
     strength = float(strengths[at])
-    found = members(whole, thetas, starts, strengths[: at + 1], P, walk, FEW if n < FEWER else FEWEST)
+    found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, walk, FEW if n < FEWER else FEWEST)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     calibration, y_error = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
@@ -170,7 +170,7 @@ def shape_of_prior(network: Network) -> HostArray:
 
 
 def _calibration(
-    task: FitProblem, parts: list[Part], thetas: list[HostArray], precision: HostArray
+    task: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray
 ) -> tuple[Calibration, HostArray]:
     """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
     backend, network = task.model.backend, task.network

@@ -14,7 +14,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.multistart import Search
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.minimizers import Certificate, Distance, at_minimum, hesse_errors, is_certified, preset, unstarted
+from ffnn_xp.minimizers import Certificate, EDMBounds, at_minimum, hesse_errors, is_certified, preset, unstarted
 from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.objective.data_cost import DataCost
@@ -201,15 +201,15 @@ def _along(task: FitProblem, shape: Spectrum) -> str:
     return f" (the most along {', '.join(names)})"
 
 
-def _words_without_matrices(p: int, distance: Distance | None, certified: bool, more: str) -> str:
+def _words_without_matrices(p: int, distance: EDMBounds | None, certified: bool, more: str) -> str:
     """The message where p x p matrices are not formed."""
     why = f"matrices of {p} x {p} are not formed: there is no covariance"
     if distance is None:
         return f"Not certified: the walk did not arrive; {why}. These are the best parameters so far."
-    if distance.negative_directions is not None:
+    if distance.negative_direction is not None:
         return f"Not a minimum: S curves down from here (met after {distance.iterations} products); {why}."
     bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
-    if distance.flat:
+    if distance.weakly_determined:
         bounds += "; S curves down along some direction, but is nowhere lower along it: the bottom of a valley"
     if certified:
         return (

@@ -29,7 +29,7 @@ from ffnn_xp.fitting.batch_refit import EDM_GOAL, measure_again, refit
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.losses import Loss
-from ffnn_xp.minimizers import StopMinimization
+from ffnn_xp.minimizers import Budget
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.network.sweeps import Network
@@ -193,12 +193,8 @@ def fit_replicas(
     events, precision = _replicas(task, cost, theta, kind, number, own, priors, np.random.default_rng(seed))
     deadline = np.inf if max_seconds is None else began + max_seconds
 
-    def watch(value: float, step: int) -> None:
-        if time.monotonic() > deadline:
-            raise StopMinimization("the time given by max_seconds is up")
-
     problem = Replicas(replace(cost.objective, events=events), precision)
-    end = refit(problem, task.scaling.to_standard(theta), number, watch)
+    end = refit(problem, task.scaling.to_standard(theta), number, Budget(deadline))
     return Ensemble(
         kind=kind,
         parameters=task.scaling.to_raw(backend.to_host(end.theta)),

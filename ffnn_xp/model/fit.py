@@ -17,16 +17,15 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.streaming import prepared_for_fit
-from ffnn_xp.fitting import successive_halving as competition
 from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
 from ffnn_xp.fitting.options import check_options
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import progress_line
-from ffnn_xp.fitting.successive_halving import halve_candidates
+from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, halve_candidates
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
 from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
-from ffnn_xp.minimizers import Certificate, certify, migrad_alone
+from ffnn_xp.minimizers import Certificate, Migrad
 from ffnn_xp.model.certification import Outcome, verdict
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.protocol import ModelLike
@@ -109,7 +108,9 @@ def fit(
             if not (search.satisfied or search.stopped):
                 rest, rng = np.stack(list(starts)), np.random.default_rng(number)
                 search.contest(
-                    lambda look: halve_candidates(cost, rest, far=FAR, unit=_unit(task, search), rng=rng, watch=look)
+                    lambda budget: halve_candidates(
+                        cost, rest, far=FAR, unit=_unit(task, search), rng=rng, budget=budget
+                    )
                 )
         search.number_minima(_unit(task, search))
         if chosen is None and not task.errors_known:
@@ -167,7 +168,7 @@ def _certified(task: FitProblem, search: Search, began: float) -> Outcome:
             search.theta = certificate.values
             if search.value - certificate.fval <= HARDLY * raw.errordef:  # near enough to where the shape is known
                 break
-            shape, beyond = search.descent.shape_at(search.theta)
+            shape, beyond = search.local.spectrum_at(search.theta)
             if beyond is None and certificate.cut_short:
                 beyond = search.theta  # as far as MIGRAD may go
             if beyond is None and not (certificate.certified or not search.smooth):  # what it learnt led it astray
@@ -191,11 +192,11 @@ def _asked(search: Search, theta: HostArray, shape: Spectrum) -> Certificate:
     problem = search.problem
     runs: list[Certificate] = []
     while len(runs) < (1 if search.smooth else AT_KINKS):
-        runs.append(certify(problem, theta, shape.inverse_hessian(problem.errordef)))
+        runs.append(Migrad().certify(problem, theta, shape.inverse_hessian(problem.errordef)))
         if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
         theta = runs[-1].values
-        shape, _ = search.descent.shape_at(theta)
+        shape, _ = search.local.spectrum_at(theta)
     return min(runs, key=lambda run: (not run.certified, run.edm))
 
 
@@ -206,14 +207,14 @@ def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: fl
     """
     if not task.errors_known:
         task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), 0.0))
-        theta = np.asarray(migrad_alone(task.raw_cost(), theta, deadline=deadline).values)
+        theta = np.asarray(Migrad().alone(task.raw_cost(), theta, deadline=deadline).values)
         task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters)))
     raw = task.raw_cost()
-    minuit = migrad_alone(raw, theta, deadline=deadline)
+    minuit = Migrad().alone(raw, theta, deadline=deadline)
     search = Search(task.cost(), smooth=task.network.smooth)
     search.theta = task.scaling.to_standard(np.asarray(minuit.values))
     return verdict(
-        task, raw, Certificate.of(minuit), search, search.descent.shape_at(search.theta)[0], began, live=minuit
+        task, raw, Certificate.of(minuit), search, search.local.spectrum_at(search.theta)[0], began, live=minuit
     )
 
 
@@ -222,7 +223,7 @@ def _may_compete(task: FitProblem) -> bool:
 
     S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
     """
-    small = task.layout.n_parameters <= competition.LIMIT
+    small = task.layout.n_parameters <= DEFAULT_HALVING.max_parameters
     return small and not isinstance(task.loss, NormalLoss) and not task.loss.has_linear_operator
 
 
@@ -256,6 +257,6 @@ def _starts(
     rng = np.random.default_rng(seed)
     if start is not None:
         yield task.scaling.to_standard(start)
-    gain = 1.0 if task.layout.n_parameters <= competition.LIMIT else GAIN
+    gain = 1.0 if task.layout.n_parameters <= DEFAULT_HALVING.max_parameters else GAIN
     for _ in range(number - (start is not None)):
         yield glorot(task.layout, rng, gain)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.minimizers import AskTell, run_batched, steps_in, translated
+from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
 from ffnn_xp.network.sweeps import Network, forward, pull_back
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.host import NetworkCost
@@ -65,12 +65,12 @@ def profiles(
         lot = sought[first : first + LOT]
         outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
 
-        def answer(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
+        def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
             values, gradients = replicas.on_host(theta, rows)
             return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
 
         ends = run_batched(
-            [_end(cost.errordef, known, side, z) for _, _, side in lot], answer, together=replicas.of_one_shape
+            [_end(cost.errordef, known, side, z) for _, _, side in lot], evaluate, fixed_shape=replicas.of_one_shape
         )
         for (i, n, side), (end, word) in zip(lot, ends, strict=True):
             (low if side < 0 else high)[i, n] = end
@@ -140,8 +140,8 @@ def _end(e: float, known: Band, side: float, z: float) -> AskTell[tuple[float, s
     last = yield theta
     for _ in range(ROUNDS):
         held = _held(S0, e, stiff, v, p)
-        walk = steps_in(_Determined(F), theta, *held(*last), memory=MEMORY, stay=_Stay())
-        there, _, _ = yield from translated(walk, held)
+        steps = QuasiNewton(MEMORY).steps(_Determined(F), theta, *held(*last), _KeepGoing())
+        there, _, _ = yield from map_answers(steps, held)
         S, told = yield there
         rise, y = (S - S0) / e, float(told[p])
         if rise < -NEW:
@@ -176,13 +176,13 @@ def _held(S0: float, e: float, stiff: float, v: float, p: int) -> Callable[[floa
 
 
 @dataclass
-class _Stay:
-    """As long as steps gain, and the gradient is not small."""
+class _KeepGoing:
+    """Called after each step, it returns True as long as steps gain and the gradient is not small."""
 
     steps: int = -1
     before: float = np.inf
 
-    def __call__(self, value: float, u: HostArray, asked: int) -> bool:
+    def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
         self.steps += 1
         little = self.before - value <= FTOL * max(abs(value), 1.0)
         self.before = value
