@@ -6,6 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+import ffnn_xp as fx
+from ffnn_xp.data.events import Events
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective.objective import Objective
+from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+
 
 class Residuals:
     """S = sum of r(theta)^2 with a Jacobian by hand."""
@@ -100,3 +107,31 @@ def steep(p: int = 30, orders: float = 6) -> tuple[Residuals, np.ndarray]:
     Q, _ = np.linalg.qr(rng.normal(size=(p, p)))
     A, at = np.diag(np.logspace(-orders / 2, orders / 2, p)) @ Q, rng.normal(size=p)
     return Residuals(lambda t: A @ (t - at), lambda t: A), at
+
+
+class Saddle(Residuals):
+    """S = -t^2/2 + t^4/4 + u^2/2: at t = 0 a saddle."""
+
+    epsilon = 2.2e-16
+
+    def __init__(self) -> None:
+        pass
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        t, u = theta
+        return float(-t * t / 2 + t**4 / 4 + u * u / 2), np.array([t**3 - t, u])
+
+    def hessian_product(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return np.array([3 * theta[0] ** 2 - 1, 1.0]) * v
+
+
+def network_cost(widths: tuple[int, ...] = (3, 8, 8, 2), tau: float | None = 2.0) -> NetworkCost:
+    """A teacher's events, in units that need no standardisation."""
+    rng = np.random.default_rng(4)
+    teacher = fx.Model(widths, backend="numpy", seed=3)
+    x = rng.normal(size=(300, widths[0]))
+    y = teacher(x) + 0.1 * rng.normal(size=(300, widths[-1]))
+    events = Events(x.T.copy(), (y.T.copy(), np.full((widths[-1], 300), 10.0)))
+    prior = None if tau is None else GaussianPrior(layer_precision(Layout(widths), tau))
+    S = Objective(teacher.network, fx.losses.loss("least_squares"), events, teacher.backend)
+    return NetworkCost(S, n_values=600, prior=prior)
