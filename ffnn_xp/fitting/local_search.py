@@ -78,7 +78,7 @@ class LocalSearchTuning:
         1500,  # a matrix costs 15, 32, 203 gradients at p = 501, 726, 4,224
         "parameters; fewer: the stage in double precision also where a matrix costs less than a round",
     )
-    # What some rounds by matrices take, so that as much is lost, if it does not arrive, as the better way takes.
+    # What some rounds by matrices take, so that as much is lost, if it does not converge, as the better way takes.
     double_evaluations: int = tuned(360, "more gradients are spent on that stage, which may be in vain")
     double_evaluations_per_parameter: float = tuned(1 / 2, "more gradients are spent on that stage in large networks")
     single_precision_error: float = tuned(
@@ -89,7 +89,7 @@ class LocalSearchTuning:
 
 @dataclass(frozen=True)
 class LocalMinimum:
-    """Where the local minimization of a start ended.
+    """The end of the local minimization of a start: where and how.
 
     Attributes
     ----------

@@ -35,12 +35,12 @@ class HalvingTuning:
     min_sample: int = tuned(256, "events of the first round; more: better rankings, slower steps")
     sample_per_parameter: int = tuned(16, "events for each parameter; more: better rankings, slower steps")
     sample_growth: int = tuned(8, "times as many events in the second round; more: better rankings, slower steps")
-    first_steps: int = tuned(25, "steps of the first round; more: fewer good candidates are lost early")
+    first_steps: int = tuned(25, "steps of the first round; more: fewer good candidates are dropped early")
     second_steps: int = tuned(80, "steps of the second round; more: survivors are nearer to their minima")
     halve_at: tuple[int, ...] = tuned(
         (20, 40), "steps of the second round at which candidates are halved; later: slower"
     )
-    keep_fraction: float = tuned(0.2, "larger: fewer good candidates are lost, slower")
+    keep_fraction: float = tuned(0.2, "larger: fewer good candidates are dropped, slower")
     survivors: int = tuned(3, "more: more candidates are minimised to the end")
     same_minimum: float = tuned(0.5, "difference of S in its unit; larger: more survivors count as the same minimum")
     edm_goal: float = tuned(0.1, "in units of one standard deviation's rise of S; smaller: survivors get farther")
@@ -159,7 +159,7 @@ def halve_candidates(
 
 
 def _survivors(ranked: list[Candidate], same: float, number: int) -> list[int]:
-    """Return the numbers of the best that did not arrive at the same value: refining one serves for them all."""
+    """Return the numbers of the best, one for each value that they converged to: refining it serves for all of them."""
     best: list[Candidate] = []
     for c in ranked:
         if all(c.status is not Status.MINIMUM or abs(c.value - b.value) >= same for b in best):

@@ -29,7 +29,7 @@ ROUNDING_MARGIN = 100.0  # differences of S below so many times its rounding are
 
 
 class Status(str, Enum):
-    """How a minimization ended; `sentence` says it in words."""
+    """The ways in which a minimization ends; `sentence` explains them."""
 
     MINIMUM = "minimum"
     SADDLE_POINT = "saddle point"
@@ -46,14 +46,14 @@ class Status(str, Enum):
 
     @property
     def sentence(self) -> str:
-        """One sentence for people."""
+        """A sentence that explains the status."""
         return _SENTENCES[self]
 
 
 _SENTENCES = {
     Status.MINIMUM: "EDM is below its goal.",
     Status.SADDLE_POINT: "S curves down along some direction.",
-    Status.WEAKLY_DETERMINED: "S gains no more, but along some directions it is too flat to reach the goal of EDM.",
+    Status.WEAKLY_DETERMINED: "S gains no more, but EDM is above its goal: some directions have next to no curvature.",
     Status.NON_SMOOTH_POINT: "S gains no more at a point where its gradient jumps.",
     Status.NO_GAIN: "The last steps gained too little to go on, above the goal of EDM.",
     Status.PRUNED: "The minimization was ended since it leads to a worse minimum than others.",
@@ -69,7 +69,7 @@ class StopMinimization(Exception):  # noqa: N818, an ending and no error
 
 @dataclass(frozen=True)
 class Budget:
-    """What a minimization may take, whom it reports to, and who may prune it.
+    """A limit on what a minimization may take, with a report of how it gets on and a chance to prune it.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ class Tracker:
 
 @dataclass(frozen=True)
 class MinimizerResult:
-    """Where and how a minimization ended.
+    """The end of a minimization: where and how.
 
     Attributes
     ----------
@@ -261,7 +261,7 @@ class MinimizerResult:
     status : Status
         How it ended; `Status.MINIMUM` says that EDM is below the goal.
     hessian_is_positive : bool
-        Whether the exact Hessian was seen to be positive definite there; that may not have been computed.
+        Whether the exact Hessian is positive definite there; False also where it was not computed.
     saddles : int
         Saddle points that were escaped on the way.
     bounds : EDMBounds or None
@@ -278,12 +278,12 @@ class MinimizerResult:
 
     @property
     def converged(self) -> bool:
-        """Whether EDM is below the goal."""
+        """True if EDM is below the goal."""
         return self.status is Status.MINIMUM
 
     @property
     def pruned(self) -> bool:
-        """Whether the minimization was given up, since it leads to a worse minimum than others."""
+        """True if the minimization was given up, since it leads to a worse minimum than others."""
         return self.status is Status.PRUNED
 
 

@@ -31,11 +31,11 @@ class ReplicaProblem(Units, Protocol):
 
     @property
     def of_one_shape(self) -> bool:
-        """Whether all are better computed each time, so that shapes stay the same."""
+        """True if all are better computed each time, so that shapes stay the same."""
 
     @property
     def dual(self) -> bool:
-        """Whether there are fewer values than parameters."""
+        """True if there are fewer values than parameters."""
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
         """Residuals and their derivatives, ``(r, m, 1 + p)``, the prior left out; used if `dual`."""
@@ -54,7 +54,7 @@ class ReplicaProblem(Units, Protocol):
 
     @property
     def compiles(self) -> bool:
-        """Whether each new number of replicas costs a compilation."""
+        """True if each new number of replicas costs a compilation."""
 
     def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         """``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
@@ -62,7 +62,7 @@ class ReplicaProblem(Units, Protocol):
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Where and how the minimizations of r replicas ended.
+    """The ends of the minimizations of r replicas: where and how.
 
     Attributes
     ----------

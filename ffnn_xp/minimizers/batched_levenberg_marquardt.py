@@ -223,7 +223,7 @@ def _step(
 def _with_tiny(xp: Namespace, mu: Array, tiny: float) -> Array:
     """Return the dampings of the steps, and of EDM, ``(2, r, 1)``: to be solved for in one call.
 
-    Two calls at a time were seen to wait for each other's threads for ever, compiled by JAX for a CPU (jaxlib 0.10.2).
+    Two calls at a time may wait for each other's threads for ever, compiled by JAX for a CPU (jaxlib 0.10.2).
     """
     return xp.stack([mu, xp.full_like(mu, tiny)], axis=0)[..., None]
 

@@ -78,7 +78,7 @@ class KroneckerLBFGS:
         Parameters
         ----------
         problem : Problem
-            Its factors are used; values and gradients are asked for.
+            Its factors are used; values and gradients are requested.
         theta : array with shape (p,)
             The start.
         start : tuple of float and array with shape (p,), optional

@@ -26,7 +26,7 @@ COARSE = 2e-13  # relative precision of S; from a coarser one on MINUIT raises a
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a run of MIGRAD says of a point.
+    """The result of a run of MIGRAD, as a certificate of a point.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Certificate:
 
 
 class _Certifier(iminuit.Minuit):  # type: ignore[misc]
-    """A `Minuit` that is asked for a certificate only.
+    """A `Minuit` that certifies and does no more.
 
     Minuit copies its covariance, which here is the one that was preset, number by number in Python after each run: at
     726 parameters that took 0.31 of 0.33 seconds. Where iminuit names that differently, it copies.

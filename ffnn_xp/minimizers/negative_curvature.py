@@ -36,7 +36,7 @@ class SaddleEscape:
     line_steps: tuple[float, ...] = tuned(
         (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3), "more: a lower point is missed less often, two evaluations for each"
     )
-    negligible_fall: float = tuned(1e-3, "larger: fewer saddles are seen where no matrices are formed")
+    negligible_fall: float = tuned(1e-3, "larger: fewer saddles are noticed where no matrices are formed")
     min_gain: float = tuned(3e-2, "larger: more saddles count as weakly determined (a sixth of a standard deviation)")
     max_saddles: int = tuned(30, "more: longer minimizations, fewer that end at a saddle")
 

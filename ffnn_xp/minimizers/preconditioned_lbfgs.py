@@ -94,8 +94,8 @@ class PreconditionedLBFGS:
             before = mu
             C, edm, mu = yield from preconditioner.at(theta, g)
             shifted = least_shift < mu < np.inf  # then EDM is too small
-            arrived = edm < edm_goal and not shifted
-            if poor > self.patience or (arrived and (max(before, mu) <= least_shift or edm < fine)):
+            converged = edm < edm_goal and not shifted
+            if poor > self.patience or (converged and (max(before, mu) <= least_shift or edm < fine)):
                 break
             if prune is not None and prune(theta, gain if shifted else min(edm, gain)):
                 return MinimizerResult(theta, value, edm, Status.PRUNED)
@@ -108,7 +108,7 @@ class PreconditionedLBFGS:
             poor = poor + 1 if gain < least else 0
         else:
             mu, status = np.inf, Status.BUDGET_USED_UP  # mu was that before the last round
-        status = Status.MINIMUM if arrived else status
+        status = Status.MINIMUM if converged else status
         return MinimizerResult(theta, value, edm, status, hessian_is_positive=bool(mu <= least_shift))
 
     def steps_per_round(self, p: int) -> int:
@@ -131,7 +131,7 @@ class _Preconditioner:
     """Coordinates and EDM at each new point: by the exact Hessian with the least mu that makes it positive definite.
 
     By the Gauss-Newton matrix where that would be more than the largest that is allowed. It remembers the last mu, how
-    often in a row the exact Hessian was refused, and for how many rounds it is not asked for again.
+    often in a row the exact Hessian was refused, and for how many rounds it is not requested again.
     """
 
     options: PreconditionedLBFGS

@@ -180,7 +180,7 @@ class LineSearch:
 
 @dataclass(frozen=True)
 class QuasiNewton:
-    """L-BFGS in coordinates, until it is told to end, at rounding at the latest.
+    """L-BFGS in coordinates, until its caller ends it, at rounding at the latest.
 
     Parameters
     ----------

@@ -142,7 +142,7 @@ class SubsetCost(CostWithGradient):
         return phi
 
     def _inverse_hessian(self) -> HostArray:
-        """Of the subset's S at the minimum, ``(k, k)``."""
+        """Compute the inverse Hessian of the subset's S at the minimum, ``(k, k)``."""
         if self._others == "fixed":
             columns = [
                 self._scaling.inverse_transpose(self._product(self._minimum, move))[self._subset]

@@ -74,9 +74,7 @@ class Ended(NamedTuple):
     matrices: int
 
 
-def ended(
-    values: list[float], *, last_is_minimum: bool, look: bool = True, flat_from: int = 99
-) -> Ended:
+def ended(values: list[float], *, last_is_minimum: bool, look: bool = True, flat_from: int = 99) -> Ended:
     """Where a minimization past saddles of these values ends, its status, and what that took."""
     minimizations, matrices = 0, 0
 
@@ -104,18 +102,10 @@ def ended(
 
 def test_it_goes_on_past_saddles() -> None:
     assert ended([9.0, 5.0, 3.0], last_is_minimum=True) == Ended(3.0, 2, False, runs=3, matrices=2)
-    assert ended([9.0], last_is_minimum=True) == Ended(
-        9.0, 0, False, runs=1, matrices=0
-    )  # what is known already
-    assert ended([9.0, 5.0], last_is_minimum=False, look=False) == Ended(
-        9.0, 0, False, runs=1, matrices=0
-    )
-    assert ended([9.0, 5.0, 3.0], last_is_minimum=False, flat_from=2) == Ended(
-        5.0, 1, False, runs=2, matrices=2
-    )
-    assert ended([np.inf, 5.0], last_is_minimum=False) == Ended(
-        np.inf, 0, False, runs=1, matrices=0
-    )  # there is none
+    assert ended([9.0], last_is_minimum=True) == Ended(9.0, 0, False, runs=1, matrices=0)  # what is known already
+    assert ended([9.0, 5.0], last_is_minimum=False, look=False) == Ended(9.0, 0, False, runs=1, matrices=0)
+    assert ended([9.0, 5.0, 3.0], last_is_minimum=False, flat_from=2) == Ended(5.0, 1, False, runs=2, matrices=2)
+    assert ended([np.inf, 5.0], last_is_minimum=False) == Ended(np.inf, 0, False, runs=1, matrices=0)  # there is none
 
 
 def test_what_hardly_falls_is_weakly_determined() -> None:
@@ -126,9 +116,7 @@ def test_what_hardly_falls_is_weakly_determined() -> None:
 
 def test_saddles_without_end_are_given_up() -> None:
     values = list(np.arange(2.0 * MOST, 0.0, -1.0))
-    assert ended(values, last_is_minimum=False) == Ended(
-        values[MOST], MOST, True, runs=MOST + 1, matrices=MOST + 1
-    )
+    assert ended(values, last_is_minimum=False) == Ended(values[MOST], MOST, True, runs=MOST + 1, matrices=MOST + 1)
     arrived = ended(values[: MOST + 1], last_is_minimum=True)  # by the last one
     assert arrived == Ended(values[MOST], MOST, False, runs=MOST + 1, matrices=MOST)
     arrived = ended(values, last_is_minimum=False, flat_from=MOST + 1)  # where nothing is known but that nothing falls
