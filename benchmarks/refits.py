@@ -21,8 +21,8 @@ from header import header
 from iminuit import Minuit
 
 import ffnn_xp as fx
-from ffnn_xp.fitting import batch_refit as toy_fits
-from ffnn_xp.minimizers import BatchResult, batched_levenberg_marquardt
+from ffnn_xp.fitting.batch_refit import refit
+from ffnn_xp.minimizers import BatchedLevenbergMarquardt, BatchResult
 from ffnn_xp.model import ensemble
 from ffnn_xp.objective.batch import Replicas
 
@@ -68,13 +68,13 @@ def problem_of(model: fx.Model, x: np.ndarray, y: np.ndarray, kind: str, number:
 
 def ours(problem: Replicas, theta: np.ndarray, number: int) -> BatchResult:
     """As `Model.fit_replicas` does."""
-    return toy_fits.refit(problem, theta, number)
+    return refit(problem, theta, number)
 
 
 def former(problem: Replicas, theta: np.ndarray, number: int) -> BatchResult:
     """By matrices alone."""
     starts = problem.on_device(np.broadcast_to(theta, (number, len(theta))))
-    return batched_levenberg_marquardt(problem, starts, edm_goal=GOAL, max_iterations=FORMER, damping=toy_fits.DAMPING)
+    return BatchedLevenbergMarquardt(edm_goal=GOAL, max_iterations=FORMER, damping=1e-4).run(problem, starts)
 
 
 def singly(walk: Callable[[Callable, np.ndarray], np.ndarray]) -> Callable[..., BatchResult]:
@@ -92,7 +92,7 @@ def singly(walk: Callable[[Callable, np.ndarray], np.ndarray]) -> Callable[..., 
         end = np.stack(ends)
         value = problem.on_host(end, np.arange(number))[0]
         unknown = np.full(number, np.inf)
-        return BatchResult(end, value, unknown, unknown < 0, unknown, [])
+        return BatchResult(end, value, unknown, unknown < 0, unknown, ())
 
     return run
 

@@ -1,29 +1,27 @@
-"""Toys of a fit: new measurements around its prediction, all fitted again in one batch, from where the fit ended."""
+"""Refits of many replicas in one batch from where a fit ended, and toys: new measurements around its prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.tuning import DEFAULT_TUNING, RefitTuning
 from ffnn_xp.losses.sampling import draw
-from ffnn_xp.minimizers import BatchResult, batched_lbfgs, batched_levenberg_marquardt
-from ffnn_xp.minimizers.minuit import EDM_FACTOR
+from ffnn_xp.minimizers import (
+    UNLIMITED,
+    BatchResult,
+    Budget,
+)
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.uncertainty.covariance import curvature
-
-EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
-SMALL = 64  # parameters up to which a step by a matrix costs little more than a gradient
-SHORT, NON_SMOOTH = 100, 300  # steps by matrices, where something else follows and where nothing can
-DAMPING = 1e-4  # first mu: the start is near
 
 
 @dataclass(frozen=True)
 class ToyFits:
-    """Refitted toys.
+    """Toys and their fits.
 
     Attributes
     ----------
@@ -34,7 +32,7 @@ class ToyFits:
     chi2 : array with shape (r,)
         The data's part of S there.
     valid : boolean array with shape (r,)
-        Whether they arrived.
+        Whether EDM is below the goal.
     """
 
     measured: HostArray
@@ -44,50 +42,48 @@ class ToyFits:
 
 
 def fit_toys(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
-    """Toys around the prediction of raw theta ``(p,)``, each fitted with the task's prior."""
+    """Draw toys around the prediction of raw theta ``(p,)``, and fit each with the prior."""
     backend, cost = task.model.backend, task.cost()
     measured = measure_again(task, theta, number, rng)
     precision = None if cost.prior is None else cost.prior.precision
     problem = Replicas(replace(cost.objective, events=task.events(backend.to_device(measured))), precision)
-    end = refit(problem, task.scaling.to_standard(theta), number)
+    end = refit(problem, task.scaling.to_standard(theta), number, tuning=task.tuning.refit)
     chi2 = problem.chi2(end.theta, np.arange(number))
     return ToyFits(measured, backend.to_host(end.theta), chi2, end.converged)
 
 
 def refit(
-    problem: Replicas, theta: HostArray, number: int, watch: Callable[[float, int], None] | None = None
+    problem: Replicas,
+    theta: HostArray,
+    number: int,
+    budget: Budget = UNLIMITED,
+    tuning: RefitTuning = DEFAULT_TUNING.refit,
 ) -> BatchResult:
-    """All replicas walked from the same standardised theta.
+    """Minimise all replicas from the same standardised theta ``(p,)``.
 
     At first in steps by matrices, where these cost little, and to the end as single fits are.
     """
-    goal, objective = EDM_GOAL * problem.errordef, problem.objective
+    objective = problem.objective
     starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
 
     def negative_directions(H: HostArray) -> HostArray:
         return curvature(H, problem.errordef, problem.epsilon).negative_directions_in_theta
 
     with objective.backend.context():
-        if smooth and not (len(theta) <= SMALL or objective.backend.on_gpu):
-            return batched_lbfgs(problem, starts, edm_goal=goal, watch=watch, negative_directions=negative_directions)
-        first = batched_levenberg_marquardt(
-            problem,
-            problem.on_device(starts),
-            edm_goal=goal,
-            max_iterations=SHORT if smooth else NON_SMOOTH,
-            damping=DAMPING,
-            watch=watch,
-        )
-        if not smooth or first.stopped:
+        if not smooth:
+            return tuning.non_smooth.run(problem, problem.on_device(starts), budget)
+        if len(theta) > tuning.first_up_to and not objective.backend.on_gpu:
+            return tuning.last.run(problem, starts, budget, negative_directions=negative_directions)
+        first = tuning.first.run(problem, problem.on_device(starts), budget)
+        if first.stopped:
             return first
-        end = batched_lbfgs(
-            problem, problem.numbers(first.theta), edm_goal=goal, watch=watch, negative_directions=negative_directions
-        )
+        starts = problem.numbers(first.theta)
+        end = tuning.last.run(problem, starts, budget, negative_directions=negative_directions)
         return replace(end, steps=first.steps + end.steps)
 
 
 def measure_again(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
-    """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
+    """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
     backend, data = task.model.backend, task.data_with_errors()
     predicted = task.expected(theta)
     auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary

@@ -14,7 +14,7 @@ from ffnn_xp.fitting.multistart import SearchResult
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.record import FitRecord
-from ffnn_xp.minimizers import Certificate, Distance, hesse_errors
+from ffnn_xp.minimizers import Certificate, EDMBounds, hesse_errors
 from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
 from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.host import NetworkCost
@@ -65,9 +65,9 @@ class Found:
         return self.search.best.theta
 
     @property
-    def bounds(self) -> Distance | None:
+    def bounds(self) -> EDMBounds | None:
         """Bounds of EDM from conjugate gradients, where no matrices are formed."""
-        return None if self.search.best is None else self.search.best.distance
+        return None if self.search.best is None else self.search.best.bounds
 
     @property
     def goal(self) -> float:
@@ -205,22 +205,22 @@ def _along(task: FitProblem, spectrum: Spectrum) -> str:
     return f" (the most along {', '.join(names)})"
 
 
-def _words_without_matrices(p: int, distance: Distance | None, certified: bool, more: str) -> str:
+def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, more: str) -> str:
     """Return the message where p x p matrices are not formed."""
     why = f"matrices of {p} x {p} are not formed: there is no covariance"
-    if distance is None:
-        return f"Not certified: the walk did not arrive; {why}. These are the best parameters so far."
-    if distance.negative_directions is not None:
-        return f"Not a minimum: S curves down from here (met after {distance.iterations} products); {why}."
-    bounds = f"EDM lies between {distance.lower:.2g} and {distance.upper:.2g} (upper bound estimated)"
-    if distance.flat:
-        bounds += "; S curves down along some direction, but is nowhere lower along it: the bottom of a valley"
+    if bounds is None:
+        return f"Not certified: the minimization did not come to an end; {why}. These are the best parameters so far."
+    if bounds.negative_direction is not None:
+        return f"Not a minimum: S curves down from here (met after {bounds.iterations} products); {why}."
+    known = f"EDM lies between {bounds.lower:.2g} and {bounds.upper:.2g} (upper bound estimated)"
+    if bounds.weakly_determined:
+        known += "; S curves down along some direction, but is nowhere lower along it: the bottom of a valley"
     if certified:
         return (
-            f"Conjugate gradients on the Hessian certified the minimum: {bounds}; {why}, and an error band takes a "
+            f"Conjugate gradients on the Hessian certified the minimum: {known}; {why}, and an error band takes a "
             f"solve for each output that it is asked for.{more}"
         )
-    return f"Not certified: {bounds}; {why}. Call fit again to go on from here, or use a prior."
+    return f"Not certified: {known}; {why}. Call fit again to go on from here, or use a prior."
 
 
 def _words(found: Found, more: str) -> tuple[str, str]:

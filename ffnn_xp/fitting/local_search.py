@@ -1,78 +1,137 @@
-"""The descent of one start to a minimum: the long way roughly, the end in second derivatives, and round saddles."""
+"""The local minimization of one start: a coarse stage, then refinement with second derivatives, past saddle points."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
 
-import numpy as np
-
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers import (
-    WORTH,
-    Distance,
+    EDMBounds,
+    KroneckerLBFGS,
+    LevenbergMarquardt,
+    MatrixFree,
     MinimizerResult,
+    PreconditionedLBFGS,
+    SaddleEscape,
+    ScipyLBFGS,
+    Status,
     Tracker,
-    answer,
-    answered,
-    escape_saddles,
-    kronecker_lbfgs,
-    lbfgs,
-    levenberg_marquardt,
-    lower_point,
-    minimize_matrix_free,
-    preconditioned_lbfgs,
-    preconditioned_steps,
+    evaluate_request,
+    run_ask_tell,
 )
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.uncertainty.covariance import Spectrum, curvature
 
-EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
-CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
-FINE = 1e-15  # the same where the exact Hessian's coordinates lead
-GOOD = 1e-7  # the same where another matrix would cost more than the rest of the way is worth
-SADDLES = 30  # how many are gone round before giving up; along valleys that bend down there are many
-FOLLOWED = 4  # rounds that S is followed for, down from a saddle
-NON_SMOOTH: dict[str, Any] = {"ftol": 1e-5}  # farther, since the short rest gains little at kinks
-FIRST: dict[str, Any] = {"ftol": 1e-3}  # where Kronecker factors then make better steps: at once, they lead astray
-MANY = 500  # parameters from which on Kronecker factors are so much cheaper than a matrix that they go first
-NEAR = 1.0  # gain in units of errordef at which single precision is left
-LITTLE = 1e-2  # the same in double precision
-ROUGHLY = 0.03  # EDM in the same units that single precision is good enough for, by matrices
-ARRIVED = 1e-3  # EDM in Kronecker coordinates, in the same units, at which single precision is left at any rate
-NEARER = 1e-10  # EDM in Kronecker coordinates, in units of errordef, after which one matrix is enough
-DEAR = 1500  # parameters from which on a matrix costs more than a round: 15, 32, 203 gradients at p = 501, 726, 4,224
-# Gradients, and as many more for each parameter, that are spent without matrices first where these are dear: what some
-# rounds by matrices take, so that as much is lost, if they do not arrive, as the better way takes.
-WITHOUT = 360, 1 / 2
+# In units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic.
+_EDM_GOAL = 1e-6
+
+
+@dataclass(frozen=True)
+class LocalSearchTuning:
+    """The minimizers of each stage, and the numbers that choose between them.
+
+    Parameters
+    ----------
+    coarse, coarse_non_smooth, coarse_before_kronecker : ScipyLBFGS
+        The coarse stage: usually; of a non-smooth S, farther, since the rest gains little there; and before steps in
+        Kronecker coordinates, which are better but lead astray from a random start.
+    kronecker, kronecker_matrix_free : KroneckerLBFGS
+        The single-precision stage of large networks: until matrices take over, and where there are none.
+    kronecker_double : KroneckerLBFGS
+        The next stage, in double precision, where a matrix costs more than a round: after EDM of its goal one matrix is
+        enough.
+    single_precision : PreconditionedLBFGS
+        The single-precision stage of small networks.
+    single_precision_after_kronecker : PreconditionedLBFGS
+        How far matrices lead in single precision, after steps in Kronecker coordinates.
+    refinement, refinement_after_kronecker : PreconditionedLBFGS
+        The refinement, to a coarser end where another matrix would cost more than the rest of the way is worth.
+    non_smooth : LevenbergMarquardt
+        The refinement of a non-smooth S.
+    matrix_free : MatrixFree
+        The refinement where no matrices are formed, to half of MIGRAD's goal.
+    escape : SaddleEscape
+        How saddle points are escaped.
+    """
+
+    coarse: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-4))
+    coarse_non_smooth: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-5))
+    coarse_before_kronecker: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-3))
+    kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-3, min_gain=1.0))
+    kronecker_matrix_free: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=0.0, min_gain=1.0))
+    kronecker_double: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-10, min_gain=1e-2, patient=False))
+    single_precision: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=1.0))
+    single_precision_after_kronecker: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=0.03))
+    refinement: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-15))
+    refinement_after_kronecker: PreconditionedLBFGS = field(
+        default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-7)
+    )
+    non_smooth: LevenbergMarquardt = field(default=LevenbergMarquardt(edm_goal=_EDM_GOAL))
+    matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=1e-4))
+    escape: SaddleEscape = field(default=SaddleEscape(max_saddles=30))
+    kronecker_above: int = tuned(500, "parameters; fewer: Kronecker factors also for networks whose matrices are cheap")
+    kronecker_double_from: int = tuned(
+        1500,  # a matrix costs 15, 32, 203 gradients at p = 501, 726, 4,224
+        "parameters; fewer: the stage in double precision also where a matrix costs less than a round",
+    )
+    # What some rounds by matrices take, so that as much is lost, if it does not converge, as the better way takes.
+    double_evaluations: int = tuned(360, "more gradients are spent on that stage, which may be in vain")
+    double_evaluations_per_parameter: float = tuned(1 / 2, "more gradients are spent on that stage in large networks")
+    single_precision_error: float = tuned(
+        1.0, "of S in units of errordef; larger: single precision is believed where it is further off"
+    )
+    followed_rounds: int = tuned(4, "more rounds that S is followed for, down from a saddle point next to a minimum")
 
 
 @dataclass(frozen=True)
 class LocalMinimum:
-    """Where a start was walked to: the point, the value and EDM there, the shape of S around it, and a word on it.
+    """The end of the local minimization of a start: where and how.
 
-    Beyond the memory for matrices there is no shape, but a distance with its bounds.
+    Attributes
+    ----------
+    theta : array with shape (p,)
+        The point.
+    value, edm : float
+        S and EDM there.
+    spectrum : Spectrum or None
+        Of the Hessian; None where no matrices are formed.
+    status : Status
+        A minimum, a saddle point, a weakly determined one, or a non-smooth point.
+    saddles : int
+        Saddle points that were escaped on the way.
+    bounds : EDMBounds or None
+        Bounds on EDM where no matrices are formed.
     """
 
     theta: HostArray
     value: float
     edm: float
-    shape: Spectrum | None
-    status: str
-    distance: Distance | None = None
+    spectrum: Spectrum | None
+    status: Status
+    saddles: int = 0
+    bounds: EDMBounds | None = None
+
+    @property
+    def description(self) -> str:
+        """The status, with the number of saddle points that were escaped."""
+        if not self.saddles or self.status is Status.SADDLE_POINT:
+            return self.status.value
+        return f"{self.status} behind {self.saddles} saddle{'s' * (self.saddles > 1)}"
 
     @classmethod
     def unfinished(cls, theta: HostArray, value: float) -> LocalMinimum:
         """Make a point on the way, about which nothing but S is known."""
-        return cls(theta, value, np.inf, None, "unfinished")
+        return cls(theta, value, math.inf, None, Status.INTERRUPTED)
 
     @property
     def located(self) -> bool:
-        """Whether it is the end of a local search: the shape of S, or bounds of EDM, are known."""
-        return self.shape is not None or self.distance is not None
+        """Whether it is the end of a local search: the spectrum, or bounds of EDM, are known."""
+        return self.spectrum is not None or self.bounds is not None
 
     def unlocated(self) -> LocalMinimum:
         """Return the same point as one on the way."""
@@ -80,173 +139,150 @@ class LocalMinimum:
 
 
 @dataclass(frozen=True)
-class Descent:
-    """How a function is walked down.
+class LocalSearch:
+    """Local minimization of a function of theta.
 
     Parameters
     ----------
     problem : NetworkCost
         In standardised units.
     smooth : bool
-        Whether the exact Hessian misses part of the curvature.
+        Whether the exact Hessian has all of the curvature.
     matrices : bool
         Whether p x p matrices may be formed; without them products and Kronecker factors have to do.
-    may_be_rough : bool
-        Whether the long way may be walked in single precision.
+    may_use_single_precision : bool
+        Whether the first stages may be in single precision, where that is faster.
+    tuning : LocalSearchTuning
+        The minimizers of each stage.
     """
 
     problem: NetworkCost
     smooth: bool = True
     matrices: bool = True
-    may_be_rough: bool = True
+    may_use_single_precision: bool = True
+    tuning: LocalSearchTuning = field(default=LocalSearchTuning())
 
-    def approach(self, walk: Tracker, theta: HostArray, *, straight: bool) -> None:
-        """From a random start into the basin of a minimum; `straight` if it will be walked to the end at any rate."""
-        options = NON_SMOOTH if not self.smooth else FIRST if straight else {}
-        with self._rough(walk) as rough:
-            lbfgs(rough, theta, **options)
-        if walk.best is None and rough is not walk:  # too large for single precision
-            lbfgs(walk, theta, **options)
+    def coarse_stage(self, tracker: Tracker, theta: HostArray, *, always_refine: bool) -> HostArray | None:
+        """Minimise from a random start into the basin of a minimum; return the best point, None if none is finite.
 
-    def descend(
-        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None = None
-    ) -> LocalMinimum | None:
-        """To EDM < goal, round saddles, and on; None if that is given up."""
-        with self._rough(walk) as rough:
-            way = self._come_near(rough, theta, hopeless)
-        if not way.hopeless and abs(walk.best_value - way.value) > NEAR * walk.errordef:  # too rough: again, in double
-            way = self._come_near(walk, theta if walk.best is None else walk.best, hopeless)
-        if way.hopeless:
+        `always_refine` says that it is refined at any rate.
+        """
+        t = self.tuning
+        minimizer = t.coarse_non_smooth if not self.smooth else t.coarse_before_kronecker if always_refine else t.coarse
+        with self._single_precision(tracker) as single:
+            minimizer.run(single, theta)
+        if tracker.best is None and single is not tracker:  # too large for single precision
+            minimizer.run(tracker, theta)
+        return tracker.best
+
+    def refine(self, tracker: Tracker, theta: HostArray) -> LocalMinimum | None:
+        """Minimise to EDM below the goal, past saddle points; None if the tracker's budget prunes that."""
+        with self._single_precision(tracker) as single:
+            rough = self._rough_stage(single, theta)
+        if rough is not None and not rough.pruned:
+            error = abs(tracker.best_value - rough.value)
+            if error > self.tuning.single_precision_error * tracker.errordef:  # too rough: again, in double precision
+                rough = self._rough_stage(tracker, theta if tracker.best is None else tracker.best)
+        if rough is not None and rough.pruned:
             return None
-        theta = theta if walk.best is None else walk.best
-        if not self.matrices:
-            return self._descend_by_products(walk, theta, hopeless)
-        if self.rounded(theta):
-            nearer = self._without_matrices(walk, theta, hopeless)
-            if nearer.hopeless:
-                return None
-            theta = nearer.theta if nearer.converged else self._roughly(walk, nearer.theta, hopeless)
-        end, saddles, at_saddle = self._arrive(walk, theta, hopeless)
-        if end.hopeless:
+        theta = theta if tracker.best is None else tracker.best
+        if self.matrices and self.uses_kronecker(theta):
+            if len(theta) >= self.tuning.kronecker_double_from:
+                result = self._double_precision_stage(tracker, theta)
+                if result.pruned:
+                    return None
+                theta = result.theta if result.converged else self._single_precision_matrices(tracker, result.theta)
+            else:
+                theta = self._single_precision_matrices(tracker, theta)
+        result = self._refinement(tracker, theta) if self.matrices else self._matrix_free(tracker, theta)
+        if result.pruned:
             return None
-        shape = self._curvature(end.theta)
-        if not at_saddle:
-            shape = shape.without_negative_directions()
-        status = "minimum" if end.converged else "in a valley" if self.smooth else "at kinks"
-        if at_saddle:
-            status = "saddle"
-        elif saddles:
-            status += f" behind {saddles} saddle{'s' * (saddles > 1)}"
-        return LocalMinimum(end.theta, end.value, end.edm, shape, status)
+        spectrum, status = None, result.status
+        if self.matrices:
+            spectrum = self._spectrum(result.theta)
+            if status is not Status.SADDLE_POINT:
+                spectrum = spectrum.without_negative_directions()
+        if status not in (Status.MINIMUM, Status.SADDLE_POINT):
+            status = Status.WEAKLY_DETERMINED if self.smooth else Status.NON_SMOOTH_POINT
+        edm = result.edm if result.bounds is None else result.bounds.upper
+        return LocalMinimum(result.theta, result.value, edm, spectrum, status, result.saddles, result.bounds)
 
-    def _arrive(
-        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> tuple[MinimizerResult, int, bool]:
-        """The end in second derivatives: where it is, behind how many saddles, and whether it is one."""
-        goal = EDM_GOAL * walk.errordef
+    def uses_kronecker(self, theta: HostArray) -> bool:
+        """Return whether the stages before refinement are steps in Kronecker coordinates."""
+        return self.smooth and (len(theta) > self.tuning.kronecker_above or not self.matrices)
+
+    def spectrum_at(self, theta: HostArray) -> tuple[Spectrum, HostArray | None]:
+        """Return the spectrum of the Hessian at a point, and a lower point if S falls from there.
+
+        The Hessian is the exact one or, for non-smooth functions, the Gauss-Newton matrix. Where its curvature is
+        negative along some directions, S is followed down from the lowest point along them: if it falls by next to
+        nothing, they count as weakly determined.
+        """
+        spectrum = self._spectrum(theta)
+        if not spectrum.n_negative:
+            return spectrum, None
+        problem, escape = self.problem, self.tuning.escape
+        value = problem.value_and_gradient(theta)[0]
+        beyond = escape.lower_point(problem, theta, value, spectrum.negative_directions_in_theta)
+        if beyond is not None:
+            minimizer = replace(self.tuning.refinement, fine_goal=None, max_rounds=self.tuning.followed_rounds)
+            result = minimizer.run(problem, beyond)
+            if result.value < value - escape.min_gain * problem.errordef:
+                return spectrum, result.theta
+        return spectrum.without_negative_directions(), None
+
+    def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:
+        """Minimise as far as single precision is good enough for; None where there is no such stage."""
+        if self.uses_kronecker(theta):
+            minimizer = self.tuning.kronecker if self.matrices else self.tuning.kronecker_matrix_free
+            return minimizer.run(tracker, theta)
+        if not self.smooth or tracker.epsilon == self.problem.epsilon:
+            return None
+        return self.tuning.single_precision.run(tracker, theta)
+
+    def _double_precision_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
+        """Minimise as far as Kronecker factors lead in double precision, in the gradients that matrices would cost."""
+        most = self.tuning.double_evaluations + self.tuning.double_evaluations_per_parameter * len(theta)
+        return replace(self.tuning.kronecker_double, max_evaluations=most).run(tracker, theta)
+
+    def _single_precision_matrices(self, tracker: Tracker, theta: HostArray) -> HostArray:
+        """Minimise with matrices as far as single precision is good enough for, if there is one; the best point."""
+        with self._single_precision(tracker) as single:
+            if single is not tracker:
+                self.tuning.single_precision_after_kronecker.run(single, theta)
+        return theta if tracker.best is None else tracker.best
+
+    def _refinement(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
+        """Minimise with second derivatives, past saddle points."""
         if not self.smooth:
-            return levenberg_marquardt(walk, theta, edm_goal=goal, hopeless=hopeless), 0, False
-        fine = (GOOD if self.rounded(theta) else FINE) * walk.errordef
-        e, epsilon = walk.errordef, walk.epsilon
-        steps = partial(preconditioned_steps, errordef=e, epsilon=epsilon, edm_goal=goal, fine=fine, hopeless=hopeless)
-        way = escape_saddles(steps, theta, self._falling, most=SADDLES, errordef=e, epsilon=epsilon)
-        return answered(way, partial(answer, walk))
+            return self.tuning.non_smooth.run(tracker, theta)
+        t = self.tuning
+        minimizer = t.refinement_after_kronecker if self.uses_kronecker(theta) else t.refinement
+        minimize = partial(minimizer.steps, tracker, prune=tracker.budget.prune)
+        steps = t.escape.steps(minimize, tracker, theta, self._negative_directions)
+        return run_ask_tell(steps, partial(evaluate_request, tracker))
 
-    def _falling(self, H: HostArray) -> HostArray:
-        return curvature(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_theta
-
-    def _come_near(
-        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> MinimizerResult:
-        """The part of the descent for which single precision is good enough."""
-        if self.rounded(theta):
-            near = ARRIVED * walk.errordef if self.matrices else 0.0  # which lead on from there
-            enough = NEAR * walk.errordef
-            return kronecker_lbfgs(walk, theta, near=near, enough=enough, hopeless=hopeless)
-        if not self.smooth or walk.epsilon == self.problem.epsilon:
-            return MinimizerResult(theta, np.inf, np.inf, converged=False)
-        return preconditioned_lbfgs(walk, theta, edm_goal=NEAR * walk.errordef, hopeless=hopeless)
-
-    def _without_matrices(
-        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> MinimizerResult:
-        """As far as Kronecker factors lead in double precision, where a matrix costs more than a round in its place."""
-        if len(theta) < DEAR:
-            return MinimizerResult(theta, np.inf, np.inf, converged=False)
-        near, enough = NEARER * walk.errordef, LITTLE * walk.errordef
-        most = WITHOUT[0] + WITHOUT[1] * len(theta)
-        return kronecker_lbfgs(walk, theta, near=near, enough=enough, patient=False, most=most, hopeless=hopeless)
-
-    def _roughly(
-        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> HostArray:
-        """As far by matrices as single precision is good enough for; where there is none, the same point."""
-        with self._rough(walk) as rough:
-            if rough is not walk:
-                preconditioned_lbfgs(rough, theta, edm_goal=ROUGHLY * walk.errordef, hopeless=hopeless)
-        return theta if walk.best is None else walk.best
+    def _matrix_free(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
+        """Minimise without matrices; EDM and its bounds come from products."""
+        return replace(self.tuning.matrix_free, exact=self.smooth).run(tracker, theta)
 
     @contextmanager
-    def _rough(self, walk: Tracker) -> Iterator[Tracker]:
-        """A walk on the same function in single precision, if that is faster; its best point is kept, come what may."""
-        single = self._single
-        if single is None:
-            yield walk
-            return
-        rough = Tracker(single, walk.deadline, walk.report, calls=walk.calls, most=walk.most)
-        try:
-            yield rough
-        finally:
-            walk.calls = rough.calls
-            if rough.best is not None:
-                walk.arrive(rough.best)
+    def _single_precision(self, tracker: Tracker) -> Iterator[Tracker]:
+        """Track the same function in single precision, if that is faster; else go on with the same tracker."""
+        if self._single is None:
+            yield tracker
+        else:
+            with tracker.on(self._single) as single:
+                yield single
 
     @cached_property
     def _single(self) -> NetworkCost | None:
-        return self.problem.in_single_precision() if self.may_be_rough else None
+        return self.problem.in_single_precision() if self.may_use_single_precision else None
 
-    def rounded(self, theta: HostArray) -> bool:
-        """Whether the long way is taken in the coordinates of Kronecker factors."""
-        return self.smooth and (len(theta) > MANY or not self.matrices)
+    def _negative_directions(self, H: HostArray) -> HostArray:
+        return curvature(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_theta
 
-    def _descend_by_products(
-        self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
-    ) -> LocalMinimum | None:
-        """The same without matrices; EDM and its bounds come from products."""
-        goal = CERTIFIED * walk.errordef
-        end, distance, saddles = minimize_matrix_free(walk, theta, edm_goal=goal, exact=self.smooth, hopeless=hopeless)
-        if end.hopeless:
-            return None
-        status = (
-            "saddle"
-            if distance.negative_directions is not None
-            else "minimum"
-            if end.converged
-            else "at kinks or in a valley"
-        )
-        status += f" behind {saddles} saddle{'s' * (saddles > 1)}" if saddles and status == "minimum" else ""
-        return LocalMinimum(end.theta, end.value, distance.upper, None, status, distance)
-
-    def shape_at(self, theta: HostArray) -> tuple[Spectrum, HostArray | None]:
-        """The curvature of S at a point, and a lower point if S falls from there.
-
-        Of the exact Hessian or, where kinks would be missed, of the Gauss-Newton matrix. Where it is negative along
-        some directions, S is followed down from the lowest point along them: if it falls by less than `WORTH`, this is
-        the bottom of a valley, and they count as undetermined.
-        """
-        shape = self._curvature(theta)
-        if not shape.n_negative:
-            return shape, None
-        problem = self.problem
-        value, goal = problem.value_and_gradient(theta)[0], EDM_GOAL * problem.errordef
-        beyond = lower_point(problem, theta, value, shape.negative_directions_in_theta)
-        if beyond is not None:
-            end = preconditioned_lbfgs(problem, beyond, edm_goal=goal, max_rounds=FOLLOWED)
-            if end.value < value - WORTH * problem.errordef:
-                return shape, end.theta
-        return shape.without_negative_directions(), None
-
-    def _curvature(self, theta: HostArray) -> Spectrum:
+    def _spectrum(self, theta: HostArray) -> Spectrum:
         problem = self.problem
         H = problem.hessian(theta) if self.smooth else problem.gauss_newton(theta)
         return curvature(H, problem.errordef, problem.epsilon)

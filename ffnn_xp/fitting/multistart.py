@@ -16,11 +16,11 @@ from functools import cached_property
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.local_search import Descent, LocalMinimum
+from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch
 from ffnn_xp.fitting.minima import number_minima
-from ffnn_xp.fitting.successive_halving import FINALISTS, halve_candidates
+from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingTuning, halve_candidates
 from ffnn_xp.fitting.tuning import MultiStartTuning
-from ffnn_xp.minimizers import StopMinimization, Tracker
+from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker
 from ffnn_xp.objective.host import NetworkCost
 
 INTERRUPTED = "interrupted by the user"
@@ -150,16 +150,19 @@ class MultiStart:
         Gradients that a minimization from one start may take.
     tuning : MultiStartTuning
         When a start is worth going on with.
+    halving : HalvingTuning
+        How starts compete.
     """
 
     problem: NetworkCost
-    local: Descent
+    local: LocalSearch
     good_enough: float = -np.inf
     n_starts: int = 1
     deadline: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
     max_evaluations: float = np.inf
-    tuning: MultiStartTuning = field(default_factory=MultiStartTuning)
+    tuning: MultiStartTuning = field(default=MultiStartTuning())
+    halving: HalvingTuning = field(default=DEFAULT_HALVING)
     began: float = field(default_factory=time.monotonic)
 
     def run(
@@ -198,16 +201,18 @@ class MultiStart:
             Draws the sample of events for the first rounds.
         """
         log, began, before = _Log(self, found), time.monotonic(), len(found.starts)
-        watch, far = log.tracker(before + 1).look, self.tuning.far
+        budget, far = log.tracker(before + 1).budget, self.tuning.far
         with log.stoppable():
-            ranking, stopped = halve_candidates(self.problem, starts, far=far, unit=unit, rng=rng, watch=watch)
+            ranking, stopped = halve_candidates(
+                self.problem, starts, far=far, unit=unit, rng=rng, budget=budget, tuning=self.halving
+            )
             each = (time.monotonic() - began) / max(len(ranking), 1)
-            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status, c.steps, each) for c in ranking]
+            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
             log.starts += sorted(rows, key=lambda row: row.start)
             for c in ranking:
-                if c.status == "converged":  # its own value has seven digits
+                if c.status is Status.MINIMUM:  # its own value has seven digits
                     log.ends[before + c.start + 1] = c.theta, self.problem.value_and_gradient(c.theta)[0]
-            for place, c in enumerate(ranking[:FINALISTS]):
+            for place, c in enumerate(ranking[: self.halving.survivors]):
                 if not np.isfinite(c.value):
                     break
                 tracker = log.tracker(before + c.start + 1)
@@ -224,7 +229,9 @@ class MultiStart:
 
     def for_problem(self, problem: NetworkCost) -> MultiStart:
         """Return the same for a problem whose minimum is near the best point: all of it in double precision."""
-        return replace(self, problem=problem, local=replace(self.local, problem=problem, may_be_rough=False))
+        return replace(
+            self, problem=problem, local=replace(self.local, problem=problem, may_use_single_precision=False)
+        )
 
     def refine(self, found: SearchResult) -> SearchResult:
         """Go on from the best point to the minimum of this problem."""
@@ -298,7 +305,7 @@ class _Log:
         except KeyboardInterrupt:
             self.stopped = INTERRUPTED
 
-    def tracker(self, index: int) -> Tracker:
+    def tracker(self, index: int, prune: Prune | None = None) -> Tracker:
         """Make the tracker of a minimization from this start."""
         search, callback = self.search, self.search.callback
 
@@ -307,28 +314,28 @@ class _Log:
             seconds = time.monotonic() - search.began
             return callback(FitState(index, search.n_starts, value, min(value, self.value), calls, seconds))
 
-        return Tracker(
-            search.problem, search.deadline, None if callback is None else report, most=search.max_evaluations
-        )
+        told = None if callback is None else report
+        return Tracker(search.problem, Budget(search.deadline, search.max_evaluations, told, prune))
 
     def approach(self, index: int, theta: HostArray) -> None:
         """Run the coarse stage; and refine, if the start is promising by what is known so far."""
         search, local, began = self.search, self.search.local, time.monotonic()
-        tracker, end, status = self.tracker(index), None, "pruned: worse than the best"
-        always = local.rounded(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
+        tracker = self.tracker(index, search.prune if search.n_starts > 1 else None)
+        end, status = None, "pruned: worse than the best"
+        always = local.uses_kronecker(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
         try:
-            local.approach(tracker, theta, straight=always)
+            local.coarse_stage(tracker, theta, always_refine=always)
             if tracker.best is None:
-                status = "no finite value"
+                status = Status.NOT_FINITE.value
             elif always or search.is_good(tracker.best, search.tuning.far):
-                end = local.descend(tracker, tracker.best, search.prune if search.n_starts > 1 else None)
+                end = local.refine(tracker, tracker.best)
                 status = "pruned: it leads to a poor minimum"
         except (StopMinimization, KeyboardInterrupt):
-            status = "interrupted"
+            status = Status.INTERRUPTED.value
             raise
         finally:
             self.keep(index, tracker, end)
-            edm, status = (np.inf, status) if end is None else (end.edm, end.status)
+            edm, status = (np.inf, status) if end is None else (end.edm, end.description)
             seconds = time.monotonic() - began
             self.starts.append(Restart(index, tracker.best_value, edm, status, tracker.calls, seconds))
 
@@ -342,7 +349,7 @@ class _Log:
         began = time.monotonic()
         tracker, end = self.tracker(index), None
         try:
-            end = self.search.local.descend(tracker, theta)
+            end = self.search.local.refine(tracker, theta)
         finally:
             self.keep(index, tracker, end)
             i = index - 1
@@ -352,14 +359,14 @@ class _Log:
                     row,
                     fval=min(row.fval, end.value),  # the table stays in the units of the first errors of y
                     edm=end.edm,
-                    status=end.status,
+                    status=end.description,
                     calls=row.calls + tracker.calls,
                     seconds=row.seconds + seconds,
                 )
 
     def keep(self, index: int, tracker: Tracker, end: LocalMinimum | None) -> None:
         """Remember the best point of all, located if the local search came to its end."""
-        if end is not None and end.status != "saddle":
+        if end is not None and end.status is not Status.SADDLE_POINT:
             self.ends[index] = end.theta, end.value
         if end is not None and end.value <= self.value:
             self.best, self.best_start = end, index

@@ -17,7 +17,6 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.streaming import prepared_for_fit
-from ffnn_xp.fitting import successive_halving
 from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import INTERRUPTED, FitState, MultiStart, SearchResult
@@ -29,7 +28,7 @@ from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
 from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
-from ffnn_xp.minimizers import Certificate, certify, migrad_alone
+from ffnn_xp.minimizers import Certificate, Migrad
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.objective.prior import GaussianPrior
@@ -92,6 +91,7 @@ def fit(
             callback=report,
             max_evaluations=most,
             tuning=task.tuning.multi_start,
+            halving=task.tuning.halving,
         )
         starts = _starts(task, start, number, seed) if chosen is None else iter(chosen.members[:1])
         found = _search(task, search, starts)
@@ -152,7 +152,7 @@ def _certified(
         )
     raw, tuning = task.raw_cost(), task.tuning.certification
     best: LocalMinimum = found.best
-    spectrum, certificate = best.shape, None
+    spectrum, certificate = best.spectrum, None
     try:
         for run in range(1, tuning.runs + 1):
             if spectrum is None or spectrum.n_negative:
@@ -164,7 +164,7 @@ def _certified(
             before, best = best.value, replace(best, theta=certificate.values)
             if before - certificate.fval <= tuning.negligible * raw.errordef:  # near enough to where it is known
                 break
-            spectrum, beyond = search.local.shape_at(best.theta)
+            spectrum, beyond = search.local.spectrum_at(best.theta)
             if beyond is None and certificate.cut_short:
                 beyond = best.theta  # as far as MIGRAD may go
             smooth = task.network.smooth
@@ -178,7 +178,7 @@ def _certified(
             best = found.best
             if not arrived:
                 break
-            spectrum = best.shape
+            spectrum = best.spectrum
     except KeyboardInterrupt:
         found, spectrum, certificate = replace(found, stopped=INTERRUPTED), None, None
     end = replace(found, best=best)
@@ -197,11 +197,11 @@ def _asked(task: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spe
     most = 1 if task.network.smooth else task.tuning.certification.runs_non_smooth
     runs: list[Certificate] = []
     while len(runs) < most:
-        runs.append(certify(problem, theta, spectrum.inverse_hessian(problem.errordef)))
+        runs.append(Migrad().certify(problem, theta, spectrum.inverse_hessian(problem.errordef)))
         if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
         theta = runs[-1].values
-        spectrum, _ = search.local.shape_at(theta)
+        spectrum, _ = search.local.spectrum_at(theta)
     return min(runs, key=lambda run: (not run.certified, run.edm))
 
 
@@ -212,12 +212,12 @@ def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: fl
     """
     if not task.errors_known:
         task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), 0.0))
-        theta = np.asarray(migrad_alone(task.raw_cost(), theta, deadline=deadline).values)
+        theta = np.asarray(Migrad().alone(task.raw_cost(), theta, deadline=deadline).values)
         task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters)))
     raw, cost = task.raw_cost(), task.cost()
-    minuit = migrad_alone(raw, theta, deadline=deadline)
+    minuit = Migrad().alone(raw, theta, deadline=deadline)
     end = LocalMinimum.unfinished(task.scaling.to_standard(np.asarray(minuit.values)), np.inf)
-    spectrum, _ = task.local_search(cost).shape_at(end.theta)
+    spectrum, _ = task.local_search(cost).spectrum_at(end.theta)
     found = Found(task, raw, cost, SearchResult(end), spectrum, Certificate.of(minuit), minuit)
     return certify_fit(found, began)
 
@@ -227,7 +227,7 @@ def _may_compete(task: FitProblem) -> bool:
 
     S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
     """
-    small = task.layout.n_parameters <= successive_halving.LIMIT
+    small = task.layout.n_parameters <= task.tuning.halving.max_parameters
     return small and not isinstance(task.loss, NormalLoss) and not task.loss.has_linear_operator
 
 
@@ -267,6 +267,6 @@ def _starts(
     rng = np.random.default_rng(seed)
     if start is not None:
         yield task.scaling.to_standard(start)
-    gain = 1.0 if task.layout.n_parameters <= successive_halving.LIMIT else task.tuning.multi_start.gain
+    gain = 1.0 if task.layout.n_parameters <= task.tuning.halving.max_parameters else task.tuning.multi_start.gain
     for _ in range(number - (start is not None)):
         yield glorot(task.layout, rng, gain)

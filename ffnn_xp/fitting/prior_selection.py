@@ -28,7 +28,7 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
+from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path, grow_ensemble
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.losses import Measured
 from ffnn_xp.network.evaluation import evaluate
@@ -113,14 +113,14 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
     strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - steps, steps, base=2.0)
     fold = rng.permutation(np.arange(n) % folds)
     parts = [
-        Part(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
+        Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
         for f in range(folds if n < tuning.one_fold else 1)
     ]
-    walk, starts = Walker(deadline), (glorot(task.layout, rng) for _ in count())
-    at, scores, thetas = follow(parts, list(islice(starts, len(parts))), strengths, P, walk)
+    walk, starts = PathMinimizer(deadline, tuning=task.tuning.path), (glorot(task.layout, rng) for _ in count())
+    at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, walk)
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
-    found = members(whole, thetas, starts, strengths[: at + 1], P, walk, number)
+    found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, walk, number)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     calibration, y_error = None, np.ones(task.data.y.shape[0])
     if isinstance(task.loss, Measured):
@@ -171,7 +171,7 @@ def shape_of_prior(network: Network) -> HostArray:
 
 
 def _calibration(
-    task: FitProblem, parts: list[Part], thetas: list[HostArray], precision: HostArray
+    task: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray
 ) -> tuple[Calibration, HostArray]:
     """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
     backend, network = task.model.backend, task.network

@@ -19,7 +19,7 @@ from ffnn_xp.data.events import Events
 from ffnn_xp.data.reading import dataset, selected
 from ffnn_xp.data.standardization import Scaling, relative_weights, standardization
 from ffnn_xp.data.statistic import find_statistic
-from ffnn_xp.fitting.local_search import Descent
+from ffnn_xp.fitting.local_search import LocalSearch
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import KroneckerCoordinates, Problem
@@ -83,9 +83,9 @@ class FitProblem:
         objective = Objective(self.network, self.loss, self.events().loadable(backend), backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
 
-    def local_search(self, cost: NetworkCost) -> Descent:
+    def local_search(self, cost: NetworkCost) -> LocalSearch:
         """Make the local search for this cost."""
-        return Descent(cost, self.network.smooth, self.with_matrices)
+        return LocalSearch(cost, self.network.smooth, self.with_matrices, tuning=self.tuning.local_search)
 
     def events(self, y: Array | None = None) -> Events:
         """What the statistic sees, in standardised units; of other measurements y ``(..., k, n)`` if given."""

@@ -1,39 +1,64 @@
-"""Networks walked along a path of prior strengths, side by side: those of the folds, and those that join them.
+"""Minimizations along a regularization path of prior strengths, of many networks together: folds and an ensemble.
 
-They share network and statistic and differ in their events, so that values and gradients of all are asked for together
-(`minimizers.run_batched`, `replicas.side_by_side`).
+They share network and statistic and differ in their events, so that values and gradients of all are computed together
+(`minimizers.run_batched`, `objective.batch.side_by_side`).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers import StopMinimization, Tracker, kronecker_steps, lbfgs, run_batched
-from ffnn_xp.minimizers.base import TIME_IS_UP
+from ffnn_xp.minimizers import (
+    Budget,
+    KroneckerLBFGS,
+    ScipyLBFGS,
+    StopMinimization,
+    Tracker,
+    run_batched,
+    stop_reason,
+)
 from ffnn_xp.objective.batch import Replicas, side_by_side
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
 
-STRIDE = 3  # strengths of the path that networks go along which join later
-ITERATIONS = 60  # gradients at each strength
-LAST = 300  # at the one that is chosen
-NEAR, ENOUGH = 1e-3, 0.1  # EDM, and gain of 30 gradients, in units of S per event, that end them before
-FTOL = 1e-9  # for networks with kinks
-SEEN = 1e-3  # relative error of S in single precision up to which that is good enough
-TURNED = 3  # strengths in a row whose score is worse, by 2 %, after which the path ends
-WORSE = 1.02
-LEVEL, GAIN = 6, 1.1  # strengths in a row that gain less than a tenth together, after which it ends too
+
+@dataclass(frozen=True)
+class PathTuning:
+    """The numbers of a regularization path.
+
+    Parameters
+    ----------
+    kronecker : KroneckerLBFGS
+        Minimises smooth S; its goals and number of gradients are set at each strength.
+    non_smooth : ScipyLBFGS
+        Minimises non-smooth S, in as many steps.
+    """
+
+    kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS())
+    non_smooth: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-9))
+    evaluations: int = tuned(60, "gradients at each strength; more: nearer to the path's minima, slower")
+    last_evaluations: int = tuned(
+        300, "gradients at the chosen strength; more: an ensemble nearer to its minima, slower"
+    )
+    edm_goal: float = tuned(1e-3, "EDM in units of S per event; smaller: nearer to the path's minima, slower")
+    min_gain: float = tuned(0.1, "gain of 30 gradients in units of S per event; larger: ends earlier at each strength")
+    stride: int = tuned(3, "strengths between those at which networks that join later are minimised; more: faster")
+    single_precision_error: float = tuned(1e-3, "relative, of S; larger: single precision is believed more often")
+    worse_rounds: int = tuned(3, "strengths in a row with a worse score that end the path; more: longer paths")
+    worse_factor: float = tuned(1.02, "larger: a longer path where scores hardly rise")
+    level_rounds: int = tuned(6, "strengths that gain little together and end the path; more: longer paths")
+    level_factor: float = tuned(1.1, "larger: the path ends earlier where scores hardly fall")
 
 
 @dataclass(frozen=True)
-class Together:
+class CostBatch:
     """Costs of one network without a prior, each of its own events, or all of the same.
 
     Parameters
@@ -46,32 +71,32 @@ class Together:
 
     @cached_property
     def n(self) -> Rows:
-        """How many events each has, ``(r,)``."""
+        """The number of events of each, ``(r,)``."""
         return np.array([o.events.n for o in self.objectives])
 
     @cached_property
     def side_by_side(self) -> Objective:
-        """All in one."""
+        """All objectives in one."""
         return side_by_side(self.objectives)
 
     @cached_property
-    def single(self) -> Together | None:
-        """The same in single precision, where that is faster."""
+    def single(self) -> CostBatch | None:
+        """The same costs in single precision, where that is faster."""
         if NetworkCost(self.objectives[0], n_values=1).in_single_precision() is None:
             return None
         each: dict[int, Objective] = {}
-        with np.errstate(all="ignore"):  # what overflows becomes infinite, and that is seen
+        with np.errstate(all="ignore"):  # what overflows becomes infinite, and that is noticed
             for o in self.objectives:
                 if id(o) not in each:
                     each[id(o)] = o.in_single_precision()
-        return Together([each[id(o)] for o in self.objectives])
+        return CostBatch([each[id(o)] for o in self.objectives])
 
     def cost(self, number: int, precision: HostArray) -> NetworkCost:
-        """One of them, with a prior."""
+        """Return one of the costs, with a prior."""
         return NetworkCost(self.objectives[number], n_values=1, prior=GaussianPrior(precision))
 
 
-class Part:
+class Fold:
     """Events to fit, and events that are held out."""
 
     def __init__(self, whole: NetworkCost, fitted: Rows, out: Rows) -> None:
@@ -80,90 +105,108 @@ class Part:
         self.outside = whole.objective.of(out)
 
     def cost(self, precision: HostArray) -> NetworkCost:
-        """Of what is fitted."""
+        """Return the cost of the events to fit."""
         return NetworkCost(self.inside, n_values=len(self.fitted), prior=GaussianPrior(precision))
 
     def score(self, theta: HostArray) -> float:
-        """S of what was held out."""
+        """Compute S of the events that are held out."""
         return NetworkCost(self.outside, n_values=len(self.out)).chi2(theta)
 
 
 @dataclass
-class Walker:
-    """Walks networks side by side, until time is up: then it says so, and walks no more.
+class PathMinimizer:
+    """Minimises networks together, and counts what that takes, until time is up: then it says so, and does no more.
 
-    In single precision where that is faster, as long as its seven digits are enough to see S by.
+    In single precision where that is faster, as long as its seven digits are enough for S.
+
+    Parameters
+    ----------
+    deadline : float
+        `time.monotonic` value.
+    tuning : PathTuning
+        The numbers.
+
+    Attributes
+    ----------
+    stopped : str
+        Why it was stopped, if it was.
+    events : int
+        Events that gradients were taken of.
     """
 
     deadline: float
+    tuning: PathTuning = field(default=PathTuning())
     stopped: str = ""
-    events: int = 0  # that gradients were taken of
+    events: int = 0
 
-    def __call__(
-        self, together: Together, thetas: Sequence[HostArray], precision: HostArray, iterations: int
+    def minimize(
+        self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
     ) -> list[HostArray]:
-        """The best point of each, within so many gradients."""
+        """Return the best point of each network, within so many gradients."""
         start, everyone = np.stack(list(thetas)), np.arange(len(thetas))
-        single = together.single
+        single = costs.single
         if single is None:
-            return list(self._walk(together, everyone, start, precision, iterations).best)
-        walked = self._walk(single, everyone, start, precision, iterations)
-        values, _ = Replicas(together.side_by_side, precision).on_host(walked.best, everyone)
-        seen = np.abs(values - walked.value) < SEEN * np.abs(values)
-        again = np.flatnonzero(~seen)
+            return list(self._minimize(costs, everyone, start, precision, evaluations).best)
+        rough = self._minimize(single, everyone, start, precision, evaluations)
+        values, _ = Replicas(costs.side_by_side, precision).on_host(rough.best, everyone)
+        agrees = np.abs(values - rough.value) < self.tuning.single_precision_error * np.abs(values)
+        again = np.flatnonzero(~agrees)
         if len(again) and not self.stopped:
-            walked.best[again] = self._walk(together, again, start[again], precision, iterations).best
-        return list(walked.best)
+            rough.best[again] = self._minimize(costs, again, start[again], precision, evaluations).best
+        return list(rough.best)
 
-    def _walk(
-        self, together: Together, which: Rows, start: HostArray, precision: HostArray, iterations: int
-    ) -> _Answers:
-        """Those with these numbers, from these points ``(r, p)``.
+    def _minimize(
+        self, batch: CostBatch, which: Rows, start: HostArray, precision: HostArray, evaluations: int
+    ) -> _Evaluator:
+        """Minimise those with these numbers, from these points ``(r, p)``.
 
         In the coordinates of Kronecker factors, where the same number of gradients leads to the minimum that plain
         steps are still on the way to: else the strength that held-out data prefer makes up for what is missing.
         """
-        costs = [together.cost(int(i), precision) for i in which]
-        answers = _Answers(Replicas(together.side_by_side, precision), which, together.n, start, self.deadline)
+        costs = [batch.cost(int(i), precision) for i in which]
+        evaluate = _Evaluator(Replicas(batch.side_by_side, precision), which, batch.n, start, Budget(self.deadline))
         try:
-            if not together.objectives[0].network.smooth:
+            if not batch.objectives[0].network.smooth:
+                minimizer = replace(self.tuning.non_smooth, max_iterations=evaluations)
                 for i, cost in enumerate(costs):
-                    answers.walk_alone(i, cost, iterations)
+                    evaluate.minimize_alone(i, cost, minimizer)
             else:
-                values, gradients = answers(start, np.arange(len(start)))
-                fine = np.flatnonzero(np.isfinite(values))
-                units = np.abs(values) / together.n[which]  # of -2 log L with a predicted width it may be negative
-                walks = [
-                    kronecker_steps(
-                        costs[i],
-                        start[i],
-                        known=(float(values[i]), gradients[i]),
-                        near=NEAR * units[i],
-                        enough=ENOUGH * units[i],
-                        most=iterations,
+                values, gradients = evaluate(start, np.arange(len(start)))
+                finite = np.flatnonzero(np.isfinite(values))
+                units = np.abs(values) / batch.n[which]  # of -2 log L with a predicted width it may be negative
+                minimizations = [
+                    self._kronecker(units[i] / costs[i].errordef, evaluations).steps(
+                        costs[i], start[i], start=(float(values[i]), gradients[i])
                     )
-                    for i in fine
+                    for i in finite
                 ]
                 run_batched(
-                    walks, lambda theta, rows: answers(theta, fine[rows]), together=answers.replicas.of_one_shape
+                    minimizations,
+                    lambda theta, rows: evaluate(theta, finite[rows]),
+                    fixed_shape=evaluate.replicas.of_one_shape,
                 )
         except (StopMinimization, KeyboardInterrupt) as stop:
-            self.stopped = str(stop) or "interrupted by the user"
-        self.events += answers.events
-        return answers
+            self.stopped = stop_reason(stop)
+        self.events += evaluate.events
+        return evaluate
+
+    def _kronecker(self, unit: float, evaluations: int) -> KroneckerLBFGS:
+        """Return the minimizer of a network; `unit` is S per event in units of errordef."""
+        t = self.tuning
+        edm_goal, min_gain = t.edm_goal * unit, t.min_gain * unit
+        return replace(t.kronecker, edm_goal=edm_goal, min_gain=min_gain, max_evaluations=evaluations)
 
 
-class _Answers:
-    """Values and gradients of some replicas, and the best point that each has asked for."""
+class _Evaluator:
+    """Values and gradients of some replicas, and the best point that each was evaluated at."""
 
-    def __init__(self, replicas: Replicas, which: Rows, n: Rows, start: HostArray, deadline: float) -> None:
-        self.replicas, self.which, self.n, self.deadline = replicas, which, n, deadline
+    def __init__(self, replicas: Replicas, which: Rows, n: Rows, start: HostArray, budget: Budget) -> None:
+        self.replicas, self.which, self.n, self.budget = replicas, which, n, budget
         self.best, self.value, self.events = start.copy(), np.full(len(start), np.inf), 0
 
     def __call__(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-        """What is not finite becomes infinitely bad."""
-        if time.monotonic() > self.deadline:
-            raise StopMinimization(TIME_IS_UP)
+        """Return values and gradients; what is not finite becomes infinitely bad."""
+        self.budget.check(0)
         values, gradients = self.replicas.on_host(theta, self.which[rows])
         self.events += int(np.sum(self.n[self.which[rows]]))
         bad = ~(np.isfinite(values) & np.all(np.isfinite(gradients), axis=-1))
@@ -173,67 +216,72 @@ class _Answers:
         self.value[rows[better]], self.best[rows[better]] = values[better], theta[better]
         return values, gradients
 
-    def walk_alone(self, row: int, cost: NetworkCost, iterations: int) -> None:
-        """By SciPy's L-BFGS, which takes kinks as they come."""
-        walk = Tracker(cost, self.deadline)
+    def minimize_alone(self, row: int, cost: NetworkCost, minimizer: ScipyLBFGS) -> None:
+        """Minimise one network that is not smooth: SciPy's L-BFGS takes such points as they come."""
+        tracker = Tracker(cost, self.budget)
         try:
-            lbfgs(walk, self.best[row].copy(), ftol=FTOL, max_iterations=iterations)
+            minimizer.run(tracker, self.best[row].copy())
         finally:
-            self.events += walk.calls * cost.objective.events.n
-            if walk.best is not None:
-                self.value[row], self.best[row] = walk.best_value, walk.best
+            self.events += tracker.calls * cost.objective.events.n
+            if tracker.best is not None:
+                self.value[row], self.best[row] = tracker.best_value, tracker.best
 
 
-def follow(
-    parts: Sequence[Part], thetas: Sequence[HostArray], strengths: HostArray, P: HostArray, walk: Walker
+def follow_path(
+    folds: Sequence[Fold], thetas: Sequence[HostArray], strengths: HostArray, P: HostArray, minimizer: PathMinimizer
 ) -> tuple[int, list[float], list[HostArray]]:
-    """Where on the path S of held-out values is smallest, S along it, and the parts' networks there."""
-    together, ends = Together([part.inside for part in parts]), list(thetas)
-    number = sum(len(part.out) for part in parts)
+    """Return where on the path S of held-out values is smallest, S along it, and the folds' networks there."""
+    batch, ends, t = CostBatch([fold.inside for fold in folds]), list(thetas), minimizer.tuning
+    number = sum(len(fold.out) for fold in folds)
     best, kept, scores, worse = np.inf, [], [], 0
     for strength in strengths:
-        ends = walk(together, ends, strength * P, ITERATIONS)
-        scores.append(sum(part.score(theta) for part, theta in zip(parts, ends, strict=True)) / number)
+        ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
+        scores.append(sum(fold.score(theta) for fold, theta in zip(folds, ends, strict=True)) / number)
         kept.append(ends)
         worse = 0 if scores[-1] < best else worse + 1
         best = min(best, scores[-1])
-        level = len(scores) > LEVEL and GAIN * best > min(scores[:-LEVEL])
-        if walk.stopped or level or (worse >= TURNED and scores[-1] > WORSE * best):
+        level = len(scores) > t.level_rounds and t.level_factor * best > min(scores[: -t.level_rounds])
+        if minimizer.stopped or level or (worse >= t.worse_rounds and scores[-1] > t.worse_factor * best):
             break
     at = int(np.argmin(scores))
     return at, scores, kept[at]
 
 
-def members(
+def grow_ensemble(
     whole: NetworkCost,
     found: Sequence[HostArray],
     others: Iterator[HostArray],
     strengths: HostArray,
     P: HostArray,
-    walk: Walker,
+    minimizer: PathMinimizer,
     number: int,
 ) -> list[HostArray]:
-    """Networks of all data at the last strength: those of the parts go on, others walk the path; as time is left for.
+    """Return networks of all data at the last strength: those of the folds, and others that follow the path.
+
+    As many as time is left for.
 
     Parameters
     ----------
     whole : NetworkCost
         Of all data.
     found : sequence of array with shape (p,)
-        The parts' networks at the last strength.
+        The folds' networks at the last strength.
     others : iterator
         Random starts.
     strengths, P
         The path up to the last strength, and the shape of the prior.
-    walk : Walker
-        Walks them.
+    minimizer : PathMinimizer
+        Minimises them.
     number : int
         How many are wanted.
     """
+    t = minimizer.tuning
     joining = [next(others) for _ in range(number - len(found))]
     if joining:
-        together = Together([whole.objective] * len(joining))
-        for strength in strengths[::STRIDE]:
-            joining = walk(together, joining, strength * P, ITERATIONS)
-    ends = [*found[:number], *([] if walk.stopped else joining)]
-    return ends if walk.stopped else walk(Together([whole.objective] * len(ends)), ends, strengths[-1] * P, LAST)
+        batch = CostBatch([whole.objective] * len(joining))
+        for strength in strengths[:: t.stride]:
+            joining = minimizer.minimize(batch, joining, strength * P, t.evaluations)
+    ends = [*found[:number], *([] if minimizer.stopped else joining)]
+    if minimizer.stopped:
+        return ends
+    return minimizer.minimize(CostBatch([whole.objective] * len(ends)), ends, strengths[-1] * P, t.last_evaluations)

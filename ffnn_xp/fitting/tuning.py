@@ -8,6 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ffnn_xp._lib.tuning import tuned
+from ffnn_xp.fitting.local_search import LocalSearchTuning
+from ffnn_xp.fitting.regularization_path import PathTuning
+from ffnn_xp.fitting.successive_halving import HalvingTuning
+from ffnn_xp.minimizers import EDM_FACTOR, BatchedLBFGS, BatchedLevenbergMarquardt, PreconditionedLBFGS
+
+REFIT_GOAL = 0.1 * EDM_FACTOR  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,44 @@ class PriorSelectionTuning:
 
 
 @dataclass(frozen=True)
+class RefitTuning:
+    """The minimizers of refits, and the number that chooses between them.
+
+    Parameters
+    ----------
+    first : BatchedLevenbergMarquardt
+        Steps by matrices that go first in small networks; the start is near, so that they are hardly damped.
+    non_smooth : BatchedLevenbergMarquardt
+        Steps of a non-smooth S, which nothing can follow.
+    last : BatchedLBFGS
+        To the end, as single fits are.
+    """
+
+    first: BatchedLevenbergMarquardt = field(
+        default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=100, damping=1e-4)
+    )
+    non_smooth: BatchedLevenbergMarquardt = field(
+        default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=300, damping=1e-4)
+    )
+    last: BatchedLBFGS = field(
+        default=BatchedLBFGS(PreconditionedLBFGS(edm_goal=REFIT_GOAL, fine_goal=1e-2 * REFIT_GOAL, max_rounds=60))
+    )
+    first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
+
+
+@dataclass(frozen=True)
 class Tuning:
     """All tuned numbers of a fit."""
 
     matrix_limit: int = tuned(6000, "parameters up to which p x p matrices are formed: memory 8 p^2 each, time p^3")
-    multi_start: MultiStartTuning = field(default_factory=MultiStartTuning)
-    y_error: YErrorTuning = field(default_factory=YErrorTuning)
-    certification: CertificationTuning = field(default_factory=CertificationTuning)
-    prior_selection: PriorSelectionTuning = field(default_factory=PriorSelectionTuning)
+    multi_start: MultiStartTuning = field(default=MultiStartTuning())
+    local_search: LocalSearchTuning = field(default=LocalSearchTuning())
+    halving: HalvingTuning = field(default=HalvingTuning())
+    y_error: YErrorTuning = field(default=YErrorTuning())
+    certification: CertificationTuning = field(default=CertificationTuning())
+    prior_selection: PriorSelectionTuning = field(default=PriorSelectionTuning())
+    path: PathTuning = field(default=PathTuning())
+    refit: RefitTuning = field(default=RefitTuning())
 
 
 DEFAULT_TUNING = Tuning()

@@ -1,64 +1,107 @@
-"""Ways to walk to a minimum, one file each, all on host vectors: they see a `Problem` and no events."""
+"""Minimizers, one file each, all on host vectors: they need a `Problem` and no events.
 
-from ffnn_xp.minimizers.ask_tell import AskTell, answer, answered, run_batched, steps_in, translated
-from ffnn_xp.minimizers.base import MinimizerResult, Problem, StopMinimization, Tracker
-from ffnn_xp.minimizers.batched_base import BatchResult
-from ffnn_xp.minimizers.batched_lbfgs import batched_lbfgs
-from ffnn_xp.minimizers.batched_levenberg_marquardt import batched_levenberg_marquardt
-from ffnn_xp.minimizers.conjugate_gradients import Distance, edm_by_products
+Each is a frozen object with its options as fields, and `run(problem, theta, budget)` returns a `MinimizerResult`.
+"""
+
+from ffnn_xp.minimizers.ask_tell import (
+    AskTell,
+    AskTellHessian,
+    Evaluate,
+    HessianRequest,
+    evaluate_request,
+    map_answers,
+    run_ask_tell,
+    run_batched,
+)
+from ffnn_xp.minimizers.base import (
+    TIME_IS_UP,
+    UNLIMITED,
+    Budget,
+    Minimizer,
+    MinimizerResult,
+    Problem,
+    Prune,
+    Status,
+    StopMinimization,
+    Tracker,
+    Units,
+)
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
+from ffnn_xp.minimizers.batched_lbfgs import BatchedLBFGS
+from ffnn_xp.minimizers.batched_levenberg_marquardt import BatchedLevenbergMarquardt, PruneReplicas
+from ffnn_xp.minimizers.conjugate_gradients import ConjugateGradients, EDMBounds
 from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
-from ffnn_xp.minimizers.kronecker_lbfgs import kronecker_lbfgs, kronecker_steps
-from ffnn_xp.minimizers.lbfgs import lbfgs
-from ffnn_xp.minimizers.levenberg_marquardt import levenberg_marquardt
-from ffnn_xp.minimizers.matrix_free import distance, minimize_matrix_free
+from ffnn_xp.minimizers.kronecker_lbfgs import KroneckerLBFGS
+from ffnn_xp.minimizers.lbfgs import ScipyLBFGS
+from ffnn_xp.minimizers.levenberg_marquardt import LevenbergMarquardt
+from ffnn_xp.minimizers.matrix_free import MatrixFree
 from ffnn_xp.minimizers.minuit import (
+    EDM_FACTOR,
+    TOLERANCE,
     Certificate,
+    Migrad,
     at_minimum,
-    certify,
     hesse_errors,
     is_certified,
-    migrad_alone,
     preset,
     unstarted,
 )
-from ffnn_xp.minimizers.negative_curvature import FLAT, WORTH, escape_saddles, lower_point
-from ffnn_xp.minimizers.preconditioned_lbfgs import preconditioned_lbfgs, preconditioned_steps
+from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
+from ffnn_xp.minimizers.negative_curvature import NegativeDirections, SaddleEscape
+from ffnn_xp.minimizers.preconditioned_lbfgs import PreconditionedLBFGS
+from ffnn_xp.minimizers.quasi_newton import Coordinates, LineSearch, QuasiNewton
+from ffnn_xp.minimizers.registry import MINIMIZERS, get_minimizer
 
 __all__ = [
-    "FLAT",
-    "WORTH",
-    "MinimizerResult",
+    "EDM_FACTOR",
+    "MINIMIZERS",
+    "TIME_IS_UP",
+    "TOLERANCE",
+    "UNLIMITED",
     "AskTell",
+    "AskTellHessian",
     "BatchResult",
+    "BatchedLBFGS",
+    "BatchedLevenbergMarquardt",
+    "Budget",
     "Certificate",
-    "Distance",
+    "ConjugateGradients",
+    "Coordinates",
+    "EDMBounds",
+    "Evaluate",
+    "HessianRequest",
     "KroneckerCoordinates",
+    "KroneckerLBFGS",
+    "LevenbergMarquardt",
+    "LineSearch",
+    "MatrixFree",
+    "Migrad",
+    "Minimizer",
+    "MinimizerResult",
+    "NegativeDirections",
+    "PreconditionedLBFGS",
     "Problem",
+    "Prune",
+    "PruneReplicas",
+    "QuasiNewton",
+    "ReplicaProblem",
+    "SaddleEscape",
+    "ScipyLBFGS",
+    "Status",
     "StopMinimization",
     "Tracker",
-    "answer",
-    "answered",
+    "Units",
+    "as_minuit_reads_it",
     "at_minimum",
-    "batched_levenberg_marquardt",
-    "certify",
-    "distance",
-    "edm_by_products",
+    "calling_minuit",
+    "evaluate_request",
+    "get_minimizer",
     "hesse_errors",
-    "run_batched",
     "is_certified",
-    "kronecker_lbfgs",
-    "kronecker_steps",
-    "lbfgs",
-    "levenberg_marquardt",
-    "batched_lbfgs",
-    "lower_point",
-    "migrad_alone",
-    "preconditioned_lbfgs",
-    "preconditioned_steps",
+    "map_answers",
     "preset",
-    "escape_saddles",
-    "steps_in",
-    "translated",
+    "run_ask_tell",
+    "run_batched",
+    "stop_reason",
     "unstarted",
-    "minimize_matrix_free",
 ]

@@ -1,31 +1,41 @@
-"""What a minimizer sees of a fit, and the log of a walk, which outlives any interruption."""
+"""What a minimizer needs to know of a fit, what it may take, and what it returns.
+
+A `Problem` is a function of theta with its derivatives, on the host. A `Budget` says when to end, a `Tracker` enforces
+it and keeps the best point, and a `MinimizerResult` says where and how a minimization ended.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers.conjugate_gradients import EDMBounds
 
 Factors = list[tuple[HostArray, HostArray, HostArray]]
 """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``."""
 
+Prune = Callable[[HostArray, float], bool]
+"""Whether to give a minimization up, by theta and what may still be gained from there."""
+
 TIME_IS_UP = "the time given by max_seconds is up"
-NOISE = 100.0  # differences of S below so many times its rounding are not believed
+ROUNDING_MARGIN = 100.0  # differences of S below so many times its rounding are not believed
 
 
 class Status(str, Enum):
-    """How a minimization ended; `sentence` says it in words."""
+    """The ways in which a minimization ends; `sentence` explains them."""
 
     MINIMUM = "minimum"
     SADDLE_POINT = "saddle point"
     WEAKLY_DETERMINED = "weakly determined"
     NON_SMOOTH_POINT = "non-smooth point"
+    NO_GAIN = "no gain"
     PRUNED = "pruned"
     INTERRUPTED = "interrupted"
     BUDGET_USED_UP = "budget used up"
@@ -36,15 +46,16 @@ class Status(str, Enum):
 
     @property
     def sentence(self) -> str:
-        """One sentence for people."""
+        """A sentence that explains the status."""
         return _SENTENCES[self]
 
 
 _SENTENCES = {
-    Status.MINIMUM: "EDM is below its goal and S curves up in every direction.",
-    Status.SADDLE_POINT: "S still falls along directions of negative curvature.",
-    Status.WEAKLY_DETERMINED: "S gains no more, but along some directions it is too flat to reach the goal of EDM.",
+    Status.MINIMUM: "EDM is below its goal.",
+    Status.SADDLE_POINT: "S curves down along some direction.",
+    Status.WEAKLY_DETERMINED: "S gains no more, but EDM is above its goal: some directions have next to no curvature.",
     Status.NON_SMOOTH_POINT: "S gains no more at a point where its gradient jumps.",
+    Status.NO_GAIN: "The last steps gained too little to go on, above the goal of EDM.",
     Status.PRUNED: "The minimization was ended since it leads to a worse minimum than others.",
     Status.INTERRUPTED: "The minimization was interrupted, by the user or by the time limit.",
     Status.BUDGET_USED_UP: "The minimization took as many evaluations as it may.",
@@ -52,9 +63,13 @@ _SENTENCES = {
 }
 
 
+class StopMinimization(Exception):  # noqa: N818, an ending and no error
+    """The budget is used up, or the user's callback wants an end; the tracker keeps the best point."""
+
+
 @dataclass(frozen=True)
 class Budget:
-    """What a minimization may take, and whom it tells.
+    """A limit on what a minimization may take, with a report of how it gets on and a chance to prune it.
 
     Parameters
     ----------
@@ -71,11 +86,26 @@ class Budget:
     deadline: float = np.inf
     max_evaluations: float = np.inf
     report: Callable[[float, int], bool | None] | None = None
-    prune: Callable[[HostArray, float], bool] | None = None
+    prune: Prune | None = None
+
+    def check(self, evaluations: int) -> None:
+        """Raise `StopMinimization` where the time is up or so many evaluations are too many."""
+        if time.monotonic() > self.deadline:
+            raise StopMinimization(TIME_IS_UP)
+        if evaluations > self.max_evaluations:
+            raise StopMinimization(f"the {self.max_evaluations:.0f} gradients that it may take are spent")
+
+    def tell(self, value: float, evaluations: int) -> None:
+        """Report a new best value, and raise `StopMinimization` where that is answered by True."""
+        if self.report is not None and self.report(value, evaluations):
+            raise StopMinimization("the callback asked for an end")
 
 
-class Problem(Protocol):
-    """A function of theta with its derivatives, on the host."""
+UNLIMITED = Budget()
+
+
+class Units(Protocol):
+    """The units and the precision of S."""
 
     @property
     def errordef(self) -> float:
@@ -84,6 +114,10 @@ class Problem(Protocol):
     @property
     def epsilon(self) -> float:
         """Relative precision of the numbers it computes with."""
+
+
+class Problem(Units, Protocol):
+    """A function of theta with its derivatives, on the host."""
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
         """S and its gradient."""
@@ -104,36 +138,38 @@ class Problem(Protocol):
         """Exact second derivative times v, without the matrix."""
 
     def kronecker_factors(self, theta: HostArray) -> Factors:
-        """Of each layer's Gauss-Newton matrix."""
+        """Kronecker factors of each layer's Gauss-Newton matrix."""
 
 
-class StopMinimization(Exception):  # noqa: N818, an ending and no error
-    """Time is up, or the user's callback wants an end. The walk's best point is kept."""
-
-
-@dataclass
 class Tracker:
-    """A problem that remembers the best point seen, counts calls, and stops when told to.
+    """A problem that counts its evaluations, keeps the best point, and enforces a budget.
 
     Parameters
     ----------
     problem : Problem
-        What to minimise.
-    deadline : float
-        `time.monotonic` value after which `StopMinimization` is raised.
-    report : callable, optional
-        Called with (value, calls) at each new best; returns True to stop.
-    most : float
-        Gradients after which it is raised too.
+        What is minimised.
+    budget : Budget
+        When to end.
+
+    Attributes
+    ----------
+    best : array with shape (p,) or None
+        The point with the lowest finite value so far.
+    best_value : float
+        S there.
+    calls : int
+        Gradients so far.
     """
 
-    problem: Problem
-    deadline: float = np.inf
-    report: Callable[[float, int], bool | None] | None = None
-    best: HostArray | None = None
-    best_value: float = np.inf
-    calls: int = field(default=0)
-    most: float = field(default=np.inf)
+    def __init__(self, problem: Problem, budget: Budget = UNLIMITED) -> None:
+        self.problem, self.budget = problem, budget
+        self.best: HostArray | None = None
+        self.best_value, self.calls = np.inf, 0
+
+    @classmethod
+    def of(cls, problem: Problem, budget: Budget) -> Tracker:
+        """Return a tracker of this problem; one that is given goes on in its own budget unless another is given."""
+        return problem if isinstance(problem, Tracker) and budget == UNLIMITED else cls(problem, budget)
 
     @property
     def errordef(self) -> float:
@@ -146,89 +182,125 @@ class Tracker:
         return self.problem.epsilon
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
-        """S and its gradient; anything that is not finite becomes infinitely bad."""
-        self._look_at_the_clock()
+        """Return S and its gradient; what is not finite becomes infinitely bad."""
+        self.budget.check(self.calls)
         value, gradient = self.problem.value_and_gradient(theta)
         self.calls += 1
         if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
             return np.inf, np.zeros_like(theta)
         if value < self.best_value:
             self.best_value, self.best = value, theta.copy()
-            if self.report is not None and self.report(value, self.calls):
-                raise StopMinimization("the callback asked for an end")
+            if self.budget.report is not None:
+                self.budget.tell(value, self.calls)
         return value, gradient
 
-    def arrive(self, theta: HostArray) -> None:
-        """Take note of a point that somebody else found, also after the deadline, and without a word to the user."""
+    def consider(self, theta: HostArray) -> None:
+        """Keep a point that was found elsewhere if it is the best, also after the deadline, without a report."""
         value, _ = self.problem.value_and_gradient(theta)
         if value < self.best_value:
             self.best_value, self.best = value, theta.copy()
 
-    def look(self, value: float, step: int) -> None:
-        """At the clock, and at the user, for a minimizer that does its own calls."""
-        self._look_at_the_clock()
-        if value < self.best_value:
-            self.best_value = value
-            if self.report is not None and self.report(value, step):
-                raise StopMinimization("the callback asked for an end")
+    @contextmanager
+    def on(self, problem: Problem) -> Iterator[Tracker]:
+        """Track another form of the problem in what is left of this budget; its best point and calls come back here.
+
+        Parameters
+        ----------
+        problem : Problem
+            The same function in other numbers, as in single precision.
+        """
+        other = Tracker(problem, self.budget)
+        other.calls = self.calls
+        try:
+            yield other
+        finally:
+            self.calls = other.calls
+            if other.best is not None:
+                self.consider(other.best)
 
     def chi2(self, theta: HostArray) -> float:
-        """The data's part of S."""
+        """Return the data's part of S."""
         return self.problem.chi2(theta)
 
     def gauss_newton(self, theta: HostArray) -> HostArray:
-        """The problem's, unless time is up."""
-        self._look_at_the_clock()
+        """Return the problem's Gauss-Newton matrix, unless the budget is used up."""
+        self.budget.check(self.calls)
         return self.problem.gauss_newton(theta)
 
     def hessian(self, theta: HostArray) -> HostArray:
-        """The problem's, unless time is up."""
-        self._look_at_the_clock()
+        """Return the problem's exact Hessian, unless the budget is used up."""
+        self.budget.check(self.calls)
         return self.problem.hessian(theta)
 
     def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
-        """The problem's, unless time is up."""
-        self._look_at_the_clock()
+        """Return the problem's Gauss-Newton matrix times v, unless the budget is used up."""
+        self.budget.check(self.calls)
         return self.problem.gauss_newton_product(theta, v)
 
     def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
-        """The problem's, unless time is up."""
-        self._look_at_the_clock()
+        """Return the problem's exact Hessian times v, unless the budget is used up."""
+        self.budget.check(self.calls)
         return self.problem.hessian_product(theta, v)
 
     def kronecker_factors(self, theta: HostArray) -> Factors:
-        """The problem's, unless time is up."""
-        self._look_at_the_clock()
+        """Return the problem's Kronecker factors, unless the budget is used up."""
+        self.budget.check(self.calls)
         return self.problem.kronecker_factors(theta)
-
-    def _look_at_the_clock(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise StopMinimization(TIME_IS_UP)
-        if self.calls > self.most:
-            raise StopMinimization(f"the {self.most:.0f} gradients that it may take are spent")
 
 
 @dataclass(frozen=True)
 class MinimizerResult:
-    """Where a walk ended: theta, the value there, EDM, whether the goal was reached, whether the walk was given up.
+    """The end of a minimization: where and how.
 
-    And whether the exact Hessian was seen to be positive definite there; that may not have been asked.
+    Attributes
+    ----------
+    theta : array with shape (p,)
+        The last point.
+    value, edm : float
+        S and EDM there; EDM is infinite where the minimizer does not know it.
+    status : Status
+        How it ended; `Status.MINIMUM` says that EDM is below the goal.
+    hessian_is_positive : bool
+        Whether the exact Hessian is positive definite there; False also where it was not computed.
+    saddles : int
+        Saddle points that were escaped on the way.
+    bounds : EDMBounds or None
+        Bounds on EDM, from a minimizer that forms no matrix.
     """
 
     theta: HostArray
     value: float
     edm: float
-    converged: bool
-    hopeless: bool = False
-    no_saddle: bool = False
+    status: Status
+    hessian_is_positive: bool = False
+    saddles: int = 0
+    bounds: EDMBounds | None = None
+
+    @property
+    def converged(self) -> bool:
+        """True if EDM is below the goal."""
+        return self.status is Status.MINIMUM
+
+    @property
+    def pruned(self) -> bool:
+        """True if the minimization was given up, since it leads to a worse minimum than others."""
+        return self.status is Status.PRUNED
+
+
+@runtime_checkable
+class Minimizer(Protocol):
+    """A frozen object with its options as fields that minimises any problem."""
+
+    def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
+        """Minimise from theta with shape (p,); a `Tracker` given as the problem keeps the best point."""
 
 
 def rounding_error(epsilon: float, value: float) -> float:
-    """What S may seem to fall by rounding alone, where it has this value."""
-    return NOISE * epsilon * abs(value)
+    """Return what S may seem to fall by rounding alone, where it has this value."""
+    return ROUNDING_MARGIN * epsilon * abs(value)
 
 
 def marquardt_diagonal(B: HostArray) -> HostArray:
-    """Absolute diagonal of B, and where that is zero something small: what damping is measured in."""
+    """Return the absolute diagonal of B, in units of which steps are damped; where it is zero, a small number."""
     d: HostArray = np.abs(np.diag(B))
     return np.maximum(d, 1e-10 * (float(d.max()) or 1.0))

@@ -1,4 +1,4 @@
-"""What a minimizer of many replicas sees of them, and where their walks ended."""
+"""What a minimizer of many replicas needs to know of them, and what it returns."""
 
 from __future__ import annotations
 
@@ -7,22 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace, Rows
+from ffnn_xp.minimizers.base import Status, Units
 
 
-class ReplicaProblem(Protocol):
-    """Value and derivatives of r functions of their own theta, on the device; rows say which of the r are asked."""
+class ReplicaProblem(Units, Protocol):
+    """Value and derivatives of r functions of their own theta, on the device; rows say which of the r are meant."""
 
     @property
     def xp(self) -> Namespace:
         """The arrays' namespace."""
-
-    @property
-    def errordef(self) -> float:
-        """Rise at one standard deviation."""
-
-    @property
-    def epsilon(self) -> float:
-        """Relative precision of the numbers."""
 
     def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
         """S and its gradient packed, ``(r, 1 + p)``."""
@@ -31,21 +24,21 @@ class ReplicaProblem(Protocol):
         """Positive semidefinite matrices, ``(r, p, p)``."""
 
     def hessian(self, theta: Array, rows: Rows) -> Array:
-        """Exact second derivatives, ``(r, p, p)``; asked for by `batched_lbfgs`."""
+        """Exact second derivatives, ``(r, p, p)``; used by `BatchedLBFGS` only."""
 
     def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-        """S ``(r,)`` and its gradients ``(r, p)`` at host vectors; asked for by that too."""
+        """S ``(r,)`` and its gradients ``(r, p)`` at host vectors; used by `BatchedLBFGS` only."""
 
     @property
     def of_one_shape(self) -> bool:
-        """Whether all are better asked for together each time."""
+        """True if all are better computed each time, so that shapes stay the same."""
 
     @property
     def dual(self) -> bool:
-        """Whether there are fewer values than parameters."""
+        """True if there are fewer values than parameters."""
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
-        """Residuals and their derivatives, ``(r, m, 1 + p)``, the prior left out; asked for if `dual`."""
+        """Residuals and their derivatives, ``(r, m, 1 + p)``, the prior left out; used if `dual`."""
 
     def prior_curvature(self, rows: Rows) -> Array:
         """Second derivative of the priors, ``(r, p)``: a diagonal."""
@@ -61,7 +54,7 @@ class ReplicaProblem(Protocol):
 
     @property
     def compiles(self) -> bool:
-        """Whether each new number of replicas costs a compilation."""
+        """True if each new number of replicas costs a compilation."""
 
     def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         """``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
@@ -69,7 +62,7 @@ class ReplicaProblem(Protocol):
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Where r walks ended.
+    """The ends of the minimizations of r replicas: where and how.
 
     Attributes
     ----------
@@ -81,10 +74,10 @@ class BatchResult:
         Whether EDM is below the goal.
     steps : array with shape (r,)
         Gradients that each took.
-    status : list of str
-        "converged", "no gain", "saddle", "hopeless", "no finite value", "stopped" or "step limit".
+    status : tuple of Status
+        How each ended; `Status.MINIMUM` says that EDM is below the goal.
     stopped : str
-        Why the walk was ended from outside, if it was.
+        Why the batch was ended from outside, if it was.
     """
 
     theta: Array
@@ -92,5 +85,10 @@ class BatchResult:
     edm: HostArray
     converged: Mask
     steps: Rows
-    status: list[str]
+    status: tuple[Status, ...]
     stopped: str = ""
+
+
+def stop_reason(stop: BaseException) -> str:
+    """Return why a batch was stopped: the exception's message, or that the user interrupted it."""
+    return str(stop) or "interrupted by the user"

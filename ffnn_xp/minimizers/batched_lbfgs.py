@@ -1,125 +1,167 @@
-"""Many replicas walked down side by side, each by `preconditioned_lbfgs`: their gradients go through one product.
+"""Many replicas minimised together, each by `PreconditionedLBFGS`: their gradients go through one product.
 
 For toys, bootstrap copies and whatever else begins near its end. Steps of Levenberg and Marquardt take a matrix each,
-and along a valley hundreds of them; here one serves for tens of gradients, and the exact Hessian says where the end is.
-It also sees saddles, which no gradient shows: where two units of a network are copies of each other, gradients keep
-them so, though the data of a toy may want them apart.
+and along a weakly determined direction hundreds of them; here one serves for tens of gradients, and the exact Hessian
+says where the end is. It also shows saddle points, which no gradient does: where two units of a network are copies of
+each other, gradients keep them so, though the data of a toy may want them apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, run_batched
-from ffnn_xp.minimizers.base import MinimizerResult, StopMinimization
-from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
-from ffnn_xp.minimizers.negative_curvature import escape_saddles
-from ffnn_xp.minimizers.preconditioned_lbfgs import edm_by, preconditioned_steps
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status, StopMinimization
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
+from ffnn_xp.minimizers.negative_curvature import NegativeDirections, SaddleEscape
+from ffnn_xp.minimizers.preconditioned_lbfgs import PreconditionedLBFGS, edm_by_matrix
 
 Result = TypeVar("Result")
 
-MATRICES = 2**28  # bytes of the matrices, one for each replica, that are kept at a time
-SADDLES = 8  # that each goes round before it gives up
-FINE = 1e-2  # of the goal: where a round ends, since its coordinates lead there
 
-
-@np.errstate(all="ignore")  # a trial may overflow: what is not finite is seen, and not taken
-def batched_lbfgs(
-    problem: ReplicaProblem,
-    theta: HostArray,
-    *,
-    edm_goal: float,
-    max_rounds: int = 60,
-    watch: Callable[[float, int], None] | None = None,
-    negative_directions: Callable[[HostArray], HostArray] | None = None,
-) -> BatchResult:
-    """Walk each replica to EDM < `edm_goal`, or until it gains no more, for functions without kinks.
+@dataclass(frozen=True)
+class BatchedLBFGS:
+    """Minimise each replica to EDM below the goal, or until it gains no more, for smooth functions.
 
     Parameters
     ----------
-    problem : ReplicaProblem
-        The functions.
-    theta : array with shape (r, p)
-        The starts, on the host.
-    edm_goal : float
-        In units of S.
-    max_rounds : int
-        Upper limit of renewals of the coordinates.
-    watch : callable, optional
-        Called with (best value, number of the question) before each gradient; may raise `StopMinimization`, which keeps what
-        was found.
-    falling : callable, optional
-        Of an exact Hessian the directions in which it curves down, ``(p, q)``: then walks go on round saddles.
-
-    Returns
-    -------
-    BatchArrival
-        EDM is that of the exact Hessian; where this is not positive definite, of the Gauss-Newton matrix.
+    each : PreconditionedLBFGS
+        The minimizer of a replica.
+    escape : SaddleEscape
+        How saddle points are escaped, where directions of negative curvature are given.
+    matrix_bytes : int
+        Bytes of the matrices, one for each replica, that are kept at a time.
     """
-    r, p = theta.shape
-    best, value, gradient = theta.copy(), np.full(r, np.inf), np.zeros((r, p))
-    edm, ended, steps = np.full(r, np.inf), np.zeros(r, dtype=bool), np.zeros(r, dtype=np.int64)
-    saddle, errordef, epsilon = np.zeros(r, dtype=bool), problem.errordef, problem.epsilon
-    questions, stopped, lot = 0, "", max(1, MATRICES // (8 * p * p))
 
-    def answer(points: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-        nonlocal questions
-        if watch is not None:
-            watch(float(value.min()), questions)
-        questions += 1
-        values, gradients = problem.on_host(points, rows)
-        fine = np.isfinite(values) & np.all(np.isfinite(gradients), axis=1)
-        values, gradients = np.where(fine, values, np.inf), np.where(fine[:, None], gradients, 0.0)
-        lower = np.flatnonzero(values < value[rows])
-        at = rows[lower]
-        best[at], value[at], gradient[at] = points[lower], values[lower], gradients[lower]
-        return values, gradients
+    each: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=2e-4, fine_goal=2e-6, max_rounds=60))
+    escape: SaddleEscape = field(default=SaddleEscape(max_saddles=8))
+    matrix_bytes: int = tuned(2**28, "more: larger batches, more memory")
 
-    def matrices(points: HostArray, rows: Rows, exact: bool) -> HostArray:
-        f = problem.hessian if exact else problem.gauss_newton
-        return problem.numbers(f(problem.on_device(points), rows))
+    @np.errstate(all="ignore")  # a trial may overflow: what is not finite is noticed, and not taken
+    def run(
+        self,
+        problem: ReplicaProblem,
+        theta: HostArray,
+        budget: Budget = UNLIMITED,
+        *,
+        negative_directions: NegativeDirections | None = None,
+    ) -> BatchResult:
+        """Minimise all replicas; where the budget is used up, the best points are kept.
 
-    def counted(i: int, walk: AskTellHessian[Result]) -> AskTellHessian[Result]:
-        """The same, its gradients counted here, since some may be answered in vain."""
-        told: Any = None
-        while True:
-            try:
-                question = walk.send(told)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            steps[i] += not isinstance(question, HessianRequest)
-            told = yield question
+        Parameters
+        ----------
+        problem : ReplicaProblem
+            The functions.
+        theta : array with shape (r, p)
+            The starts, on the host.
+        budget : Budget
+            Evaluations count for each replica; `prune` is not used.
+        negative_directions : callable, optional
+            Then saddle points are escaped.
 
-    def down_from(start: HostArray) -> AskTellHessian[MinimizerResult]:
-        return preconditioned_steps(
-            start,
-            errordef=errordef,
-            epsilon=epsilon,
-            edm_goal=edm_goal,
-            fine=FINE * edm_goal,
-            max_rounds=max_rounds,
+        Returns
+        -------
+        BatchResult
+            EDM is that of the exact Hessian; where this is not positive definite, of the Gauss-Newton matrix.
+        """
+        batch = _Batch(self, problem, theta, budget, negative_directions)
+        r, p = theta.shape
+        size, stopped = max(1, self.matrix_bytes // (8 * p * p)), ""
+        try:
+            for first in range(0, r, size):
+                run_batched(
+                    [batch.minimization(i) for i in range(first, min(first + size, r))],
+                    batch.evaluate,
+                    matrices=batch.matrices,
+                    first=first,
+                    fixed_shape=problem.of_one_shape,
+                )
+        except (StopMinimization, KeyboardInterrupt) as stop:
+            stopped = stop_reason(stop)
+        edm_goal = self.each.edm_goal * problem.errordef
+        converged = batch.edm < edm_goal
+        return BatchResult(
+            problem.on_device(batch.best),
+            batch.value,
+            batch.edm,
+            converged,
+            batch.evaluations,
+            tuple(batch.status(i, converged=bool(converged[i])) for i in range(r)),
+            stopped,
         )
 
-    def walked(i: int) -> AskTellHessian[None]:
-        way = escape_saddles(down_from, theta[i], negative_directions, most=SADDLES, errordef=errordef, epsilon=epsilon)
-        end, _, saddle[i] = yield from counted(i, way)
-        left = np.inf if saddle[i] else end.edm
-        if not (saddle[i] or end.converged) and np.isfinite(end.value):  # of a matrix with a shift EDM is too small
-            B = yield HessianRequest(best[i], exact=False)
-            left = max(left, edm_by(B, gradient[i], epsilon))
-        edm[i], ended[i] = left, True
 
-    try:
-        for first in range(0, r, lot):
-            walks = [walked(i) for i in range(first, min(first + lot, r))]
-            run_batched(walks, answer, matrices=matrices, first=first, together=problem.of_one_shape)
-    except (StopMinimization, KeyboardInterrupt) as stop:
-        stopped = str(stop) or "interrupted by the user"
-    converged = edm < edm_goal
-    words = np.where(converged, "converged", np.where(saddle, "saddle", np.where(ended, "no gain", "stopped")))
-    status = np.where(ended & ~np.isfinite(value), "no finite value", words).tolist()
-    return BatchResult(problem.on_device(best), value, edm, converged, steps, status, stopped)
+class _Batch:
+    """The state of all replicas: best points with value and gradient there, EDM, evaluations, and how each ended."""
+
+    def __init__(
+        self,
+        options: BatchedLBFGS,
+        problem: ReplicaProblem,
+        theta: HostArray,
+        budget: Budget,
+        negative_directions: NegativeDirections | None,
+    ) -> None:
+        r = len(theta)
+        self.options, self.problem, self.theta, self.budget = options, problem, theta, budget
+        self.negative_directions = negative_directions
+        self.best, self.value, self.gradient = theta.copy(), np.full(r, np.inf), np.zeros(theta.shape)
+        self.edm, self.evaluations = np.full(r, np.inf), np.zeros(r, dtype=np.int64)
+        self.ended: dict[int, Status] = {}
+        self.requests, self.reported = 0, np.inf
+
+    def evaluate(self, points: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+        """Return values and gradients of some replicas; what is not finite becomes infinitely bad."""
+        self.budget.check(self.requests)
+        lowest = float(self.value.min())
+        if lowest < self.reported:
+            self.reported = lowest
+            self.budget.tell(lowest, self.requests)
+        self.requests += 1
+        values, gradients = self.problem.on_host(points, rows)
+        finite = np.isfinite(values) & np.all(np.isfinite(gradients), axis=1)
+        values, gradients = np.where(finite, values, np.inf), np.where(finite[:, None], gradients, 0.0)
+        lower = np.flatnonzero(values < self.value[rows])
+        at = rows[lower]
+        self.best[at], self.value[at], self.gradient[at] = points[lower], values[lower], gradients[lower]
+        return values, gradients
+
+    def matrices(self, points: HostArray, rows: Rows, exact: bool) -> HostArray:
+        """Return exact Hessians or Gauss-Newton matrices, ``(r, p, p)``."""
+        f = self.problem.hessian if exact else self.problem.gauss_newton
+        return self.problem.numbers(f(self.problem.on_device(points), rows))
+
+    def minimization(self, i: int) -> AskTellHessian[None]:
+        """Yield the requests of one replica's minimization, and keep its EDM and status."""
+        minimize = partial(self.options.each.steps, self.problem)
+        steps = self.options.escape.steps(minimize, self.problem, self.theta[i], self.negative_directions)
+        result = yield from self._counted(i, steps)
+        saddle = result.status is Status.SADDLE_POINT
+        edm = np.inf if saddle else result.edm
+        if not (saddle or result.converged) and np.isfinite(result.value):  # of a shifted matrix EDM is too small
+            B = yield HessianRequest(self.best[i], exact=False)
+            edm = max(edm, edm_by_matrix(B, self.gradient[i], self.problem.epsilon))
+        self.edm[i], self.ended[i] = edm, Status.SADDLE_POINT if saddle else Status.NO_GAIN
+
+    def _counted(self, i: int, steps: AskTellHessian[Result]) -> AskTellHessian[Result]:
+        """Yield the same requests, gradients counted here, since some may be evaluated in vain."""
+        answer: Any = None
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            self.evaluations[i] += not isinstance(request, HessianRequest)
+            answer = yield request
+
+    def status(self, i: int, *, converged: bool) -> Status:
+        """Return how a replica ended."""
+        if i in self.ended and not np.isfinite(self.value[i]):
+            return Status.NOT_FINITE
+        return Status.MINIMUM if converged else self.ended.get(i, Status.INTERRUPTED)

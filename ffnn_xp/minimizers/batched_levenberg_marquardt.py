@@ -1,9 +1,9 @@
 r"""Levenberg-Marquardt for many replicas at once, on the device: restarts, toys, bootstrap copies.
 
-Each replica has its own point, damping and fate; they share every product. One step solves, for all of them together,
+Each replica has its own point, damping and end; they share every product. One step solves, for all of them together,
 :math:`(B + \mu D)\,s = -g` with D = diag(B), and each mu follows its own gain ratio (H. B. Nielsen, IMM-REP-1999-05,
 eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step,
-and masks there decide. Replicas that have arrived, that gain no more, or that are hopeless leave the batch; where each
+and masks there decide. Replicas that have converged, that gain no more, or that are pruned leave the batch; where each
 new number of them would have to be compiled for, they stay where they are and are computed with in vain.
 
 With fewer values m than parameters p the m x m dual is solved instead. With :math:`B = J^T J + P` (P the prior's
@@ -19,24 +19,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace, Rows
-from ffnn_xp.minimizers.base import StopMinimization
-from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
-from ffnn_xp.minimizers.levenberg_marquardt import DIGITS, GAIN, PATIENCE, TINY
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status, StopMinimization
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
+from ffnn_xp.minimizers.levenberg_marquardt import LEAST_DAMPING, MOST_DAMPING, ROUNDING_DIGITS, DampedSteps
 
-DAMPING = 1e-2  # first mu: random starts are far
-HOPELESS = 30.0  # EDMs: a start that would have to gain more, after the first steps, hardly ever does
-FAIR = 12  # steps before that is judged
-STUCK = 1e14  # mu
+PruneReplicas = Callable[[int, HostArray, HostArray], Mask]
+"""The replicas that are given up, by the number of the step and the replicas' values and EDM."""
 
 
 @dataclass
 class _Batch:
-    """The replicas that are still walking, and what is known of each.
+    """The replicas that are still minimised, and the state of each.
 
     Value and gradient are packed, B is the matrix, or the dual's rows. Those that have left are `gone` at once, or stay
     as they are until the end.
@@ -53,6 +51,7 @@ class _Batch:
     gone: Mask
 
     def keep(self, problem: ReplicaProblem, stay: Mask) -> None:
+        """Drop the replicas that do not stay."""
         at = np.flatnonzero(stay)
         for name in ("theta", "packed", "B"):
             setattr(self, name, problem.take(getattr(self, name), at))
@@ -60,123 +59,127 @@ class _Batch:
             setattr(self, name, getattr(self, name)[at])
 
 
-@np.errstate(all="ignore")  # a trial may overflow: what is not finite is seen, and not taken
-def batched_levenberg_marquardt(
-    problem: ReplicaProblem,
-    theta: Array,
-    *,
-    edm_goal: float,
-    max_iterations: int = 200,
-    damping: float = DAMPING,
-    hopeless: Callable[[int, HostArray, HostArray], Mask] | None = None,
-    watch: Callable[[float, int], None] | None = None,
-) -> BatchResult:
-    """Walk each replica to EDM < `edm_goal`, or until it gains no more.
+@dataclass(frozen=True)
+class BatchedLevenbergMarquardt(DampedSteps):
+    """Levenberg and Marquardt's steps for each replica, to EDM below the goal or until it gains no more."""
 
-    Parameters
-    ----------
-    problem : ReplicaProblem
-        The functions.
-    theta : array with shape (r, p)
-        The starts, on the device.
-    edm_goal : float
-        In units of S.
-    max_iterations : int
-        Upper limit of steps.
-    damping : float
-        First mu, in units of the diagonal.
-    hopeless : callable, optional
-        Called at each step with its number and the replicas' values and EDM; True for those that shall leave.
-    watch : callable, optional
-        Called with (best value, step) at each step; may raise `StopMinimization`, which keeps what was found.
-    """
-    xp, r = problem.xp, int(theta.shape[0])
-    value, edm = np.full(r, np.inf), np.full(r, np.inf)
-    steps, status = np.zeros(r, dtype=np.int64), ["step limit"] * r
-    left: list[tuple[Rows, Array]] = []
-    everyone, stopped = np.arange(r), ""
-    little = min(GAIN / PATIENCE * problem.errordef, 0.1 * edm_goal)  # gain of a step that is not worth going on
-    telling, moving = problem.bound(_told), problem.bound(_moved)
-    packed = problem.value_and_gradient(theta, everyone)
-    first, check = problem.numbers(telling(packed)).T
-    now = np.where(np.isfinite(first) & np.isfinite(check), first, np.inf)
-    batch = _Batch(
-        everyone,
-        theta,
-        packed,
-        _curvature(problem, theta, everyone),
-        now,
-        np.full(r, damping),
-        np.full(r, 2.0),
-        np.zeros(r, dtype=np.int64),
-        np.zeros(r, dtype=bool),
-    )
-    value[:] = now
-    tiny = max(TINY, 100 * problem.epsilon)
-    stepping = problem.bound(_dual_step if problem.dual else _step, tiny)
-    eye = problem.on_device(np.eye(batch.B.shape[-2]))
+    damping: float = tuned(1e-2, "larger: shorter first steps, safer from random starts, slower near a minimum")
 
-    def leave(gone: Mask, words: Any) -> None:
-        if not gone.any():
-            return
-        at = np.flatnonzero(gone)
-        for row, word in zip(batch.rows[at].tolist(), np.broadcast_to(words, gone.shape)[at].tolist(), strict=True):
-            status[row] = word
-        if problem.compiles:
-            batch.gone = batch.gone | gone
-        else:
-            left.append((batch.rows[at], problem.take(batch.theta, at)))
-            batch.keep(problem, ~gone)
+    @np.errstate(all="ignore")  # a trial may overflow: what is not finite is noticed, and not taken
+    def run(
+        self,
+        problem: ReplicaProblem,
+        theta: Array,
+        budget: Budget = UNLIMITED,
+        *,
+        prune: PruneReplicas | None = None,
+    ) -> BatchResult:
+        """Minimise all replicas; where the budget is used up, the last points are kept.
 
-    leave(~np.isfinite(now), "no finite value")
-    try:
-        for iteration in range(max_iterations):
-            if batch.gone.all():
-                break
-            if watch is not None:
-                watch(float(value.min()), iteration)
-            walking, rows = ~batch.gone, batch.rows[~batch.gone]
-            edm[rows] = np.inf
-            mu = problem.on_device(np.maximum(batch.mu, tiny))
-            P = (problem.prior_curvature(batch.rows),) if problem.dual else ()
-            trial, predicted, distance = stepping(batch.theta, batch.packed, batch.B, mu, eye, *P)
-            packed = problem.value_and_gradient(trial, batch.rows)
-            steps[rows] += 1
-            new, check, gain, away = problem.numbers(telling(packed, predicted, distance)).T
-            far = np.where(away >= 0, away, np.inf)  # NaN too becomes infinite
-            edm[batch.rows] = far
-            fine = np.isfinite(new) & np.isfinite(check)
-            with np.errstate(all="ignore"):
-                ratio = np.where(fine, (batch.value - new) / gain, -1.0)
-            better = walking & fine & (ratio > 0) & (new < batch.value)
-            arrived = far < edm_goal
-            rounding = ~(gain >= DIGITS * problem.epsilon * np.abs(batch.value))
-            spent = walking & ((batch.stale >= PATIENCE) | (batch.mu > STUCK) | (rounding & np.isfinite(gain)))
-            lost = np.zeros_like(arrived)
-            if hopeless is not None:
-                lost = walking & hopeless(iteration, batch.value, far)
-            batch.stale = np.where(better & (batch.value - new >= little), 0, batch.stale + better)
-            _accept(problem, batch, better & ~arrived & ~spent & ~lost, (trial, packed), new, ratio, moving)
-            value[batch.rows] = batch.value
-            words = np.where(arrived, "converged", np.where(spent, "no gain", "hopeless"))
-            leave(arrived | spent | lost, words)
-    except (StopMinimization, KeyboardInterrupt) as stop:
-        stopped = str(stop) or "interrupted by the user"
-        for row in batch.rows[~batch.gone]:
-            status[row] = "stopped"
-    left.append((batch.rows, batch.theta))
-    order = np.argsort(np.concatenate([rows for rows, _ in left]), kind="stable")
-    end = problem.take(xp.concat([t for _, t in left], axis=0), order)
-    return BatchResult(end, value, edm, edm < edm_goal, steps, status, stopped)
+        Parameters
+        ----------
+        problem : ReplicaProblem
+            The functions.
+        theta : array with shape (r, p)
+            The starts, on the device.
+        budget : Budget
+            Evaluations count for each replica; instead of its `prune` that of this call is used.
+        prune : callable, optional
+            Called at each step with its number and the replicas' values and EDM; True for those that shall leave.
+        """
+        xp, r = problem.xp, int(theta.shape[0])
+        value, edm = np.full(r, np.inf), np.full(r, np.inf)
+        steps, status = np.zeros(r, dtype=np.int64), [Status.BUDGET_USED_UP] * r
+        left: list[tuple[Rows, Array]] = []
+        everyone, stopped, reported = np.arange(r), "", np.inf
+        edm_goal = self.edm_goal * problem.errordef
+        little = min(self.min_gain / self.patience * problem.errordef, 0.1 * edm_goal)  # too small a gain of a step
+        summarise, select = problem.bound(_summary), problem.bound(_selected)
+        packed = problem.value_and_gradient(theta, everyone)
+        first, check = problem.numbers(summarise(packed)).T
+        now = np.where(np.isfinite(first) & np.isfinite(check), first, np.inf)
+        batch = _Batch(
+            everyone,
+            theta,
+            packed,
+            _curvature(problem, theta, everyone),
+            now,
+            np.full(r, self.damping),
+            np.full(r, 2.0),
+            np.zeros(r, dtype=np.int64),
+            np.zeros(r, dtype=bool),
+        )
+        value[:] = now
+        tiny = max(LEAST_DAMPING, 100 * problem.epsilon)
+        stepping = problem.bound(_dual_step if problem.dual else _step, tiny)
+        eye = problem.on_device(np.eye(batch.B.shape[-2]))
+
+        def leave(*ways: tuple[Mask, Status]) -> None:
+            """Let replicas leave; of the ways in which one ends the first counts."""
+            gone = np.logical_or.reduce([mask for mask, _ in ways])
+            if not gone.any():
+                return
+            at = np.flatnonzero(gone)
+            for mask, how in reversed(ways):
+                for row in batch.rows[mask].tolist():
+                    status[row] = how
+            if problem.compiles:
+                batch.gone = batch.gone | gone
+            else:
+                left.append((batch.rows[at], problem.take(batch.theta, at)))
+                batch.keep(problem, ~gone)
+
+        leave((~np.isfinite(now), Status.NOT_FINITE))
+        try:
+            for iteration in range(self.max_iterations):
+                if batch.gone.all():
+                    break
+                budget.check(iteration)
+                lowest = float(value.min())
+                if lowest < reported:
+                    reported = lowest
+                    budget.tell(lowest, iteration)
+                moving, rows = ~batch.gone, batch.rows[~batch.gone]
+                edm[rows] = np.inf
+                mu = problem.on_device(np.maximum(batch.mu, tiny))
+                P = (problem.prior_curvature(batch.rows),) if problem.dual else ()
+                trial, predicted, trial_edm = stepping(batch.theta, batch.packed, batch.B, mu, eye, *P)
+                packed = problem.value_and_gradient(trial, batch.rows)
+                steps[rows] += 1
+                new, check, gain, away = problem.numbers(summarise(packed, predicted, trial_edm)).T
+                far = np.where(away >= 0, away, np.inf)  # NaN too becomes infinite
+                edm[batch.rows] = far
+                finite = np.isfinite(new) & np.isfinite(check)
+                ratio = np.where(finite, (batch.value - new) / gain, -1.0)
+                better = moving & finite & (ratio > 0) & (new < batch.value)
+                converged = far < edm_goal
+                rounding = ~(gain >= ROUNDING_DIGITS * problem.epsilon * np.abs(batch.value))
+                stuck = (batch.stale >= self.patience) | (batch.mu > MOST_DAMPING) | (rounding & np.isfinite(gain))
+                no_gain, pruned = moving & stuck, np.zeros_like(converged)
+                if prune is not None:
+                    pruned = moving & prune(iteration, batch.value, far)
+                batch.stale = np.where(better & (batch.value - new >= little), 0, batch.stale + better)
+                accepted = better & ~converged & ~no_gain & ~pruned
+                _accept(problem, batch, accepted, (trial, packed), new, ratio, select)
+                value[batch.rows] = batch.value
+                leave((converged, Status.MINIMUM), (no_gain, Status.NO_GAIN), (pruned, Status.PRUNED))
+        except (StopMinimization, KeyboardInterrupt) as stop:
+            stopped = stop_reason(stop)
+            for row in batch.rows[~batch.gone]:
+                status[row] = Status.INTERRUPTED
+        left.append((batch.rows, batch.theta))
+        order = np.argsort(np.concatenate([rows for rows, _ in left]), kind="stable")
+        end = problem.take(xp.concat([t for _, t in left], axis=0), order)
+        return BatchResult(end, value, edm, edm < edm_goal, steps, tuple(status), stopped)
 
 
 def _curvature(problem: ReplicaProblem, theta: Array, rows: Rows) -> Array:
-    """Matrices ``(r, p, p)``, or where they are shorter residuals and derivatives ``(r, m, 1 + p)``."""
+    """Compute matrices ``(r, p, p)``, or where they are shorter residuals and derivatives ``(r, m, 1 + p)``."""
     return problem.residual_rows(theta, rows) if problem.dual else problem.gauss_newton(theta, rows)
 
 
 def _floored(xp: Namespace, d: Array) -> Array:
-    """A diagonal ``(r, p)`` without zeros."""
+    """Return a diagonal ``(r, p)`` with small numbers in place of zeros."""
     top = xp.max(d, axis=-1, keepdims=True)
     return xp.maximum(d, xp.where(top > 0, 1e-10 * top, xp.ones_like(top)))
 
@@ -184,7 +187,7 @@ def _floored(xp: Namespace, d: Array) -> Array:
 def _dual_step(
     tiny: float, xp: Namespace, theta: Array, packed: Array, B: Array, mu: Array, eye: Array, P: Array
 ) -> tuple[Array, Array, Array]:
-    """The same as `_step` from m x m systems; P is the priors' curvature."""
+    """Compute what `_step` does from m x m systems; P is the priors' curvature."""
     g = packed[:, 1:]
     fine = xp.all(xp.isfinite(B), axis=(-2, -1), keepdims=True)
     rows = xp.where(fine, B, xp.zeros_like(B))
@@ -203,7 +206,7 @@ def _dual_step(
 def _step(
     tiny: float, xp: Namespace, theta: Array, packed: Array, B: Array, mu: Array, eye: Array
 ) -> tuple[Array, Array, Array]:
-    """Where damped steps lead ``(r, p)``, the gains that they promise, and EDM."""
+    """Compute where damped steps lead ``(r, p)``, the gains that they promise, and EDM."""
     d = _floored(xp, xp.abs(xp.linalg.diagonal(B)))
     scale = 1 / xp.sqrt(d)
     A = B * scale[:, :, None] * scale[:, None, :]
@@ -218,20 +221,20 @@ def _step(
 
 
 def _with_tiny(xp: Namespace, mu: Array, tiny: float) -> Array:
-    """The dampings of the steps, and of EDM, ``(2, r, 1)``: to be solved for in one call.
+    """Return the dampings of the steps, and of EDM, ``(2, r, 1)``: to be solved for in one call.
 
-    Two calls at a time were seen to wait for each other's threads for ever, compiled by JAX for a CPU (jaxlib 0.10.2).
+    Two calls at a time may wait for each other's threads for ever, compiled by JAX for a CPU (jaxlib 0.10.2).
     """
     return xp.stack([mu, xp.full_like(mu, tiny)], axis=0)[..., None]
 
 
-def _told(xp: Namespace, packed: Array, *more: Array) -> Array:
-    """What the host wants to know, ``(r, 2 + ...)``: S, what is finite if the gradient is, and `more` of each."""
+def _summary(xp: Namespace, packed: Array, *more: Array) -> Array:
+    """Return what the host needs, ``(r, 2 + ...)``: S, a number as finite as the gradient, and `more` of each."""
     return xp.stack([packed[:, 0], xp.sum(packed, axis=-1), *more], axis=-1)
 
 
-def _moved(xp: Namespace, better: Array, there: tuple[Array, ...], here: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Arrays ``(r, ...)`` of the replicas: where it is `better` ``(r,)`` there, elsewhere as they are here."""
+def _selected(xp: Namespace, better: Array, there: tuple[Array, ...], here: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return arrays ``(r, ...)`` of the replicas: where it is `better` ``(r,)`` there, elsewhere as they are here."""
     move = better[:, None] > 0
     return tuple(xp.where(move, a, b) for a, b in zip(there, here, strict=True))
 
@@ -243,13 +246,13 @@ def _accept(
     there: tuple[Array, Array],
     new: HostArray,
     ratio: HostArray,
-    moving: Callable[..., tuple[Array, ...]],
+    select: Callable[..., tuple[Array, ...]],
 ) -> None:
     """Move the replicas that got better, theta and packed, with a new matrix for each; damp the others more."""
     xp, at = problem.xp, np.flatnonzero(better)
     if problem.compiles:
         move = problem.on_device(better.astype(np.float64))
-        batch.theta, batch.packed = moving(move, there, (batch.theta, batch.packed))
+        batch.theta, batch.packed = select(move, there, (batch.theta, batch.packed))
         batch.B = _curvature(problem, batch.theta, batch.rows)
     elif len(at):
         where = np.arange(len(better))
@@ -264,5 +267,5 @@ def _accept(
             batch.B = problem.take(xp.concat([batch.B, fresh], axis=0), where)
     batch.value = np.where(better, new, batch.value)
     factor = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, 0, 2) - 1) ** 3)
-    batch.mu = np.where(better, np.maximum(batch.mu * factor, TINY), batch.mu * batch.nu)
+    batch.mu = np.where(better, np.maximum(batch.mu * factor, LEAST_DAMPING), batch.mu * batch.nu)
     batch.nu = np.where(better, 2.0, 2 * batch.nu)

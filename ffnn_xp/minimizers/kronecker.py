@@ -1,4 +1,4 @@
-r"""Coordinates in which S is nearly round, from small factors of each layer instead of a p x p matrix.
+r"""Coordinates in which S is nearly round, made from small factors of each layer instead of a p x p matrix.
 
 For one layer the Gauss-Newton matrix is :math:`\sum_n \delta\delta^T \otimes \tilde a \tilde a^T`, nearly
 :math:`G \otimes A / n` with :math:`G = \sum_n \delta\delta^T` and :math:`A = \sum_n \tilde a\tilde a^T` (J. Martens and
@@ -18,7 +18,7 @@ FLOOR = 1e-6  # of the largest element of A: what stands for a precision where t
 
 
 class KroneckerCoordinates:
-    """W with W W^T = M^-1, where M is the Kronecker approximation of the Gauss-Newton matrix, prior included.
+    """A map W with W W^T = M^-1, M being the Kronecker approximation of the Gauss-Newton matrix, prior included.
 
     Examples
     --------
@@ -32,14 +32,14 @@ class KroneckerCoordinates:
         self._layers = []
         self.least = np.inf
         """Below all eigenvalues of the preconditioned Gauss-Newton matrix, if every parameter has a prior (but an
-        output's bias, which the data hold); infinite if that is not known."""
+        output's bias, which the data determine); infinite if that is not known."""
         for G, A, prior in factors:
             gamma, U = scipy.linalg.eigh(G, check_finite=False)
             least = FLOOR * max(float(A.max()) * float(gamma[-1]), 1e-30)
             lam, V = scipy.linalg.eigh(A, np.diag(np.maximum(prior.mean(axis=0), least)), check_finite=False)
             root = 1 / np.sqrt(1 + np.maximum(gamma, 0)[:, None] * np.maximum(lam, 0))
             self._layers.append((U, V, root))
-            self.least = min(self.least, _held_up(float(gamma[-1]), A, prior))
+            self.least = min(self.least, _least_with_prior(float(gamma[-1]), A, prior))
 
     def back(self, z: HostArray) -> HostArray:
         """W z."""
@@ -60,7 +60,7 @@ class KroneckerCoordinates:
 
     @property
     def effective_by_layer(self) -> tuple[float, ...]:
-        """The same, one number for each layer."""
+        """Effective number of parameters of each layer."""
         return tuple(float(np.sum(1 - root * root)) for _, _, root in self._layers)
 
     def _split(self, v: HostArray) -> list[tuple[tuple[HostArray, HostArray, HostArray], HostArray]]:
@@ -72,11 +72,11 @@ class KroneckerCoordinates:
         return out
 
 
-def _held_up(gamma: float, A: HostArray, prior: HostArray) -> float:
-    """Smallest eigenvalue that a prior guarantees, P / (gamma A + P) at most; infinite where there is no prior."""
+def _least_with_prior(gamma: float, A: HostArray, prior: HostArray) -> float:
+    """Return the smallest eigenvalue that a prior guarantees, P / (gamma A + P); infinite where there is no prior."""
     P = prior.min(axis=0)
-    held = P > 0
-    if not np.any(held[:-1]):
+    positive = P > 0
+    if not np.any(positive[:-1]):
         return np.inf
-    largest = scipy.linalg.eigvalsh(A[np.ix_(held, held)], np.diag(P[held]), check_finite=False)[-1]
+    largest = scipy.linalg.eigvalsh(A[np.ix_(positive, positive)], np.diag(P[positive]), check_finite=False)[-1]
     return 1 / (1 + gamma * float(largest))

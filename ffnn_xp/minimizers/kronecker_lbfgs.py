@@ -1,4 +1,4 @@
-r"""L-BFGS in the coordinates of Kronecker factors: a long way with no p x p matrix.
+r"""L-BFGS in the coordinates of Kronecker factors: a coarse stage with no p x p matrix.
 
 S is nearly round in them where they were made, and less so with each step away. New ones cost some gradients, and what
 L-BFGS has learnt of the curvature. When to change is the marginal value theorem's (E. L. Charnov, Theoretical
@@ -7,107 +7,135 @@ Population Biology 9 (1976) 129): as soon as the last steps gain less for each g
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.ask_tell import AskTell, answered, steps_in
-from ffnn_xp.minimizers.base import MinimizerResult, Problem, rounding_error
+from ffnn_xp.minimizers.ask_tell import AskTell, run_ask_tell
+from ffnn_xp.minimizers.base import (
+    UNLIMITED,
+    Budget,
+    MinimizerResult,
+    Problem,
+    Prune,
+    Status,
+    Tracker,
+    rounding_error,
+)
 from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
-
-STEPS = 10  # between looks at whether the coordinates still pay
-RENEWAL = 5.0  # gradients that new coordinates cost
-UNIT = 30  # gradients: gains are compared with goals as if rounds had so many
-LOOK = 2  # rounds between looks at whether the way is hopeless
-CLOSE = 1e-3  # EDM in units of errordef where the end is not far
-SLOW = 0.1  # fall of EDM in a round, there, that is too slow
-HISTORY = 10
+from ffnn_xp.minimizers.quasi_newton import QuasiNewton
 
 
-def kronecker_lbfgs(problem: Problem, theta: HostArray, **options: Any) -> MinimizerResult:
-    """`kronecker_steps`, answered by the problem."""
-    return answered(kronecker_steps(problem, theta, **options), problem.value_and_gradient)
-
-
-def kronecker_steps(
-    problem: Problem,
-    theta: HostArray,
-    *,
-    known: tuple[float, HostArray] | None = None,
-    near: float = 0.0,
-    enough: float = 0.0,
-    patient: bool = True,
-    most: float = np.inf,
-    max_rounds: int = 10_000,
-    hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> AskTell[MinimizerResult]:
-    """Walk until EDM, as the coordinates see it, is below `near`, or the gain below `enough`: a conversation.
+@dataclass(frozen=True)
+class KroneckerLBFGS:
+    """L-BFGS in Kronecker coordinates, until EDM, as they see it, is below a goal, or the gain below another.
 
     Parameters
     ----------
-    problem : Problem
-        Its factors are used; values and gradients are asked for.
-    theta : array with shape (p,)
-        The start.
-    known : tuple of float and array with shape (p,), optional
-        Value and gradient at the start, where they are known.
-    near : float
-        EDM in units of S. That of the coordinates is too small, by a factor that grows with their error.
-    enough : float
-        Ends after a round that gained less than this in `UNIT` gradients, or nothing beyond rounding.
-    patient : bool
-        Otherwise it ends also after a round that, close to the end, does not bring EDM down by a factor of 1 / `SLOW`.
-    most : float
+    edm_goal : float
+        In units of errordef. The EDM of the coordinates is too small, by a factor that grows with their error.
+    min_gain : float
+        In units of errordef: it ends after a round that gained less than this in `round_evaluations`, or nothing beyond
+        rounding.
+    max_evaluations : float
         Gradients after which it ends.
+    patient : bool
+        Otherwise it ends also after a round that, at an EDM below `close`, leaves more than a share `slow` of EDM.
     max_rounds : int
         Upper limit of renewals of the coordinates.
-    hopeless : callable, optional
-        Called with theta and the gain of the last `LOOK` rounds; True ends the walk there.
     """
-    before, edm, calls = np.inf, np.inf, 0
-    value, g = (yield theta) if known is None else known
-    for number in range(1, max_rounds + 1):
-        W = KroneckerCoordinates(problem.kronecker_factors(theta))
-        walk = _Round(near, CLOSE * problem.errordef, most - calls, start=value)
-        theta, reached, g = yield from steps_in(W, theta, value, g, memory=HISTORY, stay=walk)
-        calls += walk.calls
-        gain, value = value - reached, reached
-        edm, earlier = walk.edm, edm
-        if edm < near:
-            return MinimizerResult(theta, value, edm, converged=True)
-        if number % LOOK == 1:
-            before = value + gain
-        elif hopeless is not None and hopeless(theta, before - value):
-            return MinimizerResult(theta, value, edm, converged=False, hopeless=True)
-        if calls >= most or gain * UNIT < enough * walk.calls or gain <= rounding_error(problem.epsilon, value):
-            break
-        if not patient and CLOSE * problem.errordef > edm > SLOW * earlier:
-            break
-    return MinimizerResult(theta, value, edm, converged=False)
+
+    edm_goal: float = tuned(1e-6, "smaller: nearer to the minimum, more gradients")
+    min_gain: float = tuned(0.0, "larger: ends earlier where it gets on slowly")
+    max_evaluations: float = np.inf
+    patient: bool = True
+    max_rounds: int = 10_000
+    check_every: int = tuned(10, "more steps between looks at whether the coordinates still pay: later renewals")
+    renewal_cost: float = tuned(5.0, "larger: coordinates are renewed less often; what they cost, in gradients")
+    round_evaluations: int = tuned(30, "gradients in which a round has to gain `min_gain`: more, and it ends earlier")
+    prune_every: int = tuned(2, "more rounds between looks at whether to prune: fewer mistakes, more gradients")
+    close: float = tuned(1e-3, "EDM in units of errordef below which coordinates are kept: larger, fewer renewals")
+    slow: float = tuned(0.1, "share of EDM that a round close to the end may leave: smaller, and it ends earlier")
+    quasi_newton: QuasiNewton = field(default=QuasiNewton(memory=10))
+
+    def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
+        """Minimise from theta with shape (p,); value, gradient and factors are used."""
+        tracker = Tracker.of(problem, budget)
+        return run_ask_tell(self.steps(tracker, theta, prune=tracker.budget.prune), tracker.value_and_gradient)
+
+    def steps(
+        self,
+        problem: Problem,
+        theta: HostArray,
+        *,
+        start: tuple[float, HostArray] | None = None,
+        prune: Prune | None = None,
+    ) -> AskTell[MinimizerResult]:
+        """Yield the points of the minimization.
+
+        Parameters
+        ----------
+        problem : Problem
+            Its factors are used; values and gradients are requested.
+        theta : array with shape (p,)
+            The start.
+        start : tuple of float and array with shape (p,), optional
+            Value and gradient at the start, where they are computed already.
+        prune : callable, optional
+            Called with theta and the gain of the last `prune_every` rounds; True ends the minimization.
+        """
+        edm_goal, min_gain = self.edm_goal * problem.errordef, self.min_gain * problem.errordef
+        close = self.close * problem.errordef
+        before, edm, evaluations = np.inf, np.inf, 0
+        status = Status.BUDGET_USED_UP
+        value, g = (yield theta) if start is None else start
+        for number in range(1, self.max_rounds + 1):
+            W = KroneckerCoordinates(problem.kronecker_factors(theta))
+            this = _Round(self, edm_goal, close, self.max_evaluations - evaluations, start=value)
+            theta, reached, g = yield from self.quasi_newton.steps(W, theta, value, g, this)
+            evaluations += this.evaluations
+            gain, value = value - reached, reached
+            edm, earlier = this.edm, edm
+            if edm < edm_goal:
+                return MinimizerResult(theta, value, edm, Status.MINIMUM)
+            if number % self.prune_every == 1:
+                before = value + gain
+            elif prune is not None and prune(theta, before - value):
+                return MinimizerResult(theta, value, edm, Status.PRUNED)
+            if evaluations >= self.max_evaluations:
+                break
+            little = gain * self.round_evaluations < min_gain * this.evaluations
+            slow = not self.patient and close > edm > self.slow * earlier
+            if little or gain <= rounding_error(problem.epsilon, value) or slow:
+                status = Status.NO_GAIN
+                break
+        return MinimizerResult(theta, value, edm, status)
 
 
 @dataclass
 class _Round:
-    """Whether steps in coordinates still pay."""
+    """A round of steps in the same coordinates; called after each step, it says whether they still pay."""
 
-    near: float
+    options: KroneckerLBFGS
+    edm_goal: float
     close: float
     most: float
     start: float
-    calls: int = 0
+    evaluations: int = 0
     edm: float = np.inf
     steps: int = -1
     checked: tuple[float, int] = field(default=(np.inf, 0))
 
-    def __call__(self, value: float, u: HostArray, asked: int) -> bool:
-        """No, if EDM is small enough, or if, far from the end, the last steps gained less than the round's average."""
-        self.calls, self.steps, self.edm = self.calls + asked, self.steps + 1, 0.5 * float(u @ u)
-        if self.edm < self.near or self.calls >= self.most:
+    def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
+        """Return False if EDM is small enough, or if, far from the end, the last steps gained less than the average."""
+        self.evaluations, self.steps = self.evaluations + evaluations, self.steps + 1
+        self.edm = 0.5 * float(u @ u)
+        if self.edm < self.edm_goal or self.evaluations >= self.most:
             return False
-        if self.steps % STEPS or self.edm <= self.close:
+        if self.steps % self.options.check_every or self.edm <= self.close:
             return True
-        (before, calls), self.checked = self.checked, (value, self.calls)
-        return not (before - value) * (self.calls + RENEWAL) < (self.start - value) * (self.calls - calls)
+        (before, earlier), self.checked = self.checked, (value, self.evaluations)
+        gain, whole = before - value, self.start - value
+        return not gain * (self.evaluations + self.options.renewal_cost) < whole * (self.evaluations - earlier)

@@ -1,90 +1,109 @@
-r"""Levenberg-Marquardt: Gauss-Newton steps, damped where the quadratic picture fails. For functions with kinks.
+r"""Levenberg-Marquardt: Gauss-Newton steps, damped where the quadratic picture fails; also for non-smooth functions.
 
 Each step solves :math:`(B + \mu D)\,s = -g` with the Gauss-Newton matrix B and Marquardt's diagonal D = diag(B), and mu
 follows the gain ratio of real to predicted decrease (H. B. Nielsen, IMM-REP-1999-05, eq. 2.4). Convergence is judged as
-MINUIT does, by EDM = g^T B^-1 g / 2. At kinks the gradient has no zero, so the walk also ends where it gains no more;
-there it gets closer than a quasi-Newton method, whose model of the curvature the kinks spoil.
+MINUIT does, by EDM = g^T B^-1 g / 2. At a non-smooth point the gradient has no zero, so the minimization also ends
+where it gains no more; there it gets closer than a quasi-Newton method, whose model of the curvature such points spoil.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.base import MinimizerResult, Problem, marquardt_diagonal
+from ffnn_xp.minimizers.base import (
+    UNLIMITED,
+    Budget,
+    MinimizerResult,
+    Problem,
+    Status,
+    Tracker,
+    marquardt_diagonal,
+)
 
-GAIN = 1e-3  # in `PATIENCE` steps together, in units of errordef: less is not worth going on
-PATIENCE = 5
-DIGITS = 50  # a predicted gain of fewer epsilons than this is rounding
-TINY = 1e-12  # damping at which the solution of a singular system stays finite
+ROUNDING_DIGITS = 50  # a predicted gain of fewer epsilons than this is rounding
+LEAST_DAMPING = 1e-12  # damping at which the solution of a singular system stays finite
+MOST_DAMPING = 1e14  # damping at which a step is too short for any gain
 
 
-def levenberg_marquardt(
-    problem: Problem,
-    theta: HostArray,
-    *,
-    edm_goal: float,
-    max_iterations: int = 200,
-    damping: float = 1e-3,
-    hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> MinimizerResult:
-    """Walk to EDM < `edm_goal`, or as near to a kink as it gets.
+@dataclass(frozen=True)
+class DampedSteps:
+    """Options of Levenberg and Marquardt's steps, of one minimization or of a batch.
 
     Parameters
     ----------
-    problem : Problem
-        Value, gradient and Gauss-Newton matrix are used.
-    theta : array with shape (p,)
-        The start.
     edm_goal : float
-        In units of S.
+        EDM that ends it, in units of errordef.
     max_iterations : int
-        Upper limit of factorisations.
+        Upper limit of steps.
     damping : float
         First mu, in units of the diagonal.
-    hopeless : callable, optional
-        Called with theta and EDM at each step; True ends the walk there.
+    min_gain : float
+        In units of errordef: `patience` steps together that gain less end it.
+    patience : int
+        Steps with little gain.
     """
-    value, g = problem.value_and_gradient(theta)
-    B, mu, nu = problem.gauss_newton(theta), damping, 2.0
-    history = [value]
-    for _ in range(max_iterations):
-        D = marquardt_diagonal(B)
-        edm = _edm(B, D, g)
-        stuck = len(history) > PATIENCE and history[-1 - PATIENCE] - value < GAIN * problem.errordef
-        if edm < edm_goal or stuck or mu > 1e14:
-            break
-        if hopeless is not None and hopeless(theta, edm):
-            return MinimizerResult(theta, value, edm, converged=False, hopeless=True)
-        step = _solve(B, mu * D, -g)
-        if step is None:
-            mu, nu = max(mu * nu, TINY), 2 * nu
-            continue
-        predicted = -float(g @ step + 0.5 * step @ (B @ step))
-        if predicted < DIGITS * problem.epsilon * abs(value):
-            break
-        new_value, new_g = problem.value_and_gradient(theta + step)
-        gain = (value - new_value) / predicted
-        if gain > 0:
-            theta, value, g = theta + step, new_value, new_g
-            B = problem.gauss_newton(theta)
-            mu, nu = max(mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), TINY), 2.0
-            history.append(value)
+
+    edm_goal: float = tuned(1e-6, "smaller: a minimum to more digits, more steps")
+    max_iterations: int = tuned(200, "more: minimizations that get on slowly are ended later")
+    damping: float = tuned(1e-3, "larger: shorter first steps, safer far from a minimum, slower near one")
+    min_gain: float = tuned(1e-3, "larger: ends earlier at non-smooth points and along weakly determined directions")
+    patience: int = tuned(5, "more: more steps that gain little are taken before it ends")
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt(DampedSteps):
+    """Levenberg and Marquardt's steps to EDM below the goal, or as near to a non-smooth point as they get."""
+
+    def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
+        """Minimise from theta with shape (p,); value, gradient and Gauss-Newton matrix are used."""
+        tracker = Tracker.of(problem, budget)
+        prune, edm_goal = tracker.budget.prune, self.edm_goal * tracker.errordef
+        value, g = tracker.value_and_gradient(theta)
+        B, mu, nu = tracker.gauss_newton(theta), self.damping, 2.0
+        history, status = [value], Status.NO_GAIN
+        for _ in range(self.max_iterations):
+            D = marquardt_diagonal(B)
+            edm = _edm(B, D, g)
+            stuck = (
+                len(history) > self.patience and history[-1 - self.patience] - value < self.min_gain * tracker.errordef
+            )
+            if edm < edm_goal or stuck or mu > MOST_DAMPING:
+                break
+            if prune is not None and prune(theta, edm):
+                return MinimizerResult(theta, value, edm, Status.PRUNED)
+            step = _solve(B, mu * D, -g)
+            if step is None:
+                mu, nu = max(mu * nu, LEAST_DAMPING), 2 * nu
+                continue
+            predicted = -float(g @ step + 0.5 * step @ (B @ step))
+            if predicted < ROUNDING_DIGITS * tracker.epsilon * abs(value):
+                break
+            new_value, new_g = tracker.value_and_gradient(theta + step)
+            gain = (value - new_value) / predicted
+            if gain > 0:
+                theta, value, g = theta + step, new_value, new_g
+                B = tracker.gauss_newton(theta)
+                mu, nu = max(mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), LEAST_DAMPING), 2.0
+                history.append(value)
+            else:
+                mu, nu = mu * nu, 2 * nu
         else:
-            mu, nu = mu * nu, 2 * nu
-    return MinimizerResult(theta, value, edm, bool(edm < edm_goal))
+            status = Status.BUDGET_USED_UP
+        return MinimizerResult(theta, value, edm, Status.MINIMUM if edm < edm_goal else status)
 
 
 def _edm(B: HostArray, D: HostArray, g: HostArray) -> float:
-    step = _solve(B, TINY * D, g)
+    step = _solve(B, LEAST_DAMPING * D, g)
     return np.inf if step is None else 0.5 * float(g @ step)
 
 
 def _solve(B: HostArray, damping: HostArray, rhs: HostArray) -> HostArray | None:
-    """(B + diag(damping))^-1 rhs, or None where the matrix is not positive definite."""
+    """Return (B + diag(damping))^-1 rhs, or None where the matrix is not positive definite."""
     scale = 1 / np.sqrt(marquardt_diagonal(B))
     A = B * (scale[:, None] * scale)
     A[np.diag_indices_from(A)] += damping * scale * scale

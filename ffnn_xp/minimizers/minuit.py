@@ -15,21 +15,18 @@ import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, Tracker
 
-TOLERANCE = 0.1  # Minuit.tol as it comes
+TOLERANCE = 0.1  # MINUIT's default of `Minuit.tol`
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
 COARSE = 2e-13  # relative precision of S; from a coarser one on MINUIT raises a covariance's small eigenvalues
-CALLS = 500
-MOST_CALLS = 100_000
-HISTORY = 2**34  # bytes: MINUIT keeps the covariance of each step, of two or three calls, p^2 / 2 numbers
-LEAST_CALLS = 50  # all the same
-COLLECTED = 2**26  # bytes of it that are worth looking for
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a run of MIGRAD has to say of a point.
+    """The result of a run of MIGRAD, as a certificate of a point.
 
     Attributes
     ----------
@@ -54,13 +51,13 @@ class Certificate:
 
     @classmethod
     def of(cls, m: iminuit.Minuit) -> Certificate:
-        """That of a `Minuit` that has run."""
+        """Return the certificate of a `Minuit` that has run."""
         f, values = m.fmin, np.array(m.values, dtype=np.float64)
         return cls(values, float(m.fval), float(f.edm), int(m.nfcn), is_certified(m), bool(f.has_reached_call_limit))
 
 
 class _Certifier(iminuit.Minuit):  # type: ignore[misc]
-    """A `Minuit` that is asked for a verdict only.
+    """A `Minuit` that certifies and does no more.
 
     Minuit copies its covariance, which here is the one that was preset, number by number in Python after each run: at
     726 parameters that took 0.31 of 0.33 seconds. Where iminuit names that differently, it copies.
@@ -70,30 +67,89 @@ class _Certifier(iminuit.Minuit):  # type: ignore[misc]
         self._covariance = None
 
 
+@dataclass(frozen=True)
+class Migrad:
+    """MINUIT's MIGRAD, with what it may take.
+
+    Parameters
+    ----------
+    history_bytes : int
+        Memory that a certificate may take: MINUIT keeps the covariance of each step, of two or three calls, p^2 / 2
+        numbers.
+    min_calls : int
+        Calls that a certificate may take all the same.
+    collect_bytes : int
+        Of that memory, how much is worth a garbage collection.
+    max_calls : int
+        Calls after which MIGRAD alone ends.
+    calls_at_a_time : int
+        Calls of MIGRAD alone between looks at the clock.
+    """
+
+    history_bytes: int = tuned(2**34, "more: certificates of large networks are cut short later, more memory")
+    min_calls: int = tuned(50, "more: larger networks may get a certificate, more memory than was allowed")
+    collect_bytes: int = tuned(2**26, "more: fewer garbage collections, memory is given back later")
+    max_calls: int = tuned(100_000, "more: MIGRAD alone may take longer")
+    calls_at_a_time: int = tuned(500, "more: time limits are kept less exactly")
+
+    def certify(self, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certificate:
+        """Return MIGRAD's certificate of this point with this covariance; EDM is computed by MINUIT itself.
+
+        It has as many calls as MINUIT takes by default, but not more than there is memory for their covariances:
+        whoever needs more is far from a minimum, and other minimizers are better at getting there. That memory is given
+        back: a `Minuit` refers to itself, and would keep it until Python looks for such cycles. See `preset` for the
+        arguments.
+        """
+        p = len(theta)
+        calls = min(200 + 100 * p + 5 * p * p, max(self.min_calls, self.history_bytes // (4 * p * p)))
+        m = _preset(_Certifier(cost, theta), cost, theta, inverse_hessian)
+        m.migrad(ncall=calls, iterate=1, use_simplex=False)
+        found = Certificate.of(m)
+        if 4 * p * p * found.calls > self.collect_bytes:
+            del m
+            gc.collect()
+        return found
+
+    def alone(self, cost: Any, theta: HostArray, *, deadline: float = np.inf) -> iminuit.Minuit:
+        """Run MIGRAD from the start values, with gradient and curvature but no other minimizer: the lesson's way.
+
+        Its covariance is the one that its own steps have built up. It runs a few hundred calls at a time, to look at
+        the clock, until it says itself that it is done.
+        """
+        m = iminuit.Minuit(cost, theta)
+        m.strategy = 0
+        while True:
+            m.migrad(ncall=self.calls_at_a_time, iterate=1, use_simplex=False)
+            if not m.fmin.has_reached_call_limit or m.nfcn > self.max_calls or time.monotonic() > deadline:
+                return m
+
+    def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
+        """Minimise from theta with shape (p,) by MIGRAD alone; value and gradient are used."""
+        tracker = Tracker.of(problem, budget)
+        last: tuple[bytes, float, HostArray] = b"", np.inf, theta
+
+        def at(point: HostArray) -> tuple[bytes, float, HostArray]:
+            nonlocal last
+            key = point.tobytes()
+            if key != last[0]:
+                last = key, *tracker.value_and_gradient(point.copy())
+            return last
+
+        m = iminuit.Minuit(lambda point: at(point)[1], theta, grad=lambda point: at(point)[2])
+        m.errordef, m.strategy = tracker.errordef, 0
+        m.migrad(ncall=self.max_calls, iterate=1, use_simplex=False)
+        found = Certificate.of(m)
+        missed = Status.BUDGET_USED_UP if found.cut_short else Status.NO_GAIN
+        return MinimizerResult(found.values, found.fval, found.edm, Status.MINIMUM if found.certified else missed)
+
+
 def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
-    """A live `Minuit` at this point that has not run: it has no verdict."""
+    """Return a live `Minuit` at this point that has not run: it certifies nothing."""
     return iminuit.Minuit(cost, theta)
 
 
-def certify(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certificate:
-    """MIGRAD's word on this point with this covariance; EDM is computed by MINUIT itself.
-
-    It has as many calls as MINUIT takes by default, but not more than there is memory for their covariances: whoever
-    needs more is far from a minimum, and other walkers are better at getting there. That memory is given back: a
-    `Minuit` refers to itself, and would keep it until Python looks for such cycles. See `preset` for the arguments.
-    """
-    p = len(theta)
-    calls = min(200 + 100 * p + 5 * p * p, max(LEAST_CALLS, HISTORY // (4 * p * p)))
-    m = _preset(_Certifier(cost, theta), cost, theta, inverse_hessian).migrad(ncall=calls, iterate=1, use_simplex=False)
-    found = Certificate.of(m)
-    if 4 * p * p * found.calls > COLLECTED:
-        del m
-        gc.collect()
-    return found
-
-
 def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
-    """A live `Minuit` that has run MIGRAD from this point with this covariance; see `preset` for the arguments.
+    """Return a live `Minuit` that has run MIGRAD from this point with this covariance; see `preset` for the arguments.
 
     A gain that may be rounding is none: from such a step MIGRAD, which takes one even at a minimum, would learn as
     curvature what rounding did to two gradients, and an error could lose a large part, or be NaN.
@@ -107,10 +163,10 @@ def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminu
 
 
 def is_certified(m: iminuit.Minuit) -> bool:
-    """Whether MIGRAD saw a minimum.
+    """Return whether MIGRAD saw a minimum.
 
-    Its own word alone is not enough: where the preset covariance is not positive definite in its arithmetic, MIGRAD
-    gives up, hands back its seed, and calls that valid whatever the EDM.
+    That MIGRAD calls it valid is not enough: where the preset covariance is not positive definite in its arithmetic,
+    MIGRAD gives up, hands back its seed, and calls that valid whatever the EDM.
     """
     f = m.fmin
     goal = EDM_FACTOR * m.tol * m.errordef
@@ -118,14 +174,14 @@ def is_certified(m: iminuit.Minuit) -> bool:
 
 
 def preset(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
-    """A live `Minuit` at this point, with this covariance.
+    """Return a live `Minuit` at this point, with this covariance.
 
     Parameters
     ----------
     cost : NetworkCost
         In the units of theta.
     theta : array with shape (p,)
-        Where to start: a minimum, if the walk was good.
+        Where to start: a minimum, if the minimization was good.
     inverse_hessian : array with shape (p, p)
         Positive definite.
     """
@@ -136,15 +192,15 @@ def _preset(m: iminuit.Minuit, cost: Any, theta: HostArray, inverse_hessian: Hos
     m.strategy = 0
     value, gradient = cost.value_and_gradient(theta)
 
-    def arrived(fun: Any, x0: Any, *args: Any, **kwargs: Any) -> Any:
+    def finished(fun: Any, x0: Any, *args: Any, **kwargs: Any) -> Any:
         found = {"x": theta, "fun": value, "jac": gradient, "hess_inv": inverse_hessian, "nfev": 1, "njev": 1}
         return scipy.optimize.OptimizeResult({**found, "success": True})
 
-    return m.scipy(method=arrived)
+    return m.scipy(method=finished)
 
 
 def hesse_errors(cost: Any, theta: HostArray) -> HostArray | None:
-    """Standard deviations by MINUIT's HESSE from the cost's own Hessian, ``(p,)``; None where HESSE is not content.
+    """Return standard deviations ``(p,)`` by MINUIT's HESSE from the cost's own Hessian; None where HESSE failed.
 
     A preset covariance is no check of itself: this one is inverted, and judged, by MINUIT's own linear algebra.
     """
@@ -153,17 +209,3 @@ def hesse_errors(cost: Any, theta: HostArray) -> HostArray | None:
     m.hesse()
     good = m.fmin is not None and m.fmin.has_accurate_covar and not m.fmin.has_made_posdef_covar
     return np.asarray(m.errors, dtype=np.float64) if good else None
-
-
-def migrad_alone(cost: Any, theta: HostArray, *, deadline: float = np.inf) -> iminuit.Minuit:
-    """MIGRAD from the start values, with gradient and curvature but without any other walk: the lesson's way.
-
-    Its covariance is the one that its own steps have built up. It runs a few hundred calls at a time, to look at the
-    clock, until it says itself that it is done.
-    """
-    m = iminuit.Minuit(cost, theta)
-    m.strategy = 0
-    while True:
-        m.migrad(ncall=CALLS, iterate=1, use_simplex=False)
-        if not m.fmin.has_reached_call_limit or m.nfcn > MOST_CALLS or time.monotonic() > deadline:
-            return m

@@ -79,7 +79,7 @@ def calling_minuit() -> Minuit | None:
 
 @cache
 def reads_top_left() -> bool:
-    """Whether this MINUIT has the indexing error: fix x in x^2 + 4 y^2, and the variance of y must be 1/4."""
+    """Return whether this MINUIT has the indexing error: fix x in x^2 + 4 y^2, and the variance of y must be 1/4."""
 
     def f(v: HostArray) -> float:
         return float(v[0] ** 2 + 4 * v[1] ** 2)

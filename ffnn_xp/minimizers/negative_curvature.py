@@ -1,102 +1,125 @@
-"""Round saddles: whether S is really lower along the directions in which it curves down, and where."""
+"""Escape from saddle points: whether S is really lower along directions of negative curvature, and where."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.ask_tell import AskTell, AskTellHessian, HessianRequest, answered
-from ffnn_xp.minimizers.base import MinimizerResult, Problem, rounding_error
+from ffnn_xp.minimizers.ask_tell import AskTell, AskTellHessian, HessianRequest, run_ask_tell
+from ffnn_xp.minimizers.base import MinimizerResult, Problem, Status, Units, rounding_error
 
-FLAT = 1e-3  # fall of S along a line, in units of errordef, that is not worth following: the bottom of a valley
-WORTH = 3e-2  # the same of the walk that follows it: a sixth of a standard deviation
-STEPS = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)  # either way, in units of theta's length
-
-
-def lower_points(theta: HostArray, value: float, directions: HostArray, fall: float) -> AskTell[HostArray | None]:
-    """The lowest of some points along each direction ``(p, q)``, as a conversation; None if S falls by less to all.
-
-    `value` is that at theta. However little it is, S may fall far from there: near a saddle it is as flat as it is
-    curved elsewhere.
-    """
-    size = max(1.0, float(np.linalg.norm(theta)))
-    least, lowest = value - fall, None
-    for direction in directions.T:
-        unit = direction * (size / np.linalg.norm(direction))
-        for step in (*(-s for s in STEPS), *STEPS):
-            point = theta + step * unit
-            there, _ = yield point
-            if there < least:
-                least, lowest = there, point
-    return lowest
+NegativeDirections = Callable[[HostArray], HostArray]
+"""The directions ``(p, q)`` of negative curvature of an exact Hessian ``(p, p)``."""
 
 
-def lower_point(
-    problem: Problem, theta: HostArray, value: float, directions: HostArray, fall: float = 0.0
-) -> HostArray | None:
-    """The same of a problem, of whose rounding S falls by more at least; one direction may be ``(p,)``.
-
-    Examples
-    --------
-    >>> class Saddle:
-    ...     errordef, epsilon = 1.0, 2.2e-16
-    ...
-    ...     def value_and_gradient(self, t):
-    ...         return t[0] ** 2 - t[1] ** 2 + t[1] ** 4, None
-    >>> lower_point(Saddle(), np.zeros(2), 0.0, np.array([0.0, 2.0])).tolist()
-    [0.0, -0.3]
-    >>> lower_point(Saddle(), np.zeros(2), 0.0, np.array([2.0, 0.0]))  # S rises there
-    """
-    fall = max(fall, rounding_error(problem.epsilon, value))
-    steps = lower_points(theta, value, directions.reshape(len(theta), -1), fall)
-    return answered(steps, problem.value_and_gradient)
-
-
-def escape_saddles(
-    walk: Callable[[HostArray], AskTellHessian[MinimizerResult]],
-    theta: HostArray,
-    negative_directions: Callable[[HostArray], HostArray] | None,
-    *,
-    most: int,
-    errordef: float,
-    epsilon: float,
-) -> AskTellHessian[tuple[MinimizerResult, int, bool]]:
-    """Walk, and on from below each saddle, as a conversation, until S falls by less than `WORTH`.
+@dataclass(frozen=True)
+class SaddleEscape:
+    """Follows S down along directions of negative curvature.
 
     Parameters
     ----------
-    walk : callable
-        From a point downwards, as a conversation.
-    theta : array with shape (p,)
-        The start.
-    falling : callable
-        Of an exact Hessian the directions in which it curves down, ``(p, q)``; None asks for none.
-    most : int
-        Saddles that are gone round before it is given up.
-    errordef, epsilon : float
-        As of a `Problem`.
-
-    Returns
-    -------
-    end : Arrival
-        Of the last walk.
-    gone : int
-        How many saddles were worth it.
-    at_saddle : bool
-        Whether it was given up at one.
+    line_steps : tuple of float
+        Steps that are tried either way along a direction, in units of theta's length.
+    negligible_fall : float
+        Fall of S along a line, in units of errordef, that is not worth following: a weakly determined direction.
+    min_gain : float
+        Gain of the minimization that follows S down, in the same units, below which this is a weakly determined
+        direction too.
+    max_saddles : int
+        Saddles that are escaped before it is given up; along weakly determined directions there may be many.
     """
-    end, gone = (yield from walk(theta)), 0
-    while negative_directions is not None and not (end.no_saddle or end.hopeless) and np.isfinite(end.value):
-        down, before = negative_directions((yield HessianRequest(end.theta, exact=True))), end.value
-        if gone == most:
-            return end, gone, down.shape[1] > 0
-        beyond = yield from lower_points(end.theta, before, down, rounding_error(epsilon, before))
-        if beyond is None:
-            break
-        end = yield from walk(beyond)
-        if before - end.value < WORTH * errordef:
-            break
-        gone += 1
-    return end, gone, False
+
+    line_steps: tuple[float, ...] = tuned(
+        (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3), "more: a lower point is missed less often, two evaluations for each"
+    )
+    negligible_fall: float = tuned(1e-3, "larger: fewer saddles are noticed where no matrices are formed")
+    min_gain: float = tuned(3e-2, "larger: more saddles count as weakly determined (a sixth of a standard deviation)")
+    max_saddles: int = tuned(30, "more: longer minimizations, fewer that end at a saddle")
+
+    def lower_points(
+        self, theta: HostArray, value: float, directions: HostArray, fall: float
+    ) -> AskTell[HostArray | None]:
+        """Yield points along each direction ``(p, q)``; return the lowest, or None if S falls by less to all.
+
+        `value` is that at theta. However little it is, S may fall far from there: near a saddle its curvatures of
+        either sign may be as small as they are large elsewhere.
+        """
+        size = max(1.0, float(np.linalg.norm(theta)))
+        least, lowest = value - fall, None
+        for direction in directions.T:
+            unit = direction * (size / np.linalg.norm(direction))
+            for step in (*(-s for s in self.line_steps), *self.line_steps):
+                point = theta + step * unit
+                there, _ = yield point
+                if there < least:
+                    least, lowest = there, point
+        return lowest
+
+    def lower_point(
+        self, problem: Problem, theta: HostArray, value: float, directions: HostArray, fall: float = 0.0
+    ) -> HostArray | None:
+        """Return the lowest point of a problem along directions, one of which may be ``(p,)``; None if there is none.
+
+        S has to fall by more than `fall` and by more than its rounding.
+
+        Examples
+        --------
+        >>> class Saddle:
+        ...     errordef, epsilon = 1.0, 2.2e-16
+        ...
+        ...     def value_and_gradient(self, t):
+        ...         return t[0] ** 2 - t[1] ** 2 + t[1] ** 4, None
+        >>> SaddleEscape().lower_point(Saddle(), np.zeros(2), 0.0, np.array([0.0, 2.0])).tolist()
+        [0.0, -0.3]
+        >>> SaddleEscape().lower_point(Saddle(), np.zeros(2), 0.0, np.array([2.0, 0.0]))  # S rises there
+        """
+        fall = max(fall, rounding_error(problem.epsilon, value))
+        steps = self.lower_points(theta, value, directions.reshape(len(theta), -1), fall)
+        return run_ask_tell(steps, problem.value_and_gradient)
+
+    def steps(
+        self,
+        minimize: Callable[[HostArray], AskTellHessian[MinimizerResult]],
+        units: Units,
+        theta: HostArray,
+        negative_directions: NegativeDirections | None,
+    ) -> AskTellHessian[MinimizerResult]:
+        """Minimise, and go on from below each saddle, until S falls by less than `min_gain`.
+
+        Parameters
+        ----------
+        minimize : callable
+            Called with a point; yields the points of a minimization from there.
+        units : Units
+            Of S; a `Problem` has them.
+        theta : array with shape (p,)
+            The start.
+        negative_directions : callable, optional
+            None looks for no saddles.
+
+        Returns
+        -------
+        MinimizerResult
+            Of the last minimization, with the number of saddles; `Status.SADDLE_POINT` where there were too many.
+        """
+        result, saddles = (yield from minimize(theta)), 0
+        while negative_directions is not None and not (result.hessian_is_positive or result.pruned):
+            if not np.isfinite(result.value):
+                break
+            down, before = negative_directions((yield HessianRequest(result.theta, exact=True))), result.value
+            if saddles == self.max_saddles:
+                status = Status.SADDLE_POINT if down.shape[1] > 0 else result.status
+                return replace(result, saddles=saddles, status=status)
+            fall = rounding_error(units.epsilon, before)
+            beyond = yield from self.lower_points(result.theta, before, down, fall)
+            if beyond is None:
+                break
+            result = yield from minimize(beyond)
+            if before - result.value < self.min_gain * units.errordef:
+                break
+            saddles += 1
+        return replace(result, saddles=saddles)

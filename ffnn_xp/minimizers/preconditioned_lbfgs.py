@@ -1,160 +1,173 @@
-r"""L-BFGS in coordinates in which a second derivative is the unit matrix: a long way with few matrices.
+r"""L-BFGS in coordinates in which a second derivative is the unit matrix: a minimization with few matrices.
 
 With :math:`B + \mu D = C C^T` (D = diag B) and :math:`\theta = \theta_0 + C^{-T} z`, S is nearly round in z, and L-BFGS
 gains in tens of gradients what costs thousands in theta, where curvatures differ by ten orders of magnitude. It also
 learns what B leaves out, where a damped Newton step would have to be short. After some steps the coordinates are
 renewed. In them :math:`\mathrm{EDM} = g_z^T g_z / 2`.
 
-B is the exact Hessian, with the least mu that makes it positive definite: along a valley the Gauss-Newton matrix has
-next to no curvature, and the residuals' own is all there is to go by. Far from the end, where mu would have to be
-large, the Gauss-Newton matrix leads farther.
+B is the exact Hessian, with the least mu that makes it positive definite: along a weakly determined direction the
+Gauss-Newton matrix has next to no curvature, and the residuals' own is all there is to go by. Far from the end, where
+mu would have to be large, the Gauss-Newton matrix leads farther.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, answer, answered, steps_in
-from ffnn_xp.minimizers.base import MinimizerResult, Problem, marquardt_diagonal, rounding_error
+from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, evaluate_request, run_ask_tell
+from ffnn_xp.minimizers.base import (
+    UNLIMITED,
+    Budget,
+    MinimizerResult,
+    Problem,
+    Prune,
+    Status,
+    Tracker,
+    Units,
+    marquardt_diagonal,
+    rounding_error,
+)
+from ffnn_xp.minimizers.quasi_newton import QuasiNewton
 
-MEMORY = 20  # steps
-STEPS = 60  # of L-BFGS, at least, before the coordinates are renewed
-MORE = 8  # parameters to a step, where that is more: their matrices are dear
-GAUSS_NEWTON = 3e-4  # mu of the Gauss-Newton matrix
-LARGEST, FIRST = 1.1e-3, 1e-6  # mu of the exact Hessian: at most (1e-3, and rounding), and where to begin
-APART = 10.0  # ratio of one try to the next; after none at all they begin so much below the last round's
-GAIN = 2e-4  # of a step, in units of errordef: with less a round is not worth another one (MIGRAD's goal for EDM)
-PATIENCE = 2  # rounds of less
-WAIT = 8  # rounds at most (1, 2, 4, ...) between tries of an exact Hessian that needs too much
 
-
-def preconditioned_lbfgs(
-    problem: Problem,
-    theta: HostArray,
-    *,
-    edm_goal: float,
-    fine: float | None = None,
-    max_rounds: int = 100,
-    hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> MinimizerResult:
-    """Walk to EDM < `edm_goal`, for a function without kinks.
+@dataclass(frozen=True)
+class PreconditionedLBFGS:
+    """L-BFGS preconditioned by the exact Hessian or the Gauss-Newton matrix, to EDM below the goal; for smooth S.
 
     Parameters
     ----------
-    problem : Problem
-        All its derivatives are used.
-    theta : array with shape (p,)
-        The start.
     edm_goal : float
-        In units of S.
-    fine : float, optional
-        Where to go once the exact Hessian's coordinates make the rest cheap; by default `edm_goal`.
+        In units of errordef.
+    fine_goal : float, optional
+        Where to go once the exact Hessian's coordinates make the rest cheap, in the same units; by default `edm_goal`.
     max_rounds : int
         Upper limit of renewals of the coordinates.
-    hopeless : callable, optional
-        Called with theta and the smaller of EDM, where that is known, and the last round's gain; True ends the walk.
     """
-    walk = preconditioned_steps(
-        theta,
-        errordef=problem.errordef,
-        epsilon=problem.epsilon,
-        edm_goal=edm_goal,
-        fine=edm_goal if fine is None else fine,
-        max_rounds=max_rounds,
-        hopeless=hopeless,
-    )
-    return answered(walk, partial(answer, problem))
+
+    edm_goal: float = tuned(1e-6, "smaller: a minimum to more digits, sometimes one more matrix")
+    fine_goal: float | None = None
+    max_rounds: int = tuned(100, "more: minimizations that get on slowly are ended later")
+    min_steps: int = tuned(60, "more steps before the coordinates are renewed: fewer matrices, more gradients")
+    parameters_per_step: int = tuned(8, "fewer: longer rounds for large networks, whose matrices cost more")
+    gauss_newton_shift: float = tuned(3e-4, "larger: better conditioned Gauss-Newton matrix, less of its detail")
+    first_shift: float = tuned(1e-6, "the first mu of the exact Hessian; smaller: more factorisations until one serves")
+    largest_shift: float = tuned(1.1e-3, "larger: the exact Hessian is used farther from the minimum")
+    shift_ratio: float = tuned(10.0, "larger: fewer factorisations, a larger shift than is needed")
+    min_gain: float = tuned(2e-4, "gain of a step in units of errordef; larger: ends earlier where it gets on slowly")
+    patience: int = tuned(2, "more rounds of less gain before it ends")
+    max_wait: int = tuned(8, "more rounds (1, 2, 4, ...) between tries of a Hessian that needs too large a shift")
+    quasi_newton: QuasiNewton = field(default=QuasiNewton(memory=20))
+
+    def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
+        """Minimise from theta with shape (p,); value, gradient and both matrices are used."""
+        tracker = Tracker.of(problem, budget)
+        steps = self.steps(tracker, theta, prune=tracker.budget.prune)
+        return run_ask_tell(steps, partial(evaluate_request, tracker))
+
+    def steps(self, units: Units, theta: HostArray, *, prune: Prune | None = None) -> AskTellHessian[MinimizerResult]:
+        """Yield the points and matrices of the minimization.
+
+        Parameters
+        ----------
+        units : Units
+            Of S; a `Problem` has them.
+        theta : array with shape (p,)
+            The start.
+        prune : callable, optional
+            Called with theta and the smaller of EDM, where that is known, and the last round's gain; True ends the
+            minimization.
+        """
+        errordef, epsilon = units.errordef, units.epsilon
+        edm_goal = self.edm_goal * errordef
+        fine = edm_goal if self.fine_goal is None else self.fine_goal * errordef
+        value, g = yield theta
+        least_shift, poor, gain, mu = _least_shift(epsilon), 0, np.inf, np.inf
+        preconditioner, status = _Preconditioner(self, least_shift, self.first_shift), Status.NO_GAIN
+        steps = self.steps_per_round(len(theta))
+        for _ in range(self.max_rounds):
+            before = mu
+            C, edm, mu = yield from preconditioner.at(theta, g)
+            shifted = least_shift < mu < np.inf  # then EDM is too small
+            converged = edm < edm_goal and not shifted
+            if poor > self.patience or (converged and (max(before, mu) <= least_shift or edm < fine)):
+                break
+            if prune is not None and prune(theta, gain if shifted else min(edm, gain)):
+                return MinimizerResult(theta, value, edm, Status.PRUNED)
+            if C is None:
+                break
+            this = _Round(steps, np.sqrt(2 * fine / len(theta)))
+            theta, reached, g = yield from self.quasi_newton.steps(_Cholesky(C), theta, value, g, this)
+            gain, value = value - reached, reached
+            least = max(steps * self.min_gain * errordef, rounding_error(epsilon, value))
+            poor = poor + 1 if gain < least else 0
+        else:
+            mu, status = np.inf, Status.BUDGET_USED_UP  # mu was that before the last round
+        status = Status.MINIMUM if converged else status
+        return MinimizerResult(theta, value, edm, status, hessian_is_positive=bool(mu <= least_shift))
+
+    def steps_per_round(self, p: int) -> int:
+        """Return how many steps are taken before the coordinates are renewed: more, where their matrix costs more."""
+        return max(self.min_steps, p // self.parameters_per_step)
 
 
-def preconditioned_steps(
-    theta: HostArray,
-    *,
-    errordef: float,
-    epsilon: float,
-    edm_goal: float,
-    fine: float,
-    max_rounds: int = 100,
-    hopeless: Callable[[HostArray, float], bool] | None = None,
-) -> AskTellHessian[MinimizerResult]:
-    """The same as a conversation; `errordef` and `epsilon` as of a `Problem`."""
-    value, g = yield theta
-    tiny, poor, gain, mu = _tiny(epsilon), 0, np.inf, np.inf
-    metric, steps = _Metric(tiny), max(STEPS, len(theta) // MORE)
-    for _ in range(max_rounds):
-        before = mu
-        C, edm, mu = yield from metric(theta, g)
-        shifted = tiny < mu < np.inf  # then EDM is too small
-        arrived = edm < edm_goal and not shifted
-        if poor > PATIENCE or (arrived and (max(before, mu) <= tiny or edm < fine)):
-            break
-        if hopeless is not None and hopeless(theta, gain if shifted else min(edm, gain)):
-            return MinimizerResult(theta, value, edm, converged=False, hopeless=True)
-        if C is None:
-            break
-        stay = _Round(steps, np.sqrt(2 * fine / len(theta)))
-        theta, reached, g = yield from steps_in(_Cholesky(C), theta, value, g, memory=MEMORY, stay=stay)
-        gain, value = value - reached, reached
-        least = max(steps * GAIN * errordef, rounding_error(epsilon, value))
-        poor = poor + 1 if gain < least else 0
-    else:
-        mu = np.inf  # that was before the last round
-    return MinimizerResult(theta, value, edm, bool(arrived), no_saddle=bool(mu <= tiny))
+def edm_by_matrix(B: HostArray, g: HostArray, epsilon: float) -> float:
+    """Return EDM by a matrix at a point with this gradient; infinite where it is not positive definite."""
+    return _factorise(B, _least_shift(epsilon), g)[1]
 
 
-def edm_by(B: HostArray, g: HostArray, epsilon: float) -> float:
-    """EDM by a matrix at a point with this gradient; infinite where it is not positive definite."""
-    return _coordinates(B, _tiny(epsilon), g)[1]
-
-
-def _tiny(epsilon: float) -> float:
-    """Mu that only keeps rounding away."""
+def _least_shift(epsilon: float) -> float:
+    """Return the mu that only keeps rounding away."""
     return max(1e-12, 100 * epsilon)
 
 
 @dataclass
-class _Metric:
-    """Coordinates and EDM at a point: by the exact Hessian with the least mu that makes it positive definite.
+class _Preconditioner:
+    """Coordinates and EDM at each new point: by the exact Hessian with the least mu that makes it positive definite.
 
-    By the Gauss-Newton matrix where that would be more than `LARGEST`.
+    By the Gauss-Newton matrix where that would be more than the largest that is allowed. It remembers the last mu, how
+    often in a row the exact Hessian was refused, and for how many rounds it is not requested again.
     """
 
-    tiny: float
-    last: float = FIRST
-    refused: int = 0  # how often in a row
-    wait: int = 0  # rounds until the next try
+    options: PreconditionedLBFGS
+    least_shift: float
+    last: float
+    refused: int = 0
+    wait: int = 0
 
-    def __call__(self, theta: HostArray, g: HostArray) -> AskTellHessian[tuple[HostArray | None, float, float]]:
-        """C, EDM, and the exact Hessian's mu; infinite for the Gauss-Newton matrix."""
+    def at(self, theta: HostArray, g: HostArray) -> AskTellHessian[tuple[HostArray | None, float, float]]:
+        """Return C, EDM, and the exact Hessian's mu; infinite for the Gauss-Newton matrix."""
         self.wait -= 1
         if self.wait < 1:
-            found = self._least((yield HessianRequest(theta, exact=True)), g)
+            found = self._shifted((yield HessianRequest(theta, exact=True)), g)
             if found is not None:
                 self.last, self.refused = found[2], 0
                 return found
-            self.wait = min(2**self.refused, WAIT)
+            self.wait = min(2**self.refused, self.options.max_wait)
             self.refused += 1
         B = yield HessianRequest(theta, exact=False)
-        return _coordinates(B, GAUSS_NEWTON, g)[0], _coordinates(B, self.tiny, g)[1], np.inf
+        C = _factorise(B, self.options.gauss_newton_shift, g)[0]
+        return C, _factorise(B, self.least_shift, g)[1], np.inf
 
-    def _least(self, H: HostArray, g: HostArray) -> tuple[HostArray, float, float] | None:
-        """C, EDM and mu of a Hessian, mu the least that will do; None if that is too much."""
-        mu, following = self.tiny, max(APART * self.tiny, self.last / APART)
-        while mu <= LARGEST:
-            C, edm = _coordinates(H, mu, g)
+    def _shifted(self, H: HostArray, g: HostArray) -> tuple[HostArray, float, float] | None:
+        """Return C, EDM and mu of a Hessian, mu the least that makes it positive definite; None if that is too much."""
+        ratio = self.options.shift_ratio
+        mu, following = self.least_shift, max(ratio * self.least_shift, self.last / ratio)
+        while mu <= self.options.largest_shift:
+            C, edm = _factorise(H, mu, g)
             if C is not None:
                 return C, edm, mu
-            mu, following = following, APART * following
+            mu, following = following, ratio * following
         return None
 
 
-def _coordinates(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | None, float]:
-    """C with B + mu diag(B) = C C^T, and EDM; None and infinity where B is not positive definite."""
+def _factorise(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | None, float]:
+    """Return C with B + mu diag(B) = C C^T, and EDM; None and infinity where that is not positive definite."""
     A = B.copy()
     A[np.diag_indices_from(A)] += mu * marquardt_diagonal(B)
     try:
@@ -187,6 +200,6 @@ class _Round:
     gtol: float
     steps: int = -1
 
-    def __call__(self, value: float, u: HostArray, asked: int) -> bool:
+    def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
         self.steps += 1
         return self.steps < self.most and float(np.max(np.abs(u))) > self.gtol

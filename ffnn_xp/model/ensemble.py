@@ -26,11 +26,12 @@ from ffnn_xp.data.reading import dataset, input_rows
 from ffnn_xp.data.standardization import relative_weights, standardization
 from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.streaming import host_resident
-from ffnn_xp.fitting.batch_refit import EDM_GOAL, measure_again, refit
+from ffnn_xp.fitting.batch_refit import measure_again, refit
 from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.tuning import REFIT_GOAL
 from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.losses import Loss
-from ffnn_xp.minimizers import StopMinimization
+from ffnn_xp.minimizers import Budget
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.network.sweeps import Network
@@ -137,7 +138,7 @@ class Ensemble:
 
     def __repr__(self) -> str:
         widths = "-".join(map(str, self.network.layout.widths))
-        at_minimum = f"{int(self.valid.sum())} at a minimum (EDM < {EDM_GOAL:.1g})"
+        at_minimum = f"{int(self.valid.sum())} at a minimum (EDM < {REFIT_GOAL:.1g})"
         lines = pair_lines(
             [
                 ("cost", f"median {np.median(self.fval):.6g}, from {self.fval.min():.6g} to {self.fval.max():.6g}"),
@@ -196,12 +197,8 @@ def fit_replicas(
     events, precision = _replicas(task, cost, theta, kind, number, own, priors, np.random.default_rng(seed))
     deadline = np.inf if max_seconds is None else began + max_seconds
 
-    def watch(value: float, step: int) -> None:
-        if time.monotonic() > deadline:
-            raise StopMinimization("the time given by max_seconds is up")
-
     problem = Replicas(replace(cost.objective, events=events), precision)
-    end = refit(problem, task.scaling.to_standard(theta), number, watch)
+    end = refit(problem, task.scaling.to_standard(theta), number, Budget(deadline))
     return Ensemble(
         kind=kind,
         parameters=task.scaling.to_raw(backend.to_host(end.theta)),

@@ -148,10 +148,10 @@ def other_minima(task: FitProblem, known: Band, number: int, rng: np.random.Gene
     for _ in range(number - 1):
         cost = task.cost()
         end = MultiStart(cost, task.local_search(cost)).run([glorot(task.layout, rng)]).best
-        if end is None or end.shape is None or end.shape.n_negative:
+        if end is None or end.spectrum is None or end.spectrum.n_negative:
             continue
-        if end.shape.n_null <= known.curvature.n_null:
-            minima.append(Band(end.theta, task.scaling, end.shape))
+        if end.spectrum.n_null <= known.curvature.n_null:
+            minima.append(Band(end.theta, task.scaling, end.spectrum))
     return minima
 
 

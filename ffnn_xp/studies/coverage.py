@@ -15,9 +15,9 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.text import table_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.fitting.batch_refit import fit_toys
-from ffnn_xp.fitting.local_search import Descent, LocalMinimum
+from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.minimizers import Tracker
+from ffnn_xp.minimizers import Status, Tracker
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
@@ -81,9 +81,9 @@ def coverage(
     curves, widths = [], []
     for measured, start in zip(toys.measured, toys.theta, strict=True):
         end = _to_the_end(task, measured, start)
-        if end is None or end.shape is None or end.status == "saddle" or not end.shape.factor.shape[1]:
+        if end is None or end.spectrum is None or end.status is Status.SADDLE_POINT or not end.spectrum.factor.shape[1]:
             continue
-        std = backend.to_host(Band(end.theta, task.scaling, end.shape).std(network, backend, x))
+        std = backend.to_host(Band(end.theta, task.scaling, end.spectrum).std(network, backend, x))
         if not task.errors_known:  # each toy finds its own errors of y
             std = std * np.sqrt(end.value / max(free, 1.0))
         curves.append(backend.to_host(evaluate(network, backend, backend.to_device(task.scaling.to_raw(end.theta)), x)))
@@ -104,4 +104,5 @@ def _to_the_end(task: FitProblem, measured: HostArray, theta: HostArray) -> Loca
     backend = task.model.backend
     objective = Objective(task.network, task.loss, task.events(backend.to_device(measured)), backend)
     cost = NetworkCost(objective, n_values=task.n_values, prior=task.prior)
-    return Descent(cost, smooth=task.network.smooth, may_be_rough=False).descend(Tracker(cost), theta)
+    local = LocalSearch(cost, smooth=task.network.smooth, may_use_single_precision=False)
+    return local.refine(Tracker(cost), theta)

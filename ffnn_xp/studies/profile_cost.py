@@ -20,7 +20,7 @@ import numpy as np
 from ffnn_xp._lib.errors import did_you_mean, nearest
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.minimizers import FLAT, Distance, KroneckerCoordinates, at_minimum, edm_by_products, lower_point
+from ffnn_xp.minimizers import ConjugateGradients, EDMBounds, KroneckerCoordinates, SaddleEscape, at_minimum
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.iminuit_cost import CostWithGradient
 
@@ -30,8 +30,8 @@ MOST = 500  # parameters of a subset: each takes a solve, and MINUIT k x k matri
 SETTLED = 1e-9  # EDM of the other parameters, in units of errordef
 STEPS = 30  # of Newton, for the other parameters
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)  # of a step that are tried
-EXACT = 1e-4  # relative error of a solve
-ITERATIONS = 1000  # of conjugate gradients for the covariance, at most
+SETTLE = ConjugateGradients(tolerance=1e-4)  # solves for the other parameters, to this relative error
+SOLVE = ConjugateGradients(tolerance=1e-4**2, max_iterations=1000)  # solves for the covariance
 
 
 class SubsetCost(CostWithGradient):
@@ -115,16 +115,16 @@ class SubsetCost(CostWithGradient):
         def along(z: HostArray) -> HostArray:
             return np.asarray(z - self._Q @ (self._Q.T @ z))
 
-        def newton(times: Callable[..., HostArray], phi: HostArray, g: HostArray) -> Distance:
+        def newton(times: Callable[..., HostArray], phi: HostArray, g: HostArray) -> EDMBounds:
             def product(z: HostArray) -> HostArray:
                 return along(W.forth(times(phi, W.back(z))))
 
-            return edm_by_products(product, along(W.forth(g)), along, tolerance=EXACT)
+            return SETTLE.bounds(product, along(W.forth(g)), along)
 
         value, g = cost.value_and_gradient(phi)
         for _ in range(STEPS):
             found = newton(self._product, phi, g)
-            if found.negative_directions is not None:
+            if found.negative_direction is not None:
                 found = newton(cost.gauss_newton_product, phi, g)
             if found.lower < SETTLED * cost.errordef:
                 phi = phi - W.back(found.step)  # to about its square, as MINOS compares gradients
@@ -141,7 +141,7 @@ class SubsetCost(CostWithGradient):
         return phi
 
     def _inverse_hessian(self) -> HostArray:
-        """Of the subset's S at the minimum, ``(k, k)``."""
+        """Compute the inverse Hessian of the subset's S at the minimum, ``(k, k)``."""
         if self._others == "fixed":
             columns = [
                 self._scaling.inverse_transpose(self._product(self._minimum, move))[self._subset]
@@ -149,24 +149,19 @@ class SubsetCost(CostWithGradient):
             ]
             return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
         solved = self._solved(self._product)
-        negative_directions = [found.negative_directions for found in solved if found.negative_directions is not None]
-        if (
-            negative_directions
-        ):  # the bottom of a valley, as for the fit, if S is nowhere lower: then the matrix without it
-            value = self._cost.value_and_gradient(self._minimum)[0]
-            fall = FLAT * self._cost.errordef
-            if any(lower_point(self._cost, self._minimum, value, v, fall) is not None for v in negative_directions):
+        down = [found.negative_direction for found in solved if found.negative_direction is not None]
+        if down:  # weakly determined, as for the fit, if S is nowhere lower: then the matrix without it
+            value, escape = self._cost.value_and_gradient(self._minimum)[0], SaddleEscape()
+            fall = escape.negligible_fall * self._cost.errordef
+            if any(escape.lower_point(self._cost, self._minimum, value, v, fall) is not None for v in down):
                 raise ValueError("S falls along some direction here: there is no profile around a point like that")
             solved = self._solved(self._cost.gauss_newton_product)
         return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)
 
-    def _solved(self, product: Callable[..., HostArray]) -> list[Distance]:
+    def _solved(self, product: Callable[..., HostArray]) -> list[EDMBounds]:
         """H^-1 times what moves each of the subset's values."""
         times = partial(product, self._minimum)
-        return [
-            edm_by_products(times, row, self._W.precondition, tolerance=EXACT**2, max_iterations=ITERATIONS)
-            for row in self._rows
-        ]
+        return [SOLVE.bounds(times, row, self._W.precondition) for row in self._rows]
 
     def _errordef(self) -> float:
         return float(self._cost.errordef)

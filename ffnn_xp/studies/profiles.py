@@ -1,8 +1,8 @@
 r"""The ends of the profile of a prediction f(x): all values that it has where S is at most :math:`S_{min} + e z^2`.
 
 An end is sought as the minimum of :math:`S + e w (f - v)^2`, which has the smallest S of all theta with its f; v is
-moved until S has risen by e z^2, and each walk begins where the one before ended. Walks are taken in the directions
-that the data determine, in units of their errors, where S is nearly round; those of many ends side by side.
+moved until S has risen by e z^2, and each minimization begins where the one before ended. They are done in the
+directions that the data determine, in units of their errors, where S is nearly round; those of many ends together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.minimizers import AskTell, run_batched, steps_in, translated
+from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
 from ffnn_xp.network.sweeps import Network, forward, pull_back
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.host import NetworkCost
@@ -65,12 +65,12 @@ def profiles(
         lot = sought[first : first + LOT]
         outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
 
-        def answer(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
+        def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
             values, gradients = replicas.on_host(theta, rows)
             return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
 
         ends = run_batched(
-            [_end(cost.errordef, known, side, z) for _, _, side in lot], answer, together=replicas.of_one_shape
+            [_end(cost.errordef, known, side, z) for _, _, side in lot], evaluate, fixed_shape=replicas.of_one_shape
         )
         for (i, n, side), (end, word) in zip(lot, ends, strict=True):
             (low if side < 0 else high)[i, n] = end
@@ -130,8 +130,8 @@ def _end(e: float, known: Band, side: float, z: float) -> AskTell[tuple[float, s
     Asks for S and for its gradient followed by f and its derivative, ``(2 p + 1,)``.
     """
     F, theta, p = known.curvature.factor, known.theta, len(known.theta)
-    S0, told = yield theta
-    f0, along = float(told[p]), F.T @ told[p + 1 :]
+    S0, found = yield theta
+    f0, along = float(found[p]), F.T @ found[p + 1 :]
     std = float(np.linalg.norm(along))
     if std == 0:
         return f0, ""
@@ -139,11 +139,11 @@ def _end(e: float, known: Band, side: float, z: float) -> AskTell[tuple[float, s
     theta, v, inside, outside = theta + F @ (side * z * along / std), f0 + side * z * std, f0, np.inf * side
     last = yield theta
     for _ in range(ROUNDS):
-        held = _held(S0, e, stiff, v, p)
-        walk = steps_in(_Determined(F), theta, *held(*last), memory=MEMORY, stay=_Stay())
-        there, _, _ = yield from translated(walk, held)
-        S, told = yield there
-        rise, y = (S - S0) / e, float(told[p])
+        penalised = _penalised(S0, e, stiff, v, p)
+        steps = QuasiNewton(MEMORY).steps(_Determined(F), theta, *penalised(*last), _KeepGoing())
+        there, _, _ = yield from map_answers(steps, penalised)
+        S, found = yield there
+        rise, y = (S - S0) / e, float(found[p])
         if rise < -NEW:
             return np.nan, "a deeper minimum was found"
         if not np.isfinite(rise):
@@ -151,7 +151,7 @@ def _end(e: float, known: Band, side: float, z: float) -> AskTell[tuple[float, s
         if abs(rise / z**2 - 1) < CLOSE:
             return y, ""
         if rise < z**2:
-            inside, theta, last = y, there, (S, told)
+            inside, theta, last = y, there, (S, found)
         else:
             outside = y
         step = f0 + (y - f0) * float(np.clip(np.sqrt(z**2 / max(rise, 1e-12)), 0.5, 2.0))
@@ -164,25 +164,27 @@ def _end(e: float, known: Band, side: float, z: float) -> AskTell[tuple[float, s
     return np.nan, "the profile has no end that was found"
 
 
-def _held(S0: float, e: float, stiff: float, v: float, p: int) -> Callable[[float, HostArray], tuple[float, HostArray]]:
-    """What is walked down, of what is told: the rise of S in units of e, and w (f - v)^2."""
+def _penalised(
+    S0: float, e: float, stiff: float, v: float, p: int
+) -> Callable[[float, HostArray], tuple[float, HostArray]]:
+    """Return what is minimised, made of what is evaluated: the rise of S in units of e, and w (f - v)^2."""
 
-    def held(S: float, told: HostArray) -> tuple[float, HostArray]:
-        g, y, dy = told[:p], told[p], told[p + 1 :]
+    def penalised(S: float, found: HostArray) -> tuple[float, HostArray]:
+        g, y, dy = found[:p], found[p], found[p + 1 :]
         total = (S - S0) / e + stiff * (y - v) ** 2
         return (float(total), g / e + 2 * stiff * (y - v) * dy) if np.isfinite(total) else (np.inf, np.zeros(p))
 
-    return held
+    return penalised
 
 
 @dataclass
-class _Stay:
-    """As long as steps gain, and the gradient is not small."""
+class _KeepGoing:
+    """Called after each step, it returns True as long as steps gain and the gradient is not small."""
 
     steps: int = -1
     before: float = np.inf
 
-    def __call__(self, value: float, u: HostArray, asked: int) -> bool:
+    def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
         self.steps += 1
         little = self.before - value <= FTOL * max(abs(value), 1.0)
         self.before = value

@@ -15,7 +15,7 @@ import numpy as np
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.minimizers import KroneckerCoordinates, edm_by_products
+from ffnn_xp.minimizers import ConjugateGradients, KroneckerCoordinates
 from ffnn_xp.network.evaluation import raw_jacobian
 from ffnn_xp.network.sweeps import Network
 from ffnn_xp.objective.host import NetworkCost
@@ -52,13 +52,12 @@ class ProductBand:
             standard = (x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
         W = KroneckerCoordinates(cost.kronecker_factors(self.theta))
         product = cost.hessian_product if network.smooth else cost.gauss_newton_product
+        solver = ConjugateGradients(tolerance=TOLERANCE)
         std = np.empty((network.layout.widths[-1], x.shape[-1]))
         for n in range(x.shape[-1]):
             here = partial(self._derivatives, network, backend, standard[:, n : n + 1])
             for k, j in enumerate(cost.derivatives(here, self.theta)):
-                found = edm_by_products(
-                    partial(product, self.theta), j, W.precondition, tolerance=TOLERANCE, least=W.least
-                )
+                found = solver.bounds(partial(product, self.theta), j, W.precondition, least=W.least)
                 std[k, n] = np.sqrt(4 * cost.errordef * found.upper)
         return to(std)
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ffnn_xp.data.standardization import standardization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import get_backend
 from ffnn_xp.data.reading import DEFAULT, dataset
-from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.data.standardization import Scaling, standardization
 from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network, forward

@@ -1,160 +1,214 @@
-"""The long way is walked in float32 where that is faster; what is certified is float64 all the same."""
+"""Local search: its stages, saddles that it escapes, and what it says of where it ends."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
-import ffnn_xp.model.fit
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.fitting.local_search
-import ffnn_xp.objective.host
-from ffnn_xp.costs.catalogue import LeastSquares
-from ffnn_xp.minimizers import preconditioned_steps
-from ffnn_xp.objective.objective import Objective
+from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch, LocalSearchTuning
+from ffnn_xp.minimizers import (
+    UNLIMITED,
+    AskTellHessian,
+    Budget,
+    KroneckerLBFGS,
+    LevenbergMarquardt,
+    MinimizerResult,
+    PreconditionedLBFGS,
+    SaddleEscape,
+    Status,
+    Tracker,
+    Units,
+)
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective.prior import GaussianPrior, layer_precision
 
-from ..integration.test_fit import teacher
+from ..minimizers.problems import Bent
+
+ESCAPE = SaddleEscape()
+
+
+def search(problem: Any, *, smooth: bool = True, **tuning: Any) -> LocalSearch:
+    return LocalSearch(problem, smooth, may_use_single_precision=False, tuning=LocalSearchTuning(**tuning))
+
+
+class Refined(NamedTuple):
+    """Where a local search ended, how many minimizations it took, and how many exact Hessians."""
+
+    end: LocalMinimum | None
+    runs: int
+    matrices: int
+
+
+@pytest.mark.parametrize(("c", "falls"), [(0.05, True), (10.0, False)])
+def test_s_is_followed_down_from_a_saddle(c: float, falls: bool) -> None:
+    """Though it falls by next to nothing on a line; what falls little in the end is weakly determined."""
+    problem = Bent(c)
+    assert (problem.depth > ESCAPE.min_gain) is falls
+    spectrum, beyond = search(problem).spectrum_at(np.zeros(2))
+    if falls:
+        assert spectrum.n_negative == 1
+        assert beyond is not None
+        assert problem.value_and_gradient(beyond)[0] == pytest.approx(-problem.depth, rel=1e-3)
+    else:
+        assert beyond is None
+        assert (spectrum.n_negative, spectrum.n_null) == (0, 1)
+
+
+@pytest.mark.parametrize(("c", "saddles", "description"), [(0.05, 1, "minimum behind 1 saddle"), (10.0, 0, "minimum")])
+def test_a_single_fit_goes_on_from_there(c: float, saddles: int, description: str) -> None:
+    """From the saddle itself; where it may go round none it says so."""
+    problem = Bent(c)
+    end = search(problem).refine(Tracker(problem), np.zeros(2))
+    assert end is not None
+    assert (end.status, end.saddles, end.description) == (Status.MINIMUM, saddles, description)
+    assert end.value == pytest.approx(-problem.depth, rel=1e-3)
+    assert end.spectrum is not None
+    assert end.spectrum.n_negative == 0
+    end = search(problem, escape=SaddleEscape(max_saddles=0)).refine(Tracker(problem), np.zeros(2))
+    assert end is not None
+    assert end.status is Status.SADDLE_POINT
+
+
+def test_it_is_pruned_behind_a_saddle() -> None:
+    problem, asked = Bent(0.05), []
+
+    def prune(theta: np.ndarray, gain: float) -> bool:
+        asked.append(theta)
+        return bool(abs(theta[0]) > 1e-3)
+
+    assert search(problem).refine(Tracker(problem, Budget(prune=prune)), np.zeros(2)) is None
+    assert abs(asked[0][0]) > 1e-3
+
+
+class Scripted(Bent):
+    """Curves down everywhere along t; is lower near by, or not."""
+
+    def __init__(self, lower: bool) -> None:
+        super().__init__(1.0)
+        self.lower, self.matrices = lower, 0
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        return -99.0 if self.lower else 9.0, np.zeros(2)
+
+    def hessian(self, theta: np.ndarray) -> np.ndarray:
+        self.matrices += 1
+        return np.diag([-1.0, 2.0])
+
+
+def refined(values: list[float], *, lower: bool = True, prune: bool = False, **tuning: Any) -> Refined:
+    """Where a local search ends whose minimizations come to these values, and what that took."""
+    problem, runs = Scripted(lower), 0
+
+    class Steps(PreconditionedLBFGS):
+        def steps(self, units: Units, theta: np.ndarray, *, prune: object = None) -> AskTellHessian[MinimizerResult]:
+            nonlocal runs
+            runs += 1
+            yield theta
+            status = Status.PRUNED if pruned and runs == len(values) else Status.NO_GAIN
+            return MinimizerResult(theta, values[runs - 1], 1.0, status)
+
+    pruned = prune
+    end = search(problem, refinement=Steps(), **tuning).refine(Tracker(problem), np.zeros(2))
+    return Refined(end, runs, problem.matrices)
+
+
+@pytest.mark.parametrize(("values", "lower"), [([9.0, 9.0 - 0.9 * ESCAPE.min_gain, 0.0], True), ([9.0, 0.0], False)])
+def test_where_s_hardly_falls_directions_are_weakly_determined(values: list[float], lower: bool) -> None:
+    """Followed, and where nothing lower is near."""
+    end, runs, _ = refined(values, lower=lower)
+    assert end is not None
+    assert end.spectrum is not None
+    assert (end.status, runs) == (Status.WEAKLY_DETERMINED, len(values) - 1)
+    assert (end.spectrum.n_negative, end.spectrum.n_null) == (0, 1)
+
+
+def test_it_escapes_so_many_saddles() -> None:
+    end, runs, _ = refined([9.0, 8.0, 7.0, 6.0, 5.0], escape=SaddleEscape(max_saddles=3))
+    assert end is not None
+    assert (end.status, end.value, runs) == (Status.SADDLE_POINT, 6.0, 4)
+
+
+def test_of_what_is_pruned_no_hessian_is_computed() -> None:
+    assert refined([9.0], prune=True) == (None, 1, 0)
+    assert refined([9.0, 8.0], prune=True) == (None, 2, 1)
+
+
+def test_where_s_is_not_smooth_it_is_pruned_too() -> None:
+    """By the steps of Levenberg and Marquardt, which are all that there is."""
+
+    class Steps(LevenbergMarquardt):
+        def run(self, problem: Any, theta: np.ndarray, budget: Budget = UNLIMITED) -> MinimizerResult:
+            pruned = problem.budget.prune(theta, 1.0)
+            return MinimizerResult(theta, 9.0, 1.0, Status.PRUNED if pruned else Status.NO_GAIN)
+
+    problem = Scripted(lower=False)
+    local = search(problem, smooth=False, non_smooth=Steps())
+    assert local.refine(Tracker(problem, Budget(prune=lambda theta, gain: True)), np.zeros(2)) is None
+    end = local.refine(Tracker(problem, Budget(prune=lambda theta, gain: False)), np.zeros(2))
+    assert end is not None
+    assert (end.status, problem.matrices) == (Status.NON_SMOOTH_POINT, 0)
+
+
+def large_cost() -> NetworkCost:
+    """A network of 541 parameters, of events in units that need no standardisation."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(1000, 4))
+    y = np.sin(x).sum(axis=1) + 0.1 * rng.normal(size=1000)
+    model = fx.Model((4, 90, 1), backend="numpy", seed=1)
+    prior = GaussianPrior(layer_precision(Layout((4, 90, 1)), 1.0))
+    return fx.LeastSquares(x, y, 0.1, model, prior=prior)
+
+
+class Stage(NamedTuple):
+    """A minimizer that was run: its kind, whether in single precision, and its options."""
+
+    kind: str
+    single: bool
+    options: Any
 
 
 @pytest.fixture
-def dtypes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What every value and gradient is computed in."""
-    seen: list[str] = []
-    original = Objective.value_and_gradient
+def stages(monkeypatch: pytest.MonkeyPatch) -> list[Stage]:
+    seen: list[Stage] = []
+    for kind in (KroneckerLBFGS, PreconditionedLBFGS):
 
-    def spy(self: Objective, theta: np.ndarray) -> np.ndarray:
-        seen.append(str(theta.dtype))
-        return original(self, theta)
+        def steps(self: Any, units: Any, theta: np.ndarray, *, original: Any = kind.steps, **options: Any) -> Any:
+            seen.append(Stage(type(self).__name__, units.epsilon > 1e-10, self))
+            return original(self, units, theta, **options)
 
-    monkeypatch.setattr(Objective, "value_and_gradient", spy)
+        monkeypatch.setattr(kind, "steps", steps)
     return seen
 
 
-def test_the_minimum_is_that_of_double_precision(dtypes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = teacher("tanh", 3)
-    rough = fx.Model((8, 7, 9, 6), backend="numpy", seed=2).fit(x, y, 0.1, prior=3.0, restarts=1)
-    assert dtypes.count("float32") > 2 * dtypes.count("float64") > 0
-    assert rough.valid
-    assert rough.edm_newton < 1e-9
-    assert rough.cost.precision is None
-    dtypes.clear()
-    monkeypatch.setattr(ffnn_xp.objective.host, "WORTH_A_COPY", np.inf)
-    fine = fx.Model((8, 7, 9, 6), backend="numpy", seed=2)
-    fine.parameters = rough.parameters
-    again = fine.fit(x, y, 0.1, prior=3.0, restarts=1)
-    assert set(dtypes) == {"float64"}
-    assert again.fval == pytest.approx(rough.fval, abs=1e-6)
-    np.testing.assert_allclose(again.errors, rough.errors, rtol=1e-6)
-
-
-def test_small_data_and_float32_models_get_no_copy() -> None:
-    x = np.linspace(-2, 2, 50)
-    small = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", seed=1))
-    assert small.in_single_precision() is None
-    x = np.linspace(-2, 2, 20_000)
-    single = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", dtype="float32", seed=1))
-    assert single.in_single_precision() is None
-
-
-def test_the_copy_is_the_same_function() -> None:
-    x = np.linspace(-2, 2, 20_000)
-    double = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", seed=1))
-    copy = double.in_single_precision()
-    assert copy is not None
-    start = double.start
-    for ours, theirs in zip(copy.value_and_gradient(start), double.value_and_gradient(start), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-    assert copy.epsilon > 1e8 * double.epsilon
-
-
-@pytest.mark.parametrize(("sigma", "again"), [(1e-7, True), (0.1, False)])
-def test_what_float32_cannot_see_is_walked_again_in_double(
-    sigma: float, again: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pulls of 1e-7 are below its rounding; pulls of 0.1 are not, and one rough walk is enough."""
-    epsilons: list[float] = []
-    original = ffnn_xp.fitting.local_search.kronecker_lbfgs
-
-    def spy(problem, theta, **options):  # type: ignore[no-untyped-def]
-        epsilons.append(problem.epsilon)
-        return original(problem, theta, **options)
-
-    monkeypatch.setattr(ffnn_xp.fitting.local_search, "kronecker_lbfgs", spy)
-    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 5)
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(8000, 2))
-    y = np.tanh(x[:, 0]) + np.tanh(x @ [0.5, 0.5]) + sigma * rng.normal(size=8000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fx.FitWarning)
-        fx.Model((2, 4, 1), backend="numpy", seed=1).fit(x, y, sigma, prior=3.0, restarts=1, max_seconds=5)
-    assert epsilons[0] > 1e-8
-    assert (min(epsilons) < 1e-15) is again
-
-
-def test_the_sum_is_not_rounded_to_seven_digits(backend: fx.Backend, rng: np.random.Generator) -> None:
-    """Each term has an error of 1e-7 of its own; that of the sum must not be 1e-7 of the sum, which is millions."""
-    x = rng.normal(size=(200_000, 2))
-    y = x @ [1.0, -1.0] + rng.normal(size=len(x))
-    values = []
-    for dtype in ("float64", "float32"):
-        model = fx.Model((2, 3, 1), backend=fx.get_backend(backend.name, dtype=dtype), seed=1)
-        cost = LeastSquares(x, y, 0.1, model)
-        values.append(cost.value_and_gradient(cost.start)[0])
-    assert values[0] > 1e7
-    assert abs(values[1] / values[0] - 1) < 2e-8
-
-
-def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random.Generator) -> None:
-    """In float32 the gradient at the minimum is wrong by standard deviations; so the end of the walk is in float64."""
-    n = 20_000
-    x = rng.normal(size=(n, 2))
-    y = np.sin(x[:, 0]) * x[:, 1] + 0.1 * rng.normal(size=n)
-    exact = fx.Model((2, 6, 1), backend="numpy", seed=1)
-    single = fx.Model((2, 6, 1), backend=fx.get_backend(backend.name, dtype="float32"), seed=1)
-    fit = single.fit(x, y, 0.1, prior=3.0, restarts=1)
-    assert fit.valid
-    assert str(single.parameters.dtype).endswith("float32")
-    assert str(single(x[:3]).dtype).endswith("float32")
-    exact.parameters = fit.parameters
-    again = exact.fit(x, y, 0.1, prior=3.0, restarts=1)
-    assert again.fval == pytest.approx(fit.fval, abs=1e-3)
-    np.testing.assert_allclose(fit.errors, again.errors, rtol=1e-3)
-    std = fx.to_numpy(single.predict(x[:20], return_std=True)[1])
-    np.testing.assert_allclose(std, exact.predict(x[:20], return_std=True)[1], rtol=1e-2)
+@pytest.mark.parametrize(("dear", "first"), [(541, True), (542, False)])
+def test_before_matrices_no_more_gradients_than_they_would_take(stages: list[Stage], dear: int, first: bool) -> None:
+    """And none in float64 where a matrix costs less than the gradients of a round."""
+    cost = large_cost()
+    local = LocalSearch(cost, tuning=LocalSearchTuning(kronecker_double_from=dear))
+    end = local.refine(Tracker(cost), cost.start)
+    assert end is not None
+    assert end.status is Status.MINIMUM
+    kronecker = [s for s in stages if s.kind == "KroneckerLBFGS"]
+    most = [s.options.max_evaluations for s in kronecker if np.isfinite(s.options.max_evaluations)]
+    assert most == [360 + 541 / 2] * first
+    assert kronecker[0].options.edm_goal == 1e-3  # where single precision is left
+    assert ("KroneckerLBFGS", False) in [s[:2] for s in stages] if first else True
 
 
 @pytest.mark.parametrize(("dear", "rough_end"), [(10**6, True), (0, False)])
-def test_the_way_by_matrices_is_rough_at_first(
-    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, dear: int, rough_end: bool
-) -> None:
+def test_single_precision_is_first_with_matrices_too(stages: list[Stage], dear: int, rough_end: bool) -> None:
     """Of networks with more than 500 parameters; Kronecker factors lead in float64 only where matrices are dear."""
-    steps: list[tuple[str, bool]] = []
-
-    def spied(name: str) -> Any:
-        original = getattr(ffnn_xp.fitting.local_search, name)
-
-        def spy(walk: Any, theta: np.ndarray, **options: Any) -> Any:
-            steps.append((name, walk.epsilon > 1e-10))
-            return original(walk, theta, **options)
-
-        return spy
-
-    def to_the_end(theta: np.ndarray, *, epsilon: float, **options: Any) -> Any:
-        steps.append(("preconditioned_steps", epsilon > 1e-10))
-        return preconditioned_steps(theta, epsilon=epsilon, **options)
-
-    for name in ("kronecker_lbfgs", "preconditioned_lbfgs"):
-        monkeypatch.setattr(ffnn_xp.fitting.local_search, name, spied(name))
-    monkeypatch.setattr(ffnn_xp.fitting.local_search, "preconditioned_steps", to_the_end)
-    monkeypatch.setattr(ffnn_xp.fitting.local_search, "DEAR", dear)
-    x = rng.normal(size=(1000, 4))
-    y = np.sin(x).sum(axis=1) + 0.1 * rng.normal(size=1000)
-    fit = fx.Model((4, 100, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=1.0, restarts=1)
-    assert fit.valid
-    assert steps[0] == ("kronecker_lbfgs", True)
-    assert steps[-1] == ("preconditioned_steps", False)
-    assert (("kronecker_lbfgs", False) in steps) is not rough_end
-    assert ("preconditioned_lbfgs", True) in steps
+    cost = large_cost()
+    local = LocalSearch(cost, tuning=LocalSearchTuning(kronecker_double_from=dear))
+    end = local.refine(Tracker(cost), cost.start)
+    assert end is not None
+    assert end.status is Status.MINIMUM
+    kinds = [s[:2] for s in stages]
+    assert kinds[0] == ("KroneckerLBFGS", True)
+    assert kinds[-1] == ("PreconditionedLBFGS", False)
+    assert (("KroneckerLBFGS", False) in kinds) is not rough_end
+    assert ("PreconditionedLBFGS", True) in kinds

@@ -12,8 +12,9 @@ import scipy.stats
 import ffnn_xp as fx
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
-from ffnn_xp.fitting.prior_selection import FOLDS, LEAST, shape_of_prior
-from ffnn_xp.fitting.regularization_path import Together, Walker
+from ffnn_xp.fitting.prior_selection import LEAST, shape_of_prior
+from ffnn_xp.fitting.regularization_path import CostBatch, PathMinimizer
+from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.prior import GaussianPrior
 from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
@@ -77,27 +78,27 @@ def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) 
 def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """Beside as many others as are missing; members go on, at the last, from where the folds' networks ended."""
     starts: list[np.ndarray] = []
-    walked: list[tuple[int, np.ndarray, np.ndarray]] = []
+    minimised: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def glorot(*args: Any) -> np.ndarray:
         starts.append(ffnn_xp.network.initialization.glorot(*args))
         return starts[-1]
 
-    original = Walker.__call__
+    original = PathMinimizer.minimize
 
-    def walk(self: Walker, together: Together, thetas: list[np.ndarray], *options: Any) -> list[np.ndarray]:
-        ends = original(self, together, thetas, *options)
-        walked.extend(zip(together.n.tolist(), thetas, ends, strict=True))
+    def minimize(self: PathMinimizer, costs: CostBatch, thetas: list[np.ndarray], *options: Any) -> list[np.ndarray]:
+        ends = original(self, costs, thetas, *options)
+        minimised.extend(zip(costs.n.tolist(), thetas, ends, strict=True))
         return ends
 
     monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "glorot", glorot)
-    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "MANY", many)
-    monkeypatch.setattr(Walker, "__call__", walk)
-    fit = network().fit(X, Y, prior="auto", seed=3)
+    monkeypatch.setattr(PathMinimizer, "minimize", minimize)
+    tuning = Tuning(prior_selection=PriorSelectionTuning(one_fold=many))
+    fit = network().fit(X, Y, prior="auto", seed=3, tuning=tuning)
     assert fit.recipe is not None
     assert len(fit.recipe.members) == len(starts) == 5  # no network is drawn that is not a member
-    parts = [end for n, _, end in walked if n < len(X)]
-    whole = [start for n, start, _ in walked if n == len(X)]
+    parts = [end for n, _, end in minimised if n < len(X)]
+    whole = [start for n, start, _ in minimised if n == len(X)]
     going_on = [any(np.array_equal(start, end) for end in parts) for start in whole[-5:]]
     assert going_on == [True, *[many > len(X)] * 4]
     assert len(whole) == 5 if many > len(X) else len(whole) > 5
@@ -109,22 +110,22 @@ def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
     x = rng.normal(size=(400, 4))
     y = np.tanh(x @ rng.normal(size=(4, 3))) @ np.ones(3)
     model = fx.Model((4, 30, 1), backend="numpy", seed=3)
-    theta, walk, found = glorot(model.network.layout, np.random.default_rng(0)), Walker(np.inf), []
+    theta, found = glorot(model.network.layout, np.random.default_rng(0)), []
     for strength in 400 * 2.0 ** -np.arange(12):
         cost = fx.LeastSquares(x, y, 1.0, model, prior=GaussianPrior(strength * shape_of_prior(model.network)))
         assert cost.prior is not None
-        (theta,) = walk(Together([cost.objective]), [theta], cost.prior.precision, 60)
+        (theta,) = PathMinimizer(np.inf).minimize(CostBatch([cost.objective]), [theta], cost.prior.precision, 60)
         found.append(cost(theta))
     assert found[6] > 0.99 * found[0]
     assert found[-1] < 0.1 * found[0]
 
 
-def test_the_certificate_may_not_cost_more_than_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_certificate_may_not_cost_more_than_the_choice() -> None:
     """Predictions do not need it."""
-    monkeypatch.setattr("ffnn_xp.model.fit.WORTH", 1e-3)
     model = network()
     with pytest.warns(fx.FitWarning, match="gradients that it may take are spent"):
-        fit = model.fit(X, Y, prior="auto")
+        tuning = Tuning(prior_selection=PriorSelectionTuning(certificate=1e-3))
+        fit = model.fit(X, Y, prior="auto", tuning=tuning)
     assert not fit.valid
     assert "mixture's, which needs no certificate" in fit.message
     assert np.all(np.isfinite(model.log_density(NEW, MEASURED)))
@@ -220,7 +221,7 @@ def test_two_outputs_weights_and_many_events() -> None:
     model = fx.Model((1, 8, 2), seed=1)
     fit = model.fit(x, y, weights=RNG.uniform(0.5, 2, 2400), prior="auto")
     assert fit.recipe is not None
-    assert fit.recipe.held_out == 2 * 2400 / FOLDS  # one fold is enough
+    assert fit.recipe.held_out == 2 * 2400 / PriorSelectionTuning().folds  # one fold is enough
     np.testing.assert_allclose(fit.y_error, [0.1, 50], rtol=0.1)
     low, high = model.interval(x)
     assert low.shape == (2400, 2)

@@ -14,10 +14,10 @@ import scipy.optimize
 from sklearn.linear_model import LinearRegression
 
 import ffnn_xp as fx
-import ffnn_xp.fitting.pipeline
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.multistart import SearchResult
 from ffnn_xp.fitting.tuning import Tuning
+from ffnn_xp.minimizers import Migrad
 from ffnn_xp.network.sweeps import jacobian
 from ffnn_xp.uncertainty.covariance import TOUCHES
 
@@ -360,7 +360,7 @@ class TestStops:
         def interrupt(*args: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(ffnn_xp.fitting.pipeline, "certify", interrupt)
+        monkeypatch.setattr(Migrad, "certify", interrupt)
         self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
 
     def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:

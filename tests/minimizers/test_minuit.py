@@ -1,20 +1,17 @@
-"""MIGRAD's word on a point: its numbers, its calls, and the memory that it takes."""
+"""MIGRAD's certificate of a point: its numbers, its calls, and the memory that it takes; and MIGRAD alone."""
 
 from __future__ import annotations
 
 import gc
-import warnings
 import weakref
-from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
-import ffnn_xp.model.fit
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.minimizers import Certificate, at_minimum, certify, is_certified
-from ffnn_xp.minimizers import minuit as migrad
+from ffnn_xp.minimizers import Migrad, at_minimum, is_certified
 from ffnn_xp.minimizers.minuit import _Certifier
 
 X = np.linspace(-2, 2, 50)
@@ -52,7 +49,7 @@ START = np.tile([-1.2, 1.0], 20)
 
 
 def test_it_is_what_a_live_minuit_says(line: tuple[fx.LeastSquares, np.ndarray, np.ndarray]) -> None:
-    found, m = certify(*line), at_minimum(*line)
+    found, m = Migrad().certify(*line), at_minimum(*line)
     assert found.certified
     assert found.certified == is_certified(m)
     assert not found.cut_short
@@ -81,7 +78,7 @@ def _near_the_end(errors: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_nothing_is_learnt_from_rounding(seed: int) -> None:
+def test_rounding_changes_no_covariance(seed: int) -> None:
     at, inverse = _near_the_end(1e-9, seed)
     m = at_minimum(Rounded(), at, inverse)
     assert m.valid
@@ -108,33 +105,6 @@ def test_the_precision_of_a_rough_cost_is_kept() -> None:
     assert at_minimum(cost, at, inverse).precision == 1e-6
 
 
-@pytest.mark.parametrize("prior", [None, 3.0])
-def test_a_fit_and_its_live_minuit_have_the_same_errors(prior: float | None) -> None:
-    rng = np.random.default_rng(5)
-    x = rng.uniform(-2, 2, 200)
-    y = np.sin(2 * x) + rng.normal(0, 0.1, 200)
-    fit = fx.Model((1, 4, 1), backend="numpy", seed=5).fit(x, y, 0.1, prior=prior)
-    assert fit.edm_newton < 1e-12
-    m = fit.minuit
-    np.testing.assert_allclose(m.values, fit.parameters, rtol=1e-12)
-    np.testing.assert_allclose(m.covariance, fit.covariance, rtol=1e-9)
-    assert m.accurate
-
-
-def test_the_point_that_is_reported_is_the_one_that_migrad_certified(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Certificate] = []
-
-    def moved(cost: Any, theta: np.ndarray, inverse: np.ndarray) -> Certificate:
-        run = certify(cost, theta, inverse)
-        seen.append(replace(run, values=run.values * (1 + 1e-9)))
-        return seen[-1]
-
-    monkeypatch.setattr(ffnn_xp.model.fit, "certify", moved)
-    fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
-    np.testing.assert_array_equal(fit.standardised, seen[-1].values)
-    assert fit.edm == seen[-1].edm
-
-
 def test_no_covariance_is_copied(line: tuple[fx.LeastSquares, np.ndarray, np.ndarray]) -> None:
     """Minuit would do that number by number in Python; whoever wants it live gets it."""
     assert at_minimum(*line).covariance is not None
@@ -142,19 +112,19 @@ def test_no_covariance_is_copied(line: tuple[fx.LeastSquares, np.ndarray, np.nda
     assert asked.migrad().covariance is None
 
 
-def test_calls_are_as_many_as_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_are_as_many_as_there_is_memory_for() -> None:
     problem, p = Ravine(), Ravine.npar
-    whole = certify(problem, START, np.eye(p) / 500)
+    whole = Migrad().certify(problem, START, np.eye(p) / 500)
     assert whole.certified
     assert whole.calls > 180
-    monkeypatch.setattr(migrad, "HISTORY", 150 * 4 * p * p)  # 122 of them go into the first derivatives
-    short = certify(problem, START, np.eye(p) / 500)
+    some = Migrad(history_bytes=150 * 4 * p * p)  # 122 of the calls go into the first derivatives
+    short = some.certify(problem, START, np.eye(p) / 500)
     assert short.cut_short
     assert not short.certified
     assert 150 <= short.calls < 160  # a step that has begun is ended
     assert whole.fval < short.fval < problem(START)
-    monkeypatch.setattr(migrad, "HISTORY", 0)
-    assert certify(problem, START, np.eye(p) / 500).calls >= migrad.LEAST_CALLS
+    none = Migrad(history_bytes=0)
+    assert none.certify(problem, START, np.eye(p) / 500).calls >= none.min_calls
 
 
 def test_no_more_calls_than_minuit_has_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +137,7 @@ def test_no_more_calls_than_minuit_has_by_itself(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(_Certifier, "migrad", ask)
     p = Ravine.npar
-    certify(Ravine(), START, np.eye(p) / 500)
+    Migrad().certify(Ravine(), START, np.eye(p) / 500)
     assert given == [200 + 100 * p + 5 * p * p]
 
 
@@ -182,77 +152,38 @@ def test_what_minuit_has_kept_is_given_back(monkeypatch: pytest.MonkeyPatch, wor
         original(self, *args)
 
     monkeypatch.setattr(_Certifier, "__init__", init)
-    monkeypatch.setattr(migrad, "COLLECTED", 2**16 if worth else 2**30)
+    minimizer = Migrad(collect_bytes=2**16 if worth else 2**30)
     gc.collect()
     gc.disable()
     try:
-        certify(Ravine(), START, np.eye(Ravine.npar) / 500)
+        minimizer.certify(Ravine(), START, np.eye(Ravine.npar) / 500)
         assert (made[0]() is None) == worth
     finally:
         gc.enable()
 
 
 @pytest.mark.parametrize(
-    ("seen", "gains", "runs"),
+    ("state", "expected"),
     [
-        ([(False, True), None], [1.0], 2),  # cut short: the walk goes on from there
-        ([(False, False), None], [1.0], 2),  # gone astray on its way: once more, with the curvature there
-        ([(False, False)] * 9, [1.0, 2.0, 3.0, 4.0], 4),  # but not for ever
-        ([(False, False)] * 9, [1.0, 2.0, 2.0], 3),  # nor without getting on
-        ([(False, False)] * 9, [0.0], 1),
+        ({}, True),
+        ({"edm": 1.9e-3}, True),  # MINUIT's own tolerance: ten times its goal
+        ({"edm": 1.8e11}, False),  # what it hands back, as valid, where the preset was not positive definite for it
+        ({"edm": np.nan}, False),
+        ({"is_valid": False}, False),
+        ({"has_made_posdef_covar": True}, False),
     ],
 )
-def test_migrad_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[bool, bool] | None], gains: list[float], runs: int
-) -> None:
-    """Where it went down to no minimum; `seen` are (certified, cut short), and `gains`, in place of its own."""
-    asked: list[Certificate] = []
-
-    def certified(*args: Any) -> Certificate:
-        found = certify(*args)
-        asked.append(found)
-        told = seen[len(asked) - 1]
-        if told is None:
-            return found
-        fval, values = found.fval - gains[len(asked) - 1], found.values + 1e-5
-        return replace(found, certified=told[0], cut_short=told[1], fval=fval, values=values)
-
-    monkeypatch.setattr(ffnn_xp.model.fit, "certify", certified)
-    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
-    y = np.tanh(2 * X) - 0.5 * np.tanh(3 * X - 2) + 0.1 * np.random.default_rng(1).normal(size=50)
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always", fx.FitWarning)
-        fit = model.fit(X, y, 0.1, prior=3.0, restarts=1)
-    assert len(asked) == runs
-    assert fit.valid == (seen[runs - 1] is None) == (not warned)
-    np.testing.assert_allclose(fit.standardised, asked[0].values, atol=1e-4)
+def test_that_migrad_calls_it_valid_is_not_enough(state: dict[str, object], expected: bool) -> None:
+    fmin = SimpleNamespace(**{"is_valid": True, "edm": 1e-6, "has_made_posdef_covar": False, **state})
+    assert is_certified(SimpleNamespace(fmin=fmin, tol=0.1, errordef=1.0)) is expected  # type: ignore[arg-type]
 
 
-def test_at_kinks_migrad_is_asked_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There each run has its own tries, with a new covariance each; those are all."""
-    asked: list[Certificate] = []
-
-    def never(*args: Any) -> Certificate:
-        asked.append(certify(*args))
-        last = asked[-1]
-        return replace(last, certified=False, fval=last.fval - len(asked), values=last.values + 1e-5)
-
-    monkeypatch.setattr(ffnn_xp.model.fit, "certify", never)
-    with pytest.warns(fx.FitWarning):
-        fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1).fit(X, np.abs(X), 0.1, prior=3.0, restarts=1)
-    assert len(asked) == ffnn_xp.model.fit.AT_KINKS
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_walk_reaches_the_end_of_a_valley(seed: int) -> None:
-    """More units than the data need: only the exact Hessian knows a curvature there, and MIGRAD has little left to do.
-
-    With the Gauss-Newton matrix it took 300 and 800 calls, and EDM by Newton's step was 0.01 and 0.15.
-    """
-    rng, teacher = np.random.default_rng(seed), fx.Model((4, 10, 10, 2), backend="numpy", seed=seed)
-    x = rng.normal(size=(400, 4))
-    y = teacher(x) + 0.1 * rng.normal(size=(400, 2))
-    fit = fx.Model((4, 10, 10, 2), backend="numpy", seed=seed + 1000).fit(x, y, 0.1)
-    assert fit.valid
-    assert fit.minuit_calls < 60
-    assert fit.edm_newton < 0.1
+def test_migrad_alone_looks_at_the_clock() -> None:
+    """After some calls; without a deadline it goes on until it is done, or has taken all that it may."""
+    assert Migrad(calls_at_a_time=10).alone(Ravine(), START, deadline=0.0).nfcn < 200
+    assert Migrad(calls_at_a_time=10, max_calls=300).alone(Ravine(), START).fmin.has_reached_call_limit
+    whole = Migrad().alone(Ravine(), START)
+    assert whole.valid
+    same = Migrad().run(Ravine(), START)  # type: ignore[arg-type]
+    assert same.converged
+    np.testing.assert_allclose(same.theta, whole.values, atol=0.05)

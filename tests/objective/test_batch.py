@@ -19,8 +19,8 @@ from ffnn_xp.data.events import Events
 from ffnn_xp.data.reading import DEFAULT, dataset
 from ffnn_xp.data.standardization import standardization
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate, _finalists, halve_candidates
-from ffnn_xp.minimizers import BatchResult, StopMinimization, batched_levenberg_marquardt, levenberg_marquardt
+from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, Candidate, _survivors, halve_candidates
+from ffnn_xp.minimizers import BatchedLevenbergMarquardt, BatchResult, Budget, LevenbergMarquardt, Status
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.prior import GaussianPrior, layer_precision
@@ -57,20 +57,20 @@ def starts(job: FitProblem, r: int) -> np.ndarray:
     return np.stack([glorot(job.layout, rng) for _ in range(r)])
 
 
-def walk(job: FitProblem, theta: np.ndarray, **options: object) -> BatchResult:
+def minimise(job: FitProblem, theta: np.ndarray, *budget: Budget, **options: Any) -> BatchResult:
     cost = job.cost()
     replicas = Replicas(cost.objective, None if cost.prior is None else cost.prior.precision)
-    return batched_levenberg_marquardt(replicas, replicas.on_device(theta), edm_goal=1e-6, **options)  # type: ignore[arg-type]
+    return BatchedLevenbergMarquardt(edm_goal=1e-6).run(replicas, replicas.on_device(theta), *budget, **options)
 
 
-def test_a_batch_ends_where_single_walks_end(backend: Backend) -> None:
+def test_a_batch_ends_where_single_minimizations_end(backend: Backend) -> None:
     """Same minima as the single Levenberg-Marquardt, start by start; EDM is that of the cost."""
     job = task(backend)
     theta = starts(job, 4)
-    end = walk(job, theta)
+    end = minimise(job, theta)
     cost = job.cost()
     assert end.converged.all()
-    assert set(end.status) == {"converged"}
+    assert set(end.status) == {Status.MINIMUM}
     there = backend.to_host(end.theta)
     for i in range(4):
         value, g = cost.value_and_gradient(there[i])
@@ -78,7 +78,7 @@ def test_a_batch_ends_where_single_walks_end(backend: Backend) -> None:
         edm = 0.5 * g @ np.linalg.solve(cost.gauss_newton(there[i]), g)
         assert edm < 1e-6
         if backend.name == "numpy":
-            single = levenberg_marquardt(cost, theta[i], edm_goal=1e-6, damping=1e-2)
+            single = LevenbergMarquardt(edm_goal=1e-6, damping=1e-2).run(cost, theta[i])
             assert end.value[i] <= single.value + 0.01 or end.value[i] == pytest.approx(single.value, rel=0.2)
 
 
@@ -107,7 +107,7 @@ def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> N
         replicas = kind(replace(objective, events=events), precision)
         assert replicas.dual is (kind is Replicas)
         theta = replicas.on_device(starts(job, 4))
-        ends.append(batched_levenberg_marquardt(replicas, theta, edm_goal=1e-6, max_iterations=4))
+        ends.append(BatchedLevenbergMarquardt(edm_goal=1e-6, max_iterations=4).run(replicas, theta))
     dual, primal = ends
     np.testing.assert_allclose(dual.value, primal.value, rtol=1e-6)
     np.testing.assert_allclose(backend.to_host(dual.theta), backend.to_host(primal.theta), rtol=1e-4, atol=1e-6)
@@ -146,20 +146,20 @@ class Bowls:
 
 
 def test_those_that_stay_in_the_batch_do_not_move() -> None:
-    """The same walks, number for number, whether the batch shrinks or keeps its shape for a compiler."""
+    """The same steps, number for number, whether the batch shrinks or keeps its shape for a compiler."""
     rng = np.random.default_rng(1)
     widths, theta = 10.0 ** rng.uniform(-2, 3, size=(9, 3)), rng.normal(size=(9, 3)) * 10.0 ** np.arange(-2, 7)[:, None]
     theta[4] = 1e100
 
-    def hopeless(step: int, value: np.ndarray, edm: np.ndarray) -> np.ndarray:
+    def prune(step: int, value: np.ndarray, edm: np.ndarray) -> np.ndarray:
         return (value > 1e12) & (step == 3)
 
     shrinking, staying = Bowls(widths, compiles=False), Bowls(widths, compiles=True)
     first, second = (
-        batched_levenberg_marquardt(bowls, theta, edm_goal=1e-6, hopeless=hopeless)  # type: ignore[arg-type]
+        BatchedLevenbergMarquardt(edm_goal=1e-6).run(bowls, theta, prune=prune)  # type: ignore[arg-type]
         for bowls in (shrinking, staying)
     )
-    assert set(first.status) == {"converged", "hopeless", "no finite value"}
+    assert set(first.status) == {Status.MINIMUM, Status.PRUNED, Status.NOT_FINITE}
     assert len(np.unique(first.steps)) > 4
     assert set(staying.asked) == {9}
     assert len(set(shrinking.asked)) > 4
@@ -175,7 +175,7 @@ def test_single_precision_walks_in_single_precision(backend: Backend) -> None:
     replicas = Replicas(double.in_single_precision(), job.prior.precision)
     theta = replicas.on_device(starts(job, 6))
     assert replicas.value_and_gradient(theta, np.arange(6)).dtype == theta.dtype
-    end = batched_levenberg_marquardt(replicas, theta, edm_goal=1e-2)
+    end = BatchedLevenbergMarquardt(edm_goal=1e-2).run(replicas, theta)
     assert end.converged.any()
     at = backend.to_host(end.theta)
     exact = Replicas(double, job.prior.precision)
@@ -188,9 +188,9 @@ def test_what_happens_to_one_replica_does_not_touch_another() -> None:
     job = task(fx.get_backend("numpy"))
     theta = starts(job, 3)
     spoiled = np.concatenate([theta, np.full((1, theta.shape[1]), np.nan), np.full((1, theta.shape[1]), 1e300)])
-    together, alone = walk(job, spoiled), [walk(job, theta[i : i + 1]) for i in range(3)]
+    together, alone = minimise(job, spoiled), [minimise(job, theta[i : i + 1]) for i in range(3)]
     np.testing.assert_allclose(together.value[:3], [a.value[0] for a in alone], rtol=1e-9)
-    assert together.status[3] == "no finite value"
+    assert together.status[3] is Status.NOT_FINITE
     assert not together.converged[3]
     assert together.value[3] == np.inf
 
@@ -200,41 +200,38 @@ def test_a_singular_matrix_does_not_stop_the_others() -> None:
     job = task(fx.get_backend("numpy"), tau=None)
     theta = starts(job, 3)
     theta[1] = 0.0
-    end = walk(job, theta)
+    end = minimise(job, theta)
     assert np.isfinite(end.value).all()
     assert end.value[1] == pytest.approx(job.cost().value_and_gradient(theta[1])[0])  # nowhere to go
     assert end.value[[0, 2]].max() < 0.2 * end.value[1]
 
 
-def test_who_is_told_to_leave_leaves() -> None:
+def test_what_is_pruned_leaves() -> None:
     job = task(fx.get_backend("numpy"))
 
-    def hopeless(step: int, value: np.ndarray, edm: np.ndarray) -> np.ndarray:
+    def prune(step: int, value: np.ndarray, edm: np.ndarray) -> np.ndarray:
         return (value > value.min()) & (step >= 3)
 
-    end = walk(job, starts(job, 5), hopeless=hopeless)
-    assert end.status.count("hopeless") >= 3
+    end = minimise(job, starts(job, 5), prune=prune)
+    assert end.status.count(Status.PRUNED) >= 3
     assert end.converged.sum() >= 1
-    assert max(end.steps[[s == "hopeless" for s in end.status]]) <= end.steps[end.converged].min()
+    assert max(end.steps[[s is Status.PRUNED for s in end.status]]) <= end.steps[end.converged].min()
 
 
 def test_stopping_keeps_what_there_is() -> None:
     job = task(fx.get_backend("numpy"))
     theta = starts(job, 3)
 
-    def watch(value: float, step: int) -> None:
-        if step == 3:
-            raise StopMinimization("enough")
-
-    end = walk(job, theta, watch=watch)
-    assert end.stopped == "enough"
-    assert set(end.status) == {"stopped"}
+    end = minimise(job, theta, Budget(max_evaluations=2))
+    assert "gradients" in end.stopped
+    assert set(end.status) == {Status.INTERRUPTED}
+    assert set(end.steps) == {3}
     cost = job.cost()
     assert end.value.min() < min(cost.value_and_gradient(t)[0] for t in theta)
 
 
 @pytest.mark.parametrize("n", [80, 20_000])
-def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -> None:
+def test_halving_finds_what_single_starts_find(n: int, backend: fx.Backend) -> None:
     """Also where the first rounds see a sample of the events."""
     x, y = bends(n)
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
@@ -255,20 +252,20 @@ def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -
     assert sorted(c.start for c in ranking) == list(range(30))
     reached = cost.value_and_gradient(ranking[0].theta)[0]
     assert reached < 1.3 * n
-    assert sum(c.status == "left early" for c in ranking) > 10
+    assert sum(c.status is Status.PRUNED for c in ranking) > 10
 
 
 def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
     job = task(backend)
     cost, theta = job.cost(), starts(job, 30)
 
-    def contest() -> list[Candidate]:
+    def halved() -> list[Candidate]:
         return halve_candidates(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
 
-    best = contest()[0]
+    best = halved()[0]
     theta[17] = best.theta
-    end = next(c for c in contest() if c.start == 17)
-    assert end.status == "converged"
+    end = next(c for c in halved() if c.start == 17)
+    assert end.status is Status.MINIMUM
     np.testing.assert_allclose(end.theta, best.theta, atol=0.1)  # not another order of the units, nor other signs
 
 
@@ -280,7 +277,7 @@ def test_the_same_starts_compete_on_every_library(backend: fx.Backend) -> None:
         model = fx.Model((1, 3, 1), backend=backend, seed=1)
         rows = model.fit(x, y, restarts=30, progress=False).restarts
         assert len(rows) == 30
-        assert sum(row.status == "left early" for row in rows) > 10
+        assert sum(row.status == "pruned" for row in rows) > 10
         return min(row.fval for row in rows), fx.to_numpy(model(x))
 
     (here, output), (there, outputs) = fitted(backend), fitted("numpy")
@@ -405,21 +402,21 @@ class TestFitReplicas:
             fx.Model(backend="numpy").fit_replicas([1.0, 2.0], [1.0, 2.0], 0.1)
 
 
-def test_finalists_did_not_arrive_at_the_same_value() -> None:
+def test_survivors_did_not_arrive_at_the_same_value() -> None:
     """Those that were still on the way may go anywhere."""
     theta = np.zeros(1)
 
-    def contestant(number: int, value: float, status: str) -> Candidate:
+    def candidate(number: int, value: float, status: Status) -> Candidate:
         return Candidate(number, theta, value, 0.0, status, 1)
 
     ranked = [
-        contestant(4, 10.0, "converged"),
-        contestant(2, 10.2, "converged"),
-        contestant(7, 10.3, "left early"),
-        contestant(1, 10.4, "converged"),
-        contestant(3, 12.0, "converged"),
-        contestant(5, 13.0, "converged"),
+        candidate(4, 10.0, Status.MINIMUM),
+        candidate(2, 10.2, Status.MINIMUM),
+        candidate(7, 10.3, Status.PRUNED),
+        candidate(1, 10.4, Status.MINIMUM),
+        candidate(3, 12.0, Status.MINIMUM),
+        candidate(5, 13.0, Status.MINIMUM),
     ]
-    assert FINALISTS == 3
-    assert _finalists(ranked, 0.5) == [4, 7, 3]
-    assert _finalists(ranked, 0.05) == [4, 2, 7]
+    assert DEFAULT_HALVING.survivors == 3
+    assert _survivors(ranked, 0.5, 3) == [4, 7, 3]
+    assert _survivors(ranked, 0.05, 3) == [4, 2, 7]

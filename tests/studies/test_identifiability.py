@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 
-import ffnn_xp.model.fit
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
+from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.losses import loss
 from ffnn_xp.network.activations import identity, tanh
 from ffnn_xp.network.layout import Layout
@@ -111,12 +111,11 @@ def test_effective_parameters_are_those_of_the_fit() -> None:
     assert sum(fit.report().effective) == pytest.approx(fit.n_effective, rel=1e-9)
 
 
-def test_without_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 0)
+def test_without_matrices() -> None:
     rng = np.random.default_rng(5)
     x = rng.uniform(-2, 2, size=(150, 2))
     y = np.sin(x[:, 0]) * x[:, 1] + 0.1 * rng.normal(size=150)
-    fit = fx.Model((2, 8, 1), seed=1).fit(x, y, 0.1, prior=1.0)
+    fit = fx.Model((2, 8, 1), seed=1).fit(x, y, 0.1, prior=1.0, tuning=Tuning(matrix_limit=0))
     found = fit.report()
     assert found.eigenvalues is None
     assert found.n_held is None

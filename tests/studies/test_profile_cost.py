@@ -9,6 +9,7 @@ import pytest
 import scipy.optimize
 
 import ffnn_xp as fx
+from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.studies.profile_cost import SubsetCost
 
 X = np.stack([np.linspace(-2, 2, 80) * 3 + 10, np.cos(np.arange(80.0))], axis=1)
@@ -82,13 +83,10 @@ def test_minos_of_one_parameter(fit: fx.FitResult) -> None:
         assert m.fcn([v]) == pytest.approx(fit.fval + 1, abs=0.01)
 
 
-def test_beyond_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_matrices() -> None:
     """The same on a fit that formed none."""
-    import ffnn_xp.model.fit
-
-    monkeypatch.setattr(ffnn_xp.model.fit, "MATRIX_LIMIT", 5)
     model = fx.Model((2, 4, 1), backend="numpy", seed=2)
-    fit = model.fit(X, Y, 0.5, prior=3.0)
+    fit = model.fit(X, Y, 0.5, prior=3.0, tuning=Tuning(matrix_limit=5))
     assert fit.certificate == "conjugate gradients"
     m = fit.minuit_of(["b_L2_L3[0]"])
     assert m.valid

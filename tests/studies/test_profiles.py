@@ -13,7 +13,7 @@ import scipy.optimize
 import ffnn_xp as fx
 import ffnn_xp.studies.profiles
 from ffnn_xp import Backend
-from ffnn_xp.minimizers.ask_tell import answered
+from ffnn_xp.minimizers import run_ask_tell
 from ffnn_xp.studies.profiles import _end
 
 RNG = np.random.default_rng(4)
@@ -93,7 +93,7 @@ def test_every_library_finds_the_same_ends(fit: fx.FitResult, backend: Backend) 
 def test_an_end_that_is_none_says_why(S: Callable[[float], float], slope: Callable[[float], float], word: str) -> None:
     """Of one parameter, which is the prediction too."""
     known: Any = SimpleNamespace(theta=np.zeros(1), curvature=SimpleNamespace(factor=np.eye(1)))
-    told = answered(_end(1.0, known, 1.0, 1.0), lambda t: (S(t[0]), np.array([slope(t[0]), t[0], 1.0])))
+    told = run_ask_tell(_end(1.0, known, 1.0, 1.0), lambda t: (S(t[0]), np.array([slope(t[0]), t[0], 1.0])))
     assert told[1] == word
     assert told[0] == pytest.approx(1, abs=0.01) if not word else not np.isfinite(told[0])
 

@@ -1,0 +1,110 @@
+"""MIGRAD's certificate of a fit: what is asked, how often, and what is reported."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+from ffnn_xp.fitting.tuning import DEFAULT_TUNING
+from ffnn_xp.minimizers import Certificate, Migrad
+
+X = np.linspace(-2, 2, 50)
+CERTIFY = Migrad.certify
+
+
+@pytest.mark.parametrize("prior", [None, 3.0])
+def test_a_fit_and_its_live_minuit_have_the_same_errors(prior: float | None) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-2, 2, 200)
+    y = np.sin(2 * x) + rng.normal(0, 0.1, 200)
+    fit = fx.Model((1, 4, 1), backend="numpy", seed=5).fit(x, y, 0.1, prior=prior)
+    assert fit.edm_newton < 1e-12
+    m = fit.minuit
+    np.testing.assert_allclose(m.values, fit.parameters, rtol=1e-12)
+    np.testing.assert_allclose(m.covariance, fit.covariance, rtol=1e-9)
+    assert m.accurate
+
+
+def test_the_point_that_is_reported_is_the_one_that_migrad_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Certificate] = []
+
+    def moved(self: Migrad, cost: Any, theta: np.ndarray, inverse: np.ndarray) -> Certificate:
+        run = CERTIFY(self, cost, theta, inverse)
+        seen.append(replace(run, values=run.values * (1 + 1e-9)))
+        return seen[-1]
+
+    monkeypatch.setattr(Migrad, "certify", moved)
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
+    np.testing.assert_array_equal(fit.standardised, seen[-1].values)
+    assert fit.edm == seen[-1].edm
+
+
+@pytest.mark.parametrize(
+    ("seen", "gains", "runs"),
+    [
+        ([(False, True), None], [1.0], 2),  # cut short: the minimization goes on from there
+        ([(False, False), None], [1.0], 2),  # gone astray on its way: once more, with the curvature there
+        ([(False, False)] * 9, [1.0, 2.0, 3.0, 4.0], 4),  # but not for ever
+        ([(False, False)] * 9, [1.0, 2.0, 2.0], 3),  # nor without getting on
+        ([(False, False)] * 9, [0.0], 1),
+    ],
+)
+def test_migrad_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[bool, bool] | None], gains: list[float], runs: int
+) -> None:
+    """Where it went down to no minimum; `seen` are (certified, cut short), and `gains`, in place of its own."""
+    asked: list[Certificate] = []
+
+    def certified(*args: Any) -> Certificate:
+        found = CERTIFY(*args)
+        asked.append(found)
+        answer = seen[len(asked) - 1]
+        if answer is None:
+            return found
+        fval, values = found.fval - gains[len(asked) - 1], found.values + 1e-5
+        return replace(found, certified=answer[0], cut_short=answer[1], fval=fval, values=values)
+
+    monkeypatch.setattr(Migrad, "certify", certified)
+    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+    y = np.tanh(2 * X) - 0.5 * np.tanh(3 * X - 2) + 0.1 * np.random.default_rng(1).normal(size=50)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", fx.FitWarning)
+        fit = model.fit(X, y, 0.1, prior=3.0, restarts=1)
+    assert len(asked) == runs
+    assert fit.valid == (seen[runs - 1] is None) == (not warned)
+    np.testing.assert_allclose(fit.standardised, asked[0].values, atol=1e-4)
+
+
+def test_of_a_non_smooth_cost_migrad_is_asked_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There each run has its own tries, with a new covariance each; those are all."""
+    asked: list[Certificate] = []
+
+    def never(*args: Any) -> Certificate:
+        asked.append(CERTIFY(*args))
+        last = asked[-1]
+        return replace(last, certified=False, fval=last.fval - len(asked), values=last.values + 1e-5)
+
+    monkeypatch.setattr(Migrad, "certify", never)
+    with pytest.warns(fx.FitWarning):
+        fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1).fit(X, np.abs(X), 0.1, prior=3.0, restarts=1)
+    assert len(asked) == DEFAULT_TUNING.certification.runs_non_smooth
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_weakly_determined_directions_are_followed_to_the_end(seed: int) -> None:
+    """More units than the data need: only the exact Hessian knows a curvature there, and MIGRAD has little left to do.
+
+    With the Gauss-Newton matrix it took 300 and 800 calls, and EDM by Newton's step was 0.01 and 0.15.
+    """
+    rng, teacher = np.random.default_rng(seed), fx.Model((4, 10, 10, 2), backend="numpy", seed=seed)
+    x = rng.normal(size=(400, 4))
+    y = teacher(x) + 0.1 * rng.normal(size=(400, 2))
+    fit = fx.Model((4, 10, 10, 2), backend="numpy", seed=seed + 1000).fit(x, y, 0.1)
+    assert fit.valid
+    assert fit.minuit_calls < 60
+    assert fit.edm_newton < 0.1

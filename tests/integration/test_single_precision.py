@@ -1,0 +1,127 @@
+"""The first stages of a fit are in float32 where that is faster; what is certified is float64 all the same."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+import ffnn_xp.objective.host
+from ffnn_xp.costs.catalogue import LeastSquares
+from ffnn_xp.fitting.local_search import LocalSearchTuning
+from ffnn_xp.fitting.tuning import Tuning
+from ffnn_xp.minimizers import KroneckerLBFGS, MinimizerResult
+from ffnn_xp.objective.objective import Objective
+
+from .test_fit import teacher
+
+
+@pytest.fixture
+def dtypes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What every value and gradient is computed in."""
+    seen: list[str] = []
+    original = Objective.value_and_gradient
+
+    def spy(self: Objective, theta: np.ndarray) -> np.ndarray:
+        seen.append(str(theta.dtype))
+        return original(self, theta)
+
+    monkeypatch.setattr(Objective, "value_and_gradient", spy)
+    return seen
+
+
+def test_the_minimum_is_that_of_double_precision(dtypes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = teacher("tanh", 3)
+    rough = fx.Model((8, 7, 9, 6), backend="numpy", seed=2).fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert dtypes.count("float32") > 2 * dtypes.count("float64") > 0
+    assert rough.valid
+    assert rough.edm_newton < 1e-9
+    assert rough.cost.precision is None
+    dtypes.clear()
+    monkeypatch.setattr(ffnn_xp.objective.host, "WORTH_A_COPY", np.inf)
+    fine = fx.Model((8, 7, 9, 6), backend="numpy", seed=2)
+    fine.parameters = rough.parameters
+    again = fine.fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert set(dtypes) == {"float64"}
+    assert again.fval == pytest.approx(rough.fval, abs=1e-6)
+    np.testing.assert_allclose(again.errors, rough.errors, rtol=1e-6)
+
+
+def test_small_data_and_float32_models_get_no_copy() -> None:
+    x = np.linspace(-2, 2, 50)
+    small = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", seed=1))
+    assert small.in_single_precision() is None
+    x = np.linspace(-2, 2, 20_000)
+    single = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", dtype="float32", seed=1))
+    assert single.in_single_precision() is None
+
+
+def test_the_copy_is_the_same_function() -> None:
+    x = np.linspace(-2, 2, 20_000)
+    double = LeastSquares(x, np.tanh(x), 0.1, fx.Model((1, 3, 1), backend="numpy", seed=1))
+    copy = double.in_single_precision()
+    assert copy is not None
+    start = double.start
+    for ours, theirs in zip(copy.value_and_gradient(start), double.value_and_gradient(start), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert copy.epsilon > 1e8 * double.epsilon
+
+
+@pytest.mark.parametrize(("sigma", "again"), [(1e-7, True), (0.1, False)])
+def test_what_float32_cannot_resolve_is_minimised_again_in_double(
+    sigma: float, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pulls of 1e-7 are below its rounding; pulls of 0.1 are not, and one rough minimization is enough."""
+    epsilons: list[float] = []
+    original = KroneckerLBFGS.run
+
+    def spy(self: KroneckerLBFGS, problem: Any, theta: np.ndarray, *budget: Any) -> MinimizerResult:
+        if self == LocalSearchTuning().kronecker_matrix_free:
+            epsilons.append(problem.epsilon)
+        return original(self, problem, theta, *budget)
+
+    monkeypatch.setattr(KroneckerLBFGS, "run", spy)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(8000, 2))
+    y = np.tanh(x[:, 0]) + np.tanh(x @ [0.5, 0.5]) + sigma * rng.normal(size=8000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.FitWarning)
+        model, tuning = fx.Model((2, 4, 1), backend="numpy", seed=1), Tuning(matrix_limit=5)
+        model.fit(x, y, sigma, prior=3.0, restarts=1, max_seconds=5, tuning=tuning)
+    assert epsilons[0] > 1e-8
+    assert (min(epsilons) < 1e-15) is again
+
+
+def test_the_sum_is_not_rounded_to_seven_digits(backend: fx.Backend, rng: np.random.Generator) -> None:
+    """Each term has an error of 1e-7 of its own; that of the sum must not be 1e-7 of the sum, which is millions."""
+    x = rng.normal(size=(200_000, 2))
+    y = x @ [1.0, -1.0] + rng.normal(size=len(x))
+    values = []
+    for dtype in ("float64", "float32"):
+        model = fx.Model((2, 3, 1), backend=fx.get_backend(backend.name, dtype=dtype), seed=1)
+        cost = LeastSquares(x, y, 0.1, model)
+        values.append(cost.value_and_gradient(cost.start)[0])
+    assert values[0] > 1e7
+    assert abs(values[1] / values[0] - 1) < 2e-8
+
+
+def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random.Generator) -> None:
+    """In float32 the gradient at the minimum is wrong by standard deviations; so the end is in float64."""
+    n = 20_000
+    x = rng.normal(size=(n, 2))
+    y = np.sin(x[:, 0]) * x[:, 1] + 0.1 * rng.normal(size=n)
+    exact = fx.Model((2, 6, 1), backend="numpy", seed=1)
+    single = fx.Model((2, 6, 1), backend=fx.get_backend(backend.name, dtype="float32"), seed=1)
+    fit = single.fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert fit.valid
+    assert str(single.parameters.dtype).endswith("float32")
+    assert str(single(x[:3]).dtype).endswith("float32")
+    exact.parameters = fit.parameters
+    again = exact.fit(x, y, 0.1, prior=3.0, restarts=1)
+    assert again.fval == pytest.approx(fit.fval, abs=1e-3)
+    np.testing.assert_allclose(fit.errors, again.errors, rtol=1e-3)
+    std = fx.to_numpy(single.predict(x[:20], return_std=True)[1])
+    np.testing.assert_allclose(std, exact.predict(x[:20], return_std=True)[1], rtol=1e-2)
