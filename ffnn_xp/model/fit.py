@@ -25,7 +25,7 @@ from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_p
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.successive_halving import halve_candidates
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
-from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
+from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import Certificate, certify, migrad_alone
 from ffnn_xp.model.certification import Outcome, verdict
 from ffnn_xp.network.initialization import glorot
@@ -134,11 +134,9 @@ def _with_prior(task: FitProblem, chosen: PriorSelection) -> FitProblem:
 
 def _predictive(task: FitProblem, chosen: PriorSelection | None, outcome: Outcome) -> Predictive | None:
     """The density of new measurements: of the mixture, or of the one network, if it has a band."""
-    if not isinstance(task.loss, Measured):
-        return None
     if chosen is not None and chosen.calibration is not None:
         return Predictive(tuple(member(task, t, chosen.precision) for t in chosen.members), chosen.calibration)
-    if outcome.band is None or not isinstance(task.loss, LeastSquaresLoss):
+    if outcome.band is None or not task.loss.scatters_normally:
         return None
     y_error = outcome.result.y_error
     return Predictive((Member(outcome.band, typical_error(task) if y_error is None else y_error),))
@@ -220,10 +218,11 @@ def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: fl
 def _may_compete(task: FitProblem) -> bool:
     """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
 
-    S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
+    S without a lower bound has nothing to measure a start's distance from; linear combinations of outputs have no such
+    sample.
     """
     small = task.layout.n_parameters <= competition.LIMIT
-    return small and not isinstance(task.loss, NormalLoss) and not task.loss.has_linear_operator
+    return small and task.loss.bounded_below and not task.loss.has_linear_operator
 
 
 def _number_of_starts(restarts: int | str, task: FitProblem) -> int:
