@@ -13,12 +13,13 @@ import pytest
 import ffnn_xp
 
 NO_HOST = ("network", "losses", "minimizers", "data/events.py", "objective/objective.py", "objective/kernels.py",
-           "objective/combined_kernels.py", "objective/prior.py", "uncertainty/covariance.py",
-           "uncertainty/linear_band.py", "model/summary.py", "model/result.py")  # fmt: skip
+           "objective/linear_operator_kernels.py", "objective/event_weights.py", "objective/prior.py",
+           "uncertainty/covariance.py", "uncertainty/linear_band.py", "model/summary.py", "model/result.py")  # fmt: skip
 """Folders and files that work either on the device or on the host, and never bring one to the other."""
 
 ON_EVENTS = ("network", "losses", "data/events.py", "objective/objective.py", "objective/kernels.py",
-             "objective/combined_kernels.py", "uncertainty/linear_band.py")  # fmt: skip
+             "objective/linear_operator_kernels.py", "objective/event_weights.py",
+             "uncertainty/linear_band.py")  # fmt: skip
 """Folders and files that compute on events, with the namespace that they are handed."""
 
 ON_HOST = ("network/initialization.py", "network/specification.py", "network/symmetries.py")

@@ -194,9 +194,7 @@ def back(xp: Any, delta: Any, z: Any, a: Any) -> Any:
     return delta * (0.5 - 0.5 * a * a)
 
 
-def test_your_own_backward_function_gives_the_same_and_is_copied(
-    backend: Backend, rng: np.random.Generator
-) -> None:
+def test_your_own_backward_function_gives_the_same_and_is_copied(backend: Backend, rng: np.random.Generator) -> None:
     plain = Activation("mine", scaled, slope, bend)
     short = pickle.loads(pickle.dumps(Activation("mine", scaled, slope, bend, backward=back, takes_out=True)))
     assert (short.backward, short.takes_out) == (back, True)
