@@ -14,7 +14,8 @@ import ffnn_xp
 
 NO_HOST = ("network", "losses", "minimizers", "data/events.py", "objective/objective.py", "objective/kernels.py",
            "objective/linear_operator_kernels.py", "objective/event_weights.py", "objective/prior.py",
-           "uncertainty/covariance.py", "uncertainty/linear_band.py", "model/summary.py", "model/result.py")  # fmt: skip
+           "uncertainty/covariance.py", "uncertainty/linear_band.py", "model/summary.py",
+           "model/result.py")  # fmt: skip
 """Folders and files that work either on the device or on the host, and never bring one to the other."""
 
 ON_EVENTS = ("network", "losses", "data/events.py", "objective/objective.py", "objective/kernels.py",

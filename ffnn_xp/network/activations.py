@@ -132,93 +132,94 @@ def _not_by_element(xp: Namespace, z: Array, a: Array) -> Array:
     raise ValueError("softmax is fitted together with its statistic: use loss='multinomial'")
 
 
-ACTIVATIONS: Mapping[str, Activation] = {
-    activation.name: activation
-    for activation in (
-        Activation(  # f = z
-            "identity",
-            lambda xp, z: z,
-            lambda xp, z, a: xp.ones_like(z),
-            lambda xp, z, a: xp.zeros_like(z),
-            homogeneous=True,
-            mirror=(-1.0, 0.0),
-            monotonic=True,
-        ),
-        Activation(  # f = max(0, z), f' = 1 for z > 0 else 0, f'' = 0
-            "relu",
-            lambda xp, z: xp.maximum(z, 0.0),
-            lambda xp, z, a: _positive(xp, z),
-            lambda xp, z, a: xp.zeros_like(z),
-            homogeneous=True,
-            smooth=False,
-        ),
-        Activation(  # f = z for z > 0 else 0.01 z
-            "leaky_relu",
-            lambda xp, z: xp.maximum(z, LEAKY_SLOPE * z),
-            lambda xp, z, a: LEAKY_SLOPE + (1 - LEAKY_SLOPE) * _positive(xp, z),
-            lambda xp, z, a: xp.zeros_like(z),
-            homogeneous=True,
-            smooth=False,
-        ),
-        Activation(  # f' = 1 - f^2, f'' = -2 f f'
-            "tanh",
-            elementwise.tanh,
-            lambda xp, z, a: 1 - a * a,
-            lambda xp, z, a: -2 * a * (1 - a * a),
-            mirror=(-1.0, 0.0),
-            backward=elementwise.tanh_back,
-            takes_out=True,
-        ),
-        Activation(  # f = 1 / (1 + exp(-z)), f' = f (1 - f), f'' = f' (1 - 2 f); also called sigmoid
-            "logistic",
-            _logistic,
-            lambda xp, z, a: a * (1 - a),
-            lambda xp, z, a: a * (1 - a) * (1 - 2 * a),
-            mirror=(-1.0, 1.0),
-            monotonic=True,
-        ),
-        Activation(  # f = log(1 + exp(z)), f' = logistic(z)
-            "softplus",
-            _softplus,
-            lambda xp, z, a: _logistic(xp, z),
-            lambda xp, z, a: _logistic(xp, z) * _logistic(xp, -z),
-            monotonic=True,
-        ),
-        Activation(  # f = z s with s = logistic(z), f' = s + f (1 - s), f'' = s (1 - s) (2 + z (1 - 2 s))
-            "silu",
-            lambda xp, z: z * _logistic(xp, z),
-            _silu_df,
-            _silu_d2f,
-        ),
-        Activation(  # f = z Phi(z), f' = Phi + z phi, f'' = (2 - z^2) phi, with the normal Phi and phi
-            "gelu",
-            lambda xp, z: z * _normal_cdf(xp, z),
-            lambda xp, z, a: _normal_cdf(xp, z) + z * _normal_pdf(xp, z),
-            lambda xp, z, a: (2 - z * z) * _normal_pdf(xp, z),
-        ),
-        Activation(  # f = z for z > 0 else exp(z) - 1
-            "elu",
-            _elu,
-            lambda xp, z, a: xp.minimum(a, 0.0) + 1,
-            lambda xp, z, a: xp.where(z > 0, 0.0, a + 1),
-        ),
-        Activation(  # f = sin(z)
-            "sine",
-            lambda xp, z: xp.sin(z),
-            lambda xp, z, a: xp.cos(z),
-            lambda xp, z, a: -a,
-            mirror=(-1.0, 0.0),
-        ),
-        Activation(  # f = f' = f'' = exp(z): for an output that is a rate or a width
-            "exp",
-            lambda xp, z: xp.exp(z),
-            lambda xp, z, a: a,
-            lambda xp, z, a: a,
-            monotonic=True,
-            multiplicative=True,
-        ),
-    )
-}
+def _by_name(*activations: Activation) -> Mapping[str, Activation]:
+    return {activation.name: activation for activation in activations}
+
+
+ACTIVATIONS = _by_name(
+    Activation(  # f = z
+        "identity",
+        lambda xp, z: z,
+        lambda xp, z, a: xp.ones_like(z),
+        lambda xp, z, a: xp.zeros_like(z),
+        homogeneous=True,
+        mirror=(-1.0, 0.0),
+        monotonic=True,
+    ),
+    Activation(  # f = max(0, z), f' = 1 for z > 0 else 0, f'' = 0
+        "relu",
+        lambda xp, z: xp.maximum(z, 0.0),
+        lambda xp, z, a: _positive(xp, z),
+        lambda xp, z, a: xp.zeros_like(z),
+        homogeneous=True,
+        smooth=False,
+    ),
+    Activation(  # f = z for z > 0 else 0.01 z
+        "leaky_relu",
+        lambda xp, z: xp.maximum(z, LEAKY_SLOPE * z),
+        lambda xp, z, a: LEAKY_SLOPE + (1 - LEAKY_SLOPE) * _positive(xp, z),
+        lambda xp, z, a: xp.zeros_like(z),
+        homogeneous=True,
+        smooth=False,
+    ),
+    Activation(  # f' = 1 - f^2, f'' = -2 f f'
+        "tanh",
+        elementwise.tanh,
+        lambda xp, z, a: 1 - a * a,
+        lambda xp, z, a: -2 * a * (1 - a * a),
+        mirror=(-1.0, 0.0),
+        backward=elementwise.tanh_back,
+        takes_out=True,
+    ),
+    Activation(  # f = 1 / (1 + exp(-z)), f' = f (1 - f), f'' = f' (1 - 2 f); also called sigmoid
+        "logistic",
+        _logistic,
+        lambda xp, z, a: a * (1 - a),
+        lambda xp, z, a: a * (1 - a) * (1 - 2 * a),
+        mirror=(-1.0, 1.0),
+        monotonic=True,
+    ),
+    Activation(  # f = log(1 + exp(z)), f' = logistic(z)
+        "softplus",
+        _softplus,
+        lambda xp, z, a: _logistic(xp, z),
+        lambda xp, z, a: _logistic(xp, z) * _logistic(xp, -z),
+        monotonic=True,
+    ),
+    Activation(  # f = z s with s = logistic(z), f' = s + f (1 - s), f'' = s (1 - s) (2 + z (1 - 2 s))
+        "silu",
+        lambda xp, z: z * _logistic(xp, z),
+        _silu_df,
+        _silu_d2f,
+    ),
+    Activation(  # f = z Phi(z), f' = Phi + z phi, f'' = (2 - z^2) phi, with the normal Phi and phi
+        "gelu",
+        lambda xp, z: z * _normal_cdf(xp, z),
+        lambda xp, z, a: _normal_cdf(xp, z) + z * _normal_pdf(xp, z),
+        lambda xp, z, a: (2 - z * z) * _normal_pdf(xp, z),
+    ),
+    Activation(  # f = z for z > 0 else exp(z) - 1
+        "elu",
+        _elu,
+        lambda xp, z, a: xp.minimum(a, 0.0) + 1,
+        lambda xp, z, a: xp.where(z > 0, 0.0, a + 1),
+    ),
+    Activation(  # f = sin(z)
+        "sine",
+        lambda xp, z: xp.sin(z),
+        lambda xp, z, a: xp.cos(z),
+        lambda xp, z, a: -a,
+        mirror=(-1.0, 0.0),
+    ),
+    Activation(  # f = f' = f'' = exp(z): for an output that is a rate or a width
+        "exp",
+        lambda xp, z: xp.exp(z),
+        lambda xp, z, a: a,
+        lambda xp, z, a: a,
+        monotonic=True,
+        multiplicative=True,
+    ),
+)
 """Activations of any layer by their names; to add one, add one entry here."""
 
 identity, relu, tanh = ACTIVATIONS["identity"], ACTIVATIONS["relu"], ACTIVATIONS["tanh"]
