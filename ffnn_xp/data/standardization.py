@@ -113,7 +113,7 @@ def standardization(network: Network, backend: Backend, data: Dataset, loss: Los
     output = network.activations[-1]
     if loss.link is not None or (loss.target_kind == "count" and output.multiplicative):
         y_mean, y_width = _constant_output(backend, data, loss), np.ones_like(y_width)
-    elif output.name != "identity" or loss.target_kind != "real":
+    elif not output.linear or loss.target_kind != "real":
         y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
     y_width = _or_one(y_width)
