@@ -17,8 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.losses import BinomialLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
-from ffnn_xp.losses import loss as find_loss
+from ffnn_xp.losses import BinomialLoss, Loss, MultinomialLoss, NormalLoss, PoissonLoss, get_loss
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.prior import GaussianPrior
@@ -79,8 +78,8 @@ class LeastSquares(DataCost):
         prior: GaussianPrior | None = None,
         verbose: int = 0,
     ) -> None:
-        statistic = find_loss(loss)
-        if not isinstance(statistic, Measured):
+        statistic = get_loss(loss)
+        if statistic.auxiliary != "y_err":
             raise ValueError(f"`loss` must be a function of pulls for LeastSquares, got {statistic.name!r}")
         if yerror is None:
             raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")

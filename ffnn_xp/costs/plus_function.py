@@ -19,7 +19,7 @@ from iminuit.util import describe
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.losses import AddedLoss, Measured, Poisson, PoissonLoss
+from ffnn_xp.losses import AddedLoss
 from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.objective.data_cost import DataCost
@@ -86,18 +86,19 @@ class PlusFunction(CostWithGradient):
             raise TypeError(
                 f"`cost` must be one of a network, such as LeastSquares or Poisson, got {type(cost).__name__}"
             )
-        if cost.statistic.has_linear_operator or not isinstance(cost.statistic, Measured | Poisson):
+        loss = cost.statistic
+        if loss.has_linear_operator or loss.auxiliary not in ("y_err", "y_cov", "exposure"):
             uncertain = "measured values with errors in x" if cost.data.x_error is not None else "integrals over bins"
             raise ValueError(
                 "a function can be added to measured values and to counts at points x, not to "
-                + (uncertain if cost.statistic.has_linear_operator else repr(cost.statistic.name))
+                + (uncertain if loss.has_linear_operator else repr(loss.name))
             )
         limits = dict(list(describe(function, annotations=True).items())[1:])
         names = cost.objective.network.layout.names
         _check_names(list(limits), start)
         self.cost, self.function = cost, function
         self._function_gradient = grad
-        statistic = AddedLoss(PoissonLoss() if isinstance(cost.statistic, Poisson) else cost.statistic)
+        statistic = AddedLoss(loss.for_output("identity"))
         self._backend, self._p = cost.objective.backend, cost.npar
         xp = self._backend.xp
         with self._backend.context():
@@ -179,11 +180,11 @@ class PlusFunction(CostWithGradient):
     def pulls(self, args: Sequence[float]) -> HostArray:
         """(measured - predicted) / standard deviation, in the shape of y."""
         cost = self.cost
-        auxiliary = cost.data.inverse_error if cost.statistic.auxiliary == "y_err" else cost.data.auxiliary
+        xp, loss = self._backend.xp, cost.statistic
         predicted = np.atleast_2d(self.prediction(args).T)
         with self._backend.context():
             y = self._backend.to_device(predicted)
-            pulls = self._backend.to_host(cost.statistic.pulls(self._backend.xp, y, cost.data.y, auxiliary))
+            pulls = self._backend.to_host(loss.pulls(xp, y, cost.data.y, cost.data.auxiliary_of(xp, loss)))
         return cost._squeeze(pulls.T)
 
     def _at(self, phi: HostArray, *more: HostArray) -> Objective:

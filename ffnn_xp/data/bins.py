@@ -79,8 +79,6 @@ class Bins:
         ValueError
             If the contents of bins are no such values.
         """
-        if (of.link is not None and of.target_kind != "count") or of.coupled_outputs or not of.separable:
-            raise ValueError(f"integrals over bins are for contents of independent bins, not for {of.name!r}")
         return IntegratedLoss(of)
 
     def __len__(self) -> int:

@@ -62,17 +62,26 @@ class Dataset:
             return self.x[:, :: self.columns_of_event]
         return xp.mean(xp.reshape(self.x, (self.x.shape[0], self.n, -1)), axis=-1)
 
+    def auxiliary_of(self, xp: Namespace, loss: Loss) -> Array:
+        """Return what belongs to each value in a statistic (`Loss.columns`), ones where nothing was given."""
+        if loss.target_kind == "class":
+            return xp.sum(self.y, axis=-2, keepdims=True)
+        given = self.inverse_error if loss.auxiliary == "y_err" else self.auxiliary
+        if given is None:
+            return xp.ones_like(self.y if loss.auxiliary is not None else self.y[..., :1, :1])
+        return given
+
     def combined(self, xp: Namespace, loss: Loss, y: Array) -> Array:
         """What the statistic sees of raw outputs y for all columns of x; first what is predicted for each value."""
         return y if self.columns_of_event == 1 and self.nodes is None else loss.linear_operator(xp, y, (self.nodes,))
 
     def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
         """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
-        auxiliary = self.inverse_error if loss.auxiliary == "y_err" else self.auxiliary
+        auxiliary = self.auxiliary_of(xp, loss)
         one = xp.ones_like(self.inputs[:1, :1])
         if shift is None or scale is None:
-            if loss.as_measured and auxiliary is not None and self.nodes is None:
-                return Events(self.inputs, (self.y, auxiliary), self.weights, self.columns_of_event)
+            if self.nodes is None:
+                return Events(self.inputs, loss.raw_columns(xp, self.y, auxiliary), self.weights, self.columns_of_event)
             shift, scale = 0 * one, one
         if self.nodes is None:
             data = loss.columns(xp, self.y, auxiliary, shift * one, scale * one)

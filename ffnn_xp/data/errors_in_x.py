@@ -10,7 +10,7 @@ import numpy as np
 
 from ffnn_xp.backends import to_numpy
 from ffnn_xp.data.bins import Bins
-from ffnn_xp.losses import EffectiveVarianceLoss, LeastSquaresLoss, Loss
+from ffnn_xp.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,7 @@ class UncertainInputs:
         ValueError
             If it is another than least squares with independent errors.
         """
-        if not isinstance(of, LeastSquaresLoss):
-            raise ValueError(f"`x_err` is for least squares with independent errors, not for {of.name!r}")
-        return EffectiveVarianceLoss(self.inputs)
+        return of.with_x_error(self.inputs)
 
 
 def with_errors(x: Any, error: Any) -> Any:

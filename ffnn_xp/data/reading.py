@@ -8,7 +8,7 @@ import array_api_compat
 import numpy as np
 from array_api_compat import device
 
-from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp._lib.typing import Array
 from ffnn_xp._lib.validation import letter
 from ffnn_xp.backends import Backend, to_numpy
 from ffnn_xp.data.bins import Bins
@@ -26,11 +26,10 @@ from ffnn_xp.data.validation import (
     per_value,
 )
 from ffnn_xp.data.whitening import whitening
-from ffnn_xp.losses import EffectiveVarianceLoss, LeastSquaresLoss, Loss
-from ffnn_xp.losses.effective_variance import STEP
+from ffnn_xp.losses import LOSSES, Loss
 from ffnn_xp.network.layout import augment
 
-DEFAULT = LeastSquaresLoss()
+DEFAULT = LOSSES["least_squares"]
 
 
 def dataset(
@@ -84,10 +83,10 @@ def dataset(
     if loss.auxiliary == "y_cov":
         more = backend.contiguous(backend.to_device(whitening(auxiliary, n, m)))
     elif auxiliary is not None:
-        name, rule = str(loss.auxiliary), TRIALS if loss.target_kind == "part" else POSITIVE
+        name, rule = str(loss.auxiliary), TRIALS if loss.target_kind == "successes" else POSITIVE
         more = columns(per_value(backend, auxiliary, n, m, name, rule))
-    if loss.target_kind == "part":
-        _check_parts(backend, targets, more)
+    if loss.target_kind == "successes":
+        _check_successes(backend, targets, more)
     measured = columns(targets)
     del targets
     factor = None
@@ -99,7 +98,7 @@ def dataset(
             raise ValueError("`weights` must have a positive sum: with less there is no minimum to look for")
         factor = factor[None, :]
     if uncertain is not None:
-        if not isinstance(loss, EffectiveVarianceLoss) or inverse is None:
+        if not loss.uncertain_inputs or inverse is None:
             raise ValueError(
                 "`x_err` needs `y_err`: what x adds to the scatter of y cannot be told from y's own errors"
             )
@@ -108,20 +107,10 @@ def dataset(
                 f"`x_err` needs a model with dtype='float64', got {backend.dtype!r}: slopes are differences"
             )
         error = per_value(backend, uncertain.error, n, uncertain_rows.shape[1], "x_err", NO_OR_POSITIVE_ERROR)
-        shifted = _with_shifted(backend.xp, uncertain_rows, error, loss)
+        shifted = loss.with_shifted(backend.xp, uncertain_rows, error)
         x_error, inputs = columns(error), augment(backend.xp, backend.xp.matrix_transpose(shifted))
     nodes = None if bins is None else backend.to_device(bins.weights.T.copy())
     return Dataset(inputs, measured, inverse, factor, was_column, more, nodes, x_error)
-
-
-def _with_shifted(xp: Namespace, rows: Array, error: Array, loss: EffectiveVarianceLoss) -> Array:
-    """Each row of ``(n, d)``, followed by itself moved up and down in each input that has errors."""
-    points = [rows]
-    for j in loss.inputs:
-        one = xp.arange(rows.shape[1], device=device(rows)) == j
-        step = STEP * xp.where(one[None, :], error, xp.zeros_like(error))
-        points += [rows + step, rows - step]
-    return xp.reshape(xp.stack(points, axis=1), (-1, rows.shape[1]))
 
 
 def selected(mask: Any, *arrays: Any) -> tuple[Any, ...]:
@@ -223,7 +212,7 @@ def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
     return a, False
 
 
-def _check_parts(backend: Backend, k: Array, trials: Array | None) -> None:
+def _check_successes(backend: Backend, k: Array, trials: Array | None) -> None:
     """k of N, and without N 0 or 1."""
     xp = backend.xp
     too_many = xp.matrix_transpose(k) > (1 if trials is None else trials)

@@ -111,30 +111,24 @@ def standardization(network: Network, backend: Backend, data: Dataset, loss: Los
         rates = data.y if data.nodes is None else data.y / backend.xp.sum(data.nodes, axis=0, keepdims=True)
     y_mean, y_width = _moments(backend, rates, "y")
     output = network.activations[-1]
-    if loss.link is not None or (loss.target_kind == "count" and output.name == "exp"):
-        y_mean, y_width = _before_link(backend, data, loss.link or output.name), np.ones_like(y_width)
-    elif output.name != "identity" or loss.target_kind != "real":
+    if loss.link is not None or (loss.target_kind == "count" and output.multiplicative):
+        y_mean, y_width = _constant_output(backend, data, loss), np.ones_like(y_width)
+    elif not output.linear or loss.target_kind != "real":
         y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
     y_width = _or_one(y_width)
-    if loss.outputs(1) == 2:
-        y_mean, y_width = np.append(y_mean, np.log(y_width)), np.append(y_width, np.ones_like(y_width))
-    return Scaling(network.layout, x_mean, _or_one(x_width), y_mean, y_width)
+    return Scaling(network.layout, x_mean, _or_one(x_width), *loss.output_scaling(y_mean, y_width))
 
 
-def _before_link(backend: Backend, data: Dataset, link: str) -> HostArray:
-    """What a constant network would have before its output nonlinearity, ``(k,)``; half a count keeps it finite."""
+def _constant_output(backend: Backend, data: Dataset, loss: Loss) -> HostArray:
+    """Return what a constant network has before its output nonlinearity, ``(k,)``."""
     xp = backend.xp
     with backend.context():
         out_of = xp.ones_like(data.y) if data.auxiliary is None else data.auxiliary
         if data.nodes is not None:
             out_of = out_of * xp.sum(data.nodes, axis=0, keepdims=True)
-        seen, possible = backend.to_host(xp.stack([xp.sum(data.y, axis=-1), xp.sum(out_of, axis=-1)]))
-    at_least = np.maximum(seen, 0.5)
-    if link == "logistic":
-        return np.asarray(np.log(at_least / np.maximum(possible - seen, 0.5)))
-    mean = np.log(at_least / possible)
-    return np.asarray(mean - np.mean(mean) if link == "softmax" else mean)
+        observed, possible = backend.to_host(xp.stack([xp.sum(data.y, axis=-1), xp.sum(out_of, axis=-1)]))
+    return loss.constant_output(observed, possible)
 
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:

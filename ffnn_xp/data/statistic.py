@@ -9,8 +9,7 @@ import numpy as np
 
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.errors_in_x import UncertainInputs
-from ffnn_xp.losses import BlockCorrelatedLoss, CorrelatedLoss, Loss
-from ffnn_xp.losses import loss as find_loss
+from ffnn_xp.losses import Loss, get_loss
 from ffnn_xp.network.activations import Activation
 
 
@@ -18,9 +17,11 @@ def find_statistic(
     loss: str | Loss, output: Activation, extras: Mapping[str, Any], x: Any = None, y: Any = None
 ) -> tuple[Loss, Any]:
     """The statistic for a network with this output, and what else belongs to each value, of what the user gave."""
-    statistic = find_loss(loss)
+    statistic = get_loss(loss)
     if extras.get("y_cov") is not None:
-        statistic = _correlated(statistic, np.ndim(extras["y_cov"]), np.shape(y))
+        shape = np.shape(y)
+        outputs = shape[1] if len(shape) == 2 else 1
+        statistic = statistic.with_covariance(None if np.ndim(extras["y_cov"]) == 3 else outputs)
     of_inputs = isinstance(x, Bins | UncertainInputs)
     statistic = x.statistic(statistic) if of_inputs else statistic.for_output(output.name)
     for name, value in extras.items():
@@ -29,12 +30,3 @@ def find_statistic(
     if output.coupled_outputs and statistic.link != output.name:
         raise ValueError(f"a softmax output needs loss='multinomial', got {statistic.name!r}")
     return statistic, extras.get(str(statistic.auxiliary))
-
-
-def _correlated(statistic: Loss, dimensions: int, shape: tuple[int, ...]) -> Loss:
-    """Least squares with the covariance of all values, or of those of each event."""
-    if statistic.name != "least_squares":
-        raise ValueError(f"`y_cov` has no place in loss {statistic.name!r}")
-    if dimensions == 3:
-        return BlockCorrelatedLoss()
-    return CorrelatedLoss(shape[1] if len(shape) == 2 else 1)

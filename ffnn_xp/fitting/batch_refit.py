@@ -9,7 +9,6 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, RefitTuning
-from ffnn_xp.losses.sampling import draw
 from ffnn_xp.minimizers import (
     UNLIMITED,
     BatchResult,
@@ -86,8 +85,6 @@ def measure_again(task: FitProblem, theta: HostArray, number: int, rng: np.rando
     """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
     backend, data = task.model.backend, task.data_with_errors()
     predicted = task.expected(theta)
-    auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
-    number_of = np.ones((1, 1)) if auxiliary is None else backend.to_host(auxiliary)
-    if task.loss.target_kind == "class":  # as many as there were
-        number_of = backend.to_host(data.y).sum(axis=0, keepdims=True)
-    return draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)
+    with backend.context():
+        auxiliary = backend.to_host(data.auxiliary_of(backend.xp, task.loss))
+    return task.loss.sample(rng, np.broadcast_to(predicted, (number, *predicted.shape)), auxiliary)

@@ -27,7 +27,7 @@ from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
-from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
+from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import Certificate, Migrad
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.protocol import ModelLike
@@ -128,11 +128,9 @@ def _with_prior(task: FitProblem, chosen: PriorSelection) -> FitProblem:
 
 def _predictive(task: FitProblem, chosen: PriorSelection | None, record: FitRecord) -> Predictive | None:
     """Make the density of new measurements: of the ensemble, or of the one network, if it has a band."""
-    if not isinstance(task.loss, Measured):
-        return None
     if chosen is not None and chosen.calibration is not None:
         return Predictive(tuple(member(task, t, chosen.precision) for t in chosen.members), chosen.calibration)
-    if record.error_band is None or not isinstance(task.loss, LeastSquaresLoss):
+    if record.error_band is None or not task.loss.scatters_normally:
         return None
     return Predictive((Member(record.error_band, typical_error(task) if record.y_error is None else record.y_error),))
 
@@ -225,10 +223,11 @@ def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: fl
 def _may_compete(task: FitProblem) -> bool:
     """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
 
-    S of a predicted width has no floor to measure a start's distance from; combined outputs have no such sample.
+    S without a lower bound has nothing to measure a start's distance from; linear combinations of outputs have no such
+    sample.
     """
     small = task.layout.n_parameters <= task.tuning.halving.max_parameters
-    return small and not isinstance(task.loss, NormalLoss) and not task.loss.has_linear_operator
+    return small and task.loss.bounded_below and not task.loss.has_linear_operator
 
 
 def _number_of_starts(restarts: int | str, task: FitProblem) -> int:

@@ -30,7 +30,6 @@ from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path, grow_ensemble
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
-from ffnn_xp.losses import Measured
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.sweeps import Network
@@ -123,7 +122,7 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
     found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, walk, number)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     calibration, y_error = None, np.ones(task.data.y.shape[0])
-    if isinstance(task.loss, Measured):
+    if task.loss.auxiliary == "y_err":
         calibration, y_error = _calibration(task, parts, thetas, strength * P)
     return PriorSelection(
         strength / unit,

@@ -95,9 +95,8 @@ class FitProblem:
         with backend.context():
             x = (data.x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
             shift, scale = s.y_mean[:, None], s.y_scale[:, None]
-            if (
-                self.network.activations[-1].name == "exp" and self.loss.link is None
-            ):  # what is added before it, factors
+            output = self.network.activations[-1]
+            if output.multiplicative and self.loss.link is None:  # a shift before it is a factor behind it
                 shift, scale = 0 * shift, np.exp(shift)
             return replace(data, inputs=augment(xp, x), y=data.y if y is None else y).events(
                 xp, self.loss, to(shift), to(scale)

@@ -14,12 +14,10 @@ is, depends on the errors.
 from __future__ import annotations
 
 import numpy as np
-import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.multistart import MultiStart, SearchResult
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.losses import Robust, StudentTLoss
 from ffnn_xp.network.evaluation import evaluate
 
 
@@ -53,10 +51,11 @@ def residual_width(task: FitProblem, theta: HostArray, effective: float) -> Host
     """The formula above for a point in standardised theta; never quite zero, so that a perfect fit has a chi-square."""
     backend, s = task.model.backend, task.scaling
     xp, data = backend.xp, task.data
+    median = task.loss.median_pull()
     with backend.context():
         residual = evaluate(task.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
-        if isinstance(task.loss, Robust):
-            return _median_width(task, backend.to_host(xp.abs(residual)), effective)
+        if median is not None:
+            return _median_width(task, backend.to_host(xp.abs(residual)), median, effective)
         square = residual * residual if data.weights is None else residual * residual * data.weights
         total = backend.to_host(xp.sum(square, axis=-1))
         events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))
@@ -66,23 +65,17 @@ def residual_width(task: FitProblem, theta: HostArray, effective: float) -> Host
 
 def held_out_width(task: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:
     """Errors ``(k,)`` of the standardised outputs from residuals ``(k, n)`` that no parameter has seen."""
-    if isinstance(task.loss, Robust):
-        width = _median(task.loss, np.abs(residual))
+    median = task.loss.median_pull()
+    if median is not None:
+        width = np.median(np.abs(residual), axis=1) / median
     else:
         width = np.sqrt(np.average(residual**2, axis=1, weights=weights))
     return np.maximum(width, 1e3 * task.model.backend.epsilon)
 
 
-def _median_width(task: FitProblem, residual: HostArray, effective: float) -> HostArray:
-    """From absolute residuals ``(k, n)``; weights do not count."""
-    assert isinstance(task.loss, Robust)
+def _median_width(task: FitProblem, residual: HostArray, median: float, effective: float) -> HostArray:
+    """Estimate errors from absolute residuals ``(k, n)``, whose weights do not count, and the median of such pulls."""
     n = task.data.n
     free = max(n - effective / len(residual), 1e-3 * n)
-    width = _median(task.loss, residual) * np.sqrt(n / free)
+    width = np.median(residual, axis=1) / median * np.sqrt(n / free)
     return np.asarray(np.maximum(width / task.scaling.y_scale, 1e3 * task.model.backend.epsilon))
-
-
-def _median(loss: Robust, residual: HostArray) -> HostArray:
-    """Width of the good measurements, normal ones, or Student's own, by the median of absolute residuals ``(k, n)``."""
-    law = scipy.stats.t(loss.nu) if isinstance(loss, StudentTLoss) else scipy.stats.norm
-    return np.asarray(np.median(residual, axis=1) / law.ppf(0.75))

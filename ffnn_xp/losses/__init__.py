@@ -1,4 +1,4 @@
-"""Statistics: which one the data at hand ask for, each with its derivatives and pulls.
+"""Statistics: each with its derivatives, its pulls, its toys, and how errors of y are estimated with it.
 
 | data | loss |
 | --- | --- |
@@ -9,6 +9,8 @@
 | counts | "poisson", with output="exp" or another positive one |
 | k out of N; yes or no | "binomial", with output="logistic" |
 | one of k classes | "multinomial", with output="softmax" |
+
+A statistic is one file with a subclass of `Loss`; one that users name is an entry of `LOSSES`.
 """
 
 from __future__ import annotations
@@ -18,12 +20,18 @@ from collections.abc import Mapping
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp.losses.added import AddedLoss
 from ffnn_xp.losses.base import Data, Loss
-from ffnn_xp.losses.correlated import BlockCorrelatedLoss, CorrelatedLoss, IntegratedLoss
-from ffnn_xp.losses.counts import BinomialLoss, Poisson, PoissonLogLoss, PoissonLoss
+from ffnn_xp.losses.binomial import BinomialLoss
+from ffnn_xp.losses.block_correlated import BlockCorrelatedLoss
+from ffnn_xp.losses.correlated import CorrelatedLoss
 from ffnn_xp.losses.effective_variance import EffectiveVarianceLoss
+from ffnn_xp.losses.huber import HuberLoss
+from ffnn_xp.losses.integrated import IntegratedLoss
+from ffnn_xp.losses.least_squares import LeastSquaresLoss
 from ffnn_xp.losses.multinomial import MultinomialLoss
-from ffnn_xp.losses.normal import LeastSquaresLoss, Measured, NormalLoss
-from ffnn_xp.losses.robust import HuberLoss, Robust, SoftL1Loss, StudentTLoss
+from ffnn_xp.losses.normal import NormalLoss
+from ffnn_xp.losses.poisson import PoissonLogLoss, PoissonLoss
+from ffnn_xp.losses.soft_l1 import SoftL1Loss
+from ffnn_xp.losses.student_t import StudentTLoss
 
 __all__ = [
     "LOSSES",
@@ -37,21 +45,18 @@ __all__ = [
     "IntegratedLoss",
     "LeastSquaresLoss",
     "Loss",
-    "Measured",
     "MultinomialLoss",
     "NormalLoss",
-    "Poisson",
     "PoissonLogLoss",
     "PoissonLoss",
-    "Robust",
     "SoftL1Loss",
     "StudentTLoss",
-    "loss",
+    "get_loss",
 ]
 
 LOSSES: Mapping[str, Loss] = {
-    one.name: one
-    for one in (
+    loss.name: loss
+    for loss in (
         LeastSquaresLoss(),
         SoftL1Loss(),
         HuberLoss(),
@@ -62,10 +67,11 @@ LOSSES: Mapping[str, Loss] = {
         MultinomialLoss(),
     )
 }
+"""Statistics by the names that users give."""
 
 
-def loss(name: str | Loss) -> Loss:
-    """The loss of this name; or the one that is given, say ``StudentTLoss(nu=3)``.
+def get_loss(name: str | Loss) -> Loss:
+    """Return the loss of this name, or the one that is given, such as ``StudentTLoss(nu=3)``.
 
     Raises
     ------
@@ -74,9 +80,9 @@ def loss(name: str | Loss) -> Loss:
 
     Examples
     --------
-    >>> loss("least_squares").errordef
+    >>> get_loss("least_squares").errordef
     1.0
-    >>> loss(StudentTLoss(nu=3)).name
+    >>> get_loss(StudentTLoss(nu=3)).name
     'student_t'
     """
     if isinstance(name, Loss):

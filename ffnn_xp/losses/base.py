@@ -1,152 +1,340 @@
-r"""What a statistic is: one number for each measured value, its derivatives, and what belongs to them.
+r"""The base of all statistics: a number for each measured value, its derivatives, and everything that depends on it.
 
-S is the sum over events of :math:`s(y, t)`, y the network's output and t what was measured, all as columns
+S is the sum over events of :math:`s(y, t)`, y the network's output and t the measured value, all as columns
 ``(..., k, n)``. ``errordef`` is MINUIT's: the rise of S that makes one standard deviation.
 
 Some statistics are computed from what stands before the network's last nonlinearity, their `link`: a count's
-:math:`\log\mu` rather than :math:`\mu`, a probability's logit. It is the same S, but exact where the output is zero or
+:math:`\log\mu` rather than :math:`\mu`, a probability's logit. S is the same, but exact where the output is zero or
 one to all digits, and its second derivative is never negative.
+
+To add a statistic, write one file with a subclass of `Loss`; if users name it, add it to `LOSSES` in the package's
+``__init__``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from ffnn_xp._lib.typing import Array, Namespace
+import numpy as np
+import scipy  # its submodules load when they are first used
+
+from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
 
 Data = tuple[Array, ...]
-"""What a statistic wants to see of each event: its own columns, made by `Loss.columns`."""
+"""The columns of each event that a statistic computes with, made by `Loss.columns`."""
+
+TargetKind: TypeAlias = Literal["real", "count", "successes", "class"]
+"""Values that y may have: real numbers, counts, successes in a number of trials, or classes, as counts or shares."""
+
+Auxiliary: TypeAlias = Literal["y_err", "y_cov", "exposure", "trials"]
+"""What users may give beside each value of y."""
 
 
 class Loss(ABC):
-    """A statistic with its derivatives in the output, and pulls."""
+    """A statistic with its derivatives in the output, its pulls, its toys, and how errors are estimated with it.
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """What it is called in files and in text."""
+    Functions that take ``xp`` compute on the device, with that namespace alone; all others compute on the host.
+    """
 
-    @property
-    def display_name(self) -> str:
-        """What S is called."""
-        return "-2 log L"
-
-    @property
-    def errordef(self) -> float:
-        """Rise of S at one standard deviation: 1 for a chi-square and for -2 log L."""
-        return 1.0
-
-    @property
-    def link(self) -> str | None:
-        """The output nonlinearity that the statistic contains: it then sees what stands before it."""
-        return None
-
-    @property
-    def target_kind(self) -> str:
-        """What y may be: "real"; a "count"; a "part" of so many trials; a "class", as counts or shares."""
-        return "real"
-
-    @property
-    def auxiliary(self) -> str | None:
-        """What else belongs to each value: "y_err", "y_cov", "exposure", "trials"."""
-        return None
-
-    @property
-    def is_chi_square(self) -> bool:
-        """Whether S is a chi-square, so that its size tells how good a fit is."""
-        return False
-
-    @property
-    def coupled_outputs(self) -> bool:
-        """Whether the outputs of an event mix: then second derivatives are ``(..., k, k, n)``."""
-        return False
-
-    @property
-    def has_linear_operator(self) -> bool:
-        """Whether it sees linear combinations of outputs, made by `linear_operator`."""
-        return False
-
-    @property
-    def needs_float64(self) -> bool:
-        """Whether it takes differences that single precision would lose."""
-        return False
-
-    @property
-    def as_measured(self) -> bool:
-        """Whether `columns` in raw units are y and `auxiliary` themselves, which need not be copied then."""
-        return False
-
-    @property
-    def separable(self) -> bool:
-        """Whether S is a sum over events, so that it can be computed chunk by chunk; else all events are needed at once."""
-        return True
+    name: str
+    """Name in files and in text."""
+    display_name: str = "-2 log L"
+    """Name of S in text."""
+    errordef: float = 1.0
+    """Rise of S at one standard deviation: 1 for a chi-square and for -2 log L."""
+    link: str | None = None
+    """Output nonlinearity that the statistic contains: `y` is then what stands before it."""
+    target_kind: TargetKind = "real"
+    """Kind of values that y may have."""
+    auxiliary: Auxiliary | None = None
+    """What users may give beside each value."""
+    scatters_normally: bool = False
+    """Whether measured values scatter normally and independently around outputs, each with its error of y."""
+    uncertain_inputs: tuple[int, ...] = ()
+    """Inputs whose errors the statistic takes into account."""
+    is_chi_square: bool = False
+    """Whether S is a chi-square, so that its size tells how good a fit is."""
+    bounded_below: bool = True
+    """Whether S is zero for a perfect fit and never below, so that its size can be compared."""
+    coupled_outputs: bool = False
+    """Whether the outputs of an event are coupled: then second derivatives are ``(..., k, k, n)``."""
+    has_linear_operator: bool = False
+    """Whether the statistic is one of linear combinations of outputs, made by `linear_operator`."""
+    needs_float64: bool = False
+    """Whether it takes differences that single precision would lose."""
+    separable: bool = True
+    """Whether S is a sum over events, so that it can be computed chunk by chunk."""
 
     @abstractmethod
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """s and ds/dy of each value, with what they share computed once: this is what a walk asks for."""
+        """Compute s and ds/dy of each value, with what they share computed once: minimizers ask for this."""
 
     @abstractmethod
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """d2s/dy2, ``(..., k, n)``; where outputs mix ``(..., k, k, n)``."""
+        """Compute d2s/dy2, ``(..., k, n)``; of coupled outputs ``(..., k, k, n)``."""
 
     @abstractmethod
-    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
-        """What the other methods want to see, for an output that is standardised: y = scale times it, plus shift.
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
+        """Make the `data` of the other methods, for an output that is standardised: y = scale times it, plus shift.
 
         Parameters
         ----------
-        y, extra : array with shape (..., k, n)
-            What was measured, and what belongs to it.
+        y : array with shape (..., k, n)
+            Measured values.
+        auxiliary : array with shape (k, n)
+            What belongs to them: inverse errors, exposures, numbers of trials, which are 1 where none were given.
         shift, scale : array with shape (k, 1)
-            Of the output, or of what stands before the `link`.
+            Those of the output, or of what stands before the `link`.
         """
 
     @abstractmethod
-    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
-        """(measured - predicted) over the standard deviation that the statistic gives it, ``(..., k, n)``."""
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
+        """Compute (measured - predicted) over the standard deviation that the statistic says, ``(..., k, n)``."""
 
     def value(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """s of each value."""
+        """Compute s of each value."""
         return self.value_and_first(xp, y, data)[0]
 
     def first(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """ds/dy of each value, ``(..., k, n)``."""
+        """Compute ds/dy of each value, ``(..., k, n)``."""
         return self.value_and_first(xp, y, data)[1]
 
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Like `second`, but never negative: its expectation, or what makes a step of Gauss and Newton a descent."""
+        """Compute an approximation of `second` that is never negative, such as its expectation, for Gauss-Newton."""
         return self.second(xp, y, data)
 
     def root(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """R with `fisher` = R R^T, ``(..., k, k, n)``; asked for where outputs mix."""
-        raise NotImplementedError(f"the outputs of {self.name} do not mix")
+        """Compute R with `fisher` = R R^T, ``(..., k, k, n)``; needed for coupled outputs."""
+        raise NotImplementedError(f"the outputs of loss {self.name!r} are not coupled")
+
+    def raw_columns(self, xp: Namespace, y: Array, auxiliary: Array) -> Data:
+        """Make the `data` of the other methods for an output in raw units."""
+        one = xp.ones_like(y[..., :1, :1])
+        return self.columns(xp, y, auxiliary, 0 * one, one)
 
     def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Linear combinations of the outputs; the first of them are what was measured."""
+        """Compute linear combinations of the outputs; the first of them predict the measured values."""
         return y
 
     def adjoint(self, xp: Namespace, u: Array, data: Data) -> Array:
-        """The transpose of `linear_operator`."""
+        """Apply the transpose of `linear_operator`."""
         return u
 
     def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """A diagonal like `fisher`'s in the outputs themselves, for coordinates, where it `has_linear_operator`."""
+        """Compute a diagonal like that of `fisher` in the outputs themselves, where it `has_linear_operator`."""
         return self.fisher(xp, y, data)
 
+    def with_shifted(self, xp: Namespace, rows: Array, error: Array) -> Array:
+        """Return x ``(n, d)`` with all points at which the network is computed, where there are `uncertain_inputs`."""
+        return rows
+
+    def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
+        """Draw new measurements around a prediction, as the statistic says that they scatter.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            The source of random numbers.
+        prediction : array with shape (..., k, n)
+            Predictions in raw units; where the statistic `has_linear_operator`, what that makes of them.
+        auxiliary : array that broadcasts to it
+            As for `columns`.
+
+        Returns
+        -------
+        array with shape (..., k, n)
+            Toy measurements.
+
+        Raises
+        ------
+        TypeError
+            If the statistic cannot draw any.
+        """
+        raise TypeError(f"no toys can be drawn of loss {self.name!r}: it has no method `sample`")
+
+    def median_pull(self) -> float | None:
+        """Return the median of absolute pulls, if unknown errors of y are estimated by the median of the residuals.
+
+        None, the default, means that they are estimated by the mean square of the residuals.
+        """
+        return None
+
+    def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
+        """Return the constant before the `link` that predicts the mean of the data, ``(k,)``, to standardise it.
+
+        By default that is the logarithm of a rate. Half a count keeps it finite.
+
+        Parameters
+        ----------
+        observed, possible : array with shape (k,)
+            Sums of the measured values, and of the exposures or trials.
+        """
+        return np.asarray(np.log(np.maximum(observed, 0.5) / possible))
+
+    def output_scaling(self, mean: HostArray, width: HostArray) -> tuple[HostArray, HostArray]:
+        """Return shift and scale of the outputs, from mean and width of the measured values; by default the same."""
+        return mean, width
+
     def outputs(self, values: int) -> int:
-        """Number of outputs that a network needs for so many measured values of an event."""
+        """Return the number of outputs that a network needs for so many measured values of an event."""
         return values
 
     def ndof_per_event(self, values: int) -> int:
-        """How many of the measured values of an event can vary by themselves."""
+        """Return how many of the measured values of an event can vary by themselves."""
         return values
 
     def for_output(self, output: str) -> Loss:
-        """The same statistic for a network with this output nonlinearity.
+        """Return the statistic for a network with this output nonlinearity.
 
         Raises
         ------
         ValueError
             If the output has a range that the statistic has no use for.
         """
+        if self.link not in (None, output):
+            raise ValueError(
+                f"loss {self.name!r} needs a network with output={self.link!r}, whose values are probabilities, "
+                f"got output={output!r}: {did_you_mean(output, [str(self.link)])}"
+            )
         return self
+
+    def with_covariance(self, outputs: int | None) -> Loss:
+        """Return the statistic of correlated values: of all values of so many outputs, or with None of each event's.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        raise ValueError(f"`y_cov` has no place in loss {self.name!r}")
+
+    def with_x_error(self, inputs: tuple[int, ...]) -> Loss:
+        """Return the statistic of values that were measured at inputs with errors.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        raise ValueError(f"`x_err` is for least squares with independent errors, not for {self.name!r}")
+
+
+class PullLoss(Loss):
+    r"""Statistics of the pull :math:`z = (y - t)/\sigma`; their data are t and :math:`1/\sigma`."""
+
+    auxiliary = "y_err"
+
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
+        """Return standardised values and their inverse errors."""
+        return (y - shift) / scale, auxiliary * scale
+
+    def raw_columns(self, xp: Namespace, y: Array, auxiliary: Array) -> Data:
+        """Return the values and their inverse errors, not copied."""
+        return y, auxiliary
+
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
+        """Compute (t - y) / sigma."""
+        return (measured - y) * auxiliary
+
+
+class RobustLoss(PullLoss):
+    r"""Statistics :math:`s = \rho(z)` that grow slowly far out, for data some of which are wrong by many sigma.
+
+    :math:`\rho \approx z^2` (or a multiple) near zero. The exact second derivative is zero or negative far out; the
+    weight of iteratively reweighted least squares, :math:`\rho'(z)/z`, never is, and serves the Gauss-Newton matrix
+    (P. W. Holland and R. E. Welsch, Commun. Stat. A6 (1977) 813).
+    """
+
+    display_name = "rho"
+
+    @abstractmethod
+    def rho(self, xp: Namespace, z: Array) -> tuple[Array, Array]:
+        """Compute rho(z), and its weight rho'(z) / z."""
+
+    @abstractmethod
+    def rho_second(self, xp: Namespace, z: Array) -> Array:
+        """Compute rho''(z)."""
+
+    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
+        """Compute rho, and its derivative in y."""
+        z = (y - data[0]) * data[1]
+        value, weight = self.rho(xp, z)
+        return value, weight * z * data[1]
+
+    def second(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute rho'' / sigma^2: negative far out."""
+        return self.rho_second(xp, (y - data[0]) * data[1]) * data[1] * data[1]
+
+    def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute the weight over sigma^2."""
+        return self.rho(xp, (y - data[0]) * data[1])[1] * data[1] * data[1]
+
+    def median_pull(self) -> float | None:
+        """Return the median of absolute normal pulls: those of the good measurements."""
+        return float(scipy.stats.norm.ppf(0.75))
+
+
+@dataclass(frozen=True)
+class WrappedLoss(Loss):
+    """A statistic of another one, `inner`: it has all its properties and methods but those that a subclass replaces."""
+
+    inner: Loss
+
+    def __post_init__(self) -> None:
+        for name in Loss.__annotations__:
+            if name not in vars(type(self)):
+                object.__setattr__(self, name, getattr(self.inner, name))
+
+    def unwrapped(self, y: Array, data: Data) -> tuple[Array, Data]:
+        """Return output and data of the inner statistic."""
+        return y, data
+
+    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
+        """Compute those of the inner statistic."""
+        return self.inner.value_and_first(xp, *self.unwrapped(y, data))
+
+    def second(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute that of the inner statistic."""
+        return self.inner.second(xp, *self.unwrapped(y, data))
+
+    def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute that of the inner statistic."""
+        return self.inner.fisher(xp, *self.unwrapped(y, data))
+
+    def root(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute that of the inner statistic."""
+        return self.inner.root(xp, *self.unwrapped(y, data))
+
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
+        """Make those of the inner statistic."""
+        return self.inner.columns(xp, y, auxiliary, shift, scale)
+
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
+        """Compute those of the inner statistic."""
+        return self.inner.pulls(xp, y, measured, auxiliary)
+
+    def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
+        """Draw from the inner statistic."""
+        return self.inner.sample(rng, prediction, auxiliary)
+
+    def median_pull(self) -> float | None:
+        """Return that of the inner statistic."""
+        return self.inner.median_pull()
+
+    def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
+        """Return that of the inner statistic."""
+        return self.inner.constant_output(observed, possible)
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise a ValueError if a parameter of a statistic is not positive and finite."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"`{name}` must be positive and finite, got {value!r}")
+
+
+def x_log(xp: Namespace, x: Array, share: Array) -> Array:
+    """Compute x log(share), 0 where x is."""
+    return x * xp.log(xp.where(x > 0, share, xp.ones_like(share)))

@@ -4,7 +4,7 @@ r"""Chi-square of values measured at inputs that are uncertain themselves.
 
 with the effective variance V at the measured x (J. Orear, Am. J. Phys. 50 (1982) 912): for a straight line the exact
 profile likelihood over the true x, hence without the logarithm of V. The derivative is a difference over a small part
-of :math:`\sigma_j`, so that the statistic sees linear combinations of outputs, y and its slopes, and all its
+of :math:`\sigma_j`, so that the statistic is one of linear combinations of outputs, y and its slopes, and all its
 derivatives in theta are those of the network.
 """
 
@@ -12,26 +12,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from array_api_compat import device
 
-from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.losses.base import Data
-from ffnn_xp.losses.normal import Measured
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp.losses.base import Data, PullLoss
 
-STEP = 1e-4  # in sigma of x: of the difference the square is lost, of the digits four
+STEP = 1e-4
+"""Step of the difference in sigma of x: the formula neglects its square, 1e-8, rounding takes four of 16 digits."""
 
 
 @dataclass(frozen=True)
-class EffectiveVarianceLoss(Measured):
+class EffectiveVarianceLoss(PullLoss):
     """Chi-square with errors of y and of x; its data are t and 1 / sigma.
 
-    To each event belong the columns x, and x plus and minus `STEP` errors of each input that has one. What it sees are
-    u, ``(..., k (1 + c), n)``: the k outputs, then for each of these inputs the k slopes times its error.
+    To each event belong the columns x, and x plus and minus `STEP` errors of each input that has one. Its linear
+    combinations of outputs are u, ``(..., k (1 + c), n)``: the k outputs, then for each of these inputs the k slopes
+    times its error.
 
     Parameters
     ----------
-    inputs : tuple of int
-        Which inputs have errors, c of them.
+    uncertain_inputs : tuple of int
+        The inputs that have errors, c of them.
 
     Examples
     --------
@@ -41,7 +43,7 @@ class EffectiveVarianceLoss(Measured):
     1.0
     """
 
-    inputs: tuple[int, ...]
+    uncertain_inputs: tuple[int, ...]
     name = "least_squares"
     display_name = "chi2"
     is_chi_square = True
@@ -51,17 +53,26 @@ class EffectiveVarianceLoss(Measured):
 
     @property
     def columns_of_event(self) -> int:
-        """How many columns of x belong to each event."""
-        return 1 + 2 * len(self.inputs)
+        """Number of columns of x that belong to each event."""
+        return 1 + 2 * len(self.uncertain_inputs)
+
+    def with_shifted(self, xp: Namespace, rows: Array, error: Array) -> Array:
+        """Return each row of x ``(n, d)``, followed by itself moved up and down in each input that has errors."""
+        points = [rows]
+        for j in self.uncertain_inputs:
+            one = xp.arange(rows.shape[1], device=device(rows)) == j
+            step = STEP * xp.where(one[None, :], error, xp.zeros_like(error))
+            points += [rows + step, rows - step]
+        return xp.reshape(xp.stack(points, axis=1), (-1, rows.shape[1]))
 
     def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Outputs and slopes."""
+        """Compute outputs and slopes."""
         each = xp.reshape(y, (*y.shape[:-1], -1, self.columns_of_event))
-        slopes = [(each[..., 1 + 2 * j] - each[..., 2 + 2 * j]) / (2 * STEP) for j in range(len(self.inputs))]
+        slopes = [(each[..., 1 + 2 * j] - each[..., 2 + 2 * j]) / (2 * STEP) for j in range(len(self.uncertain_inputs))]
         return xp.concat([each[..., 0], *slopes], axis=-2)
 
     def adjoint(self, xp: Namespace, u: Array, data: Data) -> Array:
-        """The transpose of `linear_operator`."""
+        """Apply the transpose of `linear_operator`."""
         y, *slopes = self._parts(u)
         columns = [y]
         for s in slopes:
@@ -69,44 +80,44 @@ class EffectiveVarianceLoss(Measured):
         return xp.reshape(xp.stack(columns, axis=-1), (*y.shape[:-1], -1))
 
     def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """As if the variance were known."""
+        """Compute the diagonal as if the variance were known."""
         u = self.linear_operator(xp, y, data)
         first, *others = self._parts(xp.zeros_like(u))
         known = 2 / self._variance(u, data[1])
         return self.adjoint(xp, xp.concat([first + known, *others], axis=-2), data)
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Squared pulls, and their derivatives in outputs and slopes."""
+        """Compute squared pulls, and their derivatives in outputs and slopes."""
         share, V, slopes = self._shared(y, data)
         first = [2 * share, *(-2 * share * share * s for s in slopes)]
         return share * share * V, xp.concat(first, axis=-2)
 
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Exact, ``(..., k (1 + c), k (1 + c), n)``."""
+        """Compute the exact second derivative, ``(..., k (1 + c), k (1 + c), n)``."""
         share, V, slopes = self._shared(y, data)
         rows = [[2 / V, *(-4 * share * s / V for s in slopes)]]
         for i, s in enumerate(slopes):
-            bend = [8 * share * share * s * t / V - (2 * share * share if i == j else 0) for j, t in enumerate(slopes)]
-            rows.append([rows[0][1 + i], *bend])
+            row = [8 * share * share * s * t / V - (2 * share * share if i == j else 0) for j, t in enumerate(slopes)]
+            rows.append([rows[0][1 + i], *row])
         return _by_output(xp, rows)
 
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """2 z' z'^T, z the pull: of Gauss and Newton."""
+        """Compute 2 z' z'^T, z the pull: the Gauss-Newton approximation."""
         share, V, slopes = self._shared(y, data)
         pull = [xp.ones_like(share), *(-share * s for s in slopes)]  # derivatives, times root V
         return _by_output(xp, [[2 * a * b / V for b in pull] for a in pull])
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
-        """(t - y) / sqrt(V), of outputs and slopes."""
-        assert auxiliary is not None
-        return (measured - self._parts(y)[0]) / self.width(xp, y, auxiliary)
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
+        """Compute (t - y) / sqrt(V) from outputs and slopes."""
+        return (measured - self._parts(y)[0]) / xp.sqrt(self._variance(y, auxiliary))
 
-    def width(self, xp: Namespace, u: Array, auxiliary: Array) -> Array:
-        """sqrt(V), ``(..., k, n)``."""
-        return xp.sqrt(self._variance(u, auxiliary))
+    def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
+        """Draw normal values with these variances around outputs and slopes: y has the scatter of x, x itself stays."""
+        width = np.sqrt(self._variance(prediction, auxiliary))
+        return np.asarray(self._parts(prediction)[0] + width * rng.normal(size=width.shape))
 
     def _shared(self, u: Array, data: Data) -> tuple[Array, Array, list[Array]]:
-        """Residuals over V, V, and the slopes."""
+        """Compute residuals over V, V, and the slopes."""
         predicted, *slopes = self._parts(u)
         V = self._variance(u, data[1])
         return (predicted - data[0]) / V, V, slopes
@@ -118,13 +129,13 @@ class EffectiveVarianceLoss(Measured):
         return total
 
     def _parts(self, u: Array) -> list[Array]:
-        """Outputs, and slopes in each input, ``(..., k, n)`` each."""
-        k = u.shape[-2] // (1 + len(self.inputs))
-        return [u[..., i * k : (i + 1) * k, :] for i in range(1 + len(self.inputs))]
+        """Return outputs, and slopes in each input, ``(..., k, n)`` each."""
+        k = u.shape[-2] // (1 + len(self.uncertain_inputs))
+        return [u[..., i * k : (i + 1) * k, :] for i in range(1 + len(self.uncertain_inputs))]
 
 
 def _by_output(xp: Namespace, rows: list[list[Array]]) -> Array:
-    """Entries ``(..., k, n)`` as matrices ``(..., k q, k q, n)`` that do not mix outputs."""
+    """Return entries ``(..., k, n)`` as matrices ``(..., k q, k q, n)`` that do not couple outputs."""
     k = rows[0][0].shape[-2]
     one = xp.eye(k, dtype=rows[0][0].dtype, device=device(rows[0][0]))[:, :, None]
     full = [xp.concat([a[..., None, :, :] * one for a in row], axis=-2) for row in rows]

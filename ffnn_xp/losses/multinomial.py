@@ -1,13 +1,13 @@
-r"""One of k classes: the multinomial likelihood of softmax probabilities, cross-entropy in other words."""
+"""One of k classes: the multinomial likelihood of softmax probabilities, cross-entropy in other words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.losses.base import Data, Loss
-from ffnn_xp.losses.counts import _only, _xlog
-from ffnn_xp.network.activations import softmax
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp.losses.base import Data, Loss, x_log
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class MultinomialLoss(Loss):
     .. math:: s_i = 2 t_i \log\frac{t_i}{N p_i}, \qquad \frac{\partial S}{\partial\eta} = 2(N p - t), \quad
               \frac{\partial^2 S}{\partial\eta^2} = 2 N (\mathrm{diag}(p) - p p^T)
 
-    with N the sum of the counts (S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437, eq. 11): -2 log of
-    the likelihood over that of a perfect fit. One direction of the outputs, all up by the same, changes nothing. Its
-    data are t, what does not depend on the output, and the outputs' shift.
+    with N the sum of the counts of an event, its `auxiliary` number (S. Baker and R. D. Cousins, Nucl. Instrum. Meth.
+    221 (1984) 437, eq. 11): -2 log of the likelihood over that of a perfect fit. One direction of the outputs, all up
+    by the same, changes nothing. Its data are t, what does not depend on the output, and the outputs' shift.
 
     Examples
     --------
     >>> import numpy as np
     >>> t, zero = np.array([[1.0], [0.0]]), np.zeros((2, 1))
-    >>> data = MultinomialLoss().columns(np, t, None, zero, zero + 1)
+    >>> data = MultinomialLoss().columns(np, t, np.ones((1, 1)), zero, zero + 1)
     >>> round(float(np.sum(MultinomialLoss().value(np, zero, data))), 6)  # 2 log 2: as good as a coin
     1.386294
     """
@@ -36,21 +36,16 @@ class MultinomialLoss(Loss):
     link = "softmax"
     coupled_outputs = True
 
-    def for_output(self, output: str) -> Loss:
-        """Itself, of a softmax output."""
-        return _only(self, output)
-
     def ndof_per_event(self, values: int) -> int:
-        """One less: their sum is given."""
+        """Return one less: their sum is given."""
         return values - 1
 
-    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
-        """Counts, the constant, the shift."""
-        total = xp.sum(y, axis=-2, keepdims=True)
-        return y, _xlog(xp, y, y / total), shift + xp.zeros_like(y)
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
+        """Return counts, the constant, the shift."""
+        return y, x_log(xp, y, y / auxiliary), shift + xp.zeros_like(y)
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """2 t (log(t / N) - log p), and 2 (N p - t)."""
+        """Compute 2 t (log(t / N) - log p), and 2 (N p - t)."""
         t, constant, shift = data
         eta = y + shift
         below = eta - xp.max(eta, axis=-2, keepdims=True)
@@ -60,13 +55,13 @@ class MultinomialLoss(Loss):
         return 2 * (t * (xp.log(norm) - below) + constant), 2 * (total * weight / norm - t)
 
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """2 N (diag(p) - p p^T), ``(..., k, k, n)``."""
+        """Compute 2 N (diag(p) - p p^T), ``(..., k, k, n)``."""
         R = self.root(xp, y, data)
         return xp.sum(R[..., :, None, :, :] * R[..., None, :, :, :], axis=-2)
 
     def root(self, xp: Namespace, y: Array, data: Data) -> Array:
-        r"""sqrt(2 N) (diag(sqrt(p)) - p sqrt(p)^T)."""
-        p = softmax.f(xp, y + data[2])
+        """Compute sqrt(2 N) (diag(sqrt(p)) - p sqrt(p)^T)."""
+        p = _softmax(xp, y + data[2])
         k = p.shape[-2]
         size = xp.sqrt(2 * xp.sum(data[0], axis=-2, keepdims=True))
         half = xp.sqrt(p)
@@ -77,7 +72,23 @@ class MultinomialLoss(Loss):
             columns.append(size * (own - p * one))
         return xp.stack(columns, axis=-2)
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
-        """(t - N p) / sqrt(N p (1 - p)), Pearson's."""
-        total = xp.sum(measured, axis=-2, keepdims=True)
-        return (measured - total * y) / xp.sqrt(total * y * (1 - y))
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
+        """Compute (t - N p) / sqrt(N p (1 - p)), Pearson's residuals."""
+        return (measured - auxiliary * y) / xp.sqrt(auxiliary * y * (1 - y))
+
+    def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
+        """Draw counts of the classes."""
+        events = np.moveaxis(prediction, -2, -1)
+        p = events / events.sum(axis=-1, keepdims=True)
+        trials = np.broadcast_to(np.moveaxis(auxiliary, -2, -1)[..., 0], p.shape[:-1]).astype(np.int64)
+        return np.moveaxis(rng.multinomial(trials, p).astype(np.float64), -1, -2)
+
+    def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
+        """Return the logarithms of the classes' shares, their mean taken off, which changes nothing."""
+        log = super().constant_output(observed, possible)
+        return np.asarray(log - np.mean(log))
+
+
+def _softmax(xp: Namespace, eta: Array) -> Array:
+    weight = xp.exp(eta - xp.max(eta, axis=-2, keepdims=True))
+    return weight / xp.sum(weight, axis=-2, keepdims=True)

@@ -1,65 +1,13 @@
-r"""Chi-squares: least squares with known errors, and measurements whose width is predicted too."""
+"""Normal values whose mean and width are predicted both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ffnn_xp._lib.typing import Array, Namespace
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.losses.base import Data, Loss
-
-
-class Measured(Loss):
-    r"""Statistics of the pull :math:`z = (y - t)/\sigma`; their data are t and :math:`1/\sigma`."""
-
-    auxiliary = "y_err"
-    as_measured = True
-
-    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
-        """Standardised values and their inverse errors."""
-        assert auxiliary is not None
-        return (y - shift) / scale, auxiliary * scale
-
-    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
-        """(t - y) / sigma."""
-        assert auxiliary is not None
-        return (measured - y) * auxiliary
-
-
-@dataclass(frozen=True)
-class LeastSquaresLoss(Measured):
-    r"""Chi-square with known errors, :math:`s = ((y - t)/\sigma)^2`; its data are t and :math:`1/\sigma`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> float(LeastSquaresLoss().value(np, np.array(3.0), (np.array(2.0), np.array(2.0))))
-    4.0
-    """
-
-    name = "least_squares"
-    display_name = "chi2"
-    is_chi_square = True
-
-    def value(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """The squared pull."""
-        pull = (y - data[0]) * data[1]
-        return pull * pull
-
-    def first(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Twice the pull over the error."""
-        target, inverse_error = data
-        return 2 * (y - target) * (inverse_error * inverse_error)
-
-    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """The squared pull, and twice the pull over the error."""
-        pull = (y - data[0]) * data[1]
-        first = pull * data[1]
-        first += first
-        return pull * pull, first
-
-    def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Twice the inverse variance."""
-        return 2 * data[1] * data[1]
 
 
 @dataclass(frozen=True)
@@ -68,9 +16,9 @@ class NormalLoss(Loss):
 
     .. math:: s = z^2 + 2\ell, \qquad z = (t - \mu) e^{-\ell}, \quad y = (\mu, \ell)
 
-    up to a constant (D. A. Nix and A. S. Weigend, Proc. ICNN 1994, eq. 4). The second derivative mixes mean and width;
-    its expectation, diag(2 / width^2, 4), does not. S has no lower bound where the width of a value can go to zero: use
-    a prior.
+    up to a constant (D. A. Nix and A. S. Weigend, Proc. ICNN 1994, eq. 4). The second derivative couples mean and
+    width; its expectation, diag(2 / width^2, 4), does not. S has no lower bound where the width of a value can go to
+    zero: use a prior.
 
     Examples
     --------
@@ -81,47 +29,58 @@ class NormalLoss(Loss):
     """
 
     name = "normal"
+    bounded_below = False
     coupled_outputs = True
 
-    def columns(self, xp: Namespace, y: Array, auxiliary: Array | None, shift: Array, scale: Array) -> Data:
-        """Standardised values."""
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
+        """Return standardised values."""
         m = y.shape[-2]
         return ((y - shift[:m, :]) / scale[:m, :],)
 
     def outputs(self, values: int) -> int:
-        """A mean and a width for each."""
+        """Return two for each: a mean and a width."""
         return 2 * values
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """z^2 and 2 l below each other; -2 z / width and 2 - 2 z^2."""
+        """Compute z^2 and 2 l below each other; -2 z / width and 2 - 2 z^2."""
         inverse, z, log_width = self._pull(xp, y, data)
         value = xp.concat([z * z, 2 * log_width], axis=-2)
         return value, xp.concat([-2 * z * inverse, 2 - 2 * z * z], axis=-2)
 
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """(2 / width^2, 4 z / width; 4 z / width, 4 z^2) for each mean and its width."""
+        """Compute (2 / width^2, 4 z / width; 4 z / width, 4 z^2) for each mean and its width."""
         inverse, z, _ = self._pull(xp, y, data)
         return _two_by_two(xp, 2 * inverse * inverse, 4 * z * inverse, 4 * z * z)
 
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Its expectation."""
+        """Compute the expectation of `second`."""
         inverse, z, _ = self._pull(xp, y, data)
         zero = xp.zeros_like(z)
         return _two_by_two(xp, 2 * inverse * inverse, zero, 4 + zero)
 
     def root(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Of the expectation: it is diagonal."""
+        """Compute the root of the expectation, which is diagonal."""
         inverse, z, _ = self._pull(xp, y, data)
         zero = xp.zeros_like(z)
         return _two_by_two(xp, 2**0.5 * inverse, zero, 2 + zero)
 
-    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array | None) -> Array:
-        """(t - mean) / width."""
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
+        """Compute (t - mean) / width."""
         m = y.shape[-2] // 2
         return (measured - y[..., :m, :]) * xp.exp(-y[..., m:, :])
 
+    def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
+        """Draw normal values with the predicted widths."""
+        m = prediction.shape[-2] // 2
+        mean, log_width = prediction[..., :m, :], prediction[..., m:, :]
+        return np.asarray(mean + np.exp(log_width) * rng.normal(size=mean.shape))
+
+    def output_scaling(self, mean: HostArray, width: HostArray) -> tuple[HostArray, HostArray]:
+        """Return those of the means, and shift the logarithms of widths by that of the measured width."""
+        return np.append(mean, np.log(width)), np.append(width, np.ones_like(width))
+
     def _pull(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array, Array]:
-        """1 / width, z, log width."""
+        """Compute 1 / width, z, log width."""
         m = y.shape[-2] // 2
         log_width = y[..., m:, :]
         inverse = xp.exp(-log_width)
@@ -129,7 +88,7 @@ class NormalLoss(Loss):
 
 
 def _two_by_two(xp: Namespace, upper: Array, off: Array, lower: Array) -> Array:
-    """Matrices ``(..., 2 m, 2 m, n)`` of four diagonal blocks from their diagonals ``(..., m, n)``."""
+    """Return matrices ``(..., 2 m, 2 m, n)`` of four diagonal blocks from their diagonals ``(..., m, n)``."""
     m = upper.shape[-2]
 
     def block(d: Array) -> Array:

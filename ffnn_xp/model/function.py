@@ -13,8 +13,7 @@ from ffnn_xp._lib.validation import vector
 from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.backends.conversion import host_floats
 from ffnn_xp.data.reading import input_rows
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.network.activations import activation as find_activation
+from ffnn_xp.network.activations import Activation, get_activation
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.layout import Layout
@@ -43,7 +42,7 @@ class NetworkFunction:
     ) -> None:
         self._widths = check_widths(layers)
         hidden = hidden_activations(activation, len(self._widths) - 2)
-        self._activations = (*hidden, find_activation(output, output=True))
+        self._activations = (*hidden, get_activation(output, output=True))
         self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback, threads=threads)
         self._seed = seed
         self._network: Network | None = None

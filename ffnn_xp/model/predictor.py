@@ -10,7 +10,7 @@ from ffnn_xp._lib.errors import NotFittedError, did_you_mean
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level
 from ffnn_xp.data.reading import dataset
-from ffnn_xp.losses import loss as find_loss
+from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.studies.bands import covariance_root
@@ -212,18 +212,17 @@ class Predictor(NetworkFunction):
         [0.84]
         """
         output = self._activations[-1].name
-        kinds = {"logistic": "binomial", "softmax": "multinomial"}
-        if output not in kinds:
+        losses = {loss.link: loss for loss in LOSSES.values() if loss.target_kind in ("successes", "class")}
+        if output not in losses:
             raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
         widths = self.network.layout.widths
         with self._backend.context():
-            loss = find_loss(kinds[output])
-            data = dataset(self._backend, x, y, d=widths[0], k=widths[-1], loss=loss)
+            data = dataset(self._backend, x, y, d=widths[0], k=widths[-1], loss=losses[output])
         t = self._backend.to_host(data.y)
         if not np.all((t == 0) | (t == 1)):
             raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")
         p = self._backend.to_host(evaluate(self.network, self._backend, self.parameters, data.x))
-        return score_probabilities(p, t, exclusive=output == "softmax")
+        return score_probabilities(p, t, exclusive=losses[output].target_kind == "class")
 
     def _density(self) -> Predictive:
         if self._predictive is None:

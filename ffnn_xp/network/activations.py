@@ -1,4 +1,4 @@
-r"""Nonlinearities f, with f' and f'' beside them.
+r"""Activations: nonlinearities f, with f' and f'' beside them, one entry of `ACTIVATIONS` each.
 
 Each formula takes the array namespace first. Derivatives get the value :math:`a = f(z)` as well, since many are
 cheaper in it: :math:`\tanh' = 1 - a^2`. At a kink (relu, leaky_relu at z = 0) f' is the left derivative: 0 for relu,
@@ -14,10 +14,10 @@ from typing import Any
 
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.typing import Array, Elementwise, Namespace
-from ffnn_xp.backends import elementwise as passes
-from ffnn_xp.backends.elementwise import erf
+from ffnn_xp.backends import elementwise
 
 LEAKY_SLOPE = 0.01
+"""Slope of leaky_relu at z < 0, the customary one (PyTorch, Keras before 3)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Activation:
     Parameters
     ----------
     name : str
-        What it is called in files and in text.
+        Name in files and in text.
     f : callable
         ``f(xp, z)``, elementwise.
     df : callable
@@ -37,16 +37,22 @@ class Activation:
     homogeneous : bool
         Whether ``f(c z) = c f(z)`` for c > 0 (identity, relu): then targets can be rescaled exactly.
     smooth : bool
-        Whether f' jumps (relu): then f'' misses part of the curvature, and fits use the Gauss-Newton matrix.
+        Whether f' has no jumps, unlike that of relu: where it jumps, f'' misses part of the curvature, and fits use the
+        Gauss-Newton matrix.
     mirror : (float, float), optional
         s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 of an odd one, -1 and 1 of logistic.
-    own_back : callable, optional
-        ``own_back(xp, delta, z, a)``, delta times the first derivative, where that can be had in fewer passes.
-    writes : bool
-        Whether f takes the array that its values go to as a third argument.
-    mixes : bool
+    monotonic : bool
+        Whether bands of an output are computed before f and sent through it, which needs a rising f (exp, logistic):
+        their ends are then in its range.
+    multiplicative : bool
+        Whether ``f(a + b) = f(a) f(b)`` (exp): then a shift before f is a factor behind it.
+    coupled_outputs : bool
         Whether each value depends on all outputs of its event (softmax): then it can only be the last one, and f' and
-        f'' are not asked for.
+        f'' are not used.
+    backward : callable, optional
+        ``backward(xp, delta, z, a)``, delta times the first derivative, where that can be computed faster so.
+    takes_out : bool
+        Whether f takes the array that its values are written to as a third argument.
 
     Examples
     --------
@@ -63,36 +69,22 @@ class Activation:
     homogeneous: bool = field(default=False, kw_only=True)
     smooth: bool = field(default=True, kw_only=True)
     mirror: tuple[float, float] | None = field(default=None, kw_only=True)
+    monotonic: bool = field(default=False, kw_only=True)
+    multiplicative: bool = field(default=False, kw_only=True)
     coupled_outputs: bool = field(default=False, kw_only=True)
-    own_back: Callable[..., Array] | None = field(default=None, kw_only=True, repr=False)
-    writes: bool = field(default=False, kw_only=True, repr=False)
+    backward: Callable[..., Array] | None = field(default=None, kw_only=True, repr=False)
+    takes_out: bool = field(default=False, kw_only=True, repr=False)
 
     @property
     def linear(self) -> bool:
         """Whether this is the identity, whose derivative need not be multiplied with."""
         return self is identity
 
-    def __reduce__(self) -> str | tuple[object, ...]:
-        """Copies of a named one are itself; your own are pickled by their functions, which therefore need names."""
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        """Pickle known ones by name, so that copies are the same object; the functions of others need names for it."""
         if OUTPUTS.get(self.name) is self:
-            return _known, (self.name,)
-        functions = self.name, self.f, self.df, self.d2f
-        return _own, (*functions, self.homogeneous, self.smooth, self.mirror, self.own_back, self.writes)
-
-
-def _own(
-    name: str,
-    f: Elementwise,
-    df: Elementwise,
-    d2f: Elementwise,
-    homogeneous: bool,
-    smooth: bool,
-    mirror: tuple[float, float] | None = None,
-    own_back: Callable[..., Array] | None = None,
-    writes: bool = False,
-) -> Activation:
-    options: dict[str, Any] = {"homogeneous": homogeneous, "smooth": smooth, "mirror": mirror}
-    return Activation(name, f, df, d2f, **options, own_back=own_back, writes=writes)
+            return _known_output, (self.name,)
+        return super().__reduce_ex__(protocol)
 
 
 def _positive(xp: Namespace, z: Array) -> Array:
@@ -100,12 +92,12 @@ def _positive(xp: Namespace, z: Array) -> Array:
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:
-    """1 / (1 + exp(-z)), written so that exp never overflows and a small result keeps all its digits."""
+    """Compute 1 / (1 + exp(-z)), written so that exp never overflows and a small result keeps all its digits."""
     return xp.exp(xp.minimum(z, 0.0)) / (1 + xp.exp(-xp.abs(z)))
 
 
 def _softplus(xp: Namespace, z: Array) -> Array:
-    """log(1 + exp(z)), likewise safe for large |z|."""
+    """Compute log(1 + exp(z)), likewise safe for large |z|."""
     return xp.log1p(xp.exp(-xp.abs(z))) + xp.maximum(z, 0.0)
 
 
@@ -114,7 +106,7 @@ def _normal_pdf(xp: Namespace, z: Array) -> Array:
 
 
 def _normal_cdf(xp: Namespace, z: Array) -> Array:
-    return 0.5 * (1 + erf(xp, z / math.sqrt(2)))
+    return 0.5 * (1 + elementwise.erf(xp, z / math.sqrt(2)))
 
 
 def _silu_df(xp: Namespace, z: Array, a: Array) -> Array:
@@ -131,90 +123,6 @@ def _elu(xp: Namespace, z: Array) -> Array:
     return xp.maximum(z, 0.0) + xp.expm1(xp.minimum(z, 0.0))
 
 
-identity = Activation(
-    "identity",
-    lambda xp, z: z,
-    lambda xp, z, a: xp.ones_like(z),
-    lambda xp, z, a: xp.zeros_like(z),
-    homogeneous=True,
-    mirror=(-1.0, 0.0),
-)
-"""f = z."""
-
-relu = Activation(
-    "relu",
-    lambda xp, z: xp.maximum(z, 0.0),
-    lambda xp, z, a: _positive(xp, z),
-    lambda xp, z, a: xp.zeros_like(z),
-    homogeneous=True,
-    smooth=False,
-)
-"""f = max(0, z), f' = 1 for z > 0 else 0, f'' = 0."""
-
-leaky_relu = Activation(
-    "leaky_relu",
-    lambda xp, z: xp.maximum(z, LEAKY_SLOPE * z),
-    lambda xp, z, a: LEAKY_SLOPE + (1 - LEAKY_SLOPE) * _positive(xp, z),
-    lambda xp, z, a: xp.zeros_like(z),
-    homogeneous=True,
-    smooth=False,
-)
-"""f = z for z > 0 else 0.01 z."""
-
-tanh = Activation(
-    "tanh",
-    passes.tanh,
-    lambda xp, z, a: 1 - a * a,
-    lambda xp, z, a: -2 * a * (1 - a * a),
-    mirror=(-1.0, 0.0),
-    own_back=passes.tanh_back,
-    writes=True,
-)
-"""f' = 1 - f^2, f'' = -2 f f'."""
-
-logistic = Activation(
-    "logistic",
-    _logistic,
-    lambda xp, z, a: a * (1 - a),
-    lambda xp, z, a: a * (1 - a) * (1 - 2 * a),
-    mirror=(-1.0, 1.0),
-)
-"""f = 1 / (1 + exp(-z)), f' = f (1 - f), f'' = f' (1 - 2 f). In the lesson: sigmoid."""
-
-softplus = Activation(
-    "softplus",
-    _softplus,
-    lambda xp, z, a: _logistic(xp, z),
-    lambda xp, z, a: _logistic(xp, z) * _logistic(xp, -z),
-)
-"""f = log(1 + exp(z)), f' = logistic(z)."""
-
-silu = Activation("silu", lambda xp, z: z * _logistic(xp, z), _silu_df, _silu_d2f)
-"""f = z s with s = logistic(z), f' = s + f (1 - s), f'' = s (1 - s) (2 + z (1 - 2 s))."""
-
-gelu = Activation(
-    "gelu",
-    lambda xp, z: z * _normal_cdf(xp, z),
-    lambda xp, z, a: _normal_cdf(xp, z) + z * _normal_pdf(xp, z),
-    lambda xp, z, a: (2 - z * z) * _normal_pdf(xp, z),
-)
-"""f = z Phi(z), the exact one; f' = Phi + z phi, f'' = (2 - z^2) phi, with the normal Phi and phi."""
-
-elu = Activation(
-    "elu",
-    _elu,
-    lambda xp, z, a: xp.minimum(a, 0.0) + 1,
-    lambda xp, z, a: xp.where(z > 0, 0.0, a + 1),
-)
-"""f = z for z > 0 else exp(z) - 1."""
-
-sine = Activation("sine", lambda xp, z: xp.sin(z), lambda xp, z, a: xp.cos(z), lambda xp, z, a: -a, mirror=(-1.0, 0.0))
-"""f = sin z."""
-
-exp = Activation("exp", lambda xp, z: xp.exp(z), lambda xp, z, a: a, lambda xp, z, a: a)
-"""f = f' = f'' = exp(z): for an output that is a rate or a width."""
-
-
 def _softmax(xp: Namespace, z: Array) -> Array:
     weight = xp.exp(z - xp.max(z, axis=-2, keepdims=True))
     return weight / xp.sum(weight, axis=-2, keepdims=True)
@@ -224,24 +132,114 @@ def _not_by_element(xp: Namespace, z: Array, a: Array) -> Array:
     raise ValueError("softmax is fitted together with its statistic: use loss='multinomial'")
 
 
+def _by_name(*activations: Activation) -> Mapping[str, Activation]:
+    return {activation.name: activation for activation in activations}
+
+
+ACTIVATIONS = _by_name(
+    Activation(  # f = z
+        "identity",
+        lambda xp, z: z,
+        lambda xp, z, a: xp.ones_like(z),
+        lambda xp, z, a: xp.zeros_like(z),
+        homogeneous=True,
+        mirror=(-1.0, 0.0),
+        monotonic=True,
+    ),
+    Activation(  # f = max(0, z), f' = 1 for z > 0 else 0, f'' = 0
+        "relu",
+        lambda xp, z: xp.maximum(z, 0.0),
+        lambda xp, z, a: _positive(xp, z),
+        lambda xp, z, a: xp.zeros_like(z),
+        homogeneous=True,
+        smooth=False,
+    ),
+    Activation(  # f = z for z > 0 else 0.01 z
+        "leaky_relu",
+        lambda xp, z: xp.maximum(z, LEAKY_SLOPE * z),
+        lambda xp, z, a: LEAKY_SLOPE + (1 - LEAKY_SLOPE) * _positive(xp, z),
+        lambda xp, z, a: xp.zeros_like(z),
+        homogeneous=True,
+        smooth=False,
+    ),
+    Activation(  # f' = 1 - f^2, f'' = -2 f f'
+        "tanh",
+        elementwise.tanh,
+        lambda xp, z, a: 1 - a * a,
+        lambda xp, z, a: -2 * a * (1 - a * a),
+        mirror=(-1.0, 0.0),
+        backward=elementwise.tanh_back,
+        takes_out=True,
+    ),
+    Activation(  # f = 1 / (1 + exp(-z)), f' = f (1 - f), f'' = f' (1 - 2 f); also called sigmoid
+        "logistic",
+        _logistic,
+        lambda xp, z, a: a * (1 - a),
+        lambda xp, z, a: a * (1 - a) * (1 - 2 * a),
+        mirror=(-1.0, 1.0),
+        monotonic=True,
+    ),
+    Activation(  # f = log(1 + exp(z)), f' = logistic(z)
+        "softplus",
+        _softplus,
+        lambda xp, z, a: _logistic(xp, z),
+        lambda xp, z, a: _logistic(xp, z) * _logistic(xp, -z),
+        monotonic=True,
+    ),
+    Activation(  # f = z s with s = logistic(z), f' = s + f (1 - s), f'' = s (1 - s) (2 + z (1 - 2 s))
+        "silu",
+        lambda xp, z: z * _logistic(xp, z),
+        _silu_df,
+        _silu_d2f,
+    ),
+    Activation(  # f = z Phi(z), f' = Phi + z phi, f'' = (2 - z^2) phi, with the normal Phi and phi
+        "gelu",
+        lambda xp, z: z * _normal_cdf(xp, z),
+        lambda xp, z, a: _normal_cdf(xp, z) + z * _normal_pdf(xp, z),
+        lambda xp, z, a: (2 - z * z) * _normal_pdf(xp, z),
+    ),
+    Activation(  # f = z for z > 0 else exp(z) - 1
+        "elu",
+        _elu,
+        lambda xp, z, a: xp.minimum(a, 0.0) + 1,
+        lambda xp, z, a: xp.where(z > 0, 0.0, a + 1),
+    ),
+    Activation(  # f = sin(z)
+        "sine",
+        lambda xp, z: xp.sin(z),
+        lambda xp, z, a: xp.cos(z),
+        lambda xp, z, a: -a,
+        mirror=(-1.0, 0.0),
+    ),
+    Activation(  # f = f' = f'' = exp(z): for an output that is a rate or a width
+        "exp",
+        lambda xp, z: xp.exp(z),
+        lambda xp, z, a: a,
+        lambda xp, z, a: a,
+        monotonic=True,
+        multiplicative=True,
+    ),
+)
+"""Activations of any layer by their names; to add one, add one entry here."""
+
+identity, relu, tanh = ACTIVATIONS["identity"], ACTIVATIONS["relu"], ACTIVATIONS["tanh"]
+
 softmax = Activation("softmax", _softmax, _not_by_element, _not_by_element, coupled_outputs=True)
 """f_i = exp(z_i) / sum_j exp(z_j): probabilities of classes. df_i/dz_j = f_i (delta_ij - f_j)."""
 
-ACTIVATIONS: Mapping[str, Activation] = {
-    a.name: a for a in (identity, relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, exp)
-}
-
-
 OUTPUTS: Mapping[str, Activation] = {**ACTIVATIONS, "softmax": softmax}
-"""What can stand at the end."""
+"""Activations of the last layer by their names."""
+
+ALIASES: Mapping[str, str] = {"sigmoid": "logistic", "linear": "identity", "swish": "silu"}
+"""Other names that users know an activation by."""
 
 
-def _known(name: str) -> Activation:
+def _known_output(name: str) -> Activation:
     return OUTPUTS[name]
 
 
-def activation(spec: str | Activation, *, output: bool = False) -> Activation:
-    """The activation of this name, or the user's own object as it is; also softmax if it is for the `output`.
+def get_activation(spec: str | Activation, *, output: bool = False) -> Activation:
+    """Return the activation of this name, or the one that is given; also softmax if it is for the `output`.
 
     Raises
     ------
@@ -252,7 +250,7 @@ def activation(spec: str | Activation, *, output: bool = False) -> Activation:
 
     Examples
     --------
-    >>> activation("tanh").name
+    >>> get_activation("tanh").name
     'tanh'
     """
     if isinstance(spec, Activation):
@@ -261,7 +259,7 @@ def activation(spec: str | Activation, *, output: bool = False) -> Activation:
         raise TypeError(
             f"an activation must be a name or an ffnn_xp.Activation(name, f, df, d2f), got {type(spec).__name__}"
         )
-    name = {"sigmoid": "logistic", "linear": "identity", "swish": "silu"}.get(spec, spec)
+    name = ALIASES.get(spec, spec)
     known = OUTPUTS if output else ACTIVATIONS
     if name not in known:
         raise ValueError(f"unknown activation {spec!r}: {did_you_mean(spec, known)}")

@@ -10,8 +10,7 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends.conversion import host_floats
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.network.activations import activation as find_activation
+from ffnn_xp.network.activations import Activation, get_activation
 
 Widths = Sequence[int | None]
 
@@ -47,12 +46,12 @@ def hidden_activations(spec: str | Activation | Sequence[str | Activation], laye
         For unknown ones, and another number of them.
     """
     if isinstance(spec, str | Activation):
-        return (find_activation(spec),) * layers
+        return (get_activation(spec),) * layers
     if not hasattr(spec, "__len__"):
-        find_activation(cast(Any, spec))  # raises the TypeError that says what is wanted
+        get_activation(cast(Any, spec))  # raises the TypeError that says what is wanted
     if len(spec) != layers:
         raise ValueError(f"`activation` must name one nonlinearity, or {layers}, one per hidden layer; got {len(spec)}")
-    return tuple(find_activation(s) for s in spec)
+    return tuple(get_activation(s) for s in spec)
 
 
 def augmented_matrices(matrices: Sequence[Any]) -> list[HostArray]:

@@ -62,8 +62,8 @@ class _Layer(NamedTuple):
 
 
 def _layer(xp: Namespace, f: Activation) -> _Layer:
-    back = in_one_pass(xp, _back, f.df) if f.own_back is None else in_one_pass(xp, f.own_back)
-    return _Layer(products(xp), above_ones(xp, f.f, writes=f.writes), None if f.linear else back)
+    back = in_one_pass(xp, _back, f.df) if f.backward is None else in_one_pass(xp, f.backward)
+    return _Layer(products(xp), above_ones(xp, f.f, writes=f.takes_out), None if f.linear else back)
 
 
 def _back(df: Elementwise, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:

@@ -40,12 +40,12 @@ class Replicas:
     >>> from ffnn_xp.network.activations import identity
     >>> from ffnn_xp.backends import get_backend
     >>> from ffnn_xp.network.layout import Layout
-    >>> from ffnn_xp.losses import loss
+    >>> from ffnn_xp.losses import get_loss
     >>> from ffnn_xp.network.sweeps import Network
     >>> from ffnn_xp.data.events import Events
     >>> toys = np.array([[[1.0, 2.0]], [[2.0, 4.0]]])  # two toys of one output at two events
     >>> events = Events(np.array([[1.0, 2.0]]), (toys, np.ones_like(toys)))
-    >>> S = Objective(Network(Layout((1, 1)), (identity,)), loss("least_squares"), events, get_backend("numpy"))
+    >>> S = Objective(Network(Layout((1, 1)), (identity,)), get_loss("least_squares"), events, get_backend("numpy"))
     >>> Replicas(S).value_and_gradient(np.array([[2.0, 0.0], [2.0, 0.0]]), np.arange(2))
     array([[ 5., 10.,  6.],
            [ 0.,  0.,  0.]])

@@ -113,10 +113,10 @@ class DataCost(NetworkCost):
 
         For counts the deviation is that of the prediction (Pearson's residuals).
         """
-        auxiliary = self.data.inverse_error if self.statistic.auxiliary == "y_err" else self.data.auxiliary
+        xp, loss = self.model.backend.xp, self.statistic
         with self.model.backend.context():
             predicted = self._seen(vector((args,), self.npar))
-            pulls = self.statistic.pulls(self.model.backend.xp, predicted, self.data.y, auxiliary)
+            pulls = loss.pulls(xp, predicted, self.data.y, self.data.auxiliary_of(xp, loss))
         return self._squeeze(self._rows(pulls))
 
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:

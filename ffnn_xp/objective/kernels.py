@@ -1,6 +1,6 @@
-"""What is computed of one block of events: pure functions of (network, loss, xp) and then of arrays.
+"""Kernels: what is computed of one chunk of events, as pure functions of (network, loss, xp) and then of arrays.
 
-The objective sums them over blocks; a library with a compiler compiles each once for a network and a loss.
+The objective sums them over chunks; a library with a compiler compiles each once for a network and a loss.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from ffnn_xp.network.hessian import curved, gauss_newton_blocks, hessian_blocks,
 from ffnn_xp.network.hessian import hessian_product as times
 from ffnn_xp.network.hessian import kronecker_factors as factors
 from ffnn_xp.network.sweeps import Network, Trace, forward, jacobian, pulled_back, slopes
-from ffnn_xp.objective import combined_kernels as combined
+from ffnn_xp.objective import linear_operator_kernels as linear_operator
+from ffnn_xp.objective.event_weights import columns_in_use, weighted, weighted_columns
 
-ASLEEP = 0.0025  # slope: 1 % of the largest of logistic, less of the others
+ACTIVE_SLOPE = 0.0025
+"""Slope below which a unit does not react to an event: 1 % of the largest of logistic, less of the others."""
 
 
 def value(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
-    """S, ``(...,)``."""
+    """Compute S, ``(...,)``."""
     s = loss.value(xp, loss.linear_operator(xp, forward(network, xp, theta, x).y, data), data)
-    return total(xp, _weighted(s, weights))
+    return total(xp, weighted(s, weights))
 
 
 def value_and_gradient(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
-    """S and dS/dtheta packed, ``(..., 1 + p)``."""
-    trace, S, y_bar = _swept(network, loss, xp, theta, x, weights, *data)
+    """Compute S and dS/dtheta, packed, ``(..., 1 + p)``."""
+    trace, S, y_bar = _forward_and_derivative(network, loss, xp, theta, x, weights, *data)
     return network.layout.packed(xp, S, pulled_back(network, xp, trace, loss.adjoint(xp, y_bar, data)))
 
 
@@ -46,26 +48,26 @@ def value_and_both_gradients(
     slopes: Array,
     *data: Array,
 ) -> Array:
-    """The same, and dS/dphi of q parameters of what is added to the output, ``(1 + p + q,)``.
+    """Compute S, dS/dtheta, and dS/dphi of q parameters of what is added to the output, ``(1 + p + q,)``.
 
     `slopes` are its derivatives in them at each event, ``(q k, n)``, those in one parameter together.
     """
-    trace, S, y_bar = _swept(network, loss, xp, theta, x, weights, *data)
+    trace, S, y_bar = _forward_and_derivative(network, loss, xp, theta, x, weights, *data)
     packed = network.layout.packed(xp, S, pulled_back(network, xp, trace, y_bar))
     own = total(xp, xp.reshape(slopes, (-1, *y_bar.shape)) * y_bar)
     return xp.concat([packed, xp.astype(own, packed.dtype)])
 
 
-def _swept(
+def _forward_and_derivative(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> tuple[Trace, Array, Array]:
-    """The forward sweep, S, and its derivative in what the statistic sees, ``(..., k, n)``."""
+    """Run the forward sweep; compute S, and its derivative in outputs or their linear combinations, ``(..., k, n)``."""
     trace = forward(network, xp, theta, x)
     if loss.has_linear_operator or loss.coupled_outputs:
         s, first = loss.value_and_first(xp, loss.linear_operator(xp, trace.y, data), data)
     else:
         s, first = in_one_pass(xp, _value_and_first, loss)(trace.y, *data)
-    return trace, total(xp, _weighted(s, weights)), _weighted(first, weights)
+    return trace, total(xp, weighted(s, weights)), weighted(first, weights)
 
 
 def _value_and_first(loss: Loss, xp: Namespace, y: Array, *data: Array) -> tuple[Array, Array]:
@@ -73,17 +75,17 @@ def _value_and_first(loss: Loss, xp: Namespace, y: Array, *data: Array) -> tuple
 
 
 def gauss_newton(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> BlockMatrix:
-    """Lower blocks of J^T C J."""
+    """Compute the lower blocks of J^T C J."""
     if loss.has_linear_operator:
-        return combined.gauss_newton(network, loss, xp, theta, *event)
+        return linear_operator.gauss_newton(network, loss, xp, theta, *event)
     trace, C, root = _fisher(network, loss, xp, theta, *event)
     return gauss_newton_blocks(network, xp, trace, C, root=root, weights=event[1])
 
 
 def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> BlockMatrix:
-    """Lower blocks of the exact second derivative."""
+    """Compute the lower blocks of the exact second derivative."""
     if loss.has_linear_operator:
-        return combined.hessian(network, loss, xp, theta, *event)
+        return linear_operator.hessian(network, loss, xp, theta, *event)
     trace, first, second = _derivatives(network, loss, xp, theta, *event)
     return hessian_blocks(network, xp, trace, first, second, exact=True, mixed=loss.coupled_outputs)
 
@@ -91,45 +93,45 @@ def hessian(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: A
 def scores(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> BlockMatrix:
-    """Lower blocks of the sum over events of the outer products of each event's gradient, its weight included."""
+    """Compute the lower blocks of the sum of the outer products of each event's gradient, its weight included."""
     if loss.has_linear_operator:
-        return combined.scores(network, loss, xp, theta, x, weights, *data)
+        return linear_operator.scores(network, loss, xp, theta, x, weights, *data)
     trace = forward(network, xp, theta, x)
-    return score_blocks(network, xp, trace, _weighted(loss.first(xp, trace.y, data), weights))
+    return score_blocks(network, xp, trace, weighted(loss.first(xp, trace.y, data), weights))
 
 
 def kronecker_factors(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Array:
-    """All factors of all layers in one vector: first those of the deltas, then those of the inputs."""
+    """Compute the Kronecker factors of all layers in one vector: first those of deltas, then those of inputs."""
     trace, C, root = _fisher(network, loss, xp, theta, *event)
     if root is not None and event[1] is not None:
         root = root * xp.sqrt(xp.abs(event[1]))[..., None, :, :]
-    found = factors(network, xp, trace, C, root=root, here=_here(xp, event[0], event[1]))
+    found = factors(network, xp, trace, C, root=root, here=columns_in_use(xp, event[0], event[1]))
     return xp.concat([xp.reshape(a, (-1,)) for a in found])
 
 
 def active_events(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
-    """For each hidden unit, at how many events its slope is larger than `ASLEEP`, whatever their weight but none."""
+    """Count the events of any weight but 0 at which the slope of each hidden unit is larger than `ACTIVE_SLOPE`."""
     hidden = slopes(network, xp, forward(network, xp, theta, x))[:-1]
-    here = _here(xp, x, weights)
-    awake = [xp.astype(xp.abs(s) > ASLEEP, s.dtype) for s in hidden]
-    counts = [xp.sum(s if here is None else s * here, axis=-1) for s in awake]
+    in_use = columns_in_use(xp, x, weights)
+    active = [xp.astype(xp.abs(s) > ACTIVE_SLOPE, s.dtype) for s in hidden]
+    counts = [xp.sum(s if in_use is None else s * in_use, axis=-1) for s in active]
     return xp.concat([*counts, xp.zeros_like(theta[..., :0])], axis=-1)
 
 
 def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
-    """J^T C J v, ``(..., p)``."""
+    """Compute J^T C J v, ``(..., p)``."""
     if loss.has_linear_operator:
-        return combined.product(network, loss, xp, theta, v, *event, exact=False)
+        return linear_operator.product(network, loss, xp, theta, v, *event, exact=False)
     trace, C, _ = _fisher(network, loss, xp, theta, *event)
     return times(network, xp, trace, C, lambda y: curved(C, y, mixed=loss.coupled_outputs), v, exact=False)
 
 
 def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
-    """The exact second derivative times v, ``(..., p)``."""
+    """Compute the exact second derivative times v, ``(..., p)``."""
     if loss.has_linear_operator:
-        return combined.product(network, loss, xp, theta, v, *event, exact=True)
+        return linear_operator.product(network, loss, xp, theta, v, *event, exact=True)
     trace, first, C = _derivatives(network, loss, xp, theta, *event)
     return times(network, xp, trace, first, lambda y: curved(C, y, mixed=loss.coupled_outputs), v, exact=True)
 
@@ -137,13 +139,13 @@ def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v
 def residual_rows(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
-    """Residuals rho and their derivatives J in one array ``(..., k n, 1 + p)``: J^T J is Gauss-Newton's, J^T rho dS.
+    """Compute residuals rho and their derivatives J in one array ``(..., k n, 1 + p)``.
 
-    For statistics whose outputs do not mix.
+    J^T J is the Gauss-Newton matrix, J^T rho the gradient. For statistics whose outputs are not coupled.
     """
     trace = forward(network, xp, theta, x)
-    first = _weighted(loss.first(xp, trace.y, data), weights)
-    root = xp.sqrt(_weighted(loss.fisher(xp, trace.y, data), weights))
+    first = weighted(loss.first(xp, trace.y, data), weights)
+    root = xp.sqrt(weighted(loss.fisher(xp, trace.y, data), weights))
     rho = xp.where(root > 0, first / xp.where(root > 0, root, xp.ones_like(root)), xp.zeros_like(root))
     J = jacobian(network, xp, theta, x) * root[..., None]
     packed = xp.concat([xp.broadcast_to(rho, J.shape[:-1])[..., None], J], axis=-1)
@@ -153,41 +155,18 @@ def residual_rows(
 def _derivatives(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> tuple[Trace, Array, Array]:
-    """The forward sweep, and first and exact second derivative of the statistic in its output."""
+    """Run the forward sweep; compute the first and exact second derivative of the statistic in its output."""
     trace = forward(network, xp, theta, x)
     first, second = loss.first(xp, trace.y, data), loss.second(xp, trace.y, data)
-    return trace, _weighted(first, weights), _weighted(second, weights, mixed=loss.coupled_outputs)
+    return trace, weighted(first, weights), weighted(second, weights, coupled=loss.coupled_outputs)
 
 
 def _fisher(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> tuple[Trace, Array, Array | None]:
-    """The forward sweep, the curvature that is never negative, and where outputs mix its root, without weights."""
+    """Run the forward sweep; compute `Loss.fisher` and, of coupled outputs, its root, without weights."""
     trace = forward(network, xp, theta, x)
-    if loss.has_linear_operator:  # asked for coordinates only
-        return trace, _weighted_columns(xp, loss.diagonal_fisher(xp, trace.y, data), weights), None
-    C = _weighted(loss.fisher(xp, trace.y, data), weights, mixed=loss.coupled_outputs)
+    if loss.has_linear_operator:  # needed for coordinates only
+        return trace, weighted_columns(xp, loss.diagonal_fisher(xp, trace.y, data), weights), None
+    C = weighted(loss.fisher(xp, trace.y, data), weights, coupled=loss.coupled_outputs)
     return trace, C, loss.root(xp, trace.y, data) if loss.coupled_outputs else None
-
-
-def _here(xp: Namespace, x: Array, weights: Array | None) -> Array | None:
-    """1 for each column of x whose event has a weight, 0 for one that only fills a block; None where all have."""
-    if weights is None:
-        return None
-    each = xp.astype(weights != 0, x.dtype)[..., None]
-    columns = xp.broadcast_to(each, (*weights.shape, x.shape[-1] // weights.shape[-1]))
-    return xp.reshape(columns, (*weights.shape[:-1], -1))
-
-
-def _weighted(s: Array, weights: Array | None, *, mixed: bool = False) -> Array:
-    if weights is None:
-        return s
-    return s * (weights[..., None, :, :] if mixed else weights)
-
-
-def _weighted_columns(xp: Namespace, s: Array, weights: Array | None) -> Array:
-    """The same where each event has several columns, one after another."""
-    if weights is None:
-        return s
-    each = xp.reshape(s, (*s.shape[:-1], weights.shape[-1], -1))
-    return xp.reshape(each * weights[..., None], s.shape)

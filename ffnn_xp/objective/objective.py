@@ -50,10 +50,10 @@ class Objective:
     >>> from ffnn_xp.network.activations import identity
     >>> from ffnn_xp.backends import get_backend
     >>> from ffnn_xp.network.layout import Layout
-    >>> from ffnn_xp.losses import loss
+    >>> from ffnn_xp.losses import get_loss
     >>> from ffnn_xp.data.events import Events
     >>> events = Events(np.array([[1.0, 2.0]]), (np.array([[1.0, 2.0]]), np.ones((1, 2))))
-    >>> S = Objective(Network(Layout((1, 1)), (identity,)), loss("least_squares"), events, get_backend("numpy"))
+    >>> S = Objective(Network(Layout((1, 1)), (identity,)), get_loss("least_squares"), events, get_backend("numpy"))
     >>> S.value_and_gradient(np.array([2.0, 0.0]))  # y = 2 x: residuals 1 and 2
     array([ 5., 10.,  6.])
     """

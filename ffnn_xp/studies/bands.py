@@ -41,7 +41,6 @@ from ffnn_xp.uncertainty.predictive import mixture_quantile
 
 METHODS = ("linear", "profile", "replicas", "mixture")
 NUMBER = {"replicas": 200, "mixture": 8}  # of toys, and of minima, if nothing else is asked for
-MONOTONOUS = ("identity", "exp", "logistic", "softplus")
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,7 +113,7 @@ def band(
     """
     network, backend = task.network, task.model.backend
     f = network.activations[-1]
-    inner = network.before_output() if f.name in MONOTONOUS else network
+    inner = network.before_output() if f.monotonic else network
     raw = task.scaling.to_raw(known.theta)
     center = backend.to_host(evaluate(inner, backend, backend.to_device(raw), x))
     z = float(scipy.special.ndtri(0.5 + cl / 2))

@@ -17,7 +17,6 @@ from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.batch_refit import fit_toys
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.losses import NormalLoss
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,9 +80,9 @@ def goodness(
 ) -> Goodness:
     """See `FitResult.goodness`; theta is raw."""
     backend, data = task.model.backend, task.data_with_errors()
-    auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
     predicted = task.expected(theta)
     with backend.context(), np.errstate(all="ignore"):
+        auxiliary = data.auxiliary_of(backend.xp, task.loss)
         pulls = backend.to_host(task.loss.pulls(backend.xp, backend.to_device(predicted), data.y, auxiliary))
     x = backend.to_host(data.measured_x(backend.xp))[0] if len(task.scaling.x_mean) == 1 else None
     real = task.loss.target_kind == "real"
@@ -92,7 +91,7 @@ def goodness(
     if number:
         toys = fit_toys(task, theta, number, rng)
         arrived = int(toys.valid.sum())
-        if task.errors_known and arrived and not isinstance(task.loss, NormalLoss):  # its widths are fitted
+        if task.errors_known and arrived and task.loss.bounded_below:
             p_toys = (1 + int(np.sum(toys.chi2[toys.valid] >= value))) / (1 + arrived)
     claimed = np.linspace(0.1, 0.9, 9)
     within = np.abs(pulls[np.isfinite(pulls)])

@@ -23,7 +23,7 @@ if sys.argv[1] == "without":
     fx.backends.registry.keep_freed_memory = lambda: None
 model = fx.Model((8, 7, 9, 6), backend="numpy", seed=1)
 x, y = np.zeros((8, 2048)), np.zeros((6, 2048))
-S = Objective(model.network, fx.losses.loss("least_squares"), Events(x, (y, y)), model.backend)
+S = Objective(model.network, fx.losses.get_loss("least_squares"), Events(x, (y, y)), model.backend)
 theta = model.backend.to_host(model.parameters)
 S.value_and_gradient(theta)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

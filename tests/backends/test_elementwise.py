@@ -26,7 +26,7 @@ def test_a_nonlinearity_leaves_the_ones_alone(
     backend: Backend, activation: Activation, replicas: tuple[int, ...], rng: np.random.Generator
 ) -> None:
     z = rng.normal(size=(*replicas, 2, 5))
-    f = above_ones(backend.xp, activation.f, writes=activation.writes)
+    f = above_ones(backend.xp, activation.f, writes=activation.takes_out)
     a, augmented = map(backend.to_host, f(backend.to_device(z)))
     np.testing.assert_allclose(a, activation.f(np, z), rtol=1e-12)
     np.testing.assert_array_equal(augmented[..., :-1, :], a)

@@ -10,7 +10,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp.data.events import Events
 from ffnn_xp.fitting.minima import number_minima
-from ffnn_xp.losses import loss
+from ffnn_xp.losses import get_loss
 from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network, forward
@@ -35,7 +35,7 @@ def test_disguises_are_one_minimum_and_neighbours_are_not(rng: np.random.Generat
     theta, x = rng.normal(size=network.layout.n_parameters), rng.normal(size=(2, 100))
     backend = fx.get_backend("numpy")
     data = forward(network, np, theta, x).y, np.full((1, 100), 10.0)
-    cost = NetworkCost(Objective(network, loss("least_squares"), Events(x, data), backend), n_values=100)
+    cost = NetworkCost(Objective(network, get_loss("least_squares"), Events(x, data), backend), n_values=100)
     step = rng.normal(size=len(theta))
     step *= np.sqrt(2 / (step @ cost.hessian(theta) @ step))  # raises the parabola by 1
     ends = {

@@ -9,8 +9,6 @@ import pytest
 import scipy.stats
 
 import ffnn_xp as fx
-from ffnn_xp.losses import LOSSES
-from ffnn_xp.losses.sampling import draw
 from ffnn_xp.uncertainty.covariance import curvature, sandwich
 
 N = 300
@@ -203,26 +201,6 @@ def test_a_mask_takes_events_away() -> None:
     for mask in (np.ones(19, bool), np.ones(20), np.ones((20, 1), bool)):
         with pytest.raises(ValueError, match="`mask` must"):
             fx.Model((1, 1), seed=1).fit(x, y, mask=mask)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_toys_scatter_as_claimed(name: str) -> None:
-    """Pulls of many toys around one prediction: mean 0, and for counts variance 1."""
-    one = LOSSES[name]
-    y = {"normal": [[2.0], [-1.0]], "poisson": [[7.0]], "binomial": [[0.3]], "multinomial": [[0.2], [0.3], [0.5]]}
-    predicted = np.array(y.get(name, [[1.5]]))
-    auxiliary = np.array([[{"poisson": 2.0, "binomial": 40.0, "multinomial": 30.0}.get(name, 4.0)]])
-    many = np.broadcast_to(predicted, (20000, *predicted.shape))
-    toys = draw(one, np.random.default_rng(3), many, auxiliary)
-    pulls = one.pulls(np, many, toys, auxiliary if name != "multinomial" else None)
-    assert np.all(np.abs(pulls.mean(axis=0)) < 4 * pulls.std() / np.sqrt(20000))
-    if name in ("soft_l1", "huber", "student_t"):  # the variance of their own densities, exp(-rho / 2)
-        z = np.linspace(-60, 60, 400001)
-        density = np.exp(-one.value(np, z, (0.0, 1.0)) / 2)
-        want = np.sum(z**2 * density) / np.sum(density)
-        assert pulls.var() == pytest.approx(want, rel=0.1)
-    else:
-        assert pulls.var() == pytest.approx(1, abs=0.03)
 
 
 def test_toys_of_counts_are_refitted_in_one_batch() -> None:

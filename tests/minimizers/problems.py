@@ -133,5 +133,5 @@ def network_cost(widths: tuple[int, ...] = (3, 8, 8, 2), tau: float | None = 2.0
     y = teacher(x) + 0.1 * rng.normal(size=(300, widths[-1]))
     events = Events(x.T.copy(), (y.T.copy(), np.full((widths[-1], 300), 10.0)))
     prior = None if tau is None else GaussianPrior(layer_precision(Layout(widths), tau))
-    S = Objective(teacher.network, fx.losses.loss("least_squares"), events, teacher.backend)
+    S = Objective(teacher.network, fx.losses.get_loss("least_squares"), events, teacher.backend)
     return NetworkCost(S, n_values=600, prior=prior)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 import warnings
@@ -12,7 +13,7 @@ import scipy.special
 import ffnn_xp as fx
 from ffnn_xp import Activation, Backend, LeastSquares, Model, get_backend
 from ffnn_xp.backends.elementwise import erf
-from ffnn_xp.network.activations import ACTIVATIONS, activation
+from ffnn_xp.network.activations import ACTIVATIONS, get_activation
 
 from ..oracles.loops import SCALARS, assert_close
 
@@ -116,10 +117,21 @@ def test_the_kink_is_where_pytorch_has_it() -> None:
 
 
 @NAMES
-def test_kinked_and_homogeneous_say_what_is_true(name: str) -> None:
-    f, (g, dg) = ACTIVATIONS[name], SCALARS[name]
+def test_properties_say_what_is_true(name: str) -> None:
+    f, (g, dg), points = ACTIVATIONS[name], SCALARS[name], (-1.5, 0.7, 2.0)
     assert (not f.smooth) == (abs(dg(1e-9) - dg(-1e-9)) > 1e-3)
-    assert f.homogeneous == all(math.isclose(g(3 * z), 3 * g(z), rel_tol=1e-12) for z in (-1.5, 0.7, 2.0))
+    assert f.homogeneous == all(math.isclose(g(3 * z), 3 * g(z), rel_tol=1e-12) for z in points)
+    assert f.multiplicative == all(math.isclose(g(z + 1), g(z) * g(1), rel_tol=1e-12) for z in points)
+    assert not f.monotonic or all(dg(z) > 0 for z in Z)
+    if f.mirror is not None:
+        s, c = f.mirror
+        assert all(math.isclose(g(-z), s * g(z) + c, rel_tol=1e-12) for z in points)
+
+
+@NAMES
+def test_copies_of_known_ones_are_the_same_object(name: str) -> None:
+    assert pickle.loads(pickle.dumps(ACTIVATIONS[name])) is ACTIVATIONS[name]
+    assert copy.deepcopy(ACTIVATIONS[name]) is ACTIVATIONS[name]
 
 
 def test_erf_has_all_digits(backend: Backend) -> None:
@@ -137,18 +149,18 @@ def test_gelu_is_the_exact_one(backend: Backend) -> None:
 
 @pytest.mark.parametrize(("alias", "name"), [("sigmoid", "logistic"), ("linear", "identity"), ("swish", "silu")])
 def test_other_names(alias: str, name: str) -> None:
-    assert activation(alias) is ACTIVATIONS[name]
+    assert get_activation(alias) is ACTIVATIONS[name]
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(ValueError, match=r"unknown activation 'tnah': did you mean 'tanh'\? Known are .*'relu'"):
-        activation("tnah")
+        get_activation("tnah")
 
 
 @pytest.mark.parametrize("foreign", [np.tanh, 3, None])
 def test_what_is_no_activation(foreign: object) -> None:
     with pytest.raises(TypeError, match=r"a name or an ffnn_xp\.Activation\(name, f, df, d2f\), got"):
-        activation(foreign)
+        get_activation(foreign)
 
 
 def test_your_own(backend: Backend) -> None:
@@ -156,7 +168,7 @@ def test_your_own(backend: Backend) -> None:
     cube = Activation("cube", lambda xp, z: z**3, lambda xp, z, a: 3 * z * z, lambda xp, z, a: 6 * z)
     model = fx.Model((1, 1), output=cube, backend=backend)
     model.parameters = [2.0, 1.0]
-    assert activation(cube) is cube
+    assert get_activation(cube) is cube
     assert model.activations == (cube,)
     assert float(backend.to_host(model([1.0]))[0]) == pytest.approx(27)
     # S = (y - 26)^2: y' = 27 (x, 1), y'' = 18, so H = 2 * 27^2 + 2 * 18 in every element
@@ -182,10 +194,10 @@ def back(xp: Any, delta: Any, z: Any, a: Any) -> Any:
     return delta * (0.5 - 0.5 * a * a)
 
 
-def test_passes_of_your_own_give_the_same_and_are_copied(backend: Backend, rng: np.random.Generator) -> None:
+def test_your_own_backward_function_gives_the_same_and_is_copied(backend: Backend, rng: np.random.Generator) -> None:
     plain = Activation("mine", scaled, slope, bend)
-    short = pickle.loads(pickle.dumps(Activation("mine", scaled, slope, bend, own_back=back, writes=True)))
-    assert (short.own_back, short.writes) == (back, True)
+    short = pickle.loads(pickle.dumps(Activation("mine", scaled, slope, bend, backward=back, takes_out=True)))
+    assert (short.backward, short.takes_out) == (back, True)
     x, y = rng.normal(size=(40, 2)), rng.normal(size=40)
     found = []
     for f in (plain, short):

@@ -9,7 +9,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Activation, Backend
 from ffnn_xp.data.events import Events
-from ffnn_xp.losses import loss
+from ffnn_xp.losses import get_loss
 from ffnn_xp.network.activations import identity, relu, tanh
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network, forward, jacobian, pull_back, push_forward, slopes
@@ -56,7 +56,7 @@ class TestByHand:
     def objective(self, backend: Backend) -> Objective:
         to = backend.to_device
         events = Events(to(np.array([[1.0], [2.0]])), (to(np.array([[3.0]])), to(np.array([[2.0]]))))
-        return Objective(self.network, loss("least_squares"), events, backend)
+        return Objective(self.network, get_loss("least_squares"), events, backend)
 
     def test_forward(self, backend: Backend) -> None:
         x = backend.to_device(np.array([[1.0], [2.0]]))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
-from ffnn_xp.losses import loss
+from ffnn_xp.losses import get_loss
 from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network, jacobian
@@ -116,7 +116,7 @@ def objective(case: Case, backend: Backend, block: int | None = None) -> Objecti
     to = backend.to_device
     weights = None if case.weights is None else to(case.weights[None, :])
     events = Events(to(case.x.T), (to(case.y.T), to(1 / case.error.T)), weights)
-    return Objective(case.network, loss("least_squares"), events, backend, block=block)
+    return Objective(case.network, get_loss("least_squares"), events, backend, block=block)
 
 
 def library(

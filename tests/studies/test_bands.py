@@ -9,7 +9,7 @@ import scipy.stats
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.studies.bands import MONOTONOUS
+from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.studies.propagation import propagate
 
 X = np.linspace(-1, 1, 40)
@@ -87,7 +87,7 @@ def test_ends_stay_in_the_range_of_the_output(loss: str, output: str, method: st
     counts = np.where(X > 0.5, 1.0, 0.0)
     fit = fx.Model((1, 2, 1), output=output, seed=1).fit(X, counts, loss=loss, prior=3.0)
     band = fit.band(AT, cl=0.95, method=method, number=100, seed=1)  # type: ignore[arg-type]
-    assert output in MONOTONOUS
+    assert ACTIVATIONS[output].monotonic
     assert np.all(band.low > 0)
     assert np.all(band.low < band.mean)
     assert np.all(band.mean < band.high)

@@ -11,7 +11,7 @@ import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.fitting.tuning import Tuning
-from ffnn_xp.losses import loss
+from ffnn_xp.losses import get_loss
 from ffnn_xp.network.activations import identity, tanh
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network
@@ -31,7 +31,7 @@ def point(
     to = backend.to_device
     events = Events(to(x), (to(np.zeros((k, n))), to(np.ones((k, n)))))
     prior = None if tau is None else GaussianPrior(layer_precision(layout, tau))
-    cost = NetworkCost(Objective(network, loss("least_squares"), events, backend), n_values=k * n, prior=prior)
+    cost = NetworkCost(Objective(network, get_loss("least_squares"), events, backend), n_values=k * n, prior=prior)
     return cost, np.concatenate([A.ravel() for A in matrices])
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from scipy.integrate import quad
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.losses import LOSSES, BinomialLoss, MultinomialLoss, PoissonLogLoss, loss
-from ffnn_xp.losses.sampling import draw
+from ffnn_xp.losses import LOSSES, Loss, get_loss
 from ffnn_xp.network import hessian as curvature
 from ffnn_xp.objective.data_cost import DataCost
 
@@ -36,8 +33,6 @@ CLASSES = RNG.multinomial(3, [0.2, 0.3, 0.5], N).astype(float)
 COVARIANCE = 0.5 * np.eye(2 * N) + 0.3 * np.exp(-np.abs(np.subtract.outer(np.arange(2 * N), np.arange(2 * N))))
 TWO = RNG.normal(size=(N, 2))
 BLOCKS = np.stack([np.cov(RNG.normal(size=(2, 8))) for _ in range(N)])
-BINS = fx.Bins(np.linspace(-1, 1, 4), np.array([0.0, 0.5, 2.0]), nodes=3)
-CONTENTS = RNG.poisson(4.0, (BINS.n, 1)).astype(float)
 
 
 @dataclass(frozen=True)
@@ -176,13 +171,12 @@ def test_gauss_newton_is_never_negative_and_three_ways_agree(name: str, monkeypa
 def test_gauss_newton_is_the_mean_hessian_of_toys(name: str) -> None:
     """Fisher's information: the mean of the exact second derivative over what the statistic says may be measured."""
     model, cost, theta = make(name)
-    data, to = cost.data, np.asarray
-    auxiliary = np.ones((1, 1)) if data.auxiliary is None else to(data.auxiliary)
-    auxiliary = to(data.y).sum(axis=0, keepdims=True) if name == "multinomial" else auxiliary
+    data = cost.data
+    auxiliary = data.auxiliary_of(np, cost.statistic)
     rng, total, number = np.random.default_rng(5), 0.0, 300
     y = model(X, theta).reshape(N, -1).T
     for _ in range(number):
-        toy = DataCost.from_dataset(replace(data, y=draw(cost.statistic, rng, y, auxiliary)), model, cost.statistic)
+        toy = DataCost.from_dataset(replace(data, y=cost.statistic.sample(rng, y, auxiliary)), model, cost.statistic)
         total = total + toy.hessian(theta) / number
     assert_close(total, cost.gauss_newton(theta), 0.1)
 
@@ -228,67 +222,60 @@ def test_blocks_and_replicas_change_nothing(name: str) -> None:
         assert_close(both[1], getattr(S, method)(2 * theta), 1e-12, method)
 
 
-def test_bins_are_integrals() -> None:
-    model = fx.Model((1, 3, 1), output="exp", seed=1)
-    edges = np.array([0.0, 1.0, 1.5, 3.0])
-    cost = fx.Poisson(fx.Bins(edges, nodes=8), [3, 0, 5], model)
-    want = [quad(lambda t: float(model(np.array([t]))[0]), a, b)[0] for a, b in pairwise(edges)]
-    np.testing.assert_allclose(cost.prediction(cost.start), want, rtol=1e-9)
-    assert cost(cost.start) == pytest.approx(_poisson(np.array(want), np.array([3.0, 0, 5])), rel=1e-9)
+@pytest.mark.parametrize("name", LOSSES)
+def test_toys_scatter_as_claimed(name: str) -> None:
+    """Pulls of many toys around one prediction: mean 0, and for counts variance 1."""
+    one = LOSSES[name]
+    y = {"normal": [[2.0], [-1.0]], "poisson": [[7.0]], "binomial": [[0.3]], "multinomial": [[0.2], [0.3], [0.5]]}
+    predicted = np.array(y.get(name, [[1.5]]))
+    auxiliary = np.array([[{"poisson": 2.0, "binomial": 40.0, "multinomial": 30.0}.get(name, 4.0)]])
+    many = np.broadcast_to(predicted, (20000, *predicted.shape))
+    toys = one.sample(np.random.default_rng(3), many, auxiliary)
+    pulls = one.pulls(np, many, toys, auxiliary)
+    assert np.all(np.abs(pulls.mean(axis=0)) < 4 * pulls.std() / np.sqrt(20000))
+    if name in ("soft_l1", "huber", "student_t"):  # the variance of their own densities, exp(-rho / 2)
+        z = np.linspace(-60, 60, 400001)
+        density = np.exp(-one.value(np, z, (0.0, 1.0)) / 2)
+        want = np.sum(z**2 * density) / np.sum(density)
+        assert pulls.var() == pytest.approx(want, rel=0.1)
+    else:
+        assert pulls.var() == pytest.approx(1, abs=0.03)
 
 
-def test_bins_of_two_dimensions_and_their_derivatives(backend: Backend) -> None:
-    model = fx.Model((2, 3, 1), output="exp", backend=backend, seed=1)
-    cost = fx.Poisson(BINS, CONTENTS[:, 0], model)
-    theta = cost.start
-    np.testing.assert_allclose(BINS.volume, np.outer([2 / 3] * 3, [0.5, 1.5]).ravel())
-    np.testing.assert_allclose(BINS.centers[1], [-2 / 3, 1.25])
-    if backend.name in ("numpy", "jax"):
-        assert_close(cost.grad(theta), central_gradient(cost, theta), 1e-8)
-        assert_close(cost.hessian(theta), central_gradient(cost.grad, theta), 1e-8)
-        v = np.ones_like(theta)
-        assert_close(cost.hessian_product(theta, v), cost.hessian(theta) @ v, 1e-12)
-    assert np.linalg.eigvalsh(cost.gauss_newton(theta))[0] > -1e-10
+@pytest.mark.parametrize("name", LOSSES)
+def test_only_losses_with_a_bound_are_zero_at_best(name: str) -> None:
+    """S of a perfect fit is zero where it is bounded below, and nowhere negative."""
+    _, cost, _ = make(name)
+    assert cost.statistic.bounded_below == (name != "normal")
+    if cost.statistic.bounded_below:
+        values = cost.statistic.value(np, np.linspace(0.1, 0.9, N)[None, :], cost.objective.events.data)
+        assert np.all(np.sum(values, axis=-2) >= -1e-12)
 
 
-@pytest.mark.parametrize("eta", [-1e3, -40.0, 0.0, 40.0, 1e3])
-def test_logits_of_any_size(eta: float) -> None:
-    one, zero = np.ones((1, 1)), np.zeros((1, 1))
-    y = eta * one
-    for k in (0.0, 4.0):
-        data = BinomialLoss().columns(np, k * one, 4 * one, zero, one)
-        value, first = BinomialLoss().value_and_first(np, y, data)
-        sign = -1 if k == 0 else 1
-        np.testing.assert_allclose(value, 8 * np.logaddexp(0, -sign * y), rtol=1e-14)
-        np.testing.assert_allclose(first, -8 * sign * scipy.special.expit(-sign * y), rtol=1e-14)
-    three = np.array([[eta], [0.0], [-eta]])
-    data = MultinomialLoss().columns(np, np.array([[1.0], [0.0], [0.0]]), None, np.zeros((3, 1)), np.ones((3, 1)))
-    want = -2 * scipy.special.log_softmax(three, axis=0)[0, 0]
-    assert np.sum(MultinomialLoss().value(np, three, data)) == pytest.approx(want, rel=1e-14)
-    assert np.all(np.isfinite(MultinomialLoss().second(np, three, data)))
+def test_a_loss_without_toys_says_so() -> None:
+    class Plain(fx.HuberLoss):
+        name = "plain"
+        sample = Loss.sample
+
+    with pytest.raises(TypeError, match="no toys can be drawn of loss 'plain'"):
+        Plain().sample(np.random.default_rng(1), np.ones((1, 1)), np.ones((1, 1)))
 
 
-def test_large_counts_keep_their_digits() -> None:
-    """S of a count of 1e12, met to one part in a million, is 1e-12 times that to nine digits."""
-    count = np.array([[1e12]])
-    data = PoissonLogLoss().columns(np, count, None, np.zeros((1, 1)), np.ones((1, 1)))
-    d = 1e-6
-    got = PoissonLogLoss().value(np, np.log(count) + d, data)
-    np.testing.assert_allclose(got, 2e12 * (d**2 / 2 + d**3 / 6), rtol=1e-8)
-
-
-def test_a_poisson_mean_that_is_not_positive_is_infinitely_bad() -> None:
-    poisson, one = loss("poisson"), np.ones((1, 1))
-    assert poisson.value(np, -one, (one, one)) == np.inf
-    assert poisson.value(np, 0 * one, (one, one)) == np.inf
-    assert poisson.value(np, 0 * one, (0 * one, one)) == 0
-
-
-def test_own_losses_and_unknown_ones() -> None:
-    assert loss(fx.StudentTLoss(nu=3)).name == "student_t"
+def test_losses_by_name_and_unknown_ones() -> None:
+    assert get_loss(fx.StudentTLoss(nu=3)).name == "student_t"
     with pytest.raises(ValueError, match="did you mean 'poisson'"):
-        loss("poison")
+        get_loss("poison")
     with pytest.raises(TypeError, match="a name or a Loss"):
-        loss(3)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="`nu` must be positive"):
-        fx.StudentTLoss(nu=0)
+        get_loss(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_only_least_squares_takes_correlations_and_errors_in_x(name: str) -> None:
+    if name == "least_squares":
+        assert get_loss(name).with_covariance(2).auxiliary == "y_cov"
+        assert get_loss(name).with_x_error((1,)).uncertain_inputs == (1,)
+        return
+    with pytest.raises(ValueError, match="`y_cov` has no place in loss"):
+        get_loss(name).with_covariance(None)
+    with pytest.raises(ValueError, match="`x_err` is for least squares"):
+        get_loss(name).with_x_error((0,))

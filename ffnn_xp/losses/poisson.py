@@ -1,0 +1,115 @@
+r"""Poisson counts: -2 log of the likelihood over that of a perfect fit, a chi-square where counts are large.
+
+.. math:: s = 2(\lambda - t + t \log(t/\lambda))
+
+for a count t with expectation :math:`\lambda = e \mu` (S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437,
+eq. 6). The exposure e of each count is its time, volume or bin width; 1 if not given. A network with ``output="exp"``
+is fitted in :math:`\log\mu`; any other output has to stay positive by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp.losses.base import Data, Loss
+
+
+@dataclass(frozen=True)
+class PoissonLoss(Loss):
+    r"""Poisson counts in :math:`\mu`; infinite where that is not positive. Its data are t and the exposure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.array([[1.0]])
+    >>> float(PoissonLoss().value(np, 2 * one, (0 * one, one))[0, 0])  # no count where 2 are expected
+    4.0
+    """
+
+    name = "poisson"
+    display_name = "deviance"
+    target_kind = "count"
+    auxiliary = "exposure"
+
+    def for_output(self, output: str) -> Loss:
+        """Return the one in log mu where the output is an exponential."""
+        return PoissonLogLoss() if output == PoissonLogLoss.link else PoissonLoss()
+
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
+        """Return counts, and exposure times the output's scale."""
+        return y, auxiliary * scale
+
+    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
+        """Compute 2 (lambda - t + t log(t / lambda)), and 2 e (1 - t / lambda)."""
+        t, e = data
+        expected = e * y
+        fine = (expected > 0) | ((expected == 0) & (t == 0))
+        safe = xp.where(expected > 0, expected, xp.ones_like(expected))
+        least = xp.where(t > 0, t, xp.ones_like(t))
+        value = 2 * (expected - t + t * xp.log(least / safe))
+        return xp.where(fine, value, float("inf")), 2 * e * (1 - t / safe)
+
+    def second(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute 2 t / y^2."""
+        return 2 * data[0] / xp.where(y > 0, y * y, xp.ones_like(y))
+
+    def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute 2 e / y, the expectation."""
+        return 2 * data[1] / xp.where(y > 0, y, xp.ones_like(y))
+
+    def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
+        """Compute (t - lambda) / sqrt(lambda), Pearson's residuals."""
+        expected = y * auxiliary
+        return (measured - expected) / xp.sqrt(expected)
+
+    def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
+        """Draw counts.
+
+        Examples
+        --------
+        >>> PoissonLoss().sample(np.random.default_rng(1), np.full((1, 3), 4.0), np.ones((1, 1)))
+        array([[5., 3., 5.]])
+        """
+        return rng.poisson(np.maximum(prediction * auxiliary, 0.0)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class PoissonLogLoss(PoissonLoss):
+    r"""Poisson counts in :math:`\eta = \log\mu`. Its data are t, and :math:`\log(e/\max(t, 1))`.
+
+    With :math:`d = \eta + \log(e/\max(t, 1))` it is :math:`2(\max(t, 1)\,e^d - t - t d)`, which keeps its digits where
+    expectation and count are large and nearly equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one = np.array([[1.0]])
+    >>> data = PoissonLogLoss().columns(np, 0 * one, one, 0 * one, one)
+    >>> round(float(PoissonLogLoss().value(np, np.log(2 * one), data)[0, 0]), 12)
+    4.0
+    """
+
+    link = "exp"
+
+    def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
+        """Return counts, and what has to be added to the output."""
+        return y, shift - xp.log(xp.maximum(y, xp.ones_like(y))) + xp.log(auxiliary)
+
+    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
+        """Compute 2 (lambda - t - t d), and 2 (lambda - t)."""
+        t, d = data[0], y + data[1]
+        least = xp.maximum(t, xp.ones_like(t))
+        excess = least * xp.expm1(d) + (least - t)
+        return 2 * (excess - t * d), 2 * excess
+
+    def second(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute 2 lambda."""
+        t = data[0]
+        return 2 * xp.maximum(t, xp.ones_like(t)) * xp.exp(y + data[1])
+
+    def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
+        """Compute 2 lambda: it does not depend on the counts."""
+        return self.second(xp, y, data)
