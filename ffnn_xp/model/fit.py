@@ -8,24 +8,23 @@ what it is worth (`verdict`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data.streaming import prepared_for_fit
+from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting import successive_halving as competition
-from ffnn_xp.fitting.multistart import FAR, SIGMAS, FitState, Search
-from ffnn_xp.fitting.options import check_options
+from ffnn_xp.fitting.multistart import FAR, SIGMAS, Search
+from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.successive_halving import halve_candidates
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
-from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
+from ffnn_xp.losses import LeastSquaresLoss, Measured, NormalLoss
 from ffnn_xp.minimizers import Certificate, certify, migrad_alone
 from ffnn_xp.model.certification import Outcome, verdict
 from ffnn_xp.network.initialization import glorot
@@ -46,35 +45,13 @@ CONTESTANTS = 8000  # over the number of parameters: how many compete, at most 5
 WORTH = 2.0  # gradients that a certificate may cost, over those that the choice of a prior did
 
 
-def fit(
-    model: ModelLike,
-    x: Any,
-    y: Any,
-    y_err: Any,
-    *,
-    loss: str | Loss,
-    weights: Any,
-    mask: Any,
-    exposure: Any,
-    trials: Any,
-    y_cov: Any,
-    x_err: Any,
-    covariance: str,
-    prior: float | str | None,
-    restarts: int | str,
-    minimizer: str,
-    seed: int | list[int] | None,
-    start: HostArray | None,
-    progress: bool | None,
-    callback: Callable[[FitState], bool | None] | None,
-    max_seconds: float | None,
-) -> Outcome:
-    """See `Model.fit`; `start` are the model's parameters in raw units if they are to be the first start."""
+def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Outcome:
+    """Fit a model to measurements; see `Model.fit`."""
     began = time.monotonic()
-    check_options(prior, restarts, minimizer, covariance, max_seconds)
-    extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
-    model = prepared_for_fit(model, x, y)
-    task = read_problem(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior)
+    prior, restarts, minimizer, seed = options.prior, options.restarts, options.minimizer, options.seed
+    start, max_seconds, progress, callback = options.start, options.max_seconds, options.progress, options.callback
+    model = model_for_fit(model, measurements)
+    task = read_problem(model, measurements, options)
     network = task.network
     check_degrees_of_freedom(task, auto=prior == "auto")
     if prior == "auto":

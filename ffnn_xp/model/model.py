@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ffnn_xp._lib.errors import FitWarning
+from ffnn_xp.data import Measurements
+from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
 from ffnn_xp.losses import Loss
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.fit import fit as run_fit
@@ -151,30 +153,21 @@ class Model(Predictor):
         (True, True)
         """
         with self._backend.single_threaded_blas():
-            outcome = run_fit(
-                self,
-                x,
-                y,
-                y_err,
+            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            goes_on = self._chosen or (minimizer == "migrad" and self._network is not None)
+            options = FitOptions(
                 loss=loss,
-                weights=weights,
-                mask=mask,
-                exposure=exposure,
-                trials=trials,
-                y_cov=y_cov,
-                x_err=x_err,
-                covariance=covariance,
                 prior=prior,
+                covariance=covariance,
                 restarts=restarts,
                 minimizer=minimizer,
                 seed=self._next_seed() if seed is None else seed,
-                start=self._backend.to_host(self.parameters)
-                if self._chosen or (minimizer == "migrad" and self._network is not None)
-                else None,
+                start=self._backend.to_host(self.parameters) if goes_on else None,
                 progress=progress,
                 callback=callback,
                 max_seconds=max_seconds,
             )
+            outcome = run_fit(self, measurements, options)
         self.parameters = outcome.result.parameters
         self._fits += 1
         self._column = outcome.y_was_column
@@ -194,10 +187,12 @@ class Model(Predictor):
         number: int = 200,
         loss: str | Loss = "least_squares",
         weights: Any = None,
+        mask: Any = None,
         exposure: Any = None,
         trials: Any = None,
         y_cov: Any = None,
         x_err: Any = None,
+        covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Sequence[float] | None = None,
         seed: int | None = None,
         max_seconds: float | None = None,
@@ -217,8 +212,10 @@ class Model(Predictor):
             Poisson, binomial, ...; bootstrap copies draw events with replacement.
         number : int
             How many.
-        loss, weights, exposure, trials, y_cov, x_err
-            As in `fit`.
+        loss, weights, mask, exposure, trials, y_cov, x_err
+            As in `fit`. Weights may be negative in bootstrap copies.
+        covariance : {"hessian", "sandwich"}
+            As in `fit`. A sandwich takes errors from the scatter of the data, as bootstrap copies do and toys do not.
         prior : float or sequence of float, optional
             As in `fit`. A sequence makes one replica of each, all with the data as they are.
         seed : int, optional
@@ -245,21 +242,17 @@ class Model(Predictor):
         (20, (20, 50))
         """
         with self._backend.single_threaded_blas():
-            return fit_replicas(
-                self,
-                x,
-                y,
-                y_err,
+            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            options = ReplicaOptions(
                 kind=kind,
                 number=number,
                 loss=loss,
-                weights=weights,
-                x_err=x_err,
-                extras={"exposure": exposure, "trials": trials, "y_cov": y_cov},
                 prior=prior,
+                covariance=covariance,
                 seed=self._seed if seed is None else seed,
                 max_seconds=max_seconds,
             )
+            return fit_replicas(self, measurements, options)
 
     def _next_seed(self) -> int | list[int] | None:
         """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""

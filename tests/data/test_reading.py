@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import Backend, Model, get_backend
-from ffnn_xp.data.reading import dataset
+from ffnn_xp import Backend, Model
+from ffnn_xp.data import Measurements, read
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 Y = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
-NUMPY = get_backend("numpy")
 
 
 def model_22(backend: Any = "numpy") -> Model:
@@ -231,7 +230,7 @@ def test_one_event(backend: Backend) -> None:
 
 def test_columns_lie_in_memory_as_columns() -> None:
     """Products over events read each row of ``(d, n)`` in order; that is what the layout is for."""
-    data = dataset(NUMPY, X, Y, Y)
+    data = read(model_22(), Measurements(X, Y, Y)).data
     for a in (data.x, data.y, data.inverse_error):
         assert a.flags.c_contiguous
 
