@@ -94,4 +94,8 @@ def measure_again(task: FitProblem, theta: HostArray, number: int, rng: np.rando
     number_of = np.ones((1, 1)) if auxiliary is None else backend.to_host(auxiliary)
     if task.loss.target_kind == "class":  # as many as there were
         number_of = backend.to_host(data.y).sum(axis=0, keepdims=True)
-    return draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)
+    measured = draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)
+    if data.weights is None or task.loss.target_kind != "real" or task.sandwich:
+        return measured
+    mean = predicted[: measured.shape[-2]]  # a weight is an error smaller by its square root
+    return np.asarray(mean + (measured - mean) / np.sqrt(backend.to_host(data.weights)))
