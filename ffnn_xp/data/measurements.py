@@ -60,6 +60,10 @@ def refuse(options: Mapping[str, Any], of: str, reasons: Mapping[str, str]) -> N
     """
     for name, value in options.items():
         if name not in reasons:
-            raise TypeError(f"{of} has no option `{name}`: {did_you_mean(name, reasons)}")
+            known = [
+                *Measurements.__dataclass_fields__,
+                *(r for r in reasons if r not in Measurements.__dataclass_fields__),
+            ]
+            raise TypeError(f"{of} has no option `{name}`: {did_you_mean(name, known)}")
         if value is not None:
             raise TypeError(f"`{name}` has no place in {of}: {reasons[name]}")

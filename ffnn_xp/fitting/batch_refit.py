@@ -87,15 +87,25 @@ def refit(
 
 
 def measure_again(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
-    """New measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
+    """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units.
+
+    A weight is the number of times that an event was seen: of measured values the errors are smaller by its square
+    root, counts are the mean of so many. (Of a sandwich it says nothing about the scatter.)
+    """
     backend, data = task.model.backend, task.data_with_errors()
     predicted = task.expected(theta)
     auxiliary = data.inverse_error if task.loss.auxiliary == "y_err" else data.auxiliary
     number_of = np.ones((1, 1)) if auxiliary is None else backend.to_host(auxiliary)
     if task.loss.target_kind == "class":  # as many as there were
         number_of = backend.to_host(data.y).sum(axis=0, keepdims=True)
-    measured = draw(task.loss, rng, np.broadcast_to(predicted, (number, *predicted.shape)), number_of)
-    if data.weights is None or task.loss.target_kind != "real" or task.sandwich:
-        return measured
-    mean = predicted[: measured.shape[-2]]  # a weight is an error smaller by its square root
-    return np.asarray(mean + (measured - mean) / np.sqrt(backend.to_host(data.weights)))
+    around = np.broadcast_to(predicted, (number, *predicted.shape))
+    if data.weights is None or task.sandwich:
+        return draw(task.loss, rng, around, number_of)
+    times = backend.to_host(data.weights)
+    if task.loss.target_kind == "real":
+        measured = draw(task.loss, rng, around, number_of)
+        mean = predicted[: measured.shape[-2]]
+        return np.asarray(mean + (measured - mean) / np.sqrt(times))
+    if task.loss.target_kind != "count" and np.any(times != np.round(times)):
+        raise ValueError("toys need `weights` that are whole numbers: use fit_replicas with kind='bootstrap'")
+    return draw(task.loss, rng, around, number_of * times) / times

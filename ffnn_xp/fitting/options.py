@@ -133,8 +133,8 @@ class ReplicaOptions(StatisticalOptions):
         super().__post_init__()
         if self.covariance == "sandwich" and self.kind != "bootstrap":
             raise ValueError(
-                "covariance='sandwich' takes errors from the scatter of the data, and toys have that of the "
-                "statistic: use kind='bootstrap'"
+                "covariance='sandwich' takes errors from the scatter of the data, which only bootstrap copies have: "
+                "use kind='bootstrap'"
             )
 
     @property

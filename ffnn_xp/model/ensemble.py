@@ -204,7 +204,7 @@ def _replicas(
     if options.kind == "toys":
         return "toys", problem.events(backend.to_device(measure_again(problem, theta, options.number, rng))), precision
     if not problem.loss.separable:
-        raise ValueError("events whose values are correlated cannot be drawn one by one: use kind='toys'")
+        raise ValueError("events that `y_cov` correlates cannot be drawn one by one: use kind='toys'")
     counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=options.number)[:, None, :]
     weights = backend.to_device(counts.astype(np.float64))
     weights = weights if events.weights is None else weights * events.weights
