@@ -24,7 +24,7 @@ from ffnn_xp.model.model import Model
 
 @dataclass(frozen=True)
 class Given:
-    """What the command line says about the data: a column or a number each, as text.
+    """Columns and numbers, as text, that the command line gives for the data.
 
     Attributes
     ----------

@@ -207,7 +207,7 @@ def _read_text(path: PathLike, kind: str) -> Frame:
 
 
 def _looks_like_data(name: str) -> bool:
-    """Whether it is a number, but not one that counts columns."""
+    """Return whether a name is a number, but not one that counts columns."""
     try:
         float(name)
     except ValueError:

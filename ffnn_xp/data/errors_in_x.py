@@ -1,4 +1,4 @@
-"""Inputs that were measured with errors: which of them, and the statistic that knows of it."""
+"""Inputs that were measured with errors: which of them, and the statistic with their effective variance."""
 
 from __future__ import annotations
 

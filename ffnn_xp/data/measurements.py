@@ -45,7 +45,7 @@ class Measurements:
 
     @property
     def auxiliaries(self) -> dict[str, Any]:
-        """What some statistic wants beside y, by its name (`Loss.auxiliary`)."""
+        """The arrays that some statistic wants beside y, by their names (`Loss.auxiliary`)."""
         return {"exposure": self.exposure, "trials": self.trials, "y_cov": self.y_cov}
 
 

@@ -181,7 +181,7 @@ def _covariance(covariance: Any, at: Indices, n: int) -> Any:
 
 
 def _is_device_array(a: Any) -> bool:
-    """Whether it is an array of a library other than NumPy."""
+    """Return whether `a` is an array of a library other than NumPy."""
     return array_api_compat.is_array_api_obj(a) and not isinstance(a, np.ndarray)
 
 

@@ -22,7 +22,7 @@ KINDS = ("toys", "bootstrap")
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticalOptions:
-    """What fits and replicas have in common: the statistic, the prior, where errors come from, seed and time.
+    """Options that fits and replicas have in common: the statistic, the prior, where errors come from, seed and time.
 
     Attributes
     ----------

@@ -111,14 +111,14 @@ class Model(Predictor):
             data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
         prior : float or "auto", optional
             Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
-            is no prior. "auto" is the whole recipe: a strength chosen by held-out data along a path from strong to
-            weak, a mixture of networks, a calibrated predictive density (`recipe`); `predict`, `log_density` and
+            is no prior. "auto" chooses the width by cross-validation along a path from strong to weak, and makes a
+            mixture of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density` and
             `interval` are then the mixture's, and the model itself its best network. It is not saved.
         restarts : int or "auto"
-            Upper limit of random starts. The walk ends earlier if chi-square says that a fit is as good as it can be.
+            Upper limit of random starts. The search ends earlier if chi-square says that a fit is as good as it can be.
             Parameters that were set, loaded or fitted before are the first start.
         minimizer : {"auto", "migrad"}
-            "migrad" is MIGRAD alone from the model's parameters, as in the lesson.
+            "migrad" is MIGRAD alone from the model's parameters.
         seed : int, optional
             Of the starts; by default the model's own.
         progress : bool, optional
@@ -126,7 +126,7 @@ class Model(Predictor):
         callback : callable, optional
             Called with a `FitState` at each improvement; return True to stop with the best so far.
         max_seconds : float, optional
-            Stop the walk after this time, with the best so far.
+            Stop after this time, with the best so far.
 
         Returns
         -------

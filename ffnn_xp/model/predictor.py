@@ -1,4 +1,4 @@
-"""`Predictor`: a network that knows, from its fit, how far off its predictions are."""
+"""`Predictor`: a network with the errors of its predictions, which come from its fit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NOT_OF_A_CLASSIFICATION = {
 
 
 class Predictor(NetworkFunction):
-    """Predictions with their errors, densities, intervals: what `Model` knows after a fit; see there."""
+    """Predictions with their errors, densities, intervals: the part of `Model` that a fit makes useful."""
 
     _band: Band | ProductBand | None = None
     _no_band: str = "the model has not been fitted"
@@ -61,7 +61,7 @@ class Predictor(NetworkFunction):
         return_cov: bool = False,
         kind: Literal["confidence", "prediction"] = "confidence",
     ) -> Any:
-        """The network's output, with its standard deviation if asked for; after ``prior="auto"`` the mixture's.
+        """Return the network's output, with its standard deviation if requested; after ``prior="auto"`` the mixture's.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class Predictor(NetworkFunction):
         return self(x), A @ A.T
 
     def log_density(self, x: Any, y: Any, *, mask: Any = None, **others: Any) -> HostArray:
-        """Logarithm of the predictive density of each event, in units of y.
+        """Return the logarithm of the predictive density of each event, in units of y.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class Predictor(NetworkFunction):
         return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
 
     def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
-        """The central interval of a new measurement, ``(low, high)``, each in the shape of `predict`.
+        """Return the central interval of a new measurement, ``(low, high)``, each in the shape of `predict`.
 
         Parameters
         ----------
@@ -204,12 +204,12 @@ class Predictor(NetworkFunction):
         return low, high
 
     def classification(self, x: Any, y: Any, *, mask: Any = None, **others: Any) -> Classification:
-        """How well probabilities tell classes apart, and whether they are true: log-loss, ROC, calibration.
+        """Compare predicted probabilities with what happened: log-loss, ROC, calibration.
 
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs: of events that the fit has not seen, or the answer is too good.
+            Inputs of events that were not in the fit, or the answer is too good.
         y : array-like with shape (n,) or (n, k)
             Yes or no as 1 or 0, or labels 0 ... k-1 of a softmax.
         mask : boolean array-like with shape (n,), optional

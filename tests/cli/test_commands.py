@@ -268,3 +268,28 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(timeout=60) in (0, 1)
+
+
+def test_other_statistics_and_what_belongs_to_them() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, 80)
+    frame = pandas.DataFrame({"x": x, "hours": rng.uniform(1, 3, 80), "use": rng.random(80) < 0.8})
+    frame["n"] = rng.poisson(frame.hours * 20 * np.exp(x))
+    frame["kind"] = rng.integers(0, 3, 80)
+    frame["u"] = x + 0.1 * rng.normal(size=80)
+    frame.loc[~frame.use, "n"] = np.nan
+    frame.to_csv("t.csv", index=False)
+    fit("t.csv", "-t", "n", "-i", "x", "--loss", "poisson", "--output", "exp", "--exposure", "hours", *MASKED)
+    model = fx.Model((1, 2, 1), output="exp", seed=1, backend="numpy")
+    part = frame[frame.use]
+    expected = model.fit(part.x, part.n, loss="poisson", exposure=part.hours, prior=1.0)
+    np.testing.assert_array_equal(fx.load("net").parameters, expected.parameters)
+    fit("t.csv", "-t", "kind", "-i", "x", "--loss", "multinomial", "--output", "softmax", "--save", "net")
+    assert read_header("net").target_names == ("kind_0", "kind_1", "kind_2")
+    fit("t.csv", "-t", "u", "-i", "x", "--loss", "normal", "--save", "net")
+    assert read_header("net").target_names == ("u", "u_log_width")
+    text = fit("t.csv", "-t", "u", "-e", "0.1", "--x-err", "0.01", *MASKED).stderr
+    assert "u as a function of x, hours, n, kind" in text  # the rows where n is missing are masked
+
+
+MASKED = ("--mask", "use", "--save", "net")
