@@ -135,7 +135,7 @@ def _selected(m: Measurements, at: Indices, n: int) -> Measurements:
     """
     points = points_of(m.x)
     if points.node_weights is None:
-        x = _rows(m.x, at, n)
+        x = _rows(points.x, at, n)
     else:
         q = points.node_weights.shape[1]
         x = Points(points.x.reshape(n, q, -1)[at].reshape(len(at) * q, -1), points.node_weights[at])

@@ -32,3 +32,7 @@ def test_a_new_kind_of_input_is_one_function() -> None:
     one = fx.Model((1, 1), seed=1).fit(Grid(12), y, 0.1)
     two = fx.Model((1, 1), seed=1).fit(np.linspace(0, 1, 12), y, 0.1)
     np.testing.assert_array_equal(one.parameters, two.parameters)
+    use = np.arange(12) % 3 > 0
+    one = fx.Model((1, 1), seed=1).fit(Grid(12), y, 0.1, mask=use)
+    two = fx.Model((1, 1), seed=1).fit(np.linspace(0, 1, 12)[use], y[use], 0.1)
+    np.testing.assert_array_equal(one.parameters, two.parameters)
