@@ -15,16 +15,20 @@ from ffnn_xp._lib.atomic import check_writable, replacing
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.cli import messages
 from ffnn_xp.cli.options import (
+    Given,
+    check_loss,
     check_results,
     choose_columns,
-    error_values,
     input_columns,
+    output_names,
     parse_layers,
     parse_prior,
     parse_restarts,
     predictions,
+    rows_in_use,
 )
 from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
+from ffnn_xp.data import Measurements
 from ffnn_xp.io import read_header
 from ffnn_xp.model.model import Model, load
 from ffnn_xp.model.result import FitResult
@@ -39,9 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Table = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="Table with named columns: .csv, .tsv, .parquet, .npy or .npz.")
-]
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table with named columns: .csv, .tsv or .parquet.")]
 BackendName = Annotated[
     str,
     typer.Option(
@@ -116,6 +118,38 @@ def fit(
             help="Columns to describe it by: a,b,c. By default all other numeric columns.",
         ),
     ] = None,
+    loss: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Statistic: least_squares, soft_l1, huber, student_t, normal; poisson with --output exp; "
+            "binomial with --output logistic; multinomial with --output softmax.",
+        ),
+    ] = "least_squares",
+    weights: Annotated[
+        str | None, typer.Option(metavar="COLUMN|NUMBER", help="Factor on the term of each event.")
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column that is 1 or true for rows to use.")
+    ] = None,
+    exposure: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN|NUMBER", help="Factor on the expected counts: time, volume, bin width."),
+    ] = None,
+    trials: Annotated[str | None, typer.Option(metavar="COLUMN|NUMBER", help="N of the binomial k out of N.")] = None,
+    x_err: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--x-err",
+            metavar="COLUMN|NUMBER",
+            help="Standard deviation of the inputs: one for all, or repeat for each; needs --error.",
+        ),
+    ] = None,
+    y_cov: Annotated[str | None, typer.Option("--y-cov", hidden=True)] = None,
+    covariance: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="hessian, or sandwich: errors from the scatter of the data."),
+    ] = "hessian",
     layers: Annotated[
         str, typer.Option(metavar="UNITS", help="Units of the hidden layers: 8,7. Empty for a linear function.")
     ] = "10",
@@ -166,14 +200,18 @@ def fit(
     """
     tell = _silent if quiet else messages.say
     check_results(save, plot)
+    check_loss(loss, plot)
+    if y_cov is not None:
+        raise ValueError("--y-cov: a covariance of events is no column of a table; use Model.fit(y_cov=...) in Python")
     options = {"restarts": parse_restarts(restarts), "prior": parse_prior(prior), "max_seconds": max_seconds}
     widths = parse_layers(layers)
-    frame = read_table(table)
-    columns, left_out = choose_columns(frame, target, error or [], inputs)
-    x, y, y_err = numbers(frame, columns), numbers(frame, target), error_values(frame, error or [], len(target))
+    given = Given(tuple(target), tuple(error or ()), tuple(x_err or ()), weights, exposure, trials, mask)
+    frame = rows_in_use(read_table(table), mask)
+    columns, left_out = choose_columns(frame, target, given.roles(frame), inputs)
+    data = given.measurements(frame, columns)
     names = activation.split(",") if "," in activation else activation
     model = Model(
-        (len(columns), *widths, len(target)),
+        (len(columns), *widths, None),
         activation=[name.strip() for name in names] if isinstance(names, list) else names,
         output=output,
         backend=backend,
@@ -184,16 +222,16 @@ def fit(
     tell(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
     if left_out:
         tell(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
-    y = y[:, 0] if len(target) == 1 else y
-    result = model.fit(x, y, y_err, progress=False if quiet else None, **options)  # type: ignore[arg-type]
+    result = model.fit(**vars(data), loss=loss, covariance=covariance, progress=False if quiet else None, **options)  # type: ignore[arg-type]
     print(result)
     if save is not None:
-        model.save(save, fit=result, input_names=columns, target_names=target)
+        names = output_names(target, loss, model.network.layout.widths[-1])
+        model.save(save, fit=result, input_names=columns, target_names=names)
         tell(f"network written to {save}")
     else:
         tell("the network was not kept: add --save net.safetensors")
     if plot is not None:
-        _draw(plot, result, x, y, y_err, model, columns, target)
+        _draw(plot, result, data, model, columns, target)
         tell(f"plot written to {plot}")
     if not result.valid:
         messages.say(
@@ -210,7 +248,7 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="Where to write: .csv, .parquet, .npy, ... By default CSV to stdout."
+            "--out", "-o", metavar="FILE", help="Where to write: .csv, .tsv or .parquet. By default CSV to stdout."
         ),
     ] = None,
     std: Annotated[
@@ -255,9 +293,9 @@ def _silent(text: object) -> None:
     pass
 
 
-def _draw(path: Path, result: FitResult, x: Any, y: Any, y_err: Any, model: Model, inputs: Any, targets: Any) -> None:
+def _draw(path: Path, result: FitResult, data: Measurements, model: Model, inputs: Any, targets: Any) -> None:
     from ffnn_xp.plotting import plot_fit
 
-    figure = plot_fit(result, x, y, y_err, model, input_names=inputs, target_names=targets)
+    figure = plot_fit(result, data.x, data.y, data.y_err, model, input_names=inputs, target_names=targets)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)

@@ -1,4 +1,4 @@
-"""What leaves the command line besides results: errors as one line on stderr and an exit code, never a traceback.
+"""Messages of the command line besides results: errors as one line on stderr and an exit code, never a traceback.
 
 0 is success; 1 a fit that is not valid, or a missing library; 2 bad usage or data that cannot be used; 130 Ctrl-C.
 """
@@ -17,7 +17,7 @@ NOT_VALID, MISSING_LIBRARY, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
 
 
 def say(text: object) -> None:
-    """One line on stderr: stdout belongs to results."""
+    """Print one line on stderr: stdout belongs to results."""
     print(f"ffnn-xp: {' '.join(str(text).split())}", file=sys.stderr)
 
 

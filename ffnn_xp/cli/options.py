@@ -1,9 +1,10 @@
-"""What the options of the command line mean: files that can be written, columns that are inputs, targets and errors."""
+"""Meaning of the options of the command line: files to write, columns that are inputs, targets, errors and weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,104 @@ from ffnn_xp._lib.atomic import check_writable
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import to_numpy
-from ffnn_xp.cli.tables import Frame, numeric_columns, positive_numbers, require_columns
+from ffnn_xp.cli.tables import Frame, numbers, numeric_columns, positive_numbers, require_columns
+from ffnn_xp.data import Measurements
 from ffnn_xp.io import Header
+from ffnn_xp.losses import get_loss
 from ffnn_xp.model.model import Model
 
 
+@dataclass(frozen=True)
+class Given:
+    """Columns and numbers, as text, that the command line gives for the data.
+
+    Attributes
+    ----------
+    targets : tuple of str
+        Columns to describe.
+    errors : tuple of str
+        Standard deviations of the targets: one for all, or one for each.
+    x_errors : tuple of str
+        Standard deviations of the inputs: one for all, or one for each.
+    weights, exposure, trials : str or None
+        What belongs to each event.
+    mask : str or None
+        Column that is 1, or true, for rows to use.
+    """
+
+    targets: tuple[str, ...]
+    errors: tuple[str, ...] = ()
+    x_errors: tuple[str, ...] = ()
+    weights: str | None = None
+    exposure: str | None = None
+    trials: str | None = None
+    mask: str | None = None
+
+    def roles(self, frame: Frame) -> dict[str, str]:
+        """Return what columns are that cannot be inputs, by name."""
+        groups: dict[str, Sequence[str | None]] = {
+            "weight": [self.weights],
+            "exposure": [self.exposure],
+            "number of trials": [self.trials],
+            "mask": [self.mask],
+            "error of an input": self.x_errors,
+            "target error": self.errors,
+            "target": self.targets,
+        }
+        return {name: role for role, group in groups.items() for name in group if name in frame.columns and name}
+
+    def measurements(self, frame: Frame, columns: Sequence[str]) -> Measurements:
+        """Return what the table holds, with these columns as inputs.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, does not hold numbers, or an error is not positive.
+        """
+        y = numbers(frame, self.targets)
+
+        def each(text: str | None, option: str) -> HostArray | None:
+            return None if text is None else column_or_number(frame, text, option)
+
+        return Measurements(
+            numbers(frame, columns),
+            y[:, 0] if len(self.targets) == 1 else y,
+            error_values(frame, self.errors, len(self.targets)),
+            weights=each(self.weights, "--weights"),
+            exposure=each(self.exposure, "--exposure"),
+            trials=each(self.trials, "--trials"),
+            x_err=_input_errors(frame, self.x_errors, len(columns)),
+        )
+
+
+def check_loss(loss: str, plot: Path | None) -> None:
+    """Refuse an unknown loss, and plots of what are no measured values."""
+    if get_loss(loss).auxiliary != "y_err" and plot is not None:
+        raise ValueError(f"--plot draws measured values with their errors, not the data of --loss {loss}")
+
+
+def rows_in_use(frame: Frame, mask: str | None) -> Frame:
+    """Return the rows of a table where the column `mask` is 1 or true."""
+    if mask is None:
+        return frame
+    require_columns(frame, [mask], "--mask")
+    use = numbers(frame, [mask])[:, 0]
+    if not np.all((use == 0) | (use == 1)) or not np.any(use):
+        raise ValueError(f"--mask {mask}: the column must hold 1 or true for rows to use, 0 or false for the others")
+    return frame[use == 1]
+
+
+def output_names(targets: Sequence[str], loss: str, k: int) -> list[str]:
+    """Return names for k outputs: the targets, then their predicted widths; or the classes of one target."""
+    if k == len(targets):
+        return list(targets)
+    if get_loss(loss).outputs(len(targets)) == k:
+        return [*targets, *(f"{t}_log_width" for t in targets)]
+    return [f"{targets[0]}_{i}" for i in range(k)]
+
+
 def check_results(save: Path | None, plot: Path | None) -> None:
-    """Libraries, folders and formats of what is to be written, looked at before the work begins."""
+    """Check libraries, folders and formats of what is to be written, before the work begins."""
     if save is not None:
         require("safetensors", "files", "--save")
         check_writable(save)
@@ -31,7 +123,7 @@ def check_results(save: Path | None, plot: Path | None) -> None:
 
 
 def parse_layers(text: str, option: str = "--layers") -> tuple[int, ...]:
-    """Widths of the hidden layers: ``8,7``."""
+    """Read widths of the hidden layers, such as ``8,7``."""
     try:
         widths = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
@@ -42,14 +134,14 @@ def parse_layers(text: str, option: str = "--layers") -> tuple[int, ...]:
 
 
 def parse_restarts(text: str) -> int | str:
-    """A number, or ``auto``."""
+    """Read a number, or ``auto``."""
     if text != "auto" and not (text.isdecimal() and int(text) > 0):
         raise ValueError(f"--restarts must be auto or a positive integer, got {text!r}")
     return text if text == "auto" else int(text)
 
 
 def parse_prior(text: str | None) -> float | str | None:
-    """A width, or ``auto``."""
+    """Read a width, or ``auto``."""
     if text is None or text == "auto":
         return text
     try:
@@ -59,9 +151,11 @@ def parse_prior(text: str | None) -> float | str | None:
 
 
 def choose_columns(
-    frame: Frame, targets: Sequence[str], errors: Sequence[str], inputs: str | None
+    frame: Frame, targets: Sequence[str], taken: Mapping[str, str], inputs: str | None
 ) -> tuple[list[str], dict[str, str]]:
-    """Names of the inputs, and the columns that were left out because they are not numeric, with the reason.
+    """Return the names of the inputs, and the columns left out because they are not numeric, with the reason.
+
+    `taken` are columns that are something else, and what.
 
     Raises
     ------
@@ -71,7 +165,6 @@ def choose_columns(
     require_columns(frame, targets, "--target")
     if len(set(targets)) < len(targets):
         raise ValueError(f"--target names a column twice: {', '.join(targets)}")
-    taken = {*targets, *(e for e in errors if e in frame.columns)}
     if inputs is None:
         chosen, left_out = numeric_columns(frame, exclude=taken)
         if not chosen:
@@ -81,16 +174,14 @@ def choose_columns(
     require_columns(frame, chosen, "--inputs")
     for name in chosen:
         if name in taken:
-            raise ValueError(
-                f"column {name!r} cannot be an input, it is a {'target' if name in targets else 'target error'}"
-            )
+            raise ValueError(f"column {name!r} cannot be an input, it is a {taken[name]}")
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"--inputs must name each column once, such as a,b,c; got {inputs!r}")
     return chosen, {}
 
 
 def error_values(frame: Frame, errors: Sequence[str], k: int) -> HostArray | None:
-    """Standard deviations of the k targets, ``(n, k)``, from columns and numbers; None if none are given.
+    """Return standard deviations of the k targets, ``(n, k)``, from columns and numbers; None if none are given.
 
     Raises
     ------
@@ -107,18 +198,41 @@ def error_values(frame: Frame, errors: Sequence[str], k: int) -> HostArray | Non
 def _error(frame: Frame, text: str) -> HostArray:
     if text in frame.columns:
         return positive_numbers(frame, [text])[:, 0]
-    try:
-        value = float(text)
-    except ValueError:
-        require_columns(frame, [text], "--error, which is no number either")
-        raise
-    if not (math.isfinite(value) and value > 0):
+    values = column_or_number(frame, text, "--error")
+    if not (math.isfinite(values[0]) and values[0] > 0):
         raise ValueError(f"--error must be positive and finite, got {text}")
-    return np.full(len(frame), value)
+    return values
+
+
+def column_or_number(frame: Frame, text: str, option: str) -> HostArray:
+    """Return a column of the table, or a number for each row, ``(n,)``.
+
+    Raises
+    ------
+    ValueError
+        If the text is neither column nor number.
+    """
+    if text in frame.columns:
+        return numbers(frame, [text])[:, 0]
+    try:
+        return np.full(len(frame), float(text))
+    except ValueError:
+        require_columns(frame, [text], f"{option}, which is no number either")
+        raise
+
+
+def _input_errors(frame: Frame, errors: Sequence[str], d: int) -> HostArray | None:
+    """Return standard deviations of the d inputs, ``(n, d)``; None if none are given."""
+    if not errors:
+        return None
+    if len(errors) not in (1, d):
+        raise ValueError(f"--x-err must be given once, or once for each of the {d} inputs; got {len(errors)}")
+    each = [column_or_number(frame, e, "--x-err") for e in errors]
+    return np.broadcast_to(np.column_stack(each), (len(frame), d))
 
 
 def input_columns(frame: Frame, header: Header) -> list[str]:
-    """The columns that a network wants, by name; where its file has no names, the numeric ones if their number fits."""
+    """Return the columns that a network wants, by name; without names in its file the numeric ones, if they fit."""
     if header.input_names is not None:
         require_columns(frame, header.input_names, "an input of the network")
         return list(header.input_names)
@@ -133,7 +247,7 @@ def input_columns(frame: Frame, header: Header) -> list[str]:
 
 
 def predictions(model: Model, header: Header, x: Any, *, std: bool, interval: float | None = None) -> Frame:
-    """A table with a column for each target and, if wanted, ``<target>_std``, ``<target>_low``, ``<target>_high``."""
+    """Make a table of each target and, if wanted, ``<target>_std``, ``<target>_low`` and ``<target>_high``."""
     pandas = require("pandas", "table", "writing tables")
     k = header.widths[-1]
     targets = header.target_names or (("y",) if k == 1 else tuple(f"y{i}" for i in range(k)))

@@ -1,6 +1,6 @@
-"""Tables in files: CSV, TSV, Parquet and NumPy's own formats, in and out, with errors that name row and column.
+"""Tables in files: CSV, TSV and Parquet, in and out, with errors that name row and column.
 
-Rows are counted from 0 without the header. Columns of a plain NumPy array have the names "0", "1", "2", ...
+Rows are counted from 0 without the header.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,11 @@ Frame = Any
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
-KNOWN = ".csv, .tsv (also .gz), .parquet, .npy, .npz"
+KNOWN = ".csv, .tsv (also .gz), .parquet"
 
 
 def kind_of(path: PathLike) -> str:
-    """The ending that decides on a file's format.
+    """Return the ending that decides on a file's format.
 
     Examples
     --------
@@ -45,13 +45,13 @@ def kind_of(path: PathLike) -> str:
     if kind in COMPRESSIONS and len(suffixes) > 1 and suffixes[-2] in SEPARATORS:
         kind = suffixes[-2]
     kind = {".pq": ".parquet"}.get(kind, kind)
-    if kind not in (*SEPARATORS, *_READERS):
+    if kind not in (*SEPARATORS, ".parquet"):
         raise ValueError(f"{os.fspath(path)!r}: the ending of its name must tell the format of a table: {KNOWN}")
     return kind
 
 
 def read_table(path: PathLike) -> Frame:
-    r"""A table with named columns.
+    r"""Read a table with named columns.
 
     Raises
     ------
@@ -82,10 +82,11 @@ def read_table(path: PathLike) -> Frame:
     with open(path, "rb"):  # for the operating system's own words on permissions
         pass
     try:
-        frame = _read_text(path, kind) if kind in SEPARATORS else _READERS[kind](path)
+        frame = _read_text(path, kind) if kind in SEPARATORS else _read_parquet(path)
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{name!r} cannot be read as a table: {first}") from error
+    frame = frame.reset_index(drop=True)  # rows are named by their number, also of a part of the table
     frame.columns = [str(c) for c in frame.columns]
     if not len(frame):
         raise ValueError(f"{name!r} is empty: it has columns ({', '.join(frame.columns)}) but no rows")
@@ -100,14 +101,8 @@ def write_table(frame: Frame, path: PathLike) -> None:
     with replacing(path) as temporary:
         if kind in SEPARATORS:
             frame.to_csv(temporary, sep=SEPARATORS[kind], index=False)
-        elif kind == ".parquet":
-            frame.to_parquet(temporary, index=False)
-        elif kind == ".npy":
-            with temporary.open("wb") as file:
-                np.save(file, frame.to_records(index=False).view(np.ndarray))
         else:
-            with temporary.open("wb") as file:
-                np.savez(file, **{name: frame[name].to_numpy() for name in frame.columns})
+            frame.to_parquet(temporary, index=False)
 
 
 def require_columns(frame: Frame, names: Sequence[str], what: str) -> None:
@@ -121,7 +116,7 @@ def require_columns(frame: Frame, names: Sequence[str], what: str) -> None:
 
 
 def numeric_columns(frame: Frame, exclude: Iterable[str] = ()) -> tuple[list[str], dict[str, str]]:
-    """Names of the columns that hold numbers, and of those that do not, with the reason.
+    """Return the names of the columns that hold numbers, and of those that do not, with the reason.
 
     A column without a name is the index that pandas writes, and no measurement.
     """
@@ -139,7 +134,7 @@ def numeric_columns(frame: Frame, exclude: Iterable[str] = ()) -> tuple[list[str
 
 
 def numbers(frame: Frame, names: Sequence[str]) -> HostArray:
-    """These columns as float64 ``(n, len(names))``.
+    """Return these columns as float64 ``(n, len(names))``.
 
     Raises
     ------
@@ -150,24 +145,30 @@ def numbers(frame: Frame, names: Sequence[str]) -> HostArray:
         if not _is_numeric(frame[name]):
             raise ValueError(f"column {name!r} does not hold numbers: {_first_text(frame[name])}")
     a = np.column_stack([frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in names])
-    _require(a, np.isfinite(a), names, "a finite number", "repair such rows, take them out, or do without the column")
+    _require(
+        frame, a, np.isfinite(a), names, "a finite number", "repair such rows, take them out, or do without the column"
+    )
     return a
 
 
 def positive_numbers(frame: Frame, names: Sequence[str]) -> HostArray:
-    """As `numbers`, of columns that hold errors."""
+    """Return columns that hold errors, as `numbers` does, if they are all positive."""
     a = numbers(frame, names)
-    _require(a, a > 0, names, "a positive error", "give the true error of this value, or take the row out")
+    _require(frame, a, a > 0, names, "a positive error", "give the true error of this value, or take the row out")
     return a
 
 
-def _require(a: HostArray, good: np.ndarray[Any, Any], names: Sequence[str], what: str, remedy: str) -> None:
+def _require(
+    frame: Frame, a: HostArray, good: np.ndarray[Any, Any], names: Sequence[str], what: str, remedy: str
+) -> None:
     bad = np.argwhere(~good)
     if len(bad):
         row, column = bad[0]
         value = "nothing" if np.isnan(a[row, column]) else repr(float(a[row, column]))
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        raise ValueError(f"column {names[column]!r} must have {what} in row {row}, got {value}{more}: {remedy}")
+        raise ValueError(
+            f"column {names[column]!r} must have {what} in row {frame.index[row]}, got {value}{more}: {remedy}"
+        )
 
 
 def _is_numeric(column: Any) -> bool:
@@ -176,12 +177,12 @@ def _is_numeric(column: Any) -> bool:
 
 
 def _first_text(column: Any) -> str:
-    """What keeps a column from being numeric."""
+    """Return what keeps a column from being numeric."""
     pandas = require("pandas", "table", "reading tables")
     if column.dtype.kind not in "OSUT":
         return f"its type is {column.dtype}"
     bad = (pandas.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy().nonzero()[0]
-    return f"{column.iloc[bad[0]]!r} in row {bad[0]}" if len(bad) else "numbers written as text"
+    return f"{column.iloc[bad[0]]!r} in row {column.index[bad[0]]}" if len(bad) else "numbers written as text"
 
 
 def _read_text(path: PathLike, kind: str) -> Frame:
@@ -205,7 +206,7 @@ def _read_text(path: PathLike, kind: str) -> Frame:
 
 
 def _looks_like_data(name: str) -> bool:
-    """A number, but not one that counts columns."""
+    """Return whether a name is a number, but not one that counts columns."""
     try:
         float(name)
     except ValueError:
@@ -218,32 +219,3 @@ def _read_parquet(path: PathLike) -> Frame:
     pandas = require("pandas", "table", "reading tables")
     frame = pandas.read_parquet(path)
     return frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-
-
-def _read_npy(path: PathLike) -> Frame:
-    a = np.load(path, allow_pickle=False)
-    if a.dtype.names is not None and a.ndim == 1:
-        return _frame({name: a[name] for name in a.dtype.names})
-    if a.dtype.names is None and a.ndim == 2:
-        return _frame({str(i): a[:, i] for i in range(a.shape[1])})
-    raise ValueError(f"it must be a structured array (n,) or a plain one (n, columns), got {a.dtype} {a.shape}")
-
-
-def _read_npz(path: PathLike) -> Frame:
-    with np.load(path, allow_pickle=False) as file:
-        return _frame({name: file[name] for name in file.files})
-
-
-def _frame(columns: dict[str, np.ndarray[Any, Any]]) -> Frame:
-    """Of arrays of equal length, in this machine's byte order."""
-    pandas = require("pandas", "table", "reading tables")
-    for name, a in columns.items():
-        if a.ndim != 1:
-            raise ValueError(f"column {name!r} must be one-dimensional, got shape {a.shape}")
-    lengths = {name: len(a) for name, a in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"its arrays must have one length, got {lengths}")
-    return pandas.DataFrame({name: a.astype(a.dtype.newbyteorder("=")) for name, a in columns.items()})
-
-
-_READERS: dict[str, Callable[[PathLike], Frame]] = {".parquet": _read_parquet, ".npy": _read_npy, ".npz": _read_npz}

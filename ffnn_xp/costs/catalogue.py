@@ -14,13 +14,24 @@ derivatives, and keeps the order of the parameters.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.data import Measurements, refuse
 from ffnn_xp.losses import BinomialLoss, Loss, MultinomialLoss, NormalLoss, PoissonLoss, get_loss
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.prior import GaussianPrior
+
+ONLY_FOR = {
+    "exposure": "it is for counts: see Poisson",
+    "trials": "it is for k out of N: see Binomial",
+    "y_err": "these values have the errors of their kind",
+    "y_cov": "it is for measured values: see LeastSquares",
+    "x_err": "it is for measured values: see LeastSquares",
+    "xerror": "it is for measured values: see LeastSquares",
+    "covariance": "MINUIT makes the covariance of a cost from second derivatives: Model.fit has the sandwich",
+}
 
 
 class LeastSquares(DataCost):
@@ -34,7 +45,7 @@ class LeastSquares(DataCost):
         Inputs, events as rows.
     y : array-like with shape (n, k), or (n,) for k = 1
         Measured values.
-    yerror : float or array-like with shape (n,), (n, k) or (k,)
+    yerror : float or array-like with shape (n,), (n, k) or (k,), or None
         Their standard deviations, in units of y. Of shape (n,): one per event, shared by its outputs.
     model : Model
         The network; widths it left open are read from the data.
@@ -42,6 +53,10 @@ class LeastSquares(DataCost):
         Standard deviations of x: the variance is then the effective one (`losses.EffectiveVarianceLoss`).
     weights : array-like with shape (n,), optional
         Factor on each event's term, as if its errors were smaller by the square root.
+    mask : boolean array-like with shape (n,), optional
+        True for events to use.
+    y_cov : array-like with shape (n, n), (n k, n k) or (n, k, k), optional
+        Covariance of the measured values, event by event, in place of `yerror`, which is then None.
     loss : {"least_squares", "soft_l1", "huber", "student_t"} or Loss
         Another function of the pull than its square, for data some of which are wrong.
     prior : GaussianPrior, optional
@@ -74,25 +89,53 @@ class LeastSquares(DataCost):
         *,
         xerror: Any = None,
         weights: Any = None,
+        mask: Any = None,
+        y_cov: Any = None,
         loss: str | Loss = "least_squares",
         prior: GaussianPrior | None = None,
         verbose: int = 0,
+        **others: Any,
     ) -> None:
         statistic = get_loss(loss)
         if statistic.auxiliary != "y_err":
             raise ValueError(f"`loss` must be a function of pulls for LeastSquares, got {statistic.name!r}")
-        if yerror is None:
+        refuse(others, "LeastSquares", {name: ONLY_FOR[name] for name in ("exposure", "trials", "covariance")})
+        if yerror is None and y_cov is None:
             raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
-        data = {"y_err": yerror, "x_error": xerror, "weights": weights}
-        self._read(x, y, model, statistic, **data, prior=prior, verbose=verbose)
+        measurements = Measurements(x, y, yerror, weights, mask, y_cov=y_cov, x_err=xerror)
+        self._read(model, measurements, statistic, prior=prior, verbose=verbose)
 
     @property
-    def yerror(self) -> HostArray:
-        """Errors, in the shape of `y`."""
-        return self._squeeze(1 / self._rows(self.data.inverse_error))
+    def yerror(self) -> HostArray | None:
+        """Errors, in the shape of `y`; None where the values are correlated."""
+        inverse = self.data.inverse_error
+        return None if inverse is None else self._squeeze(1 / self._rows(inverse))
 
 
-class Poisson(DataCost):
+class OwnErrors(DataCost):
+    """The cost of values that have the errors of their kind: what `Poisson` and its siblings share."""
+
+    _of: ClassVar[Loss]
+    _takes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        model: ModelLike,
+        *,
+        weights: Any = None,
+        mask: Any = None,
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
+        **others: Any,
+    ) -> None:
+        own = {name: others.pop(name, None) for name in self._takes}
+        refuse(others, type(self).__name__, {name: why for name, why in ONLY_FOR.items() if name not in self._takes})
+        self._read(model, Measurements(x, y, weights=weights, mask=mask, **own), self._of, prior=prior, verbose=verbose)
+
+
+class Poisson(OwnErrors):
     r"""Counts, :math:`S = 2 \sum_n (\lambda_n - t_n + t_n \log(t_n/\lambda_n))` with :math:`\lambda = e\,y(x)`.
 
     S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437, eq. 6: a chi-square where counts are large.
@@ -107,7 +150,7 @@ class Poisson(DataCost):
         The network, best with ``output="exp"``.
     exposure : float or array-like with shape (n,) or (n, k), optional
         What the output is multiplied by to give the expected count: a time, a volume, a bin's width.
-    weights, prior, verbose
+    weights, mask, prior, verbose
         As for `LeastSquares`.
 
     Raises
@@ -126,21 +169,14 @@ class Poisson(DataCost):
     (True, [0.693, 2.303])
     """
 
-    def __init__(
-        self,
-        x: Any,
-        n: Any,
-        model: ModelLike,
-        *,
-        exposure: Any = None,
-        weights: Any = None,
-        prior: GaussianPrior | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self._read(x, n, model, PoissonLoss(), auxiliary=exposure, weights=weights, prior=prior, verbose=verbose)
+    _of = PoissonLoss()
+    _takes = ("exposure",)
+
+    def __init__(self, x: Any, n: Any, model: ModelLike, *, exposure: Any = None, **options: Any) -> None:
+        super().__init__(x, n, model, exposure=exposure, **options)
 
 
-class Binomial(DataCost):
+class Binomial(OwnErrors):
     r"""k of N with probability y(x), -2 log of the likelihood over that of a perfect fit; yes and no without N.
 
     Parameters
@@ -153,7 +189,7 @@ class Binomial(DataCost):
         A network with ``output="logistic"``.
     trials : int or array-like with shape (n,) or (n, k), optional
         Out of how many; 1 if not given.
-    weights, prior, verbose
+    weights, mask, prior, verbose
         As for `LeastSquares`.
 
     Raises
@@ -172,21 +208,14 @@ class Binomial(DataCost):
     (True, [1.099, 0.0])
     """
 
-    def __init__(
-        self,
-        x: Any,
-        k: Any,
-        model: ModelLike,
-        *,
-        trials: Any = None,
-        weights: Any = None,
-        prior: GaussianPrior | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self._read(x, k, model, BinomialLoss(), auxiliary=trials, weights=weights, prior=prior, verbose=verbose)
+    _of = BinomialLoss()
+    _takes = ("trials",)
+
+    def __init__(self, x: Any, k: Any, model: ModelLike, *, trials: Any = None, **options: Any) -> None:
+        super().__init__(x, k, model, trials=trials, **options)
 
 
-class Multinomial(DataCost):
+class Multinomial(OwnErrors):
     r"""Counts of k classes, or labels, with probabilities y(x); -2 log of the likelihood over that of a perfect fit.
 
     Parameters
@@ -197,7 +226,7 @@ class Multinomial(DataCost):
         Labels 0 ... k-1, or counts of each class.
     model : Model
         A network with ``output="softmax"``.
-    weights, prior, verbose
+    weights, mask, prior, verbose
         As for `LeastSquares`.
 
     Raises
@@ -214,20 +243,10 @@ class Multinomial(DataCost):
     6.592
     """
 
-    def __init__(
-        self,
-        x: Any,
-        y: Any,
-        model: ModelLike,
-        *,
-        weights: Any = None,
-        prior: GaussianPrior | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self._read(x, y, model, MultinomialLoss(), weights=weights, prior=prior, verbose=verbose)
+    _of = MultinomialLoss()
 
 
-class Normal(DataCost):
+class Normal(OwnErrors):
     r"""-2 log L of normal values with a predicted width, :math:`S = \sum ((t - \mu)/\sigma)^2 + 2\log\sigma`.
 
     Parameters
@@ -238,7 +257,7 @@ class Normal(DataCost):
         Measured values.
     model : Model
         A network with 2 m outputs: the means, then the logarithms of the widths.
-    weights, prior, verbose
+    weights, mask, prior, verbose
         As for `LeastSquares`.
 
     Raises
@@ -254,14 +273,4 @@ class Normal(DataCost):
     0.0
     """
 
-    def __init__(
-        self,
-        x: Any,
-        y: Any,
-        model: ModelLike,
-        *,
-        weights: Any = None,
-        prior: GaussianPrior | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self._read(x, y, model, NormalLoss(), weights=weights, prior=prior, verbose=verbose)
+    _of = NormalLoss()

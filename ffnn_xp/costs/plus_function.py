@@ -59,7 +59,7 @@ class PlusFunction(CostWithGradient):
     -----
     MINUIT starts where the network is: fit it alone first, beside the peak. In a sum put this cost first; add
     `iminuit.cost.NormalConstraint` for what is known of a nuisance parameter. What a flexible network can imitate is
-    not the peak's: the errors have that in them, as far as one minimum knows.
+    not the peak's: the errors have that in them, as far as one minimum can tell.
 
     Examples
     --------
@@ -86,19 +86,15 @@ class PlusFunction(CostWithGradient):
             raise TypeError(
                 f"`cost` must be one of a network, such as LeastSquares or Poisson, got {type(cost).__name__}"
             )
-        loss = cost.statistic
-        if loss.has_linear_operator or loss.auxiliary not in ("y_err", "y_cov", "exposure"):
-            uncertain = "measured values with errors in x" if cost.data.x_error is not None else "integrals over bins"
-            raise ValueError(
-                "a function can be added to measured values and to counts at points x, not to "
-                + (uncertain if loss.has_linear_operator else repr(loss.name))
-            )
+        refused = _cannot_be_added_to(cost)
+        if refused is not None:
+            raise ValueError(f"a function can be added to measured values and to counts at points x, not to {refused}")
         limits = dict(list(describe(function, annotations=True).items())[1:])
         names = cost.objective.network.layout.names
         _check_names(list(limits), start)
         self.cost, self.function = cost, function
         self._function_gradient = grad
-        statistic = AddedLoss(loss.for_output("identity"))
+        statistic = AddedLoss(cost.statistic.for_output("identity"))
         self._backend, self._p = cost.objective.backend, cost.npar
         xp = self._backend.xp
         with self._backend.context():
@@ -108,7 +104,7 @@ class PlusFunction(CostWithGradient):
         self._x = rows[:, 0] if rows.shape[1] == 1 else rows
         self._shape = tuple(int(s) for s in cost.data.y.shape)
         self._start = np.array([float(start[name]) for name in limits])
-        self._seen: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
+        self._cached: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
         super().__init__(dict.fromkeys(names) | limits, cost.verbose)
         self._columns(self._start)  # what the function gives is checked before anybody minimises
 
@@ -120,7 +116,7 @@ class PlusFunction(CostWithGradient):
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
         """S and its gradient in both parts' parameters."""
         v = np.ascontiguousarray(v, dtype=np.float64)
-        if self._seen[0] != v.tobytes():
+        if self._cached[0] != v.tobytes():
             theta, phi = v[: self._p], v[self._p :]
             objective = self._at(phi, self._derivatives(phi))
             packed = self._backend.host_function(objective.value_and_both_gradients)(theta)
@@ -129,8 +125,8 @@ class PlusFunction(CostWithGradient):
             if prior is not None:
                 value += e * prior.value(theta)
                 gradient = gradient + e * np.append(prior.gradient(theta), np.zeros(len(phi)))
-            self._seen = v.tobytes(), value, gradient
-        return self._seen[1], self._seen[2].copy()
+            self._cached = v.tobytes(), value, gradient
+        return self._cached[1], self._cached[2].copy()
 
     def hessian(self, *args: Any) -> HostArray:
         """Second derivative of S, ``(p + q, p + q)``; arranged as MINUIT reads it, if MINUIT asks."""
@@ -160,7 +156,7 @@ class PlusFunction(CostWithGradient):
         return np.diag(self.matrix("gauss_newton", vector(args, self.npar))).copy()
 
     def parts(self, args: Sequence[float], x: Any = None) -> tuple[HostArray, HostArray]:
-        """What the network and the function predict, each in the shape of y; at the events, or at other inputs x."""
+        """Return the predictions of network and function, each in the shape of y; at the events or at other x."""
         v = vector((args,), self.npar)
         backend = self._backend
         if x is None:
@@ -211,7 +207,7 @@ class PlusFunction(CostWithGradient):
         return np.ascontiguousarray((f if f.shape[1] == k else np.broadcast_to(f, (n, k))).T)
 
     def _derivatives(self, phi: HostArray) -> HostArray:
-        """Of the function in its parameters at the events, ``(q k, n)``."""
+        """Return the derivatives of the function in its parameters at the events, ``(q k, n)``."""
         n = self._shape[1]
         if self._function_gradient is not None:
             G = np.asarray(self._function_gradient(self._x, *phi), dtype=np.float64)
@@ -230,6 +226,17 @@ class PlusFunction(CostWithGradient):
 
     def _ndata(self) -> int:
         return int(self.cost.ndata)
+
+
+def _cannot_be_added_to(cost: DataCost) -> str | None:
+    """Return what kind of data keeps a function from being added to a cost, if any does."""
+    if cost.statistic.auxiliary == "y_cov":
+        return "correlated values"
+    if cost.data.x_error is not None:
+        return "measured values with errors in x"
+    if cost.statistic.has_linear_operator:
+        return "integrals over bins"
+    return None if cost.statistic.auxiliary in ("y_err", "exposure") else repr(cost.statistic.name)
 
 
 def _steps(phi: HostArray) -> HostArray:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.losses import IntegratedLoss, Loss
 
 
 class Bins:
@@ -67,19 +66,9 @@ class Bins:
 
     @property
     def centers(self) -> HostArray:
-        """Of each bin, ``(n, d)``."""
+        """The middle of each bin, ``(n, d)``."""
         mid = [0.5 * (e[1:] + e[:-1]) for e in self.edges]
         return np.stack([a.ravel() for a in np.meshgrid(*mid, indexing="ij")], axis=-1)
-
-    def statistic(self, of: Loss) -> Loss:
-        """Of the contents, as one of the network.
-
-        Raises
-        ------
-        ValueError
-            If the contents of bins are no such values.
-        """
-        return IntegratedLoss(of)
 
     def __len__(self) -> int:
         return self.n

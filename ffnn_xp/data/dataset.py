@@ -21,7 +21,7 @@ class Dataset:
     y : array with shape (k, n)
     inverse_error : array with shape (k, n) or None
         None where the errors are unknown, or the statistic has none.
-    extra : array with shape (k, n) or None
+    auxiliary : array with shape (k, n) or None
         Exposure of counts, or number of trials, if given; or what whitens correlated values.
     nodes : array with shape (q, n) or None
         Weights of the integral over each bin; then x has q columns for each.
@@ -53,11 +53,11 @@ class Dataset:
 
     @property
     def columns_of_event(self) -> int:
-        """How many columns of x belong to each event."""
+        """Number of columns of x that belong to each event."""
         return int(self.inputs.shape[-1]) // self.n
 
     def measured_x(self, xp: Namespace) -> Array:
-        """One column of x for each event, ``(d, n)``: where it was measured, or the middle of a bin."""
+        """Return one column of x for each event, ``(d, n)``: where it was measured, or the middle of a bin."""
         if self.nodes is None:
             return self.x[:, :: self.columns_of_event]
         return xp.mean(xp.reshape(self.x, (self.x.shape[0], self.n, -1)), axis=-1)
@@ -72,7 +72,7 @@ class Dataset:
         return given
 
     def combined(self, xp: Namespace, loss: Loss, y: Array) -> Array:
-        """What the statistic sees of raw outputs y for all columns of x; first what is predicted for each value."""
+        """Return what the statistic combines of raw outputs y at all columns of x; its first rows predict y."""
         return y if self.columns_of_event == 1 and self.nodes is None else loss.linear_operator(xp, y, (self.nodes,))
 
     def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:

@@ -1,4 +1,4 @@
-"""The data of a statistic on the device, as columns, and their blocks."""
+"""The data of a statistic on the device, as columns, and their chunks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Events:
     x : array with shape (d + 1, n), or (d, n)
         Inputs, with a 1 below each event; it is appended at each evaluation if it is not there.
     data : tuple of arrays with shape (k, n)
-        What the loss wants to see (`Loss.columns`): for least squares the targets and their inverse errors.
+        The columns of the loss (`Loss.columns`): for least squares the targets and their inverse errors.
     weights : array with shape (1, n), optional
-        Factor on each event's statistic.
+        Factor on the statistic of each event.
     nodes : int
         How many columns of x belong to each event, one after another: those of an integral.
 
@@ -44,12 +44,12 @@ class Events:
 
     @property
     def bytes_per_event(self) -> int:
-        """Of the data, in double precision."""
+        """Bytes that the data of one event take in double precision."""
         arrays = [self.x, *self.data] if self.weights is None else [self.x, self.weights, *self.data]
         return 8 * int(sum(math.prod(a.shape) for a in arrays)) // self.n
 
-    def loadable(self, backend: Backend) -> Events:
-        """The same, as far as it must be made ready for being streamed."""
+    def ready_to_stream(self, backend: Backend) -> Events:
+        """Return the events in page-locked memory where the backend streams them, else as they are."""
         computes = backend.computes
         return self if computes is None else self.each(computes.page_locked)
 
@@ -59,17 +59,17 @@ class Events:
         return self.x, self.weights, *self.data
 
     def through(self, kernel: Callable[..., tuple[Any, ...]], *args: Any) -> Events:
-        """The events that a kernel makes of these arguments and the arrays."""
+        """Return the events that a kernel makes of these arguments and the arrays."""
         x, weights, *data = kernel(*args, *self.leaves)
         return Events(x, tuple(data), weights, self.nodes)
 
     def each(self, f: Callable[[Array], Array]) -> Events:
-        """The events that f makes of each array."""
+        """Return the events with f applied to each array."""
         weights = None if self.weights is None else f(self.weights)
         return Events(f(self.x), tuple(map(f, self.data)), weights, self.nodes)
 
     def blocks(self, size: int) -> Iterator[Events]:
-        """Views of `size` events each, the last one shorter."""
+        """Yield views of `size` events each, the last one shorter."""
         if size >= self.n:
             yield self
             return
@@ -80,7 +80,7 @@ class Events:
             yield Events(x, tuple(a[..., start:end] for a in self.data), weights, self.nodes)
 
     def equal_blocks(self, backend: Backend, size: int) -> Iterator[Events]:
-        """Blocks of `size` events all: the last one is filled with its last event, which has no weight there."""
+        """Yield chunks of exactly `size` events: the last one is filled with its last event at weight zero."""
         block = backend.bind(_block, size, self.nodes)
         for start in range(0, self.n, size):
             yield self.through(block, start)
@@ -89,7 +89,7 @@ class Events:
 def _block(
     size: int, nodes: int, xp: Namespace, start: int, x: Array, weights: Array | None, *data: Array
 ) -> tuple[Array, ...]:
-    """Of events' arrays so many from one on; behind the last event that one again, with no weight."""
+    """Return `size` events from `start` on; behind the last event that one again, with no weight."""
     last = x.shape[-1] // nodes - 1
     at = start + xp.arange(size, device=device(x))
     there = xp.astype(at <= last, data[0].dtype)

@@ -1,7 +1,13 @@
-"""From what users hold to a `Dataset` on the device: shapes that fit together, and values that a statistic can use."""
+"""The one reader: from `Measurements` to checked data on the device and their statistic.
+
+Fits, replicas, costs, predictions and the command line all come through `read`, so that an option that one of them has
+means the same in each. It selects the events to use, finds the statistic, checks shapes and values, and moves the
+arrays to the device. Kinds of x other than arrays register in `data.points`.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import array_api_compat
@@ -11,9 +17,11 @@ from array_api_compat import device
 from ffnn_xp._lib.typing import Array
 from ffnn_xp._lib.validation import letter
 from ffnn_xp.backends import Backend, to_numpy
-from ffnn_xp.data.bins import Bins
+from ffnn_xp.backends.conversion import host_floats
 from ffnn_xp.data.dataset import Dataset
-from ffnn_xp.data.errors_in_x import UncertainInputs
+from ffnn_xp.data.measurements import Measurements
+from ffnn_xp.data.points import Points, array_shape, points_of
+from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.validation import (
     COUNT,
     FINITE,
@@ -26,119 +34,232 @@ from ffnn_xp.data.validation import (
     per_value,
 )
 from ffnn_xp.data.whitening import whitening
-from ffnn_xp.losses import LOSSES, Loss
+from ffnn_xp.losses import Loss
 from ffnn_xp.network.layout import augment
+from ffnn_xp.network.protocol import ModelLike
 
-DEFAULT = LOSSES["least_squares"]
+Indices = np.ndarray[Any, np.dtype[np.intp]]
 
 
-def dataset(
-    backend: Backend,
-    x: Any,
-    y: Any,
-    y_err: Any = None,
-    weights: Any = None,
-    *,
-    d: int | None = None,
-    k: int | None = None,
-    loss: Loss = DEFAULT,
-    auxiliary: Any = None,
-    signed: bool = False,
-) -> Dataset:
-    """Check events, targets, errors and weights together and move them to the device.
+@dataclass(frozen=True)
+class CheckedData:
+    """Checked data on the device and their statistic.
 
-    `x` may be `Bins` or `UncertainInputs`; `k` is the number of the network's outputs; `auxiliary` what the loss calls so;
-    `signed` weights may be negative.
+    Attributes
+    ----------
+    data : Dataset
+        Where the errors of y are unknown, its weights have mean 1: only their ratios matter.
+    loss : Loss
+        The statistic, for the network's output.
+    errors_known : bool
+        Whether the errors of y were given, or are those of the statistic itself, as of counts.
+    """
+
+    data: Dataset
+    loss: Loss
+    errors_known: bool
+
+
+def read(
+    model: ModelLike, measurements: Measurements, loss: str | Loss = "least_squares", *, signed: bool = False
+) -> CheckedData:
+    """Select the events to use, find their statistic, check everything together and move it to the model's device.
+
+    Parameters
+    ----------
+    model : ModelLike
+        Its backend, output and widths.
+    measurements : Measurements
+        What the user holds.
+    loss : str or Loss
+        The statistic as the user names it.
+    signed : bool
+        Whether weights may be negative or zero. Events of weight zero are left out.
 
     Raises
     ------
     TypeError
         For arrays on another device, text, complex numbers, dates.
     ValueError
-        For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive.
+        For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive,
+        and what has no place in this statistic.
     """
-    bins = x if isinstance(x, Bins) else None
-    uncertain = x if isinstance(x, UncertainInputs) else None
-    points = bins or uncertain
-    rows, _ = input_rows(backend, x if points is None else points.x, d, look=True)
-    n = rows.shape[0] if bins is None else bins.n
-    if n == 0:
-        raise ValueError("`x` holds no events: a fit needs at least one row")
-
-    def columns(a: Array) -> Array:
-        return backend.contiguous(backend.xp.matrix_transpose(a))
-
-    inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
-    uncertain_rows: Array = None if uncertain is None else rows
-    del rows  # of large data each copy counts
-    targets, was_column = (
-        _classes(backend, y, n, k) if loss.target_kind == "class" else _targets(backend, y, n, k, loss)
-    )
-    m = int(targets.shape[1])
-    inverse, more, x_error = None, None, None
-    if y_err is not None:
-        if loss.auxiliary != "y_err":
-            raise ValueError(f"`y_err` has no place in loss {loss.name!r}: such values have the errors of their kind")
-        inverse = columns(1 / per_value(backend, y_err, n, m))
-    if loss.auxiliary == "y_cov":
-        more = backend.contiguous(backend.to_device(whitening(auxiliary, n, m)))
-    elif auxiliary is not None:
-        name, rule = str(loss.auxiliary), TRIALS if loss.target_kind == "successes" else POSITIVE
-        more = columns(per_value(backend, auxiliary, n, m, name, rule))
-    if loss.target_kind == "successes":
-        _check_successes(backend, targets, more)
-    measured = columns(targets)
-    del targets
-    factor = None
-    if weights is not None:
-        factor = floats(backend, weights, "weights", FINITE if signed else POSITIVE_WEIGHT)
-        if factor.shape != (n,):
-            raise ValueError(f"`weights` must have shape ({n},), one per event, got {factor.shape}")
-        if signed and not float(backend.to_host(backend.xp.sum(factor))) > 0:
-            raise ValueError("`weights` must have a positive sum: with less there is no minimum to look for")
-        factor = factor[None, :]
-    if uncertain is not None:
-        if not loss.uncertain_inputs or inverse is None:
-            raise ValueError(
-                "`x_err` needs `y_err`: what x adds to the scatter of y cannot be told from y's own errors"
-            )
-        if backend.dtype != "float64":
-            raise ValueError(
-                f"`x_err` needs a model with dtype='float64', got {backend.dtype!r}: slopes are differences"
-            )
-        error = per_value(backend, uncertain.error, n, uncertain_rows.shape[1], "x_err", NO_OR_POSITIVE_ERROR)
-        shifted = loss.with_shifted(backend.xp, uncertain_rows, error)
-        x_error, inputs = columns(error), augment(backend.xp, backend.xp.matrix_transpose(shifted))
-    nodes = None if bins is None else backend.to_device(bins.weights.T.copy())
-    return Dataset(inputs, measured, inverse, factor, was_column, more, nodes, x_error)
+    m = events_in_use(measurements, signed=signed)
+    points = points_of(m.x)
+    statistic = find_statistic(loss, model.activations[-1], m, points)
+    if m.y_cov is not None and (m.y_err is not None or m.weights is not None):
+        raise ValueError("`y_cov` says all about the errors of y: leave y_err and weights out")
+    if points.node_weights is not None and m.y_err is None and statistic.auxiliary == "y_err":
+        raise ValueError("the contents of bins need `y_err`, or loss='poisson'")
+    backend = model.backend
+    known = m.y_err is not None or statistic.auxiliary != "y_err"
+    with backend.context():
+        data = _dataset(model, m, points, statistic, signed=signed)
+        if not known and data.weights is not None:
+            data = replace(data, weights=data.weights / backend.xp.mean(data.weights))
+    return CheckedData(data, statistic, known)
 
 
-def selected(mask: Any, *arrays: Any) -> tuple[Any, ...]:
-    """The arrays' rows where `mask` ``(n,)`` is true; what has no row for each event stays.
+def events_in_use(measurements: Measurements, *, signed: bool = False) -> Measurements:
+    """Return the measurements of the events to use: not masked and, where weights may be `signed`, not of weight 0.
 
     Raises
     ------
     ValueError
-        If the mask is not boolean, or not as long as the first array.
+        If the mask is not boolean, or has not one value for each event.
     """
-    at = np.asarray(to_numpy(mask) if array_api_compat.is_array_api_obj(mask) else mask)
-    if at.dtype != np.bool_ or at.ndim != 1:
-        raise ValueError(f"`mask` must be boolean with shape (n,), True for events to use, got {at.dtype} {at.shape}")
+    m = measurements
+    n = len(points_of(m.x)) if m.mask is not None or (signed and m.weights is not None) else 0
+    if m.mask is not None:
+        use = np.asarray(to_numpy(m.mask) if array_api_compat.is_array_api_obj(m.mask) else m.mask)
+        if use.dtype != np.bool_ or use.ndim != 1:
+            raise ValueError(
+                f"`mask` must be boolean with shape (n,), True for events to use, got {use.dtype} {use.shape}"
+            )
+        if len(use) != n:
+            raise ValueError(f"`mask` must have shape ({n},), one for each event of `x`, got {use.shape}")
+        m, n = _selected(m, np.flatnonzero(use), n), int(np.sum(use))
+    if signed and m.weights is not None:
+        weights = host_floats(m.weights, "weights")
+        if weights.shape == (n,) and 0 < np.count_nonzero(weights) < n:
+            m = _selected(m, np.flatnonzero(weights), n)
+    return m
+
+
+def _selected(m: Measurements, at: Indices, n: int) -> Measurements:
+    """Return the measurements of the events `at`, of n events.
+
+    What has no row for each event, such as one error for all, stays as it is. Sets of measurements y ``(r, n, k)`` lose
+    events in each set.
+    """
+    points = points_of(m.x)
+    if points.node_weights is None:
+        x = _rows(points.x, at, n)
+    else:
+        q = points.node_weights.shape[1]
+        x = Points(points.x.reshape(n, q, -1)[at].reshape(len(at) * q, -1), points.node_weights[at])
 
     def rows(a: Any) -> Any:
-        if a is None or np.ndim(a if not hasattr(a, "shape") else np.empty(a.shape[:1])) == 0:
-            return a
-        a = a if array_api_compat.is_array_api_obj(a) else np.asarray(a)
-        return a[np.flatnonzero(at).tolist()] if len(a) == len(at) else a
+        return _rows(a, at, n)
 
-    first = rows(arrays[0])
-    if len(arrays[0]) != len(at):
-        raise ValueError(f"`mask` must have shape ({len(arrays[0])},), one for each event of `x`, got {at.shape}")
-    return (first, *map(rows, arrays[1:]))
+    return replace(
+        m,
+        x=x,
+        y=_rows(m.y, at, n, axis=1) if m.y is not None and len(array_shape(m.y)) == 3 else rows(m.y),
+        y_err=rows(m.y_err),
+        weights=rows(m.weights),
+        mask=None,
+        exposure=rows(m.exposure),
+        trials=rows(m.trials),
+        y_cov=None if m.y_cov is None else _covariance(m.y_cov, at, n),
+        x_err=rows(m.x_err),
+    )
+
+
+def _rows(a: Any, at: Indices, n: int, axis: int = 0) -> Any:
+    """Return the rows `at` of an array with n of them; of any other array itself."""
+    if a is None or len(array_shape(a)) <= axis:
+        return a
+    a = a if array_api_compat.is_array_api_obj(a) else np.asarray(a)
+    if a.shape[axis] != n:
+        return a
+    xp = array_api_compat.array_namespace(a)
+    return xp.take(a, xp.asarray(at, device=device(a)), axis=axis)
+
+
+def _covariance(covariance: Any, at: Indices, n: int) -> Any:
+    """Return the covariance of the values of these events: rows and columns of ``(n k, n k)``, or blocks."""
+    if len(array_shape(covariance)) == 3:
+        return _rows(covariance, at, n)
+    V = np.asanyarray(to_numpy(covariance) if _is_device_array(covariance) else covariance)
+    k, rest = divmod(len(V), n)
+    if V.ndim != 2 or V.shape[0] != V.shape[1] or rest:
+        return V  # of no shape that fits: refused with the others
+    values = (at[:, None] * k + np.arange(k)).ravel()
+    return V[np.ix_(values, values)]
+
+
+def _is_device_array(a: Any) -> bool:
+    """Return whether `a` is an array of a library other than NumPy."""
+    return array_api_compat.is_array_api_obj(a) and not isinstance(a, np.ndarray)
+
+
+def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, signed: bool) -> Dataset:
+    """Check inputs, targets, errors and weights together and move them to the device."""
+    backend, (d, k) = model.backend, model.shape_of_data()
+    rows, _ = input_rows(backend, points.x, d, look=True)
+    n = int(rows.shape[0]) if points.node_weights is None else len(points)
+    if n == 0:
+        raise ValueError("`x` holds no events: a fit needs at least one row")
+    inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
+    uncertain: Array = rows if loss.uncertain_inputs else None
+    del rows  # of large data each copy counts
+    targets, was_column = (
+        _classes(backend, m.y, n, k) if loss.target_kind == "class" else _targets(backend, m.y, n, k, loss)
+    )
+    shape = n, int(targets.shape[1])
+    inverse = _inverse_error(backend, m.y_err, shape, loss)
+    auxiliary = _auxiliary(backend, m.auxiliaries.get(str(loss.auxiliary)), shape, loss)
+    if loss.target_kind == "successes":
+        _check_successes(backend, targets, auxiliary)
+    measured = _as_columns(backend, targets)
+    del targets
+    weights = None if m.weights is None else _weights(backend, m.weights, n, signed=signed)
+    x_error = None
+    if loss.uncertain_inputs:
+        if inverse is None:
+            raise ValueError(
+                "`x_err` needs `y_err`: what x adds to the scatter of y cannot be told from y's own errors"
+            )
+        x_error, inputs = _inputs_with_errors(backend, uncertain, m.x_err, loss)
+    nodes = None if points.node_weights is None else backend.to_device(points.node_weights.T.copy())
+    return Dataset(inputs, measured, inverse, weights, was_column, auxiliary, nodes, x_error)
+
+
+def _as_columns(backend: Backend, a: Array) -> Array:
+    return backend.contiguous(backend.xp.matrix_transpose(a))
+
+
+def _inverse_error(backend: Backend, y_err: Any, shape: tuple[int, int], loss: Loss) -> Array | None:
+    """Return 1 / sigma of each value, ``(k, n)``."""
+    if y_err is None:
+        return None
+    if loss.auxiliary != "y_err":
+        raise ValueError(f"`y_err` has no place in loss {loss.name!r}: such values have the errors of their kind")
+    return _as_columns(backend, 1 / per_value(backend, y_err, *shape))
+
+
+def _auxiliary(backend: Backend, auxiliary: Any, shape: tuple[int, int], loss: Loss) -> Array | None:
+    """Return what the loss wants beside each value: exposures, numbers of trials, or what whitens."""
+    if auxiliary is None:
+        return None
+    if loss.auxiliary == "y_cov":
+        return backend.contiguous(backend.to_device(whitening(auxiliary, *shape)))
+    name, rule = str(loss.auxiliary), TRIALS if loss.target_kind == "successes" else POSITIVE
+    return _as_columns(backend, per_value(backend, auxiliary, *shape, name, rule))
+
+
+def _weights(backend: Backend, weights: Any, n: int, *, signed: bool) -> Array:
+    """Return the weights of the events, ``(1, n)``."""
+    factor = floats(backend, weights, "weights", FINITE if signed else POSITIVE_WEIGHT)
+    if factor.shape != (n,):
+        raise ValueError(f"`weights` must have shape ({n},), one per event, got {factor.shape}")
+    if signed and not float(backend.to_host(backend.xp.sum(factor))) > 0:
+        raise ValueError("`weights` must have a positive sum: with less there is no minimum to look for")
+    return factor[None, :]
+
+
+def _inputs_with_errors(backend: Backend, rows: Array, x_err: Any, loss: Loss) -> tuple[Array, Array]:
+    """Return the errors of x as columns, and x with the points that the slopes are taken from."""
+    if backend.dtype != "float64":
+        raise ValueError(f"`x_err` needs a model with dtype='float64', got {backend.dtype!r}: slopes are differences")
+    error = per_value(backend, x_err, rows.shape[0], rows.shape[1], "x_err", NO_OR_POSITIVE_ERROR)
+    shifted = loss.with_shifted(backend.xp, rows, error)
+    return _as_columns(backend, error), augment(backend.xp, backend.xp.matrix_transpose(shifted))
 
 
 def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -> tuple[Array, str]:
-    """Inputs as ``(n, d)`` on the device, and what they were: "table", "column" (n,) or "event" (d,).
+    """Return inputs as ``(n, d)`` on the device, and what they were: "table", "column" (n,) or "event" (d,).
 
     Values that are on the device already are looked at only on demand: it would cost a crossing.
     """
@@ -168,7 +289,7 @@ def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -
 
 
 def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tuple[Array, bool]:
-    """Measured values ``(n, m)`` for a network of k outputs, which some losses have more of than values."""
+    """Return measured values ``(n, m)`` for a network of k outputs, which some losses have more of than values."""
     if k is not None:
         each = loss.outputs(1)
         if k % each:
@@ -190,7 +311,7 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tup
 
 
 def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bool]:
-    """Counts of classes ``(n, k)``; labels 0 ... k-1 of shape (n,) become 0 and 1."""
+    """Return counts of classes ``(n, k)``; labels 0 ... k-1 of shape (n,) become 0 and 1."""
     a = floats(backend, y, "y", SHARE)
     xp = backend.xp
     if a.ndim == 1 and k != 1:

@@ -1,6 +1,6 @@
 r"""Standardisation, and the exact way back from it.
 
-The walk to a minimum wants inputs and targets of mean 0 and width 1; theta has raw units. An affine map of the input
+A minimization wants inputs and targets of mean 0 and width 1; theta has raw units. An affine map of the input
 is an augmented matrix X, :math:`(x_{std}, 1) = X \cdot (x, 1)`, and so is the map of an identity output, hence
 
 .. math:: A_1 = A_1^{std} X, \qquad A_L = s_y A_L^{std} + (0, \ldots, 0, m_y)
@@ -11,7 +11,7 @@ homogeneous nonlinearity (relu) are scaled and not shifted, behind any other lef
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -50,27 +50,27 @@ class Scaling:
     y_scale: HostArray
 
     def to_raw(self, theta: HostArray) -> HostArray:
-        """Theta in raw units from the standardised one; both ``(..., p)``."""
+        """Return theta in raw units from the standardised one; both ``(..., p)``."""
         return self.linear(theta) + self._shift
 
     def to_standard(self, theta: HostArray) -> HostArray:
-        """The inverse of `to_raw`."""
+        """Apply the inverse of `to_raw`."""
         return self._on_matrices(theta - self._shift, self._input_inverse, 1 / self.y_scale)
 
     def linear(self, v: HostArray) -> HostArray:
-        """The linear part M of `to_raw`, on each row of v ``(..., p)``."""
+        """Apply the linear part M of `to_raw` to each row of v ``(..., p)``."""
         return self._on_matrices(v, self._input, self.y_scale)
 
     def inverse(self, v: HostArray) -> HostArray:
-        """M^-1 on each row: a change of raw theta becomes one of the standardised."""
+        """Apply M^-1 to each row: a change of raw theta becomes one of the standardised."""
         return self._on_matrices(v, self._input_inverse, 1 / self.y_scale)
 
     def inverse_transpose(self, g: HostArray) -> HostArray:
-        """M^-T on each row: a standardised gradient becomes a raw one."""
+        """Apply M^-T to each row: a standardised gradient becomes a raw one."""
         return self._on_matrices(g, self._input_inverse.T, 1 / self.y_scale)
 
     def transpose(self, g: HostArray) -> HostArray:
-        """M^T on each row: a raw gradient becomes a standardised one."""
+        """Apply M^T to each row: a raw gradient becomes a standardised one."""
         return self._on_matrices(g, self._input.T, self.y_scale)
 
     @property
@@ -101,7 +101,7 @@ class Scaling:
 
 
 def standardization(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
-    """Mean and width of each input and, as far as the output's nonlinearity allows, of each target.
+    """Return mean and width of each input and, as far as the output's nonlinearity allows, of each target.
 
     Of a statistic that contains the nonlinearity, what stands before it gets the mean alone: the logarithm of the mean
     count, the logit of the mean probability. Logarithms of widths, where they are predicted, that of the width.
@@ -132,7 +132,7 @@ def _constant_output(backend: Backend, data: Dataset, loss: Loss) -> HostArray:
 
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
-    """Mean and standard deviation over events; of a constant column, zero."""
+    """Return mean and standard deviation over events; of a constant column, zero."""
     with backend.context(), np.errstate(all="ignore"):
         both = backend.to_host(backend.bind(_mean_and_width)(columns))
     center, scale = both[:, 0], both[:, 1]
@@ -149,13 +149,6 @@ def _mean_and_width(xp: Namespace, columns: Array) -> Array:
     return xp.concat([mean, xp.sqrt(xp.mean((columns - mean) ** 2, axis=-1, keepdims=True))], axis=-1)
 
 
-def relative_weights(backend: Backend, data: Dataset) -> Dataset:
-    """The same data with weights of mean 1."""
-    with backend.context():
-        weights = data.weights / backend.xp.mean(data.weights)
-    return replace(data, weights=weights)
-
-
 def _or_one(width: HostArray) -> HostArray:
-    """A constant column cannot be brought to width 1, and is left as wide as it is."""
+    """Return the widths with 1 for those of constant columns, which are left as they are."""
     return np.where(width > 0, width, 1.0)

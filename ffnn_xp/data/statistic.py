@@ -1,32 +1,39 @@
-"""TODO."""
+"""The statistic that measurements ask for: the named loss, for correlated values, for bins or for uncertain inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from ffnn_xp.data.bins import Bins
-from ffnn_xp.data.errors_in_x import UncertainInputs
-from ffnn_xp.losses import Loss, get_loss
+from ffnn_xp.data.errors_in_x import uncertain_inputs
+from ffnn_xp.data.measurements import Measurements
+from ffnn_xp.data.points import Points, array_shape
+from ffnn_xp.losses import IntegratedLoss, Loss, get_loss
 from ffnn_xp.network.activations import Activation
 
 
-def find_statistic(
-    loss: str | Loss, output: Activation, extras: Mapping[str, Any], x: Any = None, y: Any = None
-) -> tuple[Loss, Any]:
-    """The statistic for a network with this output, and what else belongs to each value, of what the user gave."""
+def find_statistic(loss: str | Loss, output: Activation, measurements: Measurements, points: Points) -> Loss:
+    """Return the statistic of these measurements for a network with this output.
+
+    Raises
+    ------
+    ValueError
+        If something was given that has no place in it.
+    """
     statistic = get_loss(loss)
-    if extras.get("y_cov") is not None:
-        shape = np.shape(y)
+    if measurements.y_cov is not None:
+        shape = array_shape(measurements.y)
         outputs = shape[1] if len(shape) == 2 else 1
-        statistic = statistic.with_covariance(None if np.ndim(extras["y_cov"]) == 3 else outputs)
-    of_inputs = isinstance(x, Bins | UncertainInputs)
-    statistic = x.statistic(statistic) if of_inputs else statistic.for_output(output.name)
-    for name, value in extras.items():
+        statistic = statistic.with_covariance(None if np.ndim(measurements.y_cov) == 3 else outputs)
+    uncertain = uncertain_inputs(points, measurements.x_err)
+    if points.node_weights is not None:
+        statistic = IntegratedLoss(statistic)
+    elif uncertain:
+        statistic = statistic.with_x_error(uncertain)
+    else:
+        statistic = statistic.for_output(output.name)
+    for name, value in measurements.auxiliaries.items():
         if value is not None and name != statistic.auxiliary:
             raise ValueError(f"`{name}` has no place in loss {statistic.name!r}")
     if output.coupled_outputs and statistic.link != output.name:
         raise ValueError(f"a softmax output needs loss='multinomial', got {statistic.name!r}")
-    return statistic, extras.get(str(statistic.auxiliary))
+    return statistic

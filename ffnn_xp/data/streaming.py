@@ -1,10 +1,10 @@
-"""A model as a fit sees it: in double precision, and beside its device where the data do not fit there.
+"""A model as a fit computes with it: in double precision, and with host-resident data where they do not fit its device.
 
 What limits a fit is not the values but their differences: a gradient at a minimum is a small sum of large terms, of
 which single precision leaves errors of several standard deviations. So a float32 model is fitted with float64 data, as
-far as its device has them (the long way is walked in float32 in any case), and keeps float32 parameters.
+far as its device has them (a single-precision stage comes first in any case), and keeps float32 parameters.
 
-Data that do not fit on the device stay in main memory as NumPy arrays; block after block goes through the device
+Data that do not fit on the device stay in main memory as NumPy arrays; chunk after chunk goes through the device
 (`backends.streaming`), and what comes back is of theta's size.
 """
 
@@ -16,25 +16,26 @@ from typing import Any
 
 from ffnn_xp._lib.typing import Array
 from ffnn_xp.backends import Backend, streamed_through
-from ffnn_xp.data.bins import Bins
+from ffnn_xp.data.measurements import Measurements
+from ffnn_xp.data.points import points_of
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.network.sweeps import Network
 
 COPIES = 5  # of the data that a fit has at a time: raw and standardised, as rows and as columns, with errors
-SHARE = 0.8  # of what is free that they may take
+SHARE = 0.8  # of the free memory that they may take; a larger share leaves less for what is computed
 
 
 @dataclass(frozen=True)
 class ModelOnBackend:
-    """A model as one that computes with another backend; theta stays the model's own."""
+    """A model that computes with another backend than its own; theta stays the model's."""
 
     model: ModelLike
     backend: Backend
 
     @property
     def parameters(self) -> Array:
-        """Theta, where this backend has it."""
+        """Theta as an array of this backend."""
         return self.backend.to_device(self.model.backend.to_host(self.model.parameters))
 
     @property
@@ -44,7 +45,7 @@ class ModelOnBackend:
 
     @property
     def activations(self) -> tuple[Activation, ...]:
-        """One for each layer."""
+        """The activation of each layer."""
         return self.model.activations
 
     def build(self, d: int, k: int) -> None:
@@ -52,31 +53,32 @@ class ModelOnBackend:
         self.model.build(d, k)
 
     def network_for(self, d: int, k: int) -> Network:
-        """The network that this would be for so many inputs and outputs."""
+        """Return the network for so many inputs and outputs."""
         return self.model.network_for(d, k)
 
     def shape_of_data(self) -> tuple[int | None, int | None]:
-        """Inputs and outputs, None where the data decide."""
+        """Return the numbers of inputs and outputs, None where the data decide."""
         return self.model.shape_of_data()
 
 
-def prepared_for_fit(model: ModelLike, x: Any, y: Any) -> ModelLike:
-    """In double precision if the device has it, and beside the device if these data do not fit there."""
+def model_for_fit(model: ModelLike, measurements: Measurements) -> ModelLike:
+    """Return the model in double precision if its device has it, with host-resident data if the device is too small."""
     double = model.backend.in_double_precision()
-    return host_resident(model if double is None else ModelOnBackend(model, double), x, y)
+    return host_resident_if_needed(model if double is None else ModelOnBackend(model, double), measurements)
 
 
-def host_resident(model: ModelLike, x: Any, y: Any) -> ModelLike:
-    """The model itself, or what stands for it where a fit to these data would not fit on its device."""
-    backend = model.backend
-    if isinstance(x, Bins) or backend.computes is not None or any(map(backend.owns, (x, y))):
+def host_resident_if_needed(model: ModelLike, measurements: Measurements) -> ModelLike:
+    """Return the model, or one with host-resident data where these data would not fit on its device."""
+    backend, points = model.backend, points_of(measurements.x)
+    on_host = points.node_weights is None and not any(map(backend.owns, (points.x, measurements.y)))
+    if not on_host or backend.computes is not None:
         return model
     free = backend.free_memory()
-    if free is None or COPIES * 8 * (_size(x) + _size(y)) <= SHARE * free:
+    if free is None or COPIES * 8 * (_size(points.x) + _size(measurements.y)) <= SHARE * free:
         return model
     return ModelOnBackend(model, streamed_through(backend))
 
 
 def _size(a: Any) -> int:
-    """Number of values; of what has no shape none, since it is small."""
+    """Return the number of values; of what has no shape none, since it is small."""
     return math.prod(getattr(a, "shape", ()) or (0,))

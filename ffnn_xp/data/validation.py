@@ -1,7 +1,7 @@
-"""What every value of an array must be: anything array-like to floats of the backend, or an error that says why not.
+"""Rules for the values of an array: anything array-like to floats of the backend, or an error that says why not.
 
-It says what was expected, what came and where, and what to do. Lists, tuples, DataFrames, integer, float32, read-only
-and strided arrays are all welcome.
+The error says what was expected, what came and where, and what to do. Lists, tuples, DataFrames, integer, float32,
+read-only and strided arrays are all welcome.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ffnn_xp.backends.conversion import column_names, host_floats, place_of
 
 @dataclass(frozen=True)
 class Rule:
-    """What every value of an array must be, and what to do where it is not."""
+    """A property of every value of an array, and what to do where it fails."""
 
     what: str
     holds: Callable[[Namespace, Array], Array]
@@ -36,7 +36,8 @@ POSITIVE = Rule("positive and finite", POSITIVE_ERROR.holds, "leave such events 
 POSITIVE_WEIGHT = Rule(
     "positive and finite",
     POSITIVE_ERROR.holds,
-    "leave events of no weight out of the fit; signed Monte-Carlo weights need covariance='sandwich'",
+    "leave events of no weight out; signed Monte-Carlo weights need covariance='sandwich' in Model.fit, or "
+    "kind='bootstrap' in fit_replicas",
 )
 COUNT = Rule(
     "a count: 0, 1, 2, ...",
@@ -51,7 +52,7 @@ NO_OR_POSITIVE_ERROR = Rule(
 
 
 def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True) -> Array:
-    """An array of the backend in its dtype that keeps the rule; arrays that are there already only if asked to `look`.
+    """Return an array of the backend in its dtype that keeps the rule; arrays already there are checked only to `look`.
 
     What comes from main memory is checked there, before it moves.
     """
@@ -75,7 +76,7 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
 
 
 def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR) -> Array:
-    """A scalar, one per event (n,), one per value (n, k) or one per output (k,), as ``(n, k)``."""
+    """Return a scalar, one per event (n,), one per value (n, k) or one per output (k,), as ``(n, k)``."""
     a = floats(backend, errors, name, rule)
     if a.ndim == 0 or a.shape == (1,):
         a = backend.xp.reshape(a, (1, 1))

@@ -8,13 +8,13 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.backends import to_numpy
+from ffnn_xp.backends.conversion import host_floats
 
 SYMMETRIC = 1e-8  # relative difference from the transpose that is taken for rounding
 
 
 def whitening(covariance: Any, n: int, k: int) -> HostArray:
-    """Inverse Cholesky factors: ``(n k, n k)``, or ``(k k, n)`` of the blocks of single events.
+    """Return inverse Cholesky factors, ``(n k, n k)``, or ``(k k, n)`` of the blocks of single events.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def whitening(covariance: Any, n: int, k: int) -> HostArray:
     array([[0.5, 0. ],
            [0. , 1. ]])
     """
-    V = np.asarray(to_numpy(covariance), dtype=np.float64)
+    V = host_floats(covariance, "y_cov")
     if V.shape not in ((n * k, n * k), (n, k, k)):
         blocks = "" if k == 1 else f", or ({n}, {k}, {k}) for blocks of each event"
         raise ValueError(f"`y_cov` must have shape ({n * k}, {n * k}){blocks}, got {V.shape}")

@@ -82,9 +82,23 @@ def refit(
 
 
 def measure_again(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
-    """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units."""
+    """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units.
+
+    A weight is the number of times that an event was seen: of measured values the errors are smaller by its square
+    root, counts are the mean of so many. (Of a sandwich it says nothing about the scatter.)
+    """
     backend, data = task.model.backend, task.data_with_errors()
     predicted = task.expected(theta)
     with backend.context():
-        auxiliary = backend.to_host(data.auxiliary_of(backend.xp, task.loss))
-    return task.loss.sample(rng, np.broadcast_to(predicted, (number, *predicted.shape)), auxiliary)
+        number_of = backend.to_host(data.auxiliary_of(backend.xp, task.loss))
+    around = np.broadcast_to(predicted, (number, *predicted.shape))
+    if data.weights is None or task.sandwich:
+        return task.loss.sample(rng, around, number_of)
+    times = backend.to_host(data.weights)
+    if task.loss.target_kind == "real":
+        measured = task.loss.sample(rng, around, number_of)
+        mean = predicted[: measured.shape[-2]]
+        return np.asarray(mean + (measured - mean) / np.sqrt(times))
+    if task.loss.target_kind != "count" and np.any(times != np.round(times)):
+        raise ValueError("toys need `weights` that are whole numbers: use fit_replicas with kind='bootstrap'")
+    return task.loss.sample(rng, around, number_of * times) / times

@@ -1,31 +1,191 @@
-"""TODO."""
+"""The options of a fit and of replicas, checked where they are made, and then carried as one object."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.validation import whole_number
+from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.losses import Loss, get_loss
 
 MINIMIZERS = ("auto", "migrad")
-
-
 COVARIANCES = ("hessian", "sandwich")
+KINDS = ("toys", "bootstrap")
 
 
-def check_options(
-    prior: object, restarts: int | str, minimizer: str, covariance: str, max_seconds: float | None
-) -> None:
-    if covariance not in COVARIANCES:
-        raise ValueError(f"unknown covariance {covariance!r}: {did_you_mean(covariance, COVARIANCES)}")
+@dataclass(frozen=True, kw_only=True)
+class StatisticalOptions:
+    """Options that fits and replicas have in common: the statistic, the prior, where errors come from, seed and time.
+
+    Attributes
+    ----------
+    loss : str or Loss
+        The statistic.
+    prior : float, "auto" or None
+        Width of the prior on the standardised weights.
+    covariance : {"hessian", "sandwich"}
+        Whether errors are those of the likelihood, or come from the scatter of the data.
+    seed : int, sequence of int or None
+        Seed of everything random.
+    max_seconds : float or None
+        Time after which the best so far is returned.
+    tuning : Tuning
+        The tuned numbers of all algorithms.
+    """
+
+    loss: str | Loss = "least_squares"
+    prior: Any = None
+    covariance: str = "hessian"
+    seed: int | list[int] | None = None
+    max_seconds: float | None = None
+    tuning: Tuning = DEFAULT_TUNING
+
+    def __post_init__(self) -> None:
+        """Check each option."""
+        if self.covariance not in COVARIANCES:
+            raise ValueError(f"unknown covariance {self.covariance!r}: {did_you_mean(self.covariance, COVARIANCES)}")
+        get_loss(self.loss)
+        self._check_prior()
+        _check_seed(self.seed)
+        if self.max_seconds is not None and not (_is_number(self.max_seconds) and self.max_seconds > 0):
+            raise ValueError(f"`max_seconds` must be positive, got {self.max_seconds!r}")
+
+    @property
+    def signed_weights(self) -> bool:
+        """Whether weights may be negative: where errors come from the scatter of the data."""
+        return self.covariance == "sandwich"
+
+    @property
+    def prior_width(self) -> float | None:
+        """The width of the prior, where it is one number."""
+        return self.prior if _is_number(self.prior) else None
+
+    def _check_prior(self) -> None:
+        check_prior_width(self.prior)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(StatisticalOptions):
+    """Options of one fit; see `Model.fit`.
+
+    Attributes
+    ----------
+    restarts : int or "auto"
+        Number of starts.
+    minimizer : {"auto", "migrad"}
+        The way to the minimum.
+    progress : bool or None
+        Whether to show a progress line; None shows it in a terminal.
+    callback : callable or None
+        Called with a `FitState` at each improvement.
+    start : array with shape (p,) or None
+        The first start, in raw units on the host.
+    """
+
+    restarts: int | str = "auto"
+    minimizer: str = "auto"
+    progress: bool | None = None
+    callback: Callable[[Any], bool | None] | None = None
+    start: HostArray | None = None
+
+    def __post_init__(self) -> None:
+        """Check each option."""
+        super().__post_init__()
+        _check_minimizer(self.minimizer)
+        if self.restarts != "auto" and not _is_positive_integer(self.restarts):
+            raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {self.restarts!r}")
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"`callback` must be a function of a FitState, got {self.callback!r}")
+
+    def _check_prior(self) -> None:
+        if isinstance(self.prior, str):
+            if self.prior != "auto":
+                hint = did_you_mean(self.prior, ["auto"])
+                raise ValueError(f"`prior` must be a positive width, None or 'auto', got {self.prior!r}: {hint}")
+            return
+        super()._check_prior()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaOptions(StatisticalOptions):
+    """Options of a batch of replicas; see `Model.fit_replicas`. A sequence of priors makes one replica of each.
+
+    Attributes
+    ----------
+    kind : {"toys", "bootstrap"}
+        What the replicas are.
+    number : int
+        How many.
+    """
+
+    kind: str = "toys"
+    number: int = 200
+
+    def __post_init__(self) -> None:
+        """Check each option."""
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind of replicas {self.kind!r}: {did_you_mean(self.kind, KINDS)}")
+        whole_number(self.number, "number", 1)
+        super().__post_init__()
+        if self.covariance == "sandwich" and self.kind != "bootstrap":
+            raise ValueError(
+                "covariance='sandwich' takes errors from the scatter of the data, which only bootstrap copies have: "
+                "use kind='bootstrap'"
+            )
+
+    @property
+    def priors(self) -> list[float] | None:
+        """The widths, where the replicas are those of a sequence of priors."""
+        if isinstance(self.prior, Sequence | np.ndarray) and np.ndim(self.prior) == 1:
+            return [float(tau) for tau in self.prior]
+        return None
+
+    @property
+    def signed_weights(self) -> bool:
+        """Whether weights may be negative: a bootstrap shows the scatter of the data, as a sandwich does."""
+        return self.kind == "bootstrap"
+
+    def _check_prior(self) -> None:
+        many = isinstance(self.prior, Sequence | np.ndarray) and np.ndim(self.prior) == 1
+        if many and not len(self.prior):
+            raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
+        for tau in self.prior if many else [self.prior]:
+            if many or tau is not None:
+                check_prior_width(tau, allow_none=False)
+
+
+def check_prior_width(prior: object, *, allow_none: bool = True) -> None:
+    """Refuse what is no width of a prior."""
+    if prior is None and allow_none:
+        return
+    if not (_is_number(prior) and 0 < prior < np.inf):  # type: ignore[operator]
+        raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
+
+
+def _check_minimizer(minimizer: object) -> None:
     if minimizer not in MINIMIZERS:
         raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
-    is_number = isinstance(prior, int | float | np.number) and not isinstance(prior, bool)
-    if isinstance(prior, str) and prior != "auto":
-        hint = did_you_mean(prior, ["auto"])
-        raise ValueError(f"`prior` must be a positive width, None or 'auto', got {prior!r}: {hint}")
-    if prior not in (None, "auto") and not (is_number and 0 < prior < np.inf):  # type: ignore[operator]
-        raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
-    if restarts != "auto" and (isinstance(restarts, bool | str) or int(restarts) != restarts or restarts < 1):
-        raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {restarts!r}")
-    if max_seconds is not None and not max_seconds > 0:
-        raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
+
+
+def _check_seed(seed: object) -> None:
+    if seed is None:
+        return
+    try:
+        np.random.default_rng(seed)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`seed` must be 0 or a positive integer, or None, got {seed!r}") from error
+
+
+def _is_positive_integer(value: Any) -> bool:
+    return _is_number(value) and math.isfinite(value) and int(value) == value and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

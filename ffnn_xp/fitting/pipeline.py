@@ -8,26 +8,23 @@ Hessian; let MIGRAD certify the point; and say what it is worth (`certification`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data.streaming import prepared_for_fit
+from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
-from ffnn_xp.fitting.multistart import INTERRUPTED, FitState, MultiStart, SearchResult
-from ffnn_xp.fitting.options import check_options
+from ffnn_xp.fitting.multistart import INTERRUPTED, MultiStart, SearchResult
+from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
-from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
-from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import Certificate, Migrad
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.protocol import ModelLike
@@ -36,52 +33,27 @@ from ffnn_xp.uncertainty.covariance import Spectrum
 from ffnn_xp.uncertainty.predictive import Member, Predictive
 
 
-def fit(
-    model: ModelLike,
-    x: Any,
-    y: Any,
-    y_err: Any,
-    *,
-    loss: str | Loss,
-    weights: Any,
-    mask: Any,
-    exposure: Any,
-    trials: Any,
-    y_cov: Any,
-    x_err: Any,
-    covariance: str,
-    prior: float | str | None,
-    restarts: int | str,
-    minimizer: str,
-    seed: int | list[int] | None,
-    start: HostArray | None,
-    progress: bool | None,
-    callback: Callable[[FitState], bool | None] | None,
-    max_seconds: float | None,
-    tuning: Tuning = DEFAULT_TUNING,
-) -> FitRecord:
-    """See `Model.fit`; `start` are the model's parameters in raw units if they are to be the first start."""
-    began = time.monotonic()
-    check_options(prior, restarts, minimizer, covariance, max_seconds)
-    extras = {"exposure": exposure, "trials": trials, "y_cov": y_cov}
-    model = prepared_for_fit(model, x, y)
-    task = read_problem(model, x, y, y_err, loss, weights, mask, x_err, extras, covariance, prior, tuning)
+def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> FitRecord:
+    """Fit a model to measurements; see `Model.fit`."""
+    began, prior, start = time.monotonic(), options.prior, options.start
+    model = model_for_fit(model, measurements)
+    task = read_problem(model, measurements, options)
     check_degrees_of_freedom(task, auto=prior == "auto")
     if prior == "auto":
         check_enough(task)
     model.build(task.layout.widths[0], task.layout.widths[-1])
-    deadline = np.inf if max_seconds is None else began + max_seconds
-    if minimizer == "migrad":
+    deadline = np.inf if options.max_seconds is None else began + options.max_seconds
+    if options.minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
         return _migrad_alone(task, theta, began, deadline)
     chosen = None
     if prior == "auto":
-        chosen = choose(task, seed, deadline)
+        chosen = choose(task, options.seed, deadline)
         task = _with_prior(task, chosen)
-    number = _number_of_starts(restarts, task) if chosen is None else 1
+    number = _number_of_starts(options.restarts, task) if chosen is None else 1
     cost = task.cost()
     most = np.inf if chosen is None else task.tuning.prior_selection.certificate * chosen.gradients
-    with progress_line(progress, callback) as report:
+    with progress_line(options.progress, options.callback) as report:
         search = MultiStart(
             cost,
             task.local_search(cost),
@@ -93,7 +65,7 @@ def fit(
             tuning=task.tuning.multi_start,
             halving=task.tuning.halving,
         )
-        starts = _starts(task, start, number, seed) if chosen is None else iter(chosen.members[:1])
+        starts = _starts(task, start, number, options.seed) if chosen is None else iter(chosen.members[:1])
         found = _search(task, search, starts)
         found = search.number_minima(found, _unit(task, found))
         if chosen is None and not task.errors_known:

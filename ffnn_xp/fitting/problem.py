@@ -1,25 +1,18 @@
 """A fit that is about to begin: checked data, how to standardise them, and the costs of both sides.
 
-The walk minimises the cost of standardised data in standardised theta; MINUIT sees the same cost in raw units.
+Minimizers see the cost of standardised data in standardised theta; MINUIT sees the same cost in raw units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.data.bins import Bins
-from ffnn_xp.data.dataset import Dataset
-from ffnn_xp.data.errors_in_x import with_errors
-from ffnn_xp.data.events import Events
-from ffnn_xp.data.reading import dataset, selected
-from ffnn_xp.data.standardization import Scaling, relative_weights, standardization
-from ffnn_xp.data.statistic import find_statistic
+from ffnn_xp.data import Dataset, Events, Measurements, Scaling, read, standardization
 from ffnn_xp.fitting.local_search import LocalSearch
+from ffnn_xp.fitting.options import StatisticalOptions
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import KroneckerCoordinates, Problem
@@ -64,7 +57,7 @@ class FitProblem:
 
     @property
     def layout(self) -> Layout:
-        """Of the network."""
+        """The layout of theta in the network."""
         return self.network.layout
 
     @property
@@ -74,13 +67,13 @@ class FitProblem:
 
     @property
     def is_chi_square(self) -> bool:
-        """Whether the size of S tells how good a fit is."""
+        """Whether S is a chi-square with known errors, so that its size tells how good a fit is."""
         return self.errors_known and self.loss.is_chi_square
 
     def cost(self) -> NetworkCost:
-        """The cost in standardised units."""
+        """Return the cost in standardised units."""
         backend = self.model.backend
-        objective = Objective(self.network, self.loss, self.events().loadable(backend), backend)
+        objective = Objective(self.network, self.loss, self.events().ready_to_stream(backend), backend)
         return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
 
     def local_search(self, cost: NetworkCost) -> LocalSearch:
@@ -88,7 +81,7 @@ class FitProblem:
         return LocalSearch(cost, self.network.smooth, self.with_matrices, tuning=self.tuning.local_search)
 
     def events(self, y: Array | None = None) -> Events:
-        """What the statistic sees, in standardised units; of other measurements y ``(..., k, n)`` if given."""
+        """Return the events in standardised units; with other measurements y ``(..., k, n)`` if given."""
         backend, s = self.model.backend, self.scaling
         xp, to = backend.xp, backend.to_device
         data = self.data_with_errors()
@@ -103,7 +96,7 @@ class FitProblem:
             )
 
     def raw_cost(self) -> DataCost:
-        """The same cost as MINUIT sees it, in raw units."""
+        """Return the cost in raw units, as MINUIT sees it."""
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
         return DataCost.from_dataset(self.data_with_errors(), self.model, self.loss, prior)
 
@@ -117,14 +110,14 @@ class FitProblem:
         return replace(data, inverse_error=inverse)
 
     def expected(self, theta: HostArray) -> HostArray:
-        """What the statistic sees at raw theta, on the host; its first rows ``(k, n)`` predict what was measured."""
+        """Return what the statistic combines at raw theta, on the host; its first rows ``(k, n)`` predict y."""
         backend = self.model.backend
         with backend.context():
             y = evaluate(self.network, backend, backend.to_device(theta), self.data.x)
             return backend.to_host(self.data.combined(backend.xp, self.loss, y))
 
     def effective(self, cost: Problem, theta: HostArray) -> float:
-        """Number of parameters that the data determine.
+        """Return the number of parameters that the data determine.
 
         The rank of the Gauss-Newton matrix G; with a prior P, tr(G (G + P)^-1) (J. Moody, NIPS 1991): each direction
         counts as far as the data and not the prior hold it. (The exact Hessian has the residuals' own curvature in it,
@@ -139,73 +132,42 @@ class FitProblem:
         return float(held.shape[1]) - self.prior.share(held)
 
     def weight_moments(self) -> tuple[float, float]:
-        """Mean of the weights and of their squares; 1 and 1 if there are none."""
+        """Return the mean of the weights and of their squares; 1 and 1 if there are none."""
         if self.data.weights is None:
             return 1.0, 1.0
         w = self.model.backend.to_host(self.data.weights)
         return float(np.mean(w)), float(np.mean(w * w))
 
 
-def read_problem(
-    model: ModelLike,
-    x: Any,
-    y: Any,
-    y_err: Any,
-    loss: str | Loss,
-    weights: Any,
-    mask: Any,
-    x_err: Any,
-    extras: Mapping[str, Any],
-    covariance: str,
-    prior: float | str | None,
-    tuning: Tuning = DEFAULT_TUNING,
-) -> FitProblem:
-    """Checked data, their statistic and scaling, and the prior."""
-    if mask is not None and not isinstance(x, Bins) and extras["y_cov"] is None:
-        x, y, y_err, weights, x_err, *others = selected(mask, x, y, y_err, weights, x_err, *extras.values())
-        extras = dict(zip(extras, others, strict=True))
-    x = with_errors(x, x_err)
-    statistic, auxiliary = find_statistic(loss, model.activations[-1], extras, x, y)
-    if extras["y_cov"] is not None and (y_err is not None or weights is not None or mask is not None):
-        raise ValueError("`y_cov` says all about the errors of y: leave y_err, weights and mask out")
-    if isinstance(x, Bins) and (mask is not None or (y_err is None and statistic.auxiliary == "y_err")):
-        raise ValueError("the contents of bins need `y_err`, or loss='poisson'; and no `mask`: give the bins to use")
-    if covariance == "sandwich" and not statistic.separable:
+def read_problem(model: ModelLike, measurements: Measurements, options: StatisticalOptions) -> FitProblem:
+    """Read the measurements, standardise them, and put the prior beside them; the model stays as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data cannot be used, or options do not go together.
+    """
+    checked = read(model, measurements, options.loss, signed=options.signed_weights)
+    data, loss = checked.data, checked.loss
+    if options.covariance == "sandwich" and not loss.separable:
         raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
-    d, k = model.shape_of_data()
-    backend = model.backend
-    with backend.context():
-        data = dataset(
-            backend,
-            x,
-            y,
-            y_err,
-            weights,
-            d=d,
-            k=k,
-            loss=statistic,
-            auxiliary=auxiliary,
-            signed=covariance == "sandwich",
-        )
-    network = model.network_for(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
-    known = y_err is not None or statistic.auxiliary != "y_err"
-    if not known and weights is not None:  # then only their ratios matter
-        data = relative_weights(backend, data)
+    network = model.network_for(int(data.x.shape[0]), loss.outputs(int(data.y.shape[0])))
     return FitProblem(
         model,
         network,
-        statistic,
+        loss,
         data,
-        standardization(network, backend, data, statistic),
-        None if not isinstance(prior, int | float | np.number) else GaussianPrior(network_precision(network, prior)),
+        standardization(network, model.backend, data, loss),
+        None if options.prior_width is None else GaussianPrior(network_precision(network, options.prior_width)),
         np.ones(data.y.shape[0]),
-        errors_known=known,
-        sandwich=covariance == "sandwich",
-        tuning=tuning,
+        errors_known=checked.errors_known,
+        sandwich=options.covariance == "sandwich",
+        tuning=options.tuning,
     )
 
 
 def check_degrees_of_freedom(task: FitProblem, *, auto: bool) -> None:
+    """Refuse to estimate errors of y from fewer values than parameters."""
     p, values = task.layout.n_parameters, task.n_values
     if not task.errors_known and task.prior is None and not auto and p >= values:
         raise ValueError(

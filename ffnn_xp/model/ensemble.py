@@ -2,44 +2,36 @@
 
 A replica has the model's network and standardisation, and its own copy of the data: a toy (new measurements around
 the model's prediction), a bootstrap copy (events drawn with replacement), measurements that the user brings, or the
-same data with another prior. All start from the model's parameters and walk together (`toy_fits.refit`).
+same data with another prior. All start from the model's parameters and are minimized together (`batch_refit.refit`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
-from ffnn_xp._lib.validation import level, whole_number
+from ffnn_xp._lib.validation import level
 from ffnn_xp.backends import Backend
 from ffnn_xp.backends.conversion import host_floats
-from ffnn_xp.data.errors_in_x import with_errors
-from ffnn_xp.data.events import Events
-from ffnn_xp.data.reading import dataset, input_rows
-from ffnn_xp.data.standardization import relative_weights, standardization
-from ffnn_xp.data.statistic import find_statistic
-from ffnn_xp.data.streaming import host_resident
+from ffnn_xp.data import Events, Measurements, events_in_use, host_resident_if_needed, input_rows
 from ffnn_xp.fitting.batch_refit import measure_again, refit
-from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.options import ReplicaOptions
+from ffnn_xp.fitting.problem import FitProblem, read_problem
 from ffnn_xp.fitting.tuning import REFIT_GOAL
 from ffnn_xp.fitting.y_error import residual_width
-from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import Budget
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.protocol import ModelLike
 from ffnn_xp.network.sweeps import Network
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.prior import GaussianPrior, network_precision
+from ffnn_xp.objective.prior import network_precision
 
-KINDS = ("toys", "bootstrap")
 PREDICTIONS = 2**22  # numbers of a layer that are in memory at a time
 
 
@@ -63,7 +55,7 @@ class Ensemble:
     seconds : float
         Wall time of all.
     stopped : str
-        Why the walk was cut short, if it was.
+        Why the minimization was cut short, if it was.
     """
 
     kind: str
@@ -81,7 +73,7 @@ class Ensemble:
         return len(self.parameters)
 
     def __call__(self, x: Any) -> Array:
-        """Outputs of all networks on the device, ``(r, n, k)``, or ``(r, n)`` for k = 1.
+        """Return outputs of all networks on the device, ``(r, n, k)``, or ``(r, n)`` for k = 1.
 
         Parameters
         ----------
@@ -101,7 +93,7 @@ class Ensemble:
             return y[:, :, 0] if y.shape[-1] == 1 else y
 
     def predict(self, x: Any, *, return_std: bool = False, cl: float | None = None) -> Any:
-        """Mean of the valid networks, with their standard deviation or a central interval if asked for.
+        """Return the mean of the valid networks, with their standard deviation or a central interval if asked for.
 
         Parameters
         ----------
@@ -150,58 +142,32 @@ class Ensemble:
         return "\n".join([f"Ensemble: {len(self)} {self.kind} of {widths}, {at_minimum}", *lines, *cut])
 
 
-def fit_replicas(
-    model: ModelLike,
-    x: Any,
-    y: Any,
-    y_err: Any,
-    *,
-    kind: str,
-    number: int,
-    loss: str | Loss,
-    weights: Any,
-    x_err: Any,
-    extras: Mapping[str, Any],
-    prior: float | Sequence[float] | None,
-    seed: int | None,
-    max_seconds: float | None,
-) -> Ensemble:
-    """See `Model.fit_replicas`."""
+def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaOptions) -> Ensemble:
+    """Fit many replicas of the measurements in one batch; see `Model.fit_replicas`."""
     began = time.monotonic()
-    model = host_resident(model, x, y)
+    measurements = events_in_use(measurements, signed=options.signed_weights)
+    model = host_resident_if_needed(model, measurements)
     backend, layout = model.backend, model.network.layout
-    d, k = layout.widths[0], layout.widths[-1]
-    x = with_errors(x, x_err)
-    statistic, auxiliary = find_statistic(loss, model.activations[-1], extras, x, y)
-    own, priors = _own(backend, y, y_err, statistic), None
-    if isinstance(prior, Sequence | np.ndarray) and np.ndim(prior) == 1:
-        priors = [_positive(tau) for tau in prior]
-        if own is not None or not priors:
-            raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
-    kind, number = _what(kind, number, own, priors)
-    with backend.context():
-        data = dataset(
-            backend, x, y if own is None else own[0], y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary
-        )
-    known = y_err is not None or statistic.auxiliary != "y_err"
-    if not known and weights is not None:
-        data = relative_weights(backend, data)
-    tau = None if prior is None or priors is not None else _positive(prior)
-    P = None if tau is None else GaussianPrior(network_precision(model.network, tau))
-    scaling = standardization(model.network, backend, data, statistic)
-    task = FitProblem(model, model.network, statistic, data, scaling, P, np.ones(k), known)
+    own = _sets_of_measurements(backend, measurements.y)
+    if own is not None and options.priors is not None:
+        raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
+    problem = read_problem(model, measurements if own is None else replace(measurements, y=own[0]), options)
+    if own is not None and not problem.errors_known:
+        raise ValueError("replicas of your own need `y_err`: the residuals of their mean are not their errors")
     theta = backend.to_host(model.parameters)
-    if not known:
-        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), float(layout.n_parameters)))
-    cost = task.cost()
-    events, precision = _replicas(task, cost, theta, kind, number, own, priors, np.random.default_rng(seed))
-    deadline = np.inf if max_seconds is None else began + max_seconds
+    standard = problem.scaling.to_standard(theta)
+    if not problem.errors_known:
+        problem = problem.with_y_error(residual_width(problem, standard, float(layout.n_parameters)))
+    cost = problem.cost()
+    kind, events, precisions = _replicas(problem, cost, theta, own, options)
+    number = next((len(a) for a in (own, options.priors) if a is not None), options.number)
+    deadline = np.inf if options.max_seconds is None else began + options.max_seconds
 
-    problem = Replicas(replace(cost.objective, events=events), precision)
-    end = refit(problem, task.scaling.to_standard(theta), number, Budget(deadline))
+    replicas = Replicas(replace(cost.objective, events=events), precisions)
+    end = refit(replicas, standard, number, Budget(deadline), options.tuning.refit)
     return Ensemble(
         kind=kind,
-        parameters=task.scaling.to_raw(backend.to_host(end.theta)),
+        parameters=problem.scaling.to_raw(backend.to_host(end.theta)),
         fval=end.value,
         edm=end.edm,
         valid=end.converged,
@@ -213,55 +179,34 @@ def fit_replicas(
     )
 
 
-def _own(backend: Backend, y: Any, y_err: Any, loss: Loss) -> HostArray | None:
-    """Replicas that the user brings, ``(r, n, k)``."""
+def _sets_of_measurements(backend: Backend, y: Any) -> HostArray | None:
+    """Return the replicas that the user brings, ``(r, n, k)``, if y are some."""
     if np.ndim(y if not hasattr(y, "ndim") else np.empty((0,) * y.ndim)) != 3:
         return None
     own = host_floats(backend.to_host(y) if backend.owns(y) else y, "y")
     if not own.size or not np.all(np.isfinite(own)):
         raise ValueError(f"`y` must hold finite values in at least one replica, got shape {own.shape}")
-    if y_err is None and loss.auxiliary == "y_err":
-        raise ValueError("replicas of your own need `y_err`: the residuals of their mean are not their errors")
     return own
 
 
-def _what(kind: str, number: int, own: HostArray | None, priors: list[float] | None) -> tuple[str, int]:
-    """What the replicas are, and how many."""
-    if own is not None:
-        return "data", len(own)
-    if priors is not None:
-        return "priors", len(priors)
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of replicas {kind!r}: {did_you_mean(kind, KINDS)}")
-    return kind, whole_number(number, "number", 1)
-
-
-def _positive(tau: Any) -> float:
-    if isinstance(tau, bool | str) or not 0 < tau < np.inf:
-        raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {tau!r}")
-    return float(tau)
-
-
 def _replicas(
-    task: FitProblem,
-    cost: NetworkCost,
-    theta: HostArray,
-    kind: str,
-    number: int,
-    own: HostArray | None,
-    priors: Sequence[float] | None,
-    rng: np.random.Generator,
-) -> tuple[Events, HostArray | None]:
-    """Events in standardised units, with a replica axis where they differ; and the precisions of the priors."""
-    backend, events = task.model.backend, cost.objective.events
+    problem: FitProblem, cost: NetworkCost, theta: HostArray, own: HostArray | None, options: ReplicaOptions
+) -> tuple[str, Events, HostArray | None]:
+    """Return what the replicas are, their events in standardised units, and the precisions of their priors.
+
+    Events have a replica axis where replicas differ in them.
+    """
+    backend, events, rng = problem.model.backend, cost.objective.events, np.random.default_rng(options.seed)
     precision = None if cost.prior is None else cost.prior.precision
-    if priors is not None:
-        return events, np.stack([network_precision(task.network, tau) for tau in priors])
-    if kind == "bootstrap" and not task.loss.separable:
-        raise ValueError("events whose values are correlated cannot be drawn one by one: use kind='toys'")
-    if kind == "bootstrap":
-        counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=number)[:, None, :]
-        weights = backend.to_device(counts.astype(np.float64))
-        return replace(events, weights=weights if events.weights is None else weights * events.weights), precision
-    measured = np.swapaxes(own, 1, 2) if own is not None else measure_again(task, theta, number, rng)
-    return task.events(backend.to_device(measured)), precision
+    if options.priors is not None:
+        return "priors", events, np.stack([network_precision(problem.network, tau) for tau in options.priors])
+    if own is not None:
+        return "data", problem.events(backend.to_device(np.swapaxes(own, 1, 2))), precision
+    if options.kind == "toys":
+        return "toys", problem.events(backend.to_device(measure_again(problem, theta, options.number, rng))), precision
+    if not problem.loss.separable:
+        raise ValueError("events that `y_cov` correlates cannot be drawn one by one: use kind='toys'")
+    counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=options.number)[:, None, :]
+    weights = backend.to_device(counts.astype(np.float64))
+    weights = weights if events.weights is None else weights * events.weights
+    return "bootstrap", replace(events, weights=weights), precision

@@ -12,6 +12,8 @@ from ffnn_xp._lib.errors import FitWarning
 from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import Backend, get_backend
+from ffnn_xp.data import Measurements
+from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
 from ffnn_xp.fitting.pipeline import fit as run_fit
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.io import NetworkState, load_state, save_state
@@ -118,14 +120,14 @@ class Model(Predictor):
             data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
         prior : float or "auto", optional
             Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
-            is no prior. "auto" is the whole recipe: a strength chosen by held-out data along a path from strong to
-            weak, a mixture of networks, a calibrated predictive density (`recipe`); `predict`, `log_density` and
+            is no prior. "auto" chooses the width by cross-validation along a path from strong to weak, and makes a
+            mixture of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density` and
             `interval` are then the mixture's, and the model itself its best network. It is not saved.
         restarts : int or "auto"
-            Upper limit of random starts. The walk ends earlier if chi-square says that a fit is as good as it can be.
+            Upper limit of random starts. The search ends earlier if chi-square says that a fit is as good as it can be.
             Parameters that were set, loaded or fitted before are the first start.
         minimizer : {"auto", "migrad"}
-            "migrad" is MIGRAD alone from the model's parameters, as in the lesson.
+            "migrad" is MIGRAD alone from the model's parameters.
         seed : int, optional
             Of the starts; by default the model's own.
         progress : bool, optional
@@ -162,31 +164,22 @@ class Model(Predictor):
         (True, True)
         """
         with self._backend.single_threaded_blas():
-            record = run_fit(
-                self,
-                x,
-                y,
-                y_err,
+            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            goes_on = self._chosen or (minimizer == "migrad" and self._network is not None)
+            options = FitOptions(
                 loss=loss,
-                weights=weights,
-                mask=mask,
-                exposure=exposure,
-                trials=trials,
-                y_cov=y_cov,
-                x_err=x_err,
-                covariance=covariance,
                 prior=prior,
+                covariance=covariance,
                 restarts=restarts,
                 minimizer=minimizer,
                 seed=self._next_seed() if seed is None else seed,
-                start=self._backend.to_host(self.parameters)
-                if self._chosen or (minimizer == "migrad" and self._network is not None)
-                else None,
+                start=self._backend.to_host(self.parameters) if goes_on else None,
                 progress=progress,
                 callback=callback,
                 max_seconds=max_seconds,
                 tuning=tuning,
             )
+            record = run_fit(self, measurements, options)
         self.parameters = record.parameters
         self._fits += 1
         self._column = record.task.data.y_was_column
@@ -205,10 +198,12 @@ class Model(Predictor):
         number: int = 200,
         loss: str | Loss = "least_squares",
         weights: Any = None,
+        mask: Any = None,
         exposure: Any = None,
         trials: Any = None,
         y_cov: Any = None,
         x_err: Any = None,
+        covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Sequence[float] | None = None,
         seed: int | None = None,
         max_seconds: float | None = None,
@@ -228,8 +223,10 @@ class Model(Predictor):
             Poisson, binomial, ...; bootstrap copies draw events with replacement.
         number : int
             How many.
-        loss, weights, exposure, trials, y_cov, x_err
-            As in `fit`.
+        loss, weights, mask, exposure, trials, y_cov, x_err
+            As in `fit`. Weights may be negative in bootstrap copies.
+        covariance : {"hessian", "sandwich"}
+            As in `fit`. A sandwich takes errors from the scatter of the data, as bootstrap copies do and toys do not.
         prior : float or sequence of float, optional
             As in `fit`. A sequence makes one replica of each, all with the data as they are.
         seed : int, optional
@@ -256,21 +253,17 @@ class Model(Predictor):
         (20, (20, 50))
         """
         with self._backend.single_threaded_blas():
-            return fit_replicas(
-                self,
-                x,
-                y,
-                y_err,
+            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            options = ReplicaOptions(
                 kind=kind,
                 number=number,
                 loss=loss,
-                weights=weights,
-                x_err=x_err,
-                extras={"exposure": exposure, "trials": trials, "y_cov": y_cov},
                 prior=prior,
+                covariance=covariance,
                 seed=self._seed if seed is None else seed,
                 max_seconds=max_seconds,
             )
+            return fit_replicas(self, measurements, options)
 
     def _next_seed(self) -> int | list[int] | None:
         """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""

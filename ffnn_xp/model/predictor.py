@@ -9,7 +9,7 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level
-from ffnn_xp.data.reading import dataset
+from ffnn_xp.data import Measurements, read, refuse
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
 from ffnn_xp.network.evaluation import evaluate
@@ -20,10 +20,31 @@ from ffnn_xp.uncertainty.matrix_free_band import ProductBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 KINDS = ("confidence", "prediction")
+_OF_FITS = "it belongs to the fit, whose density this is"
+NOT_OF_A_DENSITY = {
+    "y_err": "new measurements are as uncertain as those of the fit",
+    "weights": "it is that of single events: weight what it returns",
+    "covariance": _OF_FITS,
+    "loss": _OF_FITS,
+    "exposure": "it is for measured values, not for counts",
+    "trials": "it is for measured values, not for counts",
+    "y_cov": "new measurements are independent, with the errors of those of the fit",
+    "x_err": "it is for measured values at known inputs",
+}
+NOT_OF_A_CLASSIFICATION = {
+    "y_err": "yes or no has no error",
+    "weights": "each event counts once in a ROC curve: repeat events, or select them by `mask`",
+    "covariance": "it compares probabilities with what happened, and needs no errors of parameters",
+    "loss": "the output tells which",
+    "exposure": "yes or no has no exposure",
+    "trials": "counts have no ROC curve: give 0 or 1 for each event",
+    "y_cov": "yes or no has no covariance",
+    "x_err": "the probability is that at the measured x",
+}
 
 
 class Predictor(NetworkFunction):
-    """Predict with errors, densities and intervals: the part of `Model` that needs a fit; see there."""
+    """Predictions with their errors, densities, intervals: the part of `Model` that a fit makes useful."""
 
     _band: Band | ProductBand | None = None
     _no_band: str = "the model has not been fitted"
@@ -44,7 +65,7 @@ class Predictor(NetworkFunction):
         return_cov: bool = False,
         kind: Literal["confidence", "prediction"] = "confidence",
     ) -> Any:
-        """The network's output, with its standard deviation if asked for; after ``prior="auto"`` the mixture's.
+        """Return the network's output, with its standard deviation if requested; after ``prior="auto"`` the mixture's.
 
         Parameters
         ----------
@@ -112,8 +133,8 @@ class Predictor(NetworkFunction):
         A = np.where(np.isfinite(A), A, np.nan)
         return self(x), A @ A.T
 
-    def log_density(self, x: Any, y: Any) -> HostArray:
-        """Logarithm of the predictive density of each event, in units of y.
+    def log_density(self, x: Any, y: Any, *, mask: Any = None, **others: Any) -> HostArray:
+        """Return the logarithm of the predictive density of each event, in units of y.
 
         Parameters
         ----------
@@ -121,6 +142,10 @@ class Predictor(NetworkFunction):
             Inputs.
         y : array-like with shape (n, k), or (n,) for k = 1
             New measurements.
+        mask : boolean array-like with shape (n,), optional
+            True for events to use.
+        **others
+            Options of `fit` that have no place here are refused, with the reason.
 
         Returns
         -------
@@ -142,13 +167,13 @@ class Predictor(NetworkFunction):
         >>> model.log_density([0.0, 0.0], [0.0, 1.0]).round(0)
         array([  1., -42.])
         """
+        refuse(others, "log_density", NOT_OF_A_DENSITY)
         density = self._density()
-        with self._backend.context():
-            data = dataset(self._backend, x, y, d=self.network.layout.widths[0], k=self.network.layout.widths[-1])
+        data = read(self, Measurements(x, y, mask=mask)).data
         return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
 
     def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
-        """The central interval of a new measurement, ``(low, high)``, each in the shape of `predict`.
+        """Return the central interval of a new measurement, ``(low, high)``, each in the shape of `predict`.
 
         Parameters
         ----------
@@ -182,17 +207,19 @@ class Predictor(NetworkFunction):
         low, high = (self._shaped(self._backend.to_device(end), shape) for end in ends)
         return low, high
 
-    def classification(self, x: Any, y: Any) -> Classification:
-        """Test predicted probabilities: whether they tell classes apart (ROC), and whether they are true (calibration).
-
-        The ROC curve and its area need scikit-learn, and are computed when they are asked for.
+    def classification(self, x: Any, y: Any, *, mask: Any = None, **others: Any) -> Classification:
+        """Compare predicted probabilities with what happened: log-loss, ROC, calibration.
 
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs of events that the fit did not use: with those that it used the answer is too good.
+            Inputs of events that were not in the fit, or the answer is too good.
         y : array-like with shape (n,) or (n, k)
             Yes or no as 1 or 0, or labels 0 ... k-1 of a softmax.
+        mask : boolean array-like with shape (n,), optional
+            True for events to use.
+        **others
+            Options of `fit` that have no place here are refused, with the reason.
 
         Raises
         ------
@@ -211,13 +238,12 @@ class Predictor(NetworkFunction):
         >>> print(model.classification(x[200:], y[200:]).auc.round(2))
         [0.84]
         """
+        refuse(others, "classification", NOT_OF_A_CLASSIFICATION)
         output = self._activations[-1].name
         losses = {loss.link: loss for loss in LOSSES.values() if loss.target_kind in ("successes", "class")}
         if output not in losses:
             raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
-        widths = self.network.layout.widths
-        with self._backend.context():
-            data = dataset(self._backend, x, y, d=widths[0], k=widths[-1], loss=losses[output])
+        data = read(self, Measurements(x, y, mask=mask), losses[output]).data
         t = self._backend.to_host(data.y)
         if not np.all((t == 0) | (t == 1)):
             raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")

@@ -1,4 +1,4 @@
-"""A statistic of a network and data, for MINUIT: what the costs of all kinds of data share."""
+"""The cost of a network and data, for MINUIT: what the costs of all kinds of data share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.data.bins import Bins
-from ffnn_xp.data.dataset import Dataset
-from ffnn_xp.data.errors_in_x import UncertainInputs, with_errors
-from ffnn_xp.data.reading import dataset
-from ffnn_xp.data.streaming import host_resident
+from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, read
 from ffnn_xp.losses import Loss
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.protocol import ModelLike
@@ -43,7 +39,7 @@ class DataCost(NetworkCost):
     def from_dataset(
         cls, data: Dataset, model: ModelLike, statistic: Loss, prior: GaussianPrior | None = None, verbose: int = 0
     ) -> DataCost:
-        """The cost of data that are already checked and on the device."""
+        """Return the cost of data that are already checked and on the device."""
         cost = cls.__new__(cls)
         cost._init(data, model, statistic, prior, verbose)
         return cost
@@ -54,34 +50,26 @@ class DataCost(NetworkCost):
         self.model, self.data = model, data
         self.statistic = statistic.for_output(model.network.activations[-1].name)
         with model.backend.context():
-            events = data.events(model.backend.xp, self.statistic).loadable(model.backend)
+            events = data.events(model.backend.xp, self.statistic).ready_to_stream(model.backend)
         objective = Objective(model.network, self.statistic, events, model.backend)
         n_values = data.n * self.statistic.ndof_per_event(int(data.y.shape[0]))
         super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)
 
     def _read(
         self,
-        x: Any,
-        y: Any,
         model: ModelLike,
-        statistic: Loss,
+        measurements: Measurements,
+        loss: str | Loss,
         *,
-        y_err: Any = None,
-        auxiliary: Any = None,
-        x_error: Any = None,
-        weights: Any,
-        prior: GaussianPrior | None,
-        verbose: int,
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
     ) -> None:
         """Check the data, complete the model's widths, and build the cost."""
-        model = host_resident(model, x, y)
-        d, k = model.shape_of_data()
-        x = with_errors(x, x_error)
-        with model.backend.context():
-            statistic = x.statistic(statistic) if isinstance(x, Bins | UncertainInputs) else statistic
-            data = dataset(model.backend, x, y, y_err, weights, d=d, k=k, loss=statistic, auxiliary=auxiliary)
-        model.build(int(data.x.shape[0]), statistic.outputs(int(data.y.shape[0])))
-        self._init(data, model, statistic, prior, verbose)
+        model = host_resident_if_needed(model, measurements)
+        checked = read(model, measurements, loss)
+        data = checked.data
+        model.build(int(data.x.shape[0]), checked.loss.outputs(int(data.y.shape[0])))
+        self._init(data, model, checked.loss, prior, verbose)
 
     @property
     def start(self) -> HostArray:
@@ -100,18 +88,19 @@ class DataCost(NetworkCost):
 
     @property
     def y(self) -> HostArray:
-        """What was measured, ``(n,)`` or ``(n, k)`` on the host."""
+        """The measured values, ``(n,)`` or ``(n, k)`` on the host."""
         return self._squeeze(self._rows(self.data.y))
 
     def prediction(self, args: Sequence[float]) -> HostArray:
-        """The network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
+        """Return the network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
         theta = vector((args,), self.npar)
-        return self._squeeze(self._rows(self._seen(theta)[: self.data.y.shape[0], :]))
+        return self._squeeze(self._rows(self._combined(theta)[: self.data.y.shape[0], :]))
 
     def pulls(self, args: Sequence[float]) -> HostArray:
-        """(measured - predicted) / standard deviation, in the shape of `y`: near standard normal if the model is right.
+        """Return (measured - predicted) / standard deviation, in the shape of `y`.
 
-        For counts the deviation is that of the prediction (Pearson's residuals).
+        They are near standard normal if the model is right. For counts the deviation is that of the prediction
+        (Pearson's residuals).
         """
         xp, loss = self.model.backend.xp, self.statistic
         with self.model.backend.context():
@@ -140,7 +129,7 @@ class DataCost(NetworkCost):
 
         x, (y, error) = self.x, self._rates()
         if x.shape[1] > 1:
-            drawn = self._rows(self._seen(vector((args,), self.npar)))[:, : y.shape[1]] / self._volume()
+            drawn = self._rows(self._combined(vector((args,), self.npar)))[:, : y.shape[1]] / self._volume()
             for i in range(y.shape[1]):
                 bar = None if error is None else error[:, i]
                 plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
@@ -163,22 +152,23 @@ class DataCost(NetworkCost):
         return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
 
     def _rates(self) -> tuple[HostArray, HostArray | None]:
-        """What was measured, in units of the output, and its errors if they are known; ``(n, k)``."""
+        """Return the measured values in units of the output, and its errors if they are known; ``(n, k)``."""
         y, to = self._rows(self.data.y) / self._volume(), self._rows
         if self.data.inverse_error is not None:
             return y, 1 / to(self.data.inverse_error) / self._volume()
-        return (y if self.data.auxiliary is None else y / to(self.data.auxiliary)), None
+        scaled = self.data.auxiliary is not None and self.statistic.auxiliary != "y_cov"
+        return (y / to(self.data.auxiliary) if scaled else y), None
 
     def _volume(self) -> HostArray | float:
-        """Of bins, ``(n, 1)``; 1 of points."""
+        """Return the volume of bins, ``(n, 1)``; 1 for points."""
         return 1.0 if self.data.nodes is None else self._rows(self.data.nodes).sum(axis=1, keepdims=True)
 
     def _outputs(self, theta: HostArray, columns: Array) -> Array:
         backend = self.model.backend
         return evaluate(self.model.network, backend, backend.to_device(theta), columns)
 
-    def _seen(self, theta: HostArray) -> Array:
-        """What the statistic sees of the prediction, first for each measured value."""
+    def _combined(self, theta: HostArray) -> Array:
+        """Return what the statistic combines of the outputs; its first rows predict each measured value."""
         with self.model.backend.context():
             return self.data.combined(self.model.backend.xp, self.statistic, self._outputs(theta, self.data.x))
 

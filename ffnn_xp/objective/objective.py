@@ -144,7 +144,7 @@ class Objective:
         """The same in float32: in half the time or less, with seven digits."""
         backend = self.backend.in_single_precision()
         with backend.context():
-            events = self.events.through(backend.bind(_cast, backend.real)).loadable(backend)
+            events = self.events.through(backend.bind(_cast, backend.real)).ready_to_stream(backend)
         return replace(self, events=events, backend=backend)
 
     def active_events(self, theta: Array) -> Array:

@@ -85,6 +85,22 @@ BAD = {
     "save": (["data.csv", "-t", "U", "--save", "nowhere/net"], "the folder '.*nowhere' does not exist"),
     "plot": (["data.csv", "-t", "U", "--plot", "nowhere/fit.png"], "the folder '.*nowhere' does not exist"),
     "plot format": (["data.csv", "-t", "U", "--plot", "fit.docx"], "--plot fit.docx: the ending must be one of .*png"),
+    "unknown loss": (["data.csv", "-t", "U", "--loss", "huberr"], "unknown loss 'huberr': did you mean 'huber'"),
+    "plot of counts": (
+        ["data.csv", "-t", "U", "--loss", "poisson", "--plot", "fit.png"],
+        "--plot draws measured values with their errors, not the data of --loss poisson",
+    ),
+    "weight as input": (
+        ["data.csv", "-t", "U", "--weights", "sigma", "-i", "sigma"],
+        "'sigma' cannot be an input, it is a weight",
+    ),
+    "unknown weights": (
+        ["data.csv", "-t", "U", "--weights", "w"],
+        r"no column 'w' \(--weights, which is no number either\)",
+    ),
+    "errors of x": (["data.csv", "-t", "U", "-i", "t,p", *["--x-err", "0.1"] * 3], "--x-err must be given once"),
+    "mask": (["data.csv", "-t", "U", "--mask", "p"], "--mask p: the column must hold 1 or true for rows to use"),
+    "covariance": (["data.csv", "-t", "U", "--covariance", "sandwhich"], "did you mean 'sandwich'"),
     "too few events": (["short.csv", "-t", "U"], "the errors of y cannot be estimated from 3 values"),
 }
 

@@ -21,7 +21,7 @@ from ffnn_xp.cli.tables import (
 
 pandas = pytest.importorskip("pandas")
 
-FORMATS = ["t.csv", "t.tsv", "t.csv.gz", "t.CSV", "t.npy", "t.npz"]
+FORMATS = ["t.csv", "t.tsv", "t.csv.gz", "t.CSV"]
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_columns_may_be_named_by_numbers(tmp_path: Path) -> None:
     assert list(read_text(tmp_path, "0,1\n2.5,3.5\n").columns) == ["0", "1"]
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.npy", "t.npz", "t.csv.gz"])
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.csv.gz"])
 def test_binary_rubbish(tmp_path: Path, name: str) -> None:
     if name == "t.parquet":
         pytest.importorskip("pyarrow")
@@ -115,37 +115,9 @@ def test_paths(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(IsADirectoryError, match="is a folder"):
         read_table(tmp_path / "folder.csv")
-    for name in ("t.xlsx", "t", "t.gz", "t.npy.gz"):
+    for name in ("t.xlsx", "t", "t.gz", "t.npy"):
         with pytest.raises(ValueError, match=r"must tell the format of a table: \.csv"):
             kind_of(tmp_path / name)
-
-
-def test_numpy_arrays(tmp_path: Path) -> None:
-    np.save(tmp_path / "plain.npy", np.array([[1.0, 2.0], [3.0, 4.0]]))
-    assert read_table(tmp_path / "plain.npy").to_dict("list") == {"0": [1, 3], "1": [2, 4]}
-    big_endian = np.array([(1, 2.5), (3, 4.5)], dtype=[("n", ">i4"), ("x", ">f8")])
-    np.save(tmp_path / "named.npy", big_endian)
-    assert np.array_equal(numbers(read_table(tmp_path / "named.npy"), ["x", "n"]), [[2.5, 1], [4.5, 3]])
-
-
-def test_numpy_arrays_that_are_no_tables(tmp_path: Path) -> None:
-    path = tmp_path / "t.npy"
-    for a in (np.zeros(3), np.zeros((2, 2, 2)), np.zeros((), dtype=[("a", float)])):
-        np.save(path, a)
-        with pytest.raises(ValueError, match=r"structured array \(n,\) or a plain one \(n, columns\)"):
-            read_table(path)
-    np.save(path, np.zeros(2, dtype=[("a", float, (3,))]))
-    with pytest.raises(ValueError, match=r"column 'a' must be one-dimensional, got shape \(2, 3\)"):
-        read_table(path)
-    np.savez(tmp_path / "t.npz", a=np.zeros(3), b=np.zeros(4))
-    with pytest.raises(ValueError, match=r"must have one length, got {'a': 3, 'b': 4}"):
-        read_table(tmp_path / "t.npz")
-
-
-def test_pickles_are_not_opened(tmp_path: Path) -> None:
-    np.save(tmp_path / "t.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"cannot be read as a table: .*allow_pickle=False"):
-        read_table(tmp_path / "t.npy")
 
 
 def test_named_index_of_parquet_is_a_column(tmp_path: Path) -> None:

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import Backend, Model, get_backend
-from ffnn_xp.data.reading import dataset
+from ffnn_xp import Backend, Model
+from ffnn_xp.data import Measurements, read
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 Y = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
-NUMPY = get_backend("numpy")
 
 
 def model_22(backend: Any = "numpy") -> Model:
@@ -231,7 +230,7 @@ def test_one_event(backend: Backend) -> None:
 
 def test_columns_lie_in_memory_as_columns() -> None:
     """Products over events read each row of ``(d, n)`` in order; that is what the layout is for."""
-    data = dataset(NUMPY, X, Y, Y)
+    data = read(model_22(), Measurements(X, Y, Y)).data
     for a in (data.x, data.y, data.inverse_error):
         assert a.flags.c_contiguous
 
@@ -257,3 +256,59 @@ def test_changing_the_data_afterwards_changes_no_cost(backend: Backend) -> None:
             x[...], y[...] = 9.0, 9.0
         np.testing.assert_array_equal(cost.prediction(np.ones(17)), before)
         np.testing.assert_array_equal(cost.y, Y)
+
+
+def test_a_mask_selects_arrays_of_every_library(backend: Backend) -> None:
+    use = np.array([True, False, True])
+    x, y = map(backend.to_device, (changed(X, (1, 0), np.nan), Y))
+    want = cost_of(X[use], Y[use], [[0.1], [0.3]], model_22(backend))
+    for mask in (
+        use,
+        use.tolist(),
+        backend.xp.asarray(use, device=backend.device if backend.name == "torch" else None),
+    ):
+        found = cost_of(x, y, [[0.1], [0.2], [0.3]], model_22(backend), mask=mask)
+        np.testing.assert_array_equal(found.x, X[use])
+        np.testing.assert_array_equal(found.grad(np.ones(17)), want.grad(np.ones(17)))
+
+
+def test_a_mask_selects_rows_and_columns_of_a_covariance() -> None:
+    use, rng = np.array([True, False, True]), np.random.default_rng(1)
+    A = rng.normal(size=(6, 6))
+    V = A @ A.T + np.eye(6)
+    V[2], V[:, 2] = np.nan, np.nan
+    kept = [0, 1, 4, 5]
+    want = cost_of(X[use], Y[use], None, y_cov=V[np.ix_(kept, kept)])
+    np.testing.assert_array_equal(cost_of(error=None, y_cov=V, mask=use).grad(np.ones(17)), want.grad(np.ones(17)))
+    blocks = np.stack([np.diag([1.0, i]) for i in (1.0, np.nan, 3.0)])
+    want = cost_of(X[use], Y[use], None, y_cov=blocks[use])
+    np.testing.assert_array_equal(cost_of(error=None, y_cov=blocks, mask=use).grad(np.ones(17)), want.grad(np.ones(17)))
+    with pytest.raises(ValueError, match=r"`y_cov` must have shape \(4, 4\), or \(2, 2, 2\)"):
+        cost_of(error=None, y_cov=np.eye(5), mask=use)
+
+
+def test_a_masked_covariance_is_not_filled_in_silence() -> None:
+    with pytest.raises(ValueError, match="`y_cov` has masked values"):
+        cost_of(error=None, y_cov=masked(np.eye(6), np.eye(6, k=1)))
+    one = masked(np.eye(6), np.diag(np.arange(6) == 2))
+    assert cost_of(error=None, y_cov=one, mask=[True, False, True]).ndata == 4
+
+
+def test_a_mask_selects_bins() -> None:
+    use = np.array([True, False, True, True])
+    model = Model((1, 1), output="exp", backend="numpy", seed=1)
+    edges = np.array([0.0, 1.0, 1.5, 3.0, 3.2])
+    cost = fx.Poisson(fx.Bins(edges), [9, 7, 30, 4], model, mask=use)
+    upper = fx.Poisson(fx.Bins(edges[2:]), [30, 4], model)
+    lower = fx.Poisson(fx.Bins(edges[:2]), [9], model)
+    theta = [0.3, 1.0]
+    assert cost(theta) == pytest.approx(upper(theta) + lower(theta), rel=1e-14)
+    np.testing.assert_allclose(cost.x[:, 0], [0.5, 2.25, 3.1])
+
+
+def test_a_mask_of_another_shape() -> None:
+    for mask in ([True, False], [1, 0, 1], [[True], [False], [True]]):
+        with pytest.raises(ValueError, match="`mask` must"):
+            cost_of(mask=mask)
+    with pytest.raises(ValueError, match="`x` holds no events"):
+        cost_of(mask=[False] * 3)

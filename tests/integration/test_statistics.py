@@ -231,7 +231,7 @@ REFUSED = {
     "must be symmetric": ({"y_cov": np.tri(3) + np.eye(3)}, [1, 0, 2], "identity"),
     "must be positive definite": ({"y_cov": np.ones((3, 3))}, [1, 0, 2], "identity"),
     "`y_cov` must have shape": ({"y_cov": np.eye(4)}, [1, 0, 2], "identity"),
-    "leave y_err, weights and mask out": ({"y_cov": np.eye(3), "y_err": 1.0}, [1, 0, 2], "identity"),
+    "leave y_err and weights out": ({"y_cov": np.eye(3), "y_err": 1.0}, [1, 0, 2], "identity"),
     "independent events": ({"y_cov": np.eye(3), "covariance": "sandwich"}, [1, 0, 2], "identity"),
 }
 

@@ -15,15 +15,25 @@ import scipy.optimize
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.data.events import Events
-from ffnn_xp.data.reading import DEFAULT, dataset
-from ffnn_xp.data.standardization import standardization
-from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, Candidate, _survivors, halve_candidates
-from ffnn_xp.minimizers import BatchedLevenbergMarquardt, BatchResult, Budget, LevenbergMarquardt, Status
+from ffnn_xp.data import Events, Measurements
+from ffnn_xp.fitting.options import FitOptions
+from ffnn_xp.fitting.problem import FitProblem, read_problem
+from ffnn_xp.fitting.successive_halving import (
+    DEFAULT_HALVING,
+    Candidate,
+    _survivors,
+    halve_candidates,
+)
+from ffnn_xp.minimizers import (
+    BatchedLevenbergMarquardt,
+    BatchResult,
+    Budget,
+    LevenbergMarquardt,
+    Status,
+)
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+from ffnn_xp.objective.prior import layer_precision
 
 NOISE = 0.1
 
@@ -45,11 +55,7 @@ def bends(n: int = 80, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
     x, y = bends()
     model = fx.Model(widths, backend=backend, seed=1)
-    data = dataset(backend, x, y, NOISE)
-    P = None if tau is None else GaussianPrior(layer_precision(model.network.layout, tau))
-    return FitProblem(
-        model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), P, np.ones(1), True
-    )
+    return read_problem(model, Measurements(x, y, NOISE), FitOptions(prior=tau))
 
 
 def starts(job: FitProblem, r: int) -> np.ndarray:
@@ -87,17 +93,7 @@ def test_the_dual_takes_the_same_steps(backend: Backend, tau: float | None) -> N
     """With 6 values and 25 parameters, each with weights of its own: m x m systems against p x p, step by step."""
     x, y = bends(6)
     model = fx.Model((1, 8, 1), backend=backend, seed=1)
-    data = dataset(backend, x, y, NOISE)
-    job = FitProblem(
-        model,
-        model.network,
-        DEFAULT,
-        data,
-        standardization(model.network, backend, data, DEFAULT),
-        None,
-        np.ones(1),
-        True,
-    )
+    job = read_problem(model, Measurements(x, y, NOISE), FitOptions())
     objective = job.cost().objective
     weights = backend.to_device(np.random.default_rng(3).integers(0, 3, size=(4, 1, 6)))
     events = Events(objective.events.x, objective.events.data, weights)
@@ -235,17 +231,7 @@ def test_halving_finds_what_single_starts_find(n: int, backend: fx.Backend) -> N
     """Also where the first rounds see a sample of the events."""
     x, y = bends(n)
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
-    data = dataset(backend, x, y, NOISE)
-    job = FitProblem(
-        model,
-        model.network,
-        DEFAULT,
-        data,
-        standardization(model.network, backend, data, DEFAULT),
-        None,
-        np.ones(1),
-        True,
-    )
+    job = read_problem(model, Measurements(x, y, NOISE), FitOptions())
     cost = job.cost()
     ranking, stopped = halve_candidates(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
     assert not stopped
