@@ -32,6 +32,7 @@ def toys(backend: Backend, number: int = 4) -> tuple[Replicas, list[LeastSquares
     return problem, costs, 0.3 * rng.normal(size=(number, 21))
 
 
+@pytest.mark.slow
 def test_each_ends_at_a_minimum_of_its_own(backend: Backend) -> None:
     problem, _, theta = toys(backend)
     end = batched_lbfgs(problem, theta, edm_goal=2e-4)
@@ -49,6 +50,7 @@ def test_each_ends_at_a_minimum_of_its_own(backend: Backend) -> None:
     np.testing.assert_allclose(end.value, value, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_are_counted_but_not_those_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all are asked together each time (a compiler, a GPU), each counts its own questions."""
     problem, _, theta = toys(get_backend("numpy"))
@@ -147,6 +149,7 @@ def test_time_that_is_up_in_the_first_steps_is_up(monkeypatch: pytest.MonkeyPatc
     assert end.steps.tolist() == [3] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["toys", "bootstrap"])
 def test_refits_of_a_deeper_network_reach_their_minima(kind: str) -> None:
     """Along its valleys steps by Gauss-Newton matrices alone leave most of them, after hundreds."""
@@ -169,6 +172,7 @@ def test_the_hessian_has_the_prior_and_is_the_gradients_derivative(backend: Back
         np.testing.assert_allclose(H[:, :, j], slope, rtol=0, atol=1e-6 * np.abs(H).max())
 
 
+@pytest.mark.slow
 def test_one_walks_as_alone() -> None:
     """Asked in lockstep or by itself, the points are the same."""
     problem, costs, theta = toys(get_backend("numpy"))
@@ -179,6 +183,7 @@ def test_one_walks_as_alone() -> None:
         assert end.value[i] == pytest.approx(one.value, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_lots_are_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     problem, _, theta = toys(get_backend("numpy"), 5)
     whole = batched_lbfgs(problem, theta, edm_goal=2e-4)
@@ -203,6 +208,7 @@ def test_what_was_found_is_kept_when_time_is_up() -> None:
     np.testing.assert_allclose(problem.on_host(problem.numbers(end.theta), np.arange(4))[0], end.value, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_start_without_a_finite_value_is_told() -> None:
     problem, _, theta = toys(get_backend("numpy"))
     theta[1] = np.nan

@@ -75,6 +75,7 @@ def with_a_function(n: int) -> Callable[[int], Any]:
     return lambda i: (cost.value_and_gradient(cost.start + i), cost.hessian(cost.start + i))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "n"),  # events that no other test has
     [

@@ -48,6 +48,7 @@ def test_lesson_network_is_certified_at_195_parameters() -> None:
     assert fit.n_effective == 195
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["identity", "relu"])
 @pytest.mark.filterwarnings("ignore::ffnn_xp.FitWarning")
 def test_relu_ends_at_kinks_and_is_certified_or_says_why_not(output: str) -> None:
@@ -142,6 +143,7 @@ def test_covariance_and_band_against_curve_fit() -> None:
     np.testing.assert_allclose(mean, model(x[::10]))
 
 
+@pytest.mark.slow
 def test_band_covers_what_it_claims() -> None:
     """68.3 % of 100 toys, averaged over x; the standard error of that average is about 2 points."""
     rng = np.random.default_rng(11)
@@ -159,6 +161,7 @@ def test_band_covers_what_it_claims() -> None:
     assert np.mean(covered) == pytest.approx(0.683, abs=0.07)
 
 
+@pytest.mark.slow
 def test_prior_makes_a_large_network_determined() -> None:
     x, y = bends(60)
     fit = fx.Model((1, 20, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=1.0)
@@ -184,6 +187,7 @@ def test_prior_is_ridge_regression_for_a_linear_network() -> None:
     assert fit.fval == pytest.approx(fit.chi2 + precision * np.sum(w**2), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_too_large_a_network_is_not_called_valid() -> None:
     x, y = bends(60)
     model = fx.Model((1, 20, 1), backend="numpy", seed=1)
@@ -305,6 +309,7 @@ class TestStops:
         assert np.all(np.isnan(fit.errors))
         assert "NOT VALID" in repr(fit)
 
+    @pytest.mark.slow
     def test_max_seconds(self) -> None:
         x, y = teacher("relu", 2)
         model = fx.Model((8, 30, 30, 6), activation="relu", backend="numpy", seed=1)
@@ -446,6 +451,7 @@ def test_search_keeps_the_best_of_its_starts() -> None:
 class TestHonesty:
     """Numbers that look right and are not: each of these was once called valid."""
 
+    @pytest.mark.slow
     def test_errors_far_too_small(self) -> None:
         """chi2 of 1e11: MIGRAD's own arithmetic gives up, and what it hands back is no certificate."""
         x = np.arange(1990, 2021.0)
@@ -465,6 +471,7 @@ class TestHonesty:
         assert far.fval == pytest.approx(near.fval, rel=1e-6)
         assert np.all(np.isfinite(model.predict(offset + width * u, return_std=True)[1]))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("sigma", [1e-3, 1e-4, 1e-5])
     def test_precise_data_of_unknown_errors(self, sigma: float) -> None:
         """One round of estimation stops at 1e-3: the walk of the first round knows only errors of order 1."""
@@ -476,6 +483,7 @@ class TestHonesty:
         assert fit.y_error == pytest.approx([sigma], rel=0.1)
         assert fit.chi2 == pytest.approx(fit.ndof, rel=1e-3)
 
+    @pytest.mark.slow
     def test_effective_parameters_never_exceed_the_values(self) -> None:
         rng = np.random.default_rng(5)
         fit = fx.Model((1, 20, 1), backend="numpy", seed=1).fit(np.linspace(0, 1, 20), rng.normal(size=20), 0.1)
@@ -488,6 +496,7 @@ class TestHonesty:
         fit = fx.Model((20, 6, 1), backend="numpy", seed=1).fit(x, x[:, 0] + 0.1 * rng.normal(size=400), 0.5)
         assert "overfits" in fit.message
 
+    @pytest.mark.slow
     def test_only_ratios_of_weights_matter_where_errors_are_unknown(self) -> None:
         x, y = bends()
         w = np.random.default_rng(1).uniform(0.5, 2, 150)
@@ -549,6 +558,7 @@ def test_hesse_is_an_independent_witness() -> None:
     assert fit.edm_newton == pytest.approx(fit.edm, rel=0.1, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_no_witness_where_directions_are_open() -> None:
     x, y = bends()
     with warnings.catch_warnings():

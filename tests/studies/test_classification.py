@@ -40,6 +40,7 @@ def test_yes_and_no_are_those_of_scikit_learn(logistic: fx.Model) -> None:
     assert "area below ROC" in str(found)
 
 
+@pytest.mark.slow
 def test_classes_are_those_of_scikit_learn(backend: Backend) -> None:
     model = fx.Model((2, 3), output="softmax", backend=backend, seed=1)
     model.fit(X[:300], LABELS[:300], loss="multinomial", prior=10.0)
@@ -60,6 +61,7 @@ def test_equal_probabilities_go_together() -> None:
     np.testing.assert_allclose(found.roc[0], [[np.inf, 0, 0], [0.7, 1 / 3, 0.5], [0.2, 1, 1]])
 
 
+@pytest.mark.slow
 def test_z_is_standard_normal_of_true_probabilities_and_tells_of_others() -> None:
     rng = np.random.default_rng(1)
     p = rng.uniform(0.02, 0.98, 300)
