@@ -237,3 +237,10 @@ def test_first_sentences_have_a_subject_or_a_verb() -> None:
     }
     text = "\n".join("\n  ".join([f"{name} ({len(lines)})", *lines]) for name, lines in found.items() if lines)
     assert sum(map(len, found.values())) <= FRAGMENTS_LEFT, text
+
+
+def test_the_glossary_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+/(?:[a-z_]+\.py)?)`", text))
+    assert len(named) > 20
+    assert not [name for name in named if not (PACKAGE / name).exists()]
