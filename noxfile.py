@@ -1,3 +1,8 @@
+#!/usr/bin/env -S uv run --script
+
+# /// script
+# dependencies = ["nox>=2026.8.10"]
+# ///
 """Tests and checks of ffnn_xp, each in a virtual environment of its own; ``python -m nox -l`` lists them.
 
 Environment variables
@@ -18,14 +23,13 @@ import nox
 
 # The first version that skips a Python of which only a version manager's stub is on PATH.
 nox.needs_version = ">=2026.8.10"
-nox.options.sessions = ["tests", "lint", "typecheck"]
 nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 
 BACKENDS = os.environ.get("FFNN_XP_TEST_BACKENDS", "").split() or ["numpy", "array_api_strict"]
 LIBRARIES = {
@@ -77,21 +81,23 @@ def tests(session: nox.Session, backends: list[str]) -> None:
 
 
 # 3.12 is the last Python for which the oldest NumPy has wheels.
-@nox.session(python=next(filter(starts, PYTHONS[:3]), PYTHONS[0]))
-def minimum(session: nox.Session) -> None:
+@nox.session(python=next(filter(starts, PYTHONS[:3]), PYTHONS[0]), default=False)
+def mintest(session: nox.Session) -> None:
     """Run the tests with the lowest core dependencies, on the lowest Python that the machine has."""
     lowest = [text.replace(">=", "==") for text in PROJECT["project"]["dependencies"]]
     install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"), *lowest)
-    session.run("python", "-m", "pip", "list")
+    pip = ["uv", "pip"] if session.venv_backend == "uv" else ["python", "-m", "pip"]
+    session.run(*pip, "list")
     run_pytest(session, ["numpy", "array_api_strict"])
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting; ``-- --fix`` mends what can be mended."""
+    """Check style, formatting and which package imports which; ``-- --fix`` mends what can be mended."""
     install(session, *nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+    session.run("lint-imports", "--no-cache")  # reads the source, imports nothing
 
 
 @nox.session
@@ -102,8 +108,8 @@ def typecheck(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
-@nox.session(name="docs-code")
-def docs_code(session: nox.Session) -> None:
+@nox.session(default=False)
+def doctest(session: nox.Session) -> None:
     """Run the README's Python blocks, in order as one script, and the examples in the docstrings."""
     install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"))
     session.chdir(session.create_tmp())  # whatever the examples write stays out of the repository
@@ -124,16 +130,20 @@ def python_blocks(markdown: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-@nox.session
+@nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Fit the nuclear masses; prints where the picture is."""
     install(session, ".[examples]")
     session.run("python", "examples/nuclear_masses.py", *session.posargs, env=ENV)
 
 
-@nox.session
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Measure one evaluation against its peers, in a minute; after ``--`` another benchmark with its arguments."""
     install(session, ".[examples]", *(requirement for name in BACKENDS for requirement in LIBRARIES[name]))
     name, *arguments = session.posargs or ["objective", "--quick"]
     session.run("python", f"benchmarks/{Path(name).stem}.py", *arguments, env=ENV)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -13,12 +13,18 @@ from ffnn_xp.backends import Backend, get_backend, to_numpy
 from ffnn_xp.costs.catalogue import Binomial, LeastSquares, Multinomial, Normal, Poisson
 from ffnn_xp.costs.plus_function import PlusFunction
 from ffnn_xp.data.bins import Bins
-from ffnn_xp.fitting.multistart import FitState
-from ffnn_xp.losses import HuberLoss, SoftL1Loss, StudentTLoss
+from ffnn_xp.fitting.multistart import FitState, Restart
+from ffnn_xp.losses import HuberLoss, Loss, SoftL1Loss, StudentTLoss
+from ffnn_xp.model.ensemble import Ensemble
 from ffnn_xp.model.model import Model, load
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.studies.bands import Interval
+from ffnn_xp.studies.classification import Classification
+from ffnn_xp.studies.coverage import Coverage
+from ffnn_xp.studies.goodness import Goodness
+from ffnn_xp.studies.identifiability import Report
 
 __all__ = [
     "Activation",
@@ -27,23 +33,36 @@ __all__ = [
     "BackendUnavailableError",
     "Binomial",
     "Bins",
+    "Classification",
+    "Coverage",
+    "Ensemble",
     "FfnnXpWarning",
     "FileFormatError",
     "FitResult",
     "FitState",
     "FitWarning",
     "GaussianPrior",
+    "Goodness",
     "HuberLoss",
+    "Interval",
     "LeastSquares",
+    "Loss",
     "Model",
     "Multinomial",
     "Normal",
     "NotFittedError",
     "PlusFunction",
     "Poisson",
+    "Report",
+    "Restart",
     "SoftL1Loss",
     "StudentTLoss",
     "get_backend",
     "load",
     "to_numpy",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, without the packages behind them."""
+    return list(__all__)

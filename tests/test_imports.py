@@ -1,9 +1,14 @@
+"""Promises about ``import ffnn_xp``: what it loads, what it shows, what it leaves alone."""
+
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +47,7 @@ def test_import_loads_no_optional_library() -> None:
     assert found.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_fit_needs_no_optional_library() -> None:
     """With all of them hidden: fit, errors, prediction, text and HTML."""
     code = f"""
@@ -67,6 +73,7 @@ print(model.backend.name)
     assert python(code).strip() == "numpy"
 
 
+@pytest.mark.slow
 def test_import_leaves_the_process_as_it_was() -> None:
     """No seeding, no warning filters, no float settings, no environment."""
     code = """
@@ -89,6 +96,34 @@ def test_public_names_are_all() -> None:
     }
     assert public == set(ffnn_xp.__all__)
     assert list(ffnn_xp.__all__) == sorted(ffnn_xp.__all__)
+
+
+def test_dir_shows_public_names_alone() -> None:
+    assert dir(ffnn_xp) == ffnn_xp.__all__
+
+
+def test_types_that_users_receive_have_public_names() -> None:
+    """A type of this library that a public method or property returns can be named in an annotation."""
+    returned: set[str] = set()
+    for owner in (ffnn_xp.Model, ffnn_xp.FitResult, ffnn_xp.Ensemble):
+        for name in dir(owner):
+            member = inspect.getattr_static(owner, name)
+            function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+            if name.startswith("_") or not inspect.isfunction(function):
+                continue
+            words = re.findall(r"\w+", str(inspect.signature(function).return_annotation))
+            found = [getattr(sys.modules[function.__module__], word, None) for word in words]
+            returned |= {
+                one.__name__ for one in found if inspect.isclass(one) and one.__module__.startswith("ffnn_xp.")
+            }
+    assert {"FitResult", "Ensemble", "Interval"} <= returned
+    in_their_packages = {"Layout", "Network", "NetworkState", "Scaling"}  # what those meet who go below the public face
+    assert returned - in_their_packages <= set(ffnn_xp.__all__)
+
+
+def test_the_version_to_cite_is_this_one() -> None:
+    citation = Path(__file__).parents[1] / "CITATION.cff"
+    assert f"\nversion: {ffnn_xp.__version__}\n" in citation.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ffnn_xp.__all__)

@@ -70,6 +70,7 @@ def test_a_budget_that_is_used_up_in_the_first_steps_is_used_up() -> None:
     assert end.steps.tolist() == [3] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["toys", "bootstrap"])
 def test_refits_of_a_deeper_network_reach_their_minima(kind: str) -> None:
     """Along its valleys steps by Gauss-Newton matrices alone leave most of them, after hundreds."""

@@ -199,6 +199,7 @@ def test_before_matrices_no_more_gradients_than_they_would_take(stages: list[Sta
     assert ("KroneckerLBFGS", False) in [s[:2] for s in stages] if first else True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dear", "rough_end"), [(10**6, True), (0, False)])
 def test_single_precision_is_first_with_matrices_too(stages: list[Stage], dear: int, rough_end: bool) -> None:
     """Of networks with more than 500 parameters; Kronecker factors lead in float64 only where matrices are dear."""

@@ -74,6 +74,7 @@ def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) 
         assert edm < 0.5 * cost(theta) / len(Y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [1000, 100])
 def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """Beside as many others as are missing; members go on, at the last, from where the folds' networks ended."""
@@ -131,6 +132,7 @@ def test_the_certificate_may_not_cost_more_than_the_choice() -> None:
     assert np.all(np.isfinite(model.log_density(NEW, MEASURED)))
 
 
+@pytest.mark.slow
 def test_the_same_seed_chooses_the_same() -> None:
     one, two = (network(3).fit(X, Y, prior="auto") for _ in range(2))
     assert one.recipe is not None
@@ -139,6 +141,7 @@ def test_the_same_seed_chooses_the_same() -> None:
     np.testing.assert_array_equal(one.parameters, two.parameters)
 
 
+@pytest.mark.slow
 def test_it_predicts_better_than_a_weak_and_a_strong_prior(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     def rms(model: fx.Model) -> float:
         return float(np.sqrt(np.mean((model.predict(NEW) - MEASURED) ** 2)))
@@ -149,6 +152,7 @@ def test_it_predicts_better_than_a_weak_and_a_strong_prior(fitted: tuple[fx.Mode
         assert rms(fitted[0]) < 0.97 * rms(other)
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_they_say(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     """150 events to choose and calibrate by; 2,000 new ones."""
     for cl in (0.5, 0.9):
@@ -156,6 +160,7 @@ def test_intervals_hold_what_they_say(fitted: tuple[fx.Model, fx.FitResult]) -> 
         assert np.mean((low < MEASURED) & (high > MEASURED)) == pytest.approx(cl, abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_density_integrates_to_one_and_has_its_quantiles(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     model, _ = fitted
     x = NEW[:1]
@@ -184,6 +189,7 @@ def test_the_prediction_is_the_mean_of_the_members(fitted: tuple[fx.Model, fx.Fi
     assert np.all(outside > inside)
 
 
+@pytest.mark.slow
 def test_calibration_finds_what_was_put_in() -> None:
     rng = np.random.default_rng(1)
     band = rng.uniform(0, 2, 20000)
@@ -194,6 +200,7 @@ def test_calibration_finds_what_was_put_in() -> None:
     assert Calibration().nu == np.inf
 
 
+@pytest.mark.slow
 def test_known_errors_and_counts_have_a_path_too() -> None:
     error = RNG.uniform(0.5, 3, 150)
     y = 100 + 10 * TRUTH + error * RNG.normal(size=150)
@@ -213,6 +220,7 @@ def test_known_errors_and_counts_have_a_path_too() -> None:
         counts.log_density(X, X[:, 0])
 
 
+@pytest.mark.slow
 def test_two_outputs_weights_and_many_events() -> None:
     x = RNG.uniform(-1, 1, (2400, 1))
     y = np.concatenate(

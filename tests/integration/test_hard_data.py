@@ -35,6 +35,7 @@ def fitted(widths: tuple[int, ...], x: Any, y: Any, y_err: Any, **options: Any) 
     return model, fit
 
 
+@pytest.mark.slow
 def test_a_vanishing_prior_on_an_unidentifiable_network() -> None:
     """As good as no prior: what the data leave open is counted, or its errors are as wide as the prior."""
     _, fit = fitted((1, 12, 1), X, Y, 0.1, prior=1e6)
@@ -158,6 +159,7 @@ def test_values_that_are_nowhere_finite_are_an_error_and_change_nothing() -> Non
     np.testing.assert_array_equal(model.parameters, before)
 
 
+@pytest.mark.slow
 def test_large_and_precise_data_are_too_much_for_single_precision() -> None:
     """The rough walk stops at its rounding; the rest is done in double precision, and arrives."""
     x = np.random.default_rng(1).normal(size=(8000, 2))

@@ -132,6 +132,7 @@ def test_frequency_weights_are_repeated_events() -> None:
     np.testing.assert_allclose(fits[0].covariance, fits[1].covariance, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["soft_l1", "huber", "student_t"])
 @pytest.mark.parametrize("known", [True, False])
 def test_outliers_do_not_pull(name: str, known: bool) -> None:
@@ -146,6 +147,7 @@ def test_outliers_do_not_pull(name: str, known: bool) -> None:
         assert fit.y_error == pytest.approx(0.1, rel=0.4)
 
 
+@pytest.mark.slow
 def test_a_predicted_width_is_found() -> None:
     x = np.linspace(-1, 1, 1000)
     y = x + np.exp(x - 2) * RNG.normal(size=1000)

@@ -63,6 +63,7 @@ def test_small_counts_have_a_p_value_by_toys_alone() -> None:
     assert "runs" not in repr(good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "output", "options"),
     [
@@ -89,6 +90,7 @@ def test_bands_cover(loss: str, output: str, options: dict[str, float]) -> None:
     assert "68.3%" in repr(measured)
 
 
+@pytest.mark.slow
 def test_a_band_that_is_too_narrow_is_found_out() -> None:
     """A line through a network whose prior allows no slope: the band is narrow, and beside the truth."""
     fit = straight(3)

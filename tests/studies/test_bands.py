@@ -80,6 +80,7 @@ def test_toys_agree_with_the_linear_band_inside(curve: tuple[fx.Model, fx.FitRes
     assert np.mean(ratio) == pytest.approx(1, abs=0.07)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("loss", "output"), [("poisson", "exp"), ("binomial", "logistic")])
 def test_ends_stay_in_the_range_of_the_output(loss: str, output: str, method: str) -> None:
@@ -164,6 +165,7 @@ def many_minima() -> fx.FitResult:
     return model.fit(x, 2 * x[:, 0] * x[:, 1] + 0.2 * rng.normal(size=150), 0.2, prior=3.0)
 
 
+@pytest.mark.slow
 def test_the_mixture_weighs_minima_by_their_evidence() -> None:
     """Its ends are where the weighted normal distributions have the claimed tails."""
     fit = many_minima()
@@ -268,6 +270,7 @@ def test_what_no_data_determine_has_no_band() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_on_every_backend_they_are_numpys(backend: Backend) -> None:
     """All that is told of predictions, of two outputs."""
     x = np.stack([X, np.cos(5 * X)], axis=1)
