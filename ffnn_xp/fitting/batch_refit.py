@@ -13,7 +13,7 @@ from ffnn_xp.losses.sampling import draw
 from ffnn_xp.minimizers import BatchResult, batched_lbfgs, batched_levenberg_marquardt
 from ffnn_xp.minimizers.minuit import EDM_FACTOR
 from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.uncertainty.covariance import curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 
 EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
 SMALL = 64  # parameters up to which a step by a matrix costs little more than a gradient
@@ -65,7 +65,7 @@ def refit(
     starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
 
     def negative_directions(H: HostArray) -> HostArray:
-        return curvature(H, problem.errordef, problem.epsilon).negative_directions_in_theta
+        return Spectrum.of_hessian(H, problem.errordef, problem.epsilon).negative_directions_in_parameters
 
     with objective.backend.context():
         if smooth and not (len(theta) <= SMALL or objective.backend.on_gpu):

@@ -28,7 +28,7 @@ from ffnn_xp.minimizers import (
     preconditioned_steps,
 )
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum, curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
 CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal
@@ -117,7 +117,7 @@ class Descent:
             return None
         shape = self._curvature(end.theta)
         if not at_saddle:
-            shape = shape.without_negative_directions()
+            shape = shape.with_negative_directions_unidentified()
         status = "minimum" if end.converged else "in a valley" if self.smooth else "at kinks"
         if at_saddle:
             status = "saddle"
@@ -139,7 +139,7 @@ class Descent:
         return answered(way, partial(answer, walk))
 
     def _falling(self, H: HostArray) -> HostArray:
-        return curvature(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_theta
+        return Spectrum.of_hessian(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_parameters
 
     def _come_near(
         self, walk: Tracker, theta: HostArray, hopeless: Callable[[HostArray, float], bool] | None
@@ -225,14 +225,14 @@ class Descent:
             return shape, None
         problem = self.problem
         value, goal = problem.value_and_gradient(theta)[0], EDM_GOAL * problem.errordef
-        beyond = lower_point(problem, theta, value, shape.negative_directions_in_theta)
+        beyond = lower_point(problem, theta, value, shape.negative_directions_in_parameters)
         if beyond is not None:
             end = preconditioned_lbfgs(problem, beyond, edm_goal=goal, max_rounds=FOLLOWED)
             if end.value < value - WORTH * problem.errordef:
                 return shape, end.theta
-        return shape.without_negative_directions(), None
+        return shape.with_negative_directions_unidentified(), None
 
     def _curvature(self, theta: HostArray) -> Spectrum:
         problem = self.problem
         H = problem.hessian(theta) if self.smooth else problem.gauss_newton(theta)
-        return curvature(H, problem.errordef, problem.epsilon)
+        return Spectrum.of_hessian(H, problem.errordef, problem.epsilon)

@@ -29,8 +29,8 @@ from ffnn_xp.io.header import FORMAT_VERSION, KEY, Header, checked_metadata, che
 from ffnn_xp.io.tensors import band_of, density_of, from_file, matrix_names, to_file
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.network.activations import OUTPUTS, Activation
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def save(
     if fit is not None and not np.array_equal(np.asarray(fit.parameters, model.backend.dtype), theta):
         raise ValueError("`fit` belongs to other parameters than the model's: save right after the fit, or without it")
     no_band = _why_no_band(model, band)
-    kept = model._band if isinstance(model._band, Band) and not no_band else None
+    kept = model._band if isinstance(model._band, LinearBand) and not no_band else None
     density = _density(model, kept, band)
     tensors = to_file(layout, theta, model.backend.dtype, kept, density)
     *hidden, output = (a.name for a in model.activations)
@@ -224,10 +224,10 @@ def _own(activations: Sequence[Activation]) -> tuple[str, ...]:
     return tuple(name for name, a in by_name.items() if OUTPUTS.get(name) is not a)
 
 
-def _density(model: Model, kept: Band | None, wanted: bool | None) -> Predictive | None:
+def _density(model: Model, kept: LinearBand | None, wanted: bool | None) -> Predictive | None:
     """What is kept of the predictive density: a mixture is what the model predicts, and stays unless told otherwise."""
     density = model._predictive
-    if density is None or wanted is False or not all(isinstance(member.band, Band) for member in density.members):
+    if density is None or wanted is False or not all(isinstance(member.band, LinearBand) for member in density.members):
         return None
     return density if len(density.members) > 1 or kept is not None else None
 
@@ -237,7 +237,7 @@ def _why_no_band(model: Model, wanted: bool | None) -> str:
         if wanted:
             raise ValueError(f"there is no error band to save: {model._no_band}")
         return model._no_band
-    if isinstance(model._band, ProductBand):
+    if isinstance(model._band, MatrixFreeBand):
         why = "no p x p matrix was formed in the fit, and the band is computed from the data themselves"
         if wanted:
             raise ValueError(f"there is no error band to save: {why}")

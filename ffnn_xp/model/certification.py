@@ -19,8 +19,8 @@ from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 HESSE_LIMIT = 64  # parameters up to which MINUIT's own inverse of the Hessian is asked for: milliseconds
@@ -32,7 +32,7 @@ class Outcome:
     """A fit's result, and what the model keeps of it."""
 
     result: FitResult
-    band: Band | ProductBand | None
+    band: LinearBand | MatrixFreeBand | None
     no_band: str
     y_was_column: bool
     predictive: Predictive | None = None
@@ -104,7 +104,7 @@ def verdict(
         errors=errors,
         y_error=None if task.errors_known else task.y_error * task.scaling.y_scale,
         covariance_source=source,
-        n_null=0 if shape is None else shape.n_null,
+        n_null=0 if shape is None else shape.n_unidentified,
         edm_goal=goal,
         make_minuit=partial(in_raw_units, raw, task.scaling, search.theta, shape) if live is None else lambda: live,
         restarts=search.rows,
@@ -118,11 +118,11 @@ def verdict(
         with_matrices=search.matrices,
         task=task,
     )
-    band: Band | ProductBand | None = None
+    band: LinearBand | MatrixFreeBand | None = None
     if good is not None:
-        band = Band(task.scaling.to_standard(theta), task.scaling, good)
+        band = LinearBand(task.scaling.to_standard(theta), task.scaling, good)
     elif by_products:
-        band = ProductBand(search.theta, task.scaling, search.problem)
+        band = MatrixFreeBand(search.theta, task.scaling, search.problem)
     result = replace(result, error_band=band)
     return Outcome(result, band, message, task.data.y_was_column)
 
@@ -160,7 +160,7 @@ def _edm(search: Search, shape: Spectrum | None) -> float:
 def _hesse_difference(task: FitProblem, search: Search, shape: Spectrum) -> float:
     """Largest relative difference of the errors from those of MINUIT's HESSE; NaN where HESSE cannot be asked."""
     assert search.theta is not None
-    if shape.n_null or not task.network.smooth or task.layout.n_parameters > HESSE_LIMIT:
+    if shape.n_unidentified or not task.network.smooth or task.layout.n_parameters > HESSE_LIMIT:
         return float("nan")
     errors = hesse_errors(search.problem, search.theta)
     return float("nan") if errors is None else float(np.max(np.abs(errors / shape.errors - 1)))
@@ -168,9 +168,9 @@ def _hesse_difference(task: FitProblem, search: Search, shape: Spectrum) -> floa
 
 def _undetermined(task: FitProblem, shape: Spectrum) -> HostArray:
     """Parameters in raw units that mix in one that the data leave open."""
-    if not shape.n_null:
+    if not shape.n_unidentified:
         return np.zeros(task.layout.n_parameters, dtype=bool)
-    unit = np.eye(task.layout.n_parameters)[shape.undetermined]
+    unit = np.eye(task.layout.n_parameters)[shape.unidentified_parameters]
     return np.asarray(np.any(task.scaling.linear(unit) != 0, axis=0))
 
 
@@ -253,7 +253,7 @@ def _words(task: FitProblem, search: Search, shape: Spectrum | None, certified: 
     known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
     if task.sandwich:
         known = f"sandwich of the gradients' variance and the {known}"
-    if not shape.n_null:
+    if not shape.n_unidentified:
         return (
             f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
             f"{known}, all {p} directions",
@@ -262,7 +262,7 @@ def _words(task: FitProblem, search: Search, shape: Spectrum | None, certified: 
     dead = dead_units(task.layout, search.problem.gauss_newton(search.theta)) if search.theta is not None else []
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
     return (
-        f"MIGRAD certified the minimum; {shape.n_null} of {p} directions are not determined by the data{named}: the "
+        f"MIGRAD certified the minimum; {shape.n_unidentified} of {p} directions are not determined by the data{named}: the "
         f"errors of parameters that take part in them are infinite. {hold}{more}",
-        f"{known}, on {p - shape.n_null} of {p} directions",
+        f"{known}, on {p - shape.n_unidentified} of {p} directions",
     )

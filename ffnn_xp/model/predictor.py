@@ -13,10 +13,9 @@ from ffnn_xp.data.reading import dataset
 from ffnn_xp.losses import loss as find_loss
 from ffnn_xp.model.function import NetworkFunction
 from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.studies.bands import covariance_root
 from ffnn_xp.studies.classification import Classification, classification
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 KINDS = ("confidence", "prediction")
@@ -25,7 +24,7 @@ KINDS = ("confidence", "prediction")
 class Predictor(NetworkFunction):
     """Predictions with their errors, densities, intervals: what `Model` knows after a fit; see there."""
 
-    _band: Band | ProductBand | None = None
+    _band: LinearBand | MatrixFreeBand | None = None
     _no_band: str = "the model has not been fitted"
     _predictive: Predictive | None = None
 
@@ -103,9 +102,9 @@ class Predictor(NetworkFunction):
     def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
         if kind != "confidence":
             raise ValueError("new measurements are independent: add their variances to the diagonal yourself")
-        if not isinstance(self._band, Band):
+        if not isinstance(self._band, LinearBand):
             raise NotFittedError(f"no covariance of predictions: {self._no_band}")
-        A = covariance_root(self.network, self._band, self._backend, self._columns(x)[0])
+        A = self._backend.to_host(self._band.covariance_root(self.network, self._backend, self._columns(x)[0]))
         A = np.where(np.isfinite(A), A, np.nan)
         return self(x), A @ A.T
 

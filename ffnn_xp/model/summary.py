@@ -19,8 +19,8 @@ from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Loss
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +81,7 @@ class Summary:
         The data, checked and on the device, their statistic and prior: what toys are made of.
     recipe : Recipe or None
         What ``prior="auto"`` chose, and by what.
-    error_band : Band, ProductBand or None
+    error_band : LinearBand, MatrixFreeBand or None
         What `Model.predict` makes its errors of.
     """
 
@@ -116,7 +116,7 @@ class Summary:
     task: FitProblem
     factor: HostArray | None = field(default=None)
     recipe: PriorSelection | None = field(default=None)
-    error_band: Band | ProductBand | None = field(default=None)
+    error_band: LinearBand | MatrixFreeBand | None = field(default=None)
 
     @cached_property
     def minuit(self) -> iminuit.Minuit:
@@ -153,11 +153,11 @@ class Summary:
         directions are undetermined.
         """
         prior, band = self.task.prior, self.error_band
-        if prior is None or not isinstance(band, Band) or self.n_null or self.task.sandwich:
+        if prior is None or not isinstance(band, LinearBand) or self.n_null or self.task.sandwich:
             return float("nan")
         P = np.where(prior.precision > 0, prior.precision, 1.0)
         value = -self.fval / (2 * self.statistic.errordef) + 0.5 * float(np.sum(np.log(P)))
-        value += float(np.linalg.slogdet(band.curvature.factor)[1])
+        value += float(np.linalg.slogdet(band.spectrum.factor)[1])
         if self.y_error is not None:
             value -= self.task.data.n * float(np.sum(np.log(self.task.y_error)))
         return value

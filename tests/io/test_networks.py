@@ -125,9 +125,9 @@ def test_arrays_in_fortran_order_are_not_scrambled(model: fx.Model, net: Path) -
     band = model._band
     assert band is not None
     swapped = fx.load(net)
-    object.__setattr__(band.curvature, "factor", np.asfortranarray(band.curvature.factor))
+    object.__setattr__(band.spectrum, "factor", np.asfortranarray(band.spectrum.factor))
     model.save(net)
-    assert np.array_equal(content(net)[1]["band.factor"], band.curvature.factor)
+    assert np.array_equal(content(net)[1]["band.factor"], band.spectrum.factor)
     assert np.array_equal(fx.load(net).predict(X, return_std=True)[1], swapped.predict(X, return_std=True)[1])
 
 

@@ -21,7 +21,7 @@ from ffnn_xp.minimizers.base import rounding_error
 from ffnn_xp.minimizers.negative_curvature import WORTH, escape_saddles, lower_point, lower_points
 from ffnn_xp.model import ensemble
 from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.uncertainty.covariance import curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 
 A, B = 0.2, 50.0
 
@@ -76,7 +76,7 @@ def test_s_is_followed_down_from_a_saddle(c: float, falls: bool) -> None:
         assert problem.value_and_gradient(beyond)[0] == pytest.approx(-problem.depth, rel=1e-3)
     else:
         assert beyond is None
-        assert (shape.n_negative, shape.n_null) == (0, 1)
+        assert (shape.n_negative, shape.n_unidentified) == (0, 1)
 
 
 @pytest.mark.parametrize(("c", "status"), [(0.05, "minimum behind 1 saddle"), (10.0, "minimum")])
@@ -149,7 +149,7 @@ def test_where_s_hardly_falls_directions_are_undetermined(
     assert end is not None
     assert end.shape is not None
     assert (end.status, walked) == ("in a valley", len(values) - 1)
-    assert (end.shape.n_negative, end.shape.n_null) == (0, 1)
+    assert (end.shape.n_negative, end.shape.n_unidentified) == (0, 1)
 
 
 def test_a_descent_goes_round_so_many_saddles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,8 +356,8 @@ def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.Mon
     assert np.sum(end.value < before.value - 0.02) >= 3
     H = problem.numbers(problem.hessian(end.theta, np.arange(NUMBER)))
     H_before = problem.numbers(problem.hessian(before.theta, np.arange(NUMBER)))
-    assert sum(curvature(h, 1.0).n_negative > 0 for h in H_before) >= 3
-    assert sum(curvature(h, 1.0).n_negative > 0 for h in H) <= 1
+    assert sum(Spectrum.of_hessian(h, 1.0).n_negative > 0 for h in H_before) >= 3
+    assert sum(Spectrum.of_hessian(h, 1.0).n_negative > 0 for h in H) <= 1
 
 
 def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import scipy.stats
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.studies.bands import MONOTONOUS
+from ffnn_xp.studies.bands import MONOTONIC
 from ffnn_xp.studies.propagation import propagate
 
 X = np.linspace(-1, 1, 40)
@@ -80,6 +80,7 @@ def test_toys_agree_with_the_linear_band_inside(curve: tuple[fx.Model, fx.FitRes
     assert np.mean(ratio) == pytest.approx(1, abs=0.07)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("loss", "output"), [("poisson", "exp"), ("binomial", "logistic")])
 def test_ends_stay_in_the_range_of_the_output(loss: str, output: str, method: str) -> None:
@@ -87,7 +88,7 @@ def test_ends_stay_in_the_range_of_the_output(loss: str, output: str, method: st
     counts = np.where(X > 0.5, 1.0, 0.0)
     fit = fx.Model((1, 2, 1), output=output, seed=1).fit(X, counts, loss=loss, prior=3.0)
     band = fit.band(AT, cl=0.95, method=method, number=100, seed=1)  # type: ignore[arg-type]
-    assert output in MONOTONOUS
+    assert output in MONOTONIC
     assert np.all(band.low > 0)
     assert np.all(band.low < band.mean)
     assert np.all(band.mean < band.high)
@@ -165,17 +166,17 @@ def many_minima() -> fx.FitResult:
 
 
 def test_the_mixture_weighs_minima_by_their_evidence() -> None:
-    """Its ends are where the weighted normal distributions have the claimed tails."""
+    """Its ends are where the weighted normal distributions have the nominal tails."""
     fit = many_minima()
     at = np.array([[0.1, 0.2], [0.9, -0.9]])
     band = fit.band(at, cl=0.8, method="mixture", number=5, seed=3)
-    (minima,) = fit._minima.values()
+    (minima,) = fit._fitted.minima.values()
     assert len(minima) == 5
     log, parts = [], []
     for minimum in minima:
         raw = fx.Model((2, 10, 1), backend="numpy", seed=2)
         raw.parameters = fit.scaling.to_raw(minimum.theta)
-        covariance = minimum.curvature.factor @ minimum.curvature.factor.T
+        covariance = minimum.spectrum.factor @ minimum.spectrum.factor.T
         log.append(-0.5 * fit.cost(minimum.theta) + 0.5 * np.linalg.slogdet(covariance)[1])
         std = minimum.std(fit.task.network, fit.task.model.backend, at.T)[0]
         parts.append(scipy.stats.norm(raw.predict(at), std))
@@ -191,9 +192,9 @@ def test_the_mixture_is_made_once_and_the_same_for_a_seed() -> None:
     fit, again = many_minima(), many_minima()
     at = np.zeros((1, 2))
     narrow = fit.band(at, cl=0.5, method="mixture", number=3, seed=1)
-    before = fit._minima[3, 1]
+    before = fit._fitted.minima[3, 1]
     wide = fit.band(at, cl=0.9, method="mixture", number=3, seed=1)
-    assert fit._minima[3, 1] is before
+    assert fit._fitted.minima[3, 1] is before
     assert wide.low < narrow.low < narrow.high < wide.high
     np.testing.assert_array_equal(again.band(at, cl=0.5, method="mixture", number=3, seed=1).low, narrow.low)
 
@@ -268,6 +269,7 @@ def test_what_no_data_determine_has_no_band() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_on_every_backend_they_are_numpys(backend: Backend) -> None:
     """All that is told of predictions, of two outputs."""
     x = np.stack([X, np.cos(5 * X)], axis=1)
