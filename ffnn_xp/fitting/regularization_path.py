@@ -1,7 +1,7 @@
 """Networks walked along a path of prior strengths, side by side: those of the folds, and those that join them.
 
 They share network and statistic and differ in their events, so that values and gradients of all are asked for together
-(`minimizers.run_batched`, `replicas.side_by_side`).
+(`minimizers.run_batched`, `objective.stack_objectives`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers import StopMinimization, Tracker, kronecker_steps, lbfgs, run_batched
 from ffnn_xp.minimizers.base import TIME_IS_UP
-from ffnn_xp.objective.batch import Replicas, side_by_side
+from ffnn_xp.objective.batch import Replicas, stack_objectives
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
@@ -52,7 +52,7 @@ class Together:
     @cached_property
     def side_by_side(self) -> Objective:
         """All in one."""
-        return side_by_side(self.objectives)
+        return stack_objectives(self.objectives)
 
     @cached_property
     def single(self) -> Together | None:
@@ -76,8 +76,8 @@ class Part:
 
     def __init__(self, whole: NetworkCost, fitted: Rows, out: Rows) -> None:
         self.fitted, self.out = fitted, out
-        self.inside = whole.objective.of(fitted)
-        self.outside = whole.objective.of(out)
+        self.inside = whole.objective.select(fitted)
+        self.outside = whole.objective.select(out)
 
     def cost(self, precision: HostArray) -> NetworkCost:
         """Of what is fitted."""

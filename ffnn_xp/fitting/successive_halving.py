@@ -84,7 +84,7 @@ def halve_candidates(
         if m < n:
             at = np.sort(rng.choice(n, m, replace=False))
             replicas, scale = (
-                Replicas(objective.of(at), _scaled(precision, m / n)),
+                Replicas(objective.select(at), _scaled(precision, m / n)),
                 n / m,
             )
 

@@ -201,7 +201,7 @@ def _with_diagonal(factor: float, xp: Namespace, B: Array, P: Array) -> Array:
     return B + factor * P[:, :, None] * xp.eye(B.shape[-1], dtype=B.dtype, device=device(B))
 
 
-def side_by_side(objectives: Sequence[Objective]) -> Objective:
+def stack_objectives(objectives: Sequence[Objective]) -> Objective:
     """One objective of replicas that have events of their own; shorter ones are filled up with some of no weight.
 
     Of the same objective several times it is that one, whose events all share.

@@ -16,7 +16,7 @@ from ffnn_xp.fitting.prior_selection import shape_of_prior
 from ffnn_xp.fitting.regularization_path import ENOUGH, NEAR, Part, Together, Walker
 from ffnn_xp.minimizers import kronecker_lbfgs
 from ffnn_xp.network.initialization import glorot
-from ffnn_xp.objective.batch import Replicas, side_by_side
+from ffnn_xp.objective.batch import Replicas, stack_objectives
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 
@@ -47,7 +47,7 @@ def test_events_of_their_own_side_by_side(backend: Backend, weights: bool, rows:
     parts = parts_of(whole)
     assert {part.inside.events.n for part in parts} == {77, 78}
     precision = 0.3 * shape_of_prior(whole.objective.network)
-    replicas = Replicas(side_by_side([part.inside for part in parts]), precision)
+    replicas = Replicas(stack_objectives([part.inside for part in parts]), precision)
     thetas = np.stack(starts(whole, 4))
     values, gradients = replicas.on_host(thetas[rows], np.array(rows))
     for row, value, gradient in zip(rows, values, gradients, strict=True):
@@ -58,11 +58,11 @@ def test_events_of_their_own_side_by_side(backend: Backend, weights: bool, rows:
 
 def test_the_same_events_are_not_copied() -> None:
     whole = cost()
-    assert side_by_side([whole.objective] * 3) is whole.objective
+    assert stack_objectives([whole.objective] * 3) is whole.objective
     together = Together([whole.objective] * 3)
     assert together.n.tolist() == [103] * 3
     same = parts_of(cost(n=104))
-    assert side_by_side([part.inside for part in same]).events.weights is None  # all of one length: nothing to fill
+    assert stack_objectives([part.inside for part in same]).events.weights is None  # all of one length: nothing to fill
 
 
 def test_each_network_walks_as_it_would_alone(backend: Backend) -> None:

@@ -50,7 +50,7 @@ def healthy(rng: np.random.Generator) -> list[np.ndarray]:
 
 def test_a_healthy_network(backend: Backend, rng: np.random.Generator, x: np.ndarray) -> None:
     found = examine(backend, healthy(rng), x)
-    assert not (found.dead or found.constant or found.saturated or found.copies)
+    assert found.dead == found.constant == found.saturated == found.copies == ()
     assert found.n_held == 26
     assert found.effective == pytest.approx((16.0, 10.0))
     assert found.ranks == ((4, 4), (5, 5))
