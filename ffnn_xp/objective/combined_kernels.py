@@ -13,7 +13,7 @@ from typing import Any
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.losses import Loss
 from ffnn_xp.network.block_matrix import BlockMatrix, in_order
-from ffnn_xp.network.hessian import bent, curved, hessian_blocks
+from ffnn_xp.network.hessian import event_matrices_times, hessian_blocks, output_hessian_times
 from ffnn_xp.network.hessian import hessian_product as times
 from ffnn_xp.network.sweeps import Network, forward, jacobian
 
@@ -65,7 +65,9 @@ def product(
     y_bar = loss.adjoint(xp, _weighted(loss.first(xp, u, data), weights), data)
 
     def bend(y: Array) -> Array:
-        return loss.adjoint(xp, curved(C, loss.linear_operator(xp, y, data), mixed=loss.coupled_outputs), data)
+        return loss.adjoint(
+            xp, output_hessian_times(C, loss.linear_operator(xp, y, data), mixed=loss.coupled_outputs), data
+        )
 
     return times(network, xp, trace, y_bar, bend, v, exact=exact)
 
@@ -73,7 +75,9 @@ def product(
 def _square(network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, data: Any, C: Array) -> BlockMatrix:
     """Lower blocks of (L J)^T C (L J)."""
     rows = _rows(network, loss, xp, theta, x, data)
-    weighted = _swapped(xp, bent(C, _swapped(xp, rows))) if loss.coupled_outputs else rows * C[..., None, :, :]
+    weighted = (
+        _swapped(xp, event_matrices_times(C, _swapped(xp, rows))) if loss.coupled_outputs else rows * C[..., None, :, :]
+    )
     return _blocks(network, *(xp.reshape(a, (*a.shape[:-2], -1)) for a in (weighted, rows)))
 
 
