@@ -12,10 +12,9 @@ from ffnn_xp.network import hessian
 from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import forward
-from ffnn_xp.objective.chunking import ChunkTuning
 
 from ..oracles.autodiff import AUTODIFF
-from ..oracles.loops import QUANTITIES, Case, assert_close, library, make_case, objective
+from ..oracles.loops import QUANTITIES, Case, assert_close, library, make_case
 
 
 @cache
@@ -67,14 +66,6 @@ def test_the_cheapest_way_of_each_kind() -> None:
     for widths, way in kinds:
         assert hessian.cheapest(Layout(widths), widths[-1], ON_CPU) is way
     assert hessian.cheapest(Layout((8, 50, 1)), 1, ON_GPU) is hessian.by_rows  # whose products cost next to nothing
-
-
-def test_a_large_matrix_is_unfolded_in_panels(backend: Backend) -> None:
-    case = make_case((2, 5, 4, 3))
-    whole = library(case, backend, quantities=("hessian",))["hessian"]
-    tuning = ChunkTuning(panel_bytes=1000)  # two units of the first layer, one of the second
-    S = replace(objective(case, backend), tuning=tuning)
-    np.testing.assert_array_equal(library(case, backend, quantities=("hessian",), S=S)["hessian"], whole)
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

@@ -40,6 +40,7 @@ def test_chunks_are_of_one_size(n: int, h: int, matrices: bool, threads: int) ->
         assert count * size - n < count
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first one imports JAX
 @given(n=st.integers(1, 10**6), h=st.integers(1, 300))
 def test_of_a_compilers_chunks_hardly_one_is_filled_up(n: int, h: int) -> None:

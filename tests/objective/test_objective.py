@@ -193,7 +193,8 @@ def test_theta_and_data_are_not_written_to() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-class TestEqualBlocks:
+@pytest.mark.slow  # JAX compiles
+class TestEqualChunks:
     """For a compiler all chunks have one shape; what fills the last one has no weight."""
 
     @staticmethod

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import warnings
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 import pytest
-import scipy.optimize
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
@@ -19,7 +16,6 @@ from ffnn_xp.data.events import Events
 from ffnn_xp.data.reading import DEFAULT, dataset
 from ffnn_xp.data.standardization import standardization
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate, _finalists, halve_candidates
 from ffnn_xp.minimizers import BatchResult, StopMinimization, batched_levenberg_marquardt, levenberg_marquardt
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.batch import Replicas
@@ -231,195 +227,3 @@ def test_stopping_keeps_what_there_is() -> None:
     assert set(end.status) == {"stopped"}
     cost = job.cost()
     assert end.value.min() < min(cost.value_and_gradient(t)[0] for t in theta)
-
-
-@pytest.mark.parametrize("n", [80, 20_000])
-def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -> None:
-    """Also where the first rounds see a sample of the events."""
-    x, y = bends(n)
-    model = fx.Model((1, 3, 1), backend=backend, seed=1)
-    data = dataset(backend, x, y, NOISE)
-    job = FitProblem(
-        model,
-        model.network,
-        DEFAULT,
-        data,
-        standardization(model.network, backend, data, DEFAULT),
-        None,
-        np.ones(1),
-        True,
-    )
-    cost = job.cost()
-    ranking, stopped = halve_candidates(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
-    assert not stopped
-    assert sorted(c.start for c in ranking) == list(range(30))
-    reached = cost.value_and_gradient(ranking[0].theta)[0]
-    assert reached < 1.3 * n
-    assert sum(c.status == "left early" for c in ranking) > 10
-
-
-def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
-    job = task(backend)
-    cost, theta = job.cost(), starts(job, 30)
-
-    def contest() -> list[Candidate]:
-        return halve_candidates(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
-
-    best = contest()[0]
-    theta[17] = best.theta
-    end = next(c for c in contest() if c.start == 17)
-    assert end.status == "converged"
-    np.testing.assert_allclose(end.theta, best.theta, atol=0.1)  # not another order of the units, nor other signs
-
-
-def test_the_same_starts_compete_on_every_library(backend: fx.Backend) -> None:
-    """And so the same seed ends in the same minimum, which two of these thirty come to."""
-    x, y = bends(150)
-
-    def fitted(backend: fx.Backend | str) -> tuple[float, np.ndarray]:
-        model = fx.Model((1, 3, 1), backend=backend, seed=1)
-        rows = model.fit(x, y, restarts=30, progress=False).restarts
-        assert len(rows) == 30
-        assert sum(row.status == "left early" for row in rows) > 10
-        return min(row.fval for row in rows), fx.to_numpy(model(x))
-
-    (here, output), (there, outputs) = fitted(backend), fitted("numpy")
-    assert here == pytest.approx(there, rel=1e-9)
-    np.testing.assert_allclose(output, outputs, atol=1e-7)  # errors are 0.1
-
-
-def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
-    """The lesson's kind of curve: a single start ends far above, the best of many at the floor, certified."""
-    rng = np.random.default_rng(1)
-    x = rng.uniform(0, 1, 300)
-    y = np.where(np.abs(x - 0.43) < 0.15, np.sin(22 * x), -1 + 3.5 * x - 2 * x**2) + 0.03 * rng.normal(size=300)
-
-    def fit(restarts: int | str) -> fx.FitResult:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", fx.FitWarning)
-            return fx.Model((1, 5, 1), activation="logistic", backend="numpy", seed=1).fit(
-                x, y, 0.03, restarts=restarts, progress=False
-            )
-
-    many, one = fit("auto"), fit(1)
-    assert many.valid
-    assert many.chi2 < 1.6 * many.ndof
-    assert one.chi2 > many.chi2 + 20
-    assert len(many.restarts) == 500
-    assert [row.start for row in many.restarts] == list(range(1, 501))
-    best, second = sorted(row.fval for row in many.restarts)[:2]
-    assert best == pytest.approx(many.fval, rel=1e-6)
-    assert second > best + 20
-
-
-class TestFitReplicas:
-    def fitted(self, backend: Backend | str = "numpy") -> tuple[fx.Model, np.ndarray, np.ndarray]:
-        x, y = bends()
-        model = fx.Model((1, 2, 1), backend=backend, seed=1)
-        assert model.fit(x, y, NOISE, prior=3.0).valid
-        return model, x, y
-
-    def test_each_toy_is_a_fit_of_its_own(self) -> None:
-        model, x, _ = self.fitted()
-        toys = model(x) + NOISE * np.random.default_rng(5).normal(size=(6, len(x)))
-        before = model.parameters.copy()
-        ensemble = model.fit_replicas(x, toys[:, :, None], NOISE)
-        assert ensemble.kind == "data"
-        assert ensemble.valid.sum() >= 5  # without a prior a toy may run along a valley, and says so
-        np.testing.assert_array_equal(model.parameters, before)
-
-        def residuals(theta: np.ndarray, toy: np.ndarray) -> np.ndarray:
-            return (model(x, theta) - toy) / NOISE
-
-        for i in np.flatnonzero(ensemble.valid):
-            toy, fval, theta = toys[i], ensemble.fval[i], ensemble.parameters[i]
-            reference = scipy.optimize.least_squares(residuals, before, args=(toy,), xtol=1e-12, ftol=1e-12)
-            assert fval == pytest.approx(2 * reference.cost, abs=0.05)
-            assert fval == pytest.approx(np.sum(residuals(theta, toy) ** 2), rel=1e-9)
-
-    def test_on_every_library(self, backend: Backend) -> None:
-        model, x, y = self.fitted(backend)
-        reference, *_ = self.fitted()
-        mine = model.fit_replicas(x, y, NOISE, prior=3.0, number=5, seed=3)
-        theirs = reference.fit_replicas(x, y, NOISE, prior=3.0, number=5, seed=3)
-        assert mine(x).shape == (5, len(x))
-        np.testing.assert_allclose(mine.fval, theirs.fval, atol=2e-3)
-
-    def test_toys_spread_as_the_band_says(self) -> None:
-        model, x, y = self.fitted()
-        ensemble = model.fit_replicas(x, y, NOISE, prior=3.0, number=400, seed=1)
-        assert ensemble.valid.mean() > 0.98
-        _, band = model.predict(x, return_std=True)
-        _, spread, (low, high) = ensemble.predict(x, return_std=True, cl=0.6827)
-        assert np.mean(spread / band) == pytest.approx(1.0, abs=0.1)
-        assert np.mean((high - low) / (2 * band)) == pytest.approx(1.0, abs=0.1)
-
-    def test_bootstrap_of_a_line_has_the_known_error(self) -> None:
-        """A mean: the bootstrap's variance is that of the sample, over n."""
-        rng = np.random.default_rng(1)
-        x, y = rng.normal(size=200), rng.normal(size=200)
-        model = fx.Model((1, 1), backend="numpy", seed=1)
-        model.fit(x, y)
-        ensemble = model.fit_replicas(x, y, kind="bootstrap", number=1000, seed=2)
-        assert ensemble.valid.all()
-        X = np.stack([x, np.ones(200)], axis=1)
-        residual = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
-        bread = np.linalg.inv(X.T @ X)
-        sandwich = bread @ (X.T * residual**2) @ X @ bread
-        np.testing.assert_allclose(np.diag(ensemble.covariance), np.diag(sandwich), rtol=0.15)
-
-    def test_one_replica_for_each_prior(self) -> None:
-        model, x, y = self.fitted()
-        ensemble = model.fit_replicas(x, y, NOISE, prior=[0.3, 1.0, 3.0])
-        alone = [model.fit_replicas(x, y, NOISE, prior=[tau]).fval[0] for tau in (0.3, 1.0, 3.0)]
-        np.testing.assert_allclose(ensemble.fval, alone, rtol=1e-9)
-        assert ensemble.fval[0] > ensemble.fval[2]
-
-    def test_time_is_kept(self) -> None:
-        model, x, y = self.fitted()
-        began = time.monotonic()
-        ensemble = model.fit_replicas(x, y, NOISE, number=2000, seed=1, max_seconds=0.02)
-        assert ensemble.stopped
-        assert "max_seconds" in repr(ensemble)
-        assert time.monotonic() - began < 5
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({"kind": "toy"}, "did you mean 'toys'"),
-            ({"number": 0}, "positive integer"),
-            ({"prior": -1.0}, "positive width"),
-            ({"prior": []}, "must not be empty"),
-            ({"y": np.zeros((3, 80, 1)), "y_err": None}, "need `y_err`"),
-            ({"y": np.full((3, 80, 1), np.nan)}, "finite"),
-            ({"y": np.zeros((3, 79, 1))}, "must have shape"),
-        ],
-    )
-    def test_bad_input(self, options: dict[str, object], message: str) -> None:
-        model, x, y = self.fitted()
-        with pytest.raises(ValueError, match=message):
-            model.fit_replicas(x, **{"y": y, "y_err": NOISE, **options})  # type: ignore[arg-type]
-
-    def test_a_model_without_parameters(self) -> None:
-        with pytest.raises(fx.NotFittedError):
-            fx.Model(backend="numpy").fit_replicas([1.0, 2.0], [1.0, 2.0], 0.1)
-
-
-def test_finalists_did_not_arrive_at_the_same_value() -> None:
-    """Those that were still on the way may go anywhere."""
-    theta = np.zeros(1)
-
-    def contestant(number: int, value: float, status: str) -> Candidate:
-        return Candidate(number, theta, value, 0.0, status, 1)
-
-    ranked = [
-        contestant(4, 10.0, "converged"),
-        contestant(2, 10.2, "converged"),
-        contestant(7, 10.3, "left early"),
-        contestant(1, 10.4, "converged"),
-        contestant(3, 12.0, "converged"),
-        contestant(5, 13.0, "converged"),
-    ]
-    assert FINALISTS == 3
-    assert _finalists(ranked, 0.5) == [4, 7, 3]
-    assert _finalists(ranked, 0.05) == [4, 2, 7]
