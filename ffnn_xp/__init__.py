@@ -15,10 +15,12 @@ from ffnn_xp.data.bins import Bins
 from ffnn_xp.fitting.multistart import FitState
 from ffnn_xp.io import load
 from ffnn_xp.losses import HuberLoss, SoftL1Loss, StudentTLoss
+from ffnn_xp.model.ensemble import Ensemble
 from ffnn_xp.model.model import Model
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.studies import Classification, Coverage, Goodness, Interval, Report
 
 __version__ = "0.1.0"
 
@@ -29,13 +31,18 @@ __all__ = [
     "BackendUnavailableError",
     "Binomial",
     "Bins",
+    "Classification",
+    "Coverage",
+    "Ensemble",
     "FfnnXpWarning",
     "FileFormatError",
     "FitResult",
     "FitState",
     "FitWarning",
     "GaussianPrior",
+    "Goodness",
     "HuberLoss",
+    "Interval",
     "LeastSquares",
     "Model",
     "Multinomial",
@@ -43,6 +50,7 @@ __all__ = [
     "NotFittedError",
     "PlusFunction",
     "Poisson",
+    "Report",
     "SoftL1Loss",
     "StudentTLoss",
     "get_backend",

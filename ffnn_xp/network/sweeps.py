@@ -39,7 +39,7 @@ class Network:
 
     @property
     def smooth(self) -> bool:
-        """Whether the output has continuous derivatives in theta, no kinks."""
+        """True if the output has continuous derivatives in theta, no kinks."""
         return all(f.smooth for f in self.activations)
 
     def before_output(self) -> Network:

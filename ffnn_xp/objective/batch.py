@@ -76,12 +76,12 @@ class Replicas:
 
     @property
     def of_one_shape(self) -> bool:
-        """Whether all are better evaluated together each time: kernels are compiled, or recorded, for a shape."""
+        """True if all replicas are better evaluated together: kernels are compiled, or recorded, for a shape."""
         return self.compiles or self.objective.backend.on_gpu
 
     @property
     def compiles(self) -> bool:
-        """Whether each new number of them costs a compilation."""
+        """True if each new number of replicas costs a compilation."""
         return self.objective.backend.compiles
 
     def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
@@ -134,7 +134,7 @@ class Replicas:
 
     @property
     def dual(self) -> bool:
-        """Whether there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
+        """True if there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
         layout = self.objective.network.layout
         few = self.objective.events.n * layout.widths[-1] < layout.n_parameters
         return few and not self.objective.loss.coupled_outputs and not self.objective.loss.has_linear_operator

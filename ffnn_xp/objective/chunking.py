@@ -1,4 +1,4 @@
-"""How many events one chunk of a sum takes, and over how many threads chunks are spread.
+"""Event chunks: the sizes of the chunks of a sum over events, and the threads that they are spread over.
 
 A chunk's temporaries fit the cache (CPU) or the memory that is free (GPU). All chunks of a sum are of one size: none is
 short, threads have as many each, and of a compiler's chunks, which have one shape, hardly one is filled up.
@@ -17,7 +17,7 @@ from ffnn_xp.network.layout import Layout
 
 
 class SumKind(NamedTuple):
-    """What is summed: matrices or not, and of how many networks at once."""
+    """The kind of a sum: of matrices or not, and of how many networks at once."""
 
     matrices: bool
     replicas: int = 1
@@ -79,7 +79,7 @@ TUNING = ChunkTuning()
 
 @dataclass(frozen=True)
 class ChunkSizes:
-    """How sums over some events are cut; each size is decided once.
+    """The sizes of the chunks of sums over some events; each size is decided once.
 
     Parameters
     ----------

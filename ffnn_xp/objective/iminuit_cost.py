@@ -58,12 +58,12 @@ class CostSum(iminuit.cost.CostSum):
 
     @property
     def has_hessian(self) -> bool:
-        """Whether every part's second derivative is known in closed form."""
+        """True if every part's second derivative is known in closed form."""
         return all(_has_hessian(item) for item in self._items)
 
     @property
     def has_g2(self) -> bool:
-        """Whether MINUIT should ask for the diagonal alone; next to a Hessian it would only warn."""
+        """True if MINUIT should ask for the diagonal alone; next to a Hessian it would only warn."""
         return not self.has_hessian
 
     def _value(self, args: Sequence[Any]) -> float:

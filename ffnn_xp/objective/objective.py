@@ -164,7 +164,7 @@ class Objective:
 
     @property
     def _device(self) -> Backend:
-        """Where sums are computed: where the events are, or where they are streamed through."""
+        """The backend that computes sums: that of the events, or the one that they are streamed to."""
         return self.backend.computes or self.backend
 
     def _on_device(self, *args: Array) -> tuple[Array, ...]:

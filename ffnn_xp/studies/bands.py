@@ -83,7 +83,7 @@ class Interval:
 
 
 class Ends(NamedTuple):
-    """What a kind of band finds: the prediction, the ends of its band, and their status, each ``(k, n)``."""
+    """A prediction, the ends of its band, and their status, each ``(k, n)``."""
 
     mean: HostArray
     low: HostArray
@@ -120,7 +120,7 @@ class BandRequest:
 
     @property
     def backend(self) -> Backend:
-        """Where predictions are computed."""
+        """The backend that computes predictions."""
         return self.fitted.problem.model.backend
 
     @cached_property

@@ -21,7 +21,7 @@ from ffnn_xp.studies.fitted_problem import FittedProblem
 
 @dataclass(frozen=True, repr=False)
 class Goodness:
-    """How well a fit describes its data; what `FitResult.goodness` returns.
+    """The goodness of a fit; what `FitResult.goodness` returns.
 
     Attributes
     ----------

@@ -56,7 +56,7 @@ class Direction:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What the data determine of a network; what `FitResult.report` returns, with a text to read.
+    """A report of what the data determine of a network; `FitResult.report` returns it, with a text to read.
 
     Attributes
     ----------
@@ -151,6 +151,7 @@ class Report:
         return f"Report of {self.description}\n{body}"
 
     def _repr_html_(self) -> str:
+        """Return the report as a table for notebooks."""
         cell = 'style="text-align:left"'
         rows = "".join(f"<tr><th {cell}>{escape(k)}</th><td {cell}>{escape(t)}</td></tr>" for k, t in self._lines())
         return f"<p><b>Report</b> of {escape(self.description)}</p><table>{rows}</table>"

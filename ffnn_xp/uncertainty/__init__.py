@@ -1,4 +1,4 @@
-"""What a minimum says about errors: covariances, error bands of predictions, densities of new measurements.
+"""Errors at a minimum: covariances, error bands of predictions, densities of new measurements.
 
 - `covariance`: a Hessian's `Spectrum`, the sandwich covariance, ranks, dead units.
 - `linear_band`: the `LinearBand` of a fit with matrices.

@@ -1,4 +1,4 @@
-r"""From second derivatives to a covariance, and from there to bands; directions without an answer stay without one.
+r"""Covariances from second derivatives, with the directions that no data determine kept apart.
 
 At a minimum with Hessian H the covariance is :math:`\Sigma = 2 e H^{-1}` (e = errordef). Networks have directions that
 no data determine (units that are off everywhere, exact copies): their eigenvalues of H are zero up to rounding. No

@@ -20,7 +20,7 @@ from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum
 
 @dataclass(frozen=True)
 class LinearBand:
-    """What a fit with matrices knows about the errors of its predictions.
+    """The errors of predictions by a fit that has a covariance.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class DifferentiableProblem(Problem, Protocol):
 
 @dataclass(frozen=True)
 class MatrixFreeBand:
-    """What a fit that formed no matrices knows about the errors of its predictions.
+    """The errors of predictions by a fit that formed no matrices.
 
     Parameters
     ----------
