@@ -27,7 +27,7 @@ from header import header
 
 import ffnn_xp as fx
 from ffnn_xp.network import hessian as curvature
-from ffnn_xp.objective.blocking import Kind
+from ffnn_xp.objective.chunking import Kind
 
 WIDTHS = ("8,7,9,6", "8,64,64,6", "16,256,256,1")
 EVENTS = (100, 10_000, 1_000_000)
@@ -180,7 +180,7 @@ def products(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...]) -> Evaluatio
     """The floor: what value and gradient multiply, in blocks of the library's size, on one thread."""
     rng = np.random.default_rng(1)
     model = fx.Model(widths, backend="numpy", seed=1)
-    size = fx.LeastSquares(x, y, NOISE, model).objective._sizes.of(Kind(matrices=False))
+    size = fx.LeastSquares(x, y, NOISE, model).objective._sizes.of(SumKind(matrices=False))
     W = [rng.normal(size=(h, below)) for below, h in pairwise(widths)]
     a = [rng.normal(size=(h, min(size, len(x)))) for h in widths]
     sizes = [min(size, len(x) - at) for at in range(0, len(x), size)]
@@ -346,11 +346,11 @@ def sweep_table(options: argparse.Namespace) -> None:
 
 
 def ways_table(seconds: float) -> None:
-    """A Gauss-Newton matrix by each way to sum over outputs: where the constant in `curvature.cheapest` is from."""
-    ways = {"by rows": curvature.by_rows, "by units": curvature.by_units, "closed form": None}
+    """A Gauss-Newton matrix by each way to sum over outputs: where the constant in `hessian.cheapest` is from."""
+    ways = {"by rows": hessian.by_rows, "by units": hessian.by_units, "closed form": None}
     print(f"| widths | parameters | events | {', ms | '.join(ways)}, ms | taken | over the best |")
     print("| --- " * (len(ways) + 5) + "|")
-    decide = curvature.cheapest
+    decide = hessian.cheapest
     for widths, n in WAYS:
         x, y, model = events(widths, n)
         S = fx.LeastSquares(x, y, NOISE, model).objective
@@ -358,11 +358,11 @@ def ways_table(seconds: float) -> None:
         end = time.perf_counter() + seconds * len(ways)
         while len(times["by rows"]) < 4 or time.perf_counter() < end:
             for name, way in ways.items():
-                curvature.cheapest = lambda layout, k, cost, way=way: way
+                hessian.cheapest = lambda layout, k, cost, way=way: way
                 began = time.perf_counter()
                 S.gauss_newton(model.parameters)
                 times[name].append(time.perf_counter() - began)
-        curvature.cheapest = decide
+        hessian.cheapest = decide
         medians = {name: 1e3 * np.median(found[1:]) for name, found in times.items()}
         taken = next(
             name

@@ -187,7 +187,7 @@ class PlusFunction(CostWithGradient):
         """The objective with what the function adds, behind more columns."""
         events = self._plain.events
         added = map(self._backend.argument, (*more, self._columns(phi)))
-        return self._plain.seeing(replace(events, data=(*added, *events.data)))
+        return self._plain.with_events(replace(events, data=(*added, *events.data)))
 
     def _columns(self, phi: HostArray) -> HostArray:
         return self._values(self._x, phi, self._shape[1])

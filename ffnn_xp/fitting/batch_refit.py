@@ -15,7 +15,7 @@ from ffnn_xp.minimizers import (
     Budget,
 )
 from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.uncertainty.covariance import curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def refit(
     starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
 
     def negative_directions(H: HostArray) -> HostArray:
-        return curvature(H, problem.errordef, problem.epsilon).negative_directions_in_theta
+        return Spectrum.of_hessian(H, problem.errordef, problem.epsilon).negative_directions_in_parameters
 
     with objective.backend.context():
         if not smooth:

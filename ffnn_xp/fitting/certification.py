@@ -19,8 +19,8 @@ from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
 from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 
 POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
@@ -108,11 +108,11 @@ def certify_fit(found: Found, began: float) -> FitRecord:
     if search.stopped and spectrum is not None:
         more += f" Other starts were not tried: {search.stopped}."
     message, source = _words(found, more)
-    band: Band | ProductBand | None = None
+    band: LinearBand | MatrixFreeBand | None = None
     if good is not None:
-        band = Band(task.scaling.to_standard(theta), task.scaling, good)
+        band = LinearBand(task.scaling.to_standard(theta), task.scaling, good)
     elif found.certified_matrix_free:
-        band = ProductBand(found.theta, task.scaling, found.cost)
+        band = MatrixFreeBand(found.theta, task.scaling, found.cost)
     return FitRecord(
         valid=found.certified,
         message=message,
@@ -129,7 +129,7 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         errors=errors,
         y_error=None if task.errors_known else task.y_error * task.scaling.y_scale,
         covariance_source=source,
-        n_null=0 if spectrum is None else spectrum.n_null,
+        n_null=0 if spectrum is None else spectrum.n_unidentified,
         edm_goal=found.goal,
         restarts=list(search.starts),
         seconds=time.monotonic() - began,
@@ -164,7 +164,7 @@ def _edm_newton(found: Found) -> float:
 def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
     """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot be asked."""
     task = found.task
-    if spectrum.n_null or not task.network.smooth or task.layout.n_parameters > task.tuning.certification.hesse_limit:
+    if spectrum.n_unidentified or not task.network.smooth or task.layout.n_parameters > task.tuning.certification.hesse_limit:
         return float("nan")
     errors = hesse_errors(found.cost, found.theta)
     return float("nan") if errors is None else float(np.max(np.abs(errors / spectrum.errors - 1)))
@@ -172,9 +172,9 @@ def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
 
 def _unidentified(task: FitProblem, spectrum: Spectrum) -> HostArray:
     """Tell which parameters in raw units mix in one that the data leave open."""
-    if not spectrum.n_null:
+    if not spectrum.n_unidentified:
         return np.zeros(task.layout.n_parameters, dtype=bool)
-    unit = np.eye(task.layout.n_parameters)[spectrum.undetermined]
+    unit = np.eye(task.layout.n_parameters)[spectrum.unidentified_parameters]
     return np.asarray(np.any(task.scaling.linear(unit) != 0, axis=0))
 
 
@@ -258,7 +258,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
     if task.sandwich:
         known = f"sandwich of the gradients' variance and the {known}"
-    if not shape.n_null:
+    if not shape.n_unidentified:
         return (
             f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
             f"{known}, all {p} directions",
@@ -267,7 +267,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     dead = dead_units(task.layout, found.cost.gauss_newton(found.theta))
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
     return (
-        f"MIGRAD certified the minimum; {shape.n_null} of {p} directions are not determined by the data{named}: the "
+        f"MIGRAD certified the minimum; {shape.n_unidentified} of {p} directions are not determined by the data{named}: the "
         f"errors of parameters that take part in them are infinite. {hold}{more}",
-        f"{known}, on {p - shape.n_null} of {p} directions",
+        f"{known}, on {p - shape.n_unidentified} of {p} directions",
     )

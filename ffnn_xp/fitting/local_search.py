@@ -25,7 +25,7 @@ from ffnn_xp.minimizers import (
     run_ask_tell,
 )
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum, curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 
 # In units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic.
 _EDM_GOAL = 1e-6
@@ -201,7 +201,7 @@ class LocalSearch:
         if self.matrices:
             spectrum = self._spectrum(result.theta)
             if status is not Status.SADDLE_POINT:
-                spectrum = spectrum.without_negative_directions()
+                spectrum = spectrum.with_negative_directions_unidentified()
         if status not in (Status.MINIMUM, Status.SADDLE_POINT):
             status = Status.WEAKLY_DETERMINED if self.smooth else Status.NON_SMOOTH_POINT
         edm = result.edm if result.bounds is None else result.bounds.upper
@@ -223,13 +223,13 @@ class LocalSearch:
             return spectrum, None
         problem, escape = self.problem, self.tuning.escape
         value = problem.value_and_gradient(theta)[0]
-        beyond = escape.lower_point(problem, theta, value, spectrum.negative_directions_in_theta)
+        beyond = escape.lower_point(problem, theta, value, spectrum.negative_directions_in_parameters)
         if beyond is not None:
             minimizer = replace(self.tuning.refinement, fine_goal=None, max_rounds=self.tuning.followed_rounds)
             result = minimizer.run(problem, beyond)
             if result.value < value - escape.min_gain * problem.errordef:
                 return spectrum, result.theta
-        return spectrum.without_negative_directions(), None
+        return spectrum.with_negative_directions_unidentified(), None
 
     def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:
         """Minimise as far as single precision is good enough for; None where there is no such stage."""
@@ -280,9 +280,9 @@ class LocalSearch:
         return self.problem.in_single_precision() if self.may_use_single_precision else None
 
     def _negative_directions(self, H: HostArray) -> HostArray:
-        return curvature(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_theta
+        return Spectrum.of_hessian(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_parameters
 
     def _spectrum(self, theta: HostArray) -> Spectrum:
         problem = self.problem
         H = problem.hessian(theta) if self.smooth else problem.gauss_newton(theta)
-        return curvature(H, problem.errordef, problem.epsilon)
+        return Spectrum.of_hessian(H, problem.errordef, problem.epsilon)

@@ -34,8 +34,8 @@ from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.sweeps import Network
 from ffnn_xp.objective.prior import GAUGE, GaussianPrior
-from ffnn_xp.uncertainty.covariance import curvature
-from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.predictive import Calibration, Member, calibrate
 
 LEAST = 10  # events, to choose anything by
@@ -143,10 +143,10 @@ def member(task: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     G = cost.gauss_newton(theta)
     held = min(_effective(G, precision), task.tuning.prior_selection.most_effective * task.n_values)
     if task.errors_known:
-        return Member(Band(theta, task.scaling, curvature(G, 1.0)), typical_error(task), held)
+        return Member(LinearBand(theta, task.scaling, Spectrum.of_hessian(G, 1.0)), typical_error(task), held)
     y_error = residual_width(task, theta, held)
-    shape = curvature(G / float(np.mean(y_error**2)), 1.0)
-    return Member(Band(theta, task.scaling, shape), y_error * task.scaling.y_scale, held)
+    shape = Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0)
+    return Member(LinearBand(theta, task.scaling, shape), y_error * task.scaling.y_scale, held)
 
 
 def shape_of_prior(network: Network) -> HostArray:
@@ -186,7 +186,7 @@ def _calibration(
                 r.shape[1] - _effective(G, precision) / k, (1 - task.tuning.prior_selection.most_effective) * r.shape[1]
             )
             y_error = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
-        band = Band(theta, plain, curvature(G / float(np.mean(y_error**2)), 1.0))
+        band = LinearBand(theta, plain, Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0))
         std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
         residuals.append(_residuals(network, backend, theta, part.outside.events))
         if part.outside.events.weights is not None:
@@ -209,7 +209,7 @@ def _residuals(network: Network, backend: Backend, theta: HostArray, events: Eve
 
 def _effective(G: HostArray, precision: HostArray) -> float:
     """Number of parameters that the data hold; G includes the prior, twice its precision."""
-    held = curvature(G, 1.0).factor
+    held = Spectrum.of_hessian(G, 1.0).factor
     return float(held.shape[1] - np.sum(precision[:, None] * held**2))
 
 

@@ -24,7 +24,7 @@ from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior, network_precision
-from ffnn_xp.uncertainty.covariance import curvature, rank
+from ffnn_xp.uncertainty.covariance import Spectrum, rank
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class FitProblem:
         G = cost.gauss_newton(theta)
         if self.prior is None:
             return float(rank(G, cost.epsilon))
-        held = curvature(G, cost.errordef, cost.epsilon).factor
+        held = Spectrum.of_hessian(G, cost.errordef, cost.epsilon).factor
         return float(held.shape[1]) - self.prior.share(held)
 
     def weight_moments(self) -> tuple[float, float]:

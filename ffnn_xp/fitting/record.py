@@ -19,8 +19,8 @@ from ffnn_xp.network.layout import Layout
 from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 
@@ -120,7 +120,7 @@ class FitRecord:
     spectrum: Spectrum | None = None
     factor: HostArray | None = None
     recipe: PriorSelection | None = None
-    error_band: Band | ProductBand | None = None
+    error_band: LinearBand | MatrixFreeBand | None = None
     predictive: Predictive | None = None
     live: iminuit.Minuit | None = None
 
@@ -188,11 +188,11 @@ class FitRecord:
         directions are unidentified.
         """
         prior, band = self.task.prior, self.error_band
-        if prior is None or not isinstance(band, Band) or self.n_null or self.task.sandwich:
+        if prior is None or not isinstance(band, LinearBand) or self.n_null or self.task.sandwich:
             return float("nan")
         P = np.where(prior.precision > 0, prior.precision, 1.0)
         value = -self.fval / (2 * self.statistic.errordef) + 0.5 * float(np.sum(np.log(P)))
-        value += float(np.linalg.slogdet(band.curvature.factor)[1])
+        value += float(np.linalg.slogdet(band.spectrum.factor)[1])
         if self.y_error is not None:
             value -= self.task.data.n * float(np.sum(np.log(self.task.y_error)))
         return value

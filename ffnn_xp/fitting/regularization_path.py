@@ -1,7 +1,7 @@
 """Minimizations along a regularization path of prior strengths, of many networks together: folds and an ensemble.
 
 They share network and statistic and differ in their events, so that values and gradients of all are computed together
-(`minimizers.run_batched`, `objective.batch.side_by_side`).
+(`minimizers.run_batched`, `objective.batch.stack_objectives`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ffnn_xp.minimizers import (
     run_batched,
     stop_reason,
 )
-from ffnn_xp.objective.batch import Replicas, side_by_side
+from ffnn_xp.objective.batch import Replicas, stack_objectives
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
@@ -77,7 +77,7 @@ class CostBatch:
     @cached_property
     def side_by_side(self) -> Objective:
         """All objectives in one."""
-        return side_by_side(self.objectives)
+        return stack_objectives(self.objectives)
 
     @cached_property
     def single(self) -> CostBatch | None:
@@ -101,8 +101,8 @@ class Fold:
 
     def __init__(self, whole: NetworkCost, fitted: Rows, out: Rows) -> None:
         self.fitted, self.out = fitted, out
-        self.inside = whole.objective.of(fitted)
-        self.outside = whole.objective.of(out)
+        self.inside = whole.objective.select(fitted)
+        self.outside = whole.objective.select(out)
 
     def cost(self, precision: HostArray) -> NetworkCost:
         """Return the cost of the events to fit."""

@@ -128,7 +128,7 @@ def halve_candidates(
         replicas, scale = everything, 1.0
         if m < n:
             at = np.sort(rng.choice(n, m, replace=False))
-            replicas, scale = Replicas(objective.of(at), _scaled(precision, m / n)), n / m
+            replicas, scale = Replicas(objective.select(at), _scaled(precision, m / n)), n / m
 
         def prune(step: int, value: HostArray, edm: HostArray, halve_at: tuple[int, ...] = halve_at) -> Mask:
             pruned = np.zeros(len(value), dtype=bool)

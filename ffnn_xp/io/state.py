@@ -8,7 +8,7 @@ from typing import Any
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.network.activations import Activation
-from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 
@@ -28,7 +28,7 @@ class NetworkState:
         The type that the network computes in.
     y_was_column : bool
         Whether predictions of a single output have shape ``(n, 1)``.
-    band : Band or None
+    band : LinearBand or None
         The linear error band.
     no_band : str
         Why there is no error band; empty if there is one.
@@ -52,7 +52,7 @@ class NetworkState:
     theta: HostArray
     dtype: str = "float64"
     y_was_column: bool = False
-    band: Band | None = None
+    band: LinearBand | None = None
     no_band: str = ""
     predictive: Predictive | None = None
     input_names: tuple[str, ...] | None = None

@@ -14,7 +14,7 @@ from ffnn_xp.io.header import Header
 from ffnn_xp.io.state import NetworkState
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive
 
 
@@ -44,7 +44,7 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
         for i, member in enumerate(density.members):
             tensors[f"density.{i}.noise"] = np.asarray(member.y_error, dtype=np.float64)
             if len(density.members) > 1:
-                assert isinstance(member.band, Band)
+                assert isinstance(member.band, LinearBand)
                 tensors |= _band_tensors(f"density.{i}", member.band)
     # safetensors copies memory as it lies: in Fortran's order, as LAPACK leaves it, it would come back scrambled
     return {name: np.ascontiguousarray(a) for name, a in tensors.items()}
@@ -105,8 +105,8 @@ def read_tensors(file: Any, header: Header, path: str) -> dict[str, HostArray]:
     return tensors
 
 
-def _band_tensors(prefix: str, band: Band) -> dict[str, HostArray]:
-    s, c = band.scaling, band.curvature
+def _band_tensors(prefix: str, band: LinearBand) -> dict[str, HostArray]:
+    s, c = band.scaling, band.spectrum
     parts = {
         "theta": band.theta,
         "x_mean": s.x_mean,
@@ -114,7 +114,7 @@ def _band_tensors(prefix: str, band: Band) -> dict[str, HostArray]:
         "y_mean": s.y_mean,
         "y_scale": s.y_scale,
         "factor": c.factor,
-        "null": c.null,
+        "null": c.unidentified,
         "scale": c.scale,
     }
     return {f"{prefix}.{name}": np.asarray(a, dtype=np.float64) for name, a in parts.items()}
@@ -150,8 +150,10 @@ def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int)
     return Predictive(tuple(Member(*pair) for pair in zip(bands, noises, strict=True)), calibration)
 
 
-def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> Band:
+def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> LinearBand:
     """Build the error band whose parts are in a file's tensors under a prefix."""
     t = {name.removeprefix(f"{prefix}."): a for name, a in tensors.items()}
     scaling = Scaling(layout, t["x_mean"], t["x_scale"], t["y_mean"], t["y_scale"])
-    return Band(t["theta"], scaling, Spectrum(t["factor"], t["null"], t["scale"], negative_directions=t["null"][:, :0]))
+    return LinearBand(
+        t["theta"], scaling, Spectrum(t["factor"], t["null"], t["scale"], negative_directions=t["null"][:, :0])
+    )

@@ -174,7 +174,7 @@ class NetworkFunction:
     def canonical(self) -> HostArray:
         """The parameters ``(p,)`` of the same function with order, signs and scales of hidden units fixed, on the host.
 
-        So that two fits can be compared; see `canonical.canonical`, and `canonical.same_minimum` for near-ties.
+        So that two fits can be compared; see `network.canonical`.
 
         Examples
         --------

@@ -13,10 +13,9 @@ from ffnn_xp.data import Measurements, read, refuse
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
 from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.studies.bands import covariance_root
 from ffnn_xp.studies.classification import Classification, score_probabilities
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 KINDS = ("confidence", "prediction")
@@ -46,14 +45,14 @@ NOT_OF_A_CLASSIFICATION = {
 class Predictor(NetworkFunction):
     """Predictions with their errors, densities, intervals: the part of `Model` that a fit makes useful."""
 
-    _band: Band | ProductBand | None = None
+    _band: LinearBand | MatrixFreeBand | None = None
     _no_band: str = "the model has not been fitted"
     _predictive: Predictive | None = None
 
     def _changed(self) -> None:
         self._set_uncertainty(None, "the parameters were set by hand", None)
 
-    def _set_uncertainty(self, band: Band | ProductBand | None, no_band: str, predictive: Predictive | None) -> None:
+    def _set_uncertainty(self, band: LinearBand | MatrixFreeBand | None, no_band: str, predictive: Predictive | None) -> None:
         """Take what belongs to the parameters as they are now: the band, or why there is none, and the density."""
         self._band, self._no_band, self._predictive = band, no_band, predictive
 
@@ -127,9 +126,9 @@ class Predictor(NetworkFunction):
     def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
         if kind != "confidence":
             raise ValueError("new measurements are independent: add their variances to the diagonal yourself")
-        if not isinstance(self._band, Band):
+        if not isinstance(self._band, LinearBand):
             raise NotFittedError(f"no covariance of predictions: {self._no_band}")
-        A = covariance_root(self.network, self._band, self._backend, self._columns(x)[0])
+        A = self._backend.to_host(self._band.covariance_root(self.network, self._backend, self._columns(x)[0]))
         A = np.where(np.isfinite(A), A, np.nan)
         return self(x), A @ A.T
 

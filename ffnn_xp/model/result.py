@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import iminuit
 import numpy as np
 
-from ffnn_xp._lib.errors import NotFittedError, did_you_mean
+from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, whole_number
 from ffnn_xp.data.reading import input_rows
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
 from ffnn_xp.model.summary import to_html, to_text
-from ffnn_xp.studies.bands import METHODS, NUMBER, Interval, band, covariance_root, other_minima, predicted, prior_share
-from ffnn_xp.studies.coverage import Coverage, coverage
-from ffnn_xp.studies.goodness import Goodness, goodness
-from ffnn_xp.studies.identifiability import Report, report
+from ffnn_xp.studies.bands import Interval, find_band_method
+from ffnn_xp.studies.coverage import Coverage, measure_coverage
+from ffnn_xp.studies.fitted_problem import FittedProblem
+from ffnn_xp.studies.goodness import Goodness, assess_goodness
+from ffnn_xp.studies.identifiability import Report, prior_share, report
 from ffnn_xp.studies.profile_cost import Others, minuit_of_subset
-from ffnn_xp.studies.propagation import propagate
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.studies.propagation import propagate_predictions
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,7 +77,7 @@ class FitResult(FitRecord):
         return minuit if is_certified(minuit) else preset(raw, theta, covariance)
 
     def prior_share(self, x: Any) -> HostArray:
-        r"""By how much the prior, and not the data, holds up each prediction: from 0, the data alone, to 1.
+        r"""Return the prior's share of each prediction's posterior precision: from 0, the data alone, to 1.
 
         What is known of the parameters is G from the data (the Gauss-Newton matrix) and P from the prior; a prediction
         with derivatives j has the variance :math:`v = j^T A j`, :math:`A = (G + P)^{-1}`, and the share is
@@ -108,9 +109,9 @@ class FitResult(FitRecord):
         True
         """
         known = self._known_band()
-        if not isinstance(known, Band):
+        if not isinstance(known, LinearBand):
             raise NotFittedError("the prior's share of a prediction needs matrices, which were not formed")
-        share = prior_share(self.task, self.cost, known, self._columns(x))
+        share = prior_share(self._fitted, known, self._columns(x))
         return share[0] if len(share) == 1 else share.T
 
     def minuit_of(self, names: Sequence[str], others: Others = "profiled") -> iminuit.Minuit:
@@ -157,7 +158,7 @@ class FitResult(FitRecord):
         x: Any,
         *,
         cl: float = 0.683,
-        method: Literal["linear", "profile", "replicas", "mixture"] = "linear",
+        method: str = "linear",
         number: int | None = None,
         seed: int | None = None,
     ) -> Interval:
@@ -195,25 +196,9 @@ class FitResult(FitRecord):
         >>> bool(np.isclose(linear.high[0], profile.high[0], rtol=0.1))
         True
         """
-        if method not in METHODS:
-            raise ValueError(f"unknown method {method!r}: {did_you_mean(method, METHODS)}")
+        band = find_band_method(method)
         cl = level(cl)
-        known = self._known_band()
-        if method in ("profile", "mixture") and not isinstance(known, Band):
-            raise ValueError(f"a {method} needs the p x p covariance, which was not formed: use method='linear'")
-        number = NUMBER.get(method, 0) if number is None else number
-        number = whole_number(number, "number", int(method in NUMBER))
-        columns, rng = self._columns(x), np.random.default_rng(seed)
-        minima: list[Band] = []
-        if method == "mixture":
-            assert isinstance(known, Band)
-            key = number, seed
-            if key not in self._minima:
-                self._minima[key] = other_minima(self.task, known, number, rng)
-            minima = self._minima[key]
-        parts = band(self.task, self.cost, known, columns, cl, method, number, rng, minima)
-        mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in parts)
-        return Interval(mean, low, high, cl, method, status.astype(np.str_))
+        return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed)
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
         """A function of predictions, and its covariance: averages, differences, ratios, integrals.
@@ -254,19 +239,14 @@ class FitResult(FitRecord):
         (2.0, 0.0141)
         """
         known = self._known_band()
-        if not isinstance(known, Band):
+        if not isinstance(known, LinearBand):
             raise NotFittedError("no covariance of predictions: matrices were not formed")
-        backend, network = self.task.model.backend, self.task.network
-        columns = self._columns(x)
-        A = covariance_root(network, known, backend, columns)
-        if not np.all(np.isfinite(A)):
-            raise ValueError("a prediction depends on a direction that the fit does not determine: use a prior")
-        return propagate(function, predicted(network, backend, self.parameters, columns), A)
+        return propagate_predictions(self._fitted, known, function, self._columns(x))
 
     @cached_property
-    def _minima(self) -> dict[tuple[int, int | None], list[Band]]:
-        """Those of each mixture that was asked for, by number and seed: they serve for all bands."""
-        return {}
+    def _fitted(self) -> FittedProblem:
+        """The problem and its minimum, as studies want them."""
+        return FittedProblem(self.task, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
 
     def _columns(self, x: Any) -> Array:
         """Inputs as columns on the device, checked."""
@@ -274,7 +254,7 @@ class FitResult(FitRecord):
         with backend.context():
             return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
 
-    def _known_band(self) -> Band | ProductBand:
+    def _known_band(self) -> LinearBand | MatrixFreeBand:
         if self.error_band is None:
             raise NotFittedError(f"no error band: {self.message}")
         return self.error_band
@@ -307,15 +287,7 @@ class FitResult(FitRecord):
         (100, True)
         """
         number = whole_number(number, "number", 0)
-        return goodness(
-            self.task,
-            self.parameters,
-            self.chi2,
-            self.ndof,
-            self.p_value,
-            number,
-            np.random.default_rng(seed),
-        )
+        return assess_goodness(self._fitted, number, np.random.default_rng(seed))
 
     def coverage(
         self,
@@ -367,8 +339,7 @@ class FitResult(FitRecord):
                 columns = self.task.data.measured_x(backend.xp)[:, :: max(1, self.task.data.n // 200)]
             else:
                 columns = self._columns(x)
-        rng = np.random.default_rng(seed)
-        return coverage(self.task, self.parameters, columns, levels, number, rng)
+        return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))
 
     def report(self) -> Report:
         """Which directions the data hold, effective parameters by layer, dead, saturated, constant and copied units.

@@ -9,8 +9,8 @@ import numpy as np
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import Predictive
 
 
@@ -27,13 +27,13 @@ FILE_TUNING = FileTuning()
 
 
 def band_to_save(
-    band: Band | ProductBand | None, no_band: str, wanted: bool | None, tuning: FileTuning
-) -> tuple[Band | None, str]:
+    band: LinearBand | MatrixFreeBand | None, no_band: str, wanted: bool | None, tuning: FileTuning
+) -> tuple[LinearBand | None, str]:
     """Return the error band that a file keeps, or None and the reason why it keeps none.
 
     Parameters
     ----------
-    band : Band, ProductBand or None
+    band : LinearBand, MatrixFreeBand or None
         The model's.
     no_band : str
         Why it has none.
@@ -47,7 +47,7 @@ def band_to_save(
     ValueError
         If the user asks for a band that cannot be saved.
     """
-    if isinstance(band, Band):
+    if isinstance(band, LinearBand):
         p = len(band.theta)
         if wanted is False:
             return None, "it was left out of the file (band=False)"
@@ -56,19 +56,19 @@ def band_to_save(
             return None, f"it was left out of the file for its size ({size}): save with band=True to keep it"
         return band, ""
     why = no_band
-    if isinstance(band, ProductBand):
+    if isinstance(band, MatrixFreeBand):
         why = "no p x p matrix was formed in the fit, and the band is computed from the data themselves"
     if wanted:
         raise ValueError(f"there is no error band to save: {why}")
-    return None, f"it was left out of the file: {why}" if isinstance(band, ProductBand) else why
+    return None, f"it was left out of the file: {why}" if isinstance(band, MatrixFreeBand) else why
 
 
-def predictive_to_save(density: Predictive | None, band: Band | None, wanted: bool | None) -> Predictive | None:
+def predictive_to_save(density: Predictive | None, band: LinearBand | None, wanted: bool | None) -> Predictive | None:
     """Return the predictive density that a file keeps, given the band that it keeps.
 
     An ensemble is what the model predicts with, so it is kept at any size unless the user asks for no band.
     """
-    if density is None or wanted is False or not all(isinstance(member.band, Band) for member in density.members):
+    if density is None or wanted is False or not all(isinstance(member.band, LinearBand) for member in density.members):
         return None
     return density if len(density.members) > 1 or band is not None else None
 

@@ -1,4 +1,4 @@
-"""A symmetric matrix as the lower blocks of its layers, each pair of numbers once, and the whole made of them."""
+"""Symmetric matrices as lower blocks, one for each pair of layers, and the whole matrix that is assembled of them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends.elementwise import pairs, writable
 from ffnn_xp.network.layout import Layout
 
-PANEL = 2**22  # bytes that are unfolded at a time
 BlockMatrix = dict[tuple[int, int], Array]
-"""Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` makes that of."""
+"""Lower blocks of a symmetric matrix: (m, l), l <= m, to ``(..., p_m, p_l)``, or to what `in_order` accepts."""
 
 
-def assemble(layout: Layout, lead: int, xp: Namespace, blocks: BlockMatrix) -> Array:
-    """The whole symmetric matrix ``(..., p, p)``, `lead` axes in front, from its lower blocks, which are used up."""
+def assemble(layout: Layout, lead: int, panel_bytes: int, xp: Namespace, blocks: BlockMatrix) -> Array:
+    """Assemble a symmetric matrix ``(..., p, p)`` from its lower blocks, which are used up.
+
+    There are `lead` axes in front. The blocks of one layer are unfolded in panels of so many bytes.
+    """
     if writable(xp):
         first, p, ends = blocks[0, 0], layout.n_parameters, layout.offsets
         whole = xp.empty((*first.shape[:lead], p, p), dtype=first.dtype, device=first.device)
@@ -22,7 +24,7 @@ def assemble(layout: Layout, lead: int, xp: Namespace, blocks: BlockMatrix) -> A
             (m, l), block = blocks.popitem()
             rows, columns = slice(ends[m], ends[m + 1]), slice(ends[l], ends[l + 1])
             if block.ndim == lead + 3:
-                _unfold(xp, layout.shapes[m], block[..., 0], whole[..., rows, columns])
+                _unfold(xp, layout.shapes[m], block[..., 0], whole[..., rows, columns], panel_bytes)
                 continue
             block = in_order(xp, layout, (m, l), block, lead)
             whole[..., rows, columns] = block
@@ -38,20 +40,20 @@ def assemble(layout: Layout, lead: int, xp: Namespace, blocks: BlockMatrix) -> A
     return xp.concat(lines, axis=-2)
 
 
-def _unfold(xp: Namespace, shape: tuple[int, int], block: Array, out: Array) -> None:
-    """One layer's block into its place ``(..., h c, h c)``, some units at a time."""
+def _unfold(xp: Namespace, shape: tuple[int, int], block: Array, out: Array, panel_bytes: int) -> None:
+    """Write one layer's block into its place ``(..., h c, h c)``, some units at a time."""
     h, c = shape
-    panel = max(1, PANEL // (8 * h * c * c * math.prod(block.shape[:-2])))
+    panel = max(1, panel_bytes // (8 * h * c * c * math.prod(block.shape[:-2])))
     for at in range(0, h, panel):
         units = range(at, min(at + panel, h))
         out[..., c * units.start : c * units.stop, :] = _unfolded(xp, shape, block, units)
 
 
 def in_order(xp: Namespace, layout: Layout, at: tuple[int, int], block: Array, lead: int) -> Array:
-    """One block as ``(..., p_m, p_l)``, with `lead` axes in front.
+    """Return one block as ``(..., p_m, p_l)``, with `lead` axes in front.
 
-    Of two layers it may be ``(..., h, h, c, c)``; of one layer, which is symmetric in its units and in its columns,
-    each pair of them once, and an axis behind: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
+    A block of two layers may be given as ``(..., h, h, c, c)``. That of one layer is symmetric in its units and in its
+    columns, and may hold each pair of them once, with an axis behind: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
     """
     if block.ndim == lead + 2:
         return block
@@ -62,7 +64,7 @@ def in_order(xp: Namespace, layout: Layout, at: tuple[int, int], block: Array, l
 
 
 def _unfolded(xp: Namespace, shape: tuple[int, int], block: Array, rows: range) -> Array:
-    """Of one layer's block ``(..., h (h + 1) / 2, c (c + 1) / 2)`` the rows of some units, ``(..., r c, h c)``."""
+    """Unfold the rows of some units ``(..., r c, h c)`` of a layer's ``(..., h (h + 1) / 2, c (c + 1) / 2)`` block."""
     (h, c), r = shape, len(rows)
     units = pairs(xp, h, block)[2][rows.start * h : rows.stop * h]
     block = xp.take(xp.take(block, units, axis=-2), pairs(xp, c, block)[2], axis=-1)
@@ -71,6 +73,6 @@ def _unfolded(xp: Namespace, shape: tuple[int, int], block: Array, rows: range) 
 
 
 def permute(xp: Namespace, T: Array, order: tuple[int, int, int, int]) -> Array:
-    """The last four axes in another order."""
+    """Put the last four axes into another order."""
     lead = T.ndim - 4
     return xp.permute_dims(T, (*range(lead), *(lead + i for i in order)))

@@ -1,18 +1,31 @@
-"""TODO."""
+"""Evaluation of a network: outputs of many events in chunks, and derivatives of outputs in raw units."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends import Backend
-from ffnn_xp.network.sweeps import Network, forward, jacobian, through_output
-
-BLOCK = 8192
+from ffnn_xp.network.sweeps import Network, forward, jacobian, jacobian_through_output
 
 
-def evaluate(network: Network, backend: Backend, theta: Array, x: Array) -> Array:
-    """Outputs ``(k, n)`` of inputs ``(d, n)``."""
+@dataclass(frozen=True)
+class EvaluationTuning:
+    """Tuned numbers of evaluations."""
+
+    cpu_events: int = tuned(
+        8192, "events of a chunk on a CPU; larger: less time in Python; smaller: fits smaller caches"
+    )
+
+
+TUNING = EvaluationTuning()
+
+
+def evaluate(network: Network, backend: Backend, theta: Array, x: Array, *, tuning: EvaluationTuning = TUNING) -> Array:
+    """Compute the outputs ``(k, n)`` of inputs ``(d, n)``."""
     n = x.shape[-1]
-    size, f = n if backend.on_gpu else BLOCK, backend.bind(_outputs, network)
+    size, f = n if backend.on_gpu else tuning.cpu_events, backend.bind(_outputs, network)
     with backend.context():
         if n <= size:
             return f(theta, x)
@@ -21,17 +34,17 @@ def evaluate(network: Network, backend: Backend, theta: Array, x: Array) -> Arra
 
 
 def _outputs(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
+    """Compute the outputs of one chunk."""
     return forward(network, xp, theta, x).y
 
 
 def raw_jacobian(network: Network, xp: Namespace, theta: Array, x: Array, scale: Array, shift: Array) -> Array:
-    """Derivatives of raw outputs in standardised theta, ``(k, n, p)``, at standardised inputs.
+    """Differentiate raw outputs in standardised theta at standardised inputs, ``(k, n, p)``.
 
-    What stands before the output nonlinearity is, in raw units, `scale` times what it is in standardised ones, plus
-    `shift`, each ``(k, 1)``.
+    Before the output nonlinearity, a raw value is `scale` times the standardised one, plus `shift`, each ``(k, 1)``.
     """
     inner = network.before_output()
     J = scale[..., None] * jacobian(inner, xp, theta, x)
     if network.activations[-1].linear:
         return J
-    return through_output(network, xp, scale * forward(inner, xp, theta, x).y + shift, J)
+    return jacobian_through_output(network, xp, scale * forward(inner, xp, theta, x).y + shift, J)

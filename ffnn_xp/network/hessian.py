@@ -1,4 +1,4 @@
-r"""Second derivatives of S for one block of events, in closed form.
+r"""Second derivatives of S for one chunk of events, in closed form.
 
 With :math:`\delta_m = \partial S/\partial z_m` and, for l <= m, the event-wise matrices
 :math:`D_{ml} = \partial z_m/\partial z_l` and :math:`K_{ml} = \partial\delta_m/\partial z_l`,
@@ -29,8 +29,8 @@ from array_api_compat import device
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends.elementwise import multiplication, pairs
 from ffnn_xp.network.block_matrix import BlockMatrix, permute
-from ffnn_xp.network.layout import Layout, join, through, weights
-from ffnn_xp.network.sweeps import Network, Trace, curvatures, deltas, push_forward, slopes
+from ffnn_xp.network.layout import Layout, back_through, join, weights
+from ffnn_xp.network.sweeps import Network, Trace, deltas, push_forward, second_derivatives, slopes
 
 Term = tuple[Array | None, list[Array]]
 """A factor of each event ``(..., 1, n)``, and the derivatives of something in z_l for each layer ``(..., h_l, n)``."""
@@ -39,28 +39,28 @@ Term = tuple[Array | None, list[Array]]
 def hessian_blocks(
     network: Network, xp: Namespace, trace: Trace, y_bar: Array, y_curvature: Array, *, exact: bool, mixed: bool = False
 ) -> BlockMatrix:
-    """Lower blocks of the exact Hessian or, if not `exact`, of the Gauss-Newton matrix.
+    """Compute the lower blocks of the exact Hessian or, if not `exact`, of the Gauss-Newton matrix.
 
     `y_bar` and `y_curvature` are the statistic's first and second derivative in y, ``(..., k, n)``; the second one
     ``(..., k, k, n)`` if it has outputs `mixed`.
     """
     slope = slopes(network, xp, trace)
     delta = deltas(xp, trace, slope, y_bar) if exact else []
-    bend = _bends(network, xp, trace, delta, y_bar) if exact else []
+    second = _second_order_terms(network, xp, trace, delta, y_bar) if exact else []
     inputs = trace.inputs
     L = network.layout.n_layers
     blocks: BlockMatrix = {}
     for l in range(L):
         D, E = _forward(xp, trace, slope, l)
         if mixed:
-            K = slope[-1][..., :, None, :] * bent(y_curvature, E[-1])
+            K = slope[-1][..., :, None, :] * event_matrices_times(y_curvature, E[-1])
         else:
             K = (slope[-1] * y_curvature * slope[-1])[..., :, None, :] * D[-1]
         for m in range(L - 1, l - 1, -1):
             if m < L - 1:
                 K = slope[m][..., :, None, :] * _left(xp, weights(trace.matrices[m + 1]).mT, K)
             if exact:
-                K = K + bend[m][..., :, None, :] * D[m - l]
+                K = K + second[m][..., :, None, :] * D[m - l]
             if m == l:
                 blocks[m, m] = _of_pairs(xp, _lower(xp, K), inputs[m])
                 continue
@@ -80,11 +80,11 @@ def gauss_newton_blocks(
     root: Array | None = None,
     weights: Array | None = None,
 ) -> BlockMatrix:
-    """Lower blocks of the Gauss-Newton matrix by the shorter of two ways.
+    """Compute the lower blocks of the Gauss-Newton matrix by the shorter of two algorithms.
 
     With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep for each; with many it is the closed form
-    above, whose intermediate arrays do not grow with the number of outputs. Where outputs mix, `root` R with C = R R^T
-    and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
+    above, whose intermediate arrays do not grow with the number of outputs. Where outputs are coupled, `root` R with
+    C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
     """
     k = network.layout.widths[-1]
     way = cheapest(network.layout, k, multiplication(xp, trace.y))
@@ -103,14 +103,14 @@ def gauss_newton_blocks(
 
 
 def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> BlockMatrix:
-    """Lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
+    """Compute the lower blocks of the sum over events of g g^T, g the derivative of the event's part of S in theta."""
     delta = deltas(xp, trace, slopes(network, xp, trace), y_bar)
     way = cheapest(network.layout, 1, multiplication(xp, y_bar)) or by_rows
     return way(xp, [(None, delta)], trace.inputs)
 
 
 def by_rows(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatrix:
-    """Sum over events and terms of the outer products of derivatives in theta: these are formed, event by event."""
+    """Sum outer products of derivatives in theta over events and terms; the derivatives are formed, event by event."""
     total: BlockMatrix = {}
     for c, delta in terms:
         rows = [_row(xp, d, a) for d, a in zip(delta, inputs, strict=True)]
@@ -126,10 +126,10 @@ def by_rows(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatri
 
 
 def by_units(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatrix:
-    r"""The same as :math:`\sum_n K_{ml}\, \tilde a_{m-1} \tilde a_{l-1}`, where K is the sum over the terms.
+    r"""Compute the sum of `by_rows` as :math:`\sum_n K_{ml}\, \tilde a_{m-1} \tilde a_{l-1}`, K summed over the terms.
 
-    One product for each block, however many terms; of a layer with itself with a quarter of the multiplications,
-    since K is symmetric and so is the other factor.
+    There is one product for each block, however many terms. A block of a layer with itself takes a quarter of the
+    multiplications, since K is symmetric and so is the other factor.
     """
     blocks: BlockMatrix = {}
     for m in range(len(inputs)):
@@ -146,6 +146,7 @@ def by_units(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatr
 
 
 def _summed(terms: Iterable[Array]) -> Array:
+    """Add up arrays, in the first one's memory where it can be written to."""
     total = None
     for term in terms:
         if total is None:
@@ -164,9 +165,10 @@ def kronecker_factors(
     root: Array | None = None,
     here: Array | None = None,
 ) -> list[Array]:
-    """For each layer the sum over events and outputs of delta delta^T, and of the inputs' (a, 1) (a, 1)^T.
+    """Compute for each layer the sum over events and outputs of delta delta^T, and of the inputs' (a, 1) (a, 1)^T.
 
-    Where delta is the derivative in z_l of an output, times the root of the statistic's second derivative.
+    Here delta is the derivative in z_l of an output, times the root of the statistic's second derivative. The array
+    `here` is 0 for events that only fill up a chunk.
     """
     slope = slopes(network, xp, trace)
     inputs = trace.inputs
@@ -181,24 +183,24 @@ def kronecker_factors(
 
 
 def _unit(xp: Namespace, y: Array, i: int) -> Array:
-    """Row i of ``(..., k, n)``, and zeros elsewhere."""
+    """Keep row i of ``(..., k, n)``, and zeros elsewhere."""
     zero = xp.zeros_like(y)
     return xp.concat([zero[..., :i, :], y[..., i : i + 1, :], zero[..., i + 1 :, :]], axis=-2)
 
 
 def _row(xp: Namespace, delta: Array, a: Array) -> Array:
-    """Derivatives in the parameters of a layer ``(..., p_l, n)``, event by event."""
+    """Form the derivatives in a layer's parameters ``(..., p_l, n)``, event by event."""
     J = _products(delta, a)
     return xp.reshape(J, (*J.shape[:-3], -1, J.shape[-1]))
 
 
-def curved(C: Array, y: Array, *, mixed: bool) -> Array:
-    """C ``(..., k, n)``, or with outputs `mixed` ``(..., k, k, n)``, times changes of the output ``(..., k, n)``."""
-    return bent(C, y[..., :, None, :])[..., :, 0, :] if mixed else C * y
+def output_hessian_times(C: Array, y: Array, *, mixed: bool) -> Array:
+    """Multiply C ``(..., k, n)``, if `mixed` ``(..., k, k, n)``, by changes of the output ``(..., k, n)``."""
+    return event_matrices_times(C, y[..., :, None, :])[..., :, 0, :] if mixed else C * y
 
 
-def bent(C: Array, T: Array) -> Array:
-    """C ``(..., k, k, n)`` of each event times its matrix in T ``(..., k, h, n)``."""
+def event_matrices_times(C: Array, T: Array) -> Array:
+    """Multiply C ``(..., k, k, n)`` of each event by its matrix in T ``(..., k, h, n)``."""
     total = C[..., :, 0, :][..., None, :] * T[..., 0, :, :][..., None, :, :]
     for j in range(1, C.shape[-2]):
         total = total + C[..., :, j, :][..., None, :] * T[..., j, :, :][..., None, :, :]
@@ -208,9 +210,9 @@ def bent(C: Array, T: Array) -> Array:
 def cheapest(
     layout: Layout, k: int, share: float
 ) -> Callable[[Namespace, list[Term], list[Array]], BlockMatrix] | None:
-    """How a sum over k outputs' derivatives costs least; None if less than any costs the closed form.
+    """Choose the cheapest sum over k outputs' derivatives; None if the closed form is cheaper than any.
 
-    Counted are the numbers in intermediate arrays and, as this share of one each, the multiplications of products.
+    The cost counts the numbers in intermediate arrays and, as this share of one each, the multiplications of products.
     """
     heights, columns = zip(*layout.shapes, strict=True)
     blocks = [(m, l) for m in range(layout.n_layers) for l in range(m + 1)]
@@ -235,7 +237,7 @@ def hessian_product(
     *,
     exact: bool,
 ) -> Array:
-    r"""Exact Hessian, or Gauss-Newton matrix, times v ``(..., p)`` without forming either.
+    r"""Multiply the exact Hessian, or the Gauss-Newton matrix, by v ``(..., p)`` without forming either.
 
     One forward and one reverse sweep with derivatives along v (the R-operator of Pearlmutter 1994):
     :math:`\dot\delta_l = f_l'(W_{l+1}^T\dot\delta_{l+1} + V_{l+1}^T\delta_{l+1}) + f_l'' \dot z_l g_l`. `C` multiplies
@@ -247,16 +249,16 @@ def hessian_product(
     if not exact:
         return network.layout.flatten(xp, [d @ a.mT for d, a in zip(dots, trace.inputs, strict=True)])
     delta = deltas(xp, trace, slope, y_bar)
-    bend = _bends(network, xp, trace, delta, y_bar)
+    second = _second_order_terms(network, xp, trace, delta, y_bar)
     directions = network.layout.matrices(xp, v)
     L = network.layout.n_layers
-    dot = dots[-1] + bend[-1] * z_dot[-1]
+    dot = dots[-1] + second[-1] * z_dot[-1]
     rows = []
     for l in range(L - 1, -1, -1):
         if l < L - 1:
-            back = through(trace.matrices[l + 1], dot)
-            back = back + through(directions[l + 1], delta[l + 1])
-            dot = slope[l] * back + bend[l] * z_dot[l]
+            back = back_through(trace.matrices[l + 1], dot)
+            back = back + back_through(directions[l + 1], delta[l + 1])
+            dot = slope[l] * back + second[l] * z_dot[l]
         row = dot @ trace.inputs[l].mT
         if l > 0:
             change = delta[l] @ a_dot[l - 1].mT
@@ -265,14 +267,14 @@ def hessian_product(
     return network.layout.flatten(xp, rows[::-1])
 
 
-def _bends(network: Network, xp: Namespace, trace: Trace, delta: list[Array], y_bar: Array) -> list[Array]:
-    """f_m'' g_m for each layer, where g_m is the derivative of S in a_m."""
-    g = [through(A, d) for A, d in zip(trace.matrices[1:], delta[1:], strict=True)]
-    return [f2 * above for f2, above in zip(curvatures(network, xp, trace), [*g, y_bar], strict=True)]
+def _second_order_terms(network: Network, xp: Namespace, trace: Trace, delta: list[Array], y_bar: Array) -> list[Array]:
+    """Compute f_m'' g_m for each layer, where g_m is the derivative of S in a_m."""
+    g = [back_through(A, d) for A, d in zip(trace.matrices[1:], delta[1:], strict=True)]
+    return [f2 * above for f2, above in zip(second_derivatives(network, xp, trace), [*g, y_bar], strict=True)]
 
 
 def _forward(xp: Namespace, trace: Trace, slope: list[Array], l: int) -> tuple[list[Array], list[Array]]:
-    """D_{ml} for m = l ... L-1 and E_{ml} = F'_m D_{ml}, each ``(..., h_m, h_l, n)``."""
+    """Compute D_{ml} for m = l ... L-1 and E_{ml} = F'_m D_{ml}, each ``(..., h_m, h_l, n)``."""
     h = slope[l].shape[-2]
     eye = xp.eye(h, dtype=slope[l].dtype, device=device(slope[l]))[:, :, None]
     D, E = [eye], [eye * slope[l][..., :, None, :]]
@@ -283,40 +285,40 @@ def _forward(xp: Namespace, trace: Trace, slope: list[Array], l: int) -> tuple[l
 
 
 def _left(xp: Namespace, W: Array, T: Array) -> Array:
-    """W times every event's matrix in T ``(..., h, h', n)``, as one product."""
+    """Multiply W by every event's matrix in T ``(..., h, h', n)``, as one product."""
     flat = xp.reshape(T, (*T.shape[:-2], -1))
     product = W @ flat
     return xp.reshape(product, (*product.shape[:-1], *T.shape[-2:]))
 
 
 def _lower(xp: Namespace, K: Array) -> Array:
-    """Each pair of ``(..., h, h, n)``, which is symmetric, once: ``(..., h (h + 1) / 2, n)``."""
+    """Take each pair of the symmetric ``(..., h, h, n)`` once: ``(..., h (h + 1) / 2, n)``."""
     h = K.shape[-2]
     i, j, _ = pairs(xp, h, K)
     return xp.take(xp.reshape(K, (*K.shape[:-3], h * h, K.shape[-1])), i * h + j, axis=-2)
 
 
 def _of_pairs(xp: Namespace, K: Array, a: Array) -> Array:
-    """Sum over events of K ``(..., h (h + 1) / 2, n)`` times a a^T, each pair once: what `in_order` unfolds."""
+    """Sum K ``(..., h (h + 1) / 2, n)`` times a a^T over events, each pair once: a block that `in_order` unfolds."""
     i, j, _ = pairs(xp, a.shape[-2], a)
     squares = xp.take(a, i, axis=-2) * xp.take(a, j, axis=-2)
     return (K @ squares.mT)[..., None]
 
 
 def _products(u: Array, v: Array) -> Array:
-    """Of ``(..., a, n)`` and ``(..., b, n)`` event by event, ``(..., a, b, n)``."""
+    """Form outer products of ``(..., a, n)`` and ``(..., b, n)`` event by event, ``(..., a, b, n)``."""
     return u[..., :, None, :] * v[..., None, :, :]
 
 
 def _contract(xp: Namespace, left: Array, right: Array) -> Array:
-    """Sum over events of the outer product of ``(..., a, b, n)`` and ``(..., c, d, n)``: ``(..., a, b, c, d)``."""
+    """Sum the outer products of ``(..., a, b, n)`` and ``(..., c, d, n)`` over events: ``(..., a, b, c, d)``."""
     n = left.shape[-1]
     product = xp.reshape(left, (*left.shape[:-3], -1, n)) @ (xp.reshape(right, (*right.shape[:-3], -1, n))).mT
     return xp.reshape(product, (*product.shape[:-2], *left.shape[-3:-1], *right.shape[-3:-1]))
 
 
 def _input_term(xp: Namespace, delta: Array, E: Array, a: Array) -> Array:
-    """The second sum, ``(..., h_m, h_l, h_{m-1} + 1, h_{l-1} + 1)``: theta changes the inputs of the layers above."""
+    """Compute the second sum ``(..., h_m, h_l, h_{m-1} + 1, h_{l-1} + 1)``: theta changes later layers' inputs."""
     term = _contract(xp, _products(delta, a), E)
     term = permute(xp, term, (0, 3, 1, 2))
     return permute(xp, join(xp, term, xp.zeros_like(term[..., :1])), (0, 1, 3, 2))

@@ -1,4 +1,4 @@
-"""Where walks begin: random matrices, drawn by NumPy's generator so that a seed means the same on every backend."""
+"""Random starts: matrices drawn by NumPy's generator, so that a seed means the same on every backend."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ffnn_xp.network.layout import Layout
 
 
 def glorot(layout: Layout, rng: np.random.Generator, gain: float = 1.0) -> HostArray:
-    r"""Uniform in `gain` times :math:`\pm\sqrt{6/(h_{l-1} + h_l)}`, biases too, as theta ``(p,)``.
+    r"""Draw theta ``(p,)``, biases too, uniformly in `gain` times :math:`\pm\sqrt{6/(h_{l-1} + h_l)}`.
 
     X. Glorot and Y. Bengio, AISTATS 2010, eq. 16. Biases are drawn from the same interval, since with zero biases all
-    units of the first layer turn at the same place.
+    units of the first layer bend at the same point.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-r"""Widths, augmented matrices, and the one parameter vector.
+r"""The layout of parameters: widths, augmented matrices, and the one vector theta.
 
 A network of widths :math:`(h_0, h_1, \ldots, h_L)` has one augmented matrix :math:`A_l` of shape
 :math:`(h_l, h_{l-1} + 1)` for each layer, weights first and the bias as its last column, so that
@@ -22,7 +22,7 @@ from ffnn_xp.backends.elementwise import above_ones, compiles, reshape
 
 @dataclass(frozen=True)
 class Layout:
-    """How theta is laid out for a network of these widths.
+    """The places of all matrices in theta, for a network of these widths.
 
     Parameters
     ----------
@@ -42,32 +42,32 @@ class Layout:
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Shape of each augmented matrix."""
+        """The shape of each augmented matrix."""
         return tuple((h, below + 1) for below, h in pairwise(self.widths))
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Number of parameters of each layer."""
+        """The number of parameters of each layer."""
         return tuple(math.prod(shape) for shape in self.shapes)
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """Where each layer starts in theta, and p at the end."""
+        """The index in theta at which each layer starts, and p at the end."""
         return tuple(accumulate(self.sizes, initial=0))
 
     @property
     def n_parameters(self) -> int:
-        """Length p of theta."""
+        """The length p of theta."""
         return self.offsets[-1]
 
     @property
     def n_layers(self) -> int:
-        """Number L of matrices."""
+        """The number L of matrices."""
         return len(self.shapes)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The lesson's names in the order of theta: a_L1_L2[i,j] and b_L1_L2[i], indices from 0."""
+        """Names in the order of theta: a_L1_L2[i,j] of weights and b_L1_L2[i] of biases, counted from 0."""
         return tuple(
             f"a_L{l}_L{l + 1}[{i},{j}]" if j < columns - 1 else f"b_L{l}_L{l + 1}[{i}]"
             for l, (rows, columns) in enumerate(self.shapes, start=1)
@@ -77,46 +77,46 @@ class Layout:
 
     @cached_property
     def places(self) -> tuple[tuple[slice, tuple[int, int]], ...]:
-        """Where each matrix lies in theta, and its shape."""
+        """The slice of theta that holds each matrix, and the matrix's shape."""
         ends = pairwise(self.offsets)
         return tuple((slice(*pair), shape) for pair, shape in zip(ends, self.shapes, strict=True))
 
     def matrices(self, xp: Namespace, theta: Array) -> list[Array]:
-        """The augmented matrices ``(..., h_l, h_{l-1} + 1)`` in theta ``(..., p)``."""
+        """Return the augmented matrices ``(..., h_l, h_{l-1} + 1)`` in theta ``(..., p)``."""
         replicas = theta.shape[:-1]
         return [reshape(xp, theta[..., place], (*replicas, *shape)) for place, shape in self.places]
 
     def flatten(self, xp: Namespace, matrices: list[Array]) -> Array:
-        """Theta ``(..., p)`` from the augmented matrices."""
+        """Return theta ``(..., p)`` from the augmented matrices."""
         return xp.concat([flat(xp, A) for A in matrices], axis=-1)
 
     def packed(self, xp: Namespace, value: Array, matrices: list[Array]) -> Array:
-        """A value ``(...,)`` and a gradient, given by matrices, in one array ``(..., 1 + p)`` of the wider type."""
+        """Pack a value ``(...,)`` and a gradient, given by matrices, into ``(..., 1 + p)`` of the wider type."""
         return xp.concat([value[..., None], *[flat(xp, A) for A in matrices]], axis=-1)
 
 
 def weights(A: Array) -> Array:
-    """The matrix without its bias column, ``(..., h_l, h_{l-1})``."""
+    """Return the matrix without its bias column, ``(..., h_l, h_{l-1})``."""
     return A[..., :-1]
 
 
 def bias(A: Array) -> Array:
-    """The bias column, ``(..., h_l, 1)``."""
+    """Return the bias column, ``(..., h_l, 1)``."""
     return A[..., -1:]
 
 
 def augment(xp: Namespace, a: Array) -> Array:
-    """``(a, 1)``: a row of ones below the events, ``(..., h + 1, n)`` of ``(..., h, n)``."""
+    """Append a row of ones, a becomes ``(a, 1)``: ``(..., h + 1, n)`` from ``(..., h, n)``."""
     return above_ones(xp, _itself)(a)[1]
 
 
 def units(a: Array) -> Array:
-    """The a of ``(a, 1)``, ``(..., h, n)``."""
+    """Return the a of ``(a, 1)``, ``(..., h, n)``."""
     return a[..., :-1, :]
 
 
 class Products(NamedTuple):
-    """The products with ``(a, 1)`` that a layer is made of."""
+    """The two products with ``(a, 1)`` that a layer is made of."""
 
     affine: Callable[[Array, Array], Array]
     """``A . (a, 1)`` of A and ``(a, 1)``."""
@@ -126,38 +126,42 @@ class Products(NamedTuple):
 
 
 def products(xp: Namespace) -> Products:
-    """As a library computes them fastest: a compiler adds the bias in passing, and never makes the row of ones."""
+    """Return the products that a library computes fastest: a compiler adds the bias itself and needs no row of ones."""
     return Products(_bias_added, partial(_bias_joined, xp)) if compiles(xp) else Products(matmul, _outer)
 
 
 def _outer(u: Array, a: Array) -> Array:
+    """Sum u (a, 1)^T over events."""
     return u @ a.mT
 
 
 def _bias_added(A: Array, a: Array) -> Array:
+    """Compute A . (a, 1) as a product and a sum."""
     return weights(A) @ units(a) + bias(A)
 
 
 def _bias_joined(xp: Namespace, u: Array, a: Array) -> Array:
+    """Sum u (a, 1)^T over events, the bias column as a sum of its own."""
     return join(xp, u @ units(a).mT, xp.sum(u, axis=-1, keepdims=True))
 
 
-def through(A: Array, delta: Array) -> Array:
-    """``W^T delta``, ``(..., h_{l-1}, n)``, the way back through a layer; of a single unit without a matrix product."""
+def back_through(A: Array, delta: Array) -> Array:
+    """Go back through a layer: ``W^T delta``, ``(..., h_{l-1}, n)``; of a single unit without a matrix product."""
     W = weights(A).mT
     return W * delta if W.shape[-1] == 1 else W @ delta
 
 
 def flat(xp: Namespace, A: Array) -> Array:
-    """A matrix ``(..., h, c)`` row by row, ``(..., h c)``."""
+    """Flatten a matrix ``(..., h, c)`` row by row, ``(..., h c)``."""
     *replicas, h, c = A.shape
     return reshape(xp, A, (*replicas, h * c))
 
 
 def _itself(xp: Namespace, a: Array) -> Array:
+    """Return the array as it is: the identity, as `above_ones` wants a function."""
     return a
 
 
 def join(xp: Namespace, weights: Array, bias: Array) -> Array:
-    """The augmented matrix of weights ``(..., h_l, h_{l-1})`` and a bias column ``(..., h_l, 1)``."""
+    """Join weights ``(..., h_l, h_{l-1})`` and a bias column ``(..., h_l, 1)`` to an augmented matrix."""
     return xp.concat([weights, bias], axis=-1)

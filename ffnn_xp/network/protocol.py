@@ -1,4 +1,4 @@
-"""TODO."""
+"""Protocols: what the packages below `model` need of a model."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ffnn_xp.network.sweeps import Network
 
 
 class ModelLike(Protocol):
-    """What a cost needs of a model."""
+    """A model as costs and fits see it."""
 
     @property
     def backend(self) -> Backend:
-        """Where it computes."""
+        """The backend it computes on."""
 
     @property
     def parameters(self) -> Array:
-        """Theta on the device."""
+        """The parameters theta ``(p,)`` on the device."""
 
     @property
     def network(self) -> Network:
-        """Widths and activations."""
+        """The network: widths and activations."""
 
     @property
     def activations(self) -> tuple[Activation, ...]:
-        """One for each layer, also before the widths are known."""
+        """One activation for each layer, also before the widths are known."""
 
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were left open."""
 
     def network_for(self, d: int, k: int) -> Network:
-        """The network that this would be for so many inputs and outputs."""
+        """Return the network that the model would be for so many inputs and outputs."""
 
     def shape_of_data(self) -> tuple[int | None, int | None]:
-        """Inputs and outputs, None where the data decide."""
+        """Return the numbers of inputs and outputs, None where the data decide."""

@@ -1,4 +1,4 @@
-"""What users write for the widths, the nonlinearities and the matrices of a network, checked."""
+"""Specification of a network: checks of the widths, nonlinearities and matrices that users give."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Widths = Sequence[int | None]
 
 
 def check_widths(layers: Widths) -> tuple[int | None, ...]:
-    """Positive integers, None first or last.
+    """Check that widths are positive integers, or None first or last, and return them as a tuple.
 
     Raises
     ------
     TypeError, ValueError
-        For anything else.
+        If they are anything else.
     """
     if isinstance(layers, int | str) or not hasattr(layers, "__len__"):
         raise TypeError(f"`layers` must be a sequence of widths such as (8, 7, 9, 6), got {layers!r}")
@@ -38,12 +38,12 @@ def check_widths(layers: Widths) -> tuple[int | None, ...]:
 
 
 def hidden_activations(spec: str | Activation | Sequence[str | Activation], layers: int) -> tuple[Activation, ...]:
-    """One nonlinearity for each of so many hidden layers.
+    """Return one nonlinearity for each of so many hidden layers.
 
     Raises
     ------
     TypeError, ValueError
-        For unknown ones, and another number of them.
+        If one is unknown, or their number is wrong.
     """
     if isinstance(spec, str | Activation):
         return (get_activation(spec),) * layers
@@ -55,7 +55,9 @@ def hidden_activations(spec: str | Activation | Sequence[str | Activation], laye
 
 
 def augmented_matrices(matrices: Sequence[Any]) -> list[HostArray]:
-    """Those of pairs (a, b) or augmented ones, each with a column for each row of the one before and for the bias.
+    """Return augmented matrices from pairs (weights, bias) or augmented ones, and check that they fit together.
+
+    Each one has a column for each row of the one before, and one for the bias.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def augmented_matrices(matrices: Sequence[Any]) -> list[HostArray]:
 
 
 def _augmented(item: Any, l: int) -> HostArray:
-    """One augmented matrix of a pair (a, b) or of itself."""
+    """Return one augmented matrix from a pair (weights, bias) or from itself."""
     if isinstance(item, tuple | list) and len(item) == 2 and np.ndim(host_floats(item[0], f"matrix {l}")) == 2:
         a, b = host_floats(item[0], f"matrix {l}"), host_floats(item[1], f"bias {l}")
         if b.shape not in ((a.shape[0],), (a.shape[0], 1)):

@@ -1,10 +1,10 @@
-r"""The sandwich: linear and nonlinear maps in turn, and their derivatives in closed form.
+r"""Forward and reverse sweeps: a network's values and their derivatives in closed form.
 
 .. math:: z_l = A_l \cdot (a_{l-1}, 1), \qquad a_l = f_l(z_l), \qquad a_0 = x, \quad y = a_L
 
 Pure functions of (theta, x). Events are columns: x is ``(d, n)``, or with its 1 appended already ``(d + 1, n)``, y is
-``(..., k, n)``, theta is ``(..., p)``, and all broadcast over a leading replica axis. Nothing here knows a loss: what
-arrives from outside is :math:`\bar y = \partial S / \partial y`.
+``(..., k, n)``, theta is ``(..., p)``, and all broadcast over a leading replica axis. Nothing here knows a loss:
+callers give :math:`\bar y = \partial S / \partial y`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import NamedTuple
 from ffnn_xp._lib.typing import Array, Elementwise, Namespace
 from ffnn_xp.backends.elementwise import above_ones, in_one_pass
 from ffnn_xp.network.activations import Activation, identity
-from ffnn_xp.network.layout import Layout, Products, augment, products, through, weights
+from ffnn_xp.network.layout import Layout, Products, augment, back_through, products, weights
 
 
 @dataclass(frozen=True)
 class Network:
-    """What a network is apart from its parameters: widths, and one activation for each layer.
+    """A network apart from its parameters: widths, and one activation for each layer.
 
     Examples
     --------
@@ -39,22 +39,22 @@ class Network:
 
     @property
     def smooth(self) -> bool:
-        """Whether the output has kinks in theta."""
+        """True if the output has continuous derivatives in theta, no kinks."""
         return all(f.smooth for f in self.activations)
 
     def before_output(self) -> Network:
-        """The same without its output nonlinearity."""
+        """Return the network without its output nonlinearity."""
         return replace(self, activations=(*self.activations[:-1], identity))
 
     def layers(self, xp: Namespace) -> tuple[_Layer, ...]:
-        """What each layer does on a library, decided once: of a small network that takes as long as to compute."""
+        """Return each layer's functions on a library, chosen once: choosing takes as long as a small sweep."""
         if xp not in self._layers:
             self._layers[xp] = tuple(_layer(xp, f) for f in self.activations)
         return self._layers[xp]
 
 
 class _Layer(NamedTuple):
-    """What a layer does with events on one library: of z its values and these with their ones, and the way back."""
+    """A layer's functions on one library: products, values of z with and without ones, and the reverse sweep."""
 
     products: Products
     values: Callable[[Array], tuple[Array, Array]]
@@ -67,11 +67,12 @@ def _layer(xp: Namespace, f: Activation) -> _Layer:
 
 
 def _back(df: Elementwise, xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
+    """Multiply by the slope: derivatives in a become derivatives in z."""
     return delta * df(xp, z, a)
 
 
 class Trace(NamedTuple):
-    """What the forward sweep leaves behind for the others.
+    """All values of a forward sweep, for the sweeps that follow it.
 
     Attributes
     ----------
@@ -82,7 +83,7 @@ class Trace(NamedTuple):
     a : list of arrays with shape (..., h_l, n)
         a_l, from a_1 on.
     inputs : list of arrays with shape (..., h_{l-1} + 1, n)
-        Of each layer, (a_{l-1}, 1), from (x, 1) on.
+        Each layer's inputs (a_{l-1}, 1), from (x, 1) on.
     """
 
     matrices: list[Array]
@@ -113,35 +114,35 @@ def forward(network: Network, xp: Namespace, theta: Array, x: Array) -> Trace:
 
 
 def slopes(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
-    """f_l'(z_l) for each layer, ``(..., h_l, n)``."""
+    """Compute f_l'(z_l) for each layer, ``(..., h_l, n)``."""
     return [f.df(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a, strict=True)]
 
 
-def curvatures(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
-    """f_l''(z_l) for each layer, ``(..., h_l, n)``."""
+def second_derivatives(network: Network, xp: Namespace, trace: Trace) -> list[Array]:
+    """Compute f_l''(z_l) for each layer, ``(..., h_l, n)``."""
     return [f.d2f(xp, z, a) for f, z, a in zip(network.activations, trace.z, trace.a, strict=True)]
 
 
 def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> list[Array]:
-    r"""The reverse sweep, :math:`\delta_l = \partial S / \partial z_l`, from :math:`\bar y` ``(..., k, n)``.
+    r"""Sweep back: :math:`\delta_l = \partial S / \partial z_l` from :math:`\bar y` ``(..., k, n)``.
 
     .. math:: \delta_L = f_L' \bar y, \qquad \delta_l = f_l' \, W_{l+1}^T \delta_{l+1}
     """
     delta = [slope[-1] * y_bar]
     for A, s in zip(reversed(trace.matrices[1:]), reversed(slope[:-1]), strict=True):
-        d = through(A, delta[-1])
+        d = back_through(A, delta[-1])
         d *= s
         delta.append(d)
     return delta[::-1]
 
 
 def pull_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> Array:
-    """J^T y_bar summed over events, ``(..., p)``."""
-    return network.layout.flatten(xp, pulled_back(network, xp, trace, y_bar))
+    """Compute J^T y_bar summed over events, ``(..., p)``."""
+    return network.layout.flatten(xp, pull_back_matrices(network, xp, trace, y_bar))
 
 
-def pulled_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> list[Array]:
-    r"""The same as a matrix for each layer, :math:`\partial S/\partial A_l = \delta_l (a_{l-1}, 1)^T`."""
+def pull_back_matrices(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> list[Array]:
+    r"""Compute J^T y_bar as a matrix for each layer, :math:`\partial S/\partial A_l = \delta_l (a_{l-1}, 1)^T`."""
     rows, delta = [], y_bar
     layers = network.layers(xp)
     for l in range(len(layers) - 1, -1, -1):
@@ -150,14 +151,14 @@ def pulled_back(network: Network, xp: Namespace, trace: Trace, y_bar: Array) -> 
             delta = layer.back(delta, trace.z[l], trace.a[l])
         rows.append(layer.products.outer(delta, trace.inputs[l]))
         if l:
-            delta = through(trace.matrices[l], delta)
+            delta = back_through(trace.matrices[l], delta)
     return rows[::-1]
 
 
 def push_forward(
     network: Network, xp: Namespace, trace: Trace, slope: list[Array], v: Array
 ) -> tuple[list[Array], list[Array]]:
-    r"""Derivatives along v of every z_l and a_l: the forward half of Pearlmutter's R-operator.
+    r"""Differentiate every z_l and a_l along v: the forward half of Pearlmutter's R-operator.
 
     .. math:: \dot z_l = V_l \cdot (a_{l-1}, 1) + W_l \dot a_{l-1}, \qquad \dot a_l = f_l' \dot z_l
 
@@ -173,13 +174,13 @@ def push_forward(
 
 
 def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
-    r""":math:`\partial y_i / \partial\theta` of every event, ``(..., k, n, p)``. For a block of events, not for all.
+    r"""Compute :math:`\partial y_i / \partial\theta` of every event, ``(..., k, n, p)``; meant for chunks of events.
 
     .. math:: \partial y_i / \partial A_l[u, j] = \frac{\partial y_i}{\partial z_l[u]} (a_{l-1}, 1)_j
     """
     trace = forward(network, xp, theta, x)
     if network.activations[-1].coupled_outputs:
-        return through_output(network, xp, trace.z[-1], jacobian(network.before_output(), xp, theta, x))
+        return jacobian_through_output(network, xp, trace.z[-1], jacobian(network.before_output(), xp, theta, x))
     slope = slopes(network, xp, trace)
     k = trace.y.shape[-2]
     inputs = [a.mT for a in trace.inputs]
@@ -195,8 +196,8 @@ def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
     return xp.stack(rows, axis=-3)
 
 
-def through_output(network: Network, xp: Namespace, z: Array, J: Array) -> Array:
-    r"""Derivatives of y from those of :math:`z_L`, ``(..., k, n, p)`` both; z is :math:`z_L`, ``(..., k, n)``."""
+def jacobian_through_output(network: Network, xp: Namespace, z: Array, J: Array) -> Array:
+    r"""Compute derivatives of y from those of :math:`z_L`, ``(..., k, n, p)``; z is :math:`z_L`, ``(..., k, n)``."""
     f = network.activations[-1]
     if f.linear:
         return J

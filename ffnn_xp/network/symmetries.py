@@ -1,8 +1,8 @@
-r"""One network for all of its equals: units in order, signs and scales fixed.
+r"""Symmetries of networks: one form for all theta of the same function, units in order, signs and scales fixed.
 
 Permuting the hidden units of a layer changes theta and not the function; neither does a unit's sign, if its f has a
 mirror, :math:`f(-z) = s f(z) + c` (tanh: -1, 0; logistic: -1, 1), nor its scale, if f is homogeneous
-(H. J. Sussmann, Neural Networks 5 (1992) 589). What a unit loses below, the matrix above makes up for, exactly.
+(H. J. Sussmann, Neural Networks 5 (1992) 589). What a unit loses in its own matrix, the next one makes up for, exactly.
 Symmetries beyond these (rotations of an identity layer, periods of sine, exact copies) are left as they are.
 """
 
@@ -15,11 +15,11 @@ from ffnn_xp._lib.typing import HostArray, Mask, Rows
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.network.sweeps import Network
 
-DIGITS = 9  # decimals of a layer's largest value to which the order of units looks
+DIGITS = 9  # decimals of a layer's largest value that the order of units depends on: rounding stays below them
 
 
 def canonical(network: Network, theta: HostArray) -> HostArray:
-    """Theta ``(p,)`` of the same function with every freedom of its hidden units fixed.
+    """Return theta ``(p,)`` of the same function with order, signs and scales of its hidden units fixed.
 
     From the inputs up: homogeneous units get an incoming row of norm 1, mirrored ones a positive largest element, and
     a layer's units are put in lexicographic order of their incoming rows.
@@ -42,28 +42,8 @@ def canonical(network: Network, theta: HostArray) -> HostArray:
     return np.asarray(network.layout.flatten(np, matrices))
 
 
-def same_minimum(network: Network, theta1: HostArray, theta2: HostArray, rtol: float = 1e-4) -> bool:
-    """Whether two parameter vectors are one network up to order, sign and scale of hidden units.
-
-    Units are matched by `aligned`, so that near-ties in the order do no harm. True means that every matrix agrees
-    within `rtol` of its largest element, hence that the functions do; False may also be said of networks with exact
-    copies of a unit, or with other symmetries, as of identity layers.
-
-    Examples
-    --------
-    >>> from ffnn_xp.network.activations import identity, tanh
-    >>> from ffnn_xp.network.layout import Layout
-    >>> network = Network(Layout((1, 2, 1)), (tanh, identity))
-    >>> a, b = np.array([3.0, 0, -2, 1, 5, 7, 0.5]), np.array([2.0, -1, 3, 0, -7, 5, 0.5])
-    >>> same_minimum(network, a, b), same_minimum(network, a, -b)
-    (True, False)
-    """
-    pairs = zip(*(network.layout.matrices(np, t) for t in (aligned(network, theta2, theta1), theta1)), strict=True)
-    return all(np.max(np.abs(A - B)) <= rtol * max(np.max(np.abs(A)), np.max(np.abs(B))) for A, B in pairs)
-
-
 def aligned(network: Network, theta: HostArray, reference: HostArray) -> HostArray:
-    """Theta ``(p,)`` of the same function with order, signs and scales of its units as near to `reference` as they go.
+    """Return theta ``(p,)`` of the same function, in order, signs and scales of its units nearest to `reference`.
 
     Layer by layer the units are matched by their incoming rows, with the smallest sum of squared distances
     (`scipy.optimize.linear_sum_assignment`); homogeneous ones get the norm of the reference's rows.
@@ -92,7 +72,7 @@ def aligned(network: Network, theta: HostArray, reference: HostArray) -> HostArr
 
 
 def _scaled(f: Activation, A: HostArray, B: HostArray) -> tuple[HostArray, HostArray]:
-    """Incoming rows of norm 1, where f allows it; a row of zeros is left alone."""
+    """Scale incoming rows to norm 1 where f allows it; a row of zeros is left alone."""
     if not f.homogeneous:
         return A, B
     norm = np.linalg.norm(A, axis=1)
@@ -101,7 +81,7 @@ def _scaled(f: Activation, A: HostArray, B: HostArray) -> tuple[HostArray, HostA
 
 
 def _mirrored(f: Activation, A: HostArray, B: HostArray, flip: Mask) -> tuple[HostArray, HostArray]:
-    """The units in `flip` with the other sign: f(z) = s f(-z) + c, and the matrix above takes s and c."""
+    """Flip the signs of the units in `flip`: f(z) = s f(-z) + c, and the next matrix takes s and c."""
     if f.mirror is None:
         return A, B
     s, c = f.mirror
@@ -112,10 +92,11 @@ def _mirrored(f: Activation, A: HostArray, B: HostArray, flip: Mask) -> tuple[Ho
 
 
 def _order(A: HostArray, B: HostArray) -> Rows:
-    """Lexicographic by incoming row; equal ones by the sizes of what goes out."""
+    """Order units lexicographically by incoming row; equal ones by the sizes of their outgoing weights."""
     keys = [np.round(M / max(np.max(np.abs(M)), 1e-300), DIGITS) for M in (A, np.sort(np.abs(B[:, :-1]), axis=0).T)]
     return np.lexsort(np.hstack(keys).T[::-1])
 
 
 def _columns(B: HostArray, order: Rows) -> HostArray:
+    """Put the columns of a matrix in this order, its bias last."""
     return B[:, np.append(order, B.shape[1] - 1)]

@@ -1,6 +1,6 @@
-"""Many copies of a cost on the device at once: the same network, its own theta, and where they differ its own data.
+"""A batch of replicas on the device: many costs of one network, each with its own theta and maybe its own data.
 
-Restarts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a
+Starts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a
 path of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate
 arrays stay in the cache; on a GPU as many as its memory takes.
 """
@@ -14,25 +14,39 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
 from ffnn_xp.data.events import Events
 from ffnn_xp.objective.objective import Objective
 
-CPU_VALUES = 2**14  # events times replicas that go through one product
-GPU_BYTES = 2**32  # of the matrices of one batch, and of its largest intermediate array
+
+@dataclass(frozen=True)
+class BatchTuning:
+    """Tuned numbers of batches of replicas."""
+
+    cpu_values: int = tuned(
+        2**14,
+        "events times replicas of one product on a CPU; larger: less time in Python; smaller: fits smaller caches",
+    )
+    gpu_bytes: int = tuned(2**32, "bytes of a batch's matrices on a GPU; larger: fewer kernels, more memory")
+
+
+TUNING = BatchTuning()
 
 
 @dataclass(frozen=True)
 class Replicas:
-    """Value and derivatives of r costs; what `minimizers.batched_levenberg_marquardt` walks on.
+    """Value and derivatives of r costs: the problem of batched minimizers.
 
     Parameters
     ----------
     objective : Objective
-        With the events that all share, or with arrays ``(r, k, n)`` and weights ``(r, 1, n)`` where each has its own;
-        also with inputs ``(r, d + 1, n)`` (`side_by_side`).
+        S of events that all share, or of arrays ``(r, k, n)`` and weights ``(r, 1, n)`` where each has its own; also
+        of inputs ``(r, d + 1, n)`` (`stack_objectives`).
     precision : array with shape (p,) or (r, p), optional
-        Of Gaussian priors around zero.
+        Precisions of Gaussian priors around zero.
+    tuning : BatchTuning
+        Tuned numbers.
 
     Examples
     --------
@@ -53,6 +67,7 @@ class Replicas:
 
     objective: Objective
     precision: HostArray | None = None
+    tuning: BatchTuning = TUNING
 
     @property
     def xp(self) -> Namespace:
@@ -61,30 +76,30 @@ class Replicas:
 
     @property
     def of_one_shape(self) -> bool:
-        """Whether all are better asked for together each time: kernels are compiled, or recorded, for a shape."""
+        """True if all replicas are better evaluated together: kernels are compiled, or recorded, for a shape."""
         return self.compiles or self.objective.backend.on_gpu
 
     @property
     def compiles(self) -> bool:
-        """Whether each new number of them costs a compilation."""
+        """True if each new number of replicas costs a compilation."""
         return self.objective.backend.compiles
 
     def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-        """``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
+        """Bind ``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
         return self.objective.backend.bind(f, *static)
 
     @property
     def errordef(self) -> float:
-        """Rise at one standard deviation."""
+        """The rise of S at one standard deviation."""
         return self.objective.loss.errordef
 
     @property
     def epsilon(self) -> float:
-        """Relative precision of the numbers."""
+        """The relative precision of the numbers."""
         return self.objective.backend.epsilon
 
     def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
-        """S and its gradient packed, ``(r, 1 + p)``, of the replicas with these numbers."""
+        """Compute S and its gradient, packed as ``(r, 1 + p)``, of the replicas with these numbers."""
         packed = self._batched(Objective.value_and_gradient, theta, rows)
         if self.precision is None and packed.dtype == theta.dtype:
             return packed
@@ -93,7 +108,7 @@ class Replicas:
             return self.bound(_with_prior, self.errordef)(packed, theta, P)
 
     def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-        """S ``(r,)`` and its gradients ``(r, p)`` at host vectors, crossing together; priors are added in float64."""
+        """Compute S ``(r,)`` and gradients ``(r, p)`` at host vectors, in one copy; priors are added in float64."""
         packed = self.numbers(self._batched(Objective.value_and_gradient, self.objective.backend.argument(theta), rows))
         value, gradient = packed[:, 0], packed[:, 1:]
         if self.precision is None:
@@ -102,14 +117,15 @@ class Replicas:
         return value + np.sum(P * theta * theta, axis=-1), gradient + 2 * P * theta
 
     def gauss_newton(self, theta: Array, rows: Rows) -> Array:
-        """Gauss-Newton matrices, ``(r, p, p)``."""
+        """Compute Gauss-Newton matrices, ``(r, p, p)``."""
         return self._matrices(Objective.gauss_newton, theta, rows)
 
     def hessian(self, theta: Array, rows: Rows) -> Array:
-        """Exact second derivatives, ``(r, p, p)``."""
+        """Compute exact second derivatives, ``(r, p, p)``."""
         return self._matrices(Objective.hessian, theta, rows)
 
     def _matrices(self, f: Callable[[Objective, Array], Array], theta: Array, rows: Rows) -> Array:
+        """Compute matrices with the priors' parts."""
         B = self._batched(f, theta, rows)
         if self.precision is None:
             return B
@@ -118,35 +134,35 @@ class Replicas:
 
     @property
     def dual(self) -> bool:
-        """Whether there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
+        """True if there are fewer values than parameters, so that `residual_rows` are shorter than matrices."""
         layout = self.objective.network.layout
         few = self.objective.events.n * layout.widths[-1] < layout.n_parameters
         return few and not self.objective.loss.coupled_outputs and not self.objective.loss.has_linear_operator
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
-        """Residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""
+        """Compute residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""
         return self._batched(Objective.residual_rows, theta, rows)
 
     def prior_curvature(self, rows: Rows) -> Array:
-        """Second derivative of the priors, ``(r, p)``: a diagonal."""
+        """Return the diagonal second derivatives of the priors, ``(r, p)``."""
         if self.precision is None:
             return self.on_device(np.zeros((len(rows), self.objective.network.layout.n_parameters)))
         return 2 * self.errordef * self._precision(rows)
 
     def chi2(self, theta: Array, rows: Rows) -> HostArray:
-        """The data's part of S, ``(r,)`` on the host."""
+        """Compute the data's part of S, ``(r,)`` on the host."""
         return self.numbers(self._batched(Objective.value, theta, rows))
 
     def numbers(self, a: Array) -> HostArray:
-        """A few numbers for each replica, on the host."""
+        """Bring a few numbers for each replica to the host."""
         return self.objective.backend.to_host(a)
 
     def on_device(self, a: HostArray) -> Array:
-        """Host numbers as an array of the backend."""
+        """Bring host numbers to the device."""
         return self.objective.backend.to_device(a)
 
     def take(self, a: Array, rows: Rows) -> Array:
-        """Some rows of an array."""
+        """Take some rows of an array."""
         if len(rows) == a.shape[0] and np.array_equal(rows, np.arange(len(rows))):
             return a
         backend = self.objective.backend
@@ -154,26 +170,33 @@ class Replicas:
             return backend.xp.take(a, backend.indices(rows), axis=0)
 
     def _precision(self, rows: Rows) -> Array:
+        """Return the precisions of these replicas' priors, ``(r, p)`` on the device."""
         assert self.precision is not None
         P = self.precision if self.precision.ndim == 1 else self.precision[rows]
         return self.on_device(np.broadcast_to(P, (len(rows), P.shape[-1])))
 
     def _batched(self, f: Callable[[Objective, Array], Array], theta: Array, rows: Rows) -> Array:
-        """f of all replicas, a few at a time."""
+        """Call f for all replicas, a few at a time."""
         backend = self.objective.backend
-        with backend.context(), np.errstate(all="ignore"):  # a trial step may overflow; the walker sees the infinity
+        with (
+            backend.context(),
+            np.errstate(all="ignore"),
+        ):  # a trial step may overflow; minimizers reject infinite values
             parts = [f(self._of(rows[part]), theta[part, :]) for part in self._parts(len(rows))]
             return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
 
     def _parts(self, r: int) -> Iterator[slice]:
-        """Slices of the replicas that go through one product; one for a compiler, which divides its work itself."""
+        """Yield slices of the replicas of one product; one slice for a compiler, which divides its work itself."""
         events, p = self.objective.events, self.objective.network.layout.n_parameters
-        on_gpu = self.objective.backend.on_gpu
-        size = max(1, GPU_BYTES // (8 * p * p) if on_gpu else r if self.compiles else CPU_VALUES // max(events.n, 1))
+        if self.objective.backend.on_gpu:
+            size = self.tuning.gpu_bytes // (8 * p * p)
+        else:
+            size = r if self.compiles else self.tuning.cpu_values // max(events.n, 1)
+        size = max(1, size)
         return (slice(i, min(i + size, r)) for i in range(0, r, size))
 
     def _of(self, rows: Rows) -> Objective:
-        """The objective of these replicas; arrays without a replica axis are shared."""
+        """Return the objective of these replicas; arrays without a replica axis are shared."""
         events = self.objective.events
         own = [a for a in (events.x, *events.data, events.weights) if a is not None and a.ndim == 3]
         if not own or np.array_equal(rows, np.arange(own[0].shape[0])):
@@ -188,7 +211,7 @@ class Replicas:
 
 
 def _with_prior(errordef: float, xp: Namespace, packed: Array, theta: Array, P: Array | None) -> Array:
-    """Value and gradient ``(r, 1 + p)`` with those of a prior, in theta's precision: S is summed in no single one."""
+    """Add a prior's value and gradient to ``(r, 1 + p)``, in theta's precision, which may be lower than that of S."""
     packed = xp.astype(packed, theta.dtype, copy=False)
     if P is None:
         return packed
@@ -197,14 +220,14 @@ def _with_prior(errordef: float, xp: Namespace, packed: Array, theta: Array, P: 
 
 
 def _with_diagonal(factor: float, xp: Namespace, B: Array, P: Array) -> Array:
-    """Matrices ``(r, p, p)`` and these diagonals ``(r, p)`` times a factor."""
+    """Add diagonals ``(r, p)`` times a factor to matrices ``(r, p, p)``."""
     return B + factor * P[:, :, None] * xp.eye(B.shape[-1], dtype=B.dtype, device=device(B))
 
 
-def side_by_side(objectives: Sequence[Objective]) -> Objective:
-    """One objective of replicas that have events of their own; shorter ones are filled up with some of no weight.
+def stack_objectives(objectives: Sequence[Objective]) -> Objective:
+    """Stack objectives into one of replicas with their own events; shorter ones are filled up with zero weights.
 
-    Of the same objective several times it is that one, whose events all share.
+    Several times the same objective stays that one objective, whose events all share.
     """
     first, most = objectives[0], max(o.events.n for o in objectives)
     if all(o is first for o in objectives):

@@ -1,4 +1,4 @@
-"""The contract of iminuit, and the one place where device arrays become host arrays.
+"""The host side of an objective: iminuit's cost, and the one place where device arrays become host arrays.
 
 ``Minuit(cost, cost.start)`` needs no keywords: value, gradient, Hessian, errordef, number of data and parameter names
 are found on the cost. Theta goes in as a float64 NumPy vector; value and gradient come out together, packed, in one
@@ -8,11 +8,13 @@ copy, and each matrix in one. The costs of each kind of data are in `costs`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
@@ -20,13 +22,27 @@ from ffnn_xp.objective.iminuit_cost import CostWithGradient
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
 
-WORTH_A_COPY = 4 * 10**4  # events times parameters from which on single precision is faster than double on a CPU
-REMEMBERED = 4  # points whose value and gradient are kept: MIGRAD's line search asks for the gradient afterwards
-REMEMBERED_BYTES = 2**19  # that these may take, but for one: memory that is used again is still in the cache
+
+@dataclass(frozen=True)
+class HostTuning:
+    """Tuned numbers of the host side."""
+
+    single_precision_from: float = tuned(
+        4 * 10**4, "events times parameters from which float32 is used on the way; smaller: also where it gains nothing"
+    )
+    cached_points: int = tuned(
+        4, "points whose value and gradient are kept; larger: fewer evaluations, as MIGRAD asks for gradients later"
+    )
+    cached_bytes: int = tuned(
+        2**19, "bytes that all cached points but one may take; smaller: memory that is used again stays in the cache"
+    )
+
+
+TUNING = HostTuning()
 
 
 class NetworkCost(CostWithGradient):
-    """An objective, with an optional prior, as MINUIT wants to see it: host vectors in, host numbers out.
+    """An objective with an optional prior on the host: vectors in, numbers out, by the contract of iminuit.
 
     Parameters
     ----------
@@ -38,13 +54,21 @@ class NetworkCost(CostWithGradient):
         Number of measured values.
     verbose : int
         1 prints every call.
+    tuning : HostTuning
+        Tuned numbers.
     """
 
     has_hessian = True
     has_g2 = False  # MINUIT takes the Hessian's diagonal, and warns if it is offered both
 
     def __init__(
-        self, objective: Objective, *, n_values: int, prior: GaussianPrior | None = None, verbose: int = 0
+        self,
+        objective: Objective,
+        *,
+        n_values: int,
+        prior: GaussianPrior | None = None,
+        verbose: int = 0,
+        tuning: HostTuning = TUNING,
     ) -> None:
         p = objective.network.layout.n_parameters
         if prior is not None and prior.precision.shape != (p,):
@@ -52,40 +76,41 @@ class NetworkCost(CostWithGradient):
         self.objective = objective
         self.prior = prior
         self._n_values = n_values
-        self._lately: tuple[tuple[bytes, float, HostArray], ...] = ()
-        self._others = min(REMEMBERED, max(1, REMEMBERED_BYTES // (16 * p))) - 1
+        self.tuning = tuning
+        self._cached: tuple[tuple[bytes, float, HostArray], ...] = ()
+        self._others = min(tuning.cached_points, max(1, tuning.cached_bytes // (16 * p))) - 1
         self._matrices: dict[str, tuple[bytes, HostArray]] = {}
         super().__init__(dict.fromkeys(objective.network.layout.names), verbose)
 
     @property
     def precision(self) -> float | None:
-        """Relative precision of the values, for MINUIT; None (its default) in float64."""
+        """The relative precision of the values, for MINUIT; None (its default) in float64."""
         return None if self.objective.backend.dtype == "float64" else 8 * self.epsilon
 
     @property
     def epsilon(self) -> float:
-        """Relative precision of the numbers it computes with."""
+        """The relative precision of the numbers that are computed with."""
         return self.objective.backend.epsilon
 
     def in_single_precision(self) -> NetworkCost | None:
-        """A copy that computes in float32; None if it does already, would be compiled, be no faster, or too rough."""
+        """Copy the cost to float32; None if it is in float32, or would be compiled, no faster, or inaccurate."""
         backend, events = self.objective.backend, self.objective.events.n
-        small, rough = events * self.npar < WORTH_A_COPY, self.objective.loss.needs_float64
-        if self.precision is not None or backend.compiles or small or rough:
+        small, inaccurate = events * self.npar < self.tuning.single_precision_from, self.objective.loss.needs_float64
+        if self.precision is not None or backend.compiles or small or inaccurate:
             return None
-        with np.errstate(all="ignore"):  # what overflows becomes infinite, and that the walker sees
+        with np.errstate(all="ignore"):  # what overflows becomes infinite, and minimizers reject infinite values
             objective = self.objective.in_single_precision()
-        return NetworkCost(objective, n_values=self._n_values, prior=self.prior)
+        return NetworkCost(objective, n_values=self._n_values, prior=self.prior, tuning=self.tuning)
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
-        """S and dS/dtheta ``(p,)``; points seen lately are remembered.
+        """Compute S and dS/dtheta ``(p,)``; the last points are cached.
 
-        A fresh copy of the gradient each time, so that callers may write into it.
+        Each call returns a fresh copy of the gradient, so that callers may write into it.
         """
         key = np.ascontiguousarray(theta, dtype=np.float64).tobytes()
-        lately = self._lately
-        for seen, value, gradient in lately:
-            if seen == key:
+        cached = self._cached
+        for known, value, gradient in cached:
+            if known == key:
                 return value, gradient.copy()
         theta = np.frombuffer(key)  # read-only, and nobody else's
         packed = self._packed(theta)
@@ -93,22 +118,22 @@ class NetworkCost(CostWithGradient):
         if self.prior is not None:
             value += self.errordef * self.prior.value(theta)
             gradient = gradient + self.errordef * self.prior.gradient(theta)
-        lately = ((key, value, gradient), *lately[: self._others])
-        object.__setattr__(self, "_lately", lately)  # replaced whole, as threads may share it; and past our own check
+        cached = ((key, value, gradient), *cached[: self._others])
+        object.__setattr__(self, "_cached", cached)  # replaced whole, as threads may share it; and past our own check
         return value, gradient.copy()
 
     def chi2(self, theta: HostArray) -> float:
-        """The data's part of S, without the prior."""
+        """Compute the data's part of S, without the prior."""
         theta = np.ascontiguousarray(theta, dtype=np.float64)
         value = self.value_and_gradient(theta)[0]
         return value if self.prior is None else value - self.errordef * self.prior.value(theta)
 
     def gauss_newton(self, *args: Any) -> HostArray:
-        """The Gauss-Newton matrix J^T C J, prior included, ``(p, p)``: never negative."""
+        """Compute the Gauss-Newton matrix J^T C J, prior included, ``(p, p)``: positive semidefinite."""
         return self.matrix("gauss_newton", vector(args, self.npar))
 
     def hessian(self, *args: Any) -> HostArray:
-        """The exact second derivative of S, prior included, ``(p, p)``.
+        """Compute the exact second derivative of S, prior included, ``(p, p)``.
 
         Parameters
         ----------
@@ -118,7 +143,7 @@ class NetworkCost(CostWithGradient):
         Notes
         -----
         A `Minuit` object that asks gets the matrix arranged so that it reads the right elements also when parameters
-        are fixed, and the Gauss-Newton matrix where the exact one has a negative diagonal (`minuit_hessian`).
+        are fixed, and the Gauss-Newton matrix where the exact one has a negative diagonal (see `minuit_workarounds`).
         """
         theta = vector(args, self.npar)
         H = self.matrix("hessian", theta)
@@ -128,11 +153,11 @@ class NetworkCost(CostWithGradient):
         return as_minuit_reads_it(H, lambda: self.gauss_newton(theta), minuit, theta, self.grad(theta))
 
     def g2(self, *args: Any) -> HostArray:
-        """Diagonal of the Gauss-Newton matrix, ``(p,)``."""
+        """Compute the diagonal of the Gauss-Newton matrix, ``(p,)``."""
         return np.diag(self.gauss_newton(*args)).copy()
 
     def matrix(self, name: str, theta: HostArray) -> HostArray:
-        """The matrix called "hessian" or "gauss_newton", ``(p, p)``, whoever asks; the last of each is remembered."""
+        """Compute the matrix called "hessian" or "gauss_newton", ``(p, p)``; the last of each is cached."""
         key, H = self._matrices.get(name, (b"", np.empty(0)))
         if key != theta.tobytes():
             H = self._cross(getattr(self.objective, name), theta)
@@ -142,18 +167,18 @@ class NetworkCost(CostWithGradient):
         return H.copy()
 
     def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
-        """The exact Hessian times v, ``(p,)``, without the matrix."""
+        """Multiply the exact Hessian by v, ``(p,)``, without the matrix."""
         return self._product(self.objective.hessian_product, theta, v)
 
     def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
-        """The Gauss-Newton matrix times v, ``(p,)``, without the matrix."""
+        """Multiply the Gauss-Newton matrix by v, ``(p,)``, without the matrix."""
         return self._product(self.objective.gauss_newton_product, theta, v)
 
     def kronecker_factors(self, theta: HostArray) -> list[tuple[HostArray, HostArray, HostArray]]:
-        """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)`` (n columns).
+        """Compute for each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``.
 
-        The Kronecker product of G and A / n is nearly the Gauss-Newton matrix of the layer. Of a prior on other
-        coordinates than theta's own nothing is said: the factors serve as coordinates, which may be rough.
+        The Kronecker product of G and A / n (n columns) is nearly the Gauss-Newton matrix of the layer. A prior on
+        other coordinates than theta's own is left out: the factors serve as coordinates, which need not be exact.
         """
         flat = self._cross(self.objective.kronecker_factors, theta)
         layout, n = self.objective.network.layout, int(self.objective.events.x.shape[-1])
@@ -167,33 +192,34 @@ class NetworkCost(CostWithGradient):
         return [(squares[l], squares[L + l] / n, P) for l, P in enumerate(layout.matrices(np, own))]
 
     def derivatives(self, f: Callable[[Array], Array], theta: HostArray) -> HostArray:
-        """What f, a few numbers for each parameter, gives at theta, on the host."""
+        """Call f with theta on the device; return the few numbers for each parameter that it gives, on the host."""
         with self.objective.backend.context():
             return self._cross(f, theta)
 
     def scores(self, theta: HostArray) -> HostArray:
-        """Sum over events of the outer products of their gradients, the prior's left out, ``(p, p)``."""
+        """Sum the outer products of the events' gradients, the prior's left out, ``(p, p)``."""
         return self._cross(self.objective.scores, theta)
 
     def active_events(self, theta: HostArray) -> HostArray:
-        """At how many events each hidden unit reacts, layer after layer; of an event's nodes each a part."""
+        """Count the events at which each hidden unit reacts, layer after layer; an event's nodes share its count."""
         return self._cross(self.objective.active_events, theta) / self.objective.events.nodes
 
     def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
+        """Compute a product with v, the prior's included."""
         product = self._cross(f, theta, v)
         return product if self.prior is None else product + self.errordef * self.prior.product(v)
 
     def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
-        """The crossing: host vectors to the device, one result back; a trial step may overflow, as the walker sees."""
+        """Send host vectors to the device and bring one result back; an overflow is no error, minimizers reject it."""
         return self.objective.backend.host_function(f)(*vectors)
 
     @cached_property
     def _packed(self) -> Callable[[HostArray], HostArray]:
-        """The crossing of value and gradient, which is asked for so often that it is made once."""
+        """Value and gradient from a host vector to a host vector, which is called so often that it is bound once."""
         return self.objective.backend.host_function(self.objective.value_and_gradient)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Without that crossing, which is made again when it is asked for."""
+        """Leave out the bound `_packed`, which is made again when it is needed."""
         self.__dict__.pop("_packed", None)
         return super().__reduce_ex__(protocol)
 

@@ -1,7 +1,7 @@
-"""Sums of costs that share parameters by name, with second derivatives where all parts have them.
+"""Costs for iminuit with gradients, and sums of costs that share parameters by name, with second derivatives.
 
 iminuit's own sum forwards values and gradients; MINUIT would then compute the diagonal of the Hessian numerically,
-thousands of calls for a network. This one forwards curvature too.
+thousands of calls for a network. This one forwards second derivatives too, where all parts have them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class CostWithGradient(iminuit.cost.Cost):
     """A cost that computes value and gradient together, by its `value_and_gradient`."""
 
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
-        """S and its gradient ``(p,)``."""
+        """Compute S and its gradient ``(p,)``."""
         raise NotImplementedError
 
     def _value(self, args: Sequence[Any]) -> float:
@@ -41,7 +41,7 @@ class CostWithGradient(iminuit.cost.Cost):
 
 
 class CostSum(iminuit.cost.CostSum):
-    """What ``cost + other`` makes: a sum in which each part is divided by its errordef.
+    """The sum ``cost + other``, in which each part is divided by its errordef.
 
     Parts may be this library's costs, `iminuit.cost.NormalConstraint`, any other cost of iminuit, and numbers.
     Parameters of the same name are the same parameter.
@@ -58,12 +58,12 @@ class CostSum(iminuit.cost.CostSum):
 
     @property
     def has_hessian(self) -> bool:
-        """Whether every part's second derivative is known in closed form."""
-        return all(_has_curvature(item) for item in self._items)
+        """True if every part's second derivative is known in closed form."""
+        return all(_has_hessian(item) for item in self._items)
 
     @property
     def has_g2(self) -> bool:
-        """Whether MINUIT should ask for the diagonal alone; next to a Hessian it would only warn."""
+        """True if MINUIT should ask for the diagonal alone; next to a Hessian it would only warn."""
         return not self.has_hessian
 
     def _value(self, args: Sequence[Any]) -> float:
@@ -73,17 +73,17 @@ class CostSum(iminuit.cost.CostSum):
         return np.asarray(super()._grad(vector(args, self.npar)))
 
     def g2(self, *args: Any) -> HostArray:
-        """Diagonal of the second derivative, ``(p,)``; by differences where a part does not know its own."""
+        """Compute the second derivative's diagonal, ``(p,)``; by differences where a part does not know its own."""
         theta = vector(args, self.npar)
         total = np.zeros(self.npar)
         for item, indices in zip(self._items, self._maps, strict=True):
             part = theta[list(indices)]
-            diagonal = np.diag(_hessian(item, part)) if _has_curvature(item) else _numerical_g2(item, part)
+            diagonal = np.diag(_hessian(item, part)) if _has_hessian(item) else _numerical_g2(item, part)
             total[list(indices)] += diagonal / item.errordef
         return total
 
     def hessian(self, *args: Any) -> HostArray:
-        """Second derivative of the sum, ``(p, p)``.
+        """Compute the second derivative of the sum, ``(p, p)``.
 
         Raises
         ------
@@ -98,9 +98,10 @@ class CostSum(iminuit.cost.CostSum):
         return as_minuit_reads_it(H, lambda: self._assemble(theta, "gauss_newton"), minuit, theta, self._grad((theta,)))
 
     def _assemble(self, theta: HostArray, method: str) -> HostArray:
+        """Add up the parts' matrices by this method, each at its own parameters."""
         total = np.zeros((self.npar, self.npar))
         for item, indices in zip(self._items, self._maps, strict=True):
-            if not _has_curvature(item):
+            if not _has_hessian(item):
                 raise ValueError(f"{type(item).__name__} has no second derivative in closed form; use g2")
             total[np.ix_(indices, indices)] += _hessian(item, theta[list(indices)], method) / item.errordef
         return total
@@ -112,13 +113,15 @@ class CostSum(iminuit.cost.CostSum):
         return CostSum(lhs, self)
 
 
-def _has_curvature(item: Any) -> bool:
+def _has_hessian(item: Any) -> bool:
+    """Tell whether a part knows its second derivative in closed form."""
     if isinstance(item, iminuit.cost.NormalConstraint | iminuit.cost.Constant):
         return True
     return bool(getattr(item, "has_hessian", False))
 
 
 def _hessian(item: Any, theta: HostArray, method: str = "hessian") -> HostArray:
+    """Compute a part's second derivative."""
     if isinstance(item, iminuit.cost.Constant):
         return np.zeros((0, 0))
     if isinstance(item, iminuit.cost.NormalConstraint):
@@ -129,7 +132,7 @@ def _hessian(item: Any, theta: HostArray, method: str = "hessian") -> HostArray:
 
 
 def _numerical_g2(item: Any, theta: HostArray) -> HostArray:
-    """Central second differences, good enough to start MIGRAD from; its own covariance does not use them."""
+    """Estimate the diagonal by central differences: MIGRAD starts from it, and its covariance does not use it."""
     f0 = item._value(tuple(theta))
     diagonal = np.empty(len(theta))
     for i, step in enumerate(1e-4 * np.maximum(np.abs(theta), 1e-2)):

@@ -11,10 +11,10 @@ from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends.elementwise import in_one_pass, total
 from ffnn_xp.losses import Loss
 from ffnn_xp.network.block_matrix import BlockMatrix
-from ffnn_xp.network.hessian import curved, gauss_newton_blocks, hessian_blocks, score_blocks
+from ffnn_xp.network.hessian import gauss_newton_blocks, hessian_blocks, output_hessian_times, score_blocks
 from ffnn_xp.network.hessian import hessian_product as times
 from ffnn_xp.network.hessian import kronecker_factors as factors
-from ffnn_xp.network.sweeps import Network, Trace, forward, jacobian, pulled_back, slopes
+from ffnn_xp.network.sweeps import Network, Trace, forward, jacobian, pull_back_matrices, slopes
 from ffnn_xp.objective import linear_operator_kernels as linear_operator
 from ffnn_xp.objective.event_weights import columns_in_use, weighted, weighted_columns
 
@@ -35,7 +35,7 @@ def value_and_gradient(
 ) -> Array:
     """Compute S and dS/dtheta, packed, ``(..., 1 + p)``."""
     trace, S, y_bar = _forward_and_derivative(network, loss, xp, theta, x, weights, *data)
-    return network.layout.packed(xp, S, pulled_back(network, xp, trace, loss.adjoint(xp, y_bar, data)))
+    return network.layout.packed(xp, S, pull_back_matrices(network, xp, trace, loss.adjoint(xp, y_bar, data)))
 
 
 def value_and_both_gradients(
@@ -53,7 +53,7 @@ def value_and_both_gradients(
     `slopes` are its derivatives in them at each event, ``(q k, n)``, those in one parameter together.
     """
     trace, S, y_bar = _forward_and_derivative(network, loss, xp, theta, x, weights, *data)
-    packed = network.layout.packed(xp, S, pulled_back(network, xp, trace, y_bar))
+    packed = network.layout.packed(xp, S, pull_back_matrices(network, xp, trace, y_bar))
     own = total(xp, xp.reshape(slopes, (-1, *y_bar.shape)) * y_bar)
     return xp.concat([packed, xp.astype(own, packed.dtype)])
 
@@ -125,7 +125,9 @@ def gauss_newton_product(network: Network, loss: Loss, xp: Namespace, theta: Arr
     if loss.has_linear_operator:
         return linear_operator.product(network, loss, xp, theta, v, *event, exact=False)
     trace, C, _ = _fisher(network, loss, xp, theta, *event)
-    return times(network, xp, trace, C, lambda y: curved(C, y, mixed=loss.coupled_outputs), v, exact=False)
+    return times(
+        network, xp, trace, C, lambda y: output_hessian_times(C, y, mixed=loss.coupled_outputs), v, exact=False
+    )
 
 
 def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v: Array, *event: Any) -> Array:
@@ -133,7 +135,9 @@ def hessian_product(network: Network, loss: Loss, xp: Namespace, theta: Array, v
     if loss.has_linear_operator:
         return linear_operator.product(network, loss, xp, theta, v, *event, exact=True)
     trace, first, C = _derivatives(network, loss, xp, theta, *event)
-    return times(network, xp, trace, first, lambda y: curved(C, y, mixed=loss.coupled_outputs), v, exact=True)
+    return times(
+        network, xp, trace, first, lambda y: output_hessian_times(C, y, mixed=loss.coupled_outputs), v, exact=True
+    )
 
 
 def residual_rows(

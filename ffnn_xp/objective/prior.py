@@ -1,4 +1,4 @@
-r"""What is known about the parameters before the data: a Gaussian on each, or a wish for small weights.
+r"""Priors: what is known about the parameters before the data, a Gaussian around zero for each.
 
 .. math:: \mathrm{prior}(\theta) = 2\,e \sum_i \frac{1}{2} \left(\frac{\theta_i}{\tau_i}\right)^2
 
@@ -17,14 +17,14 @@ from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network
 
-GAUGE = 1e-2  # precision of the output biases of a softmax: as far as ten from zero they are still free
+GAUGE = 1e-2  # precision of a softmax's output biases: a width of 10 leaves the data free, and fixes their common shift
 
 
 @dataclass(frozen=True)
 class GaussianPrior:
     """Independent normal distributions around zero for the standardised parameters.
 
-    Theta may be in raw units: then `scaling` leads to the standardised ones.
+    Theta may be in raw units: then `scaling` maps it to the standardised ones.
 
     Parameters
     ----------
@@ -44,17 +44,17 @@ class GaussianPrior:
     scaling: Scaling | None = None
 
     def value(self, theta: HostArray) -> float:
-        """Sum of squared pulls of the parameters."""
+        """Sum the squared pulls of the parameters."""
         phi = self._standard(theta)
         return float((self.precision * phi) @ phi)
 
     def gradient(self, theta: HostArray) -> HostArray:
-        """Derivative in theta, ``(p,)``."""
+        """Compute the derivative in theta, ``(p,)``."""
         g = 2 * self.precision * self._standard(theta)
         return g if self.scaling is None else self.scaling.inverse_transpose(g)
 
     def hessian(self) -> HostArray:
-        """Second derivative, ``(p, p)``; a constant."""
+        """Compute the second derivative, ``(p, p)``, a constant."""
         H = np.diag(2 * self.precision)
         if self.scaling is None:
             return H
@@ -62,24 +62,25 @@ class GaussianPrior:
         return self.scaling.inverse_transpose(half.T)
 
     def product(self, v: HostArray) -> HostArray:
-        """Second derivative times v, without the matrix."""
+        """Multiply the second derivative by v, without the matrix."""
         if self.scaling is None:
             return np.asarray(2 * self.precision * v)
         return self.scaling.inverse_transpose(2 * self.precision * self.scaling.inverse(v))
 
     def share(self, factor: HostArray) -> float:
-        """Number of parameters that the prior holds up instead of the data: tr(precision F F^T), standardised.
+        """Compute how many parameters the prior and not the data determines: tr(precision F F^T), standardised.
 
         Since Sigma = 2 e H^-1 and the prior's part of H is 2 e precision, this is tr(H_prior H^-1).
         """
         return float(np.sum(self.precision[:, None] * factor**2))
 
     def _standard(self, theta: HostArray) -> HostArray:
+        """Return theta in standardised units."""
         return theta if self.scaling is None else self.scaling.to_standard(theta)
 
 
 def layer_precision(layout: Layout, tau: float) -> HostArray:
-    """Precisions of the default prior: weights and hidden biases known to tau, output biases free.
+    """Return the precisions of the default prior: weights and hidden biases known to tau, output biases free.
 
     The first matrix shares tau among its d inputs and every later one among its h units, tau^2 / columns for each, so
     that tau is the width of a unit's input whatever the widths of the network.
@@ -98,7 +99,7 @@ def layer_precision(layout: Layout, tau: float) -> HostArray:
 
 
 def network_precision(network: Network, tau: float) -> HostArray:
-    """`layer_precision` of a network; a prior alone can hold what moves all outputs of a softmax by the same."""
+    """Return `layer_precision` of a network; a softmax's output biases get `GAUGE`, as data leave their shift open."""
     P = layer_precision(network.layout, tau)
     if network.activations[-1].coupled_outputs:
         P[P == 0] = GAUGE

@@ -1,1 +1,37 @@
-"""studies."""
+"""Studies of a fit: what one asks of a minimum once it is found. Each takes a `FittedProblem`.
+
+- `bands`, `profiles`: bands of predictions; a kind of band is one object in `BAND_METHODS`, add one there.
+- `coverage`: the coverage of bands, by toys.
+- `goodness`: whether a fit describes its data.
+- `identifiability`: what data and prior determine, and units that contribute nothing.
+- `propagation`: functions of predictions with their covariance.
+- `profile_cost`: MINUIT on some of the parameters, the others profiled.
+- `classification`: how well predicted probabilities tell classes apart.
+"""
+
+from ffnn_xp.studies.bands import BAND_METHODS, BandMethod, BandRequest, Interval, find_band_method
+from ffnn_xp.studies.classification import Classification
+from ffnn_xp.studies.coverage import Coverage, measure_coverage
+from ffnn_xp.studies.fitted_problem import FittedProblem
+from ffnn_xp.studies.goodness import Goodness, assess_goodness
+from ffnn_xp.studies.identifiability import Report, prior_share, report
+from ffnn_xp.studies.propagation import propagate, propagate_predictions
+
+__all__ = [
+    "BAND_METHODS",
+    "BandMethod",
+    "BandRequest",
+    "Classification",
+    "Coverage",
+    "FittedProblem",
+    "Goodness",
+    "Interval",
+    "Report",
+    "assess_goodness",
+    "find_band_method",
+    "measure_coverage",
+    "prior_share",
+    "propagate",
+    "propagate_predictions",
+    "report",
+]

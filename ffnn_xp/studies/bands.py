@@ -1,4 +1,4 @@
-r"""Bands of a prediction f(x): linear, by profiles, by toys, by other minima.
+r"""Bands of a prediction f(x): linear, by profiles, by toys, by other minima; one `BandMethod` each, in `BAND_METHODS`.
 
 Linear: :math:`f \mp z \sqrt{j^T \Sigma j}`, j the derivative in theta. Profile: the ends of all values that f(x) has
 where S is at most :math:`S_{min} + e z^2`, MINOS for a prediction. An end is sought as the minimum of
@@ -12,19 +12,24 @@ around a curve of its own, and a share in the evidence by Laplace's approximatio
 :math:`w \propto e^{-S/2e} \sqrt{\det\Sigma}`. Ends are quantiles of the weighted normal distributions. Of the four it
 is the one that knows that a start is an accident.
 
-Where the output nonlinearity is monotonous (exp, logistic, softplus) all four are made of what stands before it, and
-sent through it: the ends are in its range, and not at equal distances.
+Where the output nonlinearity is monotonic (exp, logistic, softplus) all four are made of what stands before it, and
+mapped by it: the ends are in its range, and not at equal distances.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.validation import whole_number
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.batch_refit import fit_toys
 from ffnn_xp.fitting.multistart import MultiStart
@@ -33,19 +38,19 @@ from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.sweeps import Network
 from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.studies.profiles import profiles
-from ffnn_xp.uncertainty.covariance import curvature
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import mixture_quantile
 
-METHODS = ("linear", "profile", "replicas", "mixture")
-NUMBER = {"replicas": 200, "mixture": 8}  # of toys, and of minima, if nothing else is asked for
+UNIDENTIFIED = "depends on an undetermined direction"
+Texts = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, repr=False)
 class Interval:
-    """A band; arrays have the shape of predictions, ``(n,)`` or ``(n, k)``, on the host.
+    """A band of predictions; its arrays have the shape of predictions, ``(n,)`` or ``(n, k)``, on the host.
 
     Attributes
     ----------
@@ -54,7 +59,7 @@ class Interval:
     cl : float
         Confidence level.
     method : str
-        "linear", "profile", "replicas" or "mixture".
+        The name of the kind of band, "linear", "profile", "replicas" or "mixture".
     status : array of str
         "" where all is well; else why an end is not finite or not to be trusted.
     """
@@ -64,7 +69,7 @@ class Interval:
     high: HostArray
     cl: float
     method: str
-    status: np.ndarray[tuple[int, ...], np.dtype[np.str_]]
+    status: Texts
 
     def __repr__(self) -> str:
         finite = np.isfinite(self.high - self.low)
@@ -75,103 +80,215 @@ class Interval:
         return "\n".join([head, *lines, *(f"  {np.sum(self.status == word)} x {word}" for word in bad)])
 
 
-def covariance_root(network: Network, known: Band, backend: Backend, x: Array) -> HostArray:
-    """`Band.spread` on the host: ``(n k, r)``."""
-    return backend.to_host(known.spread(network, backend, x))
+class Ends(NamedTuple):
+    """A prediction, the ends of its band, and their status, each ``(k, n)``."""
+
+    mean: HostArray
+    low: HostArray
+    high: HostArray
+    status: Texts
 
 
-def prior_share(task: FitProblem, cost: NetworkCost, known: Band, x: Array) -> HostArray:
-    """Of the predictions at raw inputs ``(d, n)``, ``(k, n)``; see `FitResult.prior_share`."""
-    backend, precision = task.model.backend, np.zeros(len(known.theta))
-    if task.prior is not None:
-        precision = task.prior.precision
-    shape = curvature(cost.gauss_newton(known.theta), cost.errordef, cost.epsilon)
-    held = Band(known.theta, known.scaling, shape)
-    return backend.to_host(held.prior_share(task.network, backend, x, precision))
+@dataclass(frozen=True)
+class BandRequest:
+    """A question for the band of some predictions.
 
-
-def predicted(network: Network, backend: Backend, raw: HostArray, x: Array) -> HostArray:
-    """Predictions ``(n,)`` or ``(n, k)`` on the host."""
-    rows = backend.to_host(evaluate(network, backend, backend.to_device(raw), x)).T
-    return rows[:, 0] if rows.shape[1] == 1 else rows
-
-
-def band(
-    task: FitProblem,
-    cost: NetworkCost,
-    known: Band | ProductBand,
-    x: Array,
-    cl: float,
-    method: str,
-    number: int,
-    rng: np.random.Generator,
-    minima: list[Band],
-) -> tuple[HostArray, ...]:
-    """Mean, low, high and status, each ``(k, n)``; see `FitResult.band`; x are columns on the device.
-
-    `minima` are those of the mixture.
+    Parameters
+    ----------
+    fitted : FittedProblem
+        The fit.
+    known : LinearBand or MatrixFreeBand
+        What it knows about the errors of predictions.
+    x : array with shape (d, n)
+        Raw inputs as columns on the device.
+    cl : float
+        Confidence level.
+    number : int
+        Toys or starts, for kinds of band that have some.
+    seed : int, optional
+        Seed of the toys or starts.
     """
-    network, backend = task.network, task.model.backend
-    f = network.activations[-1]
-    inner = network.before_output() if f.monotonic else network
-    raw = task.scaling.to_raw(known.theta)
-    center = backend.to_host(evaluate(inner, backend, backend.to_device(raw), x))
-    z = float(scipy.special.ndtri(0.5 + cl / 2))
-    std = backend.to_host(known.std(inner, backend, x))
-    status = np.where(np.isfinite(std), "", "depends on an undetermined direction")
-    low, high = center - z * std, center + z * std
-    if method == "profile":
-        assert isinstance(known, Band)
-        low, high, status = profiles(cost, known, inner, x, z, low, high, status)
-    elif method == "replicas":
-        toys = fit_toys(task, raw, number, rng)
-        each = [task.scaling.to_raw(theta) for theta in toys.theta[toys.valid]]
-        if len(each) < 2:
-            raise ValueError(f"{len(each)} of {number} toys reached a minimum: use a prior, or method='linear'")
-        y = np.stack([backend.to_host(evaluate(inner, backend, backend.to_device(theta), x)) for theta in each])
-        high, low = (2 * center - np.quantile(y, q, axis=0) for q in (0.5 - cl / 2, 0.5 + cl / 2))
-    elif method == "mixture":
-        center, low, high, status = _mixture(cost, minima, inner, x, cl)
-    if inner is network:
-        return center, low, high, status
-    with backend.context(), np.errstate(over="ignore"):
-        return (*(backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in (center, low, high)), status)
+
+    fitted: FittedProblem
+    known: LinearBand | MatrixFreeBand
+    x: Array
+    cl: float
+    number: int
+    seed: int | None
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that computes predictions."""
+        return self.fitted.problem.model.backend
+
+    @cached_property
+    def network(self) -> Network:
+        """The network, without its output nonlinearity where that is monotonic."""
+        network = self.fitted.problem.network
+        return network.before_output() if network.activations[-1].monotonic else network
+
+    @property
+    def z(self) -> float:
+        """Standard deviations from the middle of a normal distribution to an end."""
+        return float(scipy.special.ndtri(0.5 + self.cl / 2))
+
+    @property
+    def tails(self) -> tuple[float, float]:
+        """Shares of a distribution below the lower and the upper end."""
+        return 0.5 - self.cl / 2, 0.5 + self.cl / 2
+
+    def evaluate(self, theta: HostArray) -> HostArray:
+        """Evaluate `network` at x, for raw parameters; ``(k, n)`` on the host."""
+        return self.backend.to_host(evaluate(self.network, self.backend, self.backend.to_device(theta), self.x))
+
+    def std(self, band: LinearBand | MatrixFreeBand) -> HostArray:
+        """Compute the standard deviation of `network` at x that a band says; ``(k, n)`` on the host."""
+        return self.backend.to_host(band.std(self.network, self.backend, self.x))
+
+    def matrices(self) -> LinearBand:
+        """Return the known band where it has to be one with matrices."""
+        if not isinstance(self.known, LinearBand):
+            raise TypeError("this kind of band needs a covariance")  # BandMethod.needs_matrices keeps it away
+        return self.known
 
 
-def other_minima(task: FitProblem, known: Band, number: int, rng: np.random.Generator) -> list[Band]:
-    """The known minimum, and where `number` - 1 random starts end, as far as they arrive.
+@dataclass(frozen=True)
+class BandMethod:
+    """A kind of band; add one by an object of this class in `BAND_METHODS`.
 
-    Those that end at the bottom of a valley, with more undetermined directions than this fit has, are left out.
+    Parameters
+    ----------
+    name : str
+        What users call it.
+    ends : callable
+        Computes the ends that a request asks for, before a monotonic output nonlinearity.
+    needs_matrices : bool
+        Whether it needs the p x p covariance.
+    default_number : int
+        How many toys or starts it takes if nothing else is asked for; 0 for a kind of band without any.
+    """
+
+    name: str
+    ends: Callable[[BandRequest], Ends]
+    needs_matrices: bool = False
+    default_number: int = 0
+
+    def __call__(
+        self,
+        fitted: FittedProblem,
+        known: LinearBand | MatrixFreeBand,
+        x: Array,
+        *,
+        cl: float,
+        number: int | None = None,
+        seed: int | None = None,
+    ) -> Interval:
+        """Compute the band of the predictions at raw inputs x ``(d, n)`` on the device; see `FitResult.band`."""
+        if self.needs_matrices and not isinstance(known, LinearBand):
+            raise ValueError(f"a {self.name} needs the p x p covariance, which was not formed: use method='linear'")
+        number = self.default_number if number is None else number
+        number = whole_number(number, "number", int(self.default_number > 0))
+        request = BandRequest(fitted, known, x, cl, number, seed)
+        ends = self.ends(request)
+        values = [ends.mean, ends.low, ends.high]
+        if request.network is not fitted.problem.network:
+            f, backend = fitted.problem.network.activations[-1], request.backend
+            with backend.context(), np.errstate(over="ignore"):
+                values = [backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in values]
+        mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in (*values, ends.status))
+        return Interval(mean, low, high, cl, self.name, status.astype(np.str_))
+
+
+def linear_ends(request: BandRequest) -> Ends:
+    """Compute the ends z standard deviations from the prediction."""
+    mean = request.evaluate(request.known.parameters)
+    z, std = request.z, request.std(request.known)
+    status = np.where(np.isfinite(std), "", UNIDENTIFIED)
+    return Ends(mean, mean - z * std, mean + z * std, status)
+
+
+def profile_ends(request: BandRequest) -> Ends:
+    """Compute the ends of all values of the prediction where S has risen by no more than e z^2."""
+    mean, low, high, status = linear_ends(request)
+    known, cost = request.matrices(), request.fitted.cost
+    return Ends(mean, *profiles(cost, known, request.network, request.x, request.z, low, high, status))
+
+
+def replica_ends(request: BandRequest) -> Ends:
+    """Compute the basic bootstrap interval of toys around the fit, each fitted again."""
+    mean, _, _, status = linear_ends(request)
+    problem, number = request.fitted.problem, request.number
+    toys = fit_toys(problem, request.known.parameters, number, np.random.default_rng(request.seed))
+    minima = [problem.scaling.to_raw(theta) for theta in toys.theta[toys.valid]]
+    if len(minima) < 2:
+        raise ValueError(f"{len(minima)} of {number} toys reached a minimum: use a prior, or method='linear'")
+    y = np.stack([request.evaluate(theta) for theta in minima])
+    high, low = (2 * mean - np.quantile(y, q, axis=0) for q in request.tails)
+    return Ends(mean, low, high, status)
+
+
+def mixture_ends(request: BandRequest) -> Ends:
+    """Compute quantiles of the mixture of all minima that random starts end in."""
+    fitted, key = request.fitted, (request.number, request.seed)
+    if key not in fitted.minima:
+        rng = np.random.default_rng(request.seed)
+        fitted.minima[key] = other_minima(fitted.problem, request.matrices(), request.number, rng)
+    minima = fitted.minima[key]
+    mean = np.stack([request.evaluate(minimum.parameters) for minimum in minima])
+    std = np.stack([request.std(minimum) for minimum in minima])
+    weights = _evidence_shares(fitted.cost, minima)
+    identified = np.isfinite(std).all(axis=0)
+    width = np.maximum(np.where(identified, std, 1.0), np.finfo(float).tiny)
+    low, high = (mixture_quantile(mean, width, weights, scipy.stats.norm, q) for q in request.tails)
+    status = np.where(identified, "", UNIDENTIFIED)
+    low, high = np.where(identified, low, -np.inf), np.where(identified, high, np.inf)
+    return Ends(np.tensordot(weights, mean, axes=1), low, high, status)
+
+
+BAND_METHODS = {
+    method.name: method
+    for method in (
+        BandMethod("linear", linear_ends),
+        BandMethod("profile", profile_ends, needs_matrices=True),
+        BandMethod("replicas", replica_ends, default_number=200),
+        BandMethod("mixture", mixture_ends, needs_matrices=True, default_number=8),
+    )
+}
+"""All kinds of band by the names that users give."""
+
+
+def find_band_method(name: str) -> BandMethod:
+    """Return the kind of band that has this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if name not in BAND_METHODS:
+        raise ValueError(f"unknown method {name!r}: {did_you_mean(name, list(BAND_METHODS))}")
+    return BAND_METHODS[name]
+
+
+def other_minima(problem: FitProblem, known: LinearBand, number: int, rng: np.random.Generator) -> list[LinearBand]:
+    """Return the known minimum, and those that `number` - 1 random starts reach.
+
+    Degenerate ones, with more unidentified directions than this fit has, are left out.
     """
     minima = [known]
     for _ in range(number - 1):
-        cost = task.cost()
-        end = MultiStart(cost, task.local_search(cost)).run([glorot(task.layout, rng)]).best
+        cost = problem.cost()
+        end = MultiStart(cost, problem.local_search(cost)).run([glorot(problem.layout, rng)]).best
         if end is None or end.spectrum is None or end.spectrum.n_negative:
             continue
-        if end.spectrum.n_null <= known.curvature.n_null:
-            minima.append(Band(end.theta, task.scaling, end.spectrum))
+        if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:
+            minima.append(LinearBand(end.theta, problem.scaling, end.spectrum))
     return minima
 
 
-def _mixture(cost: NetworkCost, minima: list[Band], network: Network, x: Array, cl: float) -> tuple[HostArray, ...]:
-    """Mean, ends and status of the mixture of these minima."""
-    backend = cost.objective.backend
-    raw = [minimum.scaling.to_raw(minimum.theta) for minimum in minima]
-    mean = np.stack([backend.to_host(evaluate(network, backend, backend.to_device(theta), x)) for theta in raw])
-    std = np.stack([backend.to_host(minimum.std(network, backend, x)) for minimum in minima])
-    weights = _shares(cost, minima)
-    known_at = np.isfinite(std).all(axis=0)
-    width = np.maximum(np.where(known_at, std, 1.0), np.finfo(float).tiny)
-    low, high = (mixture_quantile(mean, width, weights, scipy.stats.norm, q) for q in (0.5 - cl / 2, 0.5 + cl / 2))
-    status = np.where(known_at, "", "depends on an undetermined direction")
-    low, high = np.where(known_at, low, -np.inf), np.where(known_at, high, np.inf)
-    return np.tensordot(weights, mean, axes=1), low, high, status
-
-
-def _shares(cost: NetworkCost, minima: list[Band]) -> HostArray:
-    """Each minimum's part of the evidence; by S alone where some have undetermined directions."""
+def _evidence_shares(cost: NetworkCost, minima: list[LinearBand]) -> HostArray:
+    """Compute each minimum's part of the evidence; by S alone where some have unidentified directions."""
     log = np.array([-cost.value_and_gradient(m.theta)[0] / (2 * cost.errordef) for m in minima])
-    if all(m.curvature.factor.shape[1] == len(m.theta) for m in minima):
-        log += [np.linalg.slogdet(m.curvature.factor)[1] for m in minima]
+    if all(m.spectrum.factor.shape[1] == len(m.theta) for m in minima):
+        log += [np.linalg.slogdet(m.spectrum.factor)[1] for m in minima]
     return np.asarray(scipy.special.softmax(log))

@@ -1,15 +1,16 @@
-r"""What a fit's parameters are worth: which directions the data hold, and units and inputs that do nothing for it.
+r"""Identifiability: the directions of parameters that data determine, and units and inputs that contribute nothing.
 
 All of it is read from the Gauss-Newton matrix G of the standardised problem, which is what the data alone say (the
 exact Hessian has the residuals' own curvature in it), and from the first and second moments of every layer's values.
 With a prior P, the share of the data in a direction v is :math:`v^T G v / v^T (G + P) v`; the sum of these shares over
 the eigenvectors of the pair is the effective number of parameters, :math:`\mathrm{tr}\, G (G + P)^{-1}` (J. Moody,
-NIPS 1991), and the diagonal of that matrix tells how it is spread over the layers.
+NIPS 1991), and the diagonal of that matrix tells how it is spread over the layers. The same P gives the prior's share
+of the posterior precision of each prediction.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -17,22 +18,34 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.text import pair_html, pair_lines
-from ffnn_xp._lib.typing import HostArray, Mask, Rows
+from ffnn_xp._lib.tuning import tuned
+from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp.minimizers import KroneckerCoordinates
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.symmetries import canonical
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import curvature
+from ffnn_xp.studies.fitted_problem import FittedProblem
+from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.uncertainty.linear_band import LinearBand
 
-CONSTANT = 1e-4  # relative width over the events below which a unit is a second bias
-COPY = 1e-6  # of correlation that two units may lack to be called copies of each other
-SATURATED = 0.01  # share of the events at which a unit still reacts
-SHOWN = 4  # names, and weakest directions
+SHOWN = 4  # names, and weakest directions, that a report lists
+
+
+@dataclass(frozen=True)
+class ReportThresholds:
+    """Thresholds from which on a report names a unit or an input."""
+
+    constant: float = tuned(1e-4, "relative width over the events; larger: more units are called a second bias")
+    copy: float = tuned(1e-6, "what a correlation may lack of 1; larger: more units are called copies")
+    saturated: float = tuned(0.01, "share of events at which a unit reacts; larger: more units are called saturated")
+
+
+THRESHOLDS = ReportThresholds()
 
 
 @dataclass(frozen=True)
 class Direction:
-    """An eigenvector of the data's matrix: its eigenvalue, the data's share in it, and the parameters that lead in it.
+    """An eigenvector of the data's matrix: its eigenvalue, the data's share in it, and its largest parameters.
 
     The eigenvalue is in units in which the diagonal of the matrix is 1.
     """
@@ -44,29 +57,29 @@ class Direction:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What `FitResult.report` returns; its text is what to read.
+    """A report of what the data determine of a network; `FitResult.report` returns it, with a text to read.
 
     Attributes
     ----------
     eigenvalues : array with shape (p,) or None
-        Of the Gauss-Newton matrix of the data, scaled to a diagonal of 1, ascending. None where no p x p matrix is
-        formed.
+        Eigenvalues of the data's Gauss-Newton matrix, scaled to a diagonal of 1, ascending. None where no p x p matrix
+        is formed.
     n_held : int or None
         How many of them are not zero up to rounding: directions that the data determine, however weakly.
     shares : array with shape (p,) or None
         Share of the data, against that of the prior, in the eigenvectors of the pair; without a prior 1 or 0.
     weakest : tuple of Direction
-        The smallest eigenvalues that are held.
+        The smallest eigenvalues that are not zero.
     undetermined : tuple of (str, float)
-        The parameters that take part in directions which are not held, and how much: 1 is wholly. The most open first.
+        The parameters that take part in unidentified directions, and how much: 1 is wholly. The largest part first.
     effective : tuple of float
         Effective number of parameters of each layer.
     dead : tuple of str
         Hidden units whose inputs do not reach the output at any event: always off, or going nowhere.
     constant : tuple of str
-        Inputs and living units with the same value at every event: they serve as a second bias.
+        Inputs and units, not dead, with the same value at every event: they serve as a second bias.
     saturated : tuple of str
-        Units that react at less than 1 % of the events: steps, whose place and height the data hardly know.
+        Units that react at less than 1 % of the events: steps, whose place and height the data hardly determine.
     copies : tuple of tuple of str
         Inputs or units of a layer that are affine functions of each other at all events.
     ranks : tuple of (int, int)
@@ -75,7 +88,7 @@ class Report:
     active : tuple of array
         For each hidden layer the share of events at which each unit reacts (absolute slope above 0.0025).
     canonical : array with shape (p,)
-        The standardised network with order, signs and scales of its units fixed (`canonical.canonical`).
+        The standardised network with order, signs and scales of its units fixed (`network.canonical`).
     """
 
     layout: Layout
@@ -95,21 +108,14 @@ class Report:
     canonical: HostArray
     with_prior: bool
 
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing was found that a smaller network would not have."""
-        return not (self.dead or self.constant or self.saturated or self.copies) and self.n_held in (
-            None,
-            self.layout.n_parameters,
-        )
-
     def _lines(self) -> list[tuple[str, str]]:
+        """Return the lines of the text, each with its heading."""
         p, lines = self.layout.n_parameters, []
         if self.eigenvalues is not None and self.shares is not None:
-            held = f"{self.n_held} of {p} are determined by the data"
+            identified = f"{self.n_held} of {p} are determined by the data"
             if self.with_prior:
-                held += f"; in {int(np.sum(self.shares > 0.5))} they weigh more than the prior"
-            lines.append(("directions", held))
+                identified += f"; in {int(np.sum(self.shares > 0.5))} they weigh more than the prior"
+            lines.append(("directions", identified))
             lines.append(("spectrum", _decades(self.eigenvalues, self.n_held or 0)))
             for i, d in enumerate(self.weakest):
                 along = ", ".join(f"{name} {share:+.2f}" for name, share in d.parameters)
@@ -148,7 +154,14 @@ class Report:
         return f"<p><b>Report</b> of {escape(self.description)}</p>{pair_html(self._lines())}"
 
 
-def report(cost: NetworkCost, theta: HostArray, description: str, *, matrices: bool) -> Report:
+def report(
+    cost: NetworkCost,
+    theta: HostArray,
+    description: str,
+    *,
+    matrices: bool,
+    thresholds: ReportThresholds = THRESHOLDS,
+) -> Report:
     """Examine a point ``(p,)`` of a cost, both standardised; without `matrices` no p x p matrix is formed."""
     network = cost.objective.network
     layout = network.layout
@@ -156,34 +169,35 @@ def report(cost: NetworkCost, theta: HostArray, description: str, *, matrices: b
     events = cost.objective.events.n
     active = _layers(cost.active_events(theta) / events, layout.widths[1:-1])
     if matrices:
-        values, held, shares, weakest, open_, each = _spectrum(cost, theta)
-        effective = tuple(float(np.sum(A)) for A in layout.matrices(np, each))
+        values, n_identified, shares, weakest, unidentified, by_parameter = _spectrum(cost, theta)
+        effective = tuple(float(np.sum(A)) for A in layout.matrices(np, by_parameter))
     else:
-        values, held, shares, weakest, open_ = None, None, None, (), ()
+        values, n_identified, shares, weakest, unidentified = None, None, None, (), ()
         effective = KroneckerCoordinates(factors).effective_by_layer
     reached = [np.diag(G) > 0 for G, _, _ in factors]
     outgoing = [np.any(B[:, :-1] != 0, axis=0) for B in layout.matrices(np, theta)]
     dead, constant, saturated, ranks = [], [], [], []
     copies: list[tuple[str, ...]] = []
     for l, (_, A, _) in enumerate(factors, start=1):
-        flat: Mask = _constant(A)
-        lost = np.zeros_like(flat)
+        same: Mask = _constant(A, thresholds.constant)
+        is_dead = np.zeros_like(same)
         if l > 1:
-            asleep = active[l - 2] < SATURATED
-            lost = ~reached[l - 2] & (flat | ~outgoing[l - 1] | ~asleep)
-            dead += [_name(l, i) for i in np.flatnonzero(lost)]
-            saturated += [_name(l, i) for i in np.flatnonzero(asleep & ~lost & ~flat)]
-        constant += [_name(l, i) for i in np.flatnonzero(flat & ~lost)]
-        copies += [tuple(_name(l, i) for i in group) for group in _copies(A, np.flatnonzero(~flat & ~lost))]
+            rarely = active[l - 2] < thresholds.saturated
+            is_dead = ~reached[l - 2] & (same | ~outgoing[l - 1] | ~rarely)
+            dead += [_name(l, i) for i in np.flatnonzero(is_dead)]
+            saturated += [_name(l, i) for i in np.flatnonzero(rarely & ~is_dead & ~same)]
+        constant += [_name(l, i) for i in np.flatnonzero(same & ~is_dead)]
+        groups = _copies(A, np.flatnonzero(~same & ~is_dead), thresholds.copy)
+        copies += [tuple(_name(l, i) for i in group) for group in groups]
         ranks.append((_rank(A), len(A)))
     return Report(
         layout=layout,
         description=description,
         eigenvalues=values,
-        n_held=held,
+        n_held=n_identified,
         shares=shares,
         weakest=weakest,
-        undetermined=open_,
+        undetermined=unidentified,
         effective=effective,
         dead=tuple(dead),
         constant=tuple(constant),
@@ -196,10 +210,22 @@ def report(cost: NetworkCost, theta: HostArray, description: str, *, matrices: b
     )
 
 
+def prior_share(fitted: FittedProblem, known: LinearBand, x: Array) -> HostArray:
+    """Compute the prior's share of the posterior precision of predictions at raw columns x ``(d, n)``, ``(k, n)``.
+
+    See `FitResult.prior_share`.
+    """
+    problem, cost, backend = fitted.problem, fitted.cost, fitted.problem.model.backend
+    precision = np.zeros(len(known.theta)) if problem.prior is None else problem.prior.precision
+    spectrum = Spectrum.of_hessian(cost.gauss_newton(known.theta), cost.errordef, cost.epsilon)
+    band = replace(known, spectrum=spectrum)
+    return backend.to_host(band.prior_share(problem.network, backend, x, precision))
+
+
 def _spectrum(
     cost: NetworkCost, theta: HostArray
 ) -> tuple[HostArray, int, HostArray, tuple[Direction, ...], tuple[tuple[str, float], ...], HostArray]:
-    """The fields of `Report` that a p x p matrix gives, and the effective number of each parameter."""
+    """Compute the fields of `Report` that a p x p matrix gives, and the effective number of each parameter."""
     names, p = cost.objective.network.layout.names, len(theta)
     H = cost.gauss_newton(theta)
     own = np.zeros(p) if cost.prior is None else 2 * cost.errordef * cost.prior.precision
@@ -207,65 +233,68 @@ def _spectrum(
     diagonal = np.diag(G)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, V = scipy.linalg.eigh(G * (scale[:, None] * scale), check_finite=False)
-    n_held = curvature(G, cost.errordef, cost.epsilon).factor.shape[1]
-    F = curvature(H, cost.errordef, cost.epsilon).factor
-    each = np.sum(F * (G @ F), axis=1) / (2 * cost.errordef)
+    n_identified = Spectrum.of_hessian(G, cost.errordef, cost.epsilon).factor.shape[1]
+    F = Spectrum.of_hessian(H, cost.errordef, cost.epsilon).factor
+    by_parameter = np.sum(F * (G @ F), axis=1) / (2 * cost.errordef)
     shares = np.zeros(p)
     shares[p - F.shape[1] :] = scipy.linalg.eigvalsh(F.T @ G @ F / (2 * cost.errordef), check_finite=False)
     weakest = []
-    for i in range(p - n_held, min(p, p - n_held + SHOWN)):
+    for i in range(p - n_identified, min(p, p - n_identified + SHOWN)):
         v, direction = V[:, i], scale * V[:, i]
         share = float(direction @ (G @ direction)) / float(direction @ (H @ direction))
         lead = [j for j in np.argsort(-np.abs(v))[:SHOWN].tolist() if abs(v[j]) > 0.1]
         weakest.append(Direction(float(values[i]), share, tuple((names[j], float(v[j])) for j in lead)))
-    part = np.sum(V[:, : p - n_held] ** 2, axis=1)
+    part = np.sum(V[:, : p - n_identified] ** 2, axis=1)
     order = [j for j in np.argsort(-part, kind="stable").tolist() if part[j] > 0.01]
-    open_ = tuple((names[j], float(part[j])) for j in order)
-    return values, n_held, np.clip(shares, 0.0, 1.0), tuple(weakest), open_, each
+    unidentified = tuple((names[j], float(part[j])) for j in order)
+    return values, n_identified, np.clip(shares, 0.0, 1.0), tuple(weakest), unidentified, by_parameter
 
 
-def _constant(A: HostArray) -> Mask:
-    """Which of the values whose second moments, the constant 1 included, are A ``(c, c)`` do not vary."""
+def _constant(A: HostArray, width: float) -> Mask:
+    """Find the values that do not vary, of some whose second moments, the constant 1 included, are A ``(c, c)``."""
     mean, square = A[:-1, -1], np.diag(A)[:-1]
-    return np.asarray(square - mean**2 <= CONSTANT**2 * np.maximum(square, CONSTANT**2))
+    return np.asarray(square - mean**2 <= width**2 * np.maximum(square, width**2))
 
 
-def _copies(A: HostArray, among: Rows) -> list[Rows]:
-    """Groups of values that are affine functions of each other."""
+def _copies(A: HostArray, among: Rows, lack: float) -> list[Rows]:
+    """Find groups of values that are affine functions of each other, up to what their correlations lack of 1."""
     if len(among) < 2:
         return []
     mean = A[among, -1]
     C = A[np.ix_(among, among)] - np.outer(mean, mean)
     width = np.sqrt(np.diag(C))
-    number, group = scipy.sparse.csgraph.connected_components(np.abs(C) > (1 - COPY) * np.outer(width, width))
+    number, group = scipy.sparse.csgraph.connected_components(np.abs(C) > (1 - lack) * np.outer(width, width))
     return [among[group == i] for i in range(number) if np.sum(group == i) > 1]
 
 
 def _rank(A: HostArray) -> int:
-    """Of second moments, up to the rounding of sums of squares."""
+    """Compute the rank of second moments, up to the rounding of sums of squares."""
     scale = np.sqrt(np.maximum(np.diag(A), 1e-300))
     w = scipy.linalg.eigvalsh(A / np.outer(scale, scale), check_finite=False)
     return int(np.sum(w > 1e-13 * len(A) * w[-1]))
 
 
 def _layers(flat: HostArray, widths: tuple[int, ...]) -> tuple[HostArray, ...]:
+    """Split one vector into the parts of the layers."""
     return tuple(np.split(flat, np.cumsum(widths)[:-1])) if widths else ()
 
 
 def _name(l: int, i: int | np.integer[Any]) -> str:
+    """Name an input or a hidden unit as reports do."""
     return f"input {i}" if l == 1 else f"unit {i} of layer L{l}"
 
 
 def _some(names: tuple[str, ...]) -> str:
+    """List the first names."""
     return ", ".join(names[: 2 * SHOWN]) + (", ..." if len(names) > 2 * SHOWN else "")
 
 
-def _decades(values: HostArray, held: int) -> str:
-    """How many eigenvalues lie in each decade, the largest first."""
-    positive = values[len(values) - held :]
+def _decades(values: HostArray, n_identified: int) -> str:
+    """Count the eigenvalues in each decade, the largest first."""
+    positive = values[len(values) - n_identified :]
     if not len(positive):
         return "all zero"
     decade = np.floor(np.log10(positive)).astype(int)
     numbers, counts = np.unique(decade, return_counts=True)
     text = ", ".join(f"{c} in 1e{d:+d}" for d, c in zip(numbers[::-1], counts[::-1], strict=True))
-    return text + (f", {len(values) - held} zero" if held < len(values) else "")
+    return text + (f", {len(values) - n_identified} zero" if n_identified < len(values) else "")

@@ -17,7 +17,7 @@ from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
 from ffnn_xp.network.sweeps import Network, forward, pull_back
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.linear_band import Band
+from ffnn_xp.uncertainty.linear_band import LinearBand
 
 ROUNDS = 30  # of v
 STIFF = 100.0  # w, in units of what S itself rises by for f
@@ -32,7 +32,7 @@ LOT = 64  # ends that are sought side by side
 
 def profiles(
     cost: NetworkCost,
-    known: Band,
+    known: LinearBand,
     network: Network,
     x: Array,
     z: float,
@@ -46,7 +46,7 @@ def profiles(
     ----------
     cost : NetworkCost
         Of standardised data.
-    known : Band
+    known : LinearBand
         The minimum, and the curvature there.
     network : Network
         Whose output it is about.
@@ -83,7 +83,7 @@ class _Outputs:
     """Raw outputs, each of a standardised event of its own, and their derivatives in standardised theta."""
 
     cost: NetworkCost
-    known: Band
+    known: LinearBand
     network: Network
     x: Array
     output: Rows
@@ -124,14 +124,14 @@ class _Determined:
         return np.asarray(self.F.T @ g)
 
 
-def _end(e: float, known: Band, side: float, z: float) -> AskTell[tuple[float, str]]:
+def _end(e: float, known: LinearBand, side: float, z: float) -> AskTell[tuple[float, str]]:
     """The value of f where S, least for that value, has risen by e z^2; and what is wrong with it.
 
     Asks for S and for its gradient followed by f and its derivative, ``(2 p + 1,)``.
     """
-    F, theta, p = known.curvature.factor, known.theta, len(known.theta)
-    S0, found = yield theta
-    f0, along = float(found[p]), F.T @ found[p + 1 :]
+    F, theta, p = known.spectrum.factor, known.theta, len(known.theta)
+    S0, told = yield theta
+    f0, along = float(told[p]), F.T @ told[p + 1 :]
     std = float(np.linalg.norm(along))
     if std == 0:
         return f0, ""
@@ -191,7 +191,7 @@ class _KeepGoing:
         return not little and self.steps < ITERATIONS and float(np.max(np.abs(u))) > GTOL
 
 
-def _standard(cost: NetworkCost, known: Band, x: Array) -> Array:
+def _standard(cost: NetworkCost, known: LinearBand, x: Array) -> Array:
     backend, s = cost.objective.backend, known.scaling
     with backend.context():
         return (x - backend.to_device(s.x_mean[:, None])) / backend.to_device(s.x_scale[:, None])

@@ -1,4 +1,4 @@
-r"""Functions of correlated numbers, linearly: :math:`C_u = D C_y D^T` with :math:`D = \partial u/\partial y`.
+r"""Linear propagation of correlated errors: :math:`C_u = D C_y D^T` with :math:`D = \partial u/\partial y`.
 
 D is of central differences along the columns of A, where :math:`C_y = A A^T`: as many steps as there are directions,
 each a small part of a standard deviation, exact for linear functions.
@@ -11,18 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.studies.fitted_problem import FittedProblem
+from ffnn_xp.uncertainty.linear_band import LinearBand
 
-STEP = 1e-3  # standard deviations
+STEP = 1e-3  # standard deviations: a central difference's error is of second order in it
 
 
 def propagate(function: Callable[[HostArray], Any], y: HostArray, A: HostArray) -> tuple[HostArray, HostArray]:
-    """The value ``()`` or ``(m,)``, and its covariance ``()`` or ``(m, m)``.
+    """Return the function's value ``()`` or ``(m,)``, and its covariance ``()`` or ``(m, m)``.
 
     Parameters
     ----------
     function : callable
-        Of an array in the shape of y.
+        Function of an array in the shape of y.
     y : array
         The numbers.
     A : array with shape (y.size, r)
@@ -31,7 +34,7 @@ def propagate(function: Callable[[HostArray], Any], y: HostArray, A: HostArray) 
     Raises
     ------
     ValueError
-        If the function gives anything else than a number or a vector, or what is not finite.
+        If the function gives anything but finite numbers in a scalar or a vector.
 
     Examples
     --------
@@ -50,3 +53,15 @@ def propagate(function: Callable[[HostArray], Any], y: HostArray, A: HostArray) 
     D = np.stack(columns, axis=1)
     covariance = D @ D.T
     return value, covariance if value.ndim else covariance[0, 0]
+
+
+def propagate_predictions(
+    fitted: FittedProblem, known: LinearBand, function: Callable[[HostArray], Any], x: Array
+) -> tuple[HostArray, HostArray]:
+    """Propagate predictions' errors at raw columns x ``(d, n)`` on the device; see `FitResult.propagate`."""
+    backend, network = fitted.problem.model.backend, fitted.problem.network
+    A = backend.to_host(known.covariance_root(network, backend, x))
+    if not np.all(np.isfinite(A)):
+        raise ValueError("a prediction depends on a direction that the fit does not determine: use a prior")
+    rows = backend.to_host(evaluate(network, backend, backend.to_device(fitted.parameters), x)).T
+    return propagate(function, rows[:, 0] if rows.shape[1] == 1 else rows, A)

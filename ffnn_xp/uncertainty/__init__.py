@@ -1,1 +1,30 @@
-"""uncertainty."""
+"""Errors at a minimum: covariances, error bands of predictions, densities of new measurements.
+
+- `covariance`: a Hessian's `Spectrum`, the sandwich covariance, ranks, dead units.
+- `linear_band`: the `LinearBand` of a fit with matrices.
+- `matrix_free_band`: the `MatrixFreeBand` of a fit without.
+- `predictive`: the density of a new measurement, of one network or a mixture, and its calibration.
+
+A band is made of a spectrum or of a minimizer's problem; the package knows no cost and no fit.
+"""
+
+from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum, dead_units, rank, sandwich
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import DifferentiableProblem, MatrixFreeBand
+from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate, mixture_quantile
+
+__all__ = [
+    "TOUCHES",
+    "Calibration",
+    "DifferentiableProblem",
+    "LinearBand",
+    "MatrixFreeBand",
+    "Member",
+    "Predictive",
+    "Spectrum",
+    "calibrate",
+    "dead_units",
+    "mixture_quantile",
+    "rank",
+    "sandwich",
+]

@@ -1,11 +1,11 @@
-r"""From second derivatives to a covariance, and from there to bands; what the data do not determine is said.
+r"""Covariances from second derivatives, with the directions that no data determine kept apart.
 
 At a minimum with Hessian H the covariance is :math:`\Sigma = 2 e H^{-1}` (e = errordef). Networks have directions that
-no data determine (units that are off everywhere, exact copies): their eigenvalues of H are zero up to rounding. They
-are not invented: Sigma is the inverse on the directions that *are* determined, parameters that take part in a null
-direction get an infinite error, and so does a prediction that depends on one. A negative eigenvalue means that the
-point is no minimum, and there is no covariance at all; unless S does not really fall along it (`walk`): then it is
-the flat bottom of a valley, and undetermined too.
+no data determine (units that are off everywhere, exact copies): their eigenvalues of H are zero up to rounding. No
+variance is invented for them. Sigma is the inverse on the identified directions; parameters that take part in an
+unidentified direction get an infinite error, and so does a prediction that depends on one. A negative eigenvalue means
+that the point is no minimum, and there is no covariance at all. The exception is a direction along which S was tried
+and does not become lower by more than rounding: it is degenerate, and counts as unidentified too.
 """
 
 from __future__ import annotations
@@ -15,33 +15,59 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.network.layout import Layout
 
-NULL = 4500.0  # epsilons: an eigenvalue of less than this share of the largest (1e-12 in float64) is rounding
-TOUCHES = 1e-6  # squared share of a null direction in a parameter or prediction that makes it undetermined
+ROUNDING = 4500.0
+"""Rounding floor: an eigenvalue below so many epsilons of the largest one (1e-12 in float64) counts as zero."""
+TOUCHES = 1e-6
+"""Squared share of the unidentified directions above which a parameter or a prediction depends on them."""
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The eigen-decomposition of a Hessian at the end of a walk, and what follows from it.
+    """The eigen-decomposition of a Hessian, sorted into identified, unidentified and negative directions.
 
     Attributes
     ----------
     factor : array with shape (p, r)
-        F with Sigma = F F^T on the r determined directions.
-    null : array with shape (p, m)
-        The m null directions, an orthonormal basis in scaled coordinates.
+        F with Sigma = F F^T on the r identified directions.
+    unidentified : array with shape (p, m)
+        The m unidentified directions, an orthonormal basis in scaled coordinates.
     scale : array with shape (p,)
-        1/sqrt of the Hessian's diagonal: what the coordinates of `null` were scaled by.
-    falling : array with shape (p, q)
-        Directions along which S curves down, the steepest first; in the coordinates of `null`.
+        1/sqrt of the Hessian's diagonal, which leads from scaled coordinates to parameters.
+    negative_directions : array with shape (p, q)
+        Directions of negative curvature in scaled coordinates, the most negative first.
     """
 
     factor: HostArray
-    null: HostArray
+    unidentified: HostArray
     scale: HostArray
     negative_directions: HostArray
+
+    @classmethod
+    def of_hessian(cls, H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Spectrum:
+        """Decompose a Hessian ``(p, p)`` that was computed with this relative precision.
+
+        Where all directions are identified, its Cholesky factor tells everything; else its eigenvectors do.
+
+        Examples
+        --------
+        >>> spectrum = Spectrum.of_hessian(np.diag([2.0, 8.0, 0.0]), errordef=1.0)
+        >>> spectrum.errors, spectrum.n_unidentified
+        (array([1. , 0.5, inf]), 1)
+        """
+        M, scale, cut = _scaled(H, epsilon)
+        inverse_root = _inverse_root(M, cut)
+        if inverse_root is not None:
+            nothing = np.zeros((len(M), 0))
+            return cls(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
+        w, V = scipy.linalg.eigh(M, check_finite=False)
+        cut = _cut(abs(float(w[-1])), len(w), epsilon)
+        identified = w > cut
+        negative = w < -cut
+        factor = scale[:, None] * V[:, identified] * np.sqrt(2 * errordef / w[identified])
+        return cls(factor, V[:, ~identified & ~negative], scale, V[:, negative])
 
     @property
     def n_negative(self) -> int:
@@ -49,74 +75,43 @@ class Spectrum:
         return int(self.negative_directions.shape[1])
 
     @property
-    def negative_directions_in_theta(self) -> HostArray:
-        """The falling directions as steps of the parameters, ``(p, q)``."""
+    def negative_directions_in_parameters(self) -> HostArray:
+        """The directions of negative curvature as steps of the parameters, ``(p, q)``."""
         return np.asarray(self.scale[:, None] * self.negative_directions)
 
-    def without_negative_directions(self) -> Spectrum:
-        """The same with the falling directions taken for undetermined ones, where S is found not to fall for real."""
-        empty = self.negative_directions[:, :0]
-        return replace(
-            self, null=np.concatenate([self.null, self.negative_directions], axis=1), negative_directions=empty
-        )
+    def with_negative_directions_unidentified(self) -> Spectrum:
+        """Take the directions of negative curvature for unidentified ones, where S was found not to become lower."""
+        unidentified = np.concatenate([self.unidentified, self.negative_directions], axis=1)
+        return replace(self, unidentified=unidentified, negative_directions=self.negative_directions[:, :0])
 
     @property
-    def n_null(self) -> int:
+    def n_unidentified(self) -> int:
         """Number of directions that the data do not determine."""
-        return int(self.null.shape[1])
+        return int(self.unidentified.shape[1])
 
     @property
     def covariance(self) -> HostArray:
-        """Sigma on the determined directions, ``(p, p)``."""
+        """Sigma on the identified directions, ``(p, p)``."""
         return np.asarray(self.factor @ self.factor.T)
 
     @property
-    def undetermined(self) -> HostArray:
-        """Which parameters take part in a null direction, boolean ``(p,)``."""
-        return np.asarray(np.sum(self.null**2, axis=1) > TOUCHES)
+    def unidentified_parameters(self) -> Mask:
+        """The parameters that take part in an unidentified direction, boolean ``(p,)``."""
+        return np.asarray(np.sum(self.unidentified**2, axis=1) > TOUCHES)
 
     @property
     def errors(self) -> HostArray:
-        """Standard deviations, ``(p,)``; infinite where undetermined."""
-        return np.where(self.undetermined, np.inf, np.sqrt(np.sum(self.factor**2, axis=1)))
+        """Standard deviations, ``(p,)``; infinite where a parameter is unidentified."""
+        return np.where(self.unidentified_parameters, np.inf, np.sqrt(np.sum(self.factor**2, axis=1)))
 
     def inverse_hessian(self, errordef: float) -> HostArray:
-        """A positive definite H^-1 to start MIGRAD with: null directions get the variance of their scale."""
-        lift = self.scale[:, None] * self.null
+        """A positive definite H^-1 to start MIGRAD with: unidentified directions get the variance of their scale."""
+        lift = self.scale[:, None] * self.unidentified
         return np.asarray(self.covariance / (2 * errordef) + lift @ lift.T)
 
 
-def curvature(H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Spectrum:
-    """What a Hessian ``(p, p)`` that was computed with this relative precision says.
-
-    Where all directions are determined, its Cholesky factor tells everything; else its eigenvectors.
-
-    Examples
-    --------
-    >>> c = curvature(np.diag([2.0, 8.0, 0.0]), errordef=1.0)
-    >>> c.errors, c.n_null
-    (array([1. , 0.5, inf]), 1)
-    """
-    M, scale, cut = _scaled(H, epsilon)
-    inverse_root = _inverse_root(M, cut)
-    if inverse_root is not None:
-        nothing = np.zeros((len(M), 0))
-        return Spectrum(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
-    w, V = scipy.linalg.eigh(M, check_finite=False)
-    cut = _cut(abs(float(w[-1])), len(w), epsilon)
-    held = w > cut
-    negative_directions = w < -cut
-    factor = scale[:, None] * V[:, held] * np.sqrt(2 * errordef / w[held])
-    return Spectrum(
-        factor=factor,
-        null=V[:, ~held & ~negative_directions],
-        scale=scale,
-        negative_directions=V[:, negative_directions],
-    )
-
-
-def sandwich(shape: Spectrum, scores: HostArray, errordef: float, precision: HostArray | None) -> Spectrum:
-    r"""The same with the covariance :math:`H^{-1} B H^{-1}`, B the variance of the gradient as the data show it.
+def sandwich(spectrum: Spectrum, scores: HostArray, errordef: float, precision: HostArray | None) -> Spectrum:
+    r"""Replace the covariance by :math:`H^{-1} B H^{-1}`, B the variance of the gradient as the data show it.
 
     It holds where the statistic is not the true likelihood: weighted events, wrong errors, outliers. (P. J. Huber,
     Proc. 5th Berkeley Symp. 1 (1967) 221; for weighted events C. Langenbruch, Eur. Phys. J. C 82 (2022) 393.) With
@@ -125,30 +120,30 @@ def sandwich(shape: Spectrum, scores: HostArray, errordef: float, precision: Hos
 
     Parameters
     ----------
-    shape : Curvature
-        At the minimum.
+    spectrum : Spectrum
+        The Hessian's at the minimum.
     scores : array with shape (p, p)
         :math:`\sum_n g_n g_n^T`.
     errordef : float
         e.
     precision : array with shape (p,), optional
-        Of the prior.
+        1/tau^2 of the prior.
 
     Examples
     --------
-    >>> c = curvature(np.diag([2.0, 8.0]), errordef=1.0)
-    >>> sandwich(c, np.diag([4.0, 64.0]), 1.0, None).errors
+    >>> spectrum = Spectrum.of_hessian(np.diag([2.0, 8.0]), errordef=1.0)
+    >>> sandwich(spectrum, np.diag([4.0, 64.0]), 1.0, None).errors
     array([1., 1.])
     """
     B = scores / (4 * errordef**2)
     if precision is not None:
         B = B + np.diag(precision)
-    w, V = scipy.linalg.eigh(shape.factor.T @ B @ shape.factor, check_finite=False)
-    return replace(shape, factor=shape.factor @ (V * np.sqrt(np.maximum(w, 0.0))))
+    w, V = scipy.linalg.eigh(spectrum.factor.T @ B @ spectrum.factor, check_finite=False)
+    return replace(spectrum, factor=spectrum.factor @ (V * np.sqrt(np.maximum(w, 0.0))))
 
 
 def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
-    """How many directions a positive semidefinite matrix holds.
+    """Count the directions that a positive semidefinite matrix identifies.
 
     Examples
     --------
@@ -163,7 +158,7 @@ def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
 
 
 def _scaled(H: HostArray, epsilon: float) -> tuple[HostArray, HostArray, float]:
-    """H with a diagonal of one, what scales it so, and a bound on what rounding makes of an eigenvalue of zero."""
+    """Scale H to a diagonal of one; return it, the scale, and a bound on what rounding makes of an eigenvalue of 0."""
     H = 0.5 * (H + H.T)
     diagonal = np.abs(np.diag(H))
     scale = 1 / np.sqrt(np.where(diagonal > 0, np.maximum(diagonal, 1e-30 * diagonal.max(initial=0.0)), 1.0))
@@ -172,12 +167,12 @@ def _scaled(H: HostArray, epsilon: float) -> tuple[HostArray, HostArray, float]:
 
 
 def _cut(largest: float, p: int, epsilon: float) -> float:
-    """What an eigenvalue has to exceed to be more than rounding, where the largest one is this."""
-    return NULL * epsilon * max(largest, 1e-300) * max(1.0, p / 100)
+    """Return what an eigenvalue has to exceed to be more than rounding, where the largest one is this."""
+    return ROUNDING * epsilon * max(largest, 1e-300) * max(1.0, p / 100)
 
 
 def _inverse_root(M: HostArray, cut: float) -> HostArray | None:
-    """F with F F^T = M^-1 if all eigenvalues are above `cut`, else None: the short way without eigenvectors."""
+    """Return F with F F^T = M^-1 if all eigenvalues are above `cut`, else None: the short way without eigenvectors."""
     if not _all_above(M, cut):
         return None
     try:
@@ -189,7 +184,7 @@ def _inverse_root(M: HostArray, cut: float) -> HostArray | None:
 
 
 def _all_above(M: HostArray, cut: float) -> bool:
-    """Whether all eigenvalues are: if and only if M - cut 1 has a Cholesky factor."""
+    """Tell whether all eigenvalues are above `cut`: they are if and only if M - cut 1 has a Cholesky factor."""
     try:
         scipy.linalg.cholesky(M - cut * np.eye(len(M)), lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
@@ -198,9 +193,9 @@ def _all_above(M: HostArray, cut: float) -> bool:
 
 
 def dead_units(layout: Layout, H: HostArray) -> list[str]:
-    """Hidden units whose parameters have no influence at all: every element of their rows of H is zero.
+    """Name the hidden units whose parameters have no influence at all: every element of their rows of H is zero.
 
-    Returned as ``"unit 3 of layer 2"``, counted from 0 and from layer 1 = inputs as in the parameters' names.
+    The names are as in ``"unit 3 of layer L2"``, counted from 0 and from layer L1 = inputs as in the parameters' names.
     """
     active = np.any(H != 0, axis=1)
     names = []

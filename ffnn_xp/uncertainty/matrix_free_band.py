@@ -7,62 +7,77 @@ near to singular for the iterations that there are, the band is rather too wide 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.minimizers import ConjugateGradients, KroneckerCoordinates
+from ffnn_xp.minimizers import ConjugateGradients, KroneckerCoordinates, Problem
 from ffnn_xp.network.evaluation import raw_jacobian
 from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.host import NetworkCost
 
-TOLERANCE = 0.02  # of a variance: 1 % of a standard deviation
+
+class DifferentiableProblem(Problem, Protocol):
+    """A minimizer's problem that can also call a function of theta on the device."""
+
+    def derivatives(self, f: Callable[[Array], Array], theta: HostArray) -> HostArray:
+        """Call f with theta on the device and return what it gives on the host."""
 
 
 @dataclass(frozen=True)
-class ProductBand:
-    """What a fit that formed no matrices knows about the errors of its predictions.
+class MatrixFreeBand:
+    """The errors of predictions by a fit that formed no matrices.
 
     Parameters
     ----------
     theta : array with shape (p,)
-        Of the standardised network, on the host.
+        Parameters of the standardised network, on the host.
     scaling : Scaling
-        Between raw and standardised units.
-    cost : NetworkCost
+        The map between raw and standardised units.
+    problem : DifferentiableProblem
         What was minimised, in standardised units: it holds the data.
+    tolerance : float
+        Relative precision of a variance: half of it is that of a standard deviation.
     """
 
     theta: HostArray
     scaling: Scaling
-    cost: NetworkCost
+    problem: DifferentiableProblem
+    tolerance: float = tuned(0.02, "larger: fewer products with the Hessian; smaller: a sharper bound of the variance")
+
+    @property
+    def parameters(self) -> HostArray:
+        """The network's parameters in raw units, ``(p,)``."""
+        return self.scaling.to_raw(self.theta)
 
     def std(self, network: Network, backend: Backend, x: Array) -> Array:
-        """Standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``: k n solves.
+        """Return the standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``: k n solves.
 
-        Infinite where S curves down in a direction that the prediction depends on.
+        It is infinite where S curves down in a direction that the prediction depends on.
         """
-        s, cost = self.scaling, self.cost
+        s, problem = self.scaling, self.problem
         to = backend.to_device
         with backend.context():
             standard = (x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
-        W = KroneckerCoordinates(cost.kronecker_factors(self.theta))
-        product = cost.hessian_product if network.smooth else cost.gauss_newton_product
-        solver = ConjugateGradients(tolerance=TOLERANCE)
+        W = KroneckerCoordinates(problem.kronecker_factors(self.theta))
+        product = problem.hessian_product if network.smooth else problem.gauss_newton_product
+        solver = ConjugateGradients(tolerance=self.tolerance)
         std = np.empty((network.layout.widths[-1], x.shape[-1]))
         for n in range(x.shape[-1]):
             here = partial(self._derivatives, network, backend, standard[:, n : n + 1])
-            for k, j in enumerate(cost.derivatives(here, self.theta)):
+            for k, j in enumerate(problem.derivatives(here, self.theta)):
                 found = solver.bounds(partial(product, self.theta), j, W.precondition, least=W.least)
-                std[k, n] = np.sqrt(4 * cost.errordef * found.upper)
+                std[k, n] = np.sqrt(4 * problem.errordef * found.upper)
         return to(std)
 
     def _derivatives(self, network: Network, backend: Backend, x: Array, theta: Array) -> Array:
-        """Of the raw outputs of one event ``(d, 1)`` in the standardised parameters, ``(k, p)``."""
+        """Differentiate the raw outputs of one event ``(d, 1)`` in the standardised parameters, ``(k, p)``."""
         to = backend.to_device
         scale, shift = to(self.scaling.y_scale[:, None]), to(self.scaling.y_mean[:, None])
         return backend.bind(raw_jacobian, network)(theta, x, scale, shift)[:, 0, :]

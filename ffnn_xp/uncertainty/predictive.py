@@ -18,18 +18,18 @@ from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.network.evaluation import evaluate
 from ffnn_xp.network.sweeps import Network
-from ffnn_xp.uncertainty.linear_band import Band
-from ffnn_xp.uncertainty.matrix_free_band import ProductBand
+from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 
-BISECTIONS = 60
+BISECTIONS = 60  # 2^-60 of the first interval is below the rounding of its ends
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Factors a of the noise's and b of the band's variance, and degrees of freedom nu; 1, 1, infinity if not fitted.
+    """Factors a of the errors' and b of the band's variance, and degrees of freedom nu; 1, 1, infinity if not fitted.
 
-    Fitted in (log a, log b, log(nu - 2.1)), each with a wide normal prior, so that few held-out values decide little;
-    the 2.1 keeps the variance finite.
+    They are fitted as (log a, log b, log(nu - 2.1)), each with a wide normal prior, so that few held-out values decide
+    little; the 2.1 keeps the variance finite.
     """
 
     a: float = 1.0
@@ -40,13 +40,13 @@ class Calibration:
 
     @classmethod
     def of(cls, q: HostArray) -> Calibration:
-        """From the three logarithms."""
+        """Make a calibration of its three logarithms."""
         a, b, nu = np.exp(np.clip(q, -30, 30))
         return cls(float(a), float(b), 2.1 + float(nu))
 
 
 def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
-    """From residuals that were held out ``(n,)`` and the bands there, both in units of the noise: most likely."""
+    """Find the most likely calibration for held-out residuals ``(n,)`` and bands there, both in units of y's errors."""
     square = np.minimum(np.where(np.isfinite(bands), bands, 1.0), 1e3) ** 2
 
     def minus_log(q: HostArray) -> float:
@@ -60,9 +60,9 @@ def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
 
 
 def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law: Any, q: float) -> HostArray:
-    """Of mixtures of one law, whose locations and widths are ``(m, ...)``, their weights ``(m,)``; by bisection.
+    """Find the quantiles of mixtures of one law by bisection.
 
-    It lies between those of the parts.
+    Locations and widths are ``(m, ...)``, weights ``(m,)``. A quantile of a mixture lies between those of its parts.
 
     Examples
     --------
@@ -81,21 +81,20 @@ def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law:
 
 @dataclass(frozen=True)
 class Member:
-    """A network of the mixture: its band, its noise ``(k,)`` in raw units, its effective number of parameters."""
+    """A network of the mixture: its band, its errors of y ``(k,)`` in raw units, its effective number of parameters."""
 
-    band: Band | ProductBand
+    band: LinearBand | MatrixFreeBand
     y_error: HostArray
     effective: float = float("nan")
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
-        """Outputs ``(k, n)`` at raw inputs ``(d, n)``."""
-        raw = self.band.scaling.to_raw(self.band.theta)
-        return backend.to_host(evaluate(network, backend, backend.to_device(raw), x))
+        """Evaluate the network at raw inputs ``(d, n)``: outputs ``(k, n)``."""
+        return backend.to_host(evaluate(network, backend, backend.to_device(self.band.parameters), x))
 
 
 @dataclass(frozen=True)
 class Predictive:
-    """The mixture.
+    """The density of new measurements: a mixture of networks, or one network alone.
 
     Parameters
     ----------
@@ -109,30 +108,30 @@ class Predictive:
     calibration: Calibration = field(default_factory=Calibration)
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
-        """Of the mixture, ``(k, n)``."""
+        """Return the mean of the mixture, ``(k, n)``."""
         return np.asarray(np.mean([m.mean(network, backend, x) for m in self.members], axis=0))
 
     def std(self, network: Network, backend: Backend, x: Array, *, with_y_error: bool) -> HostArray:
-        """Standard deviation of the function or, with `with_y_error`, of a new measurement; ``(k, n)``."""
-        y, width, band = self._at(network, backend, x)
+        """Return the standard deviation of the function or, with `with_y_error`, of a new measurement; ``(k, n)``."""
+        y, width, band = self._parts(network, backend, x)
         c = self.calibration
         heavy = 1.0 if np.isinf(c.nu) else c.nu / (c.nu - 2)
         variance = heavy * width**2 if with_y_error else c.b * band**2
         return np.asarray(np.sqrt(np.mean(variance, axis=0) + np.var(y, axis=0)))
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
-        """Of measurements y ``(k, n)``, ``(n,)``: outputs are independent given the network."""
-        mean, width, _ = self._at(network, backend, x)
+        """Return the log density of measurements y ``(k, n)``, ``(n,)``: outputs are independent given the network."""
+        mean, width, _ = self._parts(network, backend, x)
         each = np.sum(self._law.logpdf((y - mean) / width) - np.log(width), axis=1)
         return np.asarray(scipy.special.logsumexp(each, axis=0) - np.log(len(self.members)))
 
     def quantile(self, network: Network, backend: Backend, x: Array, q: float) -> HostArray:
-        """Of each output, ``(k, n)``."""
-        mean, width, _ = self._at(network, backend, x)
+        """Return the quantile q of each output, ``(k, n)``."""
+        mean, width, _ = self._parts(network, backend, x)
         return mixture_quantile(mean, width, np.full(len(mean), 1 / len(mean)), self._law, q)
 
-    def _at(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray, HostArray]:
-        """Means, widths of measurements, and bands of all networks, each ``(m, k, n)``."""
+    def _parts(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray, HostArray]:
+        """Return means, widths of measurements, and bands of all networks, each ``(m, k, n)``."""
         c = self.calibration
         y = np.stack([m.mean(network, backend, x) for m in self.members])
         band = np.stack([backend.to_host(m.band.std(network, backend, x)) for m in self.members])
@@ -141,5 +140,6 @@ class Predictive:
 
     @property
     def _law(self) -> Any:
+        """The distribution of one network's pulls: normal, or Student's t."""
         nu = self.calibration.nu
         return scipy.stats.norm if np.isinf(nu) else scipy.stats.t(nu)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 
 import ffnn_xp as fx
 from ffnn_xp.backends import threads
-from ffnn_xp.objective.blocking import Kind
+from ffnn_xp.objective.chunking import SumKind
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_wide_network_costs_the_same_with_and_without(monkeypatch: pytest.Monk
     for number in ("1", "2"):
         monkeypatch.setenv("FFNN_XP_THREADS", number)
         cost = fx.LeastSquares(x, y, 1.0, model)
-        assert cost.objective._sizes.threads(Kind(matrices=False)) == int(number)
+        assert cost.objective._sizes.threads(SumKind(matrices=False)) == int(number)
         results.append((cost(model.parameters), cost.grad(model.parameters)))
     np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-13)
     np.testing.assert_allclose(results[1][1], results[0][1], rtol=0, atol=1e-12 * np.max(np.abs(results[0][1])))

@@ -210,7 +210,7 @@ def test_in_blocks_and_with_weights(backend: Backend) -> None:
     np.testing.assert_allclose(gradient[:-2], network, rtol=1e-6, atol=1e-5)
     other = v * 1.1
     elsewhere = cost.value_and_gradient(other)[1]
-    cost._plain, cost._seen = replace(cost._plain, block=100), (b"", np.inf, np.empty(0))
+    cost._plain, cost._seen = replace(cost._plain, chunk_size=100), (b"", np.inf, np.empty(0))
     np.testing.assert_allclose(cost.value_and_gradient(v)[1], gradient, rtol=1e-11)
     np.testing.assert_allclose(cost.value_and_gradient(other)[1], elsewhere, rtol=1e-11)
 

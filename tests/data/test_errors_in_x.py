@@ -11,7 +11,7 @@ from iminuit import Minuit
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.losses import EffectiveVarianceLoss
-from ffnn_xp.objective.blocking import Kind
+from ffnn_xp.objective.chunking import SumKind
 
 N = 23
 
@@ -131,7 +131,7 @@ def test_a_small_block_gives_the_same() -> None:
     cost, theta = _cost(fx.get_backend("numpy")), Data().theta
     whole = cost.objective.hessian(theta)
     small = type(cost.objective)(
-        cost.objective.network, cost.statistic, cost.objective.events, cost.objective.backend, block=3
+        cost.objective.network, cost.statistic, cost.objective.events, cost.objective.backend, chunk_size=3
     )
     np.testing.assert_allclose(small.hessian(theta), whole, rtol=1e-9, atol=1e-9 * np.abs(whole).max())
     np.testing.assert_allclose(small.value_and_gradient(theta), cost.objective.value_and_gradient(theta), rtol=1e-9)
@@ -297,7 +297,7 @@ def test_coordinates_are_those_of_the_plain_chi_square_where_errors_are_small() 
     for ours, theirs in zip(small.kronecker_factors(d.theta), plain.kronecker_factors(d.theta), strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
-    for kind in (Kind(matrices=False), Kind(matrices=True)):
+    for kind in (SumKind(matrices=False), SumKind(matrices=True)):
         assert small.objective._sizes.most(kind) == plain.objective._sizes.most(kind) // 5
 
 

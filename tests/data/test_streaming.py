@@ -11,7 +11,7 @@ import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.data.streaming import ModelOnBackend
 from ffnn_xp.objective import objective
-from ffnn_xp.objective.blocking import BlockSizes, Kind
+from ffnn_xp.objective.chunking import ChunkSizes, SumKind
 
 N = 2_000
 
@@ -20,7 +20,7 @@ N = 2_000
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every device says that it has a kilobyte left, and blocks are of 300 events at most."""
     monkeypatch.setattr(Backend, "free_memory", lambda self: 1000)
-    monkeypatch.setattr(BlockSizes, "most", lambda self, _: 300)
+    monkeypatch.setattr(ChunkSizes, "most", lambda self, _: 300)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def costs(data: tuple[np.ndarray, np.ndarray], backend: Backend) -> tuple[fx.Lea
 def test_a_single_block_passes_through_the_device_too(
     device: Backend, data: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BlockSizes, "most", lambda self, _: N)
+    monkeypatch.setattr(ChunkSizes, "most", lambda self, _: N)
     seen = []
     through = objective.streamed
     monkeypatch.setattr(objective, "streamed", lambda *args: [seen.append(1), through(*args)][1])
@@ -92,7 +92,7 @@ def test_no_more_than_blocks_are_there(
     cost, _ = costs(data, device)
     monkeypatch.setattr(Backend, "to_device", spy)
     cost.value_and_gradient(cost.start)
-    size = cost.objective._sizes.of(Kind(matrices=False))
+    size = cost.objective._sizes.of(SumKind(matrices=False))
     inputs = [shape[-1] for shape in seen if len(shape) == 2 and shape[0] == 4]  # with the row of ones
     assert inputs == [size] * (N // size) + [N % size] * (N % size > 0)
     assert max(shape[-1] for shape in seen) == size

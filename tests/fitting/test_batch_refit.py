@@ -23,7 +23,7 @@ from ffnn_xp.minimizers import (
 )
 from ffnn_xp.model import ensemble
 from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.uncertainty.covariance import curvature
+from ffnn_xp.uncertainty.covariance import Spectrum
 
 from ..minimizers.test_batched_lbfgs import toys
 
@@ -141,8 +141,8 @@ def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.Mon
     assert np.sum(end.value < before.value - 0.02) >= 3
     H = problem.numbers(problem.hessian(end.theta, np.arange(NUMBER)))
     H_before = problem.numbers(problem.hessian(before.theta, np.arange(NUMBER)))
-    assert sum(curvature(h, 1.0).n_negative > 0 for h in H_before) >= 3
-    assert sum(curvature(h, 1.0).n_negative > 0 for h in H) <= 1
+    assert sum(Spectrum.of_hessian(h, 1.0).n_negative > 0 for h in H_before) >= 3
+    assert sum(Spectrum.of_hessian(h, 1.0).n_negative > 0 for h in H) <= 1
 
 
 def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from ffnn_xp.fitting.prior_selection import shape_of_prior
 from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer, PathTuning, grow_ensemble
 from ffnn_xp.minimizers import KroneckerLBFGS
 from ffnn_xp.network.initialization import glorot
-from ffnn_xp.objective.batch import Replicas, side_by_side
+from ffnn_xp.objective.batch import Replicas, stack_objectives
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 
@@ -46,7 +46,7 @@ def test_events_of_their_own_side_by_side(backend: Backend, weights: bool, rows:
     folds = folds_of(whole)
     assert {fold.inside.events.n for fold in folds} == {77, 78}
     precision = 0.3 * shape_of_prior(whole.objective.network)
-    replicas = Replicas(side_by_side([fold.inside for fold in folds]), precision)
+    replicas = Replicas(stack_objectives([fold.inside for fold in folds]), precision)
     thetas = np.stack(starts(whole, 4))
     values, gradients = replicas.on_host(thetas[rows], np.array(rows))
     for row, value, gradient in zip(rows, values, gradients, strict=True):
@@ -57,11 +57,11 @@ def test_events_of_their_own_side_by_side(backend: Backend, weights: bool, rows:
 
 def test_the_same_events_are_not_copied() -> None:
     whole = cost()
-    assert side_by_side([whole.objective] * 3) is whole.objective
+    assert stack_objectives([whole.objective] * 3) is whole.objective
     batch = CostBatch([whole.objective] * 3)
     assert batch.n.tolist() == [103] * 3
     same = folds_of(cost(n=104))
-    assert side_by_side([fold.inside for fold in same]).events.weights is None  # all of one length: nothing to fill
+    assert stack_objectives([fold.inside for fold in same]).events.weights is None  # all of one length: nothing to fill
 
 
 def test_each_network_ends_where_it_does_alone(backend: Backend) -> None:

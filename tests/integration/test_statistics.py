@@ -273,7 +273,7 @@ def test_bins_need_errors_or_counts() -> None:
 def test_the_sandwich_of_a_true_likelihood_with_a_prior_is_the_covariance() -> None:
     """The prior counts as a measurement: what its precision adds to H it adds to the gradient's variance too."""
     H, P = np.array([[2.0, 0.5], [0.5, 8.0]]), np.array([0.5, 1.0])
-    shape = curvature(H, 1.0)
+    shape = Spectrum.of_hessian(H, 1.0)
     np.testing.assert_allclose(sandwich(shape, 4 * (H / 2 - np.diag(P)), 1.0, P).covariance, shape.covariance)
 
 

@@ -156,8 +156,8 @@ def test_derivatives_are_those_of_the_value(name: str) -> None:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_gauss_newton_is_never_negative_and_three_ways_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     matrices, scores = [], []
-    for way in (curvature.by_rows, curvature.by_units, None):
-        monkeypatch.setattr(curvature, "cheapest", lambda layout, k, cost, way=way: way)
+    for way in (hessian.by_rows, hessian.by_units, None):
+        monkeypatch.setattr(hessian, "cheapest", lambda layout, k, cost, way=way: way)
         _, cost, theta = make(name)
         matrices.append(cost.gauss_newton(theta))
         scores.append(cost.scores(theta))
@@ -215,7 +215,7 @@ def test_every_library_computes_numpys_numbers(backend: Backend, name: str) -> N
 def test_blocks_and_replicas_change_nothing(name: str) -> None:
     _, cost, theta = make(name)
     S = cost.objective
-    parts = replace(S, block=5)
+    parts = replace(S, chunk_size=5)
     for method in ("value_and_gradient", "gauss_newton", "hessian", "scores"):
         assert_close(getattr(parts, method)(theta), getattr(S, method)(theta), 1e-12, method)
         both = getattr(S, method)(np.stack([theta, 2 * theta]))

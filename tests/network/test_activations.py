@@ -108,6 +108,7 @@ def test_at_the_kink_the_slope_is_the_left_one(backend: Backend, name: str, left
     assert (value[0], slope[0], curvature[0]) == (0.0, left, 0.0)
 
 
+@pytest.mark.slow
 def test_the_kink_is_where_pytorch_has_it() -> None:
     torch = pytest.importorskip("torch")
     for name, function in (("relu", torch.relu), ("leaky_relu", torch.nn.functional.leaky_relu)):

@@ -24,6 +24,7 @@ def remembered(case: Case, backend: Backend) -> dict[str, np.ndarray]:
     return library(case, backend)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("oracle", sorted(AUTODIFF))
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_every_activation_against_automatic_differentiation(backend: Backend, name: str, oracle: str) -> None:
@@ -35,6 +36,7 @@ def test_every_activation_against_automatic_differentiation(backend: Backend, na
         assert_close(found[quantity], want[quantity], 1e-10, quantity)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("oracle", "widths"),
     [("torch", w) for w in [(2, 3), (1, 1), (3, 2, 1), (2, 3, 2, 4, 2), (1, 5, 1)]] + [("jax", (2, 3, 2, 4, 2))],
@@ -53,7 +55,7 @@ def test_each_sum_over_outputs(
     backend: Backend, way: str, widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever is cheaper for a network; widths of their own, since a compiler remembers."""
-    monkeypatch.setattr(curvature, "cheapest", lambda layout, k, cost: getattr(curvature, way))
+    monkeypatch.setattr(hessian, "cheapest", lambda layout, k, cost: getattr(hessian, way))
     case = make_case(widths, "tanh", "softplus")
     found, want = library(case, backend, quantities=("gauss_newton",)), AUTODIFF["torch"](case)
     assert_close(found["gauss_newton"], want["gauss_newton"], 1e-10, way)
@@ -61,7 +63,7 @@ def test_each_sum_over_outputs(
 
 def test_the_cheapest_way_of_each_kind() -> None:
     """Measured (`benchmarks/objective.py --ways`): rows of small ones, units of wide ones, else the closed form."""
-    kinds = [((1, 10, 1), curvature.by_rows), ((8, 50, 1), curvature.by_units), ((8, 20, 20, 6), None)]
+    kinds = [((1, 10, 1), hessian.by_rows), ((8, 50, 1), hessian.by_units), ((8, 20, 20, 6), None)]
     for widths, way in kinds:
         assert curvature.cheapest(Layout(widths), widths[-1], BackendTuning().multiplication_on_cpu) is way
     assert (
@@ -69,18 +71,11 @@ def test_the_cheapest_way_of_each_kind() -> None:
     )  # whose products cost next to nothing
 
 
-def test_a_large_matrix_is_unfolded_in_pieces(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = make_case((2, 5, 4, 3))
-    whole = library(case, backend, quantities=("hessian",))["hessian"]
-    monkeypatch.setattr(blocks, "PANEL", 1000)  # two units of the first layer, one of the second
-    np.testing.assert_array_equal(library(case, backend, quantities=("hessian",))["hessian"], whole)
-
-
-@pytest.mark.parametrize("block", [1, 3])
-def test_matrices_from_blocks_of_events(backend: Backend, block: int) -> None:
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_matrices_from_chunks_of_events(backend: Backend, chunk: int) -> None:
     case = make_case((2, 3, 2, 4, 2), "tanh", "softplus", weighted=False)
     matrices = ("gauss_newton", "hessian")
-    found, whole = library(case, backend, block, matrices), library(case, backend, quantities=matrices)
+    found, whole = library(case, backend, chunk, matrices), library(case, backend, quantities=matrices)
     for quantity in matrices:
         assert_close(found[quantity], whole[quantity], 1e-13, quantity)
 

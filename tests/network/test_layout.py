@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffnn_xp import Backend
-from ffnn_xp.network.layout import Layout, augment, bias, join, products, through, units, weights
+from ffnn_xp.network.layout import Layout, augment, back_through, bias, join, products, units, weights
 
 from ..oracles import lesson
 
@@ -113,5 +113,5 @@ def test_the_way_back_is_a_matrix_product(
 ) -> None:
     """Also of a single unit, where it is computed without one."""
     A, delta = rng.normal(size=(*replicas, units_above, 5)), rng.normal(size=(*replicas, units_above, 7))
-    found = backend.to_host(through(backend.to_device(A), backend.to_device(delta)))
+    found = backend.to_host(back_through(backend.to_device(A), backend.to_device(delta)))
     np.testing.assert_allclose(found, np.einsum("...ui,...un->...in", A[..., :-1], delta), rtol=1e-13, atol=1e-14)

@@ -8,7 +8,7 @@ import pytest
 from ffnn_xp.network.activations import ACTIVATIONS, Activation, identity
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network, forward
-from ffnn_xp.network.symmetries import canonical, same_minimum
+from ffnn_xp.network.symmetries import aligned, canonical
 
 from ..model.test_copies import square, square_curvature, square_slope
 
@@ -37,6 +37,12 @@ def disguised(network: Network, theta: np.ndarray, rng: np.random.Generator) -> 
                 M[l][i] *= factor
                 M[l + 1][:, i] /= factor
     return network.layout.flatten(np, M)
+
+
+def same_minimum(network: Network, theta: np.ndarray, other: np.ndarray) -> bool:
+    """Every matrix, once its units are aligned, agrees within 1e-4 of its largest element."""
+    pairs = zip(*(network.layout.matrices(np, t) for t in (aligned(network, other, theta), theta)), strict=True)
+    return all(np.max(np.abs(A - B)) <= 1e-4 * max(np.max(np.abs(A)), np.max(np.abs(B))) for A, B in pairs)
 
 
 @EVERY

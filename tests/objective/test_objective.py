@@ -9,11 +9,12 @@ import pytest
 from ffnn_xp import Backend, LeastSquares, Model, get_backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.objective import kernels
-from ffnn_xp.objective.blocking import CPU_BLOCK, Kind
+from ffnn_xp.objective.chunking import ChunkTuning, SumKind
 from ffnn_xp.objective.objective import Objective
 
 from ..oracles.loops import QUANTITIES, assert_close, central_gradient, library, make_case, objective, twin
 
+MOST = ChunkTuning().events[1]
 SWEEPS = ("value", "gradient", "gauss_newton_product", "hessian_product")
 SUMS = tuple(q for q in QUANTITIES if q != "jacobian")
 
@@ -37,19 +38,19 @@ def test_gradient_and_hessian_of_differences() -> None:
     assert_close(found["hessian"], central_gradient(lambda t: S.value_and_gradient(t)[1:], case.theta), 1e-8)
 
 
-@pytest.mark.parametrize("block", [1, 3, 7, 100])
-def test_the_size_of_blocks_changes_nothing(backend: Backend, block: int) -> None:
+@pytest.mark.parametrize("chunk", [1, 3, 7, 100])
+def test_the_size_of_chunks_changes_nothing(backend: Backend, chunk: int) -> None:
     """Seven events: by themselves, in 3 + 3 + 1, exactly all, more than there are. Only the order of sums differs."""
     case = make_case((3, 4, 2), "tanh", "softplus", n=7)
     quantities = SUMS if backend.name != "jax" else SWEEPS[:2]  # each size is a compilation
     whole = library(case, backend, quantities=quantities)
-    parts = library(case, backend, block, quantities=quantities)
+    parts = library(case, backend, chunk, quantities=quantities)
     for name in quantities:
         assert_close(parts[name], whole[name], 1e-13, name)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
-def test_blocks_are_all_events_once(size: int) -> None:
+def test_chunks_are_all_events_once(size: int) -> None:
     events = Events(np.arange(14.0).reshape(2, 7), (np.arange(7.0)[None],), np.arange(7.0)[None] + 100)
     parts = list(events.blocks(size))
     assert [e.n for e in parts] == [size] * (7 // size) + [7 % size] * (7 % size > 0)
@@ -58,13 +59,13 @@ def test_blocks_are_all_events_once(size: int) -> None:
     np.testing.assert_array_equal(np.concatenate([e.weights for e in parts], axis=1), events.weights)
 
 
-def test_default_blocks_split_many_events() -> None:
-    """More events than one block has: sums over blocks are the sum over all."""
-    case = make_case((2, 3, 1), n=2 * CPU_BLOCK[1] + 5)
+def test_default_chunks_split_many_events() -> None:
+    """More events than one chunk has: sums over chunks are the sum over all."""
+    case = make_case((2, 3, 1), n=2 * MOST + 5)
     numpy = get_backend("numpy")
     found = library(case, numpy, quantities=("value", "gradient", "gauss_newton"))
     whole = library(case, numpy, case.n, quantities=("value", "gradient", "gauss_newton"))
-    assert len(list(objective(case, numpy).events.blocks(CPU_BLOCK[1]))) == 3
+    assert len(list(objective(case, numpy).events.blocks(MOST))) == 3
     for name, values in found.items():
         assert_close(values, whole[name], 1e-12, name)
 
@@ -77,7 +78,7 @@ def test_default_blocks_split_many_events() -> None:
         RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"),
     ],
 )
-def test_what_does_not_fit_is_done_in_smaller_blocks(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_is_done_in_smaller_chunks(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case((2, 3, 1), n=100)
     S = objective(case, get_backend("numpy"))
     expected = S.value_and_gradient(case.theta), S.gauss_newton(case.theta)
@@ -97,8 +98,8 @@ def test_what_does_not_fit_is_done_in_smaller_blocks(error: Exception, monkeypat
         assert_close(S.value_and_gradient(case.theta), expected[0], 1e-12, "sum")
     assert tried == [100, 50, 25, 25, 25, 25, 25, 25, 25, 25]  # the second time it is known what fits
     assert_close(S.gauss_newton(case.theta), expected[1], 1e-12, "matrix")
-    assert S._sizes.of(Kind(matrices=True)) == 25
-    assert pickle.loads(pickle.dumps(S))._sizes.of(Kind(matrices=True)) >= 100  # of a device unknown here
+    assert S._sizes.of(SumKind(matrices=True)) == 25
+    assert pickle.loads(pickle.dumps(S))._sizes.of(SumKind(matrices=True)) >= 100  # of a device unknown here
 
 
 def test_other_errors_and_single_events_that_do_not_fit_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +131,12 @@ def test_three_replicas_are_three_objectives(backend: Backend, widths: tuple[int
             assert_close(together[name][r], alone[name], 1e-12, name)
 
 
-@pytest.mark.parametrize("block", [None, 3])
-def test_one_theta_and_three_directions(backend: Backend, block: int | None) -> None:
+@pytest.mark.parametrize("chunk", [None, 3])
+def test_one_theta_and_three_directions(backend: Backend, chunk: int | None) -> None:
     case = make_case((2, 3, 2), "tanh", "exp")
     V = np.random.default_rng(3).normal(size=(3, len(case.theta)))
     products = SWEEPS[2:]
-    S = objective(case, backend, block)
+    S = objective(case, backend, chunk)
     together = library(replace(case, direction=V), backend, quantities=products, S=S)
     for r in range(3):
         alone = library(replace(case, direction=V[r]), backend, quantities=products, S=S)
@@ -192,12 +193,13 @@ def test_theta_and_data_are_not_written_to() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-class TestEqualBlocks:
-    """For a compiler all blocks have one shape; what fills the last one has no weight."""
+@pytest.mark.slow  # JAX compiles
+class TestEqualChunks:
+    """For a compiler all chunks have one shape; what fills the last one has no weight."""
 
     @staticmethod
     def pair(weighted: bool) -> tuple[Objective, Objective]:
-        """Cut by JAX in blocks of 40, and whole on NumPy; 100 events."""
+        """Cut by JAX in chunks of 40, and whole on NumPy; 100 events."""
         rng = np.random.default_rng(3)
         x, y = rng.normal(size=(100, 2)), rng.normal(size=(100, 2))
         weights = rng.uniform(0.5, 2, size=100) if weighted else None
@@ -205,7 +207,7 @@ class TestEqualBlocks:
         for name in ("jax", "numpy"):
             model = Model((2, 4, 2), backend=get_backend(name, fallback=False), seed=1)
             found.append(LeastSquares(x, y, 0.3, model, weights=weights).objective)
-        return replace(found[0], block=40), found[1]
+        return replace(found[0], chunk_size=40), found[1]
 
     @pytest.mark.parametrize("weighted", [False, True])
     def test_the_same_sums(self, weighted: bool) -> None:
@@ -222,25 +224,25 @@ class TestEqualBlocks:
     def test_one_shape(self) -> None:
         pytest.importorskip("jax")
         cut, _ = self.pair(False)
-        assert [block.x.shape for block in cut._cut(40)] == [(3, 40)] * 3
-        assert [float(block.weights.sum()) for block in cut._cut(40) if block.weights is not None] == [40, 40, 20]
+        assert [chunk.x.shape for chunk in cut._cut(40)] == [(3, 40)] * 3
+        assert [float(chunk.weights.sum()) for chunk in cut._cut(40) if chunk.weights is not None] == [40, 40, 20]
 
 
 @pytest.mark.parametrize("weighted", [True, False])
-def test_blocks_of_one_shape_are_the_same_events_and_some_without_weight(backend: Backend, weighted: bool) -> None:
+def test_chunks_of_one_shape_are_the_same_events_and_some_without_weight(backend: Backend, weighted: bool) -> None:
     """Two columns of x to each event, as those of an integral, and a leading axis of replicas."""
     n, size, rng = 7, 3, np.random.default_rng(1)
     x, y, weight = rng.normal(size=(2, 2 * n)), rng.normal(size=(4, 1, n)), rng.uniform(1, 2, (1, n))
     to = backend.to_device
     events = Events(to(x), (to(y), to(y[0])), to(weight) if weighted else None, nodes=2)
-    blocks = list(events.equal_blocks(backend, size))
-    assert [block.n for block in blocks] == [size] * 3
+    chunks = list(events.equal_blocks(backend, size))
+    assert [chunk.n for chunk in chunks] == [size] * 3
     at = np.array([0, 1, 2, 3, 4, 5, 6, 6, 6])
-    for i, block in enumerate(blocks):
+    for i, chunk in enumerate(chunks):
         rows = at[i * size : (i + 1) * size]
         there = np.arange(i * size, (i + 1) * size) < n
-        np.testing.assert_array_equal(backend.to_host(block.x), x.reshape(2, n, 2)[:, rows].reshape(2, -1))
-        np.testing.assert_array_equal(backend.to_host(block.data[0]), y[..., rows])
-        np.testing.assert_array_equal(backend.to_host(block.data[1]), y[0][:, rows])
-        kept = np.broadcast_to(there * (weight[:, rows] if weighted else 1.0), backend.to_host(block.weights).shape)
-        np.testing.assert_array_equal(backend.to_host(block.weights), kept)
+        np.testing.assert_array_equal(backend.to_host(chunk.x), x.reshape(2, n, 2)[:, rows].reshape(2, -1))
+        np.testing.assert_array_equal(backend.to_host(chunk.data[0]), y[..., rows])
+        np.testing.assert_array_equal(backend.to_host(chunk.data[1]), y[0][:, rows])
+        kept = np.broadcast_to(there * (weight[:, rows] if weighted else 1.0), backend.to_host(chunk.weights).shape)
+        np.testing.assert_array_equal(backend.to_host(chunk.weights), kept)

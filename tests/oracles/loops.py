@@ -111,7 +111,7 @@ def make_case(
     )
 
 
-def objective(case: Case, backend: Backend, block: int | None = None) -> Objective:
+def objective(case: Case, backend: Backend, chunk_size: int | None = None) -> Objective:
     """The library's objective for this case."""
     to = backend.to_device
     weights = None if case.weights is None else to(case.weights[None, :])
@@ -122,7 +122,7 @@ def objective(case: Case, backend: Backend, block: int | None = None) -> Objecti
 def library(
     case: Case,
     backend: Backend,
-    block: int | None = None,
+    chunk_size: int | None = None,
     quantities: Sequence[str] = QUANTITIES,
     *,
     S: Objective | None = None,
@@ -131,7 +131,7 @@ def library(
 
     An objective `S` with the same data may be given: then JAX need not compile it again.
     """
-    S = S or objective(case, backend, block)
+    S = S or objective(case, backend, chunk_size)
     theta, v = backend.to_device(case.theta), backend.to_device(case.direction)
 
     def compute(quantity: str) -> Any:

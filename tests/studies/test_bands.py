@@ -167,17 +167,17 @@ def many_minima() -> fx.FitResult:
 
 @pytest.mark.slow
 def test_the_mixture_weighs_minima_by_their_evidence() -> None:
-    """Its ends are where the weighted normal distributions have the claimed tails."""
+    """Its ends are where the weighted normal distributions have the nominal tails."""
     fit = many_minima()
     at = np.array([[0.1, 0.2], [0.9, -0.9]])
     band = fit.band(at, cl=0.8, method="mixture", number=5, seed=3)
-    (minima,) = fit._minima.values()
+    (minima,) = fit._fitted.minima.values()
     assert len(minima) == 5
     log, parts = [], []
     for minimum in minima:
         raw = fx.Model((2, 10, 1), backend="numpy", seed=2)
         raw.parameters = fit.scaling.to_raw(minimum.theta)
-        covariance = minimum.curvature.factor @ minimum.curvature.factor.T
+        covariance = minimum.spectrum.factor @ minimum.spectrum.factor.T
         log.append(-0.5 * fit.cost(minimum.theta) + 0.5 * np.linalg.slogdet(covariance)[1])
         std = minimum.std(fit.task.network, fit.task.model.backend, at.T)[0]
         parts.append(scipy.stats.norm(raw.predict(at), std))
@@ -193,9 +193,9 @@ def test_the_mixture_is_made_once_and_the_same_for_a_seed() -> None:
     fit, again = many_minima(), many_minima()
     at = np.zeros((1, 2))
     narrow = fit.band(at, cl=0.5, method="mixture", number=3, seed=1)
-    before = fit._minima[3, 1]
+    before = fit._fitted.minima[3, 1]
     wide = fit.band(at, cl=0.9, method="mixture", number=3, seed=1)
-    assert fit._minima[3, 1] is before
+    assert fit._fitted.minima[3, 1] is before
     assert wide.low < narrow.low < narrow.high < wide.high
     np.testing.assert_array_equal(again.band(at, cl=0.5, method="mixture", number=3, seed=1).low, narrow.low)
 

@@ -50,7 +50,7 @@ def healthy(rng: np.random.Generator) -> list[np.ndarray]:
 
 def test_a_healthy_network(backend: Backend, rng: np.random.Generator, x: np.ndarray) -> None:
     found = examine(backend, healthy(rng), x)
-    assert found.healthy
+    assert found.dead == found.constant == found.saturated == found.copies == ()
     assert found.n_held == 26
     assert found.effective == pytest.approx((16.0, 10.0))
     assert found.ranks == ((4, 4), (5, 5))
@@ -70,7 +70,6 @@ def test_faulty_units_are_named(backend: Backend, rng: np.random.Generator, x: n
     assert found.dead == ("unit 4 of layer L2",)
     assert found.saturated == ("unit 5 of layer L2",)
     assert found.ranks == ((4, 4), (5, 7))
-    assert not found.healthy
     assert found.n_held is not None
     assert found.n_held < found.layout.n_parameters
     assert "unit 4 of layer L2" in repr(found)

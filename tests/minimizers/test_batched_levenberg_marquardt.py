@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import warnings
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 import pytest
-import scipy.optimize
 
 import ffnn_xp as fx
 from ffnn_xp import Backend

@@ -1,0 +1,37 @@
+"""A fitted problem: what all studies of a fit start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.uncertainty.linear_band import LinearBand
+
+
+@dataclass(frozen=True)
+class FittedProblem:
+    """A problem and the minimum that a fit found for it.
+
+    Parameters
+    ----------
+    problem : FitProblem
+        Network, data and statistic.
+    cost : NetworkCost
+        The cost in standardised units.
+    parameters : array with shape (p,)
+        The minimum in raw units, on the host.
+    chi2, ndof, p_value : float
+        The data's part of S there, its degrees of freedom, and the probability of a larger one.
+    minima : dict
+        Other minima that were already looked for, by number of starts and seed: they serve for all bands.
+    """
+
+    problem: FitProblem
+    cost: NetworkCost
+    parameters: HostArray
+    chi2: float
+    ndof: float
+    p_value: float
+    minima: dict[tuple[int, int | None], list[LinearBand]] = field(default_factory=dict)

@@ -1,0 +1,141 @@
+"""Candidates compete: successive halving finds what single minimizations find."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+from ffnn_xp import Backend
+from ffnn_xp.data.reading import DEFAULT, dataset
+from ffnn_xp.data.standardization import standardization
+from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate, _finalists, halve_candidates
+from ffnn_xp.network.initialization import glorot
+from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+
+NOISE = 0.1
+
+
+def bends(n: int = 80, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = np.linspace(-2, 2, n)
+    return x, np.tanh(2 * x) - 0.5 * np.tanh(3 * x - 2) + NOISE * rng.normal(size=n)
+
+
+def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
+    x, y = bends()
+    model = fx.Model(widths, backend=backend, seed=1)
+    data = dataset(backend, x, y, NOISE)
+    P = None if tau is None else GaussianPrior(layer_precision(model.network.layout, tau))
+    return FitProblem(
+        model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), P, np.ones(1), True
+    )
+
+
+def starts(job: FitProblem, r: int) -> np.ndarray:
+    rng = np.random.default_rng(2)
+    return np.stack([glorot(job.layout, rng) for _ in range(r)])
+
+
+@pytest.mark.parametrize("n", [80, 20_000])
+def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -> None:
+    """Also where the first rounds see a sample of the events."""
+    x, y = bends(n)
+    model = fx.Model((1, 3, 1), backend=backend, seed=1)
+    data = dataset(backend, x, y, NOISE)
+    job = FitProblem(
+        model,
+        model.network,
+        DEFAULT,
+        data,
+        standardization(model.network, backend, data, DEFAULT),
+        None,
+        np.ones(1),
+        True,
+    )
+    cost = job.cost()
+    ranking, stopped = halve_candidates(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
+    assert not stopped
+    assert sorted(c.start for c in ranking) == list(range(30))
+    reached = cost.value_and_gradient(ranking[0].theta)[0]
+    assert reached < 1.3 * n
+    assert sum(c.status == "left early" for c in ranking) > 10
+
+
+def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
+    job = task(backend)
+    cost, theta = job.cost(), starts(job, 30)
+
+    def contest() -> list[Candidate]:
+        return halve_candidates(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
+
+    best = contest()[0]
+    theta[17] = best.theta
+    end = next(c for c in contest() if c.start == 17)
+    assert end.status == "converged"
+    np.testing.assert_allclose(end.theta, best.theta, atol=0.1)  # not another order of the units, nor other signs
+
+
+@pytest.mark.slow
+def test_the_same_starts_compete_on_every_library(backend: fx.Backend) -> None:
+    """And so the same seed ends in the same minimum, which two of these thirty come to."""
+    x, y = bends(150)
+
+    def fitted(backend: fx.Backend | str) -> tuple[float, np.ndarray]:
+        model = fx.Model((1, 3, 1), backend=backend, seed=1)
+        rows = model.fit(x, y, restarts=30, progress=False).restarts
+        assert len(rows) == 30
+        assert sum(row.status == "left early" for row in rows) > 10
+        return min(row.fval for row in rows), fx.to_numpy(model(x))
+
+    (here, output), (there, outputs) = fitted(backend), fitted("numpy")
+    assert here == pytest.approx(there, rel=1e-9)
+    np.testing.assert_allclose(output, outputs, atol=1e-7)  # errors are 0.1
+
+
+@pytest.mark.slow
+def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
+    """The lesson's kind of curve: a single start ends far above, the best of many at the floor, certified."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, 300)
+    y = np.where(np.abs(x - 0.43) < 0.15, np.sin(22 * x), -1 + 3.5 * x - 2 * x**2) + 0.03 * rng.normal(size=300)
+
+    def fit(restarts: int | str) -> fx.FitResult:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fx.FitWarning)
+            return fx.Model((1, 5, 1), activation="logistic", backend="numpy", seed=1).fit(
+                x, y, 0.03, restarts=restarts, progress=False
+            )
+
+    many, one = fit("auto"), fit(1)
+    assert many.valid
+    assert many.chi2 < 1.6 * many.ndof
+    assert one.chi2 > many.chi2 + 20
+    assert len(many.restarts) == 500
+    assert [row.start for row in many.restarts] == list(range(1, 501))
+    best, second = sorted(row.fval for row in many.restarts)[:2]
+    assert best == pytest.approx(many.fval, rel=1e-6)
+    assert second > best + 20
+
+
+def test_finalists_did_not_arrive_at_the_same_value() -> None:
+    """Those that were still on the way may go anywhere."""
+    theta = np.zeros(1)
+
+    def contestant(number: int, value: float, status: str) -> Candidate:
+        return Candidate(number, theta, value, 0.0, status, 1)
+
+    ranked = [
+        contestant(4, 10.0, "converged"),
+        contestant(2, 10.2, "converged"),
+        contestant(7, 10.3, "left early"),
+        contestant(1, 10.4, "converged"),
+        contestant(3, 12.0, "converged"),
+        contestant(5, 13.0, "converged"),
+    ]
+    assert FINALISTS == 3
+    assert _finalists(ranked, 0.5) == [4, 7, 3]
+    assert _finalists(ranked, 0.05) == [4, 2, 7]

@@ -1,0 +1,78 @@
+"""Linear bands of predictions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ffnn_xp import Backend, Model, NotFittedError, to_numpy
+from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.network.activations import identity
+from ffnn_xp.network.layout import Layout
+from ffnn_xp.network.sweeps import Network, jacobian
+from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.uncertainty.linear_band import LinearBand
+
+RNG = np.random.default_rng(11)
+
+
+def test_a_networks_band_is_j_sigma_j(backend: Backend) -> None:
+    """In raw units with the raw covariance: the same numbers as from the standardised network."""
+    x = RNG.normal(50, 10, (80, 2))
+    y = 1e3 * np.stack([np.tanh((x[:, 0] - 50) / 10), x[:, 0] / 50 + x[:, 1] / 50], axis=1)
+    model = Model((2, 3, 2), backend=backend, seed=2)
+    fit = model.fit(x, y, [20.0, 5.0], prior=1.0, restarts=3)
+    assert fit.valid
+    at = x[:5]
+    std = to_numpy(model.predict(at, return_std=True)[1])
+    J = jacobian(model.network, np, fit.parameters, at.T)
+    want = np.sqrt(np.einsum("kni,ij,knj->nk", J, fit.covariance, J))
+    np.testing.assert_allclose(std, want, rtol=1e-6)
+
+
+def test_many_events_in_chunks() -> None:
+    model = Model((1, 2, 1), backend="numpy", seed=1)
+    x = np.linspace(-1, 1, 50)
+    model.fit(x, np.tanh(x), 0.1, prior=1.0, restarts=1)
+    whole = model.predict(x, return_std=True)[1]
+    model._band = replace(model._band, jacobian_bytes=8 * 7 * 3)
+    np.testing.assert_allclose(model.predict(x, return_std=True)[1], whole, rtol=1e-12)
+
+
+def test_what_the_data_leave_open_is_infinite(backend: Backend) -> None:
+    """The second input is constant: its weight and the bias are known as a sum only, and so is no other value of it."""
+    x = np.stack([np.linspace(-1, 1, 20), np.full(20, 3.0)], axis=1)
+    y = 2 * x[:, 0] + 1
+    model = Model((2, 1), backend=backend, seed=1)
+    fit = model.fit(x, y, 0.1, restarts=1)
+    assert fit.n_null == 1
+    assert np.isfinite(fit.errors[0])
+    assert np.isinf(fit.errors[1])
+    assert np.isinf(fit.errors[2])
+    std = to_numpy(model.predict([[0.0, 3.0], [0.5, 3.0], [0.0, 4.0]], return_std=True)[1])
+    assert np.isfinite(std[:2]).all()
+    assert np.isinf(std[2])
+    assert std[0] == pytest.approx(0.1 / np.sqrt(20), rel=1e-6)
+
+
+def test_a_null_direction_among_parameters_of_unequal_size(backend: Backend) -> None:
+    """x_1 = x_0 / 10^4 always: theta_0 + theta_1 / 10^4 is known. A prediction that keeps to the rule is finite."""
+    layout = Layout((2, 1))
+    x = np.stack([np.linspace(-1, 1, 9), 1e-4 * np.linspace(-1, 1, 9)])
+    X = np.vstack([x, np.ones(9)])
+    one = Scaling(layout, np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))
+    shape = Spectrum.of_hessian(2 * X @ X.T, 1.0)
+    assert shape.n_unidentified == 1
+    band = LinearBand(np.zeros(3), one, shape)
+    at = backend.to_device(np.array([[1.0, 0.5, 1.0], [1e-4, 0.5e-4, -1e-4]]))
+    std = backend.to_host(band.std(Network(layout, (identity,)), backend, at))[0]
+    assert np.isfinite(std[:2]).all()
+    assert np.isinf(std[2])
+    assert std[0] == pytest.approx(np.sqrt(1 / 9 + 1 / np.sum(x[0] ** 2)), rel=1e-6)
+
+
+def test_no_fit_no_band() -> None:
+    with pytest.raises(NotFittedError, match="no error band: the model has not been fitted"):
+        Model((1, 1), backend="numpy").predict([1.0], return_std=True)
