@@ -27,7 +27,7 @@ from objective import NOISE, median_time, network
 import ffnn_xp as fx
 from ffnn_xp.backends.streaming import page_locked
 from ffnn_xp.data import streaming as seen
-from ffnn_xp.objective.batch import Replicas
+from ffnn_xp.objective import Replicas
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 LIBRARIES = ("cupy", "torch", "jax")

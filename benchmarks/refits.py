@@ -24,7 +24,7 @@ import ffnn_xp as fx
 from ffnn_xp.fitting import batch_refit as toy_fits
 from ffnn_xp.minimizers import BatchResult, batched_levenberg_marquardt
 from ffnn_xp.model import ensemble
-from ffnn_xp.objective.batch import Replicas
+from ffnn_xp.objective import Replicas
 
 CASES = (
     ((1, 10, 1), 200, 200),

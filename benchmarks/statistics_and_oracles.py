@@ -20,7 +20,7 @@ import statsmodels.api as sm
 from header import header
 
 import ffnn_xp as fx
-from ffnn_xp.objective.data_cost import DataCost
+from ffnn_xp.objective import DataCost
 
 N = 400
 RNG = np.random.default_rng(1)

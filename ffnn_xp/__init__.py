@@ -18,8 +18,8 @@ from ffnn_xp.losses import HuberLoss, SoftL1Loss, StudentTLoss
 from ffnn_xp.model.ensemble import Ensemble
 from ffnn_xp.model.model import Model
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.network import Activation
+from ffnn_xp.objective import GaussianPrior
 from ffnn_xp.studies import Classification, Coverage, Goodness, Interval, Report
 
 __version__ = "0.1.0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.optimize
 
-from ffnn_xp.network.sweeps import forward, jacobian
+from ffnn_xp.network import forward, jacobian
 
 from . import NOISE, Answer, Problem
 

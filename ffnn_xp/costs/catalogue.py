@@ -19,9 +19,8 @@ from typing import Any
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.losses import BinomialLoss, Loss, Measured, MultinomialLoss, NormalLoss, PoissonLoss
 from ffnn_xp.losses import loss as find_loss
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.network import ModelLike
+from ffnn_xp.objective import DataCost, GaussianPrior
 
 
 class LeastSquares(DataCost):

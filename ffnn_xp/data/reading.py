@@ -28,7 +28,7 @@ from ffnn_xp.data.validation import (
 from ffnn_xp.data.whitening import whitening
 from ffnn_xp.losses import EffectiveVarianceLoss, LeastSquaresLoss, Loss
 from ffnn_xp.losses.effective_variance import STEP
-from ffnn_xp.network.layout import augment
+from ffnn_xp.network import augment
 
 DEFAULT = LeastSquaresLoss()
 

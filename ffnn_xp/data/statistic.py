@@ -11,7 +11,7 @@ from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.errors_in_x import UncertainInputs
 from ffnn_xp.losses import BlockCorrelatedLoss, CorrelatedLoss, Loss
 from ffnn_xp.losses import loss as find_loss
-from ffnn_xp.network.activations import Activation
+from ffnn_xp.network import Activation
 
 
 def find_statistic(

@@ -17,9 +17,7 @@ from typing import Any
 from ffnn_xp._lib.typing import Array
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.bins import Bins
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.network import Activation, ModelLike, Network
 
 COPIES = 5  # of the data that a fit has at a time: raw and standardised, as rows and as columns, with errors
 SHARE = 0.8  # of what is free that they may take

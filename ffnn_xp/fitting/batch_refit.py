@@ -12,8 +12,8 @@ from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses.sampling import draw
 from ffnn_xp.minimizers import BatchResult, batched_lbfgs, batched_levenberg_marquardt
 from ffnn_xp.minimizers.minuit import EDM_FACTOR
-from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.objective import Replicas
+from ffnn_xp.uncertainty import Spectrum
 
 EDM_GOAL = 0.1 * EDM_FACTOR  # in units of errordef: MINUIT's at its default tolerance
 SMALL = 64  # parameters up to which a step by a matrix costs little more than a gradient

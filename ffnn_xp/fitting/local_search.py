@@ -27,8 +27,8 @@ from ffnn_xp.minimizers import (
     preconditioned_lbfgs,
     preconditioned_steps,
 )
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.objective import NetworkCost
+from ffnn_xp.uncertainty import Spectrum
 
 EDM_GOAL = 1e-6  # in units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic
 CERTIFIED = 1e-4  # EDM in units of errordef that the walk without matrices goes to: half of MIGRAD's goal

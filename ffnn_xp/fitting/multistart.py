@@ -18,8 +18,8 @@ from ffnn_xp.fitting.local_search import Descent, LocalMinimum
 from ffnn_xp.fitting.minima import number_minima
 from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate
 from ffnn_xp.minimizers import Distance, StopMinimization, Tracker
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.objective import NetworkCost
+from ffnn_xp.uncertainty import Spectrum
 
 HOPELESS = 30.0  # EDMs, or gains of the last round: what a start may still gain, by experience
 FAR = 1.5  # a start this many times worse than the best is not walked to the end

@@ -31,13 +31,9 @@ from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.regularization_path import Part, Walker, follow, members
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.losses import Measured
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.prior import GAUGE, GaussianPrior
-from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.predictive import Calibration, Member, calibrate
+from ffnn_xp.network import Network, evaluate, glorot
+from ffnn_xp.objective import GAUGE, GaussianPrior
+from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Spectrum, calibrate
 
 STEPS = 26  # strengths of the path at most, each half of the one before
 FOLDS = 5

@@ -16,10 +16,7 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers import StopMinimization, Tracker, kronecker_steps, lbfgs, run_batched
 from ffnn_xp.minimizers.base import TIME_IS_UP
-from ffnn_xp.objective.batch import Replicas, stack_objectives
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.objective import Objective
-from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.objective import GaussianPrior, NetworkCost, Objective, Replicas, stack_objectives
 
 STRIDE = 3  # strengths of the path that networks go along which join later
 ITERATIONS = 60  # gradients at each strength

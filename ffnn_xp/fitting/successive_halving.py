@@ -16,8 +16,7 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.minimizers import batched_levenberg_marquardt
 from ffnn_xp.minimizers.batched_levenberg_marquardt import FAIR, HOPELESS
-from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective import NetworkCost, Replicas
 
 LIMIT = 64  # parameters: above, gradients are so much cheaper than matrices that starts are better tried singly
 FIRST_EVENTS, PER_PARAMETER = 256, 16  # of the sample for the first steps: so many, or so many for each parameter

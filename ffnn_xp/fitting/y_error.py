@@ -20,7 +20,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.multistart import Search
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Robust, StudentTLoss
-from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network import evaluate
 
 ROUNDS = 8
 SETTLED = 0.01  # relative change of the errors that needs no further round

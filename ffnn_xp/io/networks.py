@@ -28,10 +28,8 @@ from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.io.header import FORMAT_VERSION, KEY, Header, checked_metadata, checked_names, parse, summary
 from ffnn_xp.io.tensors import band_of, density_of, from_file, matrix_names, to_file
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.network.activations import OUTPUTS, Activation
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.network import OUTPUTS, Activation
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive
 
 if TYPE_CHECKING:
     from ffnn_xp.model.model import Model

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.losses.base import Data, Loss
 from ffnn_xp.losses.counts import _only, _xlog
-from ffnn_xp.network.activations import softmax
+from ffnn_xp.network import softmax
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,8 @@ from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.minimizers import Certificate, Distance, at_minimum, hesse_errors, is_certified, preset, unstarted
 from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.objective import DataCost
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive, Spectrum, dead_units, sandwich
 
 HESSE_LIMIT = 64  # parameters up to which MINUIT's own inverse of the Hessian is asked for: milliseconds
 POOR = 1e-6  # p-value below which a fit is said not to describe the data

@@ -30,12 +30,8 @@ from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import StopMinimization
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.prior import GaussianPrior, network_precision
+from ffnn_xp.network import ModelLike, Network, evaluate
+from ffnn_xp.objective import GaussianPrior, NetworkCost, Replicas, network_precision
 
 KINDS = ("toys", "bootstrap")
 PREDICTIONS = 2**22  # numbers of a layer that are in memory at a time

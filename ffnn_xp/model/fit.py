@@ -28,11 +28,9 @@ from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
 from ffnn_xp.losses import LeastSquaresLoss, Loss, Measured, NormalLoss
 from ffnn_xp.minimizers import Certificate, certify, migrad_alone
 from ffnn_xp.model.certification import Outcome, verdict
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.objective.prior import GaussianPrior
-from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.predictive import Member, Predictive
+from ffnn_xp.network import ModelLike, glorot
+from ffnn_xp.objective import GaussianPrior
+from ffnn_xp.uncertainty import Member, Predictive, Spectrum
 
 MATRIX_LIMIT = 6000  # parameters above which p x p matrices are not formed: no covariance, EDM by products
 HARDLY = 1e-5  # gain of MIGRAD, in units of errordef, for which the curvature is not computed again

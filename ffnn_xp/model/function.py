@@ -13,14 +13,19 @@ from ffnn_xp._lib.vector import vector
 from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.backends.conversion import host_floats
 from ffnn_xp.data.reading import input_rows
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.network.activations import activation as find_activation
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.network.specification import Widths, augmented_matrices, check_widths, hidden_activations
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.network.symmetries import canonical
+from ffnn_xp.network import (
+    Activation,
+    Layout,
+    Network,
+    Widths,
+    augmented_matrices,
+    canonical,
+    check_widths,
+    evaluate,
+    glorot,
+    hidden_activations,
+)
+from ffnn_xp.network import activation as find_activation
 
 Self = TypeVar("Self", bound="NetworkFunction")
 

@@ -12,11 +12,10 @@ from ffnn_xp._lib.validation import level
 from ffnn_xp.data.reading import dataset
 from ffnn_xp.losses import loss as find_loss
 from ffnn_xp.model.function import NetworkFunction
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.studies.classification import Classification, classification
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.network import evaluate
+from ffnn_xp.studies import Classification
+from ffnn_xp.studies.classification import classification
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive
 
 KINDS = ("confidence", "prediction")
 

@@ -17,10 +17,9 @@ from ffnn_xp.fitting.multistart import Restart
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
+from ffnn_xp.network import Layout
+from ffnn_xp.objective import NetworkCost
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp.backends import Backend
 from ffnn_xp.backends.threads import number, processors
-from ffnn_xp.network.layout import Layout
+from ffnn_xp.network import Layout
 
 
 class SumKind(NamedTuple):

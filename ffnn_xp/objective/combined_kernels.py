@@ -12,10 +12,17 @@ from typing import Any
 
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import BlockMatrix, in_order
-from ffnn_xp.network.hessian import event_matrices_times, hessian_blocks, output_hessian_times
-from ffnn_xp.network.hessian import hessian_product as times
-from ffnn_xp.network.sweeps import Network, forward, jacobian
+from ffnn_xp.network import (
+    BlockMatrix,
+    Network,
+    event_matrices_times,
+    forward,
+    hessian_blocks,
+    in_order,
+    jacobian,
+    output_hessian_times,
+)
+from ffnn_xp.network import hessian_product as times
 
 
 def gauss_newton(

@@ -15,8 +15,7 @@ from ffnn_xp.data.errors_in_x import UncertainInputs, with_errors
 from ffnn_xp.data.reading import dataset
 from ffnn_xp.data.streaming import host_resident
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.protocol import ModelLike
+from ffnn_xp.network import ModelLike, evaluate
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior

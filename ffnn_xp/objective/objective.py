@@ -19,8 +19,8 @@ from ffnn_xp.backends.streaming import returned, streamed
 from ffnn_xp.backends.threads import sum_in_parts
 from ffnn_xp.data.events import Events
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import BlockMatrix, assemble
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.network import BlockMatrix, Network
+from ffnn_xp.network.block_matrix import assemble
 from ffnn_xp.objective import kernels
 from ffnn_xp.objective.chunking import TUNING, ChunkSizes, ChunkTuning, SumKind
 

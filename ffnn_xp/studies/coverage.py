@@ -17,11 +17,10 @@ from ffnn_xp.fitting.batch_refit import fit_toys
 from ffnn_xp.fitting.local_search import Descent, LocalMinimum
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.minimizers import Tracker
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.objective import Objective
+from ffnn_xp.network import evaluate
+from ffnn_xp.objective import NetworkCost, Objective
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty import LinearBand
 
 
 @dataclass(frozen=True, repr=False)

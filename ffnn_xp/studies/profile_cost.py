@@ -22,8 +22,7 @@ from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.minimizers import FLAT, Distance, KroneckerCoordinates, at_minimum, edm_by_products, lower_point
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.iminuit_cost import CostWithGradient
+from ffnn_xp.objective import CostWithGradient, NetworkCost
 
 Others = Literal["fixed", "profiled"]
 OTHERS = ("fixed", "profiled")

@@ -19,8 +19,7 @@ from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.minimizers import KroneckerCoordinates, Problem, edm_by_products
-from ffnn_xp.network.evaluation import raw_jacobian
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.network import Network, raw_jacobian
 
 
 class DifferentiableProblem(Problem, Protocol):
