@@ -251,7 +251,7 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     """One member with a band of 2 and noise 1, at a = 9 and b = 4."""
 
     class Flat:
-        theta, scaling = np.zeros(2), fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0).scaling
+        parameters = fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0).scaling.to_raw(np.zeros(2))
 
         def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
             return np.full((1, x.shape[1]), 2.0)
