@@ -10,21 +10,14 @@ from ffnn_xp._lib.errors import (
 )
 from ffnn_xp._lib.version import __version__ as __version__
 from ffnn_xp.backends import Backend, get_backend, to_numpy
-from ffnn_xp.costs.catalogue import Binomial, LeastSquares, Multinomial, Normal, Poisson
-from ffnn_xp.costs.plus_function import PlusFunction
-from ffnn_xp.data.bins import Bins
-from ffnn_xp.fitting.multistart import FitState, Restart
+from ffnn_xp.costs import Binomial, LeastSquares, Multinomial, Normal, PlusFunction, Poisson
+from ffnn_xp.data import Bins
+from ffnn_xp.fitting import FitState, Restart
 from ffnn_xp.losses import HuberLoss, Loss, SoftL1Loss, StudentTLoss
-from ffnn_xp.model.ensemble import Ensemble
-from ffnn_xp.model.model import Model, load
-from ffnn_xp.model.result import FitResult
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.objective.prior import GaussianPrior
-from ffnn_xp.studies.bands import Interval
-from ffnn_xp.studies.classification import Classification
-from ffnn_xp.studies.coverage import Coverage
-from ffnn_xp.studies.goodness import Goodness
-from ffnn_xp.studies.identifiability import Report
+from ffnn_xp.model import Ensemble, FitResult, Model, load
+from ffnn_xp.network import Activation
+from ffnn_xp.objective import GaussianPrior
+from ffnn_xp.studies import Classification, Coverage, Goodness, Interval, Report
 
 __all__ = [
     "Activation",

@@ -11,9 +11,8 @@ from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import column_names
-from ffnn_xp.backends import to_numpy
-from ffnn_xp.backends.conversion import host_floats
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.backends import host_floats, to_numpy
+from ffnn_xp.network import Network
 
 Axes = Any
 """A matplotlib Axes."""

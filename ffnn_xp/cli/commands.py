@@ -30,8 +30,7 @@ from ffnn_xp.cli.options import (
 from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
 from ffnn_xp.data import Measurements
 from ffnn_xp.io import read_header
-from ffnn_xp.model.model import Model, load
-from ffnn_xp.model.result import FitResult
+from ffnn_xp.model import FitResult, Model, load
 
 P = ParamSpec("P")
 R = TypeVar("R")

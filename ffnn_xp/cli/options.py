@@ -18,7 +18,7 @@ from ffnn_xp.cli.tables import Frame, numbers, numeric_columns, positive_numbers
 from ffnn_xp.data import Measurements
 from ffnn_xp.io import Header
 from ffnn_xp.losses import get_loss
-from ffnn_xp.model.model import Model
+from ffnn_xp.model import Model
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from typing import Any, ClassVar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, refuse
 from ffnn_xp.losses import BinomialLoss, Loss, MultinomialLoss, NormalLoss, PoissonLoss, get_loss
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.network import ModelLike
+from ffnn_xp.objective import DataCost, GaussianPrior
 
 ONLY_FOR = {
     "exposure": "it is for counts: see Poisson",

@@ -20,11 +20,9 @@ from iminuit.util import describe
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.losses import AddedLoss
-from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.objective.iminuit_cost import CostWithGradient
-from ffnn_xp.objective.objective import Objective
+from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
+from ffnn_xp.network import evaluate
+from ffnn_xp.objective import CostWithGradient, DataCost, Objective
 
 STEP = 6e-6  # of a parameter, for central differences: the third root of epsilon
 SECOND = 5.0  # times as far for differences of what may be a difference itself

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.data.events import Events
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.layout import units
+from ffnn_xp.network import units
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from array_api_compat import device
 
 from ffnn_xp._lib.typing import Array
 from ffnn_xp._lib.validation import letter
-from ffnn_xp.backends import Backend, to_numpy
-from ffnn_xp.backends.conversion import host_floats
+from ffnn_xp.backends import Backend, host_floats, to_numpy
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import Points, array_shape, points_of
@@ -35,8 +34,7 @@ from ffnn_xp.data.validation import (
 )
 from ffnn_xp.data.whitening import whitening
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.layout import augment
-from ffnn_xp.network.protocol import ModelLike
+from ffnn_xp.network import ModelLike, augment
 
 Indices = np.ndarray[Any, np.dtype[np.intp]]
 

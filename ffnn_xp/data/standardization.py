@@ -19,8 +19,7 @@ from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends import Backend
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.network import Layout, Network
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,7 @@ from ffnn_xp._lib.typing import Array
 from ffnn_xp.backends import Backend, streamed_through
 from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import points_of
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.network import Activation, ModelLike, Network
 
 COPIES = 5  # of the data that a fit has at a time: raw and standardised, as rows and as columns, with errors
 SHARE = 0.8  # of the free memory that they may take; a larger share leaves less for what is computed

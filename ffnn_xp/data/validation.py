@@ -13,8 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.backends import Backend, describe_array, is_foreign_device_array
-from ffnn_xp.backends.conversion import column_names, host_floats, place_of
+from ffnn_xp.backends import Backend, column_names, describe_array, host_floats, is_foreign_device_array, place_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.backends.conversion import host_floats
+from ffnn_xp.backends import host_floats
 
 SYMMETRIC = 1e-8  # relative difference from the transpose that is taken for rounding
 

@@ -14,8 +14,8 @@ from ffnn_xp.minimizers import (
     BatchResult,
     Budget,
 )
-from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.objective import Replicas
+from ffnn_xp.uncertainty import Spectrum
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,9 @@ from ffnn_xp.fitting.multistart import SearchResult
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.record import FitRecord
-from ffnn_xp.minimizers import Certificate, EDMBounds, hesse_errors
-from ffnn_xp.minimizers.minuit import EDM_FACTOR, TOLERANCE
-from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
+from ffnn_xp.minimizers import EDM_FACTOR, TOLERANCE, Certificate, EDMBounds, hesse_errors
+from ffnn_xp.objective import DataCost, NetworkCost
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Spectrum, dead_units, sandwich
 
 POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
@@ -164,7 +160,11 @@ def _edm_newton(found: Found) -> float:
 def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
     """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot be asked."""
     task = found.task
-    if spectrum.n_unidentified or not task.network.smooth or task.layout.n_parameters > task.tuning.certification.hesse_limit:
+    if (
+        spectrum.n_unidentified
+        or not task.network.smooth
+        or task.layout.n_parameters > task.tuning.certification.hesse_limit
+    ):
         return float("nan")
     errors = hesse_errors(found.cost, found.theta)
     return float("nan") if errors is None else float(np.max(np.abs(errors / spectrum.errors - 1)))

@@ -24,8 +24,8 @@ from ffnn_xp.minimizers import (
     evaluate_request,
     run_ask_tell,
 )
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum
+from ffnn_xp.objective import NetworkCost
+from ffnn_xp.uncertainty import Spectrum
 
 # In units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic.
 _EDM_GOAL = 1e-6

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.network.symmetries import aligned
-from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.network import aligned
+from ffnn_xp.objective import NetworkCost
 
 NEARBY = 0.5
 

@@ -21,7 +21,7 @@ from ffnn_xp.fitting.minima import number_minima
 from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingTuning, halve_candidates
 from ffnn_xp.fitting.tuning import MultiStartTuning
 from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker
-from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective import NetworkCost
 
 INTERRUPTED = "interrupted by the user"
 

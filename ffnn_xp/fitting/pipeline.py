@@ -26,11 +26,9 @@ from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
 from ffnn_xp.minimizers import Certificate, Migrad
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.objective.prior import GaussianPrior
-from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.predictive import Member, Predictive
+from ffnn_xp.network import ModelLike, glorot
+from ffnn_xp.objective import GaussianPrior
+from ffnn_xp.uncertainty import Member, Predictive, Spectrum
 
 
 def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> FitRecord:

@@ -25,18 +25,13 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
-from ffnn_xp.data.events import Events
-from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.data import Events, Scaling
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path, grow_ensemble
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.prior import GAUGE, GaussianPrior
-from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.predictive import Calibration, Member, calibrate
+from ffnn_xp.network import Network, evaluate, glorot
+from ffnn_xp.objective import GAUGE, GaussianPrior
+from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Spectrum, calibrate
 
 LEAST = 10  # events, to choose anything by
 

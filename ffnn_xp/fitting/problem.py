@@ -16,15 +16,9 @@ from ffnn_xp.fitting.options import StatisticalOptions
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import KroneckerCoordinates, Problem
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.layout import Layout, augment
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.objective import Objective
-from ffnn_xp.objective.prior import GaussianPrior, network_precision
-from ffnn_xp.uncertainty.covariance import Spectrum, rank
+from ffnn_xp.network import Layout, ModelLike, Network, augment, evaluate
+from ffnn_xp.objective import DataCost, GaussianPrior, NetworkCost, Objective, network_precision
+from ffnn_xp.uncertainty import Spectrum, rank
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,14 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.data import Scaling
 from ffnn_xp.fitting.multistart import Restart
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.network import Layout
+from ffnn_xp.objective import DataCost, NetworkCost
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive, Spectrum
 
 
 @dataclass(frozen=True, repr=False)

@@ -23,10 +23,7 @@ from ffnn_xp.minimizers import (
     run_batched,
     stop_reason,
 )
-from ffnn_xp.objective.batch import Replicas, stack_objectives
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.objective import Objective
-from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.objective import GaussianPrior, NetworkCost, Objective, Replicas, stack_objectives
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import numpy as np
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.minimizers import UNLIMITED, BatchedLevenbergMarquardt, Budget, Status
-from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.objective import NetworkCost, Replicas
 
 
 @dataclass(frozen=True)

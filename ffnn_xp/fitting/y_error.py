@@ -18,7 +18,7 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.multistart import MultiStart, SearchResult
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network import evaluate
 
 
 def estimate_y_error(

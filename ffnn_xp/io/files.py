@@ -26,8 +26,7 @@ from ffnn_xp._lib.version import __version__
 from ffnn_xp.io.header import FORMAT_VERSION, KEY, Header, parse_header
 from ffnn_xp.io.state import NetworkState
 from ffnn_xp.io.tensors import band_of, density_of, read_tensors, tensors_of, theta_of
-from ffnn_xp.network.activations import OUTPUTS, Activation
-from ffnn_xp.network.layout import Layout
+from ffnn_xp.network import OUTPUTS, Activation, Layout
 
 PURPOSE = "saving and loading networks"
 

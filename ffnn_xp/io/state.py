@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.network.activations import Activation
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.network import Activation
+from ffnn_xp.uncertainty import LinearBand, Predictive
 
 
 @dataclass(frozen=True)

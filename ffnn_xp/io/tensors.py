@@ -9,13 +9,11 @@ import numpy as np
 
 from ffnn_xp._lib.errors import FileFormatError
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.data import Scaling
 from ffnn_xp.io.header import Header
 from ffnn_xp.io.state import NetworkState
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive
+from ffnn_xp.network import Layout
+from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum
 
 
 def matrix_names(layout: Layout) -> list[str]:

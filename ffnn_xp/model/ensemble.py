@@ -16,21 +16,12 @@ import numpy as np
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level
-from ffnn_xp.backends import Backend
-from ffnn_xp.backends.conversion import host_floats
+from ffnn_xp.backends import Backend, host_floats
 from ffnn_xp.data import Events, Measurements, events_in_use, host_resident_if_needed, input_rows
-from ffnn_xp.fitting.batch_refit import measure_again, refit
-from ffnn_xp.fitting.options import ReplicaOptions
-from ffnn_xp.fitting.problem import FitProblem, read_problem
-from ffnn_xp.fitting.tuning import REFIT_GOAL
-from ffnn_xp.fitting.y_error import residual_width
+from ffnn_xp.fitting import REFIT_GOAL, FitProblem, ReplicaOptions, measure_again, read_problem, refit, residual_width
 from ffnn_xp.minimizers import Budget
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.prior import network_precision
+from ffnn_xp.network import ModelLike, Network, evaluate
+from ffnn_xp.objective import NetworkCost, Replicas, network_precision
 
 PREDICTIONS = 2**22  # numbers of a layer that are in memory at a time
 

@@ -10,16 +10,21 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.backends import Backend, get_backend
-from ffnn_xp.backends.conversion import host_floats
-from ffnn_xp.data.reading import input_rows
-from ffnn_xp.network.activations import Activation, get_activation
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.network.specification import Widths, augmented_matrices, check_widths, hidden_activations
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.network.symmetries import canonical
+from ffnn_xp.backends import Backend, get_backend, host_floats
+from ffnn_xp.data import input_rows
+from ffnn_xp.network import (
+    Activation,
+    Layout,
+    Network,
+    Widths,
+    augmented_matrices,
+    canonical,
+    check_widths,
+    evaluate,
+    get_activation,
+    glorot,
+    hidden_activations,
+)
 
 Self = TypeVar("Self", bound="NetworkFunction")
 

@@ -13,16 +13,15 @@ from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.data import Measurements
-from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
-from ffnn_xp.fitting.pipeline import fit as run_fit
-from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
+from ffnn_xp.fitting import fit as run_fit
 from ffnn_xp.io import NetworkState, load_state, save_state
 from ffnn_xp.losses import Loss
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
-from ffnn_xp.network.activations import Activation
+from ffnn_xp.network import Activation
 
 
 class Model(Predictor):

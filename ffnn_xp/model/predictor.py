@@ -12,11 +12,9 @@ from ffnn_xp._lib.validation import level
 from ffnn_xp.data import Measurements, read, refuse
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.studies.classification import Classification, score_probabilities
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.network import evaluate
+from ffnn_xp.studies import Classification, score_probabilities
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive
 
 KINDS = ("confidence", "prediction")
 _OF_FITS = "it belongs to the fit, whose density this is"
@@ -52,7 +50,9 @@ class Predictor(NetworkFunction):
     def _changed(self) -> None:
         self._set_uncertainty(None, "the parameters were set by hand", None)
 
-    def _set_uncertainty(self, band: LinearBand | MatrixFreeBand | None, no_band: str, predictive: Predictive | None) -> None:
+    def _set_uncertainty(
+        self, band: LinearBand | MatrixFreeBand | None, no_band: str, predictive: Predictive | None
+    ) -> None:
         """Take what belongs to the parameters as they are now: the band, or why there is none, and the density."""
         self._band, self._no_band, self._predictive = band, no_band, predictive
 

@@ -13,19 +13,26 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, whole_number
-from ffnn_xp.data.reading import input_rows
-from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.data import input_rows
+from ffnn_xp.fitting import FitRecord
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
 from ffnn_xp.model.summary import to_html, to_text
-from ffnn_xp.studies.bands import Interval, find_band_method
-from ffnn_xp.studies.coverage import Coverage, measure_coverage
-from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.studies.goodness import Goodness, assess_goodness
-from ffnn_xp.studies.identifiability import Report, prior_share, report
-from ffnn_xp.studies.profile_cost import Others, minuit_of_subset
-from ffnn_xp.studies.propagation import propagate_predictions
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
+from ffnn_xp.studies import (
+    Coverage,
+    FittedProblem,
+    Goodness,
+    Interval,
+    Others,
+    Report,
+    assess_goodness,
+    find_band_method,
+    measure_coverage,
+    minuit_of_subset,
+    prior_share,
+    propagate_predictions,
+    report,
+)
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,9 +9,7 @@ import numpy as np
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp.model.result import FitResult
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Predictive
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ffnn_xp._lib.text import pair_html, pair_lines, table_html, table_lines
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.fitting import FitRecord
 
 _HEADER = ("layer", "matrix", "parameters", "rms", "median error", "undetermined")
 

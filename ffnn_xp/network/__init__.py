@@ -12,7 +12,7 @@
 """
 
 from ffnn_xp.network.activations import ACTIVATIONS, OUTPUTS, Activation, get_activation, identity, softmax
-from ffnn_xp.network.block_matrix import BlockMatrix, in_order
+from ffnn_xp.network.block_matrix import BlockMatrix, assemble, in_order
 from ffnn_xp.network.evaluation import evaluate, raw_jacobian
 from ffnn_xp.network.hessian import (
     event_matrices_times,
@@ -50,6 +50,7 @@ __all__ = [
     "Trace",
     "Widths",
     "aligned",
+    "assemble",
     "augment",
     "augmented_matrices",
     "canonical",

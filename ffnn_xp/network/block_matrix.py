@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.backends.elementwise import pairs, writable
+from ffnn_xp.backends import pairs, writable
 from ffnn_xp.network.layout import Layout
 
 BlockMatrix = dict[tuple[int, int], Array]

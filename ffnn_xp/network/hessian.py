@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable
 from array_api_compat import device
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.backends.elementwise import multiplication, pairs
+from ffnn_xp.backends import multiplication, pairs
 from ffnn_xp.network.block_matrix import BlockMatrix, permute
 from ffnn_xp.network.layout import Layout, back_through, join, weights
 from ffnn_xp.network.sweeps import Network, Trace, deltas, push_forward, second_derivatives, slopes

@@ -17,7 +17,7 @@ from operator import matmul
 from typing import NamedTuple
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.backends.elementwise import above_ones, compiles, reshape
+from ffnn_xp.backends import above_ones, compiles, reshape
 
 
 @dataclass(frozen=True)

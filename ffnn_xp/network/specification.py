@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.backends.conversion import host_floats
+from ffnn_xp.backends import host_floats
 from ffnn_xp.network.activations import Activation, get_activation
 
 Widths = Sequence[int | None]

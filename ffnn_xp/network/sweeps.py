@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ffnn_xp._lib.typing import Array, Elementwise, Namespace
-from ffnn_xp.backends.elementwise import above_ones, in_one_pass
+from ffnn_xp.backends import above_ones, in_one_pass
 from ffnn_xp.network.activations import Activation, identity
 from ffnn_xp.network.layout import Layout, Products, augment, back_through, products, weights
 

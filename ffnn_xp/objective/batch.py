@@ -16,7 +16,7 @@ from array_api_compat import device
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.data.events import Events
+from ffnn_xp.data import Events
 from ffnn_xp.objective.objective import Objective
 
 

@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ffnn_xp._lib.tuning import tuned
-from ffnn_xp.backends import Backend
-from ffnn_xp.backends.threads import processor_count, thread_count
-from ffnn_xp.network.layout import Layout
+from ffnn_xp.backends import Backend, processor_count, thread_count
+from ffnn_xp.network import Layout
 
 
 class SumKind(NamedTuple):

@@ -11,8 +11,7 @@ from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, read
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.protocol import ModelLike
+from ffnn_xp.network import ModelLike, evaluate
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior

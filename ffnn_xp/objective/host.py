@@ -17,7 +17,7 @@ import numpy as np
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
+from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
 from ffnn_xp.objective.iminuit_cost import CostWithGradient
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior

@@ -14,7 +14,7 @@ import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.minimizers.minuit_workarounds import as_minuit_reads_it, calling_minuit
+from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
 
 
 class CostWithGradient(iminuit.cost.Cost):

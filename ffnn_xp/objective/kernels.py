@@ -8,13 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.backends.elementwise import in_one_pass, total
+from ffnn_xp.backends import in_one_pass, total
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import BlockMatrix
-from ffnn_xp.network.hessian import gauss_newton_blocks, hessian_blocks, output_hessian_times, score_blocks
-from ffnn_xp.network.hessian import hessian_product as times
-from ffnn_xp.network.hessian import kronecker_factors as factors
-from ffnn_xp.network.sweeps import Network, Trace, forward, jacobian, pull_back_matrices, slopes
+from ffnn_xp.network import (
+    BlockMatrix,
+    Network,
+    Trace,
+    forward,
+    gauss_newton_blocks,
+    hessian_blocks,
+    jacobian,
+    output_hessian_times,
+    pull_back_matrices,
+    score_blocks,
+    slopes,
+)
+from ffnn_xp.network import hessian_product as times
+from ffnn_xp.network import kronecker_factors as factors
 from ffnn_xp.objective import linear_operator_kernels as linear_operator
 from ffnn_xp.objective.event_weights import columns_in_use, weighted, weighted_columns
 

@@ -12,10 +12,17 @@ from typing import Any
 
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import BlockMatrix, in_order
-from ffnn_xp.network.hessian import event_matrices_times, hessian_blocks, output_hessian_times
-from ffnn_xp.network.hessian import hessian_product as times
-from ffnn_xp.network.sweeps import Network, forward, jacobian
+from ffnn_xp.network import (
+    BlockMatrix,
+    Network,
+    event_matrices_times,
+    forward,
+    hessian_blocks,
+    in_order,
+    jacobian,
+    output_hessian_times,
+)
+from ffnn_xp.network import hessian_product as times
 from ffnn_xp.objective.event_weights import weighted
 
 
@@ -71,7 +78,9 @@ def product(
     y_bar = loss.adjoint(xp, weighted(loss.first(xp, u, data), weights), data)
 
     def apply_second(y: Array) -> Array:
-        return loss.adjoint(xp, output_hessian_times(C, loss.linear_operator(xp, y, data), mixed=loss.coupled_outputs), data)
+        return loss.adjoint(
+            xp, output_hessian_times(C, loss.linear_operator(xp, y, data), mixed=loss.coupled_outputs), data
+        )
 
     return times(network, xp, trace, y_bar, apply_second, v, exact=exact)
 

@@ -14,13 +14,10 @@ from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 from ffnn_xp._lib.typing import Array, Namespace, Rows
-from ffnn_xp.backends import Backend
-from ffnn_xp.backends.streaming import returned, streamed
-from ffnn_xp.backends.threads import sum_in_parts
-from ffnn_xp.data.events import Events
+from ffnn_xp.backends import Backend, returned, streamed, sum_in_parts
+from ffnn_xp.data import Events
 from ffnn_xp.losses import Loss
-from ffnn_xp.network.block_matrix import BlockMatrix, assemble
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.network import BlockMatrix, Network, assemble
 from ffnn_xp.objective import kernels
 from ffnn_xp.objective.chunking import TUNING, ChunkSizes, ChunkTuning, SumKind
 

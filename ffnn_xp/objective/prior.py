@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.data import Scaling
+from ffnn_xp.network import Layout, Network
 
 GAUGE = 1e-2  # precision of a softmax's output biases: a width of 10 leaves the data free, and fixes their common shift
 

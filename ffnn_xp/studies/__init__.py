@@ -10,11 +10,12 @@
 """
 
 from ffnn_xp.studies.bands import BAND_METHODS, BandMethod, BandRequest, Interval, find_band_method
-from ffnn_xp.studies.classification import Classification
+from ffnn_xp.studies.classification import Classification, score_probabilities
 from ffnn_xp.studies.coverage import Coverage, measure_coverage
 from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.studies.goodness import Goodness, assess_goodness
 from ffnn_xp.studies.identifiability import Report, prior_share, report
+from ffnn_xp.studies.profile_cost import Others, minuit_of_subset
 from ffnn_xp.studies.propagation import propagate, propagate_predictions
 
 __all__ = [
@@ -26,12 +27,15 @@ __all__ = [
     "FittedProblem",
     "Goodness",
     "Interval",
+    "Others",
     "Report",
     "assess_goodness",
     "find_band_method",
     "measure_coverage",
+    "minuit_of_subset",
     "prior_share",
     "propagate",
     "propagate_predictions",
     "report",
+    "score_probabilities",
 ]

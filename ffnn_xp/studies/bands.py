@@ -31,18 +31,12 @@ from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import whole_number
 from ffnn_xp.backends import Backend
-from ffnn_xp.fitting.batch_refit import fit_toys
-from ffnn_xp.fitting.multistart import MultiStart
-from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.network.sweeps import Network
-from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
+from ffnn_xp.network import Network, evaluate, glorot
+from ffnn_xp.objective import NetworkCost
 from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.studies.profiles import profiles
-from ffnn_xp.uncertainty.linear_band import LinearBand
-from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import mixture_quantile
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 
 UNIDENTIFIED = "depends on an undetermined direction"
 Texts = np.ndarray[Any, np.dtype[Any]]

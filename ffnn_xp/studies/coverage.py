@@ -14,15 +14,12 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.text import table_lines
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.fitting.batch_refit import fit_toys
-from ffnn_xp.fitting.local_search import LocalMinimum
-from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting import FitProblem, LocalMinimum, fit_toys
 from ffnn_xp.minimizers import Status, Tracker
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.objective import Objective
+from ffnn_xp.network import evaluate
+from ffnn_xp.objective import NetworkCost, Objective
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty import LinearBand
 
 
 @dataclass(frozen=True, repr=False)

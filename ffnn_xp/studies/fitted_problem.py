@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.fitting import FitProblem
+from ffnn_xp.objective import NetworkCost
+from ffnn_xp.uncertainty import LinearBand
 
 
 @dataclass(frozen=True)

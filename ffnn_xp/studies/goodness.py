@@ -15,7 +15,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.batch_refit import fit_toys
+from ffnn_xp.fitting import fit_toys
 from ffnn_xp.studies.fitted_problem import FittedProblem
 
 

@@ -21,12 +21,10 @@ from ffnn_xp._lib.text import pair_html, pair_lines
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp.minimizers import KroneckerCoordinates
-from ffnn_xp.network.layout import Layout
-from ffnn_xp.network.symmetries import canonical
-from ffnn_xp.objective.host import NetworkCost
+from ffnn_xp.network import Layout, canonical
+from ffnn_xp.objective import NetworkCost
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.uncertainty.covariance import Spectrum
-from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty import LinearBand, Spectrum
 
 SHOWN = 4  # names, and weakest directions, that a report lists
 

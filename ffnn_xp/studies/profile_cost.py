@@ -19,10 +19,9 @@ import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean, nearest
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.data import Scaling
 from ffnn_xp.minimizers import ConjugateGradients, EDMBounds, KroneckerCoordinates, SaddleEscape, at_minimum
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.objective.iminuit_cost import CostWithGradient
+from ffnn_xp.objective import CostWithGradient, NetworkCost
 
 Others = Literal["fixed", "profiled"]
 OTHERS = ("fixed", "profiled")

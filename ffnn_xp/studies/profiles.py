@@ -14,10 +14,9 @@ import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
 from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
-from ffnn_xp.network.sweeps import Network, forward, pull_back
-from ffnn_xp.objective.batch import Replicas
-from ffnn_xp.objective.host import NetworkCost
-from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.network import Network, forward, pull_back
+from ffnn_xp.objective import NetworkCost, Replicas
+from ffnn_xp.uncertainty import LinearBand
 
 ROUNDS = 30  # of v
 STIFF = 100.0  # w, in units of what S itself rises by for f

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.network.evaluation import evaluate
+from ffnn_xp.network import evaluate
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.uncertainty.linear_band import LinearBand
+from ffnn_xp.uncertainty import LinearBand
 
 STEP = 1e-3  # standard deviations: a central difference's error is of second order in it
 

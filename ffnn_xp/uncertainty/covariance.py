@@ -16,7 +16,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray, Mask
-from ffnn_xp.network.layout import Layout
+from ffnn_xp.network import Layout
 
 ROUNDING = 4500.0
 """Rounding floor: an eigenvalue below so many epsilons of the largest one (1e-12 in float64) counts as zero."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends import Backend
-from ffnn_xp.data.standardization import Scaling
-from ffnn_xp.network.evaluation import raw_jacobian
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.data import Scaling
+from ffnn_xp.network import Network, raw_jacobian
 from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum
 
 

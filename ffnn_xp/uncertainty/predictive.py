@@ -16,8 +16,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
-from ffnn_xp.network.evaluation import evaluate
-from ffnn_xp.network.sweeps import Network
+from ffnn_xp.network import Network, evaluate
 from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 
