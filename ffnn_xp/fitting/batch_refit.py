@@ -40,19 +40,19 @@ class ToyFits:
     valid: Mask
 
 
-def fit_toys(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
+def fit_toys(problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
     """Draw toys around the prediction of raw theta ``(p,)``, and fit each with the prior."""
-    backend, cost = task.model.backend, task.cost()
-    measured = measure_again(task, theta, number, rng)
+    backend, cost = problem.model.backend, problem.cost()
+    measured = measure_again(problem, theta, number, rng)
     precision = None if cost.prior is None else cost.prior.precision
-    problem = Replicas(replace(cost.objective, events=task.events(backend.to_device(measured))), precision)
-    end = refit(problem, task.scaling.to_standard(theta), number, tuning=task.tuning.refit)
-    chi2 = problem.chi2(end.theta, np.arange(number))
+    replicas = Replicas(replace(cost.objective, events=problem.events(backend.to_device(measured))), precision)
+    end = refit(replicas, problem.scaling.to_standard(theta), number, tuning=problem.tuning.refit)
+    chi2 = replicas.chi2(end.theta, np.arange(number))
     return ToyFits(measured, backend.to_host(end.theta), chi2, end.converged)
 
 
 def refit(
-    problem: Replicas,
+    replicas: Replicas,
     theta: HostArray,
     number: int,
     budget: Budget = UNLIMITED,
@@ -62,43 +62,43 @@ def refit(
 
     At first in steps by matrices, where these cost little, and to the end as single fits are.
     """
-    objective = problem.objective
+    objective = replicas.objective
     starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
 
     def negative_directions(H: HostArray) -> HostArray:
-        return Spectrum.of_hessian(H, problem.errordef, problem.epsilon).negative_directions_in_parameters
+        return Spectrum.of_hessian(H, replicas.errordef, replicas.epsilon).negative_directions_in_parameters
 
     with objective.backend.context():
         if not smooth:
-            return tuning.non_smooth.run(problem, problem.on_device(starts), budget)
+            return tuning.non_smooth.run(replicas, replicas.on_device(starts), budget)
         if len(theta) > tuning.first_up_to and not objective.backend.on_gpu:
-            return tuning.last.run(problem, starts, budget, negative_directions=negative_directions)
-        first = tuning.first.run(problem, problem.on_device(starts), budget)
+            return tuning.last.run(replicas, starts, budget, negative_directions=negative_directions)
+        first = tuning.first.run(replicas, replicas.on_device(starts), budget)
         if first.stopped:
             return first
-        starts = problem.numbers(first.theta)
-        end = tuning.last.run(problem, starts, budget, negative_directions=negative_directions)
+        starts = replicas.numbers(first.theta)
+        end = tuning.last.run(replicas, starts, budget, negative_directions=negative_directions)
         return replace(end, steps=first.steps + end.steps)
 
 
-def measure_again(task: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
+def measure_again(problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
     """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units.
 
     A weight is the number of times that an event was seen: of measured values the errors are smaller by its square
     root, counts are the mean of so many. (Of a sandwich it says nothing about the scatter.)
     """
-    backend, data = task.model.backend, task.data_with_errors()
-    predicted = task.expected(theta)
+    backend, data = problem.model.backend, problem.data_with_errors()
+    predicted = problem.expected(theta)
     with backend.context():
-        number_of = backend.to_host(data.auxiliary_of(backend.xp, task.loss))
+        number_of = backend.to_host(data.auxiliary_of(backend.xp, problem.loss))
     around = np.broadcast_to(predicted, (number, *predicted.shape))
-    if data.weights is None or task.sandwich:
-        return task.loss.sample(rng, around, number_of)
+    if data.weights is None or problem.sandwich:
+        return problem.loss.sample(rng, around, number_of)
     times = backend.to_host(data.weights)
-    if task.loss.target_kind == "real":
-        measured = task.loss.sample(rng, around, number_of)
+    if problem.loss.target_kind == "real":
+        measured = problem.loss.sample(rng, around, number_of)
         mean = predicted[: measured.shape[-2]]
         return np.asarray(mean + (measured - mean) / np.sqrt(times))
-    if task.loss.target_kind != "count" and np.any(times != np.round(times)):
+    if problem.loss.target_kind != "count" and np.any(times != np.round(times)):
         raise ValueError("toys need `weights` that are whole numbers: use fit_replicas with kind='bootstrap'")
-    return task.loss.sample(rng, around, number_of * times) / times
+    return problem.loss.sample(rng, around, number_of * times) / times

@@ -27,7 +27,7 @@ class Found:
 
     Attributes
     ----------
-    task : FitProblem
+    problem : FitProblem
         What was fitted.
     raw_cost : DataCost
         Its cost in raw units.
@@ -45,7 +45,7 @@ class Found:
         How the prior was chosen, if it was.
     """
 
-    task: FitProblem
+    problem: FitProblem
     raw_cost: DataCost
     cost: NetworkCost
     search: SearchResult
@@ -86,29 +86,29 @@ class Found:
 
 def certify_fit(found: Found, began: float) -> FitRecord:
     """Put together what was found, and say in words what it is worth."""
-    task, raw, search, spectrum = found.task, found.raw_cost, found.search, found.spectrum
-    p, live, certificate = task.layout.n_parameters, found.live, found.certificate
-    theta = task.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
+    problem, raw, search, spectrum = found.problem, found.raw_cost, found.search, found.spectrum
+    p, live, certificate = problem.layout.n_parameters, found.live, found.certificate
+    theta = problem.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
-    if good is not None and task.sandwich:
-        precision = None if task.prior is None else task.prior.precision
+    if good is not None and problem.sandwich:
+        precision = None if problem.prior is None else problem.prior.precision
         good = sandwich(good, found.cost.scores(found.theta), raw.errordef, precision)
     if good is not None:
-        factor = task.scaling.linear(good.factor.T).T
-        errors = np.where(_unidentified(task, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
+        factor = problem.scaling.linear(good.factor.T).T
+        errors = np.where(_unidentified(problem, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
     chi2, effective = raw.chi2(theta), float(p)
     if search.located:
-        effective = task.effective(found.cost, found.theta)
-    more = _poor(task, chi2, task.n_values - effective)
+        effective = problem.effective(found.cost, found.theta)
+    more = _poor(problem, chi2, problem.n_values - effective)
     if search.stopped and spectrum is not None:
         more += f" Other starts were not tried: {search.stopped}."
     message, source = _words(found, more)
     band: LinearBand | MatrixFreeBand | None = None
     if good is not None:
-        band = LinearBand(task.scaling.to_standard(theta), task.scaling, good)
+        band = LinearBand(problem.scaling.to_standard(theta), problem.scaling, good)
     elif found.certified_matrix_free:
-        band = MatrixFreeBand(found.theta, task.scaling, found.cost)
+        band = MatrixFreeBand(found.theta, problem.scaling, found.cost)
     return FitRecord(
         valid=found.certified,
         message=message,
@@ -119,11 +119,11 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         edm_newton=_edm_newton(found),
         hesse_difference=float("nan") if good is None or spectrum is None else _hesse_difference(found, spectrum),
         minuit_calls=0 if certificate is None else certificate.calls,
-        n_data=task.n_values,
+        n_data=problem.n_values,
         n_effective=effective,
         parameters=theta,
         errors=errors,
-        y_error=None if task.errors_known else task.y_error * task.scaling.y_scale,
+        y_error=None if problem.errors_known else problem.y_error * problem.scaling.y_scale,
         covariance_source=source,
         n_null=0 if spectrum is None else spectrum.n_unidentified,
         edm_goal=found.goal,
@@ -131,8 +131,8 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         seconds=time.monotonic() - began,
         cost=found.cost,
         standardised=np.asarray(found.theta),
-        with_matrices=task.with_matrices or spectrum is not None,
-        task=task,
+        with_matrices=problem.with_matrices or spectrum is not None,
+        problem=problem,
         raw_cost=raw,
         spectrum=spectrum,
         factor=factor,
@@ -159,30 +159,30 @@ def _edm_newton(found: Found) -> float:
 
 def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
     """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot be asked."""
-    task = found.task
+    problem = found.problem
     if (
         spectrum.n_unidentified
-        or not task.network.smooth
-        or task.layout.n_parameters > task.tuning.certification.hesse_limit
+        or not problem.network.smooth
+        or problem.layout.n_parameters > problem.tuning.certification.hesse_limit
     ):
         return float("nan")
     errors = hesse_errors(found.cost, found.theta)
     return float("nan") if errors is None else float(np.max(np.abs(errors / spectrum.errors - 1)))
 
 
-def _unidentified(task: FitProblem, spectrum: Spectrum) -> HostArray:
+def _unidentified(problem: FitProblem, spectrum: Spectrum) -> HostArray:
     """Tell which parameters in raw units mix in one that the data leave open."""
     if not spectrum.n_unidentified:
-        return np.zeros(task.layout.n_parameters, dtype=bool)
-    unit = np.eye(task.layout.n_parameters)[spectrum.unidentified_parameters]
-    return np.asarray(np.any(task.scaling.linear(unit) != 0, axis=0))
+        return np.zeros(problem.layout.n_parameters, dtype=bool)
+    unit = np.eye(problem.layout.n_parameters)[spectrum.unidentified_parameters]
+    return np.asarray(np.any(problem.scaling.linear(unit) != 0, axis=0))
 
 
-def _poor(task: FitProblem, chi2: float, ndof: float) -> str:
+def _poor(problem: FitProblem, chi2: float, ndof: float) -> str:
     """Return a sentence for a minimum, however certified, that does not describe the data."""
     if ndof <= 0:
         return " There are as many effective parameters as values, so chi2 says nothing about the fit."
-    if not task.is_chi_square or task.data.weights is not None:
+    if not problem.is_chi_square or problem.data.weights is not None:
         return ""
     if scipy.special.gammainc(ndof / 2, chi2 / 2) < POOR:
         return (
@@ -197,11 +197,11 @@ def _poor(task: FitProblem, chi2: float, ndof: float) -> str:
     )
 
 
-def _along(task: FitProblem, spectrum: Spectrum) -> str:
+def _along(problem: FitProblem, spectrum: Spectrum) -> str:
     """Name the parameters that the most negative direction is made of."""
     share = np.abs(spectrum.negative_directions[:, 0])
     order = np.argsort(share)[::-1][:3]
-    names = [task.layout.names[i] for i in order if share[i] > 0.2 * share[order[0]]]
+    names = [problem.layout.names[i] for i in order if share[i] > 0.2 * share[order[0]]]
     return f" (the most along {', '.join(names)})"
 
 
@@ -225,8 +225,8 @@ def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, m
 
 def _words(found: Found, more: str) -> tuple[str, str]:
     """Return the message, and where the covariance comes from."""
-    task, search, shape, certified = found.task, found.search, found.spectrum, found.certified
-    p = task.layout.n_parameters
+    problem, search, shape, certified = found.problem, found.search, found.spectrum, found.certified
+    p = problem.layout.n_parameters
     if search.stopped and shape is None:
         hint = "These are the best parameters so far; call fit again to go on from them."
         if found.recipe is not None:
@@ -236,7 +236,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
         return _words_without_matrices(p, found.bounds, certified, more), "none"
     if shape.n_negative:
         return (
-            f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(task, shape)}: a saddle, "
+            f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(problem, shape)}: a saddle, "
             "or a valley that runs to infinity. Use fewer units, more data, or prior=1.0; more restarts may find "
             "another minimum.",
             "none",
@@ -248,23 +248,23 @@ def _words(found: Found, more: str) -> tuple[str, str]:
             "none",
         )
     if not certified:
-        kinks = "" if task.network.smooth else " At the kinks of relu a smooth activation such as softplus helps."
-        hold = "; fewer units or a prior would shorten the way" if task.prior is None else ""
+        kinks = "" if problem.network.smooth else " At the kinks of relu a smooth activation such as softplus helps."
+        hold = "; fewer units or a prior would shorten the way" if problem.prior is None else ""
         return (
             f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here{hold}.{kinks}",
             "none",
         )
-    matrix = "exact Hessian" if task.network.smooth else "Gauss-Newton matrix (relu has kinks)"
-    known = f"inverse of the {matrix}{', prior included' if task.prior is not None else ''}"
-    if task.sandwich:
+    matrix = "exact Hessian" if problem.network.smooth else "Gauss-Newton matrix (relu has kinks)"
+    known = f"inverse of the {matrix}{', prior included' if problem.prior is not None else ''}"
+    if problem.sandwich:
         known = f"sandwich of the gradients' variance and the {known}"
     if not shape.n_unidentified:
         return (
             f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
             f"{known}, all {p} directions",
         )
-    hold = "Fewer units would help." if task.prior is not None else "Fewer units or a prior would hold them."
-    dead = dead_units(task.layout, found.cost.gauss_newton(found.theta))
+    hold = "Fewer units would help." if problem.prior is not None else "Fewer units or a prior would hold them."
+    dead = dead_units(problem.layout, found.cost.gauss_newton(found.theta))
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
     return (
         f"MIGRAD certified the minimum; {shape.n_unidentified} of {p} directions are not determined by the data{named}: the "

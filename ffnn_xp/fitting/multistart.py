@@ -134,7 +134,7 @@ class MultiStart:
 
     Parameters
     ----------
-    problem : NetworkCost
+    cost : NetworkCost
         What is minimized, in standardised units.
     local : LocalSearch
         Minimizes from one start.
@@ -154,7 +154,7 @@ class MultiStart:
         How starts compete.
     """
 
-    problem: NetworkCost
+    cost: NetworkCost
     local: LocalSearch
     good_enough: float = -np.inf
     n_starts: int = 1
@@ -204,14 +204,14 @@ class MultiStart:
         budget, far = log.tracker(before + 1).budget, self.tuning.far
         with log.stoppable():
             ranking, stopped = halve_candidates(
-                self.problem, starts, far=far, unit=unit, rng=rng, budget=budget, tuning=self.halving
+                self.cost, starts, far=far, unit=unit, rng=rng, budget=budget, tuning=self.halving
             )
             each = (time.monotonic() - began) / max(len(ranking), 1)
             rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
             log.starts += sorted(rows, key=lambda row: row.start)
             for c in ranking:
                 if c.status is Status.MINIMUM:  # its own value has seven digits
-                    log.ends[before + c.start + 1] = c.theta, self.problem.value_and_gradient(c.theta)[0]
+                    log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
             for place, c in enumerate(ranking[: self.halving.survivors]):
                 if not np.isfinite(c.value):
                     break
@@ -227,11 +227,9 @@ class MultiStart:
             log.finish()
         return log.result()
 
-    def for_problem(self, problem: NetworkCost) -> MultiStart:
-        """Return the same for a problem whose minimum is near the best point: all of it in double precision."""
-        return replace(
-            self, problem=problem, local=replace(self.local, problem=problem, may_use_single_precision=False)
-        )
+    def for_cost(self, cost: NetworkCost) -> MultiStart:
+        """Return the same for a cost whose minimum is near the best point: all of it in double precision."""
+        return replace(self, cost=cost, local=replace(self.local, problem=cost, may_use_single_precision=False))
 
     def refine(self, found: SearchResult) -> SearchResult:
         """Go on from the best point to the minimum of this problem."""
@@ -244,7 +242,7 @@ class MultiStart:
 
     def continue_from(self, found: SearchResult, theta: HostArray) -> tuple[SearchResult, bool]:
         """Go on from a lower point than the best; and whether that came to a minimum: else the best stays."""
-        below = LocalMinimum.unfinished(theta, self.problem.value_and_gradient(theta)[0])
+        below = LocalMinimum.unfinished(theta, self.cost.value_and_gradient(theta)[0])
         log = _Log(self, replace(found, best=below))
         with log.stoppable():
             log.finish()
@@ -257,11 +255,11 @@ class MultiStart:
 
     def is_good(self, theta: HostArray, factor: float = 1.0) -> bool:
         """Tell whether the data's part of S is as low as it should be, or within a factor of that."""
-        return bool(np.isfinite(self.good_enough) and self.problem.chi2(theta) <= factor * self.good_enough)
+        return bool(np.isfinite(self.good_enough) and self.cost.chi2(theta) <= factor * self.good_enough)
 
     def number_minima(self, found: SearchResult, unit: float) -> SearchResult:
         """Tell in the table which starts came to the same minimum; `unit` is one standard deviation's rise of S."""
-        numbers = number_minima(self.problem, found.ends, unit)
+        numbers = number_minima(self.cost, found.ends, unit)
         return replace(found, starts=tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts))
 
     @cached_property
@@ -270,7 +268,7 @@ class MultiStart:
 
     def prune(self, theta: HostArray, gain: float) -> bool:
         """Tell whether a start leads to a minimum that is not good enough, by its EDM or what it gained lately."""
-        return self._can_tell and self.problem.chi2(theta) - self.tuning.prune * gain > self.good_enough
+        return self._can_tell and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
 
 
 class _Log:
@@ -315,7 +313,7 @@ class _Log:
             return callback(FitState(index, search.n_starts, value, min(value, self.value), calls, seconds))
 
         told = None if callback is None else report
-        return Tracker(search.problem, Budget(search.deadline, search.max_evaluations, told, prune))
+        return Tracker(search.cost, Budget(search.deadline, search.max_evaluations, told, prune))
 
     def approach(self, index: int, theta: HostArray) -> None:
         """Run the coarse stage; and refine, if the start is promising by what is known so far."""

@@ -35,78 +35,80 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
     """Fit a model to measurements; see `Model.fit`."""
     began, prior, start = time.monotonic(), options.prior, options.start
     model = model_for_fit(model, measurements)
-    task = read_problem(model, measurements, options)
-    check_degrees_of_freedom(task, auto=prior == "auto")
+    problem = read_problem(model, measurements, options)
+    check_degrees_of_freedom(problem, auto=prior == "auto")
     if prior == "auto":
-        check_enough(task)
-    model.build(task.layout.widths[0], task.layout.widths[-1])
+        check_enough(problem)
+    model.build(problem.layout.widths[0], problem.layout.widths[-1])
     deadline = np.inf if options.max_seconds is None else began + options.max_seconds
     if options.minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
-        return _migrad_alone(task, theta, began, deadline)
+        return _migrad_alone(problem, theta, began, deadline)
     chosen = None
     if prior == "auto":
-        chosen = choose(task, options.seed, deadline)
-        task = _with_prior(task, chosen)
-    number = _number_of_starts(options.restarts, task) if chosen is None else 1
-    cost = task.cost()
-    most = np.inf if chosen is None else task.tuning.prior_selection.certificate * chosen.gradients
+        chosen = choose(problem, options.seed, deadline)
+        problem = _with_prior(problem, chosen)
+    number = _number_of_starts(options.restarts, problem) if chosen is None else 1
+    cost = problem.cost()
+    most = np.inf if chosen is None else problem.tuning.prior_selection.certificate * chosen.gradients
     with progress_line(options.progress, options.callback) as report:
         search = MultiStart(
             cost,
-            task.local_search(cost),
-            good_enough=_good_enough(task),
+            problem.local_search(cost),
+            good_enough=_good_enough(problem),
             n_starts=number,
             deadline=deadline,
             callback=report,
             max_evaluations=most,
-            tuning=task.tuning.multi_start,
-            halving=task.tuning.halving,
+            tuning=problem.tuning.multi_start,
+            halving=problem.tuning.halving,
         )
-        starts = _starts(task, start, number, options.seed) if chosen is None else iter(chosen.members[:1])
-        found = _search(task, search, starts)
-        found = search.number_minima(found, _unit(task, found))
-        if chosen is None and not task.errors_known:
+        starts = _starts(problem, start, number, options.seed) if chosen is None else iter(chosen.members[:1])
+        found = _search(problem, search, starts)
+        found = search.number_minima(found, _unit(problem, found))
+        if chosen is None and not problem.errors_known:
             try:
-                task, search, found = estimate_y_error(task, search, found)
+                problem, search, found = estimate_y_error(problem, search, found)
             except KeyboardInterrupt:
-                task, search, found = estimate_y_error(task, search, found.interrupted())
-    record = _certified(task, search, found, chosen, began)
-    return replace(record, predictive=_predictive(task, chosen, record))
+                problem, search, found = estimate_y_error(problem, search, found.interrupted())
+    record = _certified(problem, search, found, chosen, began)
+    return replace(record, predictive=_predictive(problem, chosen, record))
 
 
-def _search(task: FitProblem, search: MultiStart, starts: Iterator[HostArray]) -> SearchResult:
+def _search(problem: FitProblem, search: MultiStart, starts: Iterator[HostArray]) -> SearchResult:
     """Find the best minimum: from single starts, or first from few and then from many that compete."""
     number, tuning = search.n_starts, search.tuning
-    if number < tuning.halving or not _may_compete(task):
+    if number < tuning.halving or not _may_compete(problem):
         return search.run(starts)
-    found = search.run(islice(starts, tuning.singly if task.is_chi_square else 1), finish=False)
+    found = search.run(islice(starts, tuning.singly if problem.is_chi_square else 1), finish=False)
     if search.satisfied(found) or found.stopped:
         return found
     rest, rng = np.stack(list(starts)), np.random.default_rng(number)
-    return search.halve(rest, found, unit=_unit(task, found), rng=rng)
+    return search.halve(rest, found, unit=_unit(problem, found), rng=rng)
 
 
-def _with_prior(task: FitProblem, chosen: PriorSelection) -> FitProblem:
+def _with_prior(problem: FitProblem, chosen: PriorSelection) -> FitProblem:
     """Return the problem with the prior that was chosen.
 
     Its width is that beside the errors of y: with other errors S is another multiple of the same function.
     """
     prior = GaussianPrior(chosen.precision / float(np.mean(chosen.y_error**2)))
-    return replace(task, prior=prior, y_error=chosen.y_error)
+    return replace(problem, prior=prior, y_error=chosen.y_error)
 
 
-def _predictive(task: FitProblem, chosen: PriorSelection | None, record: FitRecord) -> Predictive | None:
+def _predictive(problem: FitProblem, chosen: PriorSelection | None, record: FitRecord) -> Predictive | None:
     """Make the density of new measurements: of the ensemble, or of the one network, if it has a band."""
     if chosen is not None and chosen.calibration is not None:
-        return Predictive(tuple(member(task, t, chosen.precision) for t in chosen.members), chosen.calibration)
-    if record.error_band is None or not task.loss.scatters_normally:
+        return Predictive(tuple(member(problem, t, chosen.precision) for t in chosen.members), chosen.calibration)
+    if record.error_band is None or not problem.loss.scatters_normally:
         return None
-    return Predictive((Member(record.error_band, typical_error(task) if record.y_error is None else record.y_error),))
+    return Predictive(
+        (Member(record.error_band, typical_error(problem) if record.y_error is None else record.y_error),)
+    )
 
 
 def _certified(
-    task: FitProblem, search: MultiStart, found: SearchResult, chosen: PriorSelection | None, began: float
+    problem: FitProblem, search: MultiStart, found: SearchResult, chosen: PriorSelection | None, began: float
 ) -> FitRecord:
     """Let MINUIT certify the best point that was found.
 
@@ -118,7 +120,7 @@ def _certified(
             "the cost is not finite at any start: the data or their errors span too many orders of magnitude, or the "
             "output's nonlinearity overflows; rescale y, or use output='identity'"
         )
-    raw, tuning = task.raw_cost(), task.tuning.certification
+    raw, tuning = problem.raw_cost(), problem.tuning.certification
     best: LocalMinimum = found.best
     spectrum, certificate = best.spectrum, None
     try:
@@ -126,8 +128,8 @@ def _certified(
             if spectrum is None or spectrum.n_negative:
                 certificate = None
                 break
-            certificate = _asked(task, search, best.theta, spectrum)
-            if task.errors_known:  # else the table stays in the units of the first errors of y
+            certificate = _asked(problem, search, best.theta, spectrum)
+            if problem.errors_known:  # else the table stays in the units of the first errors of y
                 found = found.improved(certificate.fval)
             before, best = best.value, replace(best, theta=certificate.values)
             if before - certificate.fval <= tuning.negligible * raw.errordef:  # near enough to where it is known
@@ -135,7 +137,7 @@ def _certified(
             spectrum, beyond = search.local.spectrum_at(best.theta)
             if beyond is None and certificate.cut_short:
                 beyond = best.theta  # as far as MIGRAD may go
-            smooth = task.network.smooth
+            smooth = problem.network.smooth
             if beyond is None and not certificate.certified and smooth:  # what it learnt led it astray
                 best = replace(best, value=certificate.fval)
                 continue
@@ -150,10 +152,10 @@ def _certified(
     except KeyboardInterrupt:
         found, spectrum, certificate = replace(found, stopped=INTERRUPTED), None, None
     end = replace(found, best=best)
-    return certify_fit(Found(task, raw, search.problem, end, spectrum, certificate, recipe=chosen), began)
+    return certify_fit(Found(problem, raw, search.cost, end, spectrum, certificate, recipe=chosen), began)
 
 
-def _asked(task: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spectrum) -> Certificate:
+def _asked(problem: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spectrum) -> Certificate:
     """Run MIGRAD from this point with this spectrum, on the standardised problem.
 
     EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
@@ -161,11 +163,11 @@ def _asked(task: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spe
     covariance, where it does not see a minimum: its own, built from gradients that jump, degrades. The smallest EDM
     counts.
     """
-    problem = search.problem
-    most = 1 if task.network.smooth else task.tuning.certification.runs_non_smooth
+    cost = search.cost
+    most = 1 if problem.network.smooth else problem.tuning.certification.runs_non_smooth
     runs: list[Certificate] = []
     while len(runs) < most:
-        runs.append(Migrad().certify(problem, theta, spectrum.inverse_hessian(problem.errordef)))
+        runs.append(Migrad().certify(cost, theta, spectrum.inverse_hessian(cost.errordef)))
         if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
         theta = runs[-1].values
@@ -173,69 +175,73 @@ def _asked(task: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spe
     return min(runs, key=lambda run: (not run.certified, run.edm))
 
 
-def _migrad_alone(task: FitProblem, theta: HostArray, began: float, deadline: float) -> FitRecord:
+def _migrad_alone(problem: FitProblem, theta: HostArray, began: float, deadline: float) -> FitRecord:
     """Run MIGRAD alone, as in the lesson, and give the same account of where it ended.
 
     With unknown errors it runs twice: the first run's residuals are the second's errors.
     """
-    if not task.errors_known:
-        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), 0.0))
-        theta = np.asarray(Migrad().alone(task.raw_cost(), theta, deadline=deadline).values)
-        task = task.with_y_error(residual_width(task, task.scaling.to_standard(theta), float(task.layout.n_parameters)))
-    raw, cost = task.raw_cost(), task.cost()
+    if not problem.errors_known:
+        problem = problem.with_y_error(residual_width(problem, problem.scaling.to_standard(theta), 0.0))
+        theta = np.asarray(Migrad().alone(problem.raw_cost(), theta, deadline=deadline).values)
+        problem = problem.with_y_error(
+            residual_width(problem, problem.scaling.to_standard(theta), float(problem.layout.n_parameters))
+        )
+    raw, cost = problem.raw_cost(), problem.cost()
     minuit = Migrad().alone(raw, theta, deadline=deadline)
-    end = LocalMinimum.unfinished(task.scaling.to_standard(np.asarray(minuit.values)), np.inf)
-    spectrum, _ = task.local_search(cost).spectrum_at(end.theta)
-    found = Found(task, raw, cost, SearchResult(end), spectrum, Certificate.of(minuit), minuit)
+    end = LocalMinimum.unfinished(problem.scaling.to_standard(np.asarray(minuit.values)), np.inf)
+    spectrum, _ = problem.local_search(cost).spectrum_at(end.theta)
+    found = Found(problem, raw, cost, SearchResult(end), spectrum, Certificate.of(minuit), minuit)
     return certify_fit(found, began)
 
 
-def _may_compete(task: FitProblem) -> bool:
+def _may_compete(problem: FitProblem) -> bool:
     """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
 
     S without a lower bound has nothing to measure a start's distance from; linear combinations of outputs have no such
     sample.
     """
-    small = task.layout.n_parameters <= task.tuning.halving.max_parameters
-    return small and task.loss.bounded_below and not task.loss.has_linear_operator
+    small = problem.layout.n_parameters <= problem.tuning.halving.max_parameters
+    return small and problem.loss.bounded_below and not problem.loss.has_linear_operator
 
 
-def _number_of_starts(restarts: int | str, task: FitProblem) -> int:
+def _number_of_starts(restarts: int | str, problem: FitProblem) -> int:
     if restarts != "auto":
         return int(restarts)
-    tuning, p = task.tuning.multi_start, task.layout.n_parameters
-    if _may_compete(task):
+    tuning, p = problem.tuning.multi_start, problem.layout.n_parameters
+    if _may_compete(problem):
         return int(np.clip(tuning.candidates // p, tuning.starts, tuning.most_candidates))
-    if task.is_chi_square:
+    if problem.is_chi_square:
         return tuning.starts
     return int(np.clip(tuning.unknown // p, tuning.least_unknown, tuning.most_unknown))
 
 
-def _good_enough(task: FitProblem) -> float:
+def _good_enough(problem: FitProblem) -> float:
     """Chi-square that no better fit would lower by much; without known errors there is no such value."""
-    ndof = task.n_values - task.layout.n_parameters
-    mean, square = task.weight_moments()  # of a sum of weighted squares of normal numbers
+    ndof = problem.n_values - problem.layout.n_parameters
+    mean, square = problem.weight_moments()  # of a sum of weighted squares of normal numbers
     return (
-        mean * ndof + task.tuning.multi_start.sigmas * np.sqrt(2 * square * ndof)
-        if task.is_chi_square and ndof > 0
+        mean * ndof + problem.tuning.multi_start.sigmas * np.sqrt(2 * square * ndof)
+        if problem.is_chi_square and ndof > 0
         else -np.inf
     )
 
 
-def _unit(task: FitProblem, found: SearchResult) -> float:
+def _unit(problem: FitProblem, found: SearchResult) -> float:
     """What one standard deviation raises S by; if errors are unknown, as the best residuals so far have it."""
-    errordef = float(task.loss.errordef)
-    if task.errors_known or not np.isfinite(found.value):
+    errordef = float(problem.loss.errordef)
+    if problem.errors_known or not np.isfinite(found.value):
         return errordef
-    return float(errordef * min(1.0, found.value / task.n_values))
+    return float(errordef * min(1.0, found.value / problem.n_values))
 
 
 def _starts(
-    task: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None
+    problem: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None
 ) -> Iterator[HostArray]:
     rng = np.random.default_rng(seed)
     if start is not None:
-        yield task.scaling.to_standard(start)
-    gain = 1.0 if task.layout.n_parameters <= task.tuning.halving.max_parameters else task.tuning.multi_start.gain
+        yield problem.scaling.to_standard(start)
+    gain = (
+        1.0 if problem.layout.n_parameters <= problem.tuning.halving.max_parameters else problem.tuning.multi_start.gain
+    )
     for _ in range(number - (start is not None)):
-        yield glorot(task.layout, rng, gain)
+        yield glorot(problem.layout, rng, gain)

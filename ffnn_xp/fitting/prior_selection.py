@@ -85,24 +85,24 @@ class PriorSelection:
         return text + (f"; cut short: {self.stopped}" if self.stopped else "")
 
 
-def check_enough(task: FitProblem) -> None:
+def check_enough(problem: FitProblem) -> None:
     """Raise a ValueError where there is nothing to hold out."""
-    if task.data.n < LEAST or task.loss.has_linear_operator:
+    if problem.data.n < LEAST or problem.loss.has_linear_operator:
         raise ValueError(
             f"prior='auto' chooses by events that are held out: it needs at least {LEAST} independent ones, got "
-            f"{task.data.n}; give the prior as a number"
+            f"{problem.data.n}; give the prior as a number"
         )
 
 
-def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> PriorSelection:
-    """Find the strength, the networks and the calibration for a task that has no prior yet."""
-    n = task.data.n
+def choose(problem: FitProblem, seed: int | list[int] | None, deadline: float) -> PriorSelection:
+    """Find the strength, the networks and the calibration for a problem that has no prior yet."""
+    n = problem.data.n
     rng = np.random.default_rng(seed)
-    whole = replace(task, prior=None, y_error=np.ones(task.data.y.shape[0])).cost()
-    P = shape_of_prior(task.network)
+    whole = replace(problem, prior=None, y_error=np.ones(problem.data.y.shape[0])).cost()
+    P = shape_of_prior(problem.network)
     zero = np.zeros(whole.npar)
     unit = whole.chi2(zero) / n  # of a constant prediction
-    tuning = task.tuning.prior_selection
+    tuning = problem.tuning.prior_selection
     folds, steps = tuning.folds, tuning.steps
     strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - steps, steps, base=2.0)
     fold = rng.permutation(np.arange(n) % folds)
@@ -110,20 +110,20 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
         Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
         for f in range(folds if n < tuning.one_fold else 1)
     ]
-    walk, starts = PathMinimizer(deadline, tuning=task.tuning.path), (glorot(task.layout, rng) for _ in count())
+    walk, starts = PathMinimizer(deadline, tuning=problem.tuning.path), (glorot(problem.layout, rng) for _ in count())
     at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, walk)
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
     found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, walk, number)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
-    calibration, y_error = None, np.ones(task.data.y.shape[0])
-    if task.loss.auxiliary == "y_err":
-        calibration, y_error = _calibration(task, parts, thetas, strength * P)
+    calibration, y_error = None, np.ones(problem.data.y.shape[0])
+    if problem.loss.auxiliary == "y_err":
+        calibration, y_error = _calibration(problem, parts, thetas, strength * P)
     return PriorSelection(
         strength / unit,
         strength * P,
         np.stack([strengths[: len(scores)] / unit, scores], axis=1),
-        sum(len(part.out) for part in parts) * task.loss.ndof_per_event(int(task.data.y.shape[0])),
+        sum(len(part.out) for part in parts) * problem.loss.ndof_per_event(int(problem.data.y.shape[0])),
         [found[i] for i in np.argsort(values)],
         calibration,
         y_error,
@@ -132,16 +132,16 @@ def choose(task: FitProblem, seed: int | list[int] | None, deadline: float) -> P
     )
 
 
-def member(task: FitProblem, theta: HostArray, precision: HostArray) -> Member:
+def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     """A network of the mixture, with the band of its Gauss-Newton matrix; its noise is that of the residuals."""
-    cost = replace(task, prior=GaussianPrior(precision), y_error=np.ones(task.data.y.shape[0])).cost()
+    cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0])).cost()
     G = cost.gauss_newton(theta)
-    held = min(_effective(G, precision), task.tuning.prior_selection.most_effective * task.n_values)
-    if task.errors_known:
-        return Member(LinearBand(theta, task.scaling, Spectrum.of_hessian(G, 1.0)), typical_error(task), held)
-    y_error = residual_width(task, theta, held)
+    held = min(_effective(G, precision), problem.tuning.prior_selection.most_effective * problem.n_values)
+    if problem.errors_known:
+        return Member(LinearBand(theta, problem.scaling, Spectrum.of_hessian(G, 1.0)), typical_error(problem), held)
+    y_error = residual_width(problem, theta, held)
     shape = Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0)
-    return Member(LinearBand(theta, task.scaling, shape), y_error * task.scaling.y_scale, held)
+    return Member(LinearBand(theta, problem.scaling, shape), y_error * problem.scaling.y_scale, held)
 
 
 def shape_of_prior(network: Network) -> HostArray:
@@ -165,20 +165,21 @@ def shape_of_prior(network: Network) -> HostArray:
 
 
 def _calibration(
-    task: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray
+    problem: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray
 ) -> tuple[Calibration, HostArray]:
     """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
-    backend, network = task.model.backend, task.network
-    layout, d, k = network.layout, len(task.scaling.x_mean), len(task.scaling.y_mean)
+    backend, network = problem.model.backend, problem.network
+    layout, d, k = network.layout, len(problem.scaling.x_mean), len(problem.scaling.y_mean)
     plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
     pulls, bands, residuals, weights = [], [], [], []
     for part, theta in zip(parts, thetas, strict=True):
         G = part.cost(precision).gauss_newton(theta)
         y_error = np.ones((k, 1))
-        if not task.errors_known:
+        if not problem.errors_known:
             r = _residuals(network, backend, theta, part.inside.events)
             free = max(
-                r.shape[1] - _effective(G, precision) / k, (1 - task.tuning.prior_selection.most_effective) * r.shape[1]
+                r.shape[1] - _effective(G, precision) / k,
+                (1 - problem.tuning.prior_selection.most_effective) * r.shape[1],
             )
             y_error = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
         band = LinearBand(theta, plain, Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0))
@@ -189,10 +190,10 @@ def _calibration(
         pulls.append((residuals[-1] / y_error).ravel())
         bands.append((std / y_error).ravel())
     calibration = calibrate(np.concatenate(pulls), np.concatenate(bands))
-    if task.errors_known:
+    if problem.errors_known:
         return calibration, np.ones(k)
     together = np.concatenate(residuals, axis=1)
-    return calibration, held_out_width(task, together, np.concatenate(weights) if weights else None)
+    return calibration, held_out_width(problem, together, np.concatenate(weights) if weights else None)
 
 
 def _residuals(network: Network, backend: Backend, theta: HostArray, events: Events) -> HostArray:
@@ -208,11 +209,11 @@ def _effective(G: HostArray, precision: HostArray) -> float:
     return float(held.shape[1] - np.sum(precision[:, None] * held**2))
 
 
-def typical_error(task: FitProblem) -> HostArray:
+def typical_error(problem: FitProblem) -> HostArray:
     """Root mean square of the errors of the measured values, ``(k,)`` in raw units, where they are given."""
-    backend = task.model.backend
-    assert task.data.inverse_error is not None
+    backend = problem.model.backend
+    assert problem.data.inverse_error is not None
     with backend.context():
-        error = 1 / task.data.inverse_error  # the only copy
+        error = 1 / problem.data.inverse_error  # the only copy
         mean_square = backend.xp.vecdot(error, error, axis=-1) / error.shape[-1]
         return backend.to_host(backend.xp.sqrt(mean_square))

@@ -160,10 +160,10 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
     )
 
 
-def check_degrees_of_freedom(task: FitProblem, *, auto: bool) -> None:
+def check_degrees_of_freedom(problem: FitProblem, *, auto: bool) -> None:
     """Refuse to estimate errors of y from fewer values than parameters."""
-    p, values = task.layout.n_parameters, task.n_values
-    if not task.errors_known and task.prior is None and not auto and p >= values:
+    p, values = problem.layout.n_parameters, problem.n_values
+    if not problem.errors_known and problem.prior is None and not auto and p >= values:
         raise ValueError(
             f"the errors of y cannot be estimated from {values} values with {p} parameters: "
             "give y_err, or a prior, or a smaller network"

@@ -71,7 +71,7 @@ class FitRecord:
         Where its minimum is.
     with_matrices : bool
         Whether p x p matrices were formed.
-    task : FitProblem
+    problem : FitProblem
         The data, checked and on the device, their statistic and prior: what toys are made of.
     raw_cost : DataCost
         The same cost in raw units.
@@ -111,7 +111,7 @@ class FitRecord:
     cost: NetworkCost
     standardised: HostArray
     with_matrices: bool
-    task: FitProblem
+    problem: FitProblem
     raw_cost: DataCost
     spectrum: Spectrum | None = None
     factor: HostArray | None = None
@@ -123,27 +123,27 @@ class FitRecord:
     @property
     def layout(self) -> Layout:
         """Layout of the parameters."""
-        return self.task.layout
+        return self.problem.layout
 
     @property
     def scaling(self) -> Scaling:
         """The map between standardised and raw units."""
-        return self.task.scaling
+        return self.problem.scaling
 
     @property
     def statistic(self) -> Loss:
         """What was summed."""
-        return self.task.loss
+        return self.problem.loss
 
     @property
     def weighted(self) -> bool:
         """Whether events had weights."""
-        return self.task.data.weights is not None
+        return self.problem.data.weights is not None
 
     @property
     def description(self) -> str:
         """Widths and activations, such as "1-10-1, tanh, identity"."""
-        names = dict.fromkeys(a.name for a in self.task.network.activations)
+        names = dict.fromkeys(a.name for a in self.problem.network.activations)
         return ", ".join(["-".join(map(str, self.layout.widths)), *names])
 
     @property
@@ -183,12 +183,12 @@ class FitRecord:
         between fits of the same data compare priors and networks. NaN without a prior or a covariance, and where
         directions are unidentified.
         """
-        prior, band = self.task.prior, self.error_band
-        if prior is None or not isinstance(band, LinearBand) or self.n_null or self.task.sandwich:
+        prior, band = self.problem.prior, self.error_band
+        if prior is None or not isinstance(band, LinearBand) or self.n_null or self.problem.sandwich:
             return float("nan")
         P = np.where(prior.precision > 0, prior.precision, 1.0)
         value = -self.fval / (2 * self.statistic.errordef) + 0.5 * float(np.sum(np.log(P)))
         value += float(np.linalg.slogdet(band.spectrum.factor)[1])
         if self.y_error is not None:
-            value -= self.task.data.n * float(np.sum(np.log(self.task.y_error)))
+            value -= self.problem.data.n * float(np.sum(np.log(self.problem.y_error)))
         return value

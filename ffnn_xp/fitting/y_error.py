@@ -22,40 +22,40 @@ from ffnn_xp.network import evaluate
 
 
 def estimate_y_error(
-    task: FitProblem, search: MultiStart, found: SearchResult
+    problem: FitProblem, search: MultiStart, found: SearchResult
 ) -> tuple[FitProblem, MultiStart, SearchResult]:
     """Return the problem with errors of y from the residuals, and the minimum that belongs to them.
 
     Of a search that was cut short, whose best point is no minimum, the errors are a guess.
     """
     if found.best is None:
-        return task, search, found
+        return problem, search, found
     if not found.located:
-        width = residual_width(task, found.best.theta, float(task.layout.n_parameters))
-        return task.with_y_error(width), search, found
-    tuning, cost = task.tuning.y_error, task.cost()
+        width = residual_width(problem, found.best.theta, float(problem.layout.n_parameters))
+        return problem.with_y_error(width), search, found
+    tuning, cost = problem.tuning.y_error, problem.cost()
     for _ in range(tuning.rounds):
         theta = found.best.theta
-        new = residual_width(task, theta, task.effective(cost, theta))
-        settled = np.max(np.abs(new / task.y_error - 1)) < tuning.settled
-        task = task.with_y_error(new)
-        cost = task.cost()
-        search = search.for_problem(cost)
+        new = residual_width(problem, theta, problem.effective(cost, theta))
+        settled = np.max(np.abs(new / problem.y_error - 1)) < tuning.settled
+        problem = problem.with_y_error(new)
+        cost = problem.cost()
+        search = search.for_cost(cost)
         found = search.refine(found)
         if settled or found.best is None or not found.located:
             break
-    return task, search, found
+    return problem, search, found
 
 
-def residual_width(task: FitProblem, theta: HostArray, effective: float) -> HostArray:
+def residual_width(problem: FitProblem, theta: HostArray, effective: float) -> HostArray:
     """The formula above for a point in standardised theta; never quite zero, so that a perfect fit has a chi-square."""
-    backend, s = task.model.backend, task.scaling
-    xp, data = backend.xp, task.data
-    median = task.loss.median_pull()
+    backend, s = problem.model.backend, problem.scaling
+    xp, data = backend.xp, problem.data
+    median = problem.loss.median_pull()
     with backend.context():
-        residual = evaluate(task.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
+        residual = evaluate(problem.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
         if median is not None:
-            return _median_width(task, backend.to_host(xp.abs(residual)), median, effective)
+            return _median_width(problem, backend.to_host(xp.abs(residual)), median, effective)
         square = residual * residual if data.weights is None else residual * residual * data.weights
         total = backend.to_host(xp.sum(square, axis=-1))
         events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))
@@ -63,19 +63,19 @@ def residual_width(task: FitProblem, theta: HostArray, effective: float) -> Host
     return np.maximum(width, 1e3 * backend.epsilon)
 
 
-def held_out_width(task: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:
+def held_out_width(problem: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:
     """Errors ``(k,)`` of the standardised outputs from residuals ``(k, n)`` that no parameter has seen."""
-    median = task.loss.median_pull()
+    median = problem.loss.median_pull()
     if median is not None:
         width = np.median(np.abs(residual), axis=1) / median
     else:
         width = np.sqrt(np.average(residual**2, axis=1, weights=weights))
-    return np.maximum(width, 1e3 * task.model.backend.epsilon)
+    return np.maximum(width, 1e3 * problem.model.backend.epsilon)
 
 
-def _median_width(task: FitProblem, residual: HostArray, median: float, effective: float) -> HostArray:
+def _median_width(problem: FitProblem, residual: HostArray, median: float, effective: float) -> HostArray:
     """Estimate errors from absolute residuals ``(k, n)``, whose weights do not count, and the median of such pulls."""
-    n = task.data.n
+    n = problem.data.n
     free = max(n - effective / len(residual), 1e-3 * n)
     width = np.median(residual, axis=1) / median * np.sqrt(n / free)
-    return np.asarray(np.maximum(width / task.scaling.y_scale, 1e3 * task.model.backend.epsilon))
+    return np.asarray(np.maximum(width / problem.scaling.y_scale, 1e3 * problem.model.backend.epsilon))

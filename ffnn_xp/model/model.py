@@ -181,7 +181,7 @@ class Model(Predictor):
             record = run_fit(self, measurements, options)
         self.parameters = record.parameters
         self._fits += 1
-        self._column = record.task.data.y_was_column
+        self._column = record.problem.data.y_was_column
         self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
             warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)

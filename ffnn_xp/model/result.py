@@ -253,11 +253,11 @@ class FitResult(FitRecord):
     @cached_property
     def _fitted(self) -> FittedProblem:
         """The problem and its minimum, as studies want them."""
-        return FittedProblem(self.task, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
+        return FittedProblem(self.problem, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
 
     def _columns(self, x: Any) -> Array:
         """Inputs as columns on the device, checked."""
-        backend = self.task.model.backend
+        backend = self.problem.model.backend
         with backend.context():
             return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
 
@@ -340,10 +340,10 @@ class FitResult(FitRecord):
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
         number = whole_number(number, "number", 2)
-        backend = self.task.model.backend
+        backend = self.problem.model.backend
         with backend.context():
             if x is None:
-                columns = self.task.data.measured_x(backend.xp)[:, :: max(1, self.task.data.n // 200)]
+                columns = self.problem.data.measured_x(backend.xp)[:, :: max(1, self.problem.data.n // 200)]
             else:
                 columns = self._columns(x)
         return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))

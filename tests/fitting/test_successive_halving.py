@@ -25,7 +25,7 @@ def bends(n: int = 80, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return x, np.tanh(2 * x) - 0.5 * np.tanh(3 * x - 2) + NOISE * rng.normal(size=n)
 
 
-def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
+def problem(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
     x, y = bends()
     model = fx.Model(widths, backend=backend, seed=1)
     data = dataset(backend, x, y, NOISE)
@@ -66,7 +66,7 @@ def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -
 
 
 def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
-    job = task(backend)
+    job = problem(backend)
     cost, theta = job.cost(), starts(job, 30)
 
     def contest() -> list[Candidate]:

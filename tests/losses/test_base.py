@@ -87,7 +87,7 @@ def _whole(y_cov: np.ndarray) -> Callable[[fx.Model], DataCost]:
 
     def cost(model: fx.Model) -> DataCost:
         fit = fx.Model(model.layers, backend=model.backend, seed=1).fit(X, TWO, y_cov=y_cov, prior=3.0, restarts=1)
-        return DataCost.from_dataset(fit.task.data, model, fit.task.loss)
+        return DataCost.from_dataset(fit.problem.data, model, fit.problem.loss)
 
     return cost
 

@@ -49,7 +49,7 @@ def bends(n: int = 80, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return x, np.tanh(2 * x) - 0.5 * np.tanh(3 * x - 2) + NOISE * rng.normal(size=n)
 
 
-def task(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
+def problem(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
     x, y = bends()
     model = fx.Model(widths, backend=backend, seed=1)
     return read_problem(model, Measurements(x, y, NOISE), FitOptions(prior=tau))
@@ -68,7 +68,7 @@ def minimise(job: FitProblem, theta: np.ndarray, *budget: Budget, **options: Any
 
 def test_a_batch_ends_where_single_minimizations_end(backend: Backend) -> None:
     """Same minima as the single Levenberg-Marquardt, start by start; EDM is that of the cost."""
-    job = task(backend)
+    job = problem(backend)
     theta = starts(job, 4)
     end = minimise(job, theta)
     cost = job.cost()
@@ -162,7 +162,7 @@ def test_those_that_stay_in_the_batch_do_not_move() -> None:
 
 def test_single_precision_walks_in_single_precision(backend: Backend) -> None:
     """S is summed in float64, and the steps are float32 all the same: libraries do not multiply one with the other."""
-    job = task(backend)
+    job = problem(backend)
     double = job.cost().objective
     assert job.prior is not None
     replicas = Replicas(double.in_single_precision(), job.prior.precision)
@@ -178,7 +178,7 @@ def test_single_precision_walks_in_single_precision(backend: Backend) -> None:
 
 def test_what_happens_to_one_replica_does_not_touch_another() -> None:
     """Alone, in a batch, and beside a start that is not finite: the same end."""
-    job = task(fx.get_backend("numpy"))
+    job = problem(fx.get_backend("numpy"))
     theta = starts(job, 3)
     spoiled = np.concatenate([theta, np.full((1, theta.shape[1]), np.nan), np.full((1, theta.shape[1]), 1e300)])
     together, alone = minimise(job, spoiled), [minimise(job, theta[i : i + 1]) for i in range(3)]
@@ -190,7 +190,7 @@ def test_what_happens_to_one_replica_does_not_touch_another() -> None:
 
 def test_a_singular_matrix_does_not_stop_the_others() -> None:
     """All weights zero: the Gauss-Newton matrix has rank 1, and there is no prior to hold the rest."""
-    job = task(fx.get_backend("numpy"), tau=None)
+    job = problem(fx.get_backend("numpy"), tau=None)
     theta = starts(job, 3)
     theta[1] = 0.0
     end = minimise(job, theta)
@@ -200,7 +200,7 @@ def test_a_singular_matrix_does_not_stop_the_others() -> None:
 
 
 def test_what_is_pruned_leaves() -> None:
-    job = task(fx.get_backend("numpy"))
+    job = problem(fx.get_backend("numpy"))
 
     def prune(step: int, value: np.ndarray, edm: np.ndarray) -> np.ndarray:
         return (value > value.min()) & (step >= 3)
@@ -212,7 +212,7 @@ def test_what_is_pruned_leaves() -> None:
 
 
 def test_stopping_keeps_what_there_is() -> None:
-    job = task(fx.get_backend("numpy"))
+    job = problem(fx.get_backend("numpy"))
     theta = starts(job, 3)
 
     end = minimise(job, theta, Budget(max_evaluations=2))
@@ -239,7 +239,7 @@ def test_halving_finds_what_single_starts_find(n: int, backend: fx.Backend) -> N
 
 
 def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
-    job = task(backend)
+    job = problem(backend)
     cost, theta = job.cost(), starts(job, 30)
 
     def halved() -> list[Candidate]:

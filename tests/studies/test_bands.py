@@ -179,7 +179,7 @@ def test_the_mixture_weighs_minima_by_their_evidence() -> None:
         raw.parameters = fit.scaling.to_raw(minimum.theta)
         covariance = minimum.spectrum.factor @ minimum.spectrum.factor.T
         log.append(-0.5 * fit.cost(minimum.theta) + 0.5 * np.linalg.slogdet(covariance)[1])
-        std = minimum.std(fit.task.network, fit.task.model.backend, at.T)[0]
+        std = minimum.std(fit.problem.network, fit.problem.model.backend, at.T)[0]
         parts.append(scipy.stats.norm(raw.predict(at), std))
     weights = np.exp(log - np.max(log)) / np.sum(np.exp(log - np.max(log)))
     assert 0.1 < weights.max() < 0.99
