@@ -14,10 +14,11 @@ import argparse
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,10 +40,24 @@ class Outcome(NamedTuple):
     gradients: int
 
 
+class Number(NamedTuple):
+    """A tuned number: the class and field that hold it, its value, and where in a `Tuning` it stands."""
+
+    owner: str
+    field: str
+    value: Any
+    paths: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Class and field, and where it stands if the class has other values elsewhere."""
+        return f"{self.owner}.{self.field}"
+
+
 class Change(NamedTuple):
     """What one number, times a factor, did to one fit."""
 
-    name: str
+    number: Number
     factor: float
     fit: str
     before: Outcome
@@ -68,6 +83,7 @@ def data() -> dict[str, tuple[Any, ...]]:
     return {
         "curve": (x, y, error),
         "outliers": (x, outliers, error),
+        "two": (x, np.stack([y, 5 * x**2 + 2.0 * rng.normal(size=200)], axis=1)),
         "noise": (x[:60], rng.normal(size=60), 1.0),
         "teacher": (X, np.asarray(teacher(X)) + 0.1 * rng.normal(size=(600, 6)), 0.1),
         "counts": (centers, rng.poisson(50 * np.exp(-centers))),
@@ -85,8 +101,8 @@ class Fit(NamedTuple):
 
     layers: tuple[int, ...]
     name: str
-    options: dict[str, Any] = {}
-    network: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
+    network: Mapping[str, Any] = MappingProxyType({})
     n: int | None = None
     errors: bool = True
     tuning: Tuning = DEFAULT_TUNING
@@ -120,6 +136,7 @@ class Studies(Fit):
 FITS: dict[str, Fit] = {
     "1-10-1": Fit((1, 10, 1), "curve", {"prior": 3.0}),
     "1-3-1, errors estimated": Fit((1, 3, 1), "curve", {"prior": 3.0}, errors=False),
+    "1-4-2, errors estimated": Fit((1, 4, 2), "two", {"prior": 0.5}, errors=False),
     "1-5-1 (16), no prior": Fit((1, 5, 1), "curve"),
     "1-20-1, no prior": Fit((1, 20, 1), "curve", {"restarts": 3}),
     "2-10-10-1, no prior": Fit((2, 10, 10, 1), "plane", {"restarts": 3, "y_err": 0.1}, n=300),
@@ -149,9 +166,7 @@ FITS: dict[str, Fit] = {
     "soft L1": Fit((1, 4, 1), "outliers", {"loss": "soft_l1", "prior": 3.0}),
     "Huber, errors estimated": Fit((1, 4, 1), "outliers", {"loss": "huber", "prior": 3.0}, errors=False),
     "mean and width": Fit((1, 3, 2), "curve", {"loss": "normal", "prior": 1.0}, errors=False),
-    "correlated": Fit(
-        (1, 3, 1), "curve", {"y_cov": 0.01 * np.eye(200) + 0.005, "prior": 3.0}, errors=False
-    ),
+    "correlated": Fit((1, 3, 1), "curve", {"y_cov": 0.01 * np.eye(200) + 0.005, "prior": 3.0}, errors=False),
     "errors of x": Fit((1, 3, 1), "curve", {"x_err": 0.01, "prior": 3.0}),
     "toys, mixture and coverage of 1-10-1": Studies((1, 10, 1), "curve", {"prior": 3.0}),
 }
@@ -191,14 +206,21 @@ def parts(tuning: Any) -> Iterator[type]:
             yield from parts(getattr(tuning, f.name))
 
 
-def owners(tuning: Any, path: str = "") -> Iterator[tuple[str, type, str]]:
-    """Each tuned number's path, the type that holds it, and its name there."""
-    for f in fields(tuning):
-        value = getattr(tuning, f.name)
-        if is_dataclass(value):
-            yield from owners(value, f"{path}{f.name}.")
-        else:
-            yield f"{path}{f.name}", type(tuning), f.name
+def numbers_of(tuning: Any) -> list[Number]:
+    """Tuned numbers; those of one class that have one value in all its objects count as one."""
+    found: dict[tuple[str, str, Any], list[str]] = {}
+
+    def walk(part: Any, path: str) -> None:
+        for f in fields(part):
+            value = getattr(part, f.name)
+            if is_dataclass(value):
+                walk(value, f"{path}{f.name}.")
+            elif f"{path}{f.name}" in tuned:
+                found.setdefault((type(part).__name__, f.name, value), []).append(f"{path}{f.name}")
+
+    tuned = {path for path, *_ in tuned_numbers(tuning)}
+    walk(tuning, "")
+    return [Number(*key, tuple(paths)) for key, paths in found.items()]
 
 
 def numbers_read(name: str) -> tuple[str, Outcome, set[tuple[str, str]]]:
@@ -215,11 +237,12 @@ def numbers_read(name: str) -> tuple[str, Outcome, set[tuple[str, str]]]:
     return name, outcome(name, FITS[name].tuning), seen
 
 
-def changed(job: tuple[str, float, str, Outcome]) -> Change:
+def changed(job: tuple[Number, float, str, Outcome]) -> Change:
     number, factor, name, before = job
     tuning = FITS[name].tuning
-    value = next(value for path, value, _ in tuned_numbers(tuning) if path == number)
-    return Change(number, factor, name, before, outcome(name, with_number(tuning, number, times(value, factor))))
+    for path in number.paths:
+        tuning = with_number(tuning, path, times(number.value, factor))
+    return Change(number, factor, name, before, outcome(name, tuning))
 
 
 def main() -> None:
@@ -229,14 +252,12 @@ def main() -> None:
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes, max_tasks_per_child=1) as pool:
         base = list(pool.map(numbers_read, FITS))
-    where = {path: (kind.__name__, field) for path, kind, field in owners(DEFAULT_TUNING)}
-    numbers = [(path, value, trades) for path, value, trades in tuned_numbers(DEFAULT_TUNING)]
-    numbers = [row for row in numbers if options.only is None or options.only in row[0]]
+    numbers = [n for n in numbers_of(DEFAULT_TUNING) if options.only is None or options.only in n.name]
     jobs = [
-        (path, factor, name, before)
-        for path, *_ in numbers
+        (number, factor, name, before)
+        for number in numbers
         for name, before, seen in base
-        if where[path] in seen
+        if (number.owner, number.field) in seen
         for factor in FACTORS
     ]
     with ProcessPoolExecutor(options.processes) as pool:
@@ -244,21 +265,21 @@ def main() -> None:
     print("# Tuned numbers: each times 3 and by 3\n")
     print(header() + "\n")
     print(f"{len(FITS)} fits, {len(numbers)} numbers, {len(jobs)} fits with one number changed.\n")
-    print("| number | value | fits that read it | changed | S, lowest and highest change | gradients | no longer valid |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| number | value | changed, of the fits that read it | S, lowest and highest change | gradients | invalid |")
+    print("| --- | --- | --- | --- | --- | --- |")
     idle = []
-    for path, value, trades in numbers:
-        mine = [c for c in changes if c.name == path]
+    for number in numbers:
+        mine = [c for c in changes if c.number == number]
         moved = [c for c in mine if c.after != c.before]
-        falls = [c.after.fval - c.before.fval for c in moved]
+        falls = [c.after.fval - c.before.fval for c in moved if c.after.fval != c.before.fval]
         more = sum(c.after.gradients - c.before.gradients for c in moved)
         lost = sorted({c.fit for c in moved if c.before.valid and not c.after.valid})
         span = f"{min(falls):+.2g} ... {max(falls):+.2g}" if falls else ""
         fits = f"{len({c.fit for c in moved})} of {len({c.fit for c in mine})}"
-        print(f"| `{path}` | {value} | {len({c.fit for c in mine})} | {fits} | {span} | {more:+d} | {', '.join(lost)} |")
+        print(f"| `{number.name}` | {number.value} | {fits} | {span} | {more:+d} | {', '.join(lost)} |")
         if not moved:
-            idle.append(path)
-    print(f"\nNumbers without effect on any fit: {', '.join(f'`{path}`' for path in idle) or 'none'}.\n")
+            idle.append(f"`{number.name}` ({number.value})")
+    print(f"\nNumbers without effect on any fit: {', '.join(idle) or 'none'}.\n")
     print("## The fits\n")
     print("| fit | parameters | S | valid | gradients |\n| --- | --- | --- | --- | --- |")
     for name, before, _ in base:
