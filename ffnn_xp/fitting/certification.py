@@ -236,8 +236,8 @@ def _words(found: Found, more: str) -> tuple[str, str]:
         return _words_without_matrices(p, found.bounds, certified, more), "none"
     if shape.n_negative:
         return (
-            f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(problem, shape)}: a saddle, "
-            "or a valley that runs to infinity. Use fewer units, more data, or prior=1.0; more restarts may find "
+            f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(problem, shape)}: a "
+            "saddle, or a valley that runs to infinity. Use fewer units, more data, or prior=1.0; more restarts may find "
             "another minimum.",
             "none",
         )
@@ -267,7 +267,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     dead = dead_units(problem.layout, found.cost.gauss_newton(found.theta))
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
     return (
-        f"MIGRAD certified the minimum; {shape.n_unidentified} of {p} directions are not determined by the data{named}: the "
-        f"errors of parameters that take part in them are infinite. {hold}{more}",
+        f"MIGRAD certified the minimum; {shape.n_unidentified} of {p} directions are not determined by the data{named}: "
+        f"the errors of parameters that take part in them are infinite. {hold}{more}",
         f"{known}, on {p - shape.n_unidentified} of {p} directions",
     )

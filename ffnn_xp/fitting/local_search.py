@@ -11,10 +11,13 @@ from functools import cached_property, partial
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers import (
+    EDM_FACTOR,
+    TOLERANCE,
     EDMBounds,
     KroneckerLBFGS,
     LevenbergMarquardt,
     MatrixFree,
+    Minimizer,
     MinimizerResult,
     PreconditionedLBFGS,
     SaddleEscape,
@@ -154,6 +157,8 @@ class LocalSearch:
         Whether the first stages may be in single precision, where that is faster.
     tuning : LocalSearchTuning
         The minimizers of each stage.
+    minimizer : Minimizer or None
+        The user's own, which takes the place of all stages.
     """
 
     problem: NetworkCost
@@ -161,12 +166,16 @@ class LocalSearch:
     matrices: bool = True
     may_use_single_precision: bool = True
     tuning: LocalSearchTuning = field(default=LocalSearchTuning())
+    minimizer: Minimizer | None = None
 
     def coarse_stage(self, tracker: Tracker, theta: HostArray, *, always_refine: bool) -> HostArray | None:
         """Minimise from a random start into the basin of a minimum; return the best point, None if none is finite.
 
         `always_refine` says that it is refined at any rate.
         """
+        if self.minimizer is not None:
+            tracker.value_and_gradient(theta)
+            return tracker.best
         t = self.tuning
         minimizer = t.coarse_non_smooth if not self.smooth else t.coarse_before_kronecker if always_refine else t.coarse
         with self._single_precision(tracker) as single:
@@ -177,24 +186,7 @@ class LocalSearch:
 
     def refine(self, tracker: Tracker, theta: HostArray) -> LocalMinimum | None:
         """Minimise to EDM below the goal, past saddle points; None if the tracker's budget prunes that."""
-        with self._single_precision(tracker) as single:
-            rough = self._rough_stage(single, theta)
-        if rough is not None and not rough.pruned:
-            error = abs(tracker.best_value - rough.value)
-            if error > self.tuning.single_precision_error * tracker.errordef:  # too rough: again, in double precision
-                rough = self._rough_stage(tracker, theta if tracker.best is None else tracker.best)
-        if rough is not None and rough.pruned:
-            return None
-        theta = theta if tracker.best is None else tracker.best
-        if self.matrices and self.uses_kronecker(theta):
-            if len(theta) >= self.tuning.kronecker_double_from:
-                result = self._double_precision_stage(tracker, theta)
-                if result.pruned:
-                    return None
-                theta = result.theta if result.converged else self._single_precision_matrices(tracker, result.theta)
-            else:
-                theta = self._single_precision_matrices(tracker, theta)
-        result = self._refinement(tracker, theta) if self.matrices else self._matrix_free(tracker, theta)
+        result = self._stages(tracker, theta) if self.minimizer is None else self.minimizer.run(tracker, theta)
         if result.pruned:
             return None
         spectrum, status = None, result.status
@@ -205,7 +197,31 @@ class LocalSearch:
         if status not in (Status.MINIMUM, Status.SADDLE_POINT):
             status = Status.WEAKLY_DETERMINED if self.smooth else Status.NON_SMOOTH_POINT
         edm = result.edm if result.bounds is None else result.bounds.upper
+        if spectrum is not None and not math.isfinite(edm) and status is not Status.SADDLE_POINT:
+            edm = self._edm(result.theta, spectrum)  # the minimizer knows none
+            status = Status.MINIMUM if edm < EDM_FACTOR * TOLERANCE * self.problem.errordef else status
         return LocalMinimum(result.theta, result.value, edm, spectrum, status, result.saddles, result.bounds)
+
+    def _stages(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
+        """Minimise in single precision as far as that leads, and then with second derivatives."""
+        with self._single_precision(tracker) as single:
+            rough = self._rough_stage(single, theta)
+        if rough is not None and not rough.pruned:
+            error = abs(tracker.best_value - rough.value)
+            if error > self.tuning.single_precision_error * tracker.errordef:  # too rough: again, in double precision
+                rough = self._rough_stage(tracker, theta if tracker.best is None else tracker.best)
+        if rough is not None and rough.pruned:
+            return rough
+        theta = theta if tracker.best is None else tracker.best
+        if self.matrices and self.uses_kronecker(theta):
+            if len(theta) >= self.tuning.kronecker_double_from:
+                result = self._double_precision_stage(tracker, theta)
+                if result.pruned:
+                    return result
+                theta = result.theta if result.converged else self._single_precision_matrices(tracker, result.theta)
+            else:
+                theta = self._single_precision_matrices(tracker, theta)
+        return self._refinement(tracker, theta) if self.matrices else self._matrix_free(tracker, theta)
 
     def uses_kronecker(self, theta: HostArray) -> bool:
         """Return whether the stages before refinement are steps in Kronecker coordinates."""
@@ -278,6 +294,11 @@ class LocalSearch:
     @cached_property
     def _single(self) -> NetworkCost | None:
         return self.problem.in_single_precision() if self.may_use_single_precision else None
+
+    def _edm(self, theta: HostArray, spectrum: Spectrum) -> float:
+        """Compute EDM on the identified directions."""
+        z = spectrum.factor.T @ self.problem.value_and_gradient(theta)[1]
+        return float(z @ z / (4 * self.problem.errordef))
 
     def _negative_directions(self, H: HostArray) -> HostArray:
         return Spectrum.of_hessian(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_parameters

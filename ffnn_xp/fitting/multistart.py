@@ -320,7 +320,9 @@ class _Log:
         search, local, began = self.search, self.search.local, time.monotonic()
         tracker = self.tracker(index, search.prune if search.n_starts > 1 else None)
         end, status = None, "pruned: worse than the best"
-        always = local.uses_kronecker(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
+        always = local.minimizer is not None or (
+            local.uses_kronecker(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
+        )
         try:
             local.coarse_stage(tracker, theta, always_refine=always)
             if tracker.best is None:

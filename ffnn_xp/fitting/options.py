@@ -14,8 +14,8 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import whole_number
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss, get_loss
+from ffnn_xp.minimizers import MINIMIZERS, Minimizer, get_minimizer
 
-MINIMIZERS = ("auto", "migrad")
 COVARIANCES = ("hessian", "sandwich")
 KINDS = ("toys", "bootstrap")
 
@@ -46,6 +46,11 @@ class StatisticalOptions:
     seed: int | list[int] | None = None
     max_seconds: float | None = None
     tuning: Tuning = DEFAULT_TUNING
+
+    @property
+    def own_minimizer(self) -> Minimizer | None:
+        """The minimizer that takes the place of the local search, if one is asked for."""
+        return None
 
     def __post_init__(self) -> None:
         """Check each option."""
@@ -79,8 +84,8 @@ class FitOptions(StatisticalOptions):
     ----------
     restarts : int or "auto"
         Number of starts.
-    minimizer : {"auto", "migrad"}
-        The way to the minimum.
+    minimizer : str or Minimizer
+        "auto", "migrad" for MIGRAD alone from the model's parameters, or another minimizer by name or as an object.
     progress : bool or None
         Whether to show a progress line; None shows it in a terminal.
     callback : callable or None
@@ -90,7 +95,7 @@ class FitOptions(StatisticalOptions):
     """
 
     restarts: int | str = "auto"
-    minimizer: str = "auto"
+    minimizer: str | Minimizer = "auto"
     progress: bool | None = None
     callback: Callable[[Any], bool | None] | None = None
     start: HostArray | None = None
@@ -103,6 +108,11 @@ class FitOptions(StatisticalOptions):
             raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {self.restarts!r}")
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"`callback` must be a function of a FitState, got {self.callback!r}")
+
+    @property
+    def own_minimizer(self) -> Minimizer | None:
+        """The minimizer that takes the place of the local search, if one is asked for."""
+        return None if self.minimizer in ("auto", "migrad") else get_minimizer(self.minimizer)
 
     def _check_prior(self) -> None:
         if isinstance(self.prior, str):
@@ -169,9 +179,12 @@ def check_prior_width(prior: object, *, allow_none: bool = True) -> None:
         raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
 
 
-def _check_minimizer(minimizer: object) -> None:
-    if minimizer not in MINIMIZERS:
-        raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, MINIMIZERS)}")
+def _check_minimizer(minimizer: Any) -> None:
+    if isinstance(minimizer, str):
+        if minimizer not in ("auto", *MINIMIZERS):
+            raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, ['auto', *MINIMIZERS])}")
+    else:
+        get_minimizer(minimizer)
 
 
 def _check_seed(seed: object) -> None:

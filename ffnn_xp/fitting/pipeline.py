@@ -201,7 +201,7 @@ def _may_compete(problem: FitProblem) -> bool:
     sample.
     """
     small = problem.layout.n_parameters <= problem.tuning.halving.max_parameters
-    return small and problem.loss.bounded_below and not problem.loss.has_linear_operator
+    return small and problem.minimizer is None and problem.loss.bounded_below and not problem.loss.has_linear_operator
 
 
 def _number_of_starts(restarts: int | str, problem: FitProblem) -> int:

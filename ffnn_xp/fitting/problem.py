@@ -15,7 +15,7 @@ from ffnn_xp.fitting.local_search import LocalSearch
 from ffnn_xp.fitting.options import StatisticalOptions
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss
-from ffnn_xp.minimizers import KroneckerCoordinates, Problem
+from ffnn_xp.minimizers import KroneckerCoordinates, Minimizer, Problem
 from ffnn_xp.network import Layout, ModelLike, Network, augment, evaluate
 from ffnn_xp.objective import DataCost, GaussianPrior, NetworkCost, Objective, network_precision
 from ffnn_xp.uncertainty import Spectrum, rank
@@ -39,6 +39,7 @@ class FitProblem:
     errors_known: bool
     sandwich: bool = False
     tuning: Tuning = DEFAULT_TUNING
+    minimizer: Minimizer | None = None
 
     @property
     def with_matrices(self) -> bool:
@@ -72,7 +73,13 @@ class FitProblem:
 
     def local_search(self, cost: NetworkCost) -> LocalSearch:
         """Make the local search for this cost."""
-        return LocalSearch(cost, self.network.smooth, self.with_matrices, tuning=self.tuning.local_search)
+        return LocalSearch(
+            cost,
+            self.network.smooth,
+            self.with_matrices,
+            tuning=self.tuning.local_search,
+            minimizer=self.minimizer,
+        )
 
     def events(self, y: Array | None = None) -> Events:
         """Return the events in standardised units; with other measurements y ``(..., k, n)`` if given."""
@@ -157,6 +164,7 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
         errors_known=checked.errors_known,
         sandwich=options.covariance == "sandwich",
         tuning=options.tuning,
+        minimizer=options.own_minimizer,
     )
 
 

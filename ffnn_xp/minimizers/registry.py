@@ -16,7 +16,7 @@ from ffnn_xp.minimizers.preconditioned_lbfgs import PreconditionedLBFGS
 
 MINIMIZERS: Mapping[str, Minimizer] = MappingProxyType(
     {
-        "lbfgs": ScipyLBFGS(),
+        "lbfgs": ScipyLBFGS(ftol=1e-12),
         "levenberg_marquardt": LevenbergMarquardt(),
         "preconditioned_lbfgs": PreconditionedLBFGS(),
         "kronecker_lbfgs": KroneckerLBFGS(),

@@ -17,6 +17,7 @@ from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
 from ffnn_xp.fitting import fit as run_fit
 from ffnn_xp.io import NetworkState, load_state, save_state
 from ffnn_xp.losses import Loss
+from ffnn_xp.minimizers import Minimizer
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
@@ -74,7 +75,7 @@ class Model(Predictor):
         covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Literal["auto"] | None = None,
         restarts: int | Literal["auto"] = "auto",
-        minimizer: Literal["auto", "migrad"] = "auto",
+        minimizer: str | Minimizer = "auto",
         seed: int | None = None,
         progress: bool | None = None,
         callback: Callable[[Any], bool | None] | None = None,
@@ -125,8 +126,11 @@ class Model(Predictor):
         restarts : int or "auto"
             Upper limit of random starts. The search ends earlier if chi-square says that a fit is as good as it can be.
             Parameters that were set, loaded or fitted before are the first start.
-        minimizer : {"auto", "migrad"}
-            "migrad" is MIGRAD alone from the model's parameters.
+        minimizer : str or Minimizer
+            "auto" is multi-start minimization with methods made for networks. "migrad" is MIGRAD alone from the model's
+            parameters, as in the lesson. "lbfgs", "levenberg_marquardt", "preconditioned_lbfgs", "kronecker_lbfgs" and
+            "matrix_free" minimize from each start by this method alone, and so does an object of your own with a method
+            ``run(problem, theta, budget)`` that returns a `minimizers.MinimizerResult`. MINUIT certifies in any case.
         seed : int, optional
             Of the starts; by default the model's own.
         progress : bool, optional
