@@ -10,11 +10,10 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.data import Measurements
-from ffnn_xp.fitting.options import FitOptions
-from ffnn_xp.fitting.problem import FitProblem, read_problem
+from ffnn_xp.fitting import FitOptions, FitProblem, read_problem
 from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, Candidate, _survivors, halve_candidates
 from ffnn_xp.minimizers import Status
-from ffnn_xp.network.initialization import glorot
+from ffnn_xp.network import glorot
 
 NOISE = 0.1
 

@@ -13,8 +13,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.data import Events, Measurements
-from ffnn_xp.fitting.options import FitOptions
-from ffnn_xp.fitting.problem import FitProblem, read_problem
+from ffnn_xp.fitting import FitOptions, FitProblem, read_problem
 from ffnn_xp.minimizers import (
     BatchedLevenbergMarquardt,
     BatchResult,
@@ -22,7 +21,7 @@ from ffnn_xp.minimizers import (
     LevenbergMarquardt,
     Status,
 )
-from ffnn_xp.network.initialization import glorot
+from ffnn_xp.network import glorot
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.objective.prior import layer_precision
 

@@ -1,3 +1,5 @@
+"""Hessian, Gauss-Newton matrix and products agree with automatic differentiation, however they are computed."""
+
 from __future__ import annotations
 
 from dataclasses import replace
