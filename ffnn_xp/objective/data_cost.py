@@ -103,7 +103,7 @@ class DataCost(NetworkCost):
         """
         xp, loss = self.model.backend.xp, self.statistic
         with self.model.backend.context():
-            predicted = self._seen(vector((args,), self.npar))
+            predicted = self._combined(vector((args,), self.npar))
             pulls = loss.pulls(xp, predicted, self.data.y, self.data.auxiliary_of(xp, loss))
         return self._squeeze(self._rows(pulls))
 

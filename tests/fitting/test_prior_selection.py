@@ -124,8 +124,8 @@ def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
 def test_the_certificate_may_not_cost_more_than_the_choice() -> None:
     """Predictions do not need it."""
     model = network()
+    tuning = Tuning(prior_selection=PriorSelectionTuning(certificate=1e-3))
     with pytest.warns(fx.FitWarning, match="gradients that it may take are spent"):
-        tuning = Tuning(prior_selection=PriorSelectionTuning(certificate=1e-3))
         fit = model.fit(X, Y, prior="auto", tuning=tuning)
     assert not fit.valid
     assert "mixture's, which needs no certificate" in fit.message

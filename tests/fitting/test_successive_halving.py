@@ -9,12 +9,11 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
-from ffnn_xp.data.reading import DEFAULT, dataset
-from ffnn_xp.data.standardization import standardization
-from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.successive_halving import FINALISTS, Candidate, _finalists, halve_candidates
-from ffnn_xp.network.initialization import glorot
-from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+from ffnn_xp.data import Measurements
+from ffnn_xp.fitting import FitOptions, FitProblem, read_problem
+from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, Candidate, _survivors, halve_candidates
+from ffnn_xp.minimizers import Status
+from ffnn_xp.network import glorot
 
 NOISE = 0.1
 
@@ -28,11 +27,7 @@ def bends(n: int = 80, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 def problem(backend: Backend, widths: tuple[int, ...] = (1, 3, 1), tau: float | None = 3.0) -> FitProblem:
     x, y = bends()
     model = fx.Model(widths, backend=backend, seed=1)
-    data = dataset(backend, x, y, NOISE)
-    P = None if tau is None else GaussianPrior(layer_precision(model.network.layout, tau))
-    return FitProblem(
-        model, model.network, DEFAULT, data, standardization(model.network, backend, data, DEFAULT), P, np.ones(1), True
-    )
+    return read_problem(model, Measurements(x, y, NOISE), FitOptions(prior=tau))
 
 
 def starts(job: FitProblem, r: int) -> np.ndarray:
@@ -41,41 +36,31 @@ def starts(job: FitProblem, r: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("n", [80, 20_000])
-def test_the_contest_finds_what_single_walks_find(n: int, backend: fx.Backend) -> None:
+def test_halving_finds_what_single_starts_find(n: int, backend: fx.Backend) -> None:
     """Also where the first rounds see a sample of the events."""
     x, y = bends(n)
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
-    data = dataset(backend, x, y, NOISE)
-    job = FitProblem(
-        model,
-        model.network,
-        DEFAULT,
-        data,
-        standardization(model.network, backend, data, DEFAULT),
-        None,
-        np.ones(1),
-        True,
-    )
+    job = read_problem(model, Measurements(x, y, NOISE), FitOptions())
     cost = job.cost()
     ranking, stopped = halve_candidates(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
     assert not stopped
     assert sorted(c.start for c in ranking) == list(range(30))
     reached = cost.value_and_gradient(ranking[0].theta)[0]
     assert reached < 1.3 * n
-    assert sum(c.status == "left early" for c in ranking) > 10
+    assert sum(c.status is Status.PRUNED for c in ranking) > 10
 
 
 def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
     job = problem(backend)
     cost, theta = job.cost(), starts(job, 30)
 
-    def contest() -> list[Candidate]:
+    def halved() -> list[Candidate]:
         return halve_candidates(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
 
-    best = contest()[0]
+    best = halved()[0]
     theta[17] = best.theta
-    end = next(c for c in contest() if c.start == 17)
-    assert end.status == "converged"
+    end = next(c for c in halved() if c.start == 17)
+    assert end.status is Status.MINIMUM
     np.testing.assert_allclose(end.theta, best.theta, atol=0.1)  # not another order of the units, nor other signs
 
 
@@ -88,7 +73,7 @@ def test_the_same_starts_compete_on_every_library(backend: fx.Backend) -> None:
         model = fx.Model((1, 3, 1), backend=backend, seed=1)
         rows = model.fit(x, y, restarts=30, progress=False).restarts
         assert len(rows) == 30
-        assert sum(row.status == "left early" for row in rows) > 10
+        assert sum(row.status == "pruned" for row in rows) > 10
         return min(row.fval for row in rows), fx.to_numpy(model(x))
 
     (here, output), (there, outputs) = fitted(backend), fitted("numpy")
@@ -121,21 +106,21 @@ def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
     assert second > best + 20
 
 
-def test_finalists_did_not_arrive_at_the_same_value() -> None:
+def test_survivors_did_not_arrive_at_the_same_value() -> None:
     """Those that were still on the way may go anywhere."""
     theta = np.zeros(1)
 
-    def contestant(number: int, value: float, status: str) -> Candidate:
+    def candidate(number: int, value: float, status: Status) -> Candidate:
         return Candidate(number, theta, value, 0.0, status, 1)
 
     ranked = [
-        contestant(4, 10.0, "converged"),
-        contestant(2, 10.2, "converged"),
-        contestant(7, 10.3, "left early"),
-        contestant(1, 10.4, "converged"),
-        contestant(3, 12.0, "converged"),
-        contestant(5, 13.0, "converged"),
+        candidate(4, 10.0, Status.MINIMUM),
+        candidate(2, 10.2, Status.MINIMUM),
+        candidate(7, 10.3, Status.PRUNED),
+        candidate(1, 10.4, Status.MINIMUM),
+        candidate(3, 12.0, Status.MINIMUM),
+        candidate(5, 13.0, Status.MINIMUM),
     ]
-    assert FINALISTS == 3
-    assert _finalists(ranked, 0.5) == [4, 7, 3]
-    assert _finalists(ranked, 0.05) == [4, 2, 7]
+    assert DEFAULT_HALVING.survivors == 3
+    assert _survivors(ranked, 0.5, 3) == [4, 7, 3]
+    assert _survivors(ranked, 0.05, 3) == [4, 2, 7]

@@ -14,7 +14,7 @@ import scipy.stats
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.losses import LOSSES, Loss, get_loss
-from ffnn_xp.network import hessian as curvature
+from ffnn_xp.network import hessian
 from ffnn_xp.objective.data_cost import DataCost
 
 from ..oracles.loops import assert_close, central_gradient

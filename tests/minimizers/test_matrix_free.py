@@ -11,7 +11,7 @@ from ffnn_xp.network.initialization import glorot
 from .problems import Saddle, network_cost
 
 
-@pytest.mark.parametrize("tau", [2.0, None])
+@pytest.mark.parametrize("tau", [2.0, pytest.param(None, marks=pytest.mark.slow)])
 def test_it_ends_where_matrices_say_that_the_minimum_is(tau: float | None) -> None:
     cost = network_cost(tau=tau)
     start = glorot(cost.objective.network.layout, np.random.default_rng(1))

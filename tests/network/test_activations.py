@@ -1,3 +1,5 @@
+"""Activations and their derivatives agree with the textbook formulas, also far out and at kinks."""
+
 from __future__ import annotations
 
 import copy

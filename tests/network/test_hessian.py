@@ -1,3 +1,5 @@
+"""Hessian, Gauss-Newton matrix and products agree with automatic differentiation, however they are computed."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -8,8 +10,7 @@ import pytest
 
 from ffnn_xp import Backend, get_backend
 from ffnn_xp.backends.tuning import BackendTuning
-from ffnn_xp.network import block_matrix as blocks
-from ffnn_xp.network import hessian as curvature
+from ffnn_xp.network import hessian
 from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import forward
@@ -65,9 +66,9 @@ def test_the_cheapest_way_of_each_kind() -> None:
     """Measured (`benchmarks/objective.py --ways`): rows of small ones, units of wide ones, else the closed form."""
     kinds = [((1, 10, 1), hessian.by_rows), ((8, 50, 1), hessian.by_units), ((8, 20, 20, 6), None)]
     for widths, way in kinds:
-        assert curvature.cheapest(Layout(widths), widths[-1], BackendTuning().multiplication_on_cpu) is way
+        assert hessian.cheapest(Layout(widths), widths[-1], BackendTuning().multiplication_on_cpu) is way
     assert (
-        curvature.cheapest(Layout((8, 50, 1)), 1, BackendTuning().multiplication_on_gpu) is curvature.by_rows
+        hessian.cheapest(Layout((8, 50, 1)), 1, BackendTuning().multiplication_on_gpu) is hessian.by_rows
     )  # whose products cost next to nothing
 
 

@@ -1,3 +1,5 @@
+"""Parameters stand in one vector, row by row of the augmented matrices, and have their names."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""Outputs and their derivatives agree with a loop over events and units, and with NumPy written out."""
+
 from __future__ import annotations
 
 import pickle

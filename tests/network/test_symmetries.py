@@ -1,3 +1,5 @@
+"""Networks in disguise, with units in another order or with other signs, have one form."""
+
 from __future__ import annotations
 
 import pickle

@@ -1,3 +1,5 @@
+"""S and its derivatives agree with a loop over events, in chunks of any size and for several replicas."""
+
 from __future__ import annotations
 
 import pickle

@@ -1,3 +1,5 @@
+"""The prior is Gaussian in the standardised parameters, whatever the units of the data."""
+
 from __future__ import annotations
 
 import numpy as np

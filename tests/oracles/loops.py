@@ -116,7 +116,7 @@ def objective(case: Case, backend: Backend, chunk_size: int | None = None) -> Ob
     to = backend.to_device
     weights = None if case.weights is None else to(case.weights[None, :])
     events = Events(to(case.x.T), (to(case.y.T), to(1 / case.error.T)), weights)
-    return Objective(case.network, get_loss("least_squares"), events, backend, block=block)
+    return Objective(case.network, get_loss("least_squares"), events, backend, chunk_size=chunk_size)
 
 
 def library(

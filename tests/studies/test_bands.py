@@ -50,7 +50,7 @@ def test_at_the_ends_of_a_profile_s_has_risen_as_scipy_says(curve: tuple[fx.Mode
     """The smallest S of all parameters with that f(x), by SLSQP, is S_min + 1."""
     model, fit = curve
     band = fit.band(AT[:2], method="profile", cl=0.6827)
-    raw = fit.make_minuit.args[0]  # type: ignore[attr-defined]
+    raw = fit.raw_cost
     cost = fx.LeastSquares(X, raw.y, 0.2, model, prior=raw.prior)
     for x, *ends in zip(AT, band.low, band.high, strict=False):
         for end in ends:

@@ -54,7 +54,7 @@ def test_s_has_risen_by_one_at_the_ends(fit: fx.FitResult) -> None:
     """The smallest S of all parameters with that prediction, by SciPy's SLSQP."""
     band = fit.band(AT[:1], method="profile", cl=0.6827)
     model = fx.Model((2, 4, 2), backend="numpy", seed=1)
-    raw = fit.make_minuit.args[0]  # type: ignore[attr-defined]
+    raw = fit.raw_cost
     cost = fx.LeastSquares(X, MEASURED, ERROR, model, prior=raw.prior)
     scale = fit.errors  # so that SLSQP sees a round function
     for output in range(2):
@@ -92,7 +92,7 @@ def test_every_library_finds_the_same_ends(fit: fx.FitResult, backend: Backend) 
 )
 def test_an_end_that_is_none_says_why(S: Callable[[float], float], slope: Callable[[float], float], word: str) -> None:
     """Of one parameter, which is the prediction too."""
-    known: Any = SimpleNamespace(theta=np.zeros(1), curvature=SimpleNamespace(factor=np.eye(1)))
+    known: Any = SimpleNamespace(theta=np.zeros(1), spectrum=SimpleNamespace(factor=np.eye(1)))
     told = run_ask_tell(_end(1.0, known, 1.0, 1.0), lambda t: (S(t[0]), np.array([slope(t[0]), t[0], 1.0])))
     assert told[1] == word
     assert told[0] == pytest.approx(1, abs=0.01) if not word else not np.isfinite(told[0])

@@ -1,3 +1,5 @@
+"""Covariances: what the data determine, what they do not, and what is no minimum."""
+
 from __future__ import annotations
 
 import numpy as np
