@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from types import MappingProxyType
@@ -144,8 +145,13 @@ FITS: dict[str, Fit] = {
     "1-6-1, 4,000 events, errors estimated": Fit((1, 6, 1), "long", {"prior": 5.0}),
     "8-7-9-6 (195)": Fit((8, 7, 9, 6), "teacher"),
     "8-20-20-6 (726)": Fit((8, 20, 20, 6), "teacher", {"prior": 2.0, "restarts": 1}),
-    "2-40-41-1 (1,842)": Fit((2, 40, 41, 1), "plane", {"prior": 1.0, "restarts": 1, "y_err": 0.1}, n=400),
-    "2-40-41-1, no matrices": Fit(
+    "8-20-20-6, in double precision before matrices": Fit(
+        (8, 20, 20, 6),
+        "teacher",
+        {"prior": 2.0, "restarts": 1},
+        tuning=replace(DEFAULT_TUNING, local_search=replace(DEFAULT_TUNING.local_search, kronecker_double_from=500)),
+    ),
+    "2-40-41-1 (1,843), no matrices": Fit(
         (2, 40, 41, 1),
         "plane",
         {"prior": 1.0, "restarts": 1, "y_err": 0.1},
@@ -154,7 +160,7 @@ FITS: dict[str, Fit] = {
     ),
     "relu 8-7-9-6": Fit((8, 7, 9, 6), "teacher", {"restarts": 2}, {"activation": "relu"}),
     "relu 1-10-1": Fit((1, 10, 1), "curve", {"prior": 3.0}, {"activation": "relu"}),
-    "relu 3-8-1, auto": Fit((3, 8, 1), "table", {"prior": "auto"}, {"activation": "relu"}),
+    "relu 3-4-1, auto": Fit((3, 4, 1), "table", {"prior": "auto"}, {"activation": "relu"}),
     "3-10-1, auto": Fit((3, 10, 1), "table", {"prior": "auto"}),
     "2-8-1, auto, 2,500 events": Fit((2, 8, 1), "plane", {"prior": "auto"}, n=2500),
     "2-5-1, auto, 6,000 events": Fit((2, 5, 1), "plane", {"prior": "auto"}),
@@ -189,6 +195,13 @@ def with_number(tuning: Any, path: str, value: Any) -> Any:
     """Return a copy of a tuning in which the number at this dotted path is another."""
     head, _, rest = path.partition(".")
     return replace(tuning, **{head: with_number(getattr(tuning, head), rest, value) if rest else value})
+
+
+def value_at(tuning: Any, path: str) -> Any:
+    """Return the number at this dotted path."""
+    for name in path.split("."):
+        tuning = getattr(tuning, name)
+    return tuning
 
 
 def times(value: Any, factor: float) -> Any:
@@ -241,7 +254,8 @@ def changed(job: tuple[Number, float, str, Outcome]) -> Change:
     number, factor, name, before = job
     tuning = FITS[name].tuning
     for path in number.paths:
-        tuning = with_number(tuning, path, times(number.value, factor))
+        if value_at(tuning, path) == number.value:  # unless the fit has one of its own
+            tuning = with_number(tuning, path, times(number.value, factor))
     return Change(number, factor, name, before, outcome(name, tuning))
 
 
@@ -261,7 +275,11 @@ def main() -> None:
         for factor in FACTORS
     ]
     with ProcessPoolExecutor(options.processes) as pool:
-        changes = list(pool.map(changed, jobs, chunksize=4))
+        changes = []
+        for done in as_completed([pool.submit(changed, job) for job in jobs]):
+            changes.append(done.result())
+            if len(changes) % 100 == 0:
+                print(f"{len(changes)} of {len(jobs)}", file=sys.stderr, flush=True)
     print("# Tuned numbers: each times 3 and by 3\n")
     print(header() + "\n")
     print(f"{len(FITS)} fits, {len(numbers)} numbers, {len(jobs)} fits with one number changed.\n")
