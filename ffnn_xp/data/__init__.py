@@ -6,7 +6,7 @@ from ffnn_xp.data.events import Events
 from ffnn_xp.data.measurements import Measurements, refuse
 from ffnn_xp.data.points import Points, points_of
 from ffnn_xp.data.reading import CheckedData, events_in_use, input_rows, read
-from ffnn_xp.data.standardization import Scaling, standardization
+from ffnn_xp.data.standardization import Scaling, scaling_of
 from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
 
 __all__ = [
@@ -25,5 +25,5 @@ __all__ = [
     "points_of",
     "read",
     "refuse",
-    "standardization",
+    "scaling_of",
 ]

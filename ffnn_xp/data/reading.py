@@ -32,7 +32,7 @@ from ffnn_xp.data.validation import (
     floats,
     per_value,
 )
-from ffnn_xp.data.whitening import whitening
+from ffnn_xp.data.whitening import whitening_matrix
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import ModelLike, augment
 
@@ -232,7 +232,7 @@ def _auxiliary(backend: Backend, auxiliary: Any, shape: tuple[int, int], loss: L
     if auxiliary is None:
         return None
     if loss.auxiliary == "y_cov":
-        return backend.contiguous(backend.to_device(whitening(auxiliary, *shape)))
+        return backend.contiguous(backend.to_device(whitening_matrix(auxiliary, *shape)))
     name, rule = str(loss.auxiliary), TRIALS if loss.target_kind == "successes" else POSITIVE
     return _as_columns(backend, per_value(backend, auxiliary, *shape, name, rule))
 

@@ -99,7 +99,7 @@ class Scaling:
         return np.asarray(self.layout.flatten(np, matrices))
 
 
-def standardization(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
+def scaling_of(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
     """Return mean and width of each input and, as far as the output's nonlinearity allows, of each target.
 
     Of a statistic that contains the nonlinearity, what stands before it gets the mean alone: the logarithm of the mean

@@ -13,7 +13,7 @@ from ffnn_xp.backends import host_floats
 SYMMETRIC = 1e-8  # relative difference from the transpose that is taken for rounding
 
 
-def whitening(covariance: Any, n: int, k: int) -> HostArray:
+def whitening_matrix(covariance: Any, n: int, k: int) -> HostArray:
     """Return inverse Cholesky factors, ``(n k, n k)``, or ``(k k, n)`` of the blocks of single events.
 
     Parameters
@@ -30,7 +30,7 @@ def whitening(covariance: Any, n: int, k: int) -> HostArray:
 
     Examples
     --------
-    >>> whitening([[4.0, 0.0], [0.0, 1.0]], 2, 1)
+    >>> whitening_matrix([[4.0, 0.0], [0.0, 1.0]], 2, 1)
     array([[0.5, 0. ],
            [0. , 1. ]])
     """

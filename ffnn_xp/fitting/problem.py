@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.data import Dataset, Events, Measurements, Scaling, read, standardization
+from ffnn_xp.data import Dataset, Events, Measurements, Scaling, read, scaling_of
 from ffnn_xp.fitting.local_search import LocalSearch
 from ffnn_xp.fitting.options import StatisticalOptions
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
@@ -151,7 +151,7 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
         network,
         loss,
         data,
-        standardization(network, model.backend, data, loss),
+        scaling_of(network, model.backend, data, loss),
         None if options.prior_width is None else GaussianPrior(network_precision(network, options.prior_width)),
         np.ones(data.y.shape[0]),
         errors_known=checked.errors_known,

@@ -35,7 +35,7 @@ from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import NetworkCost
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.studies.profiles import profiles
+from ffnn_xp.studies.profiles import profile_predictions
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 
 UNIDENTIFIED = "depends on an undetermined direction"
@@ -205,7 +205,7 @@ def profile_ends(request: BandRequest) -> Ends:
     """Compute the ends of all values of the prediction where S has risen by no more than e z^2."""
     mean, low, high, status = linear_ends(request)
     known, cost = request.matrices(), request.fitted.cost
-    return Ends(mean, *profiles(cost, known, request.network, request.x, request.z, low, high, status))
+    return Ends(mean, *profile_predictions(cost, known, request.network, request.x, request.z, low, high, status))
 
 
 def replica_ends(request: BandRequest) -> Ends:

@@ -29,7 +29,7 @@ GTOL, FTOL = 1e-7, 1e-12  # gradient, and relative gain of a step, that end them
 LOT = 64  # ends that are sought side by side
 
 
-def profiles(
+def profile_predictions(
     cost: NetworkCost,
     known: LinearBand,
     network: Network,
