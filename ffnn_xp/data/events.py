@@ -68,7 +68,7 @@ class Events:
         weights = None if self.weights is None else f(self.weights)
         return Events(f(self.x), tuple(map(f, self.data)), weights, self.nodes)
 
-    def blocks(self, size: int) -> Iterator[Events]:
+    def chunks(self, size: int) -> Iterator[Events]:
         """Yield views of `size` events each, the last one shorter."""
         if size >= self.n:
             yield self
@@ -79,7 +79,7 @@ class Events:
             x = self.x[..., start * self.nodes : end * self.nodes]
             yield Events(x, tuple(a[..., start:end] for a in self.data), weights, self.nodes)
 
-    def equal_blocks(self, backend: Backend, size: int) -> Iterator[Events]:
+    def equal_chunks(self, backend: Backend, size: int) -> Iterator[Events]:
         """Yield chunks of exactly `size` events: the last one is filled with its last event at weight zero."""
         block = backend.bind(_block, size, self.nodes)
         for start in range(0, self.n, size):

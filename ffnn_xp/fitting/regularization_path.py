@@ -72,8 +72,8 @@ class CostBatch:
         return np.array([o.events.n for o in self.objectives])
 
     @cached_property
-    def side_by_side(self) -> Objective:
-        """All objectives stacked into one."""
+    def stacked(self) -> Objective:
+        """The objectives stacked into one."""
         return stack_objectives(self.objectives)
 
     @cached_property
@@ -145,7 +145,7 @@ class PathMinimizer:
         if single is None:
             return list(self._minimize(costs, everyone, start, precision, evaluations).best)
         rough = self._minimize(single, everyone, start, precision, evaluations)
-        values, _ = Replicas(costs.side_by_side, precision).on_host(rough.best, everyone)
+        values, _ = Replicas(costs.stacked, precision).on_host(rough.best, everyone)
         agrees = np.abs(values - rough.value) < self.tuning.single_precision_error * np.abs(values)
         again = np.flatnonzero(~agrees)
         if len(again) and not self.stopped:
@@ -161,7 +161,7 @@ class PathMinimizer:
         strength would then make up for that.
         """
         costs = [batch.cost(int(i), precision) for i in which]
-        evaluate = _Evaluator(Replicas(batch.side_by_side, precision), which, batch.n, start, Budget(self.deadline))
+        evaluate = _Evaluator(Replicas(batch.stacked, precision), which, batch.n, start, Budget(self.deadline))
         try:
             if not batch.objectives[0].network.smooth:
                 minimizer = replace(self.tuning.non_smooth, max_iterations=evaluations)

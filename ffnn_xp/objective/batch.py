@@ -236,7 +236,7 @@ def stack_objectives(objectives: Sequence[Objective]) -> Objective:
     with backend.context():
         xp = backend.xp
         if any(e.n < most for e in each):
-            each = [next(e.equal_blocks(backend, most)) for e in each]
+            each = [next(e.equal_chunks(backend, most)) for e in each]
         x, *data = (xp.stack(arrays, axis=0) for arrays in zip(*((e.x, *e.data) for e in each), strict=True))
         weights = None if each[0].weights is None else xp.stack([e.weights for e in each], axis=0)
         return replace(first, events=Events(x, tuple(data), weights, first.events.nodes))

@@ -157,7 +157,7 @@ class ChunkSizes:
             values = 4 * widest * len(self.layout.widths)
         return values * self._itemsize * kind.replicas
 
-    def worth_recording(self, kind: SumKind) -> bool:
+    def worth_a_graph(self, kind: SumKind) -> bool:
         """Tell whether launching takes longer than computing, and a recording's temporaries may stay."""
         return self.backend.on_gpu and self.temporaries(kind) * self.n <= self.tuning.recorded_bytes
 

@@ -197,7 +197,7 @@ class Objective:
         key = kernel, kind
         if key not in self._kernels:
             here = not self.backend.on_gpu and self.backend.computes is None
-            f = self._bind(kernel, moving * self._sizes.worth_recording(kind))
+            f = self._bind(kernel, moving * self._sizes.worth_a_graph(kind))
             self._kernels[key] = f, here and self._sizes.of(kind) >= self.events.n
         return self._kernels[key]
 
@@ -255,19 +255,19 @@ class Objective:
         """
         with self._device.context():
             if self.backend.computes is not None:
-                return reduce(add, map(f, streamed(self._device, self.events.blocks(size))))
+                return reduce(add, map(f, streamed(self._device, self.events.chunks(size))))
             if size >= self.events.n:
                 return f(self.events)
             if threads > 1:
-                return sum_in_parts(f, list(self.events.blocks(size)), add, threads)
+                return sum_in_parts(f, list(self.events.chunks(size)), add, threads)
             return reduce(add, map(f, self._cut(size)))
 
     def _cut(self, size: int) -> Iterable[Events]:
         """Cut the events into chunks of this size; for a compiler all have one shape and are cut once."""
         if not self.backend.compiles or size >= self.events.n or self.events.n == 0:
-            return self.events.blocks(size)
+            return self.events.chunks(size)
         if size not in self._equal_chunks:
-            self._equal_chunks[size] = list(self.events.equal_blocks(self.backend, size))
+            self._equal_chunks[size] = list(self.events.equal_chunks(self.backend, size))
         return self._equal_chunks[size]
 
 
