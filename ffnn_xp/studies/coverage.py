@@ -82,7 +82,7 @@ def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, number: int
         curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
         widths.append(std)
     if len(curves) < 2:
-        raise ValueError(f"{len(curves)} of {number} toys have a band: the coverage cannot be told; use a prior")
+        raise ValueError(f"{len(curves)} of {number} toys have a band, too few to measure a coverage: use a prior")
     y, std = np.stack(curves), np.stack(widths)
     z = scipy.special.ndtri(0.5 + cl / 2)
     covered = np.stack([np.mean(np.abs(y - truth) <= one * std, axis=0) for one in z])
