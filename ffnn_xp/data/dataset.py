@@ -71,7 +71,7 @@ class Dataset:
             return xp.ones_like(self.y if loss.auxiliary is not None else self.y[..., :1, :1])
         return given
 
-    def combined(self, xp: Namespace, loss: Loss, y: Array) -> Array:
+    def loss_arguments(self, xp: Namespace, loss: Loss, y: Array) -> Array:
         """Return the arguments of the statistic from raw outputs at all columns of x; the first rows predict y."""
         return y if self.columns_of_event == 1 and self.nodes is None else loss.linear_operator(xp, y, (self.nodes,))
 

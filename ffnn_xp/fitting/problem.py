@@ -129,7 +129,7 @@ class FitProblem:
         backend = self.model.backend
         with backend.context():
             y = evaluate(self.network, backend, backend.to_device(theta), self.data.x)
-            return backend.to_host(self.data.combined(backend.xp, self.loss, y))
+            return backend.to_host(self.data.loss_arguments(backend.xp, self.loss, y))
 
     def effective(self, cost: Problem, theta: HostArray) -> float:
         """Return the effective number of parameters, those that the data determine.

@@ -53,7 +53,7 @@ def in_order(xp: Namespace, layout: Layout, at: tuple[int, int], block: Array, l
     """Return one block as ``(..., p_m, p_l)``, with `lead` axes in front.
 
     A block of two layers may be given as ``(..., h, h, c, c)``. That of one layer is symmetric in its units and in its
-    columns, and may hold each pair of them once, with a last axis of size 1: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
+    columns, and may hold each pair of them once, with a last axis of 1: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
     """
     if block.ndim == lead + 2:
         return block

@@ -47,7 +47,7 @@ class Network:
         return replace(self, activations=(*self.activations[:-1], identity))
 
     def layers(self, xp: Namespace) -> tuple[_Layer, ...]:
-        """Return each layer's functions on a library; they are cached, since choosing takes as long as a small sweep."""
+        """Return each layer's functions on a library; they are cached, since choosing takes long for a small sweep."""
         if xp not in self._layers:
             self._layers[xp] = tuple(_layer(xp, f) for f in self.activations)
         return self._layers[xp]
