@@ -1,4 +1,4 @@
-"""Draw a fit: the curve with its band, or predictions against measurements, and the pulls in either case."""
+"""Pictures of a fit: the curve with its band, or predictions against measurements, and the pulls."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Figure = Any
 
 # M. Okabe and K. Ito, Color Universal Design (2008): distinguishable with any colour vision
 BLUE, SKY, VERMILION, GREY = "#0072B2", "#56B4E9", "#D55E00", "#4D4D4D"
-MOST_OUTPUTS = 6  # that get panels: with more, none of them could be read
+MOST_OUTPUTS = 6  # outputs that get panels: with more, panels would be too small
 MOST_BARS = 2000  # events above which error bars would cover everything
-CURVE_POINTS = 400  # of a drawn curve, about one for each pixel of a panel
+CURVE_POINTS = 400  # points of a drawn curve, about one for each pixel of a panel
 
 
 class DrawnFit(Protocol):
@@ -32,7 +32,7 @@ class DrawnFit(Protocol):
 
     @property
     def valid(self) -> bool:
-        """Whether a minimum was certified."""
+        """True if a minimum was certified."""
 
     @property
     def chi2(self) -> float:
@@ -40,7 +40,7 @@ class DrawnFit(Protocol):
 
     @property
     def ndof(self) -> float:
-        """Degrees of freedom."""
+        """The degrees of freedom."""
 
     @property
     def y_error(self) -> HostArray | None:
@@ -56,10 +56,10 @@ class DrawnModel(Protocol):
 
     @property
     def network(self) -> Network:
-        """Widths and activations."""
+        """The widths and activations."""
 
     def predict(self, x: Any, *, return_std: bool = False) -> Any:
-        """Outputs and, if asked for, their standard deviations."""
+        """Return outputs and, if requested, their standard deviations."""
 
 
 def plot_fit(
@@ -80,25 +80,25 @@ def plot_fit(
     Parameters
     ----------
     fit : FitResult
-        What `Model.fit` returned.
+        The result of `Model.fit`.
     x, y, y_err : array-like
-        As given to `Model.fit`; where `y_err` is None, the errors are those that the fit estimated.
+        The data of the fit; where `y_err` is None, the errors are those that the fit estimated.
     model : Model
-        The fitted one.
+        The fitted model.
     input_names, target_names : sequence of str, optional
         Labels of the axes; put units into them.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not registered with pyplot: nothing to close. Call `savefig` on it, or let a notebook show it.
+        A figure that pyplot does not know, so that it need not be closed. Call `savefig`, or let a notebook show it.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the data do not have the model's inputs and outputs, or errors are missing that the fit was given.
+        If the data do not have the model's inputs and outputs, or the known errors of the fit are missing.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def _data(fit: DrawnFit, x: Any, y: Any, y_err: Any, model: DrawnModel) -> tuple
 
 
 def _curve(axes: Sequence[Axes], model: DrawnModel, x: HostArray, y: HostArray, errors: HostArray, i: int) -> None:
-    """Draw data, curve and band above, pulls below."""
+    """Draw data, curve and band in the upper panel, pulls in the lower one."""
     main, below = axes
     k = model.network.layout.widths[-1]
     span = np.linspace(x.min(), x.max(), CURVE_POINTS)
@@ -173,7 +173,7 @@ def _curve(axes: Sequence[Axes], model: DrawnModel, x: HostArray, y: HostArray, 
     limits = main.get_ylim()
     try:
         mean, std = (_columns(a, k)[:, i] for a in model.predict(span[:, None], return_std=True))
-        # an infinite error, where the data leave the curve open, fills the panel
+        # an infinite error, where the curve is unidentified, fills the panel
         low, high = (np.clip(mean + sign * std, *limits) for sign in (-1, 1))
         main.fill_between(span, low, high, color=SKY, alpha=0.5, lw=0, label="68 % band of the curve", zorder=3)
     except NotFittedError:
@@ -220,7 +220,7 @@ def _histogram(axes: Axes, pulls: HostArray, name: str) -> None:
 
 
 def _moments(pulls: HostArray, reach: float) -> str:
-    """Write mean and width with their statistical errors, and how many pulls lie outside of the histogram."""
+    """Return a text of mean and width with their statistical errors, and the number of pulls outside the histogram."""
     n = len(pulls)
     mean, width = float(np.mean(pulls)), float(np.std(pulls))
     error = width / np.sqrt(n)

@@ -1,1 +1,11 @@
-"""Helpers without any mathematics of networks: error texts, text tables, files, checks, types."""
+"""Helpers that know nothing of networks.
+
+- `typing`: array types and the letters of shapes.
+- `errors`: exceptions, warnings, and helpers for their messages.
+- `validation`: checks of arguments that several packages take.
+- `tuning`: the declaration of tuned numbers.
+- `text`: tables in text and HTML.
+- `atomic`: files that are written whole or not at all.
+- `optional`: imports of optional libraries.
+- `version`: the version of the library.
+"""

@@ -1,7 +1,7 @@
-"""Atomic writing: a file appears whole or not at all.
+"""Atomic writing of files, which appear whole or not at all.
 
-It is written under another name in the same folder and then renamed. A crash, a full disk or Ctrl-C in between leaves
-the old file as it was.
+A file is written under another name in the same folder and then renamed. A crash, a full disk or Ctrl-C in between
+leaves the old file as it was.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def check_writable(path: PathLike) -> None:
 
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """Give a temporary path in the same folder and with the same ending, which replaces `path` at the end.
+    """Yield a temporary path in the same folder and with the same ending, which replaces `path` at the end.
 
     Links are followed, permissions of an existing file are kept; a device such as ``/dev/null`` is written directly.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class BackendUnavailableError(RuntimeError):
-    """The requested array library or device cannot be used, and no other may take its place."""
+    """The requested array library or device cannot be used, and no other may replace it."""
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -40,7 +40,7 @@ def outside_the_package() -> int:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Ask about the known name that is nearest to a wrong one; empty text if none is near.
+    """Return a question that suggests the known name nearest to a wrong one; empty text if none is near.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Optional libraries: they are imported where they are needed; an error names the extra that installs them."""
+"""Imports of optional libraries, with an error that names the extra that installs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in text and HTML: pairs of key and value, and rows of cells."""
+"""Tables in text and HTML, of pairs of key and value or of rows of cells."""
 
 from __future__ import annotations
 

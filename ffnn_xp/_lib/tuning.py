@@ -1,4 +1,4 @@
-"""Tuned numbers: fields of frozen dataclasses that are passed in, each with what it trades.
+"""Tuned numbers: fields of frozen dataclasses, each with a line on what larger and smaller values trade.
 
 A benchmark (`benchmarks/tuning.py`) finds them all, varies each number, and records how fits change.
 """
@@ -35,7 +35,7 @@ def tuned(default: Any, trades: str) -> Any:
 
 
 def tuned_numbers(tuning: Any, path: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Find the tuned numbers of a dataclass and of those in its fields: path, value and what they trade.
+    """Yield path, value and trade-off of each tuned number of a dataclass and of those in its fields.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Array types, and the letters that shapes are written with, the same in every file.
+"""Array types, and the letters of shapes, which are the same in every file.
 
 n events, d inputs, k outputs, h units of a layer, p parameters, r replicas (always a leading axis, written ``...``).
 Inside the library events are columns, ``(..., h, n)``; at the public face they are rows, ``(n, d)`` and ``(n, k)``.
@@ -29,7 +29,7 @@ Rows: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 """Row numbers, on the host."""
 
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
-"""Yes or no for each row, on the host."""
+"""A boolean for each row, on the host."""
 
 PathLike: TypeAlias = str | os.PathLike[str]
 """The name of a file."""

@@ -11,7 +11,7 @@ from ffnn_xp._lib.typing import HostArray
 
 
 def letter(size: int | None, name: str = "d") -> str:
-    """Return a size as text, or its letter while the size is open.
+    """Return a size as text, or its letter while the size is not known.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def vector(args: Sequence[Any], p: int) -> HostArray:
     Parameters
     ----------
     args : sequence
-        Of one array-like with shape (p,), or of p floats.
+        One array-like with shape (p,), or p floats.
     p : int
         The number of parameters.
 

@@ -1,8 +1,16 @@
-"""Which array library, which device, which dtype: the only door to CuPy, PyTorch, JAX and array-api-strict.
+"""Backends: an array library, a device and a dtype. No other package knows CuPy, PyTorch or JAX by name.
 
-A `Backend` is a namespace ``xp`` with a device and a dtype, and the ways in (`Backend.to_device`) and out
-(`Backend.to_host`); `get_backend` finds one that works here. `base` and `formulas` say what the array API standard
-says; each library has one file for what it does differently, and `registry` has the table of them.
+A `Backend` is a namespace ``xp`` with a device and a dtype, and copies arrays in (`Backend.to_device`) and out
+(`Backend.to_host`); `get_backend` finds one that works here.
+
+- `base`, `formulas`: the behaviour of the array API standard.
+- `numpy`, `cupy`, `torch`, `jax`, `array_api_strict`: the differences of each library, in one file each.
+- `registry`: the table of libraries; add one there.
+- `elementwise`: functions of arrays that the standard does not have, one kernel each; `fast_tanh`: tanh for NumPy.
+- `arrays`, `conversion`: the library of an array; array-likes as NumPy arrays.
+- `streaming`: chunks of host arrays on their way to a device; `cuda_graphs`: replayed kernels.
+- `threads`, `allocator`: threads over event chunks for NumPy, and memory that is kept.
+- `tuning`: the tuned numbers of the backends.
 """
 
 from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, to_numpy

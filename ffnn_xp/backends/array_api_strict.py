@@ -1,4 +1,4 @@
-"""array-api-strict, which allows what the standard allows and nothing else: for tests."""
+"""array-api-strict, which allows nothing but the standard; it is used in tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ffnn_xp.backends.base import Backend
 
 
 class StrictBackend(Backend):
-    """array-api-strict on one of its made-up devices, whose arrays NumPy cannot see but on the first."""
+    """array-api-strict on one of its simulated devices; NumPy can read arrays on the first of them alone."""
 
     name: ClassVar[str] = "array_api_strict"
     install: ClassVar[str] = "pip install array-api-strict"
@@ -29,7 +29,7 @@ class StrictBackend(Backend):
 
     @property
     def device_name(self) -> str:
-        """What stands between the quotes."""
+        """The name between the quotes of the device's text."""
         return str(self.device).split("'")[1]
 
     @staticmethod
@@ -40,7 +40,7 @@ class StrictBackend(Backend):
 
     @staticmethod
     def in_main_memory(a: Array) -> bool:
-        """Tell whether an array is on the first device."""
+        """Return True if an array is on the first device."""
         return str(array_api_compat.device(a)) == "array_api_strict.Device('CPU_DEVICE')"
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Which library an array is of, where it lives, and the way to NumPy."""
+"""Arrays of any library: their library, their device, and copies to NumPy."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ffnn_xp.backends.registry import BACKENDS
 
 
 def library_of(a: object) -> type[Backend] | None:
-    """Return the backend's class that an array belongs to; None if it is no array we know."""
+    """Return the backend class of an array; None if it is no array of a known library."""
     return next((library for library in BACKENDS.values() if library.is_array(a)), None)
 
 
 def is_foreign_device_array(a: object) -> bool:
-    """Tell whether an array lives where NumPy cannot see it."""
+    """Return True if an array is on a device that NumPy cannot read."""
     library = library_of(a)
     return library is not None and not library.in_main_memory(a)
 
 
 def describe_array(a: object) -> str:
-    """Describe an array for an error message: library and device."""
+    """Describe an array by its library and device, for an error message."""
     library = library_of(a)
     return f"a {library.name} array on {array_api_compat.device(a)}" if library else f"a {type(a).__name__}"
 
@@ -35,12 +35,12 @@ def to_numpy(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
     Parameters
     ----------
     a : array
-        Of NumPy, CuPy, PyTorch, JAX or array-api-strict; anything else goes through `numpy.asarray`.
+        An array of NumPy, CuPy, PyTorch, JAX or array-api-strict; anything else goes through `numpy.asarray`.
 
     Returns
     -------
     numpy.ndarray
-        Same shape and dtype.
+        An array with the same shape and dtype.
 
     Examples
     --------

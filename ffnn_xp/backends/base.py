@@ -1,6 +1,6 @@
-"""A library, a device and a dtype, with the ways in and out.
+"""`Backend`: a library, a device and a dtype, with copies in and out.
 
-`Backend` says what the array API standard says; a subclass in a file of its own has what one library does differently.
+`Backend` has the behaviour of the array API standard; a subclass in a file of its own has the differences of a library.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "can't allocate memory")
-"""What libraries say when an array does not fit."""
+"""Parts of the libraries' messages when an array does not fit."""
 
 
 @dataclass(frozen=True)
 class Backend(Formulas):
-    """An array library on one device, with one floating-point type. Made by `get_backend`.
+    """An array library on one device, with one floating-point type; `get_backend` makes it.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class Backend(Formulas):
     dtype : str
         ``"float64"`` or ``"float32"``.
     reason : str
-        Why NumPy stands in for what was asked; empty if nothing fell back.
+        Why NumPy replaces the requested library; empty if it does not.
     threads : int or None
-        Over which NumPy's blocks of events are spread; None as the environment says (`threads.thread_count`).
+        Threads that share NumPy's event chunks; None takes the number from the environment (`threads.thread_count`).
     computes : Backend or None
-        Of arrays that stay in main memory since they do not fit elsewhere: where sums over their events are computed.
+        For arrays that stay in main memory, since they do not fit on a device: the backend that sums over their events.
 
     Examples
     --------
@@ -64,36 +64,36 @@ class Backend(Formulas):
     computes: Backend | None = field(default=None, repr=False)
 
     name: ClassVar[str]
-    """What users call the library, and Python the package."""
+    """Name of the library for users, and of its package."""
 
     install: ClassVar[str] = ""
-    """How to install it."""
+    """The command that installs it."""
 
     distributions: ClassVar[tuple[str, ...]] = ()
-    """Names under which it is installed, if these are not its own."""
+    """Names of its distributions, if these are not its own."""
 
     array_packages: ClassVar[tuple[str, ...]] = ()
-    """Packages that the types of its arrays are from, if these are not its own."""
+    """Packages that define its array types, if these are not its own."""
 
     for_gpus: ClassVar[bool] = False
-    """Whether ``"auto"`` looks here for a GPU."""
+    """True if ``"auto"`` may find a GPU through this library."""
 
     host_arrays: ClassVar[bool] = False
-    """Whether its arrays are NumPy's."""
+    """True if its arrays are NumPy's."""
 
     host_arguments: ClassVar[bool] = False
-    """Whether bound kernels take host arrays as arguments, and are the faster for it."""
+    """True if bound kernels are faster with host arrays as arguments."""
 
     # How the library is found
 
     @classmethod
     def is_installed(cls) -> bool:
-        """Tell whether the library can be imported, without importing it."""
+        """Return True if the library can be imported; this does not import it."""
         return importlib.util.find_spec(cls.name) is not None
 
     @classmethod
     def version(cls) -> str:
-        """Return the version that is installed, or nothing."""
+        """Return the version that is installed, empty if there is none."""
         for distribution in cls.distributions or (cls.name,):
             try:
                 return importlib.metadata.version(distribution)
@@ -103,7 +103,7 @@ class Backend(Formulas):
 
     @classmethod
     def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:
-        """Import the library; return its namespace and its own object for a device, None being the best one."""
+        """Import the library; return its namespace and its object of a device, by default of the best one."""
         raise NotImplementedError
 
     def devices(self) -> list[str]:
@@ -112,7 +112,7 @@ class Backend(Formulas):
 
     @property
     def device_name(self) -> str:
-        """The device by the name that `get_backend` takes."""
+        """The name of the device, as `get_backend` takes it."""
         return str(self.device)
 
     # What this backend is
@@ -129,33 +129,33 @@ class Backend(Formulas):
 
     @property
     def on_gpu(self) -> bool:
-        """Whether arrays live on an accelerator."""
+        """True if arrays live on an accelerator."""
         return self.is_gpu(self.device)
 
     @property
     def threads_help(self) -> bool:
-        """Whether blocks of events should be spread over threads: other libraries and devices have their own."""
+        """True if event chunks should be shared by threads; most libraries have threads of their own."""
         return False
 
     def in_single_precision(self) -> Backend:
-        """Return the same in float32."""
+        """Return this backend in float32."""
         computes = None if self.computes is None else replace(self.computes, dtype="float32")
         return replace(self, dtype="float32", computes=computes)
 
     def in_double_precision(self) -> Backend | None:
-        """Return the same in float64, if this is float32 and the device has it without a change of settings."""
+        """Return this backend in float64, if it is in float32 and its device has float64 as it is set up."""
         wanted = self.dtype == "float32" and self.has_double(self.xp, self.device)
         return replace(self, dtype="float64") if wanted else None
 
     def single_threaded_blas(self) -> AbstractContextManager[Any]:
-        """Hold the host's linear algebra to one thread, where this backend computes with it: see `threads`."""
+        """Limit the host's BLAS to one thread, where this backend computes with it; see `threads`."""
         return nullcontext()
 
     def context(self) -> AbstractContextManager[Any]:
-        """Make this device the current one, and keep all digits of products."""
+        """Make this device the current one, with products in full precision."""
         return nullcontext()
 
-    # Ways in
+    # Copies to the device
 
     def to_device(self, a: HostArray) -> Array:
         """Copy a host array to this backend's device, contiguous, in its dtype."""
@@ -169,67 +169,67 @@ class Backend(Formulas):
             return self._moved(np.array(rows, dtype=np.int64))
 
     def argument(self, a: HostArray) -> Array:
-        """Return a host array as an argument of a bound kernel, which only reads it: where it can, this very array."""
+        """Return a host array as an argument of a bound kernel, which only reads it; it is not copied if possible."""
         return np.asarray(a, dtype=self.dtype, order="C") if self.host_arguments else self.to_device(a)
 
     def asarray(self, a: Array) -> Array:
-        """Return an array that is here already in this dtype, outside of any graph of automatic differentiation."""
+        """Return an array of this device in this dtype, detached from automatic differentiation."""
         with self.context():
             return self.xp.astype(a, self.real)
 
     def contiguous(self, a: Array) -> Array:
-        """Return the same values in row order of memory, so that blocks of columns are read as they lie."""
+        """Return the array in row-major order, in which chunks of columns are read fastest."""
         return a
 
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
-        """Copy a new host array to the device; it may be kept where that is the same memory."""
+        """Move a new host array to the device; in main memory it may be kept as it is."""
         return self.xp.asarray(a, device=self.device)
 
-    # The way out
+    # Copies to the host
 
     @staticmethod
     def as_numpy(a: Array) -> np.ndarray[Any, np.dtype[Any]]:
-        """Return an array of this library as NumPy's, in main memory."""
+        """Return an array of this library as a NumPy array in main memory."""
         return np.asarray(a)
 
     def to_host(self, a: Array) -> HostArray:
-        """Copy an array to main memory as float64: the one way out."""
+        """Copy an array to main memory as float64; no other method does."""
         return np.asarray(self.as_numpy(a), dtype=np.float64)
 
     def host_function(self, f: Callable[..., Array]) -> Callable[..., HostArray]:
-        """Make of f a function of host vectors in float64, whose result goes to the host and nowhere else."""
+        """Return f as a function of host vectors in float64, whose result is copied to the host."""
         argument, to_host = self.argument, self.to_host
-        as_they_are = self.host_arguments and self.dtype == "float64"  # of a hundred events that is felt
+        as_they_are = self.host_arguments and self.dtype == "float64"  # with a hundred events a conversion costs time
 
         def on_host(*vectors: HostArray) -> HostArray:
             return to_host(f(*vectors) if as_they_are else f(*map(argument, vectors)))
 
-        return self._undisturbed(on_host)
+        return self._without_overhead(on_host)
 
-    def _undisturbed(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
-        """Spare a function whose result goes to the host what the library does for others: here NumPy's warnings."""
+    def _without_overhead(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
+        """Return f without the library's services for other callers, such as NumPy's warnings."""
         return np.errstate(all="ignore")(f)
 
     # Arrays of this library
 
     @classmethod
     def is_array(cls, a: object) -> bool:
-        """Tell whether this is an array of this library."""
+        """Return True if this is an array of this library."""
         return type(a).__module__.partition(".")[0] in (cls.array_packages or (cls.name,)) and hasattr(a, "shape")
 
     @staticmethod
     def in_main_memory(a: Array) -> bool:
-        """Tell whether NumPy can see an array of this library."""
+        """Return True if NumPy can read an array of this library."""
         return True
 
     def owns(self, a: object) -> bool:
-        """Tell whether this is an array of this library on this device."""
+        """Return True if this is an array of this library on this device."""
         return self.is_array(a) and bool(array_api_compat.device(a) == self.device)
 
     # Memory
 
     def free_memory(self) -> int | None:
-        """Return the bytes free on the accelerator, with those that the library keeps for itself; None on a CPU."""
+        """Return the free bytes of the accelerator, with those that the library reserves; None on a CPU."""
         return self._free_on_gpu() if self.on_gpu else None
 
     def _free_on_gpu(self) -> int | None:
@@ -237,24 +237,24 @@ class Backend(Formulas):
 
     @staticmethod
     def out_of_memory(error: BaseException) -> bool:
-        """Tell whether this is how a library says that an array does not fit."""
+        """Return True if this error says that an array does not fit into memory."""
         return isinstance(error, MemoryError) or any(word in str(error) for word in OUT_OF_MEMORY)
 
     def page_locked(self, a: HostArray) -> HostArray:
-        """Copy a host array to memory from which this device can be copied to while it computes."""
+        """Copy a host array to page-locked memory, from which it can be copied to the device during a computation."""
         return np.array(a, dtype=self.dtype, order="C")
 
     def copy_stream(self) -> CopyStream | None:
-        """Return the stream of copies to this device, where they can run beside computations."""
+        """Return the stream of copies to this device, where copies can overlap with computations."""
         return None
 
     # Kernels
 
     def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
-        """Make of ``kernel(*static, xp, ...)`` a function of arrays alone: compiled by JAX, a CUDA graph of PyTorch.
+        """Return ``kernel(*static, xp, ...)`` as a function of arrays, compiled by JAX, a CUDA graph with PyTorch.
 
-        A CUDA graph keeps all temporaries; it is made only if the first `moving` arguments are said to be those that
-        change from call to call.
+        A CUDA graph keeps all temporaries; it is made only if `moving` says how many of the first arguments change
+        from call to call.
         """
         return partial(kernel, *static, self.xp)
 

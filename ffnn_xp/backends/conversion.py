@@ -1,4 +1,4 @@
-"""Whatever is array-like as float64 in main memory, or an error that names the value that is no number."""
+"""Conversion of array-likes to float64 in main memory, with errors that name the value that is no number."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ffnn_xp.backends.arrays import to_numpy
 
 
 def host_floats(a: Any, name: str) -> HostArray:
-    """Return anything array-like as a float64 NumPy array, or raise an error that says what stood in the way.
+    """Return anything array-like as a float64 NumPy array, or raise an error that says why not.
 
-    An array that is one already is not copied: who gets it must not write to it.
+    A float64 NumPy array is returned itself: do not write to the result.
 
     Parameters
     ----------
     a : array-like
-        In main memory or on a device, of any library; a table or a column of one; nested sequences of numbers.
+        An array of any library and device; a table or a column of one; nested sequences of numbers.
     name : str
-        What the caller calls it, for the message.
+        Name of the argument, for the message.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
 
 
 def place_of(index: tuple[int, ...], columns: list[str] | None) -> str:
-    """Name the place of a value: its row, and its column with the name that this has."""
+    """Name the place of a value by its row, and its column with the column's name."""
     if len(index) < 2:
         return f"row {index[0]}" if index else "its only value"
     column = f"column {index[1]}"
@@ -76,6 +76,6 @@ def place_of(index: tuple[int, ...], columns: list[str] | None) -> str:
 
 
 def column_names(a: Any) -> list[str] | None:
-    """Return the names of a table's columns; None of what has none."""
+    """Return the names of a table's columns, None if there are none."""
     names = getattr(a, "columns", None)
     return None if names is None else [str(c) for c in names]

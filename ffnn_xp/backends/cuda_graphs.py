@@ -1,6 +1,6 @@
 """CUDA graphs that replay PyTorch's kernels: small problems on a GPU spend their time in launching, not computing.
 
-What a graph replays are the addresses that it was captured with. So it belongs to one set of events, which it keeps
+A graph replays kernels at the addresses with which it was captured. So it belongs to one set of events, which it keeps
 alive; theta is copied in, the result copied out.
 """
 
@@ -24,11 +24,11 @@ class GraphedKernel:
     kernel : callable
         A pure function of arrays.
     moving : int
-        How many of its first arguments differ from call to call; the others are events.
+        Number of its first arguments that change from call to call; the others are events.
     capture : callable
-        ``capture(kernel, moving, fixed)`` gives a function of the moving arguments, or raises a RuntimeError.
+        ``capture(kernel, moving, fixed)`` returns a function of the moving arguments, or raises a RuntimeError.
     tuning : BackendTuning
-        After how many calls a graph is captured, and how many are kept.
+        The number of calls before a graph is captured, and of graphs that are kept.
     """
 
     def __init__(self, kernel: Kernel, moving: int, capture: Callable[..., Kernel], tuning: BackendTuning) -> None:
@@ -38,7 +38,7 @@ class GraphedKernel:
         self._lock = threading.Lock()
 
     def __call__(self, *arrays: Array) -> Any:
-        """Run the kernel, or replay its graph; the result is an array of its own either way."""
+        """Run the kernel, or replay its graph; the result is a new array in both cases."""
         moving, fixed = arrays[: self.moving], arrays[self.moving :]
         key = (tuple(a.shape for a in moving), tuple(None if a is None else _place(a) for a in fixed))
         with self._lock:  # a graph has one place for theta and one for its result

@@ -1,4 +1,4 @@
-"""CuPy, on NVIDIA's GPUs."""
+"""The backend of CuPy, on NVIDIA's GPUs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CupyBackend(Backend):
     def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:
         """Return array-api-compat's namespace of CuPy and a CUDA device."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # CuPy warns at import when it finds no CUDA; we say it in our words
+            warnings.simplefilter("ignore")  # CuPy warns at import if it finds no CUDA; our own message says it
             cupy = importlib.import_module("cupy")
         if not cupy.cuda.is_available():
             raise BackendUnavailableError("CuPy is installed but finds no usable CUDA GPU")
@@ -56,12 +56,12 @@ class CupyBackend(Backend):
 
     @staticmethod
     def is_gpu(device: Any) -> bool:
-        """Tell that there are GPUs only."""
+        """Return True: CuPy has GPUs only."""
         return True
 
     @staticmethod
     def has_double(xp: Namespace, device: Any) -> bool:
-        """Tell that each GPU has float64."""
+        """Return True: each CUDA GPU has float64."""
         return True
 
     def context(self) -> AbstractContextManager[Any]:
@@ -69,7 +69,7 @@ class CupyBackend(Backend):
         return self.device  # type: ignore[no-any-return]
 
     def contiguous(self, a: Array) -> Array:
-        """Return the same values in row order of memory."""
+        """Return the array in row-major order."""
         with self.context():
             return self.xp.ascontiguousarray(a)
 
@@ -78,12 +78,12 @@ class CupyBackend(Backend):
         """Copy an array to the host."""
         return a.get()  # type: ignore[no-any-return]
 
-    def _undisturbed(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
+    def _without_overhead(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
         return f
 
     @staticmethod
     def in_main_memory(a: Array) -> bool:
-        """Tell that NumPy cannot see an array on a GPU."""
+        """Return False: NumPy cannot read an array on a GPU."""
         return False
 
     def _free_on_gpu(self) -> int | None:
@@ -103,17 +103,17 @@ class CupyBackend(Backend):
 
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:
-        """Compute the error function by CuPy's twin of SciPy."""
+        """Compute the error function of `cupyx.scipy`."""
         return importlib.import_module("cupyx.scipy.special").erf(z)
 
     @classmethod
     def in_one_pass(cls, xp: Namespace, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-        """Make one kernel of a formula, if CuPy can."""
+        """Fuse a formula into one kernel, if CuPy can."""
         return _fused(xp, f, *static)
 
     @classmethod
     def writer(cls, xp: Namespace, f: Callable[..., Array], *, writes: bool) -> Callable[[Array, Array], Any]:
-        """Make one kernel that computes and writes."""
+        """Return one kernel that computes and writes."""
         return _fused(xp, into, f)
 
 
@@ -123,12 +123,12 @@ def _fused(xp: Namespace, f: Callable[..., Any], *static: Any) -> _Fused:
 
 
 class _Fused:
-    """A function of CuPy arrays in one kernel; in many, from the first time on that CuPy has no kernel for it."""
+    """A function of CuPy arrays in one kernel; once CuPy cannot fuse it, in many."""
 
     def __init__(self, plain: Callable[..., Any]) -> None:
         self.plain = plain
 
-        def one_pass(*arrays: Array) -> Any:  # the kernel has its name
+        def one_pass(*arrays: Array) -> Any:  # CuPy takes the kernel's name from it
             return plain(*arrays)
 
         self.fused: Callable[..., Any] | None = importlib.import_module("cupy").fuse()(one_pass)
@@ -145,7 +145,7 @@ class _Fused:
 
 
 class _CopyStream(CopyStream):
-    """CuPy's stream of copies."""
+    """A stream of copies with CuPy."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend, self.module = backend, importlib.import_module("cupy")
@@ -173,5 +173,5 @@ class _CopyStream(CopyStream):
 
 @lru_cache(maxsize=16)
 def _copy_stream(backend: Backend) -> _CopyStream:
-    """One for each device: memory that its copies leave free is taken by the next."""
+    """Return the stream of a device, the same at each call, so that the memory of its copies is used again."""
     return _CopyStream(backend)

@@ -1,7 +1,7 @@
-"""Functions of arrays that libraries compute in one pass over memory, and that the standard does not have.
+"""Elementwise kernels and other functions of arrays that the standard does not have.
 
 Model code calls these like any other function of arrays. The formulas are in `formulas`; a library that has one kernel
-for a formula says so in its own file. A library that we do not know gets the formula.
+for a formula, which passes over memory once, calls that in its own file. An unknown library gets the formula.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ _PAIRS: dict[tuple[str, str, int], tuple[Array, Array, Array]] = {}
 
 
 def writable(xp: Namespace) -> bool:
-    """Tell whether arrays of a library can be written to in part."""
+    """Return True if parts of a library's arrays can be written to."""
     return backend_class(xp).writable
 
 
 def compiles(xp: Namespace) -> bool:
-    """Tell whether a library makes one kernel of sums beside a product by itself, and pays for odd shapes."""
+    """Return True if a library compiles: it fuses sums into products by itself, and each new shape costs time."""
     return backend_class(xp).compiles
 
 
 def reshape(xp: Namespace, a: Array, shape: tuple[int, ...]) -> Array:
-    """Return the same numbers in another shape; the method that most libraries have costs less to call."""
+    """Return an array in another shape, by the array's own method if it has one, which costs less to call."""
     return a.reshape(shape) if hasattr(a, "reshape") else xp.reshape(a, shape)
 
 
 def pairs(xp: Namespace, h: int, like: Array) -> tuple[Array, Array, Array]:
-    """Return the pairs i >= j of h numbers, each once: all i, all j, and for (i, j) in ``(h h,)`` which pair it is.
+    """Return the pairs i >= j of h numbers, each once: all i, all j, and the pair's number for each (i, j), ``(h h,)``.
 
-    They are indices for `take` where the array `like` lives; made once.
+    They are indices for `take` on the device of the array `like`; they are made once.
     """
     device = backend_class(xp).device_of(like)
     key = xp.__name__, str(device), h
@@ -49,20 +49,20 @@ def pairs(xp: Namespace, h: int, like: Array) -> tuple[Array, Array, Array]:
 
 
 def erf(xp: Namespace, z: Array) -> Array:
-    """Compute the error function, from each library's special functions."""
+    """Compute the error function, by the library's special functions."""
     return backend_class(xp).erf(xp, z)
 
 
 def total(xp: Namespace, s: Array) -> Array:
     """Sum over the last two axes, in double precision where the device has it.
 
-    Of millions of terms in float32, each known to 1e-7, a sum in float32 would be what limits a fit.
+    A sum of millions of float32 terms, each exact to 1e-7, would lose digits in float32.
     """
     return backend_class(xp).total(xp, s)
 
 
 def multiplication(xp: Namespace, like: Array) -> float:
-    """Return how long a multiplication in a large product takes, in units of a pass over a number in memory."""
+    """Return the time of a multiplication in a large product, in units of reading and writing a number in memory."""
     library = backend_class(xp)
     on_gpu = library.is_gpu(library.device_of(like))
     return library.tuning.multiplication_on_gpu if on_gpu else library.tuning.multiplication_on_cpu
@@ -74,28 +74,28 @@ def tanh(xp: Namespace, z: Array, out: Array | None = None) -> Array:
 
 
 def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
-    """Multiply delta with the slope of tanh, 1 - a^2, where its value is a."""
+    """Multiply delta by the slope of tanh, 1 - a^2, where its value is a."""
     return backend_class(xp).tanh_back(xp, delta, z, a)
 
 
 def above_ones(
     xp: Namespace, f: Callable[..., Array], *, writes: bool = False
 ) -> Callable[[Array], tuple[Array, Array]]:
-    """Make a function that gives ``f(z)`` and ``(f(z), 1)``, f elementwise.
+    """Return a function that computes ``f(z)`` and ``(f(z), 1)``, f elementwise.
 
     These have shapes ``(..., h, n)`` and ``(..., h + 1, n)``, the ones in the last row; where arrays can be written to,
-    the first is a part of the second. f `writes` its values to where they belong if it takes them as third argument.
+    the first is a part of the second. `writes` says that f takes the array for its values as third argument.
     """
     return backend_class(xp).above_ones(xp, _own(xp, f), writes=writes)
 
 
 def in_one_pass(xp: Namespace, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-    """Make a function of arrays of ``f(*static, xp, ...)``, elementwise; one kernel, if the library can make it."""
+    """Return the elementwise ``f(*static, xp, ...)`` as a function of arrays, in one kernel if the library can."""
     return backend_class(xp).in_one_pass(xp, _own(xp, f), *static)
 
 
 def _own(xp: Namespace, f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what tanh or its slope would call, which saves one call at each gradient; any other function as it is."""
+    """Return the library's function for tanh or its slope, which saves a call at each gradient; else f itself."""
     if f is tanh:
         return backend_class(xp).tanh
     return backend_class(xp).tanh_back if f is tanh_back else f

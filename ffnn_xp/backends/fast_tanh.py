@@ -1,13 +1,12 @@
 r"""The hyperbolic tangent of many float64 values on processors where NumPy's own is slow.
 
-NumPy's own takes longer where it has no AVX-512, and is much of what a small network costs. With
-:math:`z_k = k / 256` next to z and the rest :math:`\beta = z - z_k`, which is exact, the addition theorem needs a table
-and three terms of a series:
+NumPy's own is slow without AVX-512, and takes much of a small network's time. With :math:`z_k = k / 256` next to z and
+the rest :math:`\beta = z - z_k`, which is exact, the addition theorem needs a table and three terms of a series:
 
 .. math:: \tanh z = \frac{T_k + u}{1 + T_k u}, \qquad T_k = \tanh z_k,
           \quad u = \tanh\beta = \beta - \frac{\beta^3}{3} + \frac{2 \beta^5}{15}
 
-:math:`|\beta| \le 2^{-9}`, so that the first term left out is 3e-18 of u. The result is right to some units in its last
+:math:`|\beta| \le 2^{-9}`, so that the first term left out is 3e-18 of u. The result is exact to some units in its last
 place, near zero too, and never beyond 1.
 """
 
@@ -22,28 +21,28 @@ from ffnn_xp._lib.typing import HostArray
 
 BITS = 8  # of the fraction of z_k: with fewer the series would need another term
 INDEX = 2**14 - 1  # bits of k: from -32 to 32
-FAR = 20.0  # where tanh is 1 in double precision
-NEAREST = np.array(1.5 * 2.0 ** (52 - BITS))  # added to z it leaves z_k, and k in the last bits
-ONE, THIRD, TWO_FIFTEENTHS = np.array(1.0), np.array(1 / 3), np.array(2 / 15)  # arrays, which a call takes as they are
+FAR = 20.0  # from here on tanh is 1 in double precision
+NEAREST = np.array(1.5 * 2.0 ** (52 - BITS))  # a sum with z rounds z to z_k, with k in the last bits
+ONE, THIRD, TWO_FIFTEENTHS = np.array(1.0), np.array(1 / 3), np.array(2 / 15)  # arrays, which calls do not convert
 SLOW = ("X86_V3", "FMA3__AVX2")  # NumPy's names for its kernels of tanh that are slower
 
 
 @cache
 def is_faster() -> bool:
-    """Tell whether it is faster on this processor, by the name of the kernel that NumPy picked there."""
+    """Return True if this tanh is faster on this processor, by the name of the kernel that NumPy chose there."""
     found = np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64")
     return any(kernel["current"] in SLOW for kernels in found.values() for kernel in kernels.values())
 
 
 @cache
 def _table() -> HostArray:
-    """Return T_k for k = 0, 1, ..., and from the middle on for k = ..., -2, -1."""
+    """Return T_k for k = 0, 1, ..., and in its second half for k = ..., -2, -1."""
     k = np.arange(INDEX + 1)
     return np.asarray(np.tanh(np.where(k <= INDEX // 2, k, k - INDEX - 1) / 2.0**BITS))
 
 
 def tanh(z: HostArray, out: HostArray, chunk: int) -> HostArray:
-    """Compute tanh of float64 values ``(..., n)`` into `out`, which may share nothing with z, a `chunk` at a time.
+    """Compute tanh of float64 values ``(..., n)`` into `out`, which may not share memory with z, by chunks.
 
     Examples
     --------
@@ -63,7 +62,7 @@ def _piece(z: HostArray, out: HostArray) -> None:
     b = u + NEAREST
     c = np.empty_like(u)
     k = np.bitwise_and(b.view(np.int64), INDEX, out=c.view(np.int64))
-    T = _table().take(k, mode="clip")  # which asks nothing
+    T = _table().take(k, mode="clip")  # this mode does not check indices
     b -= NEAREST
     u -= b
     np.multiply(u, u, out=b)

@@ -1,4 +1,4 @@
-"""Formulas as the array API standard writes them: what a backend replaces where its library has one kernel for them.
+"""Formulas in functions of the array API standard; a backend replaces those for which its library has one kernel.
 
 Model code calls them through `elementwise`, which finds the library of a namespace.
 """
@@ -21,17 +21,17 @@ class Formulas:
     tuning: ClassVar[BackendTuning] = BackendTuning()
 
     writable: ClassVar[bool] = False
-    """Whether arrays can be written to in part."""
+    """True if parts of arrays can be written to."""
 
     compiles: ClassVar[bool] = False
-    """Whether each new shape of arrays costs a compilation, which makes one kernel of sums beside a product."""
+    """True if the library compiles: each new shape costs time, and sums are fused into products."""
 
     empty: ClassVar[Callable[..., Array] | None] = None
-    """A function of shape and dtype, where that costs less to call than the namespace's own `empty`."""
+    """A function of shape and dtype that costs less to call than the namespace's `empty`, if there is one."""
 
     @staticmethod
     def is_gpu(device: Any) -> bool:
-        """Tell whether a device of this library is an accelerator."""
+        """Return True if a device of this library is an accelerator."""
         return False
 
     @staticmethod
@@ -41,7 +41,7 @@ class Formulas:
 
     @staticmethod
     def has_double(xp: Namespace, device: Any) -> bool:
-        """Tell whether a device has float64."""
+        """Return True if a device has float64."""
         return "float64" in xp.__array_namespace_info__().dtypes(device=device)
 
     @classmethod
@@ -61,19 +61,19 @@ class Formulas:
 
     @staticmethod
     def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
-        """Multiply delta with the slope of tanh, 1 - a^2, where its value is a."""
+        """Multiply delta by the slope of tanh, 1 - a^2, where its value is a."""
         return delta * (1 - a * a)
 
     @classmethod
     def in_one_pass(cls, xp: Namespace, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-        """Make a function of arrays of ``f(*static, xp, ...)``, which is elementwise."""
+        """Return the elementwise ``f(*static, xp, ...)`` as a function of arrays."""
         return partial(f, *static, xp)
 
     @classmethod
     def above_ones(
         cls, xp: Namespace, f: Callable[..., Array], *, writes: bool = False
     ) -> Callable[[Array], tuple[Array, Array]]:
-        """Make a function that gives ``f(z)`` and ``(f(z), 1)``; see `elementwise.above_ones`."""
+        """Return a function that computes ``f(z)`` and ``(f(z), 1)``; see `elementwise.above_ones`."""
         if not cls.writable:
             return partial(_joined, xp, f)
         empty, write = cls.empty, cls.writer(xp, f, writes=writes)
@@ -91,7 +91,7 @@ class Formulas:
 
     @classmethod
     def writer(cls, xp: Namespace, f: Callable[..., Array], *, writes: bool) -> Callable[[Array, Array], Any]:
-        """Make a function ``(z, out)`` that writes ``f(z)`` to `out`, which f itself can do if it `writes`."""
+        """Return a function ``(z, out)`` that writes ``f(z)`` to `out`; `writes` says that f can do so itself."""
         return partial(f, xp) if writes else partial(into, f, xp)
 
 

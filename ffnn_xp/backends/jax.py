@@ -1,4 +1,4 @@
-"""JAX, on CPUs, GPUs and TPUs, with each kernel compiled."""
+"""The backend of JAX, on CPUs, GPUs and TPUs, with compiled kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ffnn_xp.backends.base import Backend
 
 
 class JaxBackend(Backend):
-    """JAX on one of its devices; float64 switches on its 64-bit mode, which holds for the whole process."""
+    """JAX on one of its devices; float64 switches on JAX's 64-bit mode for the whole process."""
 
     name: ClassVar[str] = "jax"
     install: ClassVar[str] = "pip install 'ffnn_xp[jax]'"
@@ -47,12 +47,12 @@ class JaxBackend(Backend):
 
     @property
     def device_name(self) -> str:
-        """Platform and number."""
+        """The platform and the number of the device."""
         return f"{self.device.platform}:{self.device.id}"
 
     @staticmethod
     def is_gpu(device: Any) -> bool:
-        """Tell whether a device is an accelerator; None is the one that JAX takes by itself."""
+        """Return True if a device is an accelerator; None is JAX's default device."""
         platform = importlib.import_module("jax").default_backend() if device is None else device.platform
         return bool(platform != "cpu")
 
@@ -63,11 +63,11 @@ class JaxBackend(Backend):
 
     @staticmethod
     def has_double(xp: Namespace, device: Any) -> bool:
-        """Tell whether float64 is switched on."""
+        """Return True if JAX's 64-bit mode is on."""
         return "float64" in xp.__array_namespace_info__().dtypes()
 
     def context(self) -> AbstractContextManager[Any]:
-        """Keep all digits of float32 products on a GPU."""
+        """Compute float32 products in full precision on a GPU."""
         if self.dtype == "float32" and self.on_gpu:
             return importlib.import_module("jax").default_matmul_precision("highest")  # type: ignore[no-any-return]
         return nullcontext()
@@ -75,12 +75,12 @@ class JaxBackend(Backend):
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
         return importlib.import_module("jax").device_put(a, self.device)
 
-    def _undisturbed(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
+    def _without_overhead(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
         return f
 
     @staticmethod
     def in_main_memory(a: Array) -> bool:
-        """Tell whether an array is on the CPU."""
+        """Return True if an array is on the CPU."""
         return bool(array_api_compat.device(a).platform == "cpu")
 
     def _free_on_gpu(self) -> int | None:
@@ -93,12 +93,12 @@ class JaxBackend(Backend):
 
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:
-        """Compute the error function by JAX's twin of SciPy."""
+        """Compute the error function of `jax.scipy`."""
         return importlib.import_module("jax.scipy.special").erf(z)
 
 
 @lru_cache(maxsize=256)
 def _compiled(kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-    """JAX's compilation of a kernel for a network and a loss, kept for all costs that share them."""
+    """Return a kernel compiled for a network and a loss; all costs that share these share it."""
     jax = importlib.import_module("jax")
     return jax.jit(partial(kernel, *static, importlib.import_module("jax.numpy")))  # type: ignore[no-any-return]

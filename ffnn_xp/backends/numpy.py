@@ -1,4 +1,4 @@
-"""NumPy, which is always there."""
+"""The backend of NumPy, which is always installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ffnn_xp.backends.threads import one_blas_thread
 
 
 class NumpyBackend(Backend):
-    """NumPy on the CPU: its arrays are those of the host."""
+    """NumPy on the CPU; its arrays are the host's."""
 
     name: ClassVar[str] = "numpy"
     host_arrays: ClassVar[bool] = True
@@ -34,43 +34,43 @@ class NumpyBackend(Backend):
 
     @property
     def threads_help(self) -> bool:
-        """Whether blocks of events should be spread over threads: not where another device computes."""
+        """True if event chunks should be shared by threads: unless another device computes."""
         return self.computes is None
 
     def single_threaded_blas(self) -> AbstractContextManager[Any]:
-        """Hold the host's linear algebra to one thread."""
+        """Limit the host's BLAS to one thread."""
         return one_blas_thread()
 
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
         return a
 
     def contiguous(self, a: Array) -> Array:
-        """Return the same values in row order of memory."""
+        """Return the array in row-major order."""
         return self.xp.ascontiguousarray(a)
 
     @classmethod
     def is_array(cls, a: object) -> bool:
-        """Tell whether this is a NumPy array, or of a class that is derived from it."""
+        """Return True if this is a NumPy array, or one of a derived class."""
         return isinstance(a, np.ndarray)
 
     def owns(self, a: object) -> bool:
-        """Tell whether this is a NumPy array."""
+        """Return True if this is a NumPy array."""
         return isinstance(a, np.ndarray)
 
     @staticmethod
     def has_double(xp: Namespace, device: Any) -> bool:
-        """Tell that there is float64."""
+        """Return True: NumPy has float64."""
         return True
 
     @classmethod
     def total(cls, xp: Namespace, s: Array) -> Array:
-        """Sum by the method, which costs less to call than the function."""
+        """Sum over the last two axes, by the method, which costs less to call than the function."""
         return s.sum(axis=(-2, -1), dtype=np.float64)
 
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:
         """Compute the error function by SciPy."""
-        return importlib.import_module("scipy.special").erf(z)  # which takes a while to import
+        return importlib.import_module("scipy.special").erf(z)  # imported late, since that takes a while
 
     @classmethod
     def tanh(cls, xp: Namespace, z: Array, out: Array | None = None) -> Array:
@@ -81,7 +81,7 @@ class NumpyBackend(Backend):
 
     @staticmethod
     def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
-        """Multiply delta with 1 - a^2, in few calls."""
-        lost = a * a  # no sum with a number, which NumPy takes longer to prepare than a small array to multiply
+        """Multiply delta by 1 - a^2, in few calls."""
+        lost = a * a  # a sum with a number would take NumPy longer than a product of small arrays
         lost *= delta
         return delta - lost

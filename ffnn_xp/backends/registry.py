@@ -1,6 +1,6 @@
-"""The table of backends, and the way from a name to a library, a device and a dtype that work here.
+"""The table of backends, and `get_backend`, which finds a library, a device and a dtype that work here.
 
-No library is imported before it is asked for, and a GPU is believed only after it has multiplied two matrices:
+No library is imported before it is needed, and a GPU counts as usable only after it has multiplied two matrices:
 ``import cupy`` succeeds on any laptop.
 """
 
@@ -31,16 +31,13 @@ from ffnn_xp.backends.torch import TorchBackend
 DTYPES = ("float64", "float32")
 
 BACKENDS: dict[str, type[Backend]] = {}
-"""The class of each library, by the name that users give it. `register` adds to it."""
+"""The class of each library by its name for users; `register` adds one."""
 
 _warned: set[str] = set()
 
 
 def register(backend: type[Backend]) -> type[Backend]:
-    """Make a library known by the name of its backend's class, to `get_backend` and to all that meets its arrays.
-
-    It may be used as a decorator.
-    """
+    """Add the class of a library to `BACKENDS`; it may be used as a decorator."""
     BACKENDS[backend.name] = backend
     copyreg.pickle(backend, _reduced)
     backend_class.cache_clear()
@@ -49,12 +46,12 @@ def register(backend: type[Backend]) -> type[Backend]:
 
 @lru_cache(maxsize=64)
 def backend_class(xp: Namespace) -> type[Backend]:
-    """Return the class of the library behind a namespace; what the standard says, if it is none we know."""
+    """Return the class of the library of a namespace; `Backend` itself, the standard's, for an unknown library."""
     return BACKENDS.get(xp.__name__.removeprefix("array_api_compat.").partition(".")[0], Backend)
 
 
 def _reduced(backend: Backend) -> tuple[Any, ...]:
-    """Pickle a backend as what finds it again: on a machine without the device, NumPy stands in as usual."""
+    """Pickle a backend by its names, so that on a machine without its device NumPy replaces it."""
     device, state = backend.device_name, (backend.reason, backend.threads, backend.computes)
     return _restored, (type(backend), device, backend.dtype, *state)
 
@@ -83,26 +80,27 @@ def get_backend(
     Parameters
     ----------
     name : str or Backend
-        ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"``, ``"array_api_strict"``, or ``"auto"``: what the environment
-        variable ``FFNN_XP_BACKEND`` says, else a usable GPU (through CuPy, PyTorch or JAX, in this order), else NumPy.
+        ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"``, ``"array_api_strict"``, or ``"auto"``: the one in the
+        environment variable ``FFNN_XP_BACKEND``, else a usable GPU (through CuPy, PyTorch or JAX, in this order), else
+        NumPy.
     device : object, optional
         Where the arrays live: ``"cuda:0"``, an index, or the library's own device object. By default the
         library's first GPU if it has one, else the CPU.
     dtype : {"float64", "float32"}
-        Type of all numbers. float64 on JAX switches on JAX's 64-bit mode, which holds for the whole process.
+        Type of all numbers. float64 on JAX switches on JAX's 64-bit mode for the whole process.
     fallback : bool, optional
-        Whether NumPy may stand in, with one `BackendFallbackWarning`. By default yes, unless ``FFNN_XP_STRICT=1``.
+        Whether NumPy may replace it, with one `BackendFallbackWarning`. By default yes, unless ``FFNN_XP_STRICT=1``.
     threads : int, optional
-        Over how many NumPy spreads blocks of events, where layers are wide enough to gain. By default what the
-        environment variable ``FFNN_XP_THREADS``, else ``OMP_NUM_THREADS``, says, else all processors of this process.
-        Other libraries have their own settings.
+        Threads that share NumPy's event chunks, where layers are wide enough to gain. By default the number in the
+        environment variable ``FFNN_XP_THREADS``, else ``OMP_NUM_THREADS``, else all processors of this process. Other
+        libraries have their own settings.
 
     Raises
     ------
     ValueError
         If the name or the dtype is unknown, or `threads` is not a positive integer.
     BackendUnavailableError
-        If the library or device cannot be used and falling back is ruled out.
+        If the library or device cannot be used, and `fallback` is False.
 
     Examples
     --------
@@ -134,7 +132,7 @@ def _find(name: str | Backend, device: Any, dtype: str, fallback: bool | None) -
 
 
 def _open_or_numpy(library: type[Backend] | None, device: Any, dtype: str, fallback: bool | None = None) -> Backend:
-    """Open a library, None being the best one here, or NumPy with a warning if that may stand in."""
+    """Open a library, None being the best one here, or NumPy with a warning if `fallback` allows it."""
     if fallback is None:
         fallback = os.environ.get("FFNN_XP_STRICT", "") in ("", "0")
     keep_freed_memory()
@@ -156,7 +154,7 @@ def _open_or_numpy(library: type[Backend] | None, device: Any, dtype: str, fallb
 
 
 def streamed_through(backend: Backend) -> Backend:
-    """Return NumPy, for events that stay in main memory and are streamed through this backend's device."""
+    """Return a backend of NumPy arrays whose sums over events are streamed through this backend's device."""
     found = NumpyBackend.find(None, backend.dtype)
     return NumpyBackend(*found, backend.dtype, backend.reason, backend.threads, backend)
 
@@ -174,7 +172,7 @@ def _automatic(device: Any, dtype: str) -> Backend:
 
 
 def has_nvidia_driver() -> bool:
-    """Tell whether a CUDA driver sees a GPU, asked without importing any array library."""
+    """Return True if a CUDA driver finds a GPU; no array library is imported."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         count = ctypes.c_int(0)
@@ -184,7 +182,7 @@ def has_nvidia_driver() -> bool:
 
 
 def _open(library: type[Backend], device: Any, dtype: str) -> Backend:
-    """Import the library, find the device, and let it prove itself on a small product."""
+    """Import the library, find the device, and test it on a small product."""
     if not library.is_installed():
         raise BackendUnavailableError(f"the package is not installed; {library.install}")
     try:
@@ -214,7 +212,7 @@ class BackendStatus:
 
 
 def backend_status() -> Iterator[BackendStatus]:
-    """Try every library: its version, its devices, and whether it works here or why not.
+    """Test every library; yield its version, its devices, and whether it works here or why not.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Blocks of host arrays on their way to a device: while one is computed with, the next is copied.
+"""Streaming: while a device computes with one chunk of host arrays, the next is copied.
 
-CUDA copies beside a computation only from page-locked memory, on a stream of its own, and only whole stretches of it;
-so arrays are kept page-locked, and go row by row. Two blocks are on the device at a time.
+CUDA copies during a computation only from page-locked memory, on a stream of its own, and only contiguous memory; so
+arrays are kept page-locked, and copied row by row. Two chunks are on the device at a time.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends.base import Backend
 
 
-class Block(Protocol):
+class Chunk(Protocol):
     """Several arrays of the same events."""
 
     def each(self, f: Callable[[Array], Array]) -> Any:
-        """Return the block that f makes of each array."""
+        """Return the chunk with f applied to each array."""
 
 
 class CopyStream(ABC):
-    """A stream of copies to one device, in the words of PyTorch's and CuPy's CUDA."""
+    """A stream of copies to one device, by the CUDA interfaces of PyTorch and CuPy, which are alike."""
 
     cuda: Any
     stream: Any
@@ -42,42 +42,42 @@ class CopyStream(ABC):
 
     @abstractmethod
     def mark(self) -> Any:
-        """Return the event that all computations asked for until now are over."""
+        """Return a CUDA event that completes with all computations requested so far."""
 
-    def send(self, block: Block) -> tuple[Any, Any]:
-        """Return the block that will be there, and the event that it is."""
+    def send(self, chunk: Chunk) -> tuple[Any, Any]:
+        """Begin to copy a chunk; return its copy, and the CUDA event that completes with it."""
         with self.activate():
-            there = block.each(self.copy)
+            there = chunk.each(self.copy)
         event = self.cuda.Event()
         event.record(self.stream)
         return there, event
 
-    def arrived(self, there: Any, event: Any) -> Any:
-        """Return the block, for computations that start when it is there."""
+    def wait_for(self, there: Any, event: Any) -> Any:
+        """Return the copy of a chunk; computations requested from now on wait until it is complete."""
         self.current().wait_event(event)
         return there
 
 
-def streamed(backend: Backend, blocks: Iterable[Block]) -> Iterator[Any]:
-    """Bring blocks to the backend's device, one after another; each is gone when the next but one is asked for."""
+def streamed(backend: Backend, chunks: Iterable[Chunk]) -> Iterator[Any]:
+    """Copy chunks to the backend's device, one after another; each is freed at the request of the next but one."""
     copies = backend.copy_stream()
     if copies is None:
-        for block in blocks:
-            yield block.each(backend.to_device)
+        for chunk in chunks:
+            yield chunk.each(backend.to_device)
         return
     sent: tuple[Any, Any] | None = None
     used: tuple[Any, Any] | None = None
-    for block in blocks:
+    for chunk in chunks:
         if used is not None:
             used[1].synchronize()
-            used = None  # its memory is taken by what comes now
-        following = copies.send(block)
+            used = None  # its memory is used again by the next chunk
+        following = copies.send(chunk)
         if sent is not None:
-            yield copies.arrived(*sent)
+            yield copies.wait_for(*sent)
             used = sent[0], copies.mark()
         sent = following
     if sent is not None:
-        yield copies.arrived(*sent)
+        yield copies.wait_for(*sent)
         copies.mark().synchronize()
 
 

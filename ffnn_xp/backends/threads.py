@@ -1,8 +1,7 @@
-"""Threads over blocks of events, for NumPy: their products release the interpreter's lock.
+"""Threads over event chunks, for NumPy, whose products release the interpreter's lock.
 
-The linear algebra library itself is held to one thread meanwhile (`threadpoolctl`), and restored after: the matrices of
-small networks are too small for it to share out, and its threads wait for each other by spinning, which on a busy
-machine makes everything many times slower.
+BLAS itself is limited to one thread meanwhile (`threadpoolctl`): the matrices of small networks are too small for
+several, and its threads wait for each other by spinning, which on a busy machine makes everything many times slower.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ VARIABLES = ("FFNN_XP_THREADS", "OMP_NUM_THREADS")
 
 
 def thread_count() -> int:
-    """Return the number of threads: FFNN_XP_THREADS, else OMP_NUM_THREADS, else the processors of this process.
+    """Return the number of threads, from FFNN_XP_THREADS, else OMP_NUM_THREADS, else the processors of this process.
 
     Joblib and Dask set OMP_NUM_THREADS for their workers, so that these do not take each other's processors.
     """
@@ -36,13 +35,13 @@ def thread_count() -> int:
 
 
 def processor_count() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold NumPy's and SciPy's linear algebra to one thread."""
+    """Limit NumPy's and SciPy's BLAS to one thread."""
     with _libraries().limit(limits=1, user_api="blas"):
         yield
 
@@ -53,9 +52,9 @@ def sum_in_parts(
     add: Callable[[Part, Part], Part],
     threads: int | None = None,
 ) -> Part:
-    """Add up f of all items: runs of neighbours each on a thread, and within a run in order.
+    """Sum f over all items; each thread takes a run of neighbours, in order.
 
-    There are as many `threads` as the environment says, if that is None.
+    The number of `threads` is that of the environment, if it is None.
 
     Examples
     --------
@@ -82,5 +81,5 @@ def _libraries() -> ThreadpoolController:
 
 @cache
 def _pool(process: int, workers: int) -> ThreadPoolExecutor:
-    """Make threads, once for each process: they do not survive a fork."""
+    """Return the threads of a process, made once; they do not survive a fork."""
     return ThreadPoolExecutor(workers, thread_name_prefix="ffnn_xp")

@@ -1,4 +1,4 @@
-"""PyTorch, on CPUs and GPUs."""
+"""The backend of PyTorch, on CPUs and GPUs."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ class TorchBackend(Backend):
 
     @staticmethod
     def is_gpu(device: Any) -> bool:
-        """Tell whether a device is not the CPU."""
+        """Return True if a device is not the CPU."""
         return bool(device.type != "cpu")
 
     @staticmethod
     def has_double(xp: Namespace, device: Any) -> bool:
-        """Tell whether a device has float64: all but Apple's; asking for all dtypes would take longer than a sum."""
+        """Return True if a device has float64, as all but Apple's do; listing all dtypes takes longer than a sum."""
         return bool(device.type != "mps")
 
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
         return self.xp.from_numpy(a).to(self.device)
 
     def asarray(self, a: Array) -> Array:
-        """Return an array that is here already in this dtype, without its gradient."""
+        """Return an array of this device in this dtype, without its gradient."""
         return super().asarray(a.detach())
 
     def contiguous(self, a: Array) -> Array:
-        """Return the same values in row order of memory."""
+        """Return the array in row-major order."""
         return a.contiguous()
 
     @staticmethod
@@ -70,13 +70,13 @@ class TorchBackend(Backend):
         """Copy an array to the host, without its gradient."""
         return a.detach().cpu().numpy()  # type: ignore[no-any-return]
 
-    def _undisturbed(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
-        """Go without what PyTorch keeps for derivatives; a GPU has CUDA graphs instead, which others use too."""
+    def _without_overhead(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
+        """Return f without PyTorch's bookkeeping for derivatives; on a GPU it goes on, since CUDA graphs are shared."""
         return f if self.on_gpu else importlib.import_module("torch").inference_mode()(f)
 
     @staticmethod
     def in_main_memory(a: Array) -> bool:
-        """Tell whether an array is on the CPU."""
+        """Return True if an array is on the CPU."""
         return bool(array_api_compat.device(a).type == "cpu")
 
     def _free_on_gpu(self) -> int | None:
@@ -95,11 +95,11 @@ class TorchBackend(Backend):
         return locked
 
     def copy_stream(self) -> CopyStream | None:
-        """Return the stream of copies to a GPU."""
+        """Return the stream of copies to a GPU, None on a CPU."""
         return _copy_stream(self) if self.on_gpu else None
 
     def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
-        """Make a function of arrays alone, which a CUDA graph replays on a GPU if that may pay."""
+        """Return a kernel as a function of arrays, which a CUDA graph may replay on a GPU."""
         plain = super().bind(kernel, *static)
         return GraphedKernel(plain, moving, CudaGraph, self.tuning) if moving and self.on_gpu else plain
 
@@ -110,23 +110,23 @@ class TorchBackend(Backend):
 
     @staticmethod
     def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:
-        """Multiply delta with 1 - a^2, in one kernel."""
+        """Multiply delta by 1 - a^2, in one kernel."""
         if delta.shape == a.shape:
             return importlib.import_module("torch").ops.aten.tanh_backward(delta, a)
         return delta * (1 - a * a)
 
 
 class CudaGraph:
-    """A CUDA graph of a kernel, with the places that it reads from and writes to."""
+    """A CUDA graph of a kernel, with the arrays that it reads from and writes to."""
 
     def __init__(self, kernel: Callable[..., Any], moving: tuple[Array, ...], fixed: tuple[Array | None, ...]) -> None:
         cuda = importlib.import_module("torch").cuda
         with cuda.device(moving[0].device):
             self.inputs = [a.clone() for a in moving]
-            self.fixed = fixed  # else their places would be given to others
+            self.fixed = fixed  # kept, since the graph reads at their addresses
             here, aside = cuda.current_stream(), cuda.Stream()
             aside.wait_stream(here)
-            with cuda.stream(aside):  # what a library sets up at its first call must not be recorded
+            with cuda.stream(aside):  # the set-up work of a first call must not be captured
                 kernel(*self.inputs, *fixed)
             here.wait_stream(aside)
             self.graph = cuda.CUDAGraph()
@@ -134,7 +134,7 @@ class CudaGraph:
                 self.result = kernel(*self.inputs, *fixed)
 
     def __call__(self, *moving: Array) -> Any:
-        """Replay it; the result is an array of its own."""
+        """Replay the graph; the result is a new array."""
         for own, given in zip(self.inputs, moving, strict=True):
             own.copy_(given)
         self.graph.replay()
@@ -144,7 +144,7 @@ class CudaGraph:
 
 
 class _CopyStream(CopyStream):
-    """PyTorch's stream of copies."""
+    """A stream of copies with PyTorch."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend, self.module = backend, importlib.import_module("torch")
@@ -172,5 +172,5 @@ class _CopyStream(CopyStream):
 
 @lru_cache(maxsize=16)
 def _copy_stream(backend: Backend) -> _CopyStream:
-    """One for each device: memory that its copies leave free is taken by the next."""
+    """Return the stream of a device, the same at each call, so that the memory of its copies is used again."""
     return _CopyStream(backend)

@@ -9,11 +9,11 @@ from ffnn_xp._lib.tuning import tuned
 
 @dataclass(frozen=True)
 class BackendTuning:
-    """Numbers that change how long a computation takes and never what it gives (`benchmarks/operations.py`)."""
+    """Numbers that change the time of a computation and never its result (`benchmarks/operations.py`)."""
 
     calls_before_graph: int = tuned(
         16,
-        "larger: short fits go without CUDA graphs; smaller: graphs are recorded that hardly pay (one costs ten calls)",
+        "larger: short fits have no CUDA graphs; smaller: graphs are captured that hardly pay (one costs ten calls)",
     )
     graphs_kept: int = tuned(4, "larger: more sets of events get a graph; smaller: less memory is held by temporaries")
     fast_tanh_from: int = tuned(
@@ -23,6 +23,7 @@ class BackendTuning:
         2**17, "values at a time; larger: temporaries leave the cache; smaller: threads take turns at more calls"
     )
     multiplication_on_cpu: float = tuned(
-        0.05, "of a pass over one number; larger: matrices by ways that multiply less; smaller: that store less"
+        0.05,
+        "time, in reads and writes of a number; larger: algorithms that multiply less; smaller: that store less",
     )
-    multiplication_on_gpu: float = tuned(0.006, "the same on a GPU, from the ceilings of an H100")
+    multiplication_on_gpu: float = tuned(0.006, "that time on a GPU, from the roofline of an H100")

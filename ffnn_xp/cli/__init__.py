@@ -1,4 +1,10 @@
-"""The entry of ``ffnn-xp``. The commands themselves are in `commands`, which needs typer."""
+"""The command line ``ffnn-xp``.
+
+- `commands`: the commands `backends`, `fit` and `predict`; it needs typer.
+- `options`: the meaning of their options.
+- `tables`: tables in CSV, TSV and Parquet files.
+- `messages`: errors as one line and an exit code.
+"""
 
 from __future__ import annotations
 

@@ -169,15 +169,17 @@ def fit(
         str | None,
         typer.Option(
             metavar="auto|WIDTH",
-            help="Width of a Gaussian prior on the weights: smaller is smoother, 1.0 is moderate. auto finds it "
-            "by events that are held out, and makes a mixture of networks with calibrated intervals.",
+            help="Width of a Gaussian prior on the weights: smaller is smoother, 1.0 is moderate. auto chooses it "
+            "by cross-validation, and makes an ensemble of networks with calibrated intervals.",
         ),
     ] = None,
     restarts: Annotated[str, typer.Option(metavar="auto|N", help="Upper limit of random starts.")] = "auto",
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the random starts: the same seed gives the same fit.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the random starts: the same seed gives the same fit.")
+    ] = 1,
     backend: BackendName = "auto",
     device: Device = None,
-    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Of all numbers: float64 or float32.")] = "float64",
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help="Type of all numbers: float64 or float32.")] = "float64",
     max_seconds: Annotated[
         float | None, typer.Option(metavar="S", help="Stop after this many seconds, with the best so far.")
     ] = None,
@@ -191,13 +193,13 @@ def fit(
 ) -> None:
     """Fit a network to a table.
 
-    Prints what MINUIT says about the fit: whether it is a minimum, chi-square, and where the errors come from.
+    The output says whether MINUIT certified a minimum, chi-square, and where the errors come from.
 
     Example: ffnn-xp fit masses.csv --target BE --error sigma --layers 8,7 --save masses.safetensors
 
     Exit code 1 says that the fit is not valid; it is printed and saved all the same.
     """
-    tell = _silent if quiet else messages.say
+    say = _silent if quiet else messages.say
     check_results(save, plot)
     check_loss(loss, plot)
     if y_cov is not None:
@@ -218,20 +220,20 @@ def fit(
         dtype=dtype,
         seed=seed,
     )
-    tell(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
+    say(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
     if left_out:
-        tell(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
+        say(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
     result = model.fit(**vars(data), loss=loss, covariance=covariance, progress=False if quiet else None, **options)  # type: ignore[arg-type]
     print(result)
     if save is not None:
         names = output_names(target, loss, model.network.layout.widths[-1])
         model.save(save, fit=result, input_names=columns, target_names=names)
-        tell(f"network written to {save}")
+        say(f"network written to {save}")
     else:
-        tell("the network was not kept: add --save net.safetensors")
+        say("the network was not kept: add --save net.safetensors")
     if plot is not None:
         _draw(plot, result, data, model, columns, target)
-        tell(f"plot written to {plot}")
+        say(f"plot written to {plot}")
     if not result.valid:
         messages.say(
             "the fit is not valid. More --restarts, fewer units in --layers, --prior 1.0, or more --max-seconds help"
@@ -267,9 +269,9 @@ def predict(
 ) -> None:
     """Evaluate a fitted network on a table.
 
-    The table needs the columns that the network was fitted to, in any order; others do not matter. Writes one column
-    for each target, and TARGET_std for its standard deviation (of the fitted function, not of new measurements; inf
-    where the fit does not determine it); with --interval where new measurements fall.
+    The table needs the columns that the network was fitted to, in any order; others do not matter. The output has a
+    column for each target, and TARGET_std for its standard deviation (of the fitted function, not of new measurements;
+    inf where the fit does not determine it); with --interval also the ends of the interval of new measurements.
     """
     if out is not None:
         kind_of(out)

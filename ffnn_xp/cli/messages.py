@@ -1,6 +1,7 @@
-"""Messages of the command line besides results: errors as one line on stderr and an exit code, never a traceback.
+"""Messages of the command line: an error is one line on stderr and an exit code, never a traceback.
 
-0 is success; 1 a fit that is not valid, or a missing library; 2 bad usage or data that cannot be used; 130 Ctrl-C.
+The exit code 0 is success; 1 a fit that is not valid, or a missing library; 2 bad usage or data that cannot be used;
+130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ NOT_VALID, MISSING_LIBRARY, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
 
 
 def say(text: object) -> None:
-    """Print one line on stderr: stdout belongs to results."""
+    """Print one line on stderr, since stdout is for results."""
     print(f"ffnn-xp: {' '.join(str(text).split())}", file=sys.stderr)
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what users can cause into a line and an exit code, and warnings into lines."""
+    """Turn errors that users can cause into a line and an exit code, and warnings into lines."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", FfnnXpWarning)
         warnings.showwarning = _show
         try:
             yield
         except BrokenPipeError:
-            raise  # the reader of a pipe has seen enough: typer ends quietly
+            raise  # the reader of a pipe has closed it: typer ends quietly
         except ImportError as error:
             say(f"{error.name} is not installed: pip install 'ffnn_xp[cli]'" if error.name else error)
             sys.exit(MISSING_LIBRARY)

@@ -1,4 +1,4 @@
-"""Meaning of the options of the command line: files to write, columns that are inputs, targets, errors and weights."""
+"""The meaning of the command line's options: files to write, and columns of inputs, targets, errors and weights."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ffnn_xp.model import Model
 
 @dataclass(frozen=True)
 class Given:
-    """Columns and numbers, as text, that the command line gives for the data.
+    """The data options of a command line: columns or numbers, as text.
 
     Attributes
     ----------
     targets : tuple of str
-        Columns to describe.
+        Columns of measured values.
     errors : tuple of str
         Standard deviations of the targets: one for all, or one for each.
     x_errors : tuple of str
         Standard deviations of the inputs: one for all, or one for each.
     weights, exposure, trials : str or None
-        What belongs to each event.
+        Weight, exposure or number of trials of each event.
     mask : str or None
         Column that is 1, or true, for rows to use.
     """
@@ -48,7 +48,7 @@ class Given:
     mask: str | None = None
 
     def roles(self, frame: Frame) -> dict[str, str]:
-        """Return what columns are that cannot be inputs, by name."""
+        """Return the roles of the columns that cannot be inputs, by name."""
         groups: dict[str, Sequence[str | None]] = {
             "weight": [self.weights],
             "exposure": [self.exposure],
@@ -61,7 +61,7 @@ class Given:
         return {name: role for role, group in groups.items() for name in group if name in frame.columns and name}
 
     def measurements(self, frame: Frame, columns: Sequence[str]) -> Measurements:
-        """Return what the table holds, with these columns as inputs.
+        """Return the measurements in the table, with these columns as inputs.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Given:
 
 
 def check_loss(loss: str, plot: Path | None) -> None:
-    """Refuse an unknown loss, and plots of what are no measured values."""
+    """Raise a ValueError for an unknown loss, and for a plot with a loss that is not one of measured values."""
     if get_loss(loss).auxiliary != "y_err" and plot is not None:
         raise ValueError(f"--plot draws measured values with their errors, not the data of --loss {loss}")
 
@@ -102,7 +102,7 @@ def rows_in_use(frame: Frame, mask: str | None) -> Frame:
 
 
 def output_names(targets: Sequence[str], loss: str, k: int) -> list[str]:
-    """Return names for k outputs: the targets, then their predicted widths; or the classes of one target."""
+    """Return names for k outputs: the targets and their predicted widths, or the classes of one target."""
     if k == len(targets):
         return list(targets)
     if get_loss(loss).outputs(len(targets)) == k:
@@ -111,7 +111,7 @@ def output_names(targets: Sequence[str], loss: str, k: int) -> list[str]:
 
 
 def check_results(save: Path | None, plot: Path | None) -> None:
-    """Check libraries, folders and formats of what is to be written, before the work begins."""
+    """Check that the files can be written: libraries, folders and formats, before the work begins."""
     if save is not None:
         require("safetensors", "files", "--save")
         check_writable(save)
@@ -123,7 +123,7 @@ def check_results(save: Path | None, plot: Path | None) -> None:
 
 
 def parse_layers(text: str, option: str = "--layers") -> tuple[int, ...]:
-    """Read widths of the hidden layers, such as ``8,7``."""
+    """Parse widths of the hidden layers, such as ``8,7``."""
     try:
         widths = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
@@ -134,14 +134,14 @@ def parse_layers(text: str, option: str = "--layers") -> tuple[int, ...]:
 
 
 def parse_restarts(text: str) -> int | str:
-    """Read a number, or ``auto``."""
+    """Parse a number of starts, or ``auto``."""
     if text != "auto" and not (text.isdecimal() and int(text) > 0):
         raise ValueError(f"--restarts must be auto or a positive integer, got {text!r}")
     return text if text == "auto" else int(text)
 
 
 def parse_prior(text: str | None) -> float | str | None:
-    """Read a width, or ``auto``."""
+    """Parse a width of the prior, or ``auto``."""
     if text is None or text == "auto":
         return text
     try:
@@ -155,7 +155,7 @@ def choose_columns(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the names of the inputs, and the columns left out because they are not numeric, with the reason.
 
-    `taken` are columns that are something else, and what.
+    `taken` are columns that have other roles, by name.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def error_values(frame: Frame, errors: Sequence[str], k: int) -> HostArray | Non
     Raises
     ------
     ValueError
-        If something is neither column nor number, or an error is not positive.
+        If a text is neither column nor number, or an error is not positive.
     """
     if not errors:
         return None
@@ -232,7 +232,7 @@ def _input_errors(frame: Frame, errors: Sequence[str], d: int) -> HostArray | No
 
 
 def input_columns(frame: Frame, header: Header) -> list[str]:
-    """Return the columns that a network wants, by name; without names in its file the numeric ones, if they fit."""
+    """Return the columns of a network's inputs, by the names in its file, else the numeric ones, if they fit."""
     if header.input_names is not None:
         require_columns(frame, header.input_names, "an input of the network")
         return list(header.input_names)
@@ -247,7 +247,7 @@ def input_columns(frame: Frame, header: Header) -> list[str]:
 
 
 def predictions(model: Model, header: Header, x: Any, *, std: bool, interval: float | None = None) -> Frame:
-    """Make a table of each target and, if wanted, ``<target>_std``, ``<target>_low`` and ``<target>_high``."""
+    """Return a table of each target and, if requested, ``<target>_std``, ``<target>_low`` and ``<target>_high``."""
     pandas = require("pandas", "table", "writing tables")
     k = header.widths[-1]
     targets = header.target_names or (("y",) if k == 1 else tuple(f"y{i}" for i in range(k)))

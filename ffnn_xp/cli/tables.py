@@ -1,4 +1,4 @@
-"""Tables in files: CSV, TSV and Parquet, in and out, with errors that name row and column.
+"""Reading and writing of tables in CSV, TSV and Parquet files, with errors that name row and column.
 
 Rows are counted from 0 without the header.
 """
@@ -28,7 +28,7 @@ KNOWN = ".csv, .tsv (also .gz), .parquet"
 
 
 def kind_of(path: PathLike) -> str:
-    """Return the ending that decides on a file's format.
+    """Return the ending of a file's name, which decides on its format.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def read_table(path: PathLike) -> Frame:
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {name!r}")
     require("pandas", "table", "reading tables")
-    with open(path, "rb"):  # for the operating system's own words on permissions
+    with open(path, "rb"):  # for the operating system's own message on permissions
         pass
     try:
         frame = _read_text(path, kind) if kind in SEPARATORS else _read_parquet(path)
@@ -94,7 +94,7 @@ def read_table(path: PathLike) -> Frame:
 
 
 def write_table(frame: Frame, path: PathLike) -> None:
-    """Write a table in the format that the ending of its name tells; whole or not at all."""
+    """Write a table in the format of its name's ending, whole or not at all."""
     kind = kind_of(path)
     if kind == ".parquet":
         require("pyarrow", "table", "writing Parquet")
@@ -106,7 +106,7 @@ def write_table(frame: Frame, path: PathLike) -> None:
 
 
 def require_columns(frame: Frame, names: Sequence[str], what: str) -> None:
-    """Raise a ValueError that names the columns which the table does not have, and the nearest that it has."""
+    """Raise a ValueError if the table lacks columns; the message names them, and the nearest known column."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
         hint = nearest(missing[0], frame.columns)
@@ -152,7 +152,7 @@ def numbers(frame: Frame, names: Sequence[str]) -> HostArray:
 
 
 def positive_numbers(frame: Frame, names: Sequence[str]) -> HostArray:
-    """Return columns that hold errors, as `numbers` does, if they are all positive."""
+    """Return columns of errors as `numbers` does; raise a ValueError if one is not positive."""
     a = numbers(frame, names)
     _require(frame, a, a > 0, names, "a positive error", "give the true error of this value, or take the row out")
     return a
@@ -177,7 +177,7 @@ def _is_numeric(column: Any) -> bool:
 
 
 def _first_text(column: Any) -> str:
-    """Return what keeps a column from being numeric."""
+    """Describe the first value that keeps a column from being numeric."""
     pandas = require("pandas", "table", "reading tables")
     if column.dtype.kind not in "OSUT":
         return f"its type is {column.dtype}"
@@ -206,7 +206,7 @@ def _read_text(path: PathLike, kind: str) -> Frame:
 
 
 def _looks_like_data(name: str) -> bool:
-    """Return whether a name is a number, but not one that counts columns."""
+    """Return True if a column's name is a number, other than a column's index."""
     try:
         float(name)
     except ValueError:

@@ -1,4 +1,4 @@
-r"""The costs of each kind of data, for MINUIT; and which to use.
+r"""The costs for MINUIT, one for each kind of data.
 
 | data | cost |
 | --- | --- |
@@ -8,7 +8,7 @@ r"""The costs of each kind of data, for MINUIT; and which to use.
 | k out of N, yes or no | `Binomial` |
 | one of k classes | `Multinomial` |
 
-Each is an ordinary iminuit cost. In a sum put the network's cost first, ``cost + other``: then the sum knows the second
+Each is an ordinary iminuit cost. In a sum put the network's cost first, ``cost + other``: then the sum has second
 derivatives, and keeps the order of the parameters.
 """
 
@@ -45,9 +45,9 @@ class LeastSquares(DataCost):
     y : array-like with shape (n, k), or (n,) for k = 1
         Measured values.
     yerror : float or array-like with shape (n,), (n, k) or (k,), or None
-        Their standard deviations, in units of y. Of shape (n,): one per event, shared by its outputs.
+        Their standard deviations, in units of y. With shape (n,), the outputs of an event share one.
     model : Model
-        The network; widths it left open are read from the data.
+        The network; widths that are None are read from the data.
     xerror : float or array-like with shape (n, d), (d,), or (n,) for d = 1, optional
         Standard deviations of x: the variance is then the effective one (`losses.EffectiveVarianceLoss`).
     weights : array-like with shape (n,), optional
@@ -59,7 +59,7 @@ class LeastSquares(DataCost):
     loss : {"least_squares", "soft_l1", "huber", "student_t"} or Loss
         Another function of the pull than its square, for data some of which are wrong.
     prior : GaussianPrior, optional
-        Added to S.
+        A prior, which is added to S.
     verbose : int
         1 prints every call.
 
@@ -106,13 +106,13 @@ class LeastSquares(DataCost):
 
     @property
     def yerror(self) -> HostArray | None:
-        """Errors, in the shape of `y`; None where the values are correlated."""
+        """The errors of y, in the shape of `y`; None if the values are correlated."""
         inverse = self.data.inverse_error
         return None if inverse is None else self._squeeze(1 / self._rows(inverse))
 
 
 class OwnErrors(DataCost):
-    """The cost of values that have the errors of their kind: what `Poisson` and its siblings share."""
+    """Base class of the costs of values whose errors follow from the statistic, such as counts."""
 
     _of: ClassVar[Loss]
     _takes: ClassVar[tuple[str, ...]] = ()
@@ -135,9 +135,9 @@ class OwnErrors(DataCost):
 
 
 class Poisson(OwnErrors):
-    r"""Counts, :math:`S = 2 \sum_n (\lambda_n - t_n + t_n \log(t_n/\lambda_n))` with :math:`\lambda = e\,y(x)`.
+    r"""Deviance of counts, :math:`S = 2 \sum_n (\lambda_n - t_n + t_n \log(t_n/\lambda_n))`, :math:`\lambda = e\,y(x)`.
 
-    S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437, eq. 6: a chi-square where counts are large.
+    It is a chi-square where counts are large (S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437, eq. 6).
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Poisson(OwnErrors):
     model : Model
         The network, best with ``output="exp"``.
     exposure : float or array-like with shape (n,) or (n, k), optional
-        What the output is multiplied by to give the expected count: a time, a volume, a bin's width.
+        Factor from the output to the expected count: a time, a volume, a bin's width.
     weights, mask, prior, verbose
         As for `LeastSquares`.
 
@@ -176,7 +176,9 @@ class Poisson(OwnErrors):
 
 
 class Binomial(OwnErrors):
-    r"""k of N with probability y(x), -2 log of the likelihood over that of a perfect fit; yes and no without N.
+    r"""Deviance of k successes in N trials with probability y(x); without N, y is yes or no.
+
+    It is -2 log of the likelihood over that of a perfect fit.
 
     Parameters
     ----------
@@ -187,7 +189,7 @@ class Binomial(OwnErrors):
     model : Model
         A network with ``output="logistic"``.
     trials : int or array-like with shape (n,) or (n, k), optional
-        Out of how many; 1 if not given.
+        Number of trials N; 1 if not given.
     weights, mask, prior, verbose
         As for `LeastSquares`.
 
@@ -215,7 +217,9 @@ class Binomial(OwnErrors):
 
 
 class Multinomial(OwnErrors):
-    r"""Counts of k classes, or labels, with probabilities y(x); -2 log of the likelihood over that of a perfect fit.
+    r"""Deviance of counts of k classes, or of labels, with probabilities y(x).
+
+    It is -2 log of the likelihood over that of a perfect fit.
 
     Parameters
     ----------
@@ -231,7 +235,7 @@ class Multinomial(OwnErrors):
     Raises
     ------
     TypeError, ValueError
-        If y is neither, or the output is no softmax.
+        If y are neither labels nor counts, or the output is no softmax.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-r"""A network plus a function with parameters of its own, in one cost: a smooth background and a peak on it.
+r"""The cost of a network plus a function with parameters of its own, such as a smooth background and a peak.
 
 .. math:: S(\theta, \phi) = \sum_n s\big(y(x_n; \theta) + f(x_n; \phi),\, t_n\big)
 
 The function is an ordinary one of NumPy arrays, and stays on the host: its values for all events and their derivatives
-go to the device, where both parts of the gradient come from one sweep, :math:`\partial S/\partial\phi = \sum_n s'_n\,
-\partial f_n/\partial\phi`. Second derivatives in theta are exact; those with phi are differences of the gradient, since
-s'' J^T df/dphi is all there is to them where the two parts are added.
+are copied to the device, where one sweep computes both parts of the gradient, :math:`\partial S/\partial\phi = \sum_n
+s'_n\, \partial f_n/\partial\phi`. Second derivatives in theta are exact; those with phi are differences of the
+gradient.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network import evaluate
 from ffnn_xp.objective import CostWithGradient, DataCost, Objective
 
-STEP = 6e-6  # of a parameter, for central differences: the third root of epsilon
-SECOND = 5.0  # times as far for differences of what may be a difference itself
+STEP = 6e-6  # step of central differences, relative to a parameter: the third root of epsilon
+SECOND = 5.0  # factor on the step for second derivatives, differences of gradients that may be differences too
 
 
 class PlusFunction(CostWithGradient):
-    r"""The cost of the sum of a network and a function with parameters of its own: a background and a peak.
+    r"""The cost of the sum of a network and a function with parameters of its own, such as a background and a peak.
 
     Parameters
     ----------
     cost : DataCost
-        Of the network alone: `LeastSquares` or `Poisson`, with its prior, if any.
+        The cost of the network alone, `LeastSquares` or `Poisson`, with its prior, if any.
     function : callable
         ``function(x, amplitude, mean, ...)`` of the inputs, ``(n,)`` for d = 1, else ``(n, d)``, in units of the
         network's output: ``(n,)``, or ``(n, k)``. Limits can be given as for iminuit, by `typing.Annotated`.
     grad : callable, optional
         Its derivative in its parameters, ``(q, n)``; by central differences if it is not given.
     **start : float
-        Where each of the function's parameters starts.
+        The start of each of the function's parameters.
 
     Attributes
     ----------
     start : array with shape (p + q,)
-        The network's parameters now, and the function's: where to start MINUIT.
+        The network's parameters now, and the function's, as start values for MINUIT.
 
     Raises
     ------
@@ -55,9 +55,9 @@ class PlusFunction(CostWithGradient):
 
     Notes
     -----
-    MINUIT starts where the network is: fit it alone first, beside the peak. In a sum put this cost first; add
-    `iminuit.cost.NormalConstraint` for what is known of a nuisance parameter. What a flexible network can imitate is
-    not the peak's: the errors have that in them, as far as one minimum can tell.
+    MINUIT starts from the network's parameters: fit the network alone first, to the events outside of the peak. In a
+    sum put this cost first; add `iminuit.cost.NormalConstraint` for a known nuisance parameter. A flexible network can
+    describe a part of the peak; the errors include that, as far as a single minimum allows.
 
     Examples
     --------
@@ -104,15 +104,15 @@ class PlusFunction(CostWithGradient):
         self._start = np.array([float(start[name]) for name in limits])
         self._cached: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
         super().__init__(dict.fromkeys(names) | limits, cost.verbose)
-        self._columns(self._start)  # what the function gives is checked before anybody minimises
+        self._columns(self._start)  # checks the function's values before any minimization
 
     @property
     def start(self) -> HostArray:
-        """The network's parameters now, and the function's, ``(p + q,)``."""
+        """The network's parameters now, and the function's start values, ``(p + q,)``."""
         return np.concatenate([self.cost.start, self._start])
 
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
-        """S and its gradient in both parts' parameters."""
+        """Compute S and its gradient in the parameters of network and function, ``(p + q,)``."""
         v = np.ascontiguousarray(v, dtype=np.float64)
         if self._cached[0] != v.tobytes():
             theta, phi = v[: self._p], v[self._p :]
@@ -127,7 +127,7 @@ class PlusFunction(CostWithGradient):
         return self._cached[1], self._cached[2].copy()
 
     def hessian(self, *args: Any) -> HostArray:
-        """Second derivative of S, ``(p + q, p + q)``; arranged as MINUIT reads it, if MINUIT asks."""
+        """Compute the second derivative of S, ``(p + q, p + q)``, for MINUIT in the order in which it reads it."""
         v = vector(args, self.npar)
         H = self.matrix("hessian", v)
         minuit = calling_minuit()
@@ -136,7 +136,7 @@ class PlusFunction(CostWithGradient):
         return as_minuit_reads_it(H, lambda: self.matrix("gauss_newton", v), minuit, v, self._grad((v,)))
 
     def matrix(self, name: str, v: HostArray) -> HostArray:
-        """The matrix called "hessian" or "gauss_newton", which differ in the network's part."""
+        """Compute the matrix called "hessian" or "gauss_newton"; they differ in the network's part."""
         p, phi = self._p, v[self._p :]
         H = np.empty((len(v), len(v)))
         part = self._backend.host_function(getattr(self._at(phi), name))(v[:p])
@@ -150,11 +150,11 @@ class PlusFunction(CostWithGradient):
         return H
 
     def g2(self, *args: Any) -> HostArray:
-        """Diagonal of the second derivative, ``(p + q,)``."""
+        """Compute the diagonal of the Gauss-Newton matrix, ``(p + q,)``."""
         return np.diag(self.matrix("gauss_newton", vector(args, self.npar))).copy()
 
     def parts(self, args: Sequence[float], x: Any = None) -> tuple[HostArray, HostArray]:
-        """Return the predictions of network and function, each in the shape of y; at the events or at other x."""
+        """Return the predictions of network and function at the events, or at other x, each in the shape of y."""
         v = vector((args,), self.npar)
         backend = self._backend
         if x is None:
@@ -167,12 +167,12 @@ class PlusFunction(CostWithGradient):
         return self.cost._squeeze(backend.to_host(y).T), self.cost._squeeze(function.T)
 
     def prediction(self, args: Sequence[float]) -> HostArray:
-        """The sum of both at each event, ``(n,)`` or ``(n, k)``."""
+        """Return the sum of network and function at each event, ``(n,)`` or ``(n, k)``."""
         network, function = self.parts(args)
         return np.asarray(network + function)
 
     def pulls(self, args: Sequence[float]) -> HostArray:
-        """(measured - predicted) / standard deviation, in the shape of y."""
+        """Return (measured - predicted) / standard deviation, in the shape of y."""
         cost = self.cost
         xp, loss = self._backend.xp, cost.statistic
         predicted = np.atleast_2d(self.prediction(args).T)
@@ -182,7 +182,7 @@ class PlusFunction(CostWithGradient):
         return cost._squeeze(pulls.T)
 
     def _at(self, phi: HostArray, *more: HostArray) -> Objective:
-        """The objective with what the function adds, behind more columns."""
+        """Return the objective with the function's values, after `more` columns, as first data of the events."""
         events = self._plain.events
         added = map(self._backend.argument, (*more, self._columns(phi)))
         return self._plain.with_events(replace(events, data=(*added, *events.data)))
@@ -191,7 +191,7 @@ class PlusFunction(CostWithGradient):
         return self._values(self._x, phi, self._shape[1])
 
     def _values(self, x: HostArray, phi: HostArray, n: int) -> HostArray:
-        """The function at inputs, ``(k, n)``."""
+        """Compute the function at inputs, ``(k, n)``."""
         with np.errstate(all="ignore"):
             f = np.asarray(self.function(x, *phi), dtype=np.float64)
         return self._checked(f, n, "the function")
@@ -227,7 +227,7 @@ class PlusFunction(CostWithGradient):
 
 
 def _cannot_be_added_to(cost: DataCost) -> str | None:
-    """Return what kind of data keeps a function from being added to a cost, if any does."""
+    """Name the kind of data of a cost to which no function can be added; None if one can."""
     if cost.statistic.auxiliary == "y_cov":
         return "correlated values"
     if cost.data.x_error is not None:

@@ -1,4 +1,14 @@
-"""From what users hold to checked data on the device, in raw and in standardised units."""
+"""The data of a fit: read, checked and moved to the device, in raw and in standardised units.
+
+- `measurements`: the arrays of the user, by name and unchecked; every entry point makes them.
+- `reading`: `read`, the one reader, from measurements to checked data and their statistic.
+- `points`, `bins`, `errors_in_x`: kinds of x; register a new one with `points_of`.
+- `validation`, `whitening`: rules for the values of arrays, and for covariances of y.
+- `statistic`: the statistic that belongs to the measurements.
+- `dataset`, `events`: the data as columns on the device, in raw units and as an objective takes them.
+- `standardization`: the map between raw and standardised units.
+- `streaming`: a model in double precision, with data in main memory where they do not fit on its device.
+"""
 
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.dataset import Dataset
@@ -6,7 +16,7 @@ from ffnn_xp.data.events import Events
 from ffnn_xp.data.measurements import Measurements, refuse
 from ffnn_xp.data.points import Points, points_of
 from ffnn_xp.data.reading import CheckedData, events_in_use, input_rows, read
-from ffnn_xp.data.standardization import Scaling, standardization
+from ffnn_xp.data.standardization import Scaling, scaling_of
 from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
 
 __all__ = [
@@ -25,5 +35,5 @@ __all__ = [
     "points_of",
     "read",
     "refuse",
-    "standardization",
+    "scaling_of",
 ]

@@ -1,9 +1,9 @@
-r"""Bins as inputs: what is measured is the integral of the network over each, not its value at the centre.
+r"""Bins as inputs: the measured values are integrals of the network over bins, not its values at their centres.
 
 .. math:: u_b = \int_b y(x)\,dx \approx \sum_q w_{bq}\,y(x_{bq})
 
-with the Gauss-Legendre nodes of each dimension (their product in more than one), exact for polynomials up to degree
-2 q - 1.
+with the Gauss-Legendre nodes of each dimension (their product in several dimensions), which are exact for polynomials
+up to degree 2 q - 1.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ffnn_xp._lib.typing import HostArray
 
 
 class Bins:
-    """A histogram's bins, in place of x in `Model.fit` and in the costs.
+    """The bins of a histogram, for x in `Model.fit` and in the costs.
 
     Parameters
     ----------
     *edges : array-like with shape (b + 1,)
-        Edges of each dimension, increasing. Of several dimensions all cells count, the last dimension fastest, as
+        Increasing edges of each dimension. In several dimensions all cells are used, the last dimension fastest, as
         `numpy.histogramdd` fills them: y is ``counts.ravel()``.
     nodes : int
         Points of the integral in each dimension.
     average : bool
-        Whether the mean over the bin was measured instead of the integral.
+        Whether y are means over the bins instead of integrals.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class Bins:
 
     @property
     def centers(self) -> HostArray:
-        """The middle of each bin, ``(n, d)``."""
+        """The centre of each bin, ``(n, d)``."""
         mid = [0.5 * (e[1:] + e[:-1]) for e in self.edges]
         return np.stack([a.ravel() for a in np.meshgrid(*mid, indexing="ij")], axis=-1)
 
@@ -90,7 +90,7 @@ def _edges(edges: Any, dimension: int) -> HostArray:
 
 
 def _over_cells(each: HostArray, dimension: int, cells: Sequence[int]) -> HostArray:
-    """Values of one dimension ``(b, q)`` in all cells and their nodes, ``(b_1, ..., b_d, q_1, ..., q_d)``."""
+    """Broadcast values of one dimension ``(b, q)`` to all cells and nodes, ``(b_1, ..., b_d, q_1, ..., q_d)``."""
     d = len(cells)
     shape = [1] * (2 * d)
     shape[dimension], shape[d + dimension] = each.shape

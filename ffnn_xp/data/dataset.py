@@ -17,16 +17,16 @@ class Dataset:
     Attributes
     ----------
     inputs : array with shape (d + 1, n)
-        Inputs x, and a row of ones below them.
+        Inputs x, with a row of ones below them.
     y : array with shape (k, n)
     inverse_error : array with shape (k, n) or None
         None where the errors are unknown, or the statistic has none.
     auxiliary : array with shape (k, n) or None
-        Exposure of counts, or number of trials, if given; or what whitens correlated values.
+        Exposures of counts or numbers of trials, if given; or the whitening matrix of correlated values.
     nodes : array with shape (q, n) or None
-        Weights of the integral over each bin; then x has q columns for each.
+        Weights of the integral over each bin, for which x has q columns.
     x_error : array with shape (d, n) or None
-        Errors of x; then x has the columns for each event that `losses.EffectiveVarianceLoss` wants.
+        Errors of x, for which x has the shifted columns of `losses.EffectiveVarianceLoss`.
     weights : array with shape (1, n) or None
     y_was_column : bool
         Whether y came as ``(n, 1)``, so that predictions go back in that shape.
@@ -43,27 +43,27 @@ class Dataset:
 
     @property
     def x(self) -> Array:
-        """Inputs, ``(d, n)``."""
+        """The inputs, ``(d, n)``."""
         return units(self.inputs)
 
     @property
     def n(self) -> int:
-        """Number of events."""
+        """The number of events."""
         return int(self.y.shape[-1])
 
     @property
     def columns_of_event(self) -> int:
-        """Number of columns of x that belong to each event."""
+        """The number of columns of x for each event."""
         return int(self.inputs.shape[-1]) // self.n
 
     def measured_x(self, xp: Namespace) -> Array:
-        """Return one column of x for each event, ``(d, n)``: where it was measured, or the middle of a bin."""
+        """Return the measured x of each event, ``(d, n)``, or the centre of its bin."""
         if self.nodes is None:
             return self.x[:, :: self.columns_of_event]
         return xp.mean(xp.reshape(self.x, (self.x.shape[0], self.n, -1)), axis=-1)
 
     def auxiliary_of(self, xp: Namespace, loss: Loss) -> Array:
-        """Return what belongs to each value in a statistic (`Loss.columns`), ones where nothing was given."""
+        """Return the auxiliary values of a statistic (`Loss.columns`), ones where none were given."""
         if loss.target_kind == "class":
             return xp.sum(self.y, axis=-2, keepdims=True)
         given = self.inverse_error if loss.auxiliary == "y_err" else self.auxiliary
@@ -71,12 +71,12 @@ class Dataset:
             return xp.ones_like(self.y if loss.auxiliary is not None else self.y[..., :1, :1])
         return given
 
-    def combined(self, xp: Namespace, loss: Loss, y: Array) -> Array:
-        """Return what the statistic combines of raw outputs y at all columns of x; its first rows predict y."""
+    def loss_arguments(self, xp: Namespace, loss: Loss, y: Array) -> Array:
+        """Return the arguments of the statistic from raw outputs at all columns of x; the first rows predict y."""
         return y if self.columns_of_event == 1 and self.nodes is None else loss.linear_operator(xp, y, (self.nodes,))
 
     def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
-        """What the objective takes, for a network whose output is standardised with `shift` and `scale` ``(k, 1)``."""
+        """Return the events for an objective, for an output that is standardised by `shift` and `scale` ``(k, 1)``."""
         auxiliary = self.auxiliary_of(xp, loss)
         one = xp.ones_like(self.inputs[:1, :1])
         if shift is None or scale is None:

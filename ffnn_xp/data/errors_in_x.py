@@ -1,4 +1,4 @@
-"""Inputs that were measured with errors: which of them, and the statistic with their effective variance."""
+"""Errors of inputs: checks, and the inputs that have any."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ffnn_xp.data.points import Points
 
 
 def uncertain_inputs(points: Points, error: Any) -> tuple[int, ...]:
-    """Return which inputs have errors that are not all zero.
+    """Return the numbers of the inputs whose errors are not all zero.
 
     Raises
     ------
     ValueError
-        If x are integrated over, or the shape of the errors is none that they can have.
+        If x are bins, or the errors do not have a possible shape.
     """
     if error is None:
         return ()

@@ -1,4 +1,4 @@
-"""The data of a statistic on the device, as columns, and their chunks."""
+"""`Events`: the data of an objective on the device, as columns, and their chunks."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ffnn_xp.backends import Backend
 
 @dataclass(frozen=True)
 class Events:
-    """The data on the device, as columns.
+    """The data of an objective on the device, as columns.
+
+    Where replicas have data of their own, these have a leading axis: ``(r, k, n)``, ``(r, 1, n)``, and x may have one.
 
     Parameters
     ----------
     x : array with shape (d + 1, n), or (d, n)
-        Inputs, with a 1 below each event; it is appended at each evaluation if it is not there.
+        Inputs, with a 1 below each event; without it, it is appended at each evaluation.
     data : tuple of arrays with shape (k, n)
         The columns of the loss (`Loss.columns`): for least squares the targets and their inverse errors.
     weights : array with shape (1, n), optional
         Factor on the statistic of each event.
     nodes : int
-        How many columns of x belong to each event, one after another: those of an integral.
-
-    Where replicas have data of their own, these have a leading axis: ``(r, k, n)``, ``(r, 1, n)``, and maybe x too.
+        Number of columns of x for each event, one after another, such as the nodes of an integral.
     """
 
     x: Array
@@ -39,27 +39,27 @@ class Events:
 
     @cached_property
     def n(self) -> int:
-        """Number of events."""
+        """The number of events."""
         return int(self.x.shape[-1]) // self.nodes
 
     @property
     def bytes_per_event(self) -> int:
-        """Bytes that the data of one event take in double precision."""
+        """The bytes of the data of one event in double precision."""
         arrays = [self.x, *self.data] if self.weights is None else [self.x, self.weights, *self.data]
         return 8 * int(sum(math.prod(a.shape) for a in arrays)) // self.n
 
     def ready_to_stream(self, backend: Backend) -> Events:
-        """Return the events in page-locked memory where the backend streams them, else as they are."""
+        """Return the events in page-locked memory if the backend streams them, else the events themselves."""
         computes = backend.computes
         return self if computes is None else self.each(computes.page_locked)
 
     @property
     def leaves(self) -> tuple[Array | None, ...]:
-        """All arrays, as kernels take them: x, weights, data."""
+        """All arrays in the order of kernels: x, weights, data."""
         return self.x, self.weights, *self.data
 
     def through(self, kernel: Callable[..., tuple[Any, ...]], *args: Any) -> Events:
-        """Return the events that a kernel makes of these arguments and the arrays."""
+        """Return the events with the arrays that a kernel computes from these arguments and the arrays here."""
         x, weights, *data = kernel(*args, *self.leaves)
         return Events(x, tuple(data), weights, self.nodes)
 
@@ -68,8 +68,8 @@ class Events:
         weights = None if self.weights is None else f(self.weights)
         return Events(f(self.x), tuple(map(f, self.data)), weights, self.nodes)
 
-    def blocks(self, size: int) -> Iterator[Events]:
-        """Yield views of `size` events each, the last one shorter."""
+    def chunks(self, size: int) -> Iterator[Events]:
+        """Yield chunks of `size` events, views of the arrays; the last one is shorter."""
         if size >= self.n:
             yield self
             return
@@ -79,17 +79,17 @@ class Events:
             x = self.x[..., start * self.nodes : end * self.nodes]
             yield Events(x, tuple(a[..., start:end] for a in self.data), weights, self.nodes)
 
-    def equal_blocks(self, backend: Backend, size: int) -> Iterator[Events]:
-        """Yield chunks of exactly `size` events: the last one is filled with its last event at weight zero."""
-        block = backend.bind(_block, size, self.nodes)
+    def equal_chunks(self, backend: Backend, size: int) -> Iterator[Events]:
+        """Yield chunks of exactly `size` events; the last one is filled up with its last event at weight zero."""
+        chunk = backend.bind(_chunk, size, self.nodes)
         for start in range(0, self.n, size):
-            yield self.through(block, start)
+            yield self.through(chunk, start)
 
 
-def _block(
+def _chunk(
     size: int, nodes: int, xp: Namespace, start: int, x: Array, weights: Array | None, *data: Array
 ) -> tuple[Array, ...]:
-    """Return `size` events from `start` on; behind the last event that one again, with no weight."""
+    """Return `size` events from `start` on, after the last event copies of it with weight zero."""
     last = x.shape[-1] // nodes - 1
     at = start + xp.arange(size, device=device(x))
     there = xp.astype(at <= last, data[0].dtype)

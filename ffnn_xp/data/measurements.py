@@ -1,4 +1,4 @@
-"""`Measurements`: what the user hands over, by name and unchecked, in one object that every entry point makes."""
+"""`Measurements`: the user's arrays by name, unchecked, in one object that every entry point makes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ffnn_xp._lib.errors import did_you_mean
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    """Inputs and measured values with all that may belong to them, as the user holds them; `data.read` checks them.
+    """Inputs and measured values with their errors, weights and masks, as the user gave them; `data.read` checks them.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Measurements:
 
     @property
     def auxiliaries(self) -> dict[str, Any]:
-        """The arrays that some statistic wants beside y, by their names (`Loss.auxiliary`)."""
+        """The arrays that some statistics need beside y, by their names (`Loss.auxiliary`)."""
         return {"exposure": self.exposure, "trials": self.trials, "y_cov": self.y_cov}
 
 

@@ -1,7 +1,7 @@
-"""The points of x where a network is evaluated, for each kind of x that a user may hand over.
+"""The points of x where a network is evaluated, for each kind of x that a user may give.
 
-A new kind of input is a function registered with `points_of`: it says which points belong to each event, and with what
-weights the outputs there add up to what was measured.
+To add a kind of input, register a function with `points_of`: it returns the points of each event, and the weights with
+which the outputs there add up to the measured value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ffnn_xp.data.bins import Bins
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Points of x, not checked yet.
+    """Points of x, before any check.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Points:
 
 @singledispatch
 def points_of(x: Any) -> Points:
-    """Return the points of x; any array-like holds them itself."""
+    """Return the points of x; of an array-like they are its rows."""
     return Points(x)
 
 
@@ -60,5 +60,5 @@ def _(x: Bins) -> Points:
 
 
 def array_shape(a: Any) -> tuple[int, ...]:
-    """Return the shape of anything array-like, wherever it lies."""
+    """Return the shape of anything array-like, on any device."""
     return tuple(a.shape) if hasattr(a, "shape") else np.shape(a)

@@ -1,8 +1,8 @@
-"""The one reader: from `Measurements` to checked data on the device and their statistic.
+"""The one reader of data: it makes checked data on the device, and their statistic, from `Measurements`.
 
-Fits, replicas, costs, predictions and the command line all come through `read`, so that an option that one of them has
-means the same in each. It selects the events to use, finds the statistic, checks shapes and values, and moves the
-arrays to the device. Kinds of x other than arrays register in `data.points`.
+Fits, replicas, costs, predictions and the command line all call `read`, so that an option means the same in each of
+them. It selects the events to use, finds the statistic, checks shapes and values, and moves the arrays to the device.
+Kinds of x other than arrays register in `data.points`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ffnn_xp.data.validation import (
     floats,
     per_value,
 )
-from ffnn_xp.data.whitening import whitening
+from ffnn_xp.data.whitening import whitening_matrix
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import ModelLike, augment
 
@@ -46,7 +46,7 @@ class CheckedData:
     Attributes
     ----------
     data : Dataset
-        Where the errors of y are unknown, its weights have mean 1: only their ratios matter.
+        The data; where the errors of y are unknown, its weights have mean 1, since only their ratios matter.
     loss : Loss
         The statistic, for the network's output.
     errors_known : bool
@@ -66,9 +66,9 @@ def read(
     Parameters
     ----------
     model : ModelLike
-        Its backend, output and widths.
+        The model, whose backend, output and widths are used.
     measurements : Measurements
-        What the user holds.
+        The user's arrays.
     loss : str or Loss
         The statistic as the user names it.
     signed : bool
@@ -80,7 +80,7 @@ def read(
         For arrays on another device, text, complex numbers, dates.
     ValueError
         For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive,
-        and what has no place in this statistic.
+        and arrays that the statistic does not use.
     """
     m = events_in_use(measurements, signed=signed)
     points = points_of(m.x)
@@ -99,7 +99,7 @@ def read(
 
 
 def events_in_use(measurements: Measurements, *, signed: bool = False) -> Measurements:
-    """Return the measurements of the events to use: not masked and, where weights may be `signed`, not of weight 0.
+    """Return the measurements of the events to use: those of the mask and, if weights may be `signed`, of weight not 0.
 
     Raises
     ------
@@ -127,8 +127,8 @@ def events_in_use(measurements: Measurements, *, signed: bool = False) -> Measur
 def _selected(m: Measurements, at: Indices, n: int) -> Measurements:
     """Return the measurements of the events `at`, of n events.
 
-    What has no row for each event, such as one error for all, stays as it is. Sets of measurements y ``(r, n, k)`` lose
-    events in each set.
+    Arrays without a row for each event, such as one error for all, stay as they are. In sets of measurements y
+    ``(r, n, k)`` the events are selected in each set.
     """
     points = points_of(m.x)
     if points.node_weights is None:
@@ -155,7 +155,7 @@ def _selected(m: Measurements, at: Indices, n: int) -> Measurements:
 
 
 def _rows(a: Any, at: Indices, n: int, axis: int = 0) -> Any:
-    """Return the rows `at` of an array with n of them; of any other array itself."""
+    """Return the rows `at` of an array with n rows; any other array is returned itself."""
     if a is None or len(array_shape(a)) <= axis:
         return a
     a = a if array_api_compat.is_array_api_obj(a) else np.asarray(a)
@@ -166,19 +166,19 @@ def _rows(a: Any, at: Indices, n: int, axis: int = 0) -> Any:
 
 
 def _covariance(covariance: Any, at: Indices, n: int) -> Any:
-    """Return the covariance of the values of these events: rows and columns of ``(n k, n k)``, or blocks."""
+    """Return the covariance of these events' values: rows and columns of ``(n k, n k)``, or blocks."""
     if len(array_shape(covariance)) == 3:
         return _rows(covariance, at, n)
     V = np.asanyarray(to_numpy(covariance) if _is_device_array(covariance) else covariance)
     k, rest = divmod(len(V), n)
     if V.ndim != 2 or V.shape[0] != V.shape[1] or rest:
-        return V  # of no shape that fits: refused with the others
+        return V  # its shape does not fit: whitening refuses it
     values = (at[:, None] * k + np.arange(k)).ravel()
     return V[np.ix_(values, values)]
 
 
 def _is_device_array(a: Any) -> bool:
-    """Return whether `a` is an array of a library other than NumPy."""
+    """Return True if `a` is an array of a library other than NumPy."""
     return array_api_compat.is_array_api_obj(a) and not isinstance(a, np.ndarray)
 
 
@@ -191,7 +191,7 @@ def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, s
         raise ValueError("`x` holds no events: a fit needs at least one row")
     inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
     uncertain: Array = rows if loss.uncertain_inputs else None
-    del rows  # of large data each copy counts
+    del rows  # with large data each copy counts
     targets, was_column = (
         _classes(backend, m.y, n, k) if loss.target_kind == "class" else _targets(backend, m.y, n, k, loss)
     )
@@ -206,9 +206,7 @@ def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, s
     x_error = None
     if loss.uncertain_inputs:
         if inverse is None:
-            raise ValueError(
-                "`x_err` needs `y_err`: what x adds to the scatter of y cannot be told from y's own errors"
-            )
+            raise ValueError("`x_err` needs `y_err`: the scatter of y from x cannot be separated from y's own errors")
         x_error, inputs = _inputs_with_errors(backend, uncertain, m.x_err, loss)
     nodes = None if points.node_weights is None else backend.to_device(points.node_weights.T.copy())
     return Dataset(inputs, measured, inverse, weights, was_column, auxiliary, nodes, x_error)
@@ -228,11 +226,11 @@ def _inverse_error(backend: Backend, y_err: Any, shape: tuple[int, int], loss: L
 
 
 def _auxiliary(backend: Backend, auxiliary: Any, shape: tuple[int, int], loss: Loss) -> Array | None:
-    """Return what the loss wants beside each value: exposures, numbers of trials, or what whitens."""
+    """Return the loss's auxiliary values: exposures, numbers of trials, or the whitening matrix."""
     if auxiliary is None:
         return None
     if loss.auxiliary == "y_cov":
-        return backend.contiguous(backend.to_device(whitening(auxiliary, *shape)))
+        return backend.contiguous(backend.to_device(whitening_matrix(auxiliary, *shape)))
     name, rule = str(loss.auxiliary), TRIALS if loss.target_kind == "successes" else POSITIVE
     return _as_columns(backend, per_value(backend, auxiliary, *shape, name, rule))
 
@@ -243,12 +241,12 @@ def _weights(backend: Backend, weights: Any, n: int, *, signed: bool) -> Array:
     if factor.shape != (n,):
         raise ValueError(f"`weights` must have shape ({n},), one per event, got {factor.shape}")
     if signed and not float(backend.to_host(backend.xp.sum(factor))) > 0:
-        raise ValueError("`weights` must have a positive sum: with less there is no minimum to look for")
+        raise ValueError("`weights` must have a positive sum: otherwise there is no minimum")
     return factor[None, :]
 
 
 def _inputs_with_errors(backend: Backend, rows: Array, x_err: Any, loss: Loss) -> tuple[Array, Array]:
-    """Return the errors of x as columns, and x with the points that the slopes are taken from."""
+    """Return the errors of x as columns, and x with the shifted points from which slopes are computed."""
     if backend.dtype != "float64":
         raise ValueError(f"`x_err` needs a model with dtype='float64', got {backend.dtype!r}: slopes are differences")
     error = per_value(backend, x_err, rows.shape[0], rows.shape[1], "x_err", NO_OR_POSITIVE_ERROR)
@@ -257,9 +255,9 @@ def _inputs_with_errors(backend: Backend, rows: Array, x_err: Any, loss: Loss) -
 
 
 def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -> tuple[Array, str]:
-    """Return inputs as ``(n, d)`` on the device, and what they were: "table", "column" (n,) or "event" (d,).
+    """Return inputs as ``(n, d)`` on the device, and their kind: "table", "column" (n,) or "event" (d,).
 
-    Values that are on the device already are looked at only on demand: it would cost a crossing.
+    Values that are on the device already are checked only if `look` is True: that costs a device-to-host transfer.
     """
     a = floats(backend, x, "x", FINITE, look=look)
     if a.ndim > 2:
@@ -287,7 +285,7 @@ def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -
 
 
 def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tuple[Array, bool]:
-    """Return measured values ``(n, m)`` for a network of k outputs, which some losses have more of than values."""
+    """Return measured values ``(n, m)`` for a network of k outputs; some losses need several outputs for each value."""
     if k is not None:
         each = loss.outputs(1)
         if k % each:
@@ -309,7 +307,7 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tup
 
 
 def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bool]:
-    """Return counts of classes ``(n, k)``; labels 0 ... k-1 of shape (n,) become 0 and 1."""
+    """Return counts of classes ``(n, k)``; labels from 0 to k-1 with shape (n,) become counts of 0 and 1."""
     a = floats(backend, y, "y", SHARE)
     xp = backend.xp
     if a.ndim == 1 and k != 1:
@@ -319,7 +317,7 @@ def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
         if top >= k:
             raise ValueError(f"`y` holds label {top}, but the network has {k} outputs: labels go from 0 to {k - 1}")
         if k < 2 or (a.shape[0] and int(backend.to_host(xp.min(a))) == top):
-            raise ValueError("`y` holds one class only: there is nothing to tell apart")
+            raise ValueError("`y` holds one class only: a classifier needs at least two")
         a = xp.astype(a[:, None] == xp.arange(k, dtype=a.dtype, device=device(a))[None, :], a.dtype)
     if a.ndim != 2 or a.shape[0] != n or a.shape[1] < 2 or (k is not None and a.shape[1] != k):
         raise ValueError(
@@ -332,7 +330,7 @@ def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
 
 
 def _check_successes(backend: Backend, k: Array, trials: Array | None) -> None:
-    """k of N, and without N 0 or 1."""
+    """Check that successes are at most the number of trials, or 0 or 1 without trials."""
     xp = backend.xp
     too_many = xp.matrix_transpose(k) > (1 if trials is None else trials)
     if float(backend.to_host(xp.sum(xp.astype(too_many, k.dtype)))):

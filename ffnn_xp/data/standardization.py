@@ -1,12 +1,12 @@
-r"""Standardisation, and the exact way back from it.
+r"""Standardisation, and its exact inverse.
 
-A minimization wants inputs and targets of mean 0 and width 1; theta has raw units. An affine map of the input
-is an augmented matrix X, :math:`(x_{std}, 1) = X \cdot (x, 1)`, and so is the map of an identity output, hence
+A minimization needs inputs and targets of mean 0 and width 1, while users' theta has raw units. An affine map of the
+input is an augmented matrix X, :math:`(x_{std}, 1) = X \cdot (x, 1)`, and so is the map of an identity output, hence
 
 .. math:: A_1 = A_1^{std} X, \qquad A_L = s_y A_L^{std} + (0, \ldots, 0, m_y)
 
-which is affine in theta: it carries gradients, covariances and priors without any approximation. Outputs behind a
-homogeneous nonlinearity (relu) are scaled and not shifted, behind any other left as they are.
+which is affine in theta: it transforms gradients, covariances and priors without any approximation. Outputs with a
+homogeneous nonlinearity (relu) are scaled and not shifted, outputs with any other are not changed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ffnn_xp.network import Layout, Network
 
 @dataclass(frozen=True)
 class Scaling:
-    """Affine map between theta in raw units and theta of the standardised network, on the host.
+    """The affine map between theta in raw units and theta of the standardised network, on the host.
 
     Parameters
     ----------
     layout : Layout
-        Of the network.
+        The layout of the network's parameters.
     x_mean, x_scale : array with shape (d,)
         Inputs are standardised as ``(x - x_mean) / x_scale``.
     y_mean, y_scale : array with shape (k,)
-        Targets as ``(y - y_mean) / y_scale``.
+        Targets are standardised as ``(y - y_mean) / y_scale``.
 
     Examples
     --------
@@ -49,11 +49,11 @@ class Scaling:
     y_scale: HostArray
 
     def to_raw(self, theta: HostArray) -> HostArray:
-        """Return theta in raw units from the standardised one; both ``(..., p)``."""
+        """Return theta in raw units from standardised theta, both ``(..., p)``."""
         return self.linear(theta) + self._shift
 
     def to_standard(self, theta: HostArray) -> HostArray:
-        """Apply the inverse of `to_raw`."""
+        """Return standardised theta from theta in raw units, both ``(..., p)``."""
         return self._on_matrices(theta - self._shift, self._input_inverse, 1 / self.y_scale)
 
     def linear(self, v: HostArray) -> HostArray:
@@ -61,7 +61,7 @@ class Scaling:
         return self._on_matrices(v, self._input, self.y_scale)
 
     def inverse(self, v: HostArray) -> HostArray:
-        """Apply M^-1 to each row: a change of raw theta becomes one of the standardised."""
+        """Apply M^-1 to each row: a change of raw theta becomes one of standardised theta."""
         return self._on_matrices(v, self._input_inverse, 1 / self.y_scale)
 
     def inverse_transpose(self, g: HostArray) -> HostArray:
@@ -99,11 +99,12 @@ class Scaling:
         return np.asarray(self.layout.flatten(np, matrices))
 
 
-def standardization(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
-    """Return mean and width of each input and, as far as the output's nonlinearity allows, of each target.
+def scaling_of(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
+    """Return the scaling of these data: inputs and, as far as the output's nonlinearity allows, targets.
 
-    Of a statistic that contains the nonlinearity, what stands before it gets the mean alone: the logarithm of the mean
-    count, the logit of the mean probability. Logarithms of widths, where they are predicted, that of the width.
+    If the statistic contains the output's nonlinearity, the nonlinearity's argument is shifted only, by the logarithm
+    of the mean count or the logit of the mean probability. Predicted logarithms of widths are shifted by that of the
+    measured width.
     """
     x_mean, x_width = _moments(backend, data.x, "x")
     with backend.context():
@@ -120,7 +121,7 @@ def standardization(network: Network, backend: Backend, data: Dataset, loss: Los
 
 
 def _constant_output(backend: Backend, data: Dataset, loss: Loss) -> HostArray:
-    """Return what a constant network has before its output nonlinearity, ``(k,)``."""
+    """Return the argument of the output nonlinearity for a constant network, ``(k,)``."""
     xp = backend.xp
     with backend.context():
         out_of = xp.ones_like(data.y) if data.auxiliary is None else data.auxiliary
@@ -131,7 +132,7 @@ def _constant_output(backend: Backend, data: Dataset, loss: Loss) -> HostArray:
 
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
-    """Return mean and standard deviation over events; of a constant column, zero."""
+    """Return mean and standard deviation over events; the latter is zero for a constant column."""
     with backend.context(), np.errstate(all="ignore"):
         both = backend.to_host(backend.bind(_mean_and_width)(columns))
     center, scale = both[:, 0], both[:, 1]
@@ -149,5 +150,5 @@ def _mean_and_width(xp: Namespace, columns: Array) -> Array:
 
 
 def _or_one(width: HostArray) -> HostArray:
-    """Return the widths with 1 for those of constant columns, which are left as they are."""
+    """Return the widths, with 1 for constant columns, which are not scaled."""
     return np.where(width > 0, width, 1.0)

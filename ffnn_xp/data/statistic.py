@@ -1,4 +1,4 @@
-"""The statistic that measurements ask for: the named loss, for correlated values, for bins or for uncertain inputs."""
+"""The statistic of measurements: the named loss, or its form for correlated values, bins or uncertain inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def find_statistic(loss: str | Loss, output: Activation, measurements: Measureme
     Raises
     ------
     ValueError
-        If something was given that has no place in it.
+        If an array was given that the statistic does not use.
     """
     statistic = get_loss(loss)
     if measurements.y_cov is not None:

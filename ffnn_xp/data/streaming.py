@@ -1,11 +1,11 @@
-"""A model as a fit computes with it: in double precision, and with host-resident data where they do not fit its device.
+"""The backend of a fit: in double precision, and with host-resident data where they do not fit on the device.
 
-What limits a fit is not the values but their differences: a gradient at a minimum is a small sum of large terms, of
-which single precision leaves errors of several standard deviations. So a float32 model is fitted with float64 data, as
-far as its device has them (a single-precision stage comes first in any case), and keeps float32 parameters.
+A fit needs exact differences of values: a gradient at a minimum is a small sum of large terms, and in single precision
+its errors would be several standard deviations. So a float32 model is fitted with float64 data, if its device has
+float64 (a single-precision stage comes first in any case), and keeps float32 parameters.
 
-Data that do not fit on the device stay in main memory as NumPy arrays; chunk after chunk goes through the device
-(`backends.streaming`), and what comes back is of theta's size.
+Data that do not fit on the device stay in main memory as NumPy arrays; chunk after chunk is copied to the device
+(`backends.streaming`), and only sums of theta's size are copied back.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import points_of
 from ffnn_xp.network import Activation, ModelLike, Network
 
-COPIES = 5  # of the data that a fit has at a time: raw and standardised, as rows and as columns, with errors
-SHARE = 0.8  # of the free memory that they may take; a larger share leaves less for what is computed
+COPIES = 5  # copies of the data that a fit has at a time: raw and standardised, as rows and as columns, with errors
+SHARE = 0.8  # share of the free memory for them; a larger share leaves less for temporaries
 
 
 @dataclass(frozen=True)
 class ModelOnBackend:
-    """A model that computes with another backend than its own; theta stays the model's."""
+    """A model that computes with another backend than its own, from its own theta."""
 
     model: ModelLike
     backend: Backend
@@ -38,7 +38,7 @@ class ModelOnBackend:
 
     @property
     def network(self) -> Network:
-        """Widths and activations."""
+        """The widths and activations."""
         return self.model.network
 
     @property
@@ -78,5 +78,5 @@ def host_resident_if_needed(model: ModelLike, measurements: Measurements) -> Mod
 
 
 def _size(a: Any) -> int:
-    """Return the number of values; of what has no shape none, since it is small."""
+    """Return the number of values of an array; 0 for an object without a shape, which is small."""
     return math.prod(getattr(a, "shape", ()) or (0,))

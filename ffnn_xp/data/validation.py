@@ -1,7 +1,7 @@
-"""Rules for the values of an array: anything array-like to floats of the backend, or an error that says why not.
+"""Rules for the values of arrays, and conversion of array-likes to floats of the backend.
 
-The error says what was expected, what came and where, and what to do. Lists, tuples, DataFrames, integer, float32,
-read-only and strided arrays are all welcome.
+An error says what was expected, what came and where, and what to do. Lists, tuples, DataFrames, integer, float32,
+read-only and strided arrays are accepted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ffnn_xp.backends import Backend, column_names, describe_array, host_floats,
 
 @dataclass(frozen=True)
 class Rule:
-    """A property of every value of an array, and what to do where it fails."""
+    """A property that every value of an array must have, and what to do where one does not."""
 
     what: str
     holds: Callable[[Namespace, Array], Array]
@@ -51,9 +51,10 @@ NO_OR_POSITIVE_ERROR = Rule(
 
 
 def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True) -> Array:
-    """Return an array of the backend in its dtype that keeps the rule; arrays already there are checked only to `look`.
+    """Return `a` as an array of the backend in its dtype, or raise an error if a value breaks the rule.
 
-    What comes from main memory is checked there, before it moves.
+    Arrays from main memory are checked there. Arrays that are on the device already are checked if `look` is True,
+    which copies one number to the host.
     """
     if backend.owns(a) and not backend.host_arrays:
         if backend.xp.isdtype(a.dtype, "complex floating"):
@@ -75,7 +76,7 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
 
 
 def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR) -> Array:
-    """Return a scalar, one per event (n,), one per value (n, k) or one per output (k,), as ``(n, k)``."""
+    """Return a scalar, or one value per event (n,), per measured value (n, k) or per output (k,), as ``(n, k)``."""
     a = floats(backend, errors, name, rule)
     if a.ndim == 0 or a.shape == (1,):
         a = backend.xp.reshape(a, (1, 1))
@@ -93,7 +94,7 @@ def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err"
 
 
 def _refuse(values: HostArray, name: str, rule: Rule, columns: list[str] | None) -> NoReturn:
-    """Name the first value that breaks the rule."""
+    """Raise a ValueError that names the first value that breaks the rule."""
     broken = np.argwhere(~rule.holds(np, values))
     index = tuple(int(i) for i in broken[0])
     others = "" if len(broken) == 1 else f" (and {len(broken) - 1} more)"

@@ -1,4 +1,4 @@
-"""Covariances of measured values, checked, and what makes the values independent."""
+"""Checks of the covariance of measured values, and the matrix that makes the values independent."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import host_floats
 
-SYMMETRIC = 1e-8  # relative difference from the transpose that is taken for rounding
+SYMMETRIC = 1e-8  # relative difference from the transpose that counts as rounding
 
 
-def whitening(covariance: Any, n: int, k: int) -> HostArray:
-    """Return inverse Cholesky factors, ``(n k, n k)``, or ``(k k, n)`` of the blocks of single events.
+def whitening_matrix(covariance: Any, n: int, k: int) -> HostArray:
+    """Return the inverse Cholesky factor ``(n k, n k)``, or ``(k k, n)``, the factors of each event's block.
 
     Parameters
     ----------
     covariance : array-like with shape (n, n) for k = 1, (n k, n k), or (n, k, k)
         Values are counted event by event: that of event i, output j is number i k + j.
     n, k : int
-        Events and outputs.
+        Numbers of events and outputs.
 
     Raises
     ------
     ValueError
-        If shapes do not fit, values are not finite, or it is not symmetric or not positive definite.
+        If shapes do not fit, values are not finite, or the matrix is not symmetric or not positive definite.
 
     Examples
     --------
-    >>> whitening([[4.0, 0.0], [0.0, 1.0]], 2, 1)
+    >>> whitening_matrix([[4.0, 0.0], [0.0, 1.0]], 2, 1)
     array([[0.5, 0. ],
            [0. , 1. ]])
     """

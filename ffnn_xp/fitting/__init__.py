@@ -1,4 +1,16 @@
-"""fitting."""
+"""A fit from measurements to a certified minimum.
+
+- `pipeline`: `fit`, all steps in their order; begin to read here.
+- `options`, `tuning`: what users may ask for, checked; all numbers that were tuned.
+- `problem`: `FitProblem`, the checked data with their statistic, scaling and prior.
+- `multistart`: random starts, and which of them are refined; `minima`: which starts came to the same minimum.
+- `local_search`: the stages of one start; `successive_halving`: many starts at once.
+- `prior_selection`, `regularization_path`: the prior's width by cross-validation, and the ensemble of networks.
+- `y_error`: errors of y from the residuals, where none are given.
+- `certification`, `record`: MINUIT's certificate and the message to the user; `FitRecord`, the numbers of a fit.
+- `batch_refit`: refits of toys and other replicas in one batch.
+- `progress`: the progress line.
+"""
 
 from ffnn_xp.fitting.batch_refit import fit_toys, measure_again, refit
 from ffnn_xp.fitting.local_search import LocalMinimum

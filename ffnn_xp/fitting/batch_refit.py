@@ -27,7 +27,7 @@ class ToyFits:
     measured : array with shape (r, k, n)
         Their values.
     theta : array with shape (r, p)
-        Where they ended, standardised.
+        The points where the fits ended, standardised.
     chi2 : array with shape (r,)
         The data's part of S there.
     valid : boolean array with shape (r,)
@@ -60,7 +60,7 @@ def refit(
 ) -> BatchResult:
     """Minimise all replicas from the same standardised theta ``(p,)``.
 
-    At first in steps by matrices, where these cost little, and to the end as single fits are.
+    The first steps use matrices, where these cost little; the last ones are those of single fits.
     """
     objective = replicas.objective
     starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
@@ -84,8 +84,8 @@ def refit(
 def measure_again(problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
     """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units.
 
-    A weight is the number of times that an event was seen: of measured values the errors are smaller by its square
-    root, counts are the mean of so many. (Of a sandwich it says nothing about the scatter.)
+    A weight is the number of times that an event was measured: measured values have errors smaller by its square root,
+    counts are the mean of so many. (With a sandwich covariance weights say nothing about the scatter.)
     """
     backend, data = problem.model.backend, problem.data_with_errors()
     predicted = problem.expected(theta)

@@ -1,4 +1,4 @@
-"""Certification: whether the best point is a minimum, with which covariance, and in words what it is worth."""
+"""Certification: it decides whether the best point is a minimum, with which covariance, and writes the message."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
 @dataclass(frozen=True)
 class Found:
-    """What is to be certified.
+    """A point to be certified, with all that is known about it.
 
     Attributes
     ----------
     problem : FitProblem
-        What was fitted.
+        The problem that was fitted.
     raw_cost : DataCost
         Its cost in raw units.
     cost : NetworkCost
-        The same in standardised units: what was minimized.
+        The same cost in standardised units, which was minimized.
     search : SearchResult
         The best point, and the starts it comes from.
     spectrum : Spectrum or None
-        Of the Hessian there, if it is known.
+        The spectrum of the Hessian there, if it is known.
     certificate : Certificate or None
         The run of MIGRAD that counts.
     live : iminuit.Minuit or None
         A run of MIGRAD in raw units, if there was one.
     recipe : PriorSelection or None
-        How the prior was chosen, if it was.
+        The choice of the prior, with ``prior="auto"``.
     """
 
     problem: FitProblem
@@ -72,12 +72,12 @@ class Found:
 
     @property
     def certified_matrix_free(self) -> bool:
-        """Whether the bounds of EDM certify the minimum."""
+        """True if the bounds of EDM certify the minimum."""
         return self.spectrum is None and self.bounds is not None and self.bounds.upper < self.goal
 
     @property
     def certified(self) -> bool:
-        """Whether it is a minimum, by MIGRAD and the Hessian or by the bounds of EDM."""
+        """True if the point is a minimum, by MIGRAD and the Hessian or by the bounds of EDM."""
         spectrum, certificate = self.spectrum, self.certificate
         if spectrum is None or certificate is None:
             return self.certified_matrix_free
@@ -85,7 +85,7 @@ class Found:
 
 
 def certify_fit(found: Found, began: float) -> FitRecord:
-    """Put together what was found, and say in words what it is worth."""
+    """Make the record of a fit, with the covariance, the band and the message that the found point deserves."""
     problem, raw, search, spectrum = found.problem, found.raw_cost, found.search, found.spectrum
     p, live, certificate = problem.layout.n_parameters, found.live, found.certificate
     theta = problem.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
@@ -150,7 +150,7 @@ def _edm(found: Found) -> float:
 
 
 def _edm_newton(found: Found) -> float:
-    """Compute EDM = g^T H^-1 g / 2 with our own Hessian, on the identified directions; or return its lower bound."""
+    """Compute EDM = g^T H^-1 g / 2 with our own Hessian on the identified directions, or return its lower bound."""
     if found.spectrum is None:
         return float("nan") if found.bounds is None else found.bounds.lower
     z = found.spectrum.factor.T @ found.cost.value_and_gradient(found.theta)[1]
@@ -158,7 +158,7 @@ def _edm_newton(found: Found) -> float:
 
 
 def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
-    """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot be asked."""
+    """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot run."""
     problem = found.problem
     if (
         spectrum.n_unidentified
@@ -171,7 +171,7 @@ def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
 
 
 def _unidentified(problem: FitProblem, spectrum: Spectrum) -> HostArray:
-    """Tell which parameters in raw units mix in one that the data leave open."""
+    """Return which raw parameters depend on a parameter that is unidentified, boolean ``(p,)``."""
     if not spectrum.n_unidentified:
         return np.zeros(problem.layout.n_parameters, dtype=bool)
     unit = np.eye(problem.layout.n_parameters)[spectrum.unidentified_parameters]
@@ -214,7 +214,7 @@ def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, m
         return f"Not a minimum: S curves down from here (met after {bounds.iterations} products); {why}."
     known = f"EDM lies between {bounds.lower:.2g} and {bounds.upper:.2g} (upper bound estimated)"
     if bounds.weakly_determined:
-        known += "; S curves down along some direction, but is nowhere lower along it: the bottom of a valley"
+        known += "; S curves down along some direction, but is nowhere lower along it: a degenerate minimum"
     if certified:
         return (
             f"Conjugate gradients on the Hessian certified the minimum: {known}; {why}, and an error band takes a "
@@ -230,14 +230,14 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     if search.stopped and shape is None:
         hint = "These are the best parameters so far; call fit again to go on from them."
         if found.recipe is not None:
-            hint = "Predictions are the mixture's, which needs no certificate; for one give the prior as a number."
+            hint = "Predictions are the ensemble's, which needs no certificate; for one give the prior as a number."
         return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
     if shape is None:
         return _words_without_matrices(p, found.bounds, certified, more), "none"
     if shape.n_negative:
         return (
             f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(problem, shape)}: a "
-            "saddle, or a valley that runs to infinity. Use fewer units, more data, or prior=1.0; more restarts may find "
+            "saddle point, or a minimum at infinity. Use fewer units, more data, or prior=1.0; more restarts may find "
             "another minimum.",
             "none",
         )
@@ -248,13 +248,14 @@ def _words(found: Found, more: str) -> tuple[str, str]:
             "none",
         )
     if not certified:
-        kinks = "" if problem.network.smooth else " At the kinks of relu a smooth activation such as softplus helps."
-        hold = "; fewer units or a prior would shorten the way" if problem.prior is None else ""
+        smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
+        fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""
         return (
-            f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here{hold}.{kinks}",
+            f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here{fewer}."
+            f"{smooth}",
             "none",
         )
-    matrix = "exact Hessian" if problem.network.smooth else "Gauss-Newton matrix (relu has kinks)"
+    matrix = "exact Hessian" if problem.network.smooth else "Gauss-Newton matrix (S is not smooth)"
     known = f"inverse of the {matrix}{', prior included' if problem.prior is not None else ''}"
     if problem.sandwich:
         known = f"sandwich of the gradients' variance and the {known}"
@@ -263,11 +264,12 @@ def _words(found: Found, more: str) -> tuple[str, str]:
             f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
             f"{known}, all {p} directions",
         )
-    hold = "Fewer units would help." if problem.prior is not None else "Fewer units or a prior would hold them."
+    hint = "Fewer units would help." if problem.prior is not None else "Fewer units or a prior would hold them."
     dead = dead_units(problem.layout, found.cost.gauss_newton(found.theta))
     named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
+    unidentified = shape.n_unidentified
     return (
-        f"MIGRAD certified the minimum; {shape.n_unidentified} of {p} directions are not determined by the data{named}: "
-        f"the errors of parameters that take part in them are infinite. {hold}{more}",
-        f"{known}, on {p - shape.n_unidentified} of {p} directions",
+        f"MIGRAD certified the minimum; {unidentified} of {p} directions are not determined by the data{named}: the "
+        f"errors of parameters that take part in them are infinite. {hint}{more}",
+        f"{known}, on {p - unidentified} of {p} directions",
     )

@@ -30,7 +30,7 @@ from ffnn_xp.minimizers import (
 from ffnn_xp.objective import NetworkCost
 from ffnn_xp.uncertainty import Spectrum
 
-# In units of errordef: far below what MIGRAD asks for, and cheap since the end is quadratic.
+# In units of errordef: far below MIGRAD's goal, and cheap since the last steps converge quadratically.
 _EDM_GOAL = 1e-6
 
 
@@ -41,25 +41,25 @@ class LocalSearchTuning:
     Parameters
     ----------
     coarse, coarse_non_smooth, coarse_before_kronecker : ScipyLBFGS
-        The coarse stage: usually; of a non-smooth S, farther, since the rest gains little there; and before steps in
-        Kronecker coordinates, which are better but lead astray from a random start.
+        The coarse stage of most fits; of a non-smooth S, to a smaller goal, since refinement gains little there; and
+        before steps in Kronecker coordinates, which are better but lead astray from a random start.
     kronecker, kronecker_matrix_free : KroneckerLBFGS
-        The single-precision stage of large networks: until matrices take over, and where there are none.
+        The single-precision stage of large networks, where matrices follow, and where none are formed.
     kronecker_double : KroneckerLBFGS
-        The next stage, in double precision, where a matrix costs more than a round: after EDM of its goal one matrix is
-        enough.
+        The next stage, in double precision, where a matrix costs more than a round: once EDM is at its goal, one
+        matrix is enough.
     single_precision : PreconditionedLBFGS
         The single-precision stage of small networks.
     single_precision_after_kronecker : PreconditionedLBFGS
-        How far matrices lead in single precision, after steps in Kronecker coordinates.
+        The stage with matrices in single precision, after steps in Kronecker coordinates.
     refinement, refinement_after_kronecker : PreconditionedLBFGS
-        The refinement, to a coarser end where another matrix would cost more than the rest of the way is worth.
+        The refinement; its goal is coarser where another matrix would cost more than what may still be gained.
     non_smooth : LevenbergMarquardt
         The refinement of a non-smooth S.
     matrix_free : MatrixFree
         The refinement where no matrices are formed, to half of MIGRAD's goal.
     escape : SaddleEscape
-        How saddle points are escaped.
+        The escape from saddle points.
     """
 
     coarse: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-4))
@@ -82,18 +82,18 @@ class LocalSearchTuning:
         1500,  # a matrix costs 15, 32, 203 gradients at p = 501, 726, 4,224
         "parameters; fewer: the stage in double precision also where a matrix costs less than a round",
     )
-    # What some rounds by matrices take, so that as much is lost, if it does not converge, as the better way takes.
+    # As much as some rounds with matrices cost: if this stage does not converge, no more than that is lost.
     double_evaluations: int = tuned(360, "more gradients are spent on that stage, which may be in vain")
     double_evaluations_per_parameter: float = tuned(1 / 2, "more gradients are spent on that stage in large networks")
     single_precision_error: float = tuned(
-        1.0, "of S in units of errordef; larger: single precision is believed where it is further off"
+        1.0, "of S in units of errordef; larger: single precision is accepted where it is further off"
     )
-    followed_rounds: int = tuned(4, "more rounds that S is followed for, down from a saddle point next to a minimum")
+    followed_rounds: int = tuned(4, "more rounds of minimization below a saddle point that lies next to a minimum")
 
 
 @dataclass(frozen=True)
 class LocalMinimum:
-    """The end of the local minimization of a start: where and how.
+    """The point where the local minimization of a start ended, and what is known of S there.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class LocalMinimum:
     value, edm : float
         S and EDM there.
     spectrum : Spectrum or None
-        Of the Hessian; None where no matrices are formed.
+        The spectrum of the Hessian; None where no matrices are formed.
     status : Status
         A minimum, a saddle point, a weakly determined one, or a non-smooth point.
     saddles : int
@@ -128,31 +128,31 @@ class LocalMinimum:
 
     @classmethod
     def unfinished(cls, theta: HostArray, value: float) -> LocalMinimum:
-        """Make a point on the way, about which nothing but S is known."""
+        """Return a point at which the minimization has not ended; only S is known there."""
         return cls(theta, value, math.inf, None, Status.INTERRUPTED)
 
     @property
     def located(self) -> bool:
-        """Whether it is the end of a local search: the spectrum, or bounds of EDM, are known."""
+        """True if the point is the end of a local search, so that its spectrum or bounds of EDM are known."""
         return self.spectrum is not None or self.bounds is not None
 
     def unlocated(self) -> LocalMinimum:
-        """Return the same point as one on the way."""
+        """Return the same point as one at which the minimization has not ended."""
         return LocalMinimum.unfinished(self.theta, self.value)
 
 
 @dataclass(frozen=True)
 class LocalSearch:
-    """Local minimization of a function of theta.
+    """Local minimization of a cost.
 
     Parameters
     ----------
     problem : NetworkCost
-        In standardised units.
+        The cost in standardised units.
     smooth : bool
-        Whether the exact Hessian has all of the curvature.
+        Whether S is smooth, so that the exact Hessian describes all of its curvature.
     matrices : bool
-        Whether p x p matrices may be formed; without them products and Kronecker factors have to do.
+        Whether p x p matrices may be formed; otherwise products and Kronecker factors replace them.
     may_use_single_precision : bool
         Whether the first stages may be in single precision, where that is faster.
     tuning : LocalSearchTuning
@@ -171,7 +171,7 @@ class LocalSearch:
     def coarse_stage(self, tracker: Tracker, theta: HostArray, *, always_refine: bool) -> HostArray | None:
         """Minimise from a random start into the basin of a minimum; return the best point, None if none is finite.
 
-        `always_refine` says that it is refined at any rate.
+        `always_refine` says that refinement follows in any case.
         """
         if self.minimizer is not None:
             tracker.value_and_gradient(theta)
@@ -224,15 +224,15 @@ class LocalSearch:
         return self._refinement(tracker, theta) if self.matrices else self._matrix_free(tracker, theta)
 
     def uses_kronecker(self, theta: HostArray) -> bool:
-        """Return whether the stages before refinement are steps in Kronecker coordinates."""
+        """Return True if the stages before refinement take steps in Kronecker coordinates."""
         return self.smooth and (len(theta) > self.tuning.kronecker_above or not self.matrices)
 
     def spectrum_at(self, theta: HostArray) -> tuple[Spectrum, HostArray | None]:
-        """Return the spectrum of the Hessian at a point, and a lower point if S falls from there.
+        """Return the spectrum of the Hessian at a point, and a lower point if there is one nearby.
 
         The Hessian is the exact one or, for non-smooth functions, the Gauss-Newton matrix. Where its curvature is
-        negative along some directions, S is followed down from the lowest point along them: if it falls by next to
-        nothing, they count as weakly determined.
+        negative along some directions, S is minimized further from the lowest point along them: if that gains next to
+        nothing, they count as unidentified.
         """
         spectrum = self._spectrum(theta)
         if not spectrum.n_negative:
@@ -248,7 +248,7 @@ class LocalSearch:
         return spectrum.with_negative_directions_unidentified(), None
 
     def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:
-        """Minimise as far as single precision is good enough for; None where there is no such stage."""
+        """Minimise to the limit of single precision; return None where there is no such stage."""
         if self.uses_kronecker(theta):
             minimizer = self.tuning.kronecker if self.matrices else self.tuning.kronecker_matrix_free
             return minimizer.run(tracker, theta)
@@ -257,12 +257,12 @@ class LocalSearch:
         return self.tuning.single_precision.run(tracker, theta)
 
     def _double_precision_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
-        """Minimise as far as Kronecker factors lead in double precision, in the gradients that matrices would cost."""
+        """Minimise in Kronecker coordinates in double precision, in at most the gradients that matrices would cost."""
         most = self.tuning.double_evaluations + self.tuning.double_evaluations_per_parameter * len(theta)
         return replace(self.tuning.kronecker_double, max_evaluations=most).run(tracker, theta)
 
     def _single_precision_matrices(self, tracker: Tracker, theta: HostArray) -> HostArray:
-        """Minimise with matrices as far as single precision is good enough for, if there is one; the best point."""
+        """Minimise with matrices to the limit of single precision, if it is used; return the best point."""
         with self._single_precision(tracker) as single:
             if single is not tracker:
                 self.tuning.single_precision_after_kronecker.run(single, theta)
@@ -284,7 +284,7 @@ class LocalSearch:
 
     @contextmanager
     def _single_precision(self, tracker: Tracker) -> Iterator[Tracker]:
-        """Track the same function in single precision, if that is faster; else go on with the same tracker."""
+        """Yield a tracker of the same cost in single precision, if that is faster, else the same tracker."""
         if self._single is None:
             yield tracker
         else:

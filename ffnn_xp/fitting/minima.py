@@ -1,8 +1,8 @@
-"""Which starts came to the same minimum.
+"""Comparison of minima: it finds which starts came to the same minimum.
 
-Two ends are one if S differs by less than `NEARBY` of what one standard deviation raises it, and if the way between
-them, once the units of one are put in the order and sign of the other's, raises the parabola of S by as little.
-Directions in which the data leave S flat do not count: ends that differ in them alone are the same for the data.
+Two points are one minimum if S differs by less than `NEARBY` of one standard deviation's rise, and if the step between
+them, once the units of one are put in the order and sign of the other's, raises the parabola of S by as little. Points
+that differ in unidentified directions alone are the same minimum, since S does not change along these.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ NEARBY = 0.5
 
 
 def number_minima(cost: NetworkCost, ends: Mapping[int, tuple[HostArray, float]], unit: float) -> dict[int, int]:
-    """For each start the number of the minimum that it came to, the best one being 1.
+    """Return for each start the number of the minimum that it came to, the best one being 1.
 
     Parameters
     ----------
     cost : NetworkCost
-        What was minimised.
+        The cost that was minimised.
     ends : mapping of int to (array with shape (p,), float)
-        Of the starts that arrived, theta and S.
+        Theta and S at the end of each start that came to a minimum.
     unit : float
-        What one standard deviation raises S by.
+        One standard deviation's rise of S.
     """
     network = cost.objective.network
     product = cost.hessian_product if network.smooth else cost.gauss_newton_product
@@ -35,8 +35,8 @@ def number_minima(cost: NetworkCost, ends: Mapping[int, tuple[HostArray, float]]
     for start, (theta, value) in sorted(ends.items(), key=lambda item: item[1][1]):
         for number, (reference, lowest) in enumerate(known, start=1):
             if value - lowest < NEARBY * unit:
-                way = aligned(network, theta, reference) - reference
-                if abs(0.5 * float(way @ product(reference, way))) < NEARBY * unit:
+                step = aligned(network, theta, reference) - reference
+                if abs(0.5 * float(step @ product(reference, step))) < NEARBY * unit:
                     numbers[start] = number
                     break
         else:

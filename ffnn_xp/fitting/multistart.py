@@ -1,8 +1,8 @@
 """Multi-start minimization: random starts, each minimized as far as it is worth, and the best minimum of all.
 
-Starts are tried one after another until chi-square says that a fit is as good as it can be (known errors), or all of
-them (unknown errors: then only the best can be told). Only promising ones are refined to the end. Each method of
-`MultiStart` takes what was found so far and returns what was found then, whatever ended it.
+With known errors, starts are tried one after another until chi-square says that a fit is as good as it can be; with
+unknown errors all of them are tried. Only promising ones are refined to the end. Each method of `MultiStart` takes the
+`SearchResult` so far and returns the next one, whatever ended it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ INTERRUPTED = "interrupted by the user"
 
 @dataclass(frozen=True)
 class FitState:
-    """What a callback sees at each improvement.
+    """The state of a fit, as a callback gets it at each improvement.
 
     Attributes
     ----------
     start, starts : int
-        Which start, of how many at most.
+        Number of the start, and how many there are at most.
     fval : float
         Value now.
     best : float
@@ -54,7 +54,7 @@ class FitState:
 
 @dataclass(frozen=True)
 class Restart:
-    """One row of the table of starts.
+    """A row of the table of starts.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Restart:
     fval, edm : float
         Value and EDM at its end.
     status : str
-        What became of it.
+        How it ended: a `Status`, or why it was pruned.
     calls : int
         Gradient calls.
     seconds : float
@@ -84,13 +84,12 @@ class Restart:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a multi-start minimization found.
+    """The result of a multi-start minimization.
 
     Attributes
     ----------
     best : LocalMinimum or None
-        The best point of all starts; located if its spectrum or its bounds of EDM are known. None if S is finite
-        nowhere.
+        The best point of all starts; None if S is finite nowhere.
     best_start : int
         Number of the start that it comes from.
     starts : tuple of Restart
@@ -114,16 +113,16 @@ class SearchResult:
 
     @property
     def located(self) -> bool:
-        """Whether the best point is the end of a local search."""
+        """True if the best point is the end of a local search."""
         return self.best is not None and self.best.located
 
     def interrupted(self) -> SearchResult:
-        """Return the same, ended by the user: its best point counts as not located."""
+        """Return the result as interrupted by the user: its best point counts as not located."""
         best = None if self.best is None else self.best.unlocated()
         return replace(self, best=best, stopped=INTERRUPTED)
 
     def improved(self, value: float) -> SearchResult:
-        """Return the same where MINUIT went farther down from the best start: its row says so."""
+        """Return the result with a lower value in the row of the best start, which MINUIT has found."""
         rows = [replace(r, fval=min(r.fval, value)) if r.start == self.best_start else r for r in self.starts]
         return replace(self, starts=tuple(rows))
 
@@ -135,13 +134,13 @@ class MultiStart:
     Parameters
     ----------
     cost : NetworkCost
-        What is minimized, in standardised units.
+        The cost in standardised units.
     local : LocalSearch
         Minimizes from one start.
     good_enough : float
         Chi-square at which no further start is tried; -inf if unknown.
     n_starts : int
-        How many at most.
+        Starts at most.
     deadline : float
         In `time.monotonic` seconds.
     callback : callable, optional
@@ -149,9 +148,9 @@ class MultiStart:
     max_evaluations : float
         Gradients that a minimization from one start may take.
     tuning : MultiStartTuning
-        When a start is worth going on with.
+        The numbers that decide which starts are refined.
     halving : HalvingTuning
-        How starts compete.
+        The numbers of successive halving.
     """
 
     cost: NetworkCost
@@ -170,14 +169,14 @@ class MultiStart:
     ) -> SearchResult:
         """Minimize from each start until one is good enough; then refine the best, if there is time.
 
-        Not `finish` leaves the best, if none is good enough, where it is: others are to follow.
+        Without `finish` the best start is not refined, if none is good enough: other starts are to follow.
         """
         log = _Log(self, found or SearchResult())
         with log.stoppable():
             for index, theta in enumerate(starts, start=len(log.starts) + 1):
                 if index == 1:
                     log.best = LocalMinimum.unfinished(theta, np.inf)
-                log.approach(index, theta)
+                log.minimize(index, theta)
                 if log.satisfied:
                     break
             if not np.isfinite(log.value):
@@ -187,16 +186,16 @@ class MultiStart:
         return log.result()
 
     def halve(self, starts: HostArray, found: SearchResult, *, unit: float, rng: np.random.Generator) -> SearchResult:
-        """Let starts ``(r, p)`` compete by successive halving, and refine the survivors.
+        """Run successive halving on starts ``(r, p)``, and refine the survivors.
 
         Parameters
         ----------
         starts : array with shape (r, p)
             Theta of each.
         found : SearchResult
-            What was found before.
+            The result so far.
         unit : float
-            What one standard deviation raises S by.
+            One standard deviation's rise of S.
         rng : numpy.random.Generator
             Draws the sample of events for the first rounds.
         """
@@ -210,7 +209,7 @@ class MultiStart:
             rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
             log.starts += sorted(rows, key=lambda row: row.start)
             for c in ranking:
-                if c.status is Status.MINIMUM:  # its own value has seven digits
+                if c.status is Status.MINIMUM:  # its own value is in single precision
                     log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
             for place, c in enumerate(ranking[: self.halving.survivors]):
                 if not np.isfinite(c.value):
@@ -228,11 +227,11 @@ class MultiStart:
         return log.result()
 
     def for_cost(self, cost: NetworkCost) -> MultiStart:
-        """Return the same for a cost whose minimum is near the best point: all of it in double precision."""
+        """Return the search for a cost whose minimum is near the best point, all of it in double precision."""
         return replace(self, cost=cost, local=replace(self.local, problem=cost, may_use_single_precision=False))
 
     def refine(self, found: SearchResult) -> SearchResult:
-        """Go on from the best point to the minimum of this problem."""
+        """Refine the best point for this cost."""
         if found.best is None:
             return found
         log = _Log(self, replace(found, best=LocalMinimum.unfinished(found.best.theta, np.inf)))
@@ -241,7 +240,10 @@ class MultiStart:
         return log.result()
 
     def continue_from(self, found: SearchResult, theta: HostArray) -> tuple[SearchResult, bool]:
-        """Go on from a lower point than the best; and whether that came to a minimum: else the best stays."""
+        """Refine a point that is lower than the best; return the result, and True if that is a minimum.
+
+        Otherwise the best point stays.
+        """
         below = LocalMinimum.unfinished(theta, self.cost.value_and_gradient(theta)[0])
         log = _Log(self, replace(found, best=below))
         with log.stoppable():
@@ -250,29 +252,29 @@ class MultiStart:
         return (there, True) if there.located else (replace(there, best=found.best), False)
 
     def satisfied(self, found: SearchResult) -> bool:
-        """Tell whether the best point is a minimum as good as it should be."""
+        """Return True if the best point is a minimum, and its chi-square is as low as it should be."""
         return found.best is not None and found.best.located and self.is_good(found.best.theta)
 
     def is_good(self, theta: HostArray, factor: float = 1.0) -> bool:
-        """Tell whether the data's part of S is as low as it should be, or within a factor of that."""
+        """Return True if chi-square at theta is as low as it should be, or within a factor of that."""
         return bool(np.isfinite(self.good_enough) and self.cost.chi2(theta) <= factor * self.good_enough)
 
     def number_minima(self, found: SearchResult, unit: float) -> SearchResult:
-        """Tell in the table which starts came to the same minimum; `unit` is one standard deviation's rise of S."""
+        """Return the result with numbered minima in its table; `unit` is one standard deviation's rise of S."""
         numbers = number_minima(self.cost, found.ends, unit)
         return replace(found, starts=tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts))
 
     @cached_property
-    def _can_tell(self) -> bool:
+    def _has_goal(self) -> bool:
         return bool(np.isfinite(self.good_enough))
 
     def prune(self, theta: HostArray, gain: float) -> bool:
-        """Tell whether a start leads to a minimum that is not good enough, by its EDM or what it gained lately."""
-        return self._can_tell and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
+        """Return True if a start leads to a minimum that is not good enough, by its EDM or its last gain."""
+        return self._has_goal and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
 
 
 class _Log:
-    """Collects what a run finds, so that nothing is lost when it is stopped; becomes a `SearchResult`."""
+    """Collects the results of a run, so that nothing is lost when it is stopped; becomes a `SearchResult`."""
 
     def __init__(self, search: MultiStart, found: SearchResult) -> None:
         self.search = search
@@ -286,16 +288,16 @@ class _Log:
 
     @property
     def satisfied(self) -> bool:
-        """Whether no further start is needed."""
+        """True if no further start is needed."""
         return self.search.satisfied(self.result())
 
     def result(self) -> SearchResult:
-        """Return what was found."""
+        """Return the result so far."""
         return SearchResult(self.best, self.best_start, tuple(self.starts), self.ends, self.stopped)
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """End at a deadline, by a callback or Ctrl-C, and keep what was found."""
+        """End the run at a deadline, by a callback or Ctrl-C, and keep what it has found."""
         try:
             yield
         except StopMinimization as stop:
@@ -312,11 +314,11 @@ class _Log:
             seconds = time.monotonic() - search.began
             return callback(FitState(index, search.n_starts, value, min(value, self.value), calls, seconds))
 
-        told = None if callback is None else report
-        return Tracker(search.cost, Budget(search.deadline, search.max_evaluations, told, prune))
+        reported = None if callback is None else report
+        return Tracker(search.cost, Budget(search.deadline, search.max_evaluations, reported, prune))
 
-    def approach(self, index: int, theta: HostArray) -> None:
-        """Run the coarse stage; and refine, if the start is promising by what is known so far."""
+    def minimize(self, index: int, theta: HostArray) -> None:
+        """Run the coarse stage from a start, and refine it if its chi-square is low enough."""
         search, local, began = self.search, self.search.local, time.monotonic()
         tracker = self.tracker(index, search.prune if search.n_starts > 1 else None)
         end, status = None, "pruned: worse than the best"
@@ -345,7 +347,7 @@ class _Log:
             self.refine(self.best_start, self.best.theta)
 
     def refine(self, index: int, theta: HostArray) -> None:
-        """Refine from this point of a start that is in the table already: its row grows by what that took."""
+        """Refine from this point of a start whose row is in the table; the row grows by the calls and the time."""
         began = time.monotonic()
         tracker, end = self.tracker(index), None
         try:
@@ -365,7 +367,7 @@ class _Log:
                 )
 
     def keep(self, index: int, tracker: Tracker, end: LocalMinimum | None) -> None:
-        """Remember the best point of all, located if the local search came to its end."""
+        """Remember the best point of all; it is located if the local search came to its end."""
         if end is not None and end.status is not Status.SADDLE_POINT:
             self.ends[index] = end.theta, end.value
         if end is not None and end.value <= self.value:

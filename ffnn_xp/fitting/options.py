@@ -22,7 +22,7 @@ KINDS = ("toys", "bootstrap")
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticalOptions:
-    """Options that fits and replicas have in common: the statistic, the prior, where errors come from, seed and time.
+    """Options that fits and replicas have in common.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class StatisticalOptions:
 
     @property
     def signed_weights(self) -> bool:
-        """Whether weights may be negative: where errors come from the scatter of the data."""
+        """True if weights may be negative, since errors come from the scatter of the data."""
         return self.covariance == "sandwich"
 
     @property
@@ -159,7 +159,7 @@ class ReplicaOptions(StatisticalOptions):
 
     @property
     def signed_weights(self) -> bool:
-        """Whether weights may be negative: a bootstrap shows the scatter of the data, as a sandwich does."""
+        """True if weights may be negative, since a bootstrap takes errors from the scatter of the data."""
         return self.kind == "bootstrap"
 
     def _check_prior(self) -> None:
@@ -172,7 +172,7 @@ class ReplicaOptions(StatisticalOptions):
 
 
 def check_prior_width(prior: object, *, allow_none: bool = True) -> None:
-    """Refuse what is no width of a prior."""
+    """Raise a ValueError for anything but a width of a prior."""
     if prior is None and allow_none:
         return
     if not (_is_number(prior) and 0 < prior < np.inf):  # type: ignore[operator]

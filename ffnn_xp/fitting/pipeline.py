@@ -1,8 +1,8 @@
-"""Data to a certified minimum, step by step.
+"""The steps of a fit, from data to a certified minimum.
 
 Read and standardise the data (`problem`); choose the prior, if that is wanted (`prior_selection`); minimize from random
 starts (`multistart`); estimate the errors of y if they are unknown (`y_error`); take the covariance from the exact
-Hessian; let MIGRAD certify the point; and say what it is worth (`certification`).
+Hessian; let MIGRAD certify the point; and write the message (`certification`).
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
 
 
 def _search(problem: FitProblem, search: MultiStart, starts: Iterator[HostArray]) -> SearchResult:
-    """Find the best minimum: from single starts, or first from few and then from many that compete."""
+    """Find the best minimum, from single starts, or from a few and then by successive halving of many."""
     number, tuning = search.n_starts, search.tuning
-    if number < tuning.halving or not _may_compete(problem):
+    if number < tuning.halving or not _can_be_halved(problem):
         return search.run(starts)
     found = search.run(islice(starts, tuning.singly if problem.is_chi_square else 1), finish=False)
     if search.satisfied(found) or found.stopped:
@@ -88,16 +88,16 @@ def _search(problem: FitProblem, search: MultiStart, starts: Iterator[HostArray]
 
 
 def _with_prior(problem: FitProblem, chosen: PriorSelection) -> FitProblem:
-    """Return the problem with the prior that was chosen.
+    """Return the problem with the prior and the errors of y that were chosen.
 
-    Its width is that beside the errors of y: with other errors S is another multiple of the same function.
+    The prior was chosen for errors 1; with other errors the data's part of S is another multiple of the same function.
     """
     prior = GaussianPrior(chosen.precision / float(np.mean(chosen.y_error**2)))
     return replace(problem, prior=prior, y_error=chosen.y_error)
 
 
 def _predictive(problem: FitProblem, chosen: PriorSelection | None, record: FitRecord) -> Predictive | None:
-    """Make the density of new measurements: of the ensemble, or of the one network, if it has a band."""
+    """Return the density of new measurements, of the ensemble or of the one network, if it has a band."""
     if chosen is not None and chosen.calibration is not None:
         return Predictive(tuple(member(problem, t, chosen.precision) for t in chosen.members), chosen.calibration)
     if record.error_band is None or not problem.loss.scatters_normally:
@@ -110,10 +110,10 @@ def _predictive(problem: FitProblem, chosen: PriorSelection | None, record: FitR
 def _certified(
     problem: FitProblem, search: MultiStart, found: SearchResult, chosen: PriorSelection | None, began: float
 ) -> FitRecord:
-    """Let MINUIT certify the best point that was found.
+    """Certify the best point with MINUIT, and make the record.
 
-    Where MIGRAD goes down along a weakly determined direction, and S falls further from there, the local search goes
-    on; where it went down and saw no minimum, it is asked again with the Hessian there.
+    Where MIGRAD moves along a weakly determined direction to a point that is no minimum, the local search goes on from
+    there; where it moves and does not certify a minimum, it runs again with the Hessian at its last point.
     """
     if found.best is None:
         raise ValueError(
@@ -128,25 +128,25 @@ def _certified(
             if spectrum is None or spectrum.n_negative:
                 certificate = None
                 break
-            certificate = _asked(problem, search, best.theta, spectrum)
+            certificate = _run_migrad(problem, search, best.theta, spectrum)
             if problem.errors_known:  # else the table stays in the units of the first errors of y
                 found = found.improved(certificate.fval)
             before, best = best.value, replace(best, theta=certificate.values)
-            if before - certificate.fval <= tuning.negligible * raw.errordef:  # near enough to where it is known
+            if before - certificate.fval <= tuning.negligible * raw.errordef:  # the spectrum is still that of the point
                 break
             spectrum, beyond = search.local.spectrum_at(best.theta)
             if beyond is None and certificate.cut_short:
-                beyond = best.theta  # as far as MIGRAD may go
+                beyond = best.theta  # MIGRAD used up its calls: the local search goes on
             smooth = problem.network.smooth
-            if beyond is None and not certificate.certified and smooth:  # what it learnt led it astray
+            if beyond is None and not certificate.certified and smooth:  # its updates of the covariance led it astray
                 best = replace(best, value=certificate.fval)
                 continue
             if beyond is None or not smooth or run == tuning.runs:
-                break  # with a word on the point that it is about
-            found, arrived = search.continue_from(replace(found, best=best), beyond)
+                break  # the spectrum is that of the last point, which the message is about
+            found, located = search.continue_from(replace(found, best=best), beyond)
             assert found.best is not None
             best = found.best
-            if not arrived:
+            if not located:
                 break
             spectrum = best.spectrum
     except KeyboardInterrupt:
@@ -155,13 +155,13 @@ def _certified(
     return certify_fit(Found(problem, raw, search.cost, end, spectrum, certificate, recipe=chosen), began)
 
 
-def _asked(problem: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spectrum) -> Certificate:
+def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spectrum) -> Certificate:
     """Run MIGRAD from this point with this spectrum, on the standardised problem.
 
     EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
-    of an input's mean over its width, and see nothing but rounding. At non-smooth points it is asked again, with a new
-    covariance, where it does not see a minimum: its own, built from gradients that jump, degrades. The smallest EDM
-    counts.
+    of an input's mean over its width, which leaves nothing but rounding. At non-smooth points MIGRAD runs again with a
+    new covariance, if it does not certify a minimum: its own covariance, built from gradients that jump, degrades. The
+    run with the smallest EDM counts.
     """
     cost = search.cost
     most = 1 if problem.network.smooth else problem.tuning.certification.runs_non_smooth
@@ -176,9 +176,9 @@ def _asked(problem: FitProblem, search: MultiStart, theta: HostArray, spectrum: 
 
 
 def _migrad_alone(problem: FitProblem, theta: HostArray, began: float, deadline: float) -> FitRecord:
-    """Run MIGRAD alone, as in the lesson, and give the same account of where it ended.
+    """Run MIGRAD alone from theta, and certify its last point like any other.
 
-    With unknown errors it runs twice: the first run's residuals are the second's errors.
+    With unknown errors it runs twice: the first run's residuals give the errors of the second.
     """
     if not problem.errors_known:
         problem = problem.with_y_error(residual_width(problem, problem.scaling.to_standard(theta), 0.0))
@@ -194,11 +194,11 @@ def _migrad_alone(problem: FitProblem, theta: HostArray, began: float, deadline:
     return certify_fit(found, began)
 
 
-def _may_compete(problem: FitProblem) -> bool:
-    """Whether starts can be walked in a batch, of small networks and at first on a sample of the events.
+def _can_be_halved(problem: FitProblem) -> bool:
+    """Return True if successive halving can rank the starts of this problem.
 
-    S without a lower bound has nothing to measure a start's distance from; linear combinations of outputs have no such
-    sample.
+    It needs a small network, a lower bound of S, from which a start's distance is measured, and events of which a
+    sample can be drawn: a statistic of linear combinations of outputs has none.
     """
     small = problem.layout.n_parameters <= problem.tuning.halving.max_parameters
     return small and problem.minimizer is None and problem.loss.bounded_below and not problem.loss.has_linear_operator
@@ -208,7 +208,7 @@ def _number_of_starts(restarts: int | str, problem: FitProblem) -> int:
     if restarts != "auto":
         return int(restarts)
     tuning, p = problem.tuning.multi_start, problem.layout.n_parameters
-    if _may_compete(problem):
+    if _can_be_halved(problem):
         return int(np.clip(tuning.candidates // p, tuning.starts, tuning.most_candidates))
     if problem.is_chi_square:
         return tuning.starts
@@ -216,7 +216,7 @@ def _number_of_starts(restarts: int | str, problem: FitProblem) -> int:
 
 
 def _good_enough(problem: FitProblem) -> float:
-    """Chi-square that no better fit would lower by much; without known errors there is no such value."""
+    """Return a chi-square that no better fit would lower by much, -inf where the errors are unknown."""
     ndof = problem.n_values - problem.layout.n_parameters
     mean, square = problem.weight_moments()  # of a sum of weighted squares of normal numbers
     return (
@@ -227,7 +227,7 @@ def _good_enough(problem: FitProblem) -> float:
 
 
 def _unit(problem: FitProblem, found: SearchResult) -> float:
-    """What one standard deviation raises S by; if errors are unknown, as the best residuals so far have it."""
+    """Return one standard deviation's rise of S; if errors are unknown, that of the best residuals so far."""
     errordef = float(problem.loss.errordef)
     if problem.errors_known or not np.isfinite(found.value):
         return errordef

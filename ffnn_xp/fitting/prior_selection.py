@@ -1,19 +1,20 @@
-r"""The default recipe, ``prior="auto"``: how strong the prior shall be is found inside the data.
+r"""Prior selection, ``prior="auto"``: the prior's strength is chosen by cross-validation.
 
 The prior is Gaussian with precision :math:`\lambda P` on the standardised parameters, P being d for the weights of the
-first matrix, 1 for its biases, 20 for all later weights and biases, 0 for the output's bias. Networks are walked along
-a path of :math:`\lambda`, halved step by step, each from where the one before ended: a strong prior first shows the
-gross shape, and leads past the poor minima that a weak one has. The strength is that whose S of held-out data is
-smallest: of five folds, or of one of them where there are many events.
+first matrix, 1 for its biases, 20 for all later weights and biases, 0 for the output's bias. Networks are minimized
+along a regularization path: the strength :math:`\lambda` is halved again and again, and each minimization starts where
+the one before ended. A strong prior shows the gross shape first, which leads past the poor minima that a weak one has.
+The chosen strength is that with the smallest S of held-out data, of five folds, or of one of them where there are many
+events.
 
-Then the networks of the folds go on with all data; where there was one fold, others walk the path with all data beside
-it. A prediction is the equal mixture of these networks. Each predicts a Student's t
+Then the networks of the folds are minimized with all data; where there was one fold, other networks follow the path
+with all data. A prediction is the mean of this ensemble with equal weights. Each network predicts a Student's t
 
 .. math:: t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
           \qquad s_m^2 = a\,\sigma_m^2 + b\,\sigma_m^2\,j^T (J^T J + \lambda P)^{-1} j
 
-whose a, b and number of degrees of freedom are fitted to the held-out residuals, so that they answer for what a linear
-band does not know.
+whose a, b and number of degrees of freedom are fitted to the held-out residuals, so that they include what a linear
+band leaves out.
 """
 
 from __future__ import annotations
@@ -33,33 +34,33 @@ from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import GAUGE, GaussianPrior
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Spectrum, calibrate
 
-LEAST = 10  # events, to choose anything by
+LEAST = 10  # events without which cross-validation says nothing
 
 
 @dataclass(frozen=True)
 class PriorSelection:
-    r"""What was chosen.
+    r"""The prior that was chosen, and the ensemble of networks that comes with it.
 
     Attributes
     ----------
     strength : float
-        :math:`\lambda`, in units of S per event of a constant prediction.
+        The regularization strength :math:`\lambda`, in units of S per event of a constant prediction.
     precision : array with shape (p,)
-        Of the prior, for S with errors 1 of the standardised outputs where none are given.
+        Precisions of the prior, for S with errors 1 of the standardised outputs where none are given.
     path : array with shape (s, 2)
-        Strengths that were tried, and S of held-out values, each.
+        Strengths that were tried, and S per held-out value of each.
     held_out : int
-        How many values were held out, each once.
+        Number of values that were held out, each once.
     members : list of array with shape (p,)
         Standardised parameters of the networks, the one with the smallest S first.
     calibration : Calibration or None
-        Of the predictive density; None of statistics other than those of measured values.
-    noise : array with shape (k,)
+        Calibration of the predictive density; None for other statistics than those of measured values.
+    y_error : array with shape (k,)
         Width of the held-out residuals of the standardised outputs, the errors of y where none are given; else ones.
     stopped : str
         Why it was cut short, if it was.
     gradients : float
-        How many of all events the choice has cost.
+        Gradients of all events that the choice has cost.
     """
 
     strength: float
@@ -73,7 +74,7 @@ class PriorSelection:
     gradients: float = 0.0
 
     def words(self) -> str:
-        """In a line."""
+        """Return the choice in a line of text."""
         score = float(self.path[np.argmin(np.abs(np.log(self.path[:, 0] / self.strength))), 1])
         text = (
             f"strength {self.strength:.2g} of {len(self.path)} tried, by S of {self.held_out} held-out values, "
@@ -86,7 +87,7 @@ class PriorSelection:
 
 
 def check_enough(problem: FitProblem) -> None:
-    """Raise a ValueError where there is nothing to hold out."""
+    """Raise a ValueError where there are too few events to hold some out."""
     if problem.data.n < LEAST or problem.loss.has_linear_operator:
         raise ValueError(
             f"prior='auto' chooses by events that are held out: it needs at least {LEAST} independent ones, got "
@@ -95,7 +96,7 @@ def check_enough(problem: FitProblem) -> None:
 
 
 def choose(problem: FitProblem, seed: int | list[int] | None, deadline: float) -> PriorSelection:
-    """Find the strength, the networks and the calibration for a problem that has no prior yet."""
+    """Choose the strength, the networks and the calibration for a problem that has no prior yet."""
     n = problem.data.n
     rng = np.random.default_rng(seed)
     whole = replace(problem, prior=None, y_error=np.ones(problem.data.y.shape[0])).cost()
@@ -110,11 +111,11 @@ def choose(problem: FitProblem, seed: int | list[int] | None, deadline: float) -
         Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
         for f in range(folds if n < tuning.one_fold else 1)
     ]
-    walk, starts = PathMinimizer(deadline, tuning=problem.tuning.path), (glorot(problem.layout, rng) for _ in count())
-    at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, walk)
+    path, starts = PathMinimizer(deadline, tuning=problem.tuning.path), (glorot(problem.layout, rng) for _ in count())
+    at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
-    found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, walk, number)
+    found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, path, number)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     calibration, y_error = None, np.ones(problem.data.y.shape[0])
     if problem.loss.auxiliary == "y_err":
@@ -127,13 +128,13 @@ def choose(problem: FitProblem, seed: int | list[int] | None, deadline: float) -
         [found[i] for i in np.argsort(values)],
         calibration,
         y_error,
-        walk.stopped,
-        walk.events / n,
+        path.stopped,
+        path.events / n,
     )
 
 
 def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Member:
-    """A network of the mixture, with the band of its Gauss-Newton matrix; its noise is that of the residuals."""
+    """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
     cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0])).cost()
     G = cost.gauss_newton(theta)
     held = min(_effective(G, precision), problem.tuning.prior_selection.most_effective * problem.n_values)
@@ -145,7 +146,7 @@ def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Membe
 
 
 def shape_of_prior(network: Network) -> HostArray:
-    """P: precisions for strength 1.
+    """Return P, the precisions of the prior at strength 1.
 
     Examples
     --------
@@ -167,7 +168,7 @@ def shape_of_prior(network: Network) -> HostArray:
 def _calibration(
     problem: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray
 ) -> tuple[Calibration, HostArray]:
-    """Of the held-out residuals, in units of the noise that each part's own fit sees; and their width."""
+    """Calibrate on the held-out residuals, in units of each fold's own errors; return their width too, ``(k,)``."""
     backend, network = problem.model.backend, problem.network
     layout, d, k = network.layout, len(problem.scaling.x_mean), len(problem.scaling.y_mean)
     plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
@@ -197,20 +198,20 @@ def _calibration(
 
 
 def _residuals(network: Network, backend: Backend, theta: HostArray, events: Events) -> HostArray:
-    """Over the errors, ``(k, n)``; in standardised units."""
+    """Compute residuals in units of the errors, ``(k, n)``, of standardised data."""
     with backend.context():
         y = evaluate(network, backend, backend.to_device(theta), events.x)
         return backend.to_host((events.data[0] - y) * events.data[1])
 
 
 def _effective(G: HostArray, precision: HostArray) -> float:
-    """Number of parameters that the data hold; G includes the prior, twice its precision."""
+    """Return the effective number of parameters; G includes the prior, twice its precision."""
     held = Spectrum.of_hessian(G, 1.0).factor
     return float(held.shape[1] - np.sum(precision[:, None] * held**2))
 
 
 def typical_error(problem: FitProblem) -> HostArray:
-    """Root mean square of the errors of the measured values, ``(k,)`` in raw units, where they are given."""
+    """Return the root mean square of the given errors of y, ``(k,)`` in raw units."""
     backend = problem.model.backend
     assert problem.data.inverse_error is not None
     with backend.context():

@@ -1,6 +1,7 @@
-"""A fit that is about to begin: checked data, how to standardise them, and the costs of both sides.
+"""`FitProblem`: checked data with their statistic, scaling and prior, and the costs that are made of them.
 
-Minimizers see the cost of standardised data in standardised theta; MINUIT sees the same cost in raw units.
+Minimizers work on the cost of standardised data in standardised theta; users' `Minuit` objects have the same cost in
+raw units.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.data import Dataset, Events, Measurements, Scaling, read, standardization
+from ffnn_xp.data import Dataset, Events, Measurements, Scaling, read, scaling_of
 from ffnn_xp.fitting.local_search import LocalSearch
 from ffnn_xp.fitting.options import StatisticalOptions
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
@@ -23,10 +24,30 @@ from ffnn_xp.uncertainty import Spectrum, rank
 
 @dataclass(frozen=True)
 class FitProblem:
-    """A fit that is about to begin: checked data, their statistic and scaling, and the prior.
+    """All that a fit needs to know: checked data, their statistic and scaling, the network, the prior, the numbers.
 
-    Whether `errors_known`: given, or those of the statistic itself, as of counts. Whether the covariance is to be a
-    `sandwich`.
+    Attributes
+    ----------
+    model : ModelLike
+        The model, whose backend computes.
+    network : Network
+        Its network, widths complete.
+    loss : Loss
+        The statistic.
+    data : Dataset
+        The data in raw units.
+    scaling : Scaling
+        The map between raw and standardised units.
+    prior : GaussianPrior or None
+        The prior of the standardised parameters.
+    y_error : array with shape (k,)
+        Errors of the standardised outputs, where the user gave none.
+    errors_known : bool
+        Whether errors of y were given, or are those of the statistic itself, as of counts.
+    sandwich : bool
+        Whether the covariance is to be a sandwich.
+    tuning : Tuning
+        The tuned numbers.
     """
 
     model: ModelLike
@@ -43,7 +64,7 @@ class FitProblem:
 
     @property
     def with_matrices(self) -> bool:
-        """Whether p x p matrices may be formed; without them products and Kronecker factors have to do."""
+        """True if p x p matrices may be formed; otherwise products and Kronecker factors replace them."""
         return self.layout.n_parameters <= self.tuning.matrix_limit
 
     def with_y_error(self, y_error: HostArray) -> FitProblem:
@@ -62,7 +83,7 @@ class FitProblem:
 
     @property
     def is_chi_square(self) -> bool:
-        """Whether S is a chi-square with known errors, so that its size tells how good a fit is."""
+        """True if S is a chi-square with known errors, so that its size says how good a fit is."""
         return self.errors_known and self.loss.is_chi_square
 
     def cost(self) -> NetworkCost:
@@ -82,7 +103,7 @@ class FitProblem:
         )
 
     def events(self, y: Array | None = None) -> Events:
-        """Return the events in standardised units; with other measurements y ``(..., k, n)`` if given."""
+        """Return the events in standardised units, with other measurements y ``(..., k, n)`` if given."""
         backend, s = self.model.backend, self.scaling
         xp, to = backend.xp, backend.to_device
         data = self.data_with_errors()
@@ -97,12 +118,12 @@ class FitProblem:
             )
 
     def raw_cost(self) -> DataCost:
-        """Return the cost in raw units, as MINUIT sees it."""
+        """Return the cost in raw units."""
         prior = None if self.prior is None else GaussianPrior(self.prior.precision, self.scaling)
         return DataCost.from_dataset(self.data_with_errors(), self.model, self.loss, prior)
 
     def data_with_errors(self) -> Dataset:
-        """Return the data with errors: `y_error` where the statistic wants some and the user gave none."""
+        """Return the data with errors, those of `y_error` where the statistic needs some and the user gave none."""
         data, backend = self.data, self.model.backend
         if data.inverse_error is not None or self.loss.auxiliary != "y_err":
             return data
@@ -111,18 +132,19 @@ class FitProblem:
         return replace(data, inverse_error=inverse)
 
     def expected(self, theta: HostArray) -> HostArray:
-        """Return what the statistic combines at raw theta, on the host; its first rows ``(k, n)`` predict y."""
+        """Return the arguments of the statistic at raw theta, on the host; the first rows ``(k, n)`` predict y."""
         backend = self.model.backend
         with backend.context():
             y = evaluate(self.network, backend, backend.to_device(theta), self.data.x)
-            return backend.to_host(self.data.combined(backend.xp, self.loss, y))
+            return backend.to_host(self.data.loss_arguments(backend.xp, self.loss, y))
 
     def effective(self, cost: Problem, theta: HostArray) -> float:
-        """Return the number of parameters that the data determine.
+        """Return the effective number of parameters, those that the data determine.
 
-        The rank of the Gauss-Newton matrix G; with a prior P, tr(G (G + P)^-1) (J. Moody, NIPS 1991): each direction
-        counts as far as the data and not the prior hold it. (The exact Hessian has the residuals' own curvature in it,
-        which holds directions that no data determine.) Without matrices it is that of their Kronecker factors.
+        It is the rank of the Gauss-Newton matrix G; with a prior P, tr(G (G + P)^-1) (J. Moody, NIPS 1991): each
+        direction counts by the share of its precision that comes from the data. (The exact Hessian includes the
+        residuals' own curvature, also along directions that no data determine.) Without matrices it is computed from
+        Kronecker factors.
         """
         if not self.with_matrices:
             return KroneckerCoordinates(cost.kronecker_factors(theta)).effective
@@ -141,7 +163,7 @@ class FitProblem:
 
 
 def read_problem(model: ModelLike, measurements: Measurements, options: StatisticalOptions) -> FitProblem:
-    """Read the measurements, standardise them, and put the prior beside them; the model stays as it is.
+    """Read and standardise the measurements, and add the prior; the model stays as it is.
 
     Raises
     ------
@@ -158,7 +180,7 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
         network,
         loss,
         data,
-        standardization(network, model.backend, data, loss),
+        scaling_of(network, model.backend, data, loss),
         None if options.prior_width is None else GaussianPrior(network_precision(network, options.prior_width)),
         np.ones(data.y.shape[0]),
         errors_known=checked.errors_known,
@@ -169,7 +191,7 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
 
 
 def check_degrees_of_freedom(problem: FitProblem, *, auto: bool) -> None:
-    """Refuse to estimate errors of y from fewer values than parameters."""
+    """Raise a ValueError where errors of y would be estimated from fewer values than parameters."""
     p, values = problem.layout.n_parameters, problem.n_values
     if not problem.errors_known and problem.prior is None and not auto and p >= values:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""One line that shows how a fit gets on, and the user's callback behind it."""
+"""The progress line of a fit, and the user's callback."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Report = Callable[[FitState], bool | None]
 
 @contextmanager
 def progress_line(show: bool | None, callback: Report | None) -> Iterator[Report | None]:
-    """The report that a walk calls: updates the line (tqdm's, where it is installed), then asks the callback.
+    """Yield the function that a fit reports to: it updates the line, if tqdm is installed, and calls the callback.
 
     Parameters
     ----------
     show : bool or None
-        None shows the line if standard error is a terminal.
+        Whether to show the line; None shows it if standard error is a terminal.
     callback : callable, optional
-        The user's.
+        The user's callback.
     """
     if show is None:
         show = sys.stderr is not None and sys.stderr.isatty()

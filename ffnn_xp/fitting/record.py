@@ -1,4 +1,4 @@
-"""`FitRecord`: the numbers that a fit found, on the host; a result for people is made of it (`model.result`)."""
+"""`FitRecord`: the numbers of a fit on the host, which `model.result.FitResult` presents to users."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class FitRecord:
     Attributes
     ----------
     valid : bool
-        Whether a minimum was certified (EDM below MINUIT's goal) and no direction leads further down.
+        Whether a minimum was certified: EDM below MINUIT's goal, and no direction of negative curvature.
     message : str
-        What that rests on or, if not valid, what to do.
+        The reason for that or, if not valid, what to do.
     fval : float
         The cost at the end, prior included.
     chi2 : float
@@ -44,18 +44,18 @@ class FitRecord:
     n_effective : float
         Effective number of parameters: the directions that the data determine, less what the prior determines.
     parameters, errors : array with shape (p,)
-        Theta and its standard deviations; infinite where the data leave a parameter open, NaN without a covariance.
+        Theta and its standard deviations; infinite where a parameter is unidentified, NaN without a covariance.
     y_error : array with shape (k,) or None
         The errors of y, if they were estimated from the residuals; with ``prior="auto"`` from held-out ones.
     covariance_source : str
         Which matrix the covariance is the inverse of.
     n_null : int
-        Number of directions that the data leave unidentified.
+        Number of unidentified directions, which the data do not determine.
     edm_newton : float
         EDM by our own Hessian, g^T H^-1 g / 2 on the identified directions: independent of MINUIT.
     hesse_difference : float
         Largest relative difference between our errors and those of MINUIT's HESSE, which inverts the exact Hessian by
-        its own means; NaN where HESSE is not asked (non-smooth activations, unidentified directions, more than 64
+        its own means; NaN where HESSE is not run (non-smooth activations, unidentified directions, more than 64
         parameters).
     minuit_calls : int
         Calls that MIGRAD took to certify.
@@ -66,23 +66,23 @@ class FitRecord:
     seconds : float
         Wall time.
     cost : NetworkCost
-        What was minimized: the cost of standardised data.
+        The cost of standardised data, which was minimized.
     standardised : array with shape (p,)
-        Where its minimum is.
+        Theta of its minimum.
     with_matrices : bool
         Whether p x p matrices were formed.
     problem : FitProblem
-        The data, checked and on the device, their statistic and prior: what toys are made of.
+        The data, checked and on the device, their statistic and prior; toys are drawn from it.
     raw_cost : DataCost
         The same cost in raw units.
     spectrum : Spectrum or None
-        Of the Hessian at the minimum, in standardised units.
+        The spectrum of the Hessian at the minimum, in standardised units.
     factor : array with shape (p, r) or None
         F with covariance F F^T in raw units; None without a covariance.
     recipe : PriorSelection or None
-        What ``prior="auto"`` chose, and by what.
+        The choice of ``prior="auto"``.
     error_band : LinearBand, MatrixFreeBand or None
-        What `Model.predict` makes its errors of.
+        The band that `Model.predict` uses.
     predictive : Predictive or None
         The density of new measurements, if there is one.
     live : iminuit.Minuit or None
@@ -122,7 +122,7 @@ class FitRecord:
 
     @property
     def layout(self) -> Layout:
-        """Layout of the parameters."""
+        """The layout of the parameters."""
         return self.problem.layout
 
     @property
@@ -132,40 +132,40 @@ class FitRecord:
 
     @property
     def statistic(self) -> Loss:
-        """What was summed."""
+        """The statistic that S sums."""
         return self.problem.loss
 
     @property
     def weighted(self) -> bool:
-        """Whether events had weights."""
+        """True if events had weights."""
         return self.problem.data.weights is not None
 
     @property
     def description(self) -> str:
-        """Widths and activations, such as "1-10-1, tanh, identity"."""
+        """The widths and activations, such as "1-10-1, tanh, identity"."""
         names = dict.fromkeys(a.name for a in self.problem.network.activations)
         return ", ".join(["-".join(map(str, self.layout.widths)), *names])
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the parameters."""
+        """The names of the parameters."""
         return self.layout.names
 
     @property
     def ndof(self) -> float:
-        """Degrees of freedom, n_data - n_effective."""
+        """The degrees of freedom, n_data - n_effective."""
         return self.n_data - self.n_effective
 
     @property
     def p_value(self) -> float:
-        """Chance of a chi-square this large if the model is right; NaN if it is none, or errors are estimated."""
+        """The probability of a larger chi-square if the model is right; NaN if S is none, or errors are estimated."""
         if self.y_error is not None or self.weighted or self.ndof <= 0 or not self.statistic.is_chi_square:
             return float("nan")
         return float(scipy.special.gammaincc(self.ndof / 2, self.chi2 / 2))
 
     @cached_property
     def covariance(self) -> HostArray | None:
-        """Covariance of the parameters ``(p, p)`` on the identified directions; None if there is none.
+        """The covariance of the parameters ``(p, p)`` on the identified directions; None if there is none.
 
         Its diagonal is finite also where `errors` are infinite.
         """
@@ -173,15 +173,15 @@ class FitRecord:
 
     @cached_property
     def log_evidence(self) -> float:
-        r"""Logarithm of the evidence in Laplace's approximation, up to what depends on the data alone.
+        r"""The logarithm of the evidence in Laplace's approximation, up to a constant that depends on the data alone.
 
         .. math:: \log Z = -\frac{S}{2e} + \frac12 \sum_i \log P_i + \frac12 \log\det\Sigma
 
         (D. J. C. MacKay, Neural Computation 4 (1992) 448, sec. 2.) P are the prior's precisions on the standardised
         parameters, 1 for output biases, which have no prior. Errors of y that were estimated add their
-        :math:`-n \log\sigma`. One minimum counts: that there are others, copies of it included, does not. Differences
-        between fits of the same data compare priors and networks. NaN without a prior or a covariance, and where
-        directions are unidentified.
+        :math:`-n \log\sigma`. Only this minimum counts, not the others, its copies included. Differences between fits
+        of the same data compare priors and networks. It is NaN without a prior or a covariance, and where directions
+        are unidentified.
         """
         prior, band = self.problem.prior, self.error_band
         if prior is None or not isinstance(band, LinearBand) or self.n_null or self.problem.sandwich:

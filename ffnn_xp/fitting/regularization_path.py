@@ -1,4 +1,4 @@
-"""Minimizations along a regularization path of prior strengths, of many networks together: folds and an ensemble.
+"""Minimization along a regularization path, from a strong to a weak prior, of the networks of all folds together.
 
 They share network and statistic and differ in their events, so that values and gradients of all are computed together
 (`minimizers.run_batched`, `objective.batch.stack_objectives`).
@@ -47,7 +47,7 @@ class PathTuning:
     edm_goal: float = tuned(1e-3, "EDM in units of S per event; smaller: nearer to the path's minima, slower")
     min_gain: float = tuned(0.1, "gain of 30 gradients in units of S per event; larger: ends earlier at each strength")
     stride: int = tuned(3, "strengths between those at which networks that join later are minimised; more: faster")
-    single_precision_error: float = tuned(1e-3, "relative, of S; larger: single precision is believed more often")
+    single_precision_error: float = tuned(1e-3, "relative, of S; larger: single precision is accepted more often")
     worse_rounds: int = tuned(3, "strengths in a row with a worse score that end the path; more: longer paths")
     worse_factor: float = tuned(1.02, "larger: a longer path where scores hardly rise")
     level_rounds: int = tuned(6, "strengths that gain little together and end the path; more: longer paths")
@@ -56,12 +56,12 @@ class PathTuning:
 
 @dataclass(frozen=True)
 class CostBatch:
-    """Costs of one network without a prior, each of its own events, or all of the same.
+    """Costs of one network without a prior, each of its own events, or all of the same events.
 
     Parameters
     ----------
     objectives : sequence of Objective
-        Of the same network, statistic and backend.
+        Objectives of the same network, statistic and backend.
     """
 
     objectives: Sequence[Objective]
@@ -72,17 +72,17 @@ class CostBatch:
         return np.array([o.events.n for o in self.objectives])
 
     @cached_property
-    def side_by_side(self) -> Objective:
-        """All objectives in one."""
+    def stacked(self) -> Objective:
+        """The objectives stacked into one."""
         return stack_objectives(self.objectives)
 
     @cached_property
     def single(self) -> CostBatch | None:
-        """The same costs in single precision, where that is faster."""
+        """These costs in single precision, where that is faster; else None."""
         if NetworkCost(self.objectives[0], n_values=1).in_single_precision() is None:
             return None
         each: dict[int, Objective] = {}
-        with np.errstate(all="ignore"):  # what overflows becomes infinite, and that is noticed
+        with np.errstate(all="ignore"):  # an overflow becomes infinite, and minimizers reject that
             for o in self.objectives:
                 if id(o) not in each:
                     each[id(o)] = o.in_single_precision()
@@ -112,9 +112,9 @@ class Fold:
 
 @dataclass
 class PathMinimizer:
-    """Minimises networks together, and counts what that takes, until time is up: then it says so, and does no more.
+    """Minimises networks together and counts their events, until time is up; then `stopped` says why.
 
-    In single precision where that is faster, as long as its seven digits are enough for S.
+    It computes in single precision where that is faster, as long as its seven digits are enough for S.
 
     Parameters
     ----------
@@ -139,13 +139,13 @@ class PathMinimizer:
     def minimize(
         self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
     ) -> list[HostArray]:
-        """Return the best point of each network, within so many gradients."""
+        """Minimise all networks with so many gradients each, and return the best point of each."""
         start, everyone = np.stack(list(thetas)), np.arange(len(thetas))
         single = costs.single
         if single is None:
             return list(self._minimize(costs, everyone, start, precision, evaluations).best)
         rough = self._minimize(single, everyone, start, precision, evaluations)
-        values, _ = Replicas(costs.side_by_side, precision).on_host(rough.best, everyone)
+        values, _ = Replicas(costs.stacked, precision).on_host(rough.best, everyone)
         agrees = np.abs(values - rough.value) < self.tuning.single_precision_error * np.abs(values)
         again = np.flatnonzero(~agrees)
         if len(again) and not self.stopped:
@@ -155,13 +155,13 @@ class PathMinimizer:
     def _minimize(
         self, batch: CostBatch, which: Rows, start: HostArray, precision: HostArray, evaluations: int
     ) -> _Evaluator:
-        """Minimise those with these numbers, from these points ``(r, p)``.
+        """Minimise the networks with these numbers, from these points ``(r, p)``.
 
-        In the coordinates of Kronecker factors, where the same number of gradients leads to the minimum that plain
-        steps are still on the way to: else the strength that held-out data prefer makes up for what is missing.
+        In Kronecker coordinates so many gradients lead to the minimum, which plain steps would not reach: the chosen
+        strength would then make up for that.
         """
         costs = [batch.cost(int(i), precision) for i in which]
-        evaluate = _Evaluator(Replicas(batch.side_by_side, precision), which, batch.n, start, Budget(self.deadline))
+        evaluate = _Evaluator(Replicas(batch.stacked, precision), which, batch.n, start, Budget(self.deadline))
         try:
             if not batch.objectives[0].network.smooth:
                 minimizer = replace(self.tuning.non_smooth, max_iterations=evaluations)
@@ -170,7 +170,7 @@ class PathMinimizer:
             else:
                 values, gradients = evaluate(start, np.arange(len(start)))
                 finite = np.flatnonzero(np.isfinite(values))
-                units = np.abs(values) / batch.n[which]  # of -2 log L with a predicted width it may be negative
+                units = np.abs(values) / batch.n[which]  # with a predicted width -2 log L may be negative
                 minimizations = [
                     self._kronecker(units[i] / costs[i].errordef, evaluations).steps(
                         costs[i], start[i], start=(float(values[i]), gradients[i])
@@ -202,7 +202,7 @@ class _Evaluator:
         self.best, self.value, self.events = start.copy(), np.full(len(start), np.inf), 0
 
     def __call__(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-        """Return values and gradients; what is not finite becomes infinitely bad."""
+        """Return values and gradients; a value that is not finite becomes infinite, with a gradient of zeros."""
         self.budget.check(0)
         values, gradients = self.replicas.on_host(theta, self.which[rows])
         self.events += int(np.sum(self.n[self.which[rows]]))
@@ -214,7 +214,7 @@ class _Evaluator:
         return values, gradients
 
     def minimize_alone(self, row: int, cost: NetworkCost, minimizer: ScipyLBFGS) -> None:
-        """Minimise one network that is not smooth: SciPy's L-BFGS takes such points as they come."""
+        """Minimise one network that is not smooth, with SciPy's L-BFGS, which copes with such points."""
         tracker = Tracker(cost, self.budget)
         try:
             minimizer.run(tracker, self.best[row].copy())
@@ -227,7 +227,10 @@ class _Evaluator:
 def follow_path(
     folds: Sequence[Fold], thetas: Sequence[HostArray], strengths: HostArray, P: HostArray, minimizer: PathMinimizer
 ) -> tuple[int, list[float], list[HostArray]]:
-    """Return where on the path S of held-out values is smallest, S along it, and the folds' networks there."""
+    """Follow the path; return the place of its best score, all scores, and the folds' networks at the best.
+
+    A score is S per held-out value.
+    """
     batch, ends, t = CostBatch([fold.inside for fold in folds]), list(thetas), minimizer.tuning
     number = sum(len(fold.out) for fold in folds)
     best, kept, scores, worse = np.inf, [], [], 0
@@ -255,12 +258,12 @@ def grow_ensemble(
 ) -> list[HostArray]:
     """Return networks of all data at the last strength: those of the folds, and others that follow the path.
 
-    As many as time is left for.
+    There are fewer of them if time is up.
 
     Parameters
     ----------
     whole : NetworkCost
-        Of all data.
+        The cost of all data.
     found : sequence of array with shape (p,)
         The folds' networks at the last strength.
     others : iterator
@@ -270,7 +273,7 @@ def grow_ensemble(
     minimizer : PathMinimizer
         Minimises them.
     number : int
-        How many are wanted.
+        Networks of the ensemble.
     """
     t = minimizer.tuning
     joining = [next(others) for _ in range(number - len(found))]

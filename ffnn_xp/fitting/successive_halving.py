@@ -1,9 +1,9 @@
-"""Successive halving: many candidates take cheap steps, and more steps are for those that get ahead.
+"""Successive halving: many candidates take a few cheap steps, and only the better ones take more.
 
 All candidates take Levenberg-Marquardt steps in one batch (`BatchedLevenbergMarquardt`), at first on a sample of the
 events; after some steps only a fraction of them is kept, and later again (K. Jamieson and A. Talwalkar, AISTATS 2016).
-That is worth it for small networks, whose matrices cost little more than their gradients, and whose minima differ so
-much that only one start in ten to a hundred finds a good one.
+That pays for small networks, whose matrices cost little more than their gradients, and whose minima differ so much that
+only one start in ten to a hundred finds a good one.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ DEFAULT_HALVING = HalvingTuning()
 
 @dataclass(frozen=True)
 class Candidate:
-    """A start and where it got to.
+    """A candidate of successive halving: a start, and the last point of its minimization.
 
     Attributes
     ----------
     start : int
-        Its number, from 0.
+        Number of the start, from 0.
     theta : array with shape (p,)
         The last point.
     value, edm : float
-        S and EDM there; of a sample of the events, scaled up, if it left early.
+        S and EDM there; those of a sample of the events, scaled up, if the candidate was dropped early.
     status : Status
         A minimum, no finite value, or pruned.
     steps : int
@@ -77,7 +77,7 @@ class Candidate:
 
 
 class HalvingResult(NamedTuple):
-    """All candidates, the best first, and why the rounds were cut short, if they were."""
+    """The candidates, the best first, and why the rounds were cut short, if they were."""
 
     candidates: list[Candidate]
     stopped: str
@@ -98,22 +98,22 @@ def halve_candidates(
     Parameters
     ----------
     cost : NetworkCost
-        In standardised units.
+        The cost in standardised units.
     starts : array with shape (r, p)
         Theta of each candidate.
     far : float
         A candidate that by its EDM will stay this many times worse than the best is pruned at any time.
     unit : float
-        What one standard deviation raises S by, as far as is known: EDM is measured in it.
+        One standard deviation's rise of S, as far as it is known: the unit of EDM.
     rng : numpy.random.Generator
         Draws the sample of events.
     budget : Budget
-        Evaluations count for each round.
+        The limits; evaluations are counted in each round.
     tuning : HalvingTuning
         The numbers.
     """
     objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
-    if cost.precision is None:  # seven digits show who gets ahead; what overflows leaves
+    if cost.precision is None:  # seven digits are enough for a ranking; a candidate that overflows is dropped
         with np.errstate(all="ignore"):
             objective = objective.in_single_precision()
     everything = Replicas(objective, precision)
@@ -158,7 +158,7 @@ def halve_candidates(
 
 
 def _survivors(ranked: list[Candidate], same: float, number: int) -> list[int]:
-    """Return the numbers of the best, one for each value that they converged to: refining it serves for all of them."""
+    """Return the starts of the best candidates, one for each minimum that several converged to."""
     best: list[Candidate] = []
     for c in ranked:
         if all(c.status is not Status.MINIMUM or abs(c.value - b.value) >= same for b in best):

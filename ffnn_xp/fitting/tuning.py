@@ -18,7 +18,7 @@ REFIT_GOAL = 0.1 * EDM_FACTOR  # EDM in units of errordef: MINUIT's goal at its 
 
 @dataclass(frozen=True)
 class MultiStartTuning:
-    """When a start is worth going on with, and how many there are."""
+    """Tuned numbers of a multi-start minimization: how many starts there are, and which are refined."""
 
     far: float = tuned(1.5, "starts whose chi-square is up to so many times the goal (or the best) are refined")
     sigmas: float = tuned(
@@ -26,19 +26,19 @@ class MultiStartTuning:
     )
     prune: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
     starts: int = tuned(10, "starts at most where chi-square can end the search")
-    candidates: int = tuned(8000, "over the number of parameters: starts that compete by successive halving")
+    candidates: int = tuned(8000, "over the number of parameters: candidates of successive halving")
     most_candidates: int = tuned(500, "upper limit of these: more find deeper minima in more time")
-    unknown: int = tuned(2000, "over the number of parameters: starts of large networks where no chi-square can end it")
+    unknown: int = tuned(2000, "over the number of parameters: starts of large networks with unknown errors")
     most_unknown: int = tuned(16, "upper limit of these")
     least_unknown: int = tuned(3, "lower limit of these")
-    singly: int = tuned(2, "starts that are tried one by one before many compete: often one is enough")
-    halving: int = tuned(8, "starts from which on they compete instead of being tried one by one")
-    gain: float = tuned(0.5, "Glorot gain of networks too large to compete: nearly linear ones find deep minima sooner")
+    singly: int = tuned(2, "starts that are tried one by one before successive halving: often one is enough")
+    halving: int = tuned(8, "starts from which on there is successive halving; fewer are tried one by one")
+    gain: float = tuned(0.5, "Glorot gain of networks too large for halving: nearly linear ones find deep minima")
 
 
 @dataclass(frozen=True)
 class YErrorTuning:
-    """How errors of y and minimum are found in turn."""
+    """Tuned numbers of the estimate of errors of y, which alternates with the minimization."""
 
     rounds: int = tuned(8, "turns at most: more settle slowly converging errors")
     settled: float = tuned(0.01, "relative change of the errors that needs no further turn")
@@ -46,17 +46,17 @@ class YErrorTuning:
 
 @dataclass(frozen=True)
 class CertificationTuning:
-    """How MINUIT is asked about a point."""
+    """Tuned numbers of the certification by MINUIT."""
 
     negligible: float = tuned(1e-5, "gain of MIGRAD, in errordefs, for which the Hessian is not computed again")
-    runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to a kink")
-    runs: int = tuned(4, "runs of MIGRAD with a local search between, where S falls on from where MIGRAD went")
-    hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE is asked too: its time grows as p^3")
+    runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to the minimum")
+    runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
+    hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")
 
 
 @dataclass(frozen=True)
 class PriorSelectionTuning:
-    """How the default recipe chooses the prior's width."""
+    """Tuned numbers of the choice of the prior's width."""
 
     steps: int = tuned(26, "prior widths of the path at most, each half of the one before: how weak a prior may get")
     folds: int = tuned(5, "folds of the cross-validation: more use the data better and take more time")
@@ -65,7 +65,7 @@ class PriorSelectionTuning:
     fewest_members: int = tuned(3, "the same where there are many events")
     many_events: int = tuned(5000, "events from which on there are the fewest networks")
     most_effective: float = tuned(0.9, "share of the values that parameters can take up: what is left gives y's errors")
-    certificate: float = tuned(2.0, "gradients that a certificate may cost, over those of the choice itself")
+    certificate: float = tuned(2.0, "gradients that the certificate may cost, over those of the choice itself")
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class RefitTuning:
     Parameters
     ----------
     first : BatchedLevenbergMarquardt
-        Steps by matrices that go first in small networks; the start is near, so that they are hardly damped.
+        The first steps of small networks, by matrices; the minimum is near, so that they are hardly damped.
     non_smooth : BatchedLevenbergMarquardt
-        Steps of a non-smooth S, which nothing can follow.
+        All steps of a non-smooth S.
     last : BatchedLBFGS
-        To the end, as single fits are.
+        The last steps, which are those of single fits.
     """
 
     first: BatchedLevenbergMarquardt = field(

@@ -1,14 +1,13 @@
-r"""Errors of y where none were given: one for each output, from the residuals of the fit itself.
+r"""Estimate the errors of y where none were given: one for each output, from the residuals of the fit itself.
 
 .. math:: \sigma_k^2 = \sum_n r_{nk}^2 / (n - p_{eff}/k)
 
-For a robust statistic it is the median of the absolute residuals, over that of the statistic's pulls, and the same
-factor for the parameters (P. J. Huber, Robust Statistics, 1981, sec. 7.8).
+For a robust statistic it is the median of the absolute residuals, over that of the statistic's pulls, with the same
+factor for the parameters (P. J. Huber, Robust Statistics, 1981, sec. 7.8). Residuals of held-out events need no such
+factor (`prior_selection`).
 
-Residuals of events that were held out need no such factor: theirs is the width (`recipe`).
-
-Errors and minimum are found in turn: how exactly a minimum is known, and with a prior or several outputs also where it
-is, depends on the errors.
+The errors and the minimum are found in turn, since the covariance depends on the errors, and with a prior or several
+outputs the minimum does too.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def estimate_y_error(
 ) -> tuple[FitProblem, MultiStart, SearchResult]:
     """Return the problem with errors of y from the residuals, and the minimum that belongs to them.
 
-    Of a search that was cut short, whose best point is no minimum, the errors are a guess.
+    The errors are a guess where the search was cut short and its best point is no minimum.
     """
     if found.best is None:
         return problem, search, found
@@ -48,7 +47,7 @@ def estimate_y_error(
 
 
 def residual_width(problem: FitProblem, theta: HostArray, effective: float) -> HostArray:
-    """The formula above for a point in standardised theta; never quite zero, so that a perfect fit has a chi-square."""
+    """Compute the errors by the formula above; they are never quite zero, so that a perfect fit has a chi-square."""
     backend, s = problem.model.backend, problem.scaling
     xp, data = backend.xp, problem.data
     median = problem.loss.median_pull()
@@ -64,7 +63,7 @@ def residual_width(problem: FitProblem, theta: HostArray, effective: float) -> H
 
 
 def held_out_width(problem: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:
-    """Errors ``(k,)`` of the standardised outputs from residuals ``(k, n)`` that no parameter has seen."""
+    """Compute errors ``(k,)`` of the standardised outputs from residuals ``(k, n)`` of held-out events."""
     median = problem.loss.median_pull()
     if median is not None:
         width = np.median(np.abs(residual), axis=1) / median
@@ -74,7 +73,7 @@ def held_out_width(problem: FitProblem, residual: HostArray, weights: HostArray 
 
 
 def _median_width(problem: FitProblem, residual: HostArray, median: float, effective: float) -> HostArray:
-    """Estimate errors from absolute residuals ``(k, n)``, whose weights do not count, and the median of such pulls."""
+    """Compute errors from the median of absolute residuals ``(k, n)``, without weights."""
     n = problem.data.n
     free = max(n - effective / len(residual), 1e-3 * n)
     width = np.median(residual, axis=1) / median * np.sqrt(n / free)

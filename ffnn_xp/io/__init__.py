@@ -1,6 +1,8 @@
-"""Files of networks: numbers in the safetensors format behind a JSON header, nothing that a file could execute.
+"""Files of networks: numbers in the safetensors format after a JSON header, nothing that a file could execute.
 
-`save_state` writes a `NetworkState` and `load_state` reads one; `Model.save` and `Model.load` use them.
+- `files`: `save_state` and `load_state`, which `Model.save` and `Model.load` use; the description of the format.
+- `state`: `NetworkState`, the content of a file.
+- `header`, `tensors`: the two parts of a file, and their checks.
 """
 
 from ffnn_xp.io.files import load_state, read_header, save_state

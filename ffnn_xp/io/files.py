@@ -1,4 +1,4 @@
-r"""Networks in files: numbers in the safetensors format behind a JSON header; nothing in a file is ever executed.
+r"""Writing and reading of networks in safetensors files with a JSON header; nothing in a file is ever executed.
 
 A reader without this library finds
 
@@ -6,7 +6,7 @@ A reader without this library finds
   the last column, so that :math:`a_l = f_l(A_l \cdot (a_{l-1}, 1))`, :math:`a_0 = x`, and the output is the last a;
 - ``band.*``, where the fit has an error band: the standardised network (``theta``, the matrices row by row, layer after
   layer; ``x_mean``, ``x_scale``, ``y_mean``, ``y_scale``), ``factor`` F with covariance F F^T on the directions that
-  the data determine, the directions that they do not determine (``null``), and the units of the latter (``scale``);
+  the data determine, the unidentified directions (``null``), and the units of the latter (``scale``);
 - ``density.*``, where the fit has a predictive density: for each network the errors of y (``noise``), for an ensemble
   also the parts of ``band.*`` for each network; and the calibration: the factors of noise^2 and band^2, and one over
   the degrees of freedom;
@@ -32,14 +32,14 @@ PURPOSE = "saving and loading networks"
 
 
 def save_state(state: NetworkState, path: PathLike) -> None:
-    """Write a network to a file; an existing one is replaced only when the new one is whole.
+    """Write a network to a file; an existing file is replaced only when the new one is complete.
 
     Parameters
     ----------
     state : NetworkState
         The network.
     path : path-like
-        Where to write, customarily ``*.safetensors``.
+        The file, usually ``*.safetensors``.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> Networ
     path : path-like
         The file.
     activations : iterable of Activation
-        Your own ones, which the file knows by name only.
+        Your own activations, of which the file contains the names only.
 
     Raises
     ------
@@ -144,14 +144,14 @@ def read_header(path: PathLike) -> Header:
 
 
 def _read(path: PathLike, *, numbers: bool) -> tuple[Header, dict[str, HostArray]]:
-    """Return the header and, if asked for, the checked tensors."""
+    """Return the header and, if `numbers` is True, the checked tensors."""
     safetensors = require("safetensors", "files", PURPOSE)
     name = os.fspath(path)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{name!r} is a folder, not a network's file")
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {name!r}")
-    with open(path, "rb"):  # for the operating system's own words on permissions
+    with open(path, "rb"):  # for the operating system's own message on permissions
         pass
     try:
         with safetensors.safe_open(path, framework="np") as file:
@@ -170,7 +170,7 @@ def _read(path: PathLike, *, numbers: bool) -> tuple[Header, dict[str, HostArray
 
 
 def _activations(header: Header, given: Iterable[Activation], path: str) -> tuple[Activation, ...]:
-    """Return the activation of each layer: the user's own one where the header says so, else the library's."""
+    """Return the activation of each layer, the user's own where the header says so, else the library's."""
     own: dict[str, Activation] = {}
     for a in given:
         if not isinstance(a, Activation):
@@ -194,7 +194,7 @@ def _activations(header: Header, given: Iterable[Activation], path: str) -> tupl
 
 
 def _own(activations: Sequence[Activation]) -> tuple[str, ...]:
-    """Return the names of the user's own activations; a file cannot tell two of the same name apart."""
+    """Return the names of the user's own activations; two of the same name are refused."""
     by_name: dict[str, Activation] = {}
     for a in activations:
         if by_name.setdefault(a.name, a) is not a:

@@ -1,4 +1,4 @@
-"""The header of a network's file: one JSON object that holds everything about the network but its numbers."""
+"""The header of a network's file: one JSON object with everything about the network but its numbers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ffnn_xp._lib.errors import FileFormatError
 from ffnn_xp.backends import DTYPES
 
 FORMAT_VERSION = 1
-KEY = "ffnn_xp"  # of the header's metadata; a single one, since safetensors writes several in random order
+KEY = "ffnn_xp"  # key of the header's metadata; a single one, since safetensors writes several in random order
 
 
 @dataclass(frozen=True)
 class Header:
-    """Describe a network: the JSON object at the beginning of its file.
+    """The JSON object at the beginning of a network's file, which describes the network.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Header:
     output : str
         Name of the last layer's activation.
     own_activations : tuple of str
-        Names among them that the library does not know: whoever loads the file hands these activations over.
+        Names of the activations that are not the library's: the user gives them when loading the file.
     dtype : str
         ``"float64"`` or ``"float32"``.
     y_was_column : bool
@@ -41,7 +41,7 @@ class Header:
     n_members : int
         Number of networks in the predictive density, an ensemble if more than one; 0 if the file has no density.
     input_names, target_names : tuple of str or None
-        The columns of the table that the network was fitted to.
+        Names of the inputs and outputs.
     fit : dict or None
         Summary of the fit: valid, message, fval, chi2, n_data, n_effective, edm, covariance, y_error.
     metadata : dict
@@ -64,18 +64,18 @@ class Header:
     metadata: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the text that goes into the file."""
+        """Return the header's text in the file."""
         content = {f.name: getattr(self, f.name) for f in fields(self)}
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
 
 def parse_header(text: str, path: str) -> Header:
-    """Read the header from its text in a file.
+    """Parse the header's text from a file.
 
     Parameters
     ----------
     text : str
-        JSON.
+        The JSON text.
     path : str
         Name of the file, for messages.
 

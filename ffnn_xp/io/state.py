@@ -1,4 +1,4 @@
-"""`NetworkState`: the content of a network's file, as a model gives and takes it."""
+"""`NetworkState`: the content of a network's file, which models are saved to and made from."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ffnn_xp.uncertainty import LinearBand, Predictive
 
 @dataclass(frozen=True)
 class NetworkState:
-    """A network with its uncertainty on the host, independent of where it was computed.
+    """A network with its uncertainty on the host, independent of the backend that fitted it.
 
     Attributes
     ----------
     widths : tuple of int
         Numbers of inputs, of units of each hidden layer, and of outputs.
     activations : tuple of Activation
-        One for each layer, the output's last.
+        The activation of each layer, the output's last.
     theta : array with shape (p,)
         Parameters in raw units: augmented matrices row by row, bias last, layer after layer.
     dtype : {"float64", "float32"}
@@ -34,16 +34,16 @@ class NetworkState:
     predictive : Predictive or None
         The density of new measurements.
     input_names, target_names : tuple of str or None
-        Names of the columns that inputs and outputs mean.
+        Names of the inputs and outputs.
     fit : dict or None
-        Summary of the fit, in what JSON can hold.
+        Summary of the fit, in types of JSON.
     metadata : mapping of str to str
         The user's own entries.
 
     Raises
     ------
     TypeError, ValueError
-        If metadata are no text, or a band is missing without a reason.
+        If metadata are not text, or a band is missing without a reason.
     """
 
     widths: tuple[int, ...]

@@ -17,7 +17,7 @@ from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spe
 
 
 def matrix_names(layout: Layout) -> list[str]:
-    """Return the names that the augmented matrices have in files.
+    """Return the names of the augmented matrices in files.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def matrix_names(layout: Layout) -> list[str]:
 
 
 def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
-    """Return all arrays of a file by name: matrices in the network's dtype, all else in float64."""
+    """Return all arrays of a file by name, matrices in the network's dtype, all others in float64."""
     layout, density = Layout(state.widths), state.predictive
     tensors: dict[str, np.ndarray[Any, Any]] = {
         name: A.astype(state.dtype)
@@ -44,12 +44,12 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
             if len(density.members) > 1:
                 assert isinstance(member.band, LinearBand)
                 tensors |= _band_tensors(f"density.{i}", member.band)
-    # safetensors copies memory as it lies: in Fortran's order, as LAPACK leaves it, it would come back scrambled
+    # safetensors copies memory in its order: arrays in Fortran's order, as LAPACK returns them, would be scrambled
     return {name: np.ascontiguousarray(a) for name, a in tensors.items()}
 
 
 def read_tensors(file: Any, header: Header, path: str) -> dict[str, HostArray]:
-    """Read the tensors that a header announces, and check their types, shapes and values.
+    """Read the tensors that belong to a header, and check their types, shapes and values.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def read_tensors(file: Any, header: Header, path: str) -> dict[str, HostArray]:
     Returns
     -------
     dict of str to array
-        All in float64.
+        The tensors by name, all in float64.
 
     Raises
     ------
     FileFormatError
-        If a tensor is missing, or is not what the header announces.
+        If a tensor is missing, or does not fit to the header.
     """
     layout = Layout(header.widths)
     expected: dict[str, tuple[int | None, ...]] = dict(zip(matrix_names(layout), layout.shapes, strict=True))
@@ -134,7 +134,7 @@ def _band_shapes(prefix: str, layout: Layout) -> dict[str, tuple[int | None, ...
 
 
 def theta_of(layout: Layout, tensors: Mapping[str, HostArray]) -> HostArray:
-    """Return the parameters ``(p,)`` whose matrices are in a file's tensors."""
+    """Return the parameters ``(p,)`` from the matrices in a file's tensors."""
     return np.asarray(layout.flatten(np, [tensors[name] for name in matrix_names(layout)]))
 
 
@@ -149,7 +149,7 @@ def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int)
 
 
 def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> LinearBand:
-    """Build the error band whose parts are in a file's tensors under a prefix."""
+    """Build an error band from the file's tensors with this prefix."""
     t = {name.removeprefix(f"{prefix}."): a for name, a in tensors.items()}
     scaling = Scaling(layout, t["x_mean"], t["x_scale"], t["y_mean"], t["y_scale"])
     return LinearBand(

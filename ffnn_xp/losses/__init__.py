@@ -1,16 +1,18 @@
-"""Statistics: each with its derivatives, its pulls, its toys, and how errors of y are estimated with it.
+"""Statistics, each with its derivatives, its pulls, its toys, and its estimate of errors of y.
 
 | data | loss |
 | --- | --- |
 | measured values with errors, known or not | "least_squares" |
-| the same, at inputs with errors of their own | "least_squares", with x_err |
+| measured values at inputs with errors | "least_squares", with x_err |
 | measured values, some of them wrong by many sigma | "soft_l1", "huber", "student_t" |
 | values whose width changes in an unknown way | "normal": the network predicts mean and log width |
 | counts | "poisson", with output="exp" or another positive one |
 | k out of N; yes or no | "binomial", with output="logistic" |
 | one of k classes | "multinomial", with output="softmax" |
 
-A statistic is one file with a subclass of `Loss`; one that users name is an entry of `LOSSES`.
+To add a statistic, write one file with a subclass of `Loss` (`base`); if users name it, add it to `LOSSES` here. Of
+correlated values (`correlated`, `block_correlated`), uncertain inputs (`effective_variance`), contents of bins
+(`integrated`) and sums with a function (`added`) users need no names.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ LOSSES: Mapping[str, Loss] = {
         MultinomialLoss(),
     )
 }
-"""Statistics by the names that users give."""
+"""The statistics by the names that users give."""
 
 
 def get_loss(name: str | Loss) -> Loss:

@@ -1,4 +1,4 @@
-"""Statistics of an output to which something else is added, event by event."""
+"""Statistics of an output to which another function is added, event by event."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ffnn_xp.losses.base import Data, WrappedLoss
 
 @dataclass(frozen=True)
 class AddedLoss(WrappedLoss):
-    """A statistic of the sum of the output and what is added; its data are what is added, and those of the other.
+    """A statistic of the sum of the output and an added function; its data are that function, and the inner data.
 
     Examples
     --------
@@ -26,9 +26,9 @@ class AddedLoss(WrappedLoss):
         return y + data[0], data[1:]
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Compute those of the sum."""
+        """Compute s and ds/dy of the sum."""
         return self.inner.value_and_first(xp, y + data[0], data[1:])
 
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
-        """Make those of the other statistic, behind nothing that is added yet."""
+        """Return zeros for the added function, and the data of the inner statistic."""
         return (xp.zeros_like(y), *self.inner.columns(xp, y, auxiliary, shift, scale))

@@ -1,9 +1,9 @@
-r"""The base of all statistics: a number for each measured value, its derivatives, and everything that depends on it.
+r"""`Loss`, the base class of all statistics: a number for each measured value, with its derivatives.
 
 S is the sum over events of :math:`s(y, t)`, y the network's output and t the measured value, all as columns
 ``(..., k, n)``. ``errordef`` is MINUIT's: the rise of S that makes one standard deviation.
 
-Some statistics are computed from what stands before the network's last nonlinearity, their `link`: a count's
+Some statistics contain the network's output nonlinearity, their `link`, and are computed from its argument: a count's
 :math:`\log\mu` rather than :math:`\mu`, a probability's logit. S is the same, but exact where the output is zero or
 one to all digits, and its second derivative is never negative.
 
@@ -27,14 +27,14 @@ Data = tuple[Array, ...]
 """The columns of each event that a statistic computes with, made by `Loss.columns`."""
 
 TargetKind: TypeAlias = Literal["real", "count", "successes", "class"]
-"""Values that y may have: real numbers, counts, successes in a number of trials, or classes, as counts or shares."""
+"""The kind of y: real numbers, counts, successes in a number of trials, or classes, as counts or shares."""
 
 Auxiliary: TypeAlias = Literal["y_err", "y_cov", "exposure", "trials"]
-"""What users may give beside each value of y."""
+"""Names of the arrays that users may give beside y, one value for each."""
 
 
 class Loss(ABC):
-    """A statistic with its derivatives in the output, its pulls, its toys, and how errors are estimated with it.
+    """A statistic with its derivatives in the output, its pulls, its toys, and its estimate of errors of y.
 
     Functions that take ``xp`` compute on the device, with that namespace alone; all others compute on the host.
     """
@@ -46,53 +46,53 @@ class Loss(ABC):
     errordef: float = 1.0
     """Rise of S at one standard deviation: 1 for a chi-square and for -2 log L."""
     link: str | None = None
-    """Output nonlinearity that the statistic contains: `y` is then what stands before it."""
+    """Output nonlinearity that the statistic contains; the methods' y is then its argument."""
     target_kind: TargetKind = "real"
     """Kind of values that y may have."""
     auxiliary: Auxiliary | None = None
-    """What users may give beside each value."""
+    """Name of the array that users may give beside y."""
     scatters_normally: bool = False
-    """Whether measured values scatter normally and independently around outputs, each with its error of y."""
+    """True if measured values scatter normally and independently around outputs, each with its error of y."""
     uncertain_inputs: tuple[int, ...] = ()
     """Inputs whose errors the statistic takes into account."""
     is_chi_square: bool = False
-    """Whether S is a chi-square, so that its size tells how good a fit is."""
+    """True if S is a chi-square, so that its size says how good a fit is."""
     bounded_below: bool = True
-    """Whether S is zero for a perfect fit and never below, so that its size can be compared."""
+    """True if S is zero for a perfect fit and never below, so that its size can be compared."""
     coupled_outputs: bool = False
-    """Whether the outputs of an event are coupled: then second derivatives are ``(..., k, k, n)``."""
+    """True if the statistic couples the outputs of an event: then second derivatives are ``(..., k, k, n)``."""
     has_linear_operator: bool = False
-    """Whether the statistic is one of linear combinations of outputs, made by `linear_operator`."""
+    """True if the statistic's arguments are linear combinations of outputs, made by `linear_operator`."""
     needs_float64: bool = False
-    """Whether it takes differences that single precision would lose."""
+    """True if the statistic takes differences that single precision would lose."""
     separable: bool = True
-    """Whether S is a sum over events, so that it can be computed chunk by chunk."""
+    """True if S is a sum over events, so that it can be computed chunk by chunk."""
 
     @abstractmethod
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Compute s and ds/dy of each value, with what they share computed once: minimizers ask for this."""
+        """Compute s and ds/dy of each value; minimizers call this most often."""
 
     @abstractmethod
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute d2s/dy2, ``(..., k, n)``; of coupled outputs ``(..., k, k, n)``."""
+        """Compute d2s/dy2, ``(..., k, n)``, or ``(..., k, k, n)`` with coupled outputs."""
 
     @abstractmethod
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
-        """Make the `data` of the other methods, for an output that is standardised: y = scale times it, plus shift.
+        """Return the `data` of the other methods, for a standardised output u with y = scale u + shift.
 
         Parameters
         ----------
         y : array with shape (..., k, n)
             Measured values.
         auxiliary : array with shape (k, n)
-            What belongs to them: inverse errors, exposures, numbers of trials, which are 1 where none were given.
+            Their inverse errors, exposures or numbers of trials, 1 where none were given.
         shift, scale : array with shape (k, 1)
-            Those of the output, or of what stands before the `link`.
+            Shift and scale of the output, or of the argument of the `link`.
         """
 
     @abstractmethod
     def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
-        """Compute (measured - predicted) over the standard deviation that the statistic says, ``(..., k, n)``."""
+        """Compute (measured - predicted) over the statistic's standard deviation, ``(..., k, n)``."""
 
     def value(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Compute s of each value."""
@@ -103,7 +103,7 @@ class Loss(ABC):
         return self.value_and_first(xp, y, data)[1]
 
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute an approximation of `second` that is never negative, such as its expectation, for Gauss-Newton."""
+        """Compute a nonnegative approximation of `second`, such as its expectation, for Gauss-Newton."""
         return self.second(xp, y, data)
 
     def root(self, xp: Namespace, y: Array, data: Data) -> Array:
@@ -111,7 +111,7 @@ class Loss(ABC):
         raise NotImplementedError(f"the outputs of loss {self.name!r} are not coupled")
 
     def raw_columns(self, xp: Namespace, y: Array, auxiliary: Array) -> Data:
-        """Make the `data` of the other methods for an output in raw units."""
+        """Return the `data` of the other methods for an output in raw units."""
         one = xp.ones_like(y[..., :1, :1])
         return self.columns(xp, y, auxiliary, 0 * one, one)
 
@@ -124,24 +124,24 @@ class Loss(ABC):
         return u
 
     def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute a diagonal like that of `fisher` in the outputs themselves, where it `has_linear_operator`."""
+        """Compute a diagonal approximation of `fisher` in the outputs, for a statistic that `has_linear_operator`."""
         return self.fisher(xp, y, data)
 
     def with_shifted(self, xp: Namespace, rows: Array, error: Array) -> Array:
-        """Return x ``(n, d)`` with all points at which the network is computed, where there are `uncertain_inputs`."""
+        """Return x ``(n, d)`` together with the shifted points that a statistic with `uncertain_inputs` needs."""
         return rows
 
     def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
-        """Draw new measurements around a prediction, as the statistic says that they scatter.
+        """Draw new measurements around a prediction, from the statistic's distribution.
 
         Parameters
         ----------
         rng : numpy.random.Generator
             The source of random numbers.
         prediction : array with shape (..., k, n)
-            Predictions in raw units; where the statistic `has_linear_operator`, what that makes of them.
+            Predictions in raw units; their linear combinations, if the statistic `has_linear_operator`.
         auxiliary : array that broadcasts to it
-            As for `columns`.
+            As in `columns`.
 
         Returns
         -------
@@ -163,9 +163,9 @@ class Loss(ABC):
         return None
 
     def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
-        """Return the constant before the `link` that predicts the mean of the data, ``(k,)``, to standardise it.
+        """Return the argument of the `link` that predicts the mean of the data, ``(k,)``, for standardisation.
 
-        By default that is the logarithm of a rate. Half a count keeps it finite.
+        By default it is the logarithm of a rate. Half a count keeps it finite.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class Loss(ABC):
         return np.asarray(np.log(np.maximum(observed, 0.5) / possible))
 
     def output_scaling(self, mean: HostArray, width: HostArray) -> tuple[HostArray, HostArray]:
-        """Return shift and scale of the outputs, from mean and width of the measured values; by default the same."""
+        """Return shift and scale of the outputs; by default mean and width of the measured values."""
         return mean, width
 
     def outputs(self, values: int) -> int:
@@ -183,7 +183,7 @@ class Loss(ABC):
         return values
 
     def ndof_per_event(self, values: int) -> int:
-        """Return how many of the measured values of an event can vary by themselves."""
+        """Return the number of independent values among the measured values of an event."""
         return values
 
     def for_output(self, output: str) -> Loss:
@@ -192,7 +192,7 @@ class Loss(ABC):
         Raises
         ------
         ValueError
-            If the output has a range that the statistic has no use for.
+            If the output's range does not fit the statistic.
         """
         if self.link not in (None, output):
             raise ValueError(
@@ -202,7 +202,7 @@ class Loss(ABC):
         return self
 
     def with_covariance(self, outputs: int | None) -> Loss:
-        """Return the statistic of correlated values: of all values of so many outputs, or with None of each event's.
+        """Return the statistic of correlated values: all values of so many outputs, or with None those of each event.
 
         Raises
         ------
@@ -223,7 +223,7 @@ class Loss(ABC):
 
 
 class PullLoss(Loss):
-    r"""Statistics of the pull :math:`z = (y - t)/\sigma`; their data are t and :math:`1/\sigma`."""
+    r"""Base class of statistics of the pull :math:`z = (y - t)/\sigma`; their data are t and :math:`1/\sigma`."""
 
     auxiliary = "y_err"
 
@@ -241,7 +241,7 @@ class PullLoss(Loss):
 
 
 class RobustLoss(PullLoss):
-    r"""Statistics :math:`s = \rho(z)` that grow slowly far out, for data some of which are wrong by many sigma.
+    r"""Base class of robust statistics :math:`s = \rho(z)`, for data some of which are wrong by many sigma.
 
     :math:`\rho \approx z^2` (or a multiple) near zero. The exact second derivative is zero or negative far out; the
     weight of iteratively reweighted least squares, :math:`\rho'(z)/z`, never is, and serves the Gauss-Newton matrix
@@ -273,13 +273,13 @@ class RobustLoss(PullLoss):
         return self.rho(xp, (y - data[0]) * data[1])[1] * data[1] * data[1]
 
     def median_pull(self) -> float | None:
-        """Return the median of absolute normal pulls: those of the good measurements."""
+        """Return the median of absolute normal pulls, which good measurements have."""
         return float(scipy.stats.norm.ppf(0.75))
 
 
 @dataclass(frozen=True)
 class WrappedLoss(Loss):
-    """A statistic of another one, `inner`: it has all its properties and methods but those that a subclass replaces."""
+    """A statistic made from another one, `inner`, with its properties and methods unless a subclass replaces them."""
 
     inner: Loss
 
@@ -293,39 +293,39 @@ class WrappedLoss(Loss):
         return y, data
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Compute those of the inner statistic."""
+        """Compute s and ds/dy by the inner statistic."""
         return self.inner.value_and_first(xp, *self.unwrapped(y, data))
 
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute that of the inner statistic."""
+        """Compute d2s/dy2 by the inner statistic."""
         return self.inner.second(xp, *self.unwrapped(y, data))
 
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute that of the inner statistic."""
+        """Compute the approximation of d2s/dy2 by the inner statistic."""
         return self.inner.fisher(xp, *self.unwrapped(y, data))
 
     def root(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute that of the inner statistic."""
+        """Compute the root of `fisher` by the inner statistic."""
         return self.inner.root(xp, *self.unwrapped(y, data))
 
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
-        """Make those of the inner statistic."""
+        """Return the data of the inner statistic."""
         return self.inner.columns(xp, y, auxiliary, shift, scale)
 
     def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
-        """Compute those of the inner statistic."""
+        """Compute pulls by the inner statistic."""
         return self.inner.pulls(xp, y, measured, auxiliary)
 
     def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
-        """Draw from the inner statistic."""
+        """Draw new measurements from the inner statistic's distribution."""
         return self.inner.sample(rng, prediction, auxiliary)
 
     def median_pull(self) -> float | None:
-        """Return that of the inner statistic."""
+        """Return the inner statistic's median of absolute pulls."""
         return self.inner.median_pull()
 
     def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
-        """Return that of the inner statistic."""
+        """Return the inner statistic's constant output."""
         return self.inner.constant_output(observed, possible)
 
 
@@ -336,5 +336,5 @@ def check_positive(name: str, value: float) -> None:
 
 
 def x_log(xp: Namespace, x: Array, share: Array) -> Array:
-    """Compute x log(share), 0 where x is."""
+    """Compute x log(share), which is 0 for x = 0."""
     return x * xp.log(xp.where(x > 0, share, xp.ones_like(share)))

@@ -1,4 +1,4 @@
-"""Binomial counts: k successes in N trials, such as an efficiency; with N = 1 yes and no."""
+"""The statistic of binomial counts: k successes in N trials, such as an efficiency; with N = 1, yes or no."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ffnn_xp.losses.base import Data, Loss, x_log
 
 @dataclass(frozen=True)
 class BinomialLoss(Loss):
-    r"""k of N with probability :math:`p = 1/(1 + e^{-\eta})`: efficiencies; with N = 1, the default, yes and no.
+    r"""Deviance of k successes in N trials with probability :math:`p = 1/(1 + e^{-\eta})`; N = 1 is the default.
 
     .. math:: s = 2\left(k \log\frac{k}{N p} + (N - k) \log\frac{N - k}{N (1 - p)}\right)
 
     -2 log of the likelihood over that of a perfect fit (S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984)
     437, eq. 11, of two bins). In the logit it is computed from softplus, without a difference, so that
-    it is exact for k = 0 and k = N and logits of any size. Its data are k, N - k, what does not depend on the output,
-    and the logit's shift.
+    it is exact for k = 0 and k = N and logits of any size. Its data are k, N - k, the terms that do not depend on the
+    output, and the logit's shift.
 
     Examples
     --------

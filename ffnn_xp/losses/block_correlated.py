@@ -1,4 +1,4 @@
-"""Chi-square of values that are correlated within each event."""
+"""The chi-square of values that are correlated within each event."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ffnn_xp.losses.base import Data, Loss
 class BlockCorrelatedLoss(Loss):
     r"""Chi-square of the k values of each event with a covariance :math:`V_n` of their own.
 
-    `auxiliary` are their :math:`C_n^{-1}`, the inverse of the lower Cholesky factor, ``(k k, n)``; the data are the
-    values and these.
+    `auxiliary` are the :math:`C_n^{-1}`, the inverses of the lower Cholesky factors, ``(k k, n)``; the data are the
+    values and these inverses.
     """
 
     name = "least_squares"
@@ -56,11 +56,11 @@ class BlockCorrelatedLoss(Loss):
         factors = np.linalg.inv(np.moveaxis(auxiliary.reshape(k, k, n), -1, 0))
         return np.asarray(prediction + np.einsum("nij,...jn->...in", factors, rng.normal(size=prediction.shape)))
 
-    def _matrices(self, xp: Namespace, y: Array, flat: Array) -> Array:
+    def _matrices(self, xp: Namespace, y: Array, columns: Array) -> Array:
         k = y.shape[-2]
-        return xp.reshape(flat, (*flat.shape[:-2], k, k, flat.shape[-1]))
+        return xp.reshape(columns, (*columns.shape[:-2], k, k, columns.shape[-1]))
 
 
 def _times(xp: Namespace, A: Array, v: Array) -> Array:
-    """Multiply matrices ``(..., k, k, n)`` with vectors ``(..., k, n)``."""
+    """Multiply matrices ``(..., k, k, n)`` by vectors ``(..., k, n)``."""
     return xp.sum(A * v[..., None, :, :], axis=-2)

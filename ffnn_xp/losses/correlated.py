@@ -1,4 +1,4 @@
-r"""Chi-square of correlated values.
+r"""The chi-square of correlated values.
 
 With the covariance :math:`V = C C^T`, the pulls of :math:`u = C^{-1} y` are independent and of width 1.
 """
@@ -18,7 +18,7 @@ class CorrelatedLoss(Loss):
     r"""Chi-square of n k values with a covariance V, :math:`S = (y - t)^T V^{-1} (y - t)`.
 
     Values are counted event by event. `auxiliary` is :math:`C^{-1}`, the inverse of V's lower Cholesky factor,
-    ``(n k, n k)``; the data are the whitened values and this.
+    ``(n k, n k)``; the data are the whitened values and this inverse.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class CorrelatedLoss(Loss):
         return pull * pull, 2 * pull
 
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Return 2."""
+        """Return 2, the second derivative of each squared pull."""
         return 2 * xp.ones_like(y)
 
     def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:

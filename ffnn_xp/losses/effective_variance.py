@@ -1,11 +1,11 @@
-r"""Chi-square of values measured at inputs that are uncertain themselves.
+r"""The chi-square of values that were measured at inputs with errors.
 
 .. math:: s = \frac{(y(x) - t)^2}{V}, \qquad V = \sigma^2 + \sum_j \left(\sigma_j\,\partial y/\partial x_j\right)^2
 
-with the effective variance V at the measured x (J. Orear, Am. J. Phys. 50 (1982) 912): for a straight line the exact
-profile likelihood over the true x, hence without the logarithm of V. The derivative is a difference over a small part
-of :math:`\sigma_j`, so that the statistic is one of linear combinations of outputs, y and its slopes, and all its
-derivatives in theta are those of the network.
+with the effective variance V at the measured x (J. Orear, Am. J. Phys. 50 (1982) 912): for a straight line it is the
+exact profile likelihood over the true x, hence without the logarithm of V. The derivative is a difference over a small
+part of :math:`\sigma_j`, so that y and its slopes are linear combinations of outputs, and derivatives in theta need the
+network's own derivatives only.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.losses.base import Data, PullLoss
 
 STEP = 1e-4
-"""Step of the difference in sigma of x: the formula neglects its square, 1e-8, rounding takes four of 16 digits."""
+"""Step of the difference in sigma of x: its square, 1e-8, is neglected, and rounding takes four of 16 digits."""
 
 
 @dataclass(frozen=True)
 class EffectiveVarianceLoss(PullLoss):
     """Chi-square with errors of y and of x; its data are t and 1 / sigma.
 
-    To each event belong the columns x, and x plus and minus `STEP` errors of each input that has one. Its linear
+    Each event has the column x, and columns x plus and minus `STEP` errors of each input that has errors. The linear
     combinations of outputs are u, ``(..., k (1 + c), n)``: the k outputs, then for each of these inputs the k slopes
     times its error.
 
@@ -53,11 +53,11 @@ class EffectiveVarianceLoss(PullLoss):
 
     @property
     def columns_of_event(self) -> int:
-        """Number of columns of x that belong to each event."""
+        """The number of columns of x for each event."""
         return 1 + 2 * len(self.uncertain_inputs)
 
     def with_shifted(self, xp: Namespace, rows: Array, error: Array) -> Array:
-        """Return each row of x ``(n, d)``, followed by itself moved up and down in each input that has errors."""
+        """Return each row of x ``(n, d)``, followed by copies that are shifted up and down in each uncertain input."""
         points = [rows]
         for j in self.uncertain_inputs:
             one = xp.arange(rows.shape[1], device=device(rows)) == j
@@ -80,7 +80,7 @@ class EffectiveVarianceLoss(PullLoss):
         return xp.reshape(xp.stack(columns, axis=-1), (*y.shape[:-1], -1))
 
     def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute the diagonal as if the variance were known."""
+        """Compute the diagonal for a variance that does not depend on theta."""
         u = self.linear_operator(xp, y, data)
         first, *others = self._parts(xp.zeros_like(u))
         known = 2 / self._variance(u, data[1])
@@ -112,7 +112,7 @@ class EffectiveVarianceLoss(PullLoss):
         return (measured - self._parts(y)[0]) / xp.sqrt(self._variance(y, auxiliary))
 
     def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
-        """Draw normal values with these variances around outputs and slopes: y has the scatter of x, x itself stays."""
+        """Draw normal values of y with the effective variances; x stays as it is."""
         width = np.sqrt(self._variance(prediction, auxiliary))
         return np.asarray(self._parts(prediction)[0] + width * rng.normal(size=width.shape))
 
@@ -135,7 +135,7 @@ class EffectiveVarianceLoss(PullLoss):
 
 
 def _by_output(xp: Namespace, rows: list[list[Array]]) -> Array:
-    """Return entries ``(..., k, n)`` as matrices ``(..., k q, k q, n)`` that do not couple outputs."""
+    """Return matrices ``(..., k q, k q, n)`` that do not couple outputs, from entries ``(..., k, n)``."""
     k = rows[0][0].shape[-2]
     one = xp.eye(k, dtype=rows[0][0].dtype, device=device(rows[0][0]))[:, :, None]
     full = [xp.concat([a[..., None, :, :] * one for a in row], axis=-2) for row in rows]

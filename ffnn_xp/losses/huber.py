@@ -1,4 +1,4 @@
-"""Huber's statistic: a parabola near zero, straight lines far out."""
+"""Huber's statistic: a parabola near zero, straight lines beyond."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ffnn_xp.losses.base import RobustLoss, check_positive
 
 @dataclass(frozen=True)
 class HuberLoss(RobustLoss):
-    r""":math:`\rho = z^2` up to :math:`|z| = \delta`, and :math:`2\delta|z| - \delta^2` beyond.
+    r"""The statistic :math:`\rho = z^2` up to :math:`|z| = \delta`, and :math:`2\delta|z| - \delta^2` beyond.
 
     P. J. Huber, Ann. Math. Stat. 35 (1964) 73. With 1.345 it is 95 % as efficient as least squares for normal errors.
 
     Parameters
     ----------
     delta : float
-        Where it turns, in sigma.
+        Pull at which the straight lines begin.
     """
 
     delta: float = 1.345

@@ -1,4 +1,4 @@
-r"""Statistics of the contents of bins: integrals of a density, sums over Gauss-Legendre nodes."""
+r"""Statistics of the contents of bins, which are integrals of a density: sums over Gauss-Legendre nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class IntegratedLoss(WrappedLoss):
     Raises
     ------
     ValueError
-        If the contents of bins are not such values.
+        If that statistic is not one of independent contents.
     """
 
     has_linear_operator = True
@@ -38,7 +38,7 @@ class IntegratedLoss(WrappedLoss):
         return y, data[:-1]
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Compute those of the contents."""
+        """Compute s and ds/du of the contents u."""
         return self.inner.value_and_first(xp, y, data[:-1])
 
     def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
@@ -53,5 +53,5 @@ class IntegratedLoss(WrappedLoss):
         return xp.reshape(each, (*u.shape[:-1], -1))
 
     def diagonal_fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
-        """Compute the diagonal as if the nodes were independent."""
+        """Compute the diagonal for nodes that are independent."""
         return self.adjoint(xp, self.fisher(xp, self.linear_operator(xp, y, data), data), (data[-1] * data[-1],))

@@ -1,4 +1,4 @@
-"""Least squares: the chi-square of measured values with errors."""
+"""The least-squares statistic: the chi-square of measured values with errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of k classes: the multinomial likelihood of softmax probabilities, cross-entropy in other words."""
+"""The statistic of k classes: the multinomial likelihood of softmax probabilities, or cross-entropy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from ffnn_xp.losses.base import Data, Loss, x_log
 
 @dataclass(frozen=True)
 class MultinomialLoss(Loss):
-    r"""Counts t_i of k classes with probabilities :math:`p_i = e^{\eta_i} / \sum_j e^{\eta_j}`; for one event, 0 and 1.
+    r"""Deviance of counts t_i of k classes with probabilities :math:`p_i = e^{\eta_i} / \sum_j e^{\eta_j}`.
 
     .. math:: s_i = 2 t_i \log\frac{t_i}{N p_i}, \qquad \frac{\partial S}{\partial\eta} = 2(N p - t), \quad
               \frac{\partial^2 S}{\partial\eta^2} = 2 N (\mathrm{diag}(p) - p p^T)
 
     with N the sum of the counts of an event, its `auxiliary` number (S. Baker and R. D. Cousins, Nucl. Instrum. Meth.
-    221 (1984) 437, eq. 11): -2 log of the likelihood over that of a perfect fit. One direction of the outputs, all up
-    by the same, changes nothing. Its data are t, what does not depend on the output, and the outputs' shift.
+    221 (1984) 437, eq. 11): -2 log of the likelihood over that of a perfect fit. A label is counts of 0 and one 1. The
+    same number added to all outputs of an event changes nothing. Its data are t, the terms that do not depend on the
+    output, and the outputs' shift.
 
     Examples
     --------
@@ -37,7 +38,7 @@ class MultinomialLoss(Loss):
     coupled_outputs = True
 
     def ndof_per_event(self, values: int) -> int:
-        """Return one less: their sum is given."""
+        """Return one value less, since the sum of the counts is given."""
         return values - 1
 
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
@@ -84,7 +85,7 @@ class MultinomialLoss(Loss):
         return np.moveaxis(rng.multinomial(trials, p).astype(np.float64), -1, -2)
 
     def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
-        """Return the logarithms of the classes' shares, their mean taken off, which changes nothing."""
+        """Return the logarithms of the classes' shares, less their mean, which changes nothing."""
         log = super().constant_output(observed, possible)
         return np.asarray(log - np.mean(log))
 

@@ -1,4 +1,4 @@
-"""Normal values whose mean and width are predicted both."""
+"""The statistic of normal values of which the network predicts mean and width."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class NormalLoss(Loss):
         return ((y - shift[:m, :]) / scale[:m, :],)
 
     def outputs(self, values: int) -> int:
-        """Return two for each: a mean and a width."""
+        """Return two outputs for each value, a mean and a width."""
         return 2 * values
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Compute z^2 and 2 l below each other; -2 z / width and 2 - 2 z^2."""
+        """Compute z^2 and 2 l, one below the other; and -2 z / width and 2 - 2 z^2."""
         inverse, z, log_width = self._pull(xp, y, data)
         value = xp.concat([z * z, 2 * log_width], axis=-2)
         return value, xp.concat([-2 * z * inverse, 2 - 2 * z * z], axis=-2)
@@ -76,7 +76,7 @@ class NormalLoss(Loss):
         return np.asarray(mean + np.exp(log_width) * rng.normal(size=mean.shape))
 
     def output_scaling(self, mean: HostArray, width: HostArray) -> tuple[HostArray, HostArray]:
-        """Return those of the means, and shift the logarithms of widths by that of the measured width."""
+        """Return shift and scale of the means, and the logarithm of the measured width as shift of the log widths."""
         return np.append(mean, np.log(width)), np.append(width, np.ones_like(width))
 
     def _pull(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array, Array]:

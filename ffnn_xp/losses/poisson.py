@@ -1,10 +1,11 @@
-r"""Poisson counts: -2 log of the likelihood over that of a perfect fit, a chi-square where counts are large.
+r"""The statistic of Poisson counts: -2 log of the likelihood over that of a perfect fit.
 
 .. math:: s = 2(\lambda - t + t \log(t/\lambda))
 
 for a count t with expectation :math:`\lambda = e \mu` (S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437,
-eq. 6). The exposure e of each count is its time, volume or bin width; 1 if not given. A network with ``output="exp"``
-is fitted in :math:`\log\mu`; any other output has to stay positive by itself.
+eq. 6); it is a chi-square where counts are large. The exposure e of each count is its time, volume or bin width; 1 if
+not given. A network with ``output="exp"`` is fitted in :math:`\log\mu`; any other output has to stay positive by
+itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ffnn_xp.losses.base import Data, Loss
 
 @dataclass(frozen=True)
 class PoissonLoss(Loss):
-    r"""Poisson counts in :math:`\mu`; infinite where that is not positive. Its data are t and the exposure.
+    r"""Deviance of Poisson counts in :math:`\mu`, infinite unless :math:`\mu > 0`; its data are t and the exposure.
 
     Examples
     --------
@@ -35,7 +36,7 @@ class PoissonLoss(Loss):
     auxiliary = "exposure"
 
     def for_output(self, output: str) -> Loss:
-        """Return the one in log mu where the output is an exponential."""
+        """Return the statistic in log mu if the output is an exponential."""
         return PoissonLogLoss() if output == PoissonLogLoss.link else PoissonLoss()
 
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
@@ -78,7 +79,7 @@ class PoissonLoss(Loss):
 
 @dataclass(frozen=True)
 class PoissonLogLoss(PoissonLoss):
-    r"""Poisson counts in :math:`\eta = \log\mu`. Its data are t, and :math:`\log(e/\max(t, 1))`.
+    r"""Deviance of Poisson counts in :math:`\eta = \log\mu`; its data are t, and :math:`\log(e/\max(t, 1))`.
 
     With :math:`d = \eta + \log(e/\max(t, 1))` it is :math:`2(\max(t, 1)\,e^d - t - t d)`, which keeps its digits where
     expectation and count are large and nearly equal.
@@ -95,7 +96,7 @@ class PoissonLogLoss(PoissonLoss):
     link = "exp"
 
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
-        """Return counts, and what has to be added to the output."""
+        """Return counts, and log(e / max(t, 1)) with the output's shift."""
         return y, shift - xp.log(xp.maximum(y, xp.ones_like(y))) + xp.log(auxiliary)
 
     def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:

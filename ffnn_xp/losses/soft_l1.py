@@ -1,4 +1,4 @@
-"""The soft L1 statistic: quadratic near zero and linear far out."""
+"""The soft L1 statistic: z^2 near zero, 2 abs(z) far out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ffnn_xp.losses.base import RobustLoss
 
 @dataclass(frozen=True)
 class SoftL1Loss(RobustLoss):
-    r""":math:`\rho = 2(\sqrt{1 + z^2} - 1)`, z^2 near zero and 2 abs(z) far out: iminuit's and SciPy's soft_l1.
+    r"""The statistic :math:`\rho = 2(\sqrt{1 + z^2} - 1)`, iminuit's and SciPy's soft_l1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Student's t: values whose errors have long tails."""
+"""The statistic of Student's t, for values whose errors have long tails."""
 
 from __future__ import annotations
 

@@ -1,6 +1,16 @@
 """Minimizers, one file each, all on host vectors: they need a `Problem` and no events.
 
 Each is a frozen object with its options as fields, and `run(problem, theta, budget)` returns a `MinimizerResult`.
+
+- `base`: `Problem`, `Budget`, `Tracker`, `MinimizerResult`; `ask_tell`: minimizers as generators.
+- `registry`: the table of minimizers by name; add one there.
+- `lbfgs`: SciPy's L-BFGS; `quasi_newton`: our own, in coordinates that a preconditioner makes.
+- `preconditioned_lbfgs`, `kronecker_lbfgs`: L-BFGS preconditioned by a Hessian, or by Kronecker factors (`kronecker`).
+- `levenberg_marquardt`: Levenberg-Marquardt, also for non-smooth functions.
+- `matrix_free`: minimization without p x p matrices; `conjugate_gradients`: bounds on EDM from products.
+- `negative_curvature`: escape from saddle points.
+- `batched_base`, `batched_lbfgs`, `batched_levenberg_marquardt`: many replicas together.
+- `minuit`, `minuit_workarounds`: MIGRAD as a certificate or alone; what MINUIT needs of a user's Hessian.
 """
 
 from ffnn_xp.minimizers.ask_tell import (

@@ -1,6 +1,6 @@
-"""Minimizers as generators: they yield what they want evaluated, and are sent the answer.
+"""Ask-and-tell minimizers: generators that yield requests, and are sent the evaluated answers.
 
-So that many minimizations can be evaluated together (`run_batched`): networks of the same shape go through one product,
+So many minimizations can be evaluated together (`run_batched`): networks of the same shape share one matrix product,
 where each alone would wait for Python. A minimizer that calls the function itself, as SciPy's does, cannot be batched.
 """
 
@@ -16,10 +16,10 @@ from ffnn_xp.minimizers.base import Problem
 
 Result = TypeVar("Result")
 AskTell = Generator[HostArray, tuple[float, HostArray], Result]
-"""Yields points, is sent value and gradient there, and returns where it ended."""
+"""A generator that yields points, is sent value and gradient there, and returns its result."""
 
 Evaluate = Callable[[HostArray], tuple[float, HostArray]]
-"""Value and gradient at a point."""
+"""A function that returns value and gradient at a point."""
 
 
 class HessianRequest(NamedTuple):
@@ -30,7 +30,7 @@ class HessianRequest(NamedTuple):
 
 
 AskTellHessian = Generator[HostArray | HessianRequest, Any, Result]
-"""Yields points and `HessianRequest`, and is sent value and gradient, or a matrix."""
+"""A generator that yields points and `HessianRequest`, and is sent value and gradient, or a matrix."""
 
 
 def run_ask_tell(steps: AskTellHessian[Result], evaluate: Callable[[Any], Any]) -> Result:
@@ -53,7 +53,7 @@ def evaluate_request(problem: Problem, request: HostArray | HessianRequest) -> t
 def map_answers(
     steps: AskTell[Result], convert: Callable[[float, HostArray], tuple[float, HostArray]]
 ) -> AskTell[Result]:
-    """Run the same steps on another function, whose value and gradient are made of what is evaluated."""
+    """Run the steps on another function, whose value and gradient `convert` computes from the evaluated ones."""
     try:
         request = next(steps)
         while True:
@@ -70,23 +70,23 @@ def run_batched(
     first: int = 0,
     matrices: Callable[[HostArray, Rows, bool], HostArray] | None = None,
 ) -> list[Result]:
-    """Run many minimizations to their ends, the requests of all evaluated at once.
+    """Run many minimizations to their ends, the requests of all evaluated together.
 
-    Matrices wait until nobody asks for anything else, so that there are many of them at once.
+    Requests of matrices wait until there are no others, so that many matrices are computed together.
 
     Parameters
     ----------
     minimizations : sequence of generators
         They yield points with shape (p,).
     evaluate : callable
-        Called with points with shape (r, p), and the numbers (r,) of the minimizations that want them; returns values
-        (r,) and gradients (r, p).
+        Called with points with shape (r, p), and the numbers (r,) of the minimizations that request them; returns
+        values (r,) and gradients (r, p).
     fixed_shape : bool
-        Whether all are evaluated each time, those that have ended at their last points, so that shapes stay the same.
+        Whether all are evaluated each time, so that shapes stay the same; those that have ended at their last points.
     first : int
         Number of the first minimization.
     matrices : callable, optional
-        Called with points, numbers, and whether the exact Hessian is wanted; returns matrices (r, p, p).
+        Called with points, numbers, and True for the exact Hessian; returns matrices (r, p, p).
     """
     results: dict[int, Result] = {}
     last: dict[int, HostArray] = {}  # the last point of each

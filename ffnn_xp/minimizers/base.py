@@ -1,7 +1,7 @@
-"""What a minimizer needs to know of a fit, what it may take, and what it returns.
+"""The interface of minimizers: the problem, the budget, and the result.
 
-A `Problem` is a function of theta with its derivatives, on the host. A `Budget` says when to end, a `Tracker` enforces
-it and keeps the best point, and a `MinimizerResult` says where and how a minimization ended.
+A `Problem` is a function of theta with its derivatives, on the host. A `Budget` limits a minimization, a `Tracker`
+enforces it and keeps the best point, and a `MinimizerResult` says where and how a minimization ended.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Factors = list[tuple[HostArray, HostArray, HostArray]]
 """For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``."""
 
 Prune = Callable[[HostArray, float], bool]
-"""Whether to give a minimization up, by theta and what may still be gained from there."""
+"""A function of theta and the gain that is still possible there; it returns True to end the minimization as pruned."""
 
 TIME_IS_UP = "the time given by max_seconds is up"
-ROUNDING_MARGIN = 100.0  # differences of S below so many times its rounding are not believed
+ROUNDING_MARGIN = 100.0  # differences of S below so many times its rounding count as zero
 
 
 class Status(str, Enum):
@@ -64,12 +64,12 @@ _SENTENCES = {
 
 
 class StopMinimization(Exception):  # noqa: N818, an ending and no error
-    """The budget is used up, or the user's callback wants an end; the tracker keeps the best point."""
+    """An exception that ends a minimization: its budget is used up, or the user's callback returned True."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit on what a minimization may take, with a report of how it gets on and a chance to prune it.
+    """The limits of a minimization, with a report of its progress and a function that may prune it.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Budget:
     report : callable, optional
         Called with (value, evaluations) at each new best; returns True to stop.
     prune : callable, optional
-        Called with theta and what may still be gained (EDM or the last gain); True ends the minimization as pruned.
+        Called with theta and the gain that is still possible (EDM or the last gain); True ends the minimization.
     """
 
     deadline: float = np.inf
@@ -89,16 +89,16 @@ class Budget:
     prune: Prune | None = None
 
     def check(self, evaluations: int) -> None:
-        """Raise `StopMinimization` where the time is up or so many evaluations are too many."""
+        """Raise `StopMinimization` if the time is up, or so many evaluations are too many."""
         if time.monotonic() > self.deadline:
             raise StopMinimization(TIME_IS_UP)
         if evaluations > self.max_evaluations:
             raise StopMinimization(f"the {self.max_evaluations:.0f} gradients that it may take are spent")
 
     def tell(self, value: float, evaluations: int) -> None:
-        """Report a new best value, and raise `StopMinimization` where that is answered by True."""
+        """Report a new best value; raise `StopMinimization` if the report returns True."""
         if self.report is not None and self.report(value, evaluations):
-            raise StopMinimization("the callback asked for an end")
+            raise StopMinimization("the callback returned True")
 
 
 UNLIMITED = Budget()
@@ -109,36 +109,36 @@ class Units(Protocol):
 
     @property
     def errordef(self) -> float:
-        """Rise at one standard deviation."""
+        """The rise of S at one standard deviation."""
 
     @property
     def epsilon(self) -> float:
-        """Relative precision of the numbers it computes with."""
+        """The relative precision of the numbers that S is computed with."""
 
 
 class Problem(Units, Protocol):
     """A function of theta with its derivatives, on the host."""
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
-        """S and its gradient."""
+        """Return S and its gradient."""
 
     def chi2(self, theta: HostArray) -> float:
-        """The data's part of S."""
+        """Return the data's part of S."""
 
     def gauss_newton(self, theta: HostArray) -> HostArray:
-        """Positive semidefinite approximation of the Hessian."""
+        """Return the Gauss-Newton matrix, a positive semidefinite approximation of the Hessian."""
 
     def hessian(self, theta: HostArray) -> HostArray:
-        """Exact second derivative."""
+        """Return the exact Hessian."""
 
     def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
-        """Gauss-Newton matrix times v, without the matrix."""
+        """Return the Gauss-Newton matrix times v, without forming it."""
 
     def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
-        """Exact second derivative times v, without the matrix."""
+        """Return the exact Hessian times v, without forming it."""
 
     def kronecker_factors(self, theta: HostArray) -> Factors:
-        """Kronecker factors of each layer's Gauss-Newton matrix."""
+        """Return the Kronecker factors of each layer's Gauss-Newton matrix."""
 
 
 class Tracker:
@@ -147,9 +147,9 @@ class Tracker:
     Parameters
     ----------
     problem : Problem
-        What is minimised.
+        The function that is minimised.
     budget : Budget
-        When to end.
+        Its limits.
 
     Attributes
     ----------
@@ -168,21 +168,21 @@ class Tracker:
 
     @classmethod
     def of(cls, problem: Problem, budget: Budget) -> Tracker:
-        """Return a tracker of this problem; one that is given goes on in its own budget unless another is given."""
+        """Return a tracker of this problem; a tracker that is given is returned itself, unless a budget is given."""
         return problem if isinstance(problem, Tracker) and budget == UNLIMITED else cls(problem, budget)
 
     @property
     def errordef(self) -> float:
-        """Rise at one standard deviation."""
+        """The rise of S at one standard deviation."""
         return self.problem.errordef
 
     @property
     def epsilon(self) -> float:
-        """Relative precision of the numbers that the problem computes with."""
+        """The relative precision of the numbers that S is computed with."""
         return self.problem.epsilon
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
-        """Return S and its gradient; what is not finite becomes infinitely bad."""
+        """Return S and its gradient; a value that is not finite becomes infinite, with a gradient of zeros."""
         self.budget.check(self.calls)
         value, gradient = self.problem.value_and_gradient(theta)
         self.calls += 1
@@ -195,19 +195,21 @@ class Tracker:
         return value, gradient
 
     def consider(self, theta: HostArray) -> None:
-        """Keep a point that was found elsewhere if it is the best, also after the deadline, without a report."""
+        """Keep a point from elsewhere if it is the best, also after the deadline; there is no report."""
         value, _ = self.problem.value_and_gradient(theta)
         if value < self.best_value:
             self.best_value, self.best = value, theta.copy()
 
     @contextmanager
     def on(self, problem: Problem) -> Iterator[Tracker]:
-        """Track another form of the problem in what is left of this budget; its best point and calls come back here.
+        """Yield a tracker of another form of the problem, such as single precision, with the rest of this budget.
+
+        Its best point and its calls are added to this tracker at the end.
 
         Parameters
         ----------
         problem : Problem
-            The same function in other numbers, as in single precision.
+            The other form of the problem.
         """
         other = Tracker(problem, self.budget)
         other.calls = self.calls
@@ -250,7 +252,7 @@ class Tracker:
 
 @dataclass(frozen=True)
 class MinimizerResult:
-    """The end of a minimization: where and how.
+    """The result of a minimization.
 
     Attributes
     ----------
@@ -283,7 +285,7 @@ class MinimizerResult:
 
     @property
     def pruned(self) -> bool:
-        """True if the minimization was given up, since it leads to a worse minimum than others."""
+        """True if the minimization was ended since it leads to a worse minimum than others."""
         return self.status is Status.PRUNED
 
 
@@ -296,11 +298,11 @@ class Minimizer(Protocol):
 
 
 def rounding_error(epsilon: float, value: float) -> float:
-    """Return what S may seem to fall by rounding alone, where it has this value."""
+    """Return the largest change of S by rounding alone, where it has this value."""
     return ROUNDING_MARGIN * epsilon * abs(value)
 
 
 def marquardt_diagonal(B: HostArray) -> HostArray:
-    """Return the absolute diagonal of B, in units of which steps are damped; where it is zero, a small number."""
+    """Return the absolute diagonal of B, the unit of damping; where it is zero, a small number."""
     d: HostArray = np.abs(np.diag(B))
     return np.maximum(d, 1e-10 * (float(d.max()) or 1.0))

@@ -1,4 +1,4 @@
-"""What a minimizer of many replicas needs to know of them, and what it returns."""
+"""The interface of minimizers of many replicas: `ReplicaProblem` and `BatchResult`."""
 
 from __future__ import annotations
 
@@ -11,65 +11,65 @@ from ffnn_xp.minimizers.base import Status, Units
 
 
 class ReplicaProblem(Units, Protocol):
-    """Value and derivatives of r functions of their own theta, on the device; rows say which of the r are meant."""
+    """Value and derivatives of r functions of their own theta, on the device; `rows` are numbers of these functions."""
 
     @property
     def xp(self) -> Namespace:
         """The arrays' namespace."""
 
     def value_and_gradient(self, theta: Array, rows: Rows) -> Array:
-        """S and its gradient packed, ``(r, 1 + p)``."""
+        """Return S and its gradient packed, ``(r, 1 + p)``."""
 
     def gauss_newton(self, theta: Array, rows: Rows) -> Array:
-        """Positive semidefinite matrices, ``(r, p, p)``."""
+        """Return Gauss-Newton matrices, ``(r, p, p)``."""
 
     def hessian(self, theta: Array, rows: Rows) -> Array:
-        """Exact second derivatives, ``(r, p, p)``; used by `BatchedLBFGS` only."""
+        """Return exact Hessians, ``(r, p, p)``; used by `BatchedLBFGS` only."""
 
     def on_host(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-        """S ``(r,)`` and its gradients ``(r, p)`` at host vectors; used by `BatchedLBFGS` only."""
+        """Return S ``(r,)`` and its gradients ``(r, p)`` at host vectors; used by `BatchedLBFGS` only."""
 
     @property
     def of_one_shape(self) -> bool:
-        """True if all are better computed each time, so that shapes stay the same."""
+        """True if all functions should be computed each time, so that shapes stay the same."""
 
     @property
     def dual(self) -> bool:
         """True if there are fewer values than parameters."""
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
-        """Residuals and their derivatives, ``(r, m, 1 + p)``, the prior left out; used if `dual`."""
+        """Return residuals and their derivatives, ``(r, m, 1 + p)``, without the prior; used if `dual`."""
 
     def prior_curvature(self, rows: Rows) -> Array:
-        """Second derivative of the priors, ``(r, p)``: a diagonal."""
+        """Return the diagonal second derivatives of the priors, ``(r, p)``."""
 
     def numbers(self, a: Array) -> HostArray:
-        """A few numbers for each replica, on the host."""
+        """Copy a few numbers of each replica to the host."""
 
     def on_device(self, a: HostArray) -> Array:
-        """And the way back: dampings."""
+        """Copy host numbers to the device."""
 
     def take(self, a: Array, rows: Rows) -> Array:
-        """Some rows of an array."""
+        """Return some rows of an array."""
 
     @property
     def compiles(self) -> bool:
         """True if each new number of replicas costs a compilation."""
 
     def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-        """``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
+        """Return ``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The ends of the minimizations of r replicas: where and how.
+    """The result of the minimizations of r replicas.
 
     Attributes
     ----------
     theta : array with shape (r, p)
-        On the device.
+        Their last points, on the device.
     value, edm : array with shape (r,)
-        On the host; infinite where a start had no finite value.
+        S and EDM there, on the host; infinite where a start had no finite value.
     converged : boolean array with shape (r,)
         Whether EDM is below the goal.
     steps : array with shape (r,)

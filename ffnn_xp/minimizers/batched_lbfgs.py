@@ -1,9 +1,9 @@
-"""Many replicas minimised together, each by `PreconditionedLBFGS`: their gradients go through one product.
+"""L-BFGS for many replicas at once, each minimised by `PreconditionedLBFGS`; their gradients share one product.
 
-For toys, bootstrap copies and whatever else begins near its end. Steps of Levenberg and Marquardt take a matrix each,
-and along a weakly determined direction hundreds of them; here one serves for tens of gradients, and the exact Hessian
-says where the end is. It also shows saddle points, which no gradient does: where two units of a network are copies of
-each other, gradients keep them so, though the data of a toy may want them apart.
+It is meant for toys, bootstrap copies and other replicas that start near their minima. Levenberg-Marquardt takes a
+matrix for each step, and hundreds of steps along a weakly determined direction; here one matrix serves for tens of
+gradients, and EDM comes from the exact Hessian. That also shows saddle points, which no gradient does: where two units
+of a network are copies of each other, gradients keep them so, also where a toy has its minimum elsewhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class BatchedLBFGS:
     each : PreconditionedLBFGS
         The minimizer of a replica.
     escape : SaddleEscape
-        How saddle points are escaped, where directions of negative curvature are given.
+        The escape from saddle points, where directions of negative curvature are given.
     matrix_bytes : int
         Bytes of the matrices, one for each replica, that are kept at a time.
     """
@@ -43,7 +43,7 @@ class BatchedLBFGS:
     escape: SaddleEscape = field(default=SaddleEscape(max_saddles=8))
     matrix_bytes: int = tuned(2**28, "more: larger batches, more memory")
 
-    @np.errstate(all="ignore")  # a trial may overflow: what is not finite is noticed, and not taken
+    @np.errstate(all="ignore")  # a trial point may overflow: values that are not finite are rejected
     def run(
         self,
         problem: ReplicaProblem,
@@ -61,9 +61,9 @@ class BatchedLBFGS:
         theta : array with shape (r, p)
             The starts, on the host.
         budget : Budget
-            Evaluations count for each replica; `prune` is not used.
+            The limits, of each replica; `prune` is not used.
         negative_directions : callable, optional
-            Then saddle points are escaped.
+            If given, saddle points are escaped.
 
         Returns
         -------
@@ -117,7 +117,7 @@ class _Batch:
         self.requests, self.reported = 0, np.inf
 
     def evaluate(self, points: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-        """Return values and gradients of some replicas; what is not finite becomes infinitely bad."""
+        """Return values and gradients of some replicas; a value that is not finite becomes infinite."""
         self.budget.check(self.requests)
         lowest = float(self.value.min())
         if lowest < self.reported:
@@ -144,13 +144,13 @@ class _Batch:
         result = yield from self._counted(i, steps)
         saddle = result.status is Status.SADDLE_POINT
         edm = np.inf if saddle else result.edm
-        if not (saddle or result.converged) and np.isfinite(result.value):  # of a shifted matrix EDM is too small
+        if not (saddle or result.converged) and np.isfinite(result.value):  # EDM of a shifted matrix is too small
             B = yield HessianRequest(self.best[i], exact=False)
             edm = max(edm, edm_by_matrix(B, self.gradient[i], self.problem.epsilon))
         self.edm[i], self.ended[i] = edm, Status.SADDLE_POINT if saddle else Status.NO_GAIN
 
     def _counted(self, i: int, steps: AskTellHessian[Result]) -> AskTellHessian[Result]:
-        """Yield the same requests, gradients counted here, since some may be evaluated in vain."""
+        """Yield the requests and count the gradients that are requested; others may be evaluated in vain."""
         answer: Any = None
         while True:
             try:

@@ -1,10 +1,10 @@
 r"""Levenberg-Marquardt for many replicas at once, on the device: restarts, toys, bootstrap copies.
 
-Each replica has its own point, damping and end; they share every product. One step solves, for all of them together,
+Each replica has its own point and damping; they share every product. One step solves, for all of them together,
 :math:`(B + \mu D)\,s = -g` with D = diag(B), and each mu follows its own gain ratio (H. B. Nielsen, IMM-REP-1999-05,
-eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica come to the host per step,
-and masks there decide. Replicas that have converged, that gain no more, or that are pruned leave the batch; where each
-new number of them would have to be compiled for, they stay where they are and are computed with in vain.
+eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica are copied to the host per
+step, and masks there decide. Replicas that have converged, that gain no more, or that are pruned are removed from the
+batch; where each new number of replicas costs a compilation, they stay and are computed in vain.
 
 With fewer values m than parameters p the m x m dual is solved instead. With :math:`B = J^T J + P` (P the prior's
 diagonal), :math:`g = J^T\rho + P\theta` and :math:`\Delta = P + \mu D`,
@@ -29,15 +29,15 @@ from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_re
 from ffnn_xp.minimizers.levenberg_marquardt import LEAST_DAMPING, MOST_DAMPING, ROUNDING_DIGITS, DampedSteps
 
 PruneReplicas = Callable[[int, HostArray, HostArray], Mask]
-"""The replicas that are given up, by the number of the step and the replicas' values and EDM."""
+"""A function of the number of the step, the replicas' values and EDM; it returns True for replicas to prune."""
 
 
 @dataclass
 class _Batch:
     """The replicas that are still minimised, and the state of each.
 
-    Value and gradient are packed, B is the matrix, or the dual's rows. Those that have left are `gone` at once, or stay
-    as they are until the end.
+    Value and gradient are packed; B is the matrix, or the rows of the dual. Replicas that have ended are dropped, or,
+    where shapes have to stay the same, marked in `gone`.
     """
 
     rows: Rows
@@ -51,7 +51,7 @@ class _Batch:
     gone: Mask
 
     def keep(self, problem: ReplicaProblem, stay: Mask) -> None:
-        """Drop the replicas that do not stay."""
+        """Keep the replicas that `stay`, and drop the others."""
         at = np.flatnonzero(stay)
         for name in ("theta", "packed", "B"):
             setattr(self, name, problem.take(getattr(self, name), at))
@@ -61,11 +61,11 @@ class _Batch:
 
 @dataclass(frozen=True)
 class BatchedLevenbergMarquardt(DampedSteps):
-    """Levenberg and Marquardt's steps for each replica, to EDM below the goal or until it gains no more."""
+    """Levenberg-Marquardt steps for each replica, until EDM is below the goal or they gain no more."""
 
     damping: float = tuned(1e-2, "larger: shorter first steps, safer from random starts, slower near a minimum")
 
-    @np.errstate(all="ignore")  # a trial may overflow: what is not finite is noticed, and not taken
+    @np.errstate(all="ignore")  # a trial point may overflow: values that are not finite are rejected
     def run(
         self,
         problem: ReplicaProblem,
@@ -83,9 +83,9 @@ class BatchedLevenbergMarquardt(DampedSteps):
         theta : array with shape (r, p)
             The starts, on the device.
         budget : Budget
-            Evaluations count for each replica; instead of its `prune` that of this call is used.
+            The limits, of each replica; instead of its `prune` that of this call is used.
         prune : callable, optional
-            Called at each step with its number and the replicas' values and EDM; True for those that shall leave.
+            Called at each step with its number and the replicas' values and EDM; returns True for replicas to prune.
         """
         xp, r = problem.xp, int(theta.shape[0])
         value, edm = np.full(r, np.inf), np.full(r, np.inf)
@@ -114,8 +114,8 @@ class BatchedLevenbergMarquardt(DampedSteps):
         stepping = problem.bound(_dual_step if problem.dual else _step, tiny)
         eye = problem.on_device(np.eye(batch.B.shape[-2]))
 
-        def leave(*ways: tuple[Mask, Status]) -> None:
-            """Let replicas leave; of the ways in which one ends the first counts."""
+        def end_replicas(*ways: tuple[Mask, Status]) -> None:
+            """End replicas, each with the status of the first mask that is True for it."""
             gone = np.logical_or.reduce([mask for mask, _ in ways])
             if not gone.any():
                 return
@@ -129,7 +129,7 @@ class BatchedLevenbergMarquardt(DampedSteps):
                 left.append((batch.rows[at], problem.take(batch.theta, at)))
                 batch.keep(problem, ~gone)
 
-        leave((~np.isfinite(now), Status.NOT_FINITE))
+        end_replicas((~np.isfinite(now), Status.NOT_FINITE))
         try:
             for iteration in range(self.max_iterations):
                 if batch.gone.all():
@@ -162,7 +162,7 @@ class BatchedLevenbergMarquardt(DampedSteps):
                 accepted = better & ~converged & ~no_gain & ~pruned
                 _accept(problem, batch, accepted, (trial, packed), new, ratio, select)
                 value[batch.rows] = batch.value
-                leave((converged, Status.MINIMUM), (no_gain, Status.NO_GAIN), (pruned, Status.PRUNED))
+                end_replicas((converged, Status.MINIMUM), (no_gain, Status.NO_GAIN), (pruned, Status.PRUNED))
         except (StopMinimization, KeyboardInterrupt) as stop:
             stopped = stop_reason(stop)
             for row in batch.rows[~batch.gone]:
@@ -174,7 +174,7 @@ class BatchedLevenbergMarquardt(DampedSteps):
 
 
 def _curvature(problem: ReplicaProblem, theta: Array, rows: Rows) -> Array:
-    """Compute matrices ``(r, p, p)``, or where they are shorter residuals and derivatives ``(r, m, 1 + p)``."""
+    """Compute matrices ``(r, p, p)``, or residuals and their derivatives ``(r, m, 1 + p)`` where these are smaller."""
     return problem.residual_rows(theta, rows) if problem.dual else problem.gauss_newton(theta, rows)
 
 
@@ -187,7 +187,7 @@ def _floored(xp: Namespace, d: Array) -> Array:
 def _dual_step(
     tiny: float, xp: Namespace, theta: Array, packed: Array, B: Array, mu: Array, eye: Array, P: Array
 ) -> tuple[Array, Array, Array]:
-    """Compute what `_step` does from m x m systems; P is the priors' curvature."""
+    """Compute the results of `_step` from m x m systems; P is the priors' curvature."""
     g = packed[:, 1:]
     fine = xp.all(xp.isfinite(B), axis=(-2, -1), keepdims=True)
     rows = xp.where(fine, B, xp.zeros_like(B))
@@ -206,7 +206,7 @@ def _dual_step(
 def _step(
     tiny: float, xp: Namespace, theta: Array, packed: Array, B: Array, mu: Array, eye: Array
 ) -> tuple[Array, Array, Array]:
-    """Compute where damped steps lead ``(r, p)``, the gains that they promise, and EDM."""
+    """Compute the points after damped steps ``(r, p)``, the predicted gains, and EDM."""
     d = _floored(xp, xp.abs(xp.linalg.diagonal(B)))
     scale = 1 / xp.sqrt(d)
     A = B * scale[:, :, None] * scale[:, None, :]
@@ -215,26 +215,26 @@ def _step(
     both = A + _with_tiny(xp, mu, tiny)[..., None] * eye
     solved = xp.linalg.solve(both, xp.stack([g, g], axis=0)[..., None])[..., 0]
     s, newton = -solved[0, ...], solved[1, ...]
-    # with (A + mu) s = -g the promised gain -(g s + s A s / 2) is (mu s s - g s) / 2: no further product
+    # with (A + mu) s = -g the predicted gain -(g s + s A s / 2) is (mu s s - g s) / 2: no further product
     predicted = 0.5 * xp.sum(s * (mu[:, None] * s - g), axis=-1)
     return theta + scale * s, predicted, 0.5 * xp.sum(g * newton, axis=-1)
 
 
 def _with_tiny(xp: Namespace, mu: Array, tiny: float) -> Array:
-    """Return the dampings of the steps, and of EDM, ``(2, r, 1)``: to be solved for in one call.
+    """Return the dampings of the steps and of EDM, ``(2, r, 1)``, so that one call solves for both.
 
-    Two calls at a time may wait for each other's threads for ever, compiled by JAX for a CPU (jaxlib 0.10.2).
+    Two calls at a time, compiled by JAX for a CPU, may wait for each other's threads for ever (jaxlib 0.10.2).
     """
     return xp.stack([mu, xp.full_like(mu, tiny)], axis=0)[..., None]
 
 
 def _summary(xp: Namespace, packed: Array, *more: Array) -> Array:
-    """Return what the host needs, ``(r, 2 + ...)``: S, a number as finite as the gradient, and `more` of each."""
+    """Pack the numbers that the host needs, ``(r, 2 + ...)``: S, a number as finite as the gradient, and `more`."""
     return xp.stack([packed[:, 0], xp.sum(packed, axis=-1), *more], axis=-1)
 
 
 def _selected(xp: Namespace, better: Array, there: tuple[Array, ...], here: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return arrays ``(r, ...)`` of the replicas: where it is `better` ``(r,)`` there, elsewhere as they are here."""
+    """Return arrays ``(r, ...)`` with the rows of `there` where `better` ``(r,)``, else those of `here`."""
     move = better[:, None] > 0
     return tuple(xp.where(move, a, b) for a, b in zip(there, here, strict=True))
 
@@ -248,7 +248,7 @@ def _accept(
     ratio: HostArray,
     select: Callable[..., tuple[Array, ...]],
 ) -> None:
-    """Move the replicas that got better, theta and packed, with a new matrix for each; damp the others more."""
+    """Move the replicas that got better to their new points and compute their matrices; damp the others more."""
     xp, at = problem.xp, np.flatnonzero(better)
     if problem.compiles:
         move = problem.on_device(better.astype(np.float64))

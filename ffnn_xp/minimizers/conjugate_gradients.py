@@ -1,12 +1,12 @@
-r"""EDM without a matrix: conjugate gradients, with bounds on what they have not yet found.
+r"""Bounds on EDM without a matrix, by conjugate gradients.
 
-EDM = g^T H^-1 g / 2, and conjugate gradients started at zero add to it in each step: what they have is a lower bound
-that only grows. The rest has an upper bound by Gauss-Radau quadrature (G. Meurant and P. Tichy, Numerical Algorithms 62
-(2013) 163, eq. 18), for a lower bound mu of the spectrum: what a prior guarantees (`least`), or the smallest Ritz value
-with a margin, which comes down to the smallest eigenvalue from above, if that is smaller. The lower bound is rigorous.
-The upper bound is so for a Gauss-Newton matrix with a prior on all parameters but the output's biases, which the data
-determine; with the exact Hessian, whose residuals may bend it below the prior's precision, or without a prior, it is an
-estimate.
+EDM = g^T H^-1 g / 2, and conjugate gradients started at zero add to it in each step: their sum is a lower bound. The
+rest has an upper bound by Gauss-Radau quadrature (G. Meurant and P. Tichy, Numerical Algorithms 62 (2013) 163, eq. 18),
+for a lower bound mu of the spectrum: the one that a prior guarantees (`least`), or, if that is smaller, the smallest
+Ritz value with a margin, which approaches the smallest eigenvalue from above. The lower bound of EDM is rigorous. The
+upper bound is rigorous for a Gauss-Newton matrix with a prior on all parameters but the output's biases, which the data
+determine. It is an estimate without a prior, and with the exact Hessian, whose eigenvalues the residuals may lower
+below the prior's precision.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 
-ROUNDING = 1e-26  # fall of the residual's square norm after which there is nothing left but rounding
-LOOK_EVERY = 5  # iterations between estimates of the upper bound
+ROUNDING = 1e-26  # relative square norm of the residual at which nothing is left but rounding
+CHECK_EVERY = 5  # iterations between estimates of the upper bound
 
 
 @dataclass(frozen=True)
 class EDMBounds:
-    """Bounds on EDM, and what conjugate gradients found on the way.
+    """Bounds on EDM, with the results of the conjugate gradients that computed them.
 
     Attributes
     ----------
     step : array with shape (p,)
-        H^-1 g, as far as it went; the way to the minimum is its negative.
+        The approximate H^-1 g; Newton's step to the minimum is its negative.
     lower, upper : float
         Bounds of EDM; the upper one is infinite where the matrix is not positive.
     iterations : int
         Products that it took.
     negative_direction : array with shape (p,) or None
-        A direction along which the matrix is not positive, if one was met.
+        A direction along which the matrix is not positive, if one was found.
     weakly_determined : bool
-        Whether such a direction was met in a random search, and S is nowhere lower along it.
+        Whether such a direction was found in a random search, and S is nowhere lower along it.
     """
 
     step: HostArray
@@ -52,16 +52,16 @@ class EDMBounds:
 
 @dataclass(frozen=True)
 class ConjugateGradients:
-    """Bounds on EDM by products with a matrix.
+    """Conjugate gradients that compute bounds on EDM, with their options.
 
     Parameters
     ----------
     tolerance : float
-        Ends where upper and lower bound differ by less than this share of the upper.
+        Share of the upper bound by which the bounds may differ at the end.
     max_iterations : int
         Upper limit of products.
     ritz_margin : float
-        Share of the smallest Ritz value that stands for the smallest eigenvalue.
+        Share of the smallest Ritz value that is taken for the smallest eigenvalue.
 
     Examples
     --------
@@ -89,15 +89,15 @@ class ConjugateGradients:
         Parameters
         ----------
         product : callable
-            Times a symmetric positive matrix H ``(p, p)``.
+            Multiplies by a symmetric positive matrix H ``(p, p)``.
         g : array with shape (p,)
             The gradient.
         precondition : callable
-            Times a symmetric positive matrix near H^-1.
+            Multiplies by a symmetric positive matrix near H^-1.
         enough : float
-            Ends as soon as the upper bound is below it: it need not be known better.
+            Upper bound that is low enough to end.
         least : float
-            Below all eigenvalues of the preconditioned matrix, if such a number is known.
+            A lower bound of the eigenvalues of the preconditioned matrix, if one is known.
         """
         x, r = np.zeros_like(g), g.copy()
         z = precondition(r)
@@ -120,7 +120,7 @@ class ConjugateGradients:
             gammas.append(gamma)
             deltas.append(rho / before)
             d = z + deltas[-1] * d
-            if len(gammas) % LOOK_EVERY == 0:
+            if len(gammas) % CHECK_EVERY == 0:
                 upper = lower + 0.5 * self._radau(gammas, deltas, least) * max(rho, 0.0)
                 if upper - lower < self.tolerance * upper or upper < enough:
                     break
@@ -137,7 +137,7 @@ class ConjugateGradients:
 
 
 def _smallest_ritz(gammas: list[float], deltas: list[float]) -> float:
-    """Return the smallest eigenvalue of the Lanczos matrix that conjugate gradients leave behind."""
+    """Return the smallest eigenvalue of the Lanczos matrix that belongs to conjugate gradients."""
     a, b = np.asarray(gammas), np.asarray(deltas)
     diagonal = 1 / a
     diagonal[1:] += b[:-1] / a[:-1]

@@ -1,9 +1,9 @@
-r"""Coordinates in which S is nearly round, made from small factors of each layer instead of a p x p matrix.
+r"""Coordinates in which S is well conditioned, made from small factors of each layer instead of a p x p matrix.
 
 For one layer the Gauss-Newton matrix is :math:`\sum_n \delta\delta^T \otimes \tilde a \tilde a^T`, nearly
 :math:`G \otimes A / n` with :math:`G = \sum_n \delta\delta^T` and :math:`A = \sum_n \tilde a\tilde a^T` (J. Martens and
 R. Grosse, ICML 2015). With a prior's precision it is diagonalised exactly by two small eigen-decompositions, so that
-:math:`\theta = \theta_0 + W z` makes S nearly round in z.
+in z, with :math:`\theta = \theta_0 + W z`, the Hessian of S is near the unit matrix.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.base import Factors
 
-FLOOR = 1e-6  # of the largest element of A: what stands for a precision where the prior has none
+FLOOR = 1e-6  # share of the largest element of A that replaces the prior's precision where there is none
 
 
 class KroneckerCoordinates:
@@ -31,8 +31,8 @@ class KroneckerCoordinates:
     def __init__(self, factors: Factors) -> None:
         self._layers = []
         self.least = np.inf
-        """Below all eigenvalues of the preconditioned Gauss-Newton matrix, if every parameter has a prior (but an
-        output's bias, which the data determine); infinite if that is not known."""
+        """A lower bound of the eigenvalues of the preconditioned Gauss-Newton matrix, if all parameters have a prior
+        (but an output's bias, which the data determine); infinite if none is known."""
         for G, A, prior in factors:
             gamma, U = scipy.linalg.eigh(G, check_finite=False)
             least = FLOOR * max(float(A.max()) * float(gamma[-1]), 1e-30)
@@ -42,25 +42,25 @@ class KroneckerCoordinates:
             self.least = min(self.least, _least_with_prior(float(gamma[-1]), A, prior))
 
     def back(self, z: HostArray) -> HostArray:
-        """W z."""
+        """Compute W z."""
         return np.concatenate([(U @ (root * Z) @ V.T).ravel() for (U, V, root), Z in self._split(z)])
 
     def forth(self, g: HostArray) -> HostArray:
-        """W^T g."""
+        """Compute W^T g."""
         return np.concatenate([(root * (U.T @ X @ V)).ravel() for (U, V, root), X in self._split(g)])
 
     def precondition(self, g: HostArray) -> HostArray:
-        """M^-1 g."""
+        """Compute M^-1 g."""
         return self.back(self.forth(g))
 
     @property
     def effective(self) -> float:
-        """Effective number of parameters in this approximation: tr(G (G + P)^-1)."""
+        """The effective number of parameters in this approximation, tr(G (G + P)^-1)."""
         return sum(self.effective_by_layer)
 
     @property
     def effective_by_layer(self) -> tuple[float, ...]:
-        """Effective number of parameters of each layer."""
+        """The effective number of parameters of each layer."""
         return tuple(float(np.sum(1 - root * root)) for _, _, root in self._layers)
 
     def _split(self, v: HostArray) -> list[tuple[tuple[HostArray, HostArray, HostArray], HostArray]]:

@@ -1,8 +1,8 @@
-r"""L-BFGS in the coordinates of Kronecker factors: a coarse stage with no p x p matrix.
+r"""L-BFGS in the coordinates of Kronecker factors: a stage without p x p matrices.
 
-S is nearly round in them where they were made, and less so with each step away. New ones cost some gradients, and what
-L-BFGS has learnt of the curvature. When to change is the marginal value theorem's (E. L. Charnov, Theoretical
-Population Biology 9 (1976) 129): as soon as the last steps gain less for each gradient than the whole round has.
+S is well conditioned in them where they were made, and less so with each step. New ones cost some gradients, and the
+memory of L-BFGS. They are renewed by the marginal value theorem (E. L. Charnov, Theoretical Population Biology 9 (1976)
+129): as soon as the last steps gain less for each gradient than the whole round has.
 """
 
 from __future__ import annotations
@@ -30,34 +30,33 @@ from ffnn_xp.minimizers.quasi_newton import QuasiNewton
 
 @dataclass(frozen=True)
 class KroneckerLBFGS:
-    """L-BFGS in Kronecker coordinates, until EDM, as they see it, is below a goal, or the gain below another.
+    """L-BFGS in Kronecker coordinates, until EDM in these coordinates is below a goal, or the gain below another.
 
     Parameters
     ----------
     edm_goal : float
-        In units of errordef. The EDM of the coordinates is too small, by a factor that grows with their error.
+        EDM that ends it, in units of errordef. It is too small, by a factor that grows with the coordinates' error.
     min_gain : float
-        In units of errordef: it ends after a round that gained less than this in `round_evaluations`, or nothing beyond
-        rounding.
+        Gain in `round_evaluations` gradients, in units of errordef, below which a round is the last one.
     max_evaluations : float
         Gradients after which it ends.
     patient : bool
-        Otherwise it ends also after a round that, at an EDM below `close`, leaves more than a share `slow` of EDM.
+        False ends it also after a round that, at an EDM below `close`, leaves more than a share `slow` of EDM.
     max_rounds : int
         Upper limit of renewals of the coordinates.
     """
 
     edm_goal: float = tuned(1e-6, "smaller: nearer to the minimum, more gradients")
-    min_gain: float = tuned(0.0, "larger: ends earlier where it gets on slowly")
+    min_gain: float = tuned(0.0, "larger: ends earlier where it gains slowly")
     max_evaluations: float = np.inf
     patient: bool = True
     max_rounds: int = 10_000
-    check_every: int = tuned(10, "more steps between looks at whether the coordinates still pay: later renewals")
+    check_every: int = tuned(10, "more steps between checks of whether the coordinates still pay: later renewals")
     renewal_cost: float = tuned(5.0, "larger: coordinates are renewed less often; what they cost, in gradients")
     round_evaluations: int = tuned(30, "gradients in which a round has to gain `min_gain`: more, and it ends earlier")
-    prune_every: int = tuned(2, "more rounds between looks at whether to prune: fewer mistakes, more gradients")
+    prune_every: int = tuned(2, "more rounds between calls of `prune`: fewer mistakes, more gradients")
     close: float = tuned(1e-3, "EDM in units of errordef below which coordinates are kept: larger, fewer renewals")
-    slow: float = tuned(0.1, "share of EDM that a round close to the end may leave: smaller, and it ends earlier")
+    slow: float = tuned(0.1, "share of EDM that a round near the minimum may leave: smaller, and it ends earlier")
     quasi_newton: QuasiNewton = field(default=QuasiNewton(memory=10))
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
@@ -82,7 +81,7 @@ class KroneckerLBFGS:
         theta : array with shape (p,)
             The start.
         start : tuple of float and array with shape (p,), optional
-            Value and gradient at the start, where they are computed already.
+            Value and gradient at the start, if they are known.
         prune : callable, optional
             Called with theta and the gain of the last `prune_every` rounds; True ends the minimization.
         """
@@ -116,7 +115,7 @@ class KroneckerLBFGS:
 
 @dataclass
 class _Round:
-    """A round of steps in the same coordinates; called after each step, it says whether they still pay."""
+    """A round of steps in the same coordinates; its call after each step returns whether it goes on."""
 
     options: KroneckerLBFGS
     edm_goal: float
@@ -129,7 +128,7 @@ class _Round:
     checked: tuple[float, int] = field(default=(np.inf, 0))
 
     def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
-        """Return False if EDM is small enough, or if, far from the end, the last steps gained less than the average."""
+        """Return False if EDM is at its goal, or if, far from it, the last steps gained less than the average."""
         self.evaluations, self.steps = self.evaluations + evaluations, self.steps + 1
         self.edm = 0.5 * float(u @ u)
         if self.edm < self.edm_goal or self.evaluations >= self.most:

@@ -1,4 +1,4 @@
-"""L-BFGS (SciPy's) for the coarse stage: cheap steps from a random start into the basin of a minimum."""
+"""SciPy's L-BFGS for the coarse stage: cheap steps from a random start into the basin of a minimum."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem,
 class ScipyLBFGS:
     """SciPy's L-BFGS-B, until one step gains less than a share of the value.
 
-    It knows no EDM, and cannot be pruned.
+    It computes no EDM, and cannot be pruned.
 
     Parameters
     ----------
     ftol : float
-        Relative gain of a step below which the rest is left to a second-order method.
+        Relative gain of a step that ends it.
     max_iterations : int
         Upper limit of steps.
     memory : int
         Steps that are remembered.
     """
 
-    ftol: float = tuned(1e-4, "larger: fewer gradients here, more of the way is left to what follows")
-    max_iterations: int = tuned(3000, "more: a longer way before what follows")
+    ftol: float = tuned(1e-4, "larger: fewer gradients here, more in the next stage")
+    max_iterations: int = tuned(3000, "more: more steps before the next stage")
     memory: int = tuned(20, "more steps remembered: fewer gradients, more time for each")
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:

@@ -1,9 +1,10 @@
-r"""Levenberg-Marquardt: Gauss-Newton steps, damped where the quadratic picture fails; also for non-smooth functions.
+r"""Levenberg-Marquardt: Gauss-Newton steps, damped where S is not quadratic; also for non-smooth functions.
 
 Each step solves :math:`(B + \mu D)\,s = -g` with the Gauss-Newton matrix B and Marquardt's diagonal D = diag(B), and mu
 follows the gain ratio of real to predicted decrease (H. B. Nielsen, IMM-REP-1999-05, eq. 2.4). Convergence is judged as
-MINUIT does, by EDM = g^T B^-1 g / 2. At a non-smooth point the gradient has no zero, so the minimization also ends
-where it gains no more; there it gets closer than a quasi-Newton method, whose model of the curvature such points spoil.
+MINUIT does, by EDM = g^T B^-1 g / 2. Near a non-smooth point the gradient does not vanish, so the minimization also
+ends where it gains no more. It gets closer to such a point than a quasi-Newton method, whose model of the curvature is
+spoiled by gradients that jump.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ MOST_DAMPING = 1e14  # damping at which a step is too short for any gain
 
 @dataclass(frozen=True)
 class DampedSteps:
-    """Options of Levenberg and Marquardt's steps, of one minimization or of a batch.
+    """Options of Levenberg-Marquardt steps, of one minimization or of a batch.
 
     Parameters
     ----------
@@ -43,13 +44,13 @@ class DampedSteps:
     damping : float
         First mu, in units of the diagonal.
     min_gain : float
-        In units of errordef: `patience` steps together that gain less end it.
+        Gain of `patience` steps together, in units of errordef, below which it ends.
     patience : int
         Steps with little gain.
     """
 
     edm_goal: float = tuned(1e-6, "smaller: a minimum to more digits, more steps")
-    max_iterations: int = tuned(200, "more: minimizations that get on slowly are ended later")
+    max_iterations: int = tuned(200, "more: minimizations that gain slowly are ended later")
     damping: float = tuned(1e-3, "larger: shorter first steps, safer far from a minimum, slower near one")
     min_gain: float = tuned(1e-3, "larger: ends earlier at non-smooth points and along weakly determined directions")
     patience: int = tuned(5, "more: more steps that gain little are taken before it ends")
@@ -57,7 +58,7 @@ class DampedSteps:
 
 @dataclass(frozen=True)
 class LevenbergMarquardt(DampedSteps):
-    """Levenberg and Marquardt's steps to EDM below the goal, or as near to a non-smooth point as they get."""
+    """Levenberg-Marquardt steps, until EDM is below the goal or, at a non-smooth point, they gain no more."""
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
         """Minimise from theta with shape (p,); value, gradient and Gauss-Newton matrix are used."""

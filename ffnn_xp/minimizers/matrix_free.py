@@ -1,7 +1,7 @@
-"""To a minimum of 20,000 parameters without a p x p matrix, with bounds on EDM, and past saddle points.
+"""Minimization of large networks without a p x p matrix, with bounds on EDM, past saddle points.
 
-L-BFGS in Kronecker coordinates minimises; conjugate gradients on products with the exact Hessian say how far the
-minimum is and where S curves down, and their solution is the last step.
+L-BFGS in Kronecker coordinates minimises; conjugate gradients on products with the exact Hessian give bounds on EDM,
+directions of negative curvature, and the last step.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ class MatrixFree:
     Parameters
     ----------
     edm_goal : float
-        In units of errordef.
+        Upper bound of EDM that ends it, in units of errordef.
     exact : bool
-        Whether EDM is the exact Hessian's; else, for non-smooth functions, the Gauss-Newton matrix's.
+        Whether EDM is that of the exact Hessian, or, for non-smooth functions, of the Gauss-Newton matrix.
     """
 
     edm_goal: float = tuned(1e-4, "smaller: a minimum to more digits, more products (half of MIGRAD's goal)")
     exact: bool = True
-    near: float = tuned(1e-3, "share of the goal for EDM in Kronecker coordinates; larger: more looks at the bounds")
+    near: float = tuned(
+        1e-3, "share of the goal for EDM in Kronecker coordinates; larger: bounds are computed more often"
+    )
     max_rounds: int = tuned(30, "more rounds of minimization and bounds before it ends")
-    min_gain: float = tuned(0.1, "gain of a round in units of the goal; larger: ends earlier where it gets on slowly")
+    min_gain: float = tuned(0.1, "gain of a round in units of the goal; larger: ends earlier where it gains slowly")
     patience: int = tuned(2, "more rounds of less gain before it ends")
     step_shares: tuple[float, ...] = tuned(
         (1.0, 0.5, 0.25, 0.125), "more: shorter Newton steps are tried, one evaluation for each"
@@ -82,12 +84,12 @@ class MatrixFree:
         return MinimizerResult(theta, value, edm, status, saddles=saddles, bounds=bounds)
 
     def edm_bounds(self, problem: Problem, theta: HostArray, enough: float = 0.0) -> EDMBounds:
-        """Return bounds on EDM, and a direction of negative curvature, if one is met.
+        """Return bounds on EDM, and a direction of negative curvature, if one is found.
 
-        Looked for is in the Krylov space of the gradient and, if EDM is below `enough`, in that of a random vector: at
-        a saddle the gradient may have no part in the direction that curves down. What is met there counts if S is lower
-        along it, by more than is negligible; otherwise the direction is weakly determined. The upper bound leans on the
-        prior, if there is one, and ends when it is below `enough`.
+        The search is in the Krylov space of the gradient and, if EDM is below `enough`, also in that of a random
+        vector: at a saddle point the gradient may have no component along a direction of negative curvature. Such a
+        direction counts if S is lower along it, by more than is negligible; otherwise it is weakly determined. The
+        upper bound uses the prior, if there is one, and is not improved further once it is below `enough`.
         """
         W = KroneckerCoordinates(problem.kronecker_factors(theta))
         g = problem.value_and_gradient(theta)[1]
@@ -108,7 +110,7 @@ class MatrixFree:
     def _newton_step(
         self, problem: Problem, theta: HostArray, value: float, step: HostArray
     ) -> tuple[HostArray, float]:
-        """Return the first lower point of the whole way back along a step, half of it, and so on; else the start."""
+        """Return the first lower point after a whole Newton step, half of it, and so on; the start if none is lower."""
         for share in self.step_shares:
             trial = theta - share * step
             there = problem.value_and_gradient(trial)[0]

@@ -1,7 +1,7 @@
-"""MIGRAD: as a certificate for a point that others found, or alone, as in the lesson.
+"""MINUIT's MIGRAD, as a certificate of a point that other minimizers found, or alone.
 
-A preset covariance is the only second-derivative input that MIGRAD uses whole (a user's Hessian seeds it with its
-diagonal alone). The public way to preset one is `Minuit.scipy` with a method that returns a finished result.
+A preset covariance is the only second-derivative input that MIGRAD uses whole (of a user's Hessian it takes the
+diagonal). The public way to preset one is `Minuit.scipy` with a method that returns a finished result.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, Tracker
 
 TOLERANCE = 0.1  # MINUIT's default of `Minuit.tol`
-EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; it calls valid what is within ten times that
-COARSE = 2e-13  # relative precision of S; from a coarser one on MINUIT raises a covariance's small eigenvalues
+EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; up to ten times that it calls a minimum valid
+COARSE = 2e-13  # relative precision of S; with a coarser one MINUIT raises a covariance's small eigenvalues
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Certificate:
     Attributes
     ----------
     values : array with shape (p,)
-        Where it ended.
+        Its last point.
     fval, edm : float
         S and EDM there.
     calls : int
-        That it took.
+        Calls that it took.
     certified : bool
-        Whether it saw a minimum (`is_certified`).
+        Whether it certified a minimum (`is_certified`).
     cut_short : bool
         Whether it ran out of calls.
     """
@@ -57,10 +57,10 @@ class Certificate:
 
 
 class _Certifier(iminuit.Minuit):  # type: ignore[misc]
-    """A `Minuit` that certifies and does no more.
+    """A `Minuit` that does not copy its covariance.
 
-    Minuit copies its covariance, which here is the one that was preset, number by number in Python after each run: at
-    726 parameters that took 0.31 of 0.33 seconds. Where iminuit names that differently, it copies.
+    Minuit copies it number by number in Python after each run, here the one that was preset: at 726 parameters that
+    took 0.31 of 0.33 seconds. With another iminuit, whose method has another name, it is copied all the same.
     """
 
     def _make_covariance(self) -> None:
@@ -69,7 +69,7 @@ class _Certifier(iminuit.Minuit):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Migrad:
-    """MINUIT's MIGRAD, with what it may take.
+    """MINUIT's MIGRAD, with its limits.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ class Migrad:
         Memory that a certificate may take: MINUIT keeps the covariance of each step, of two or three calls, p^2 / 2
         numbers.
     min_calls : int
-        Calls that a certificate may take all the same.
+        Calls that a certificate may take, whatever their memory.
     collect_bytes : int
-        Of that memory, how much is worth a garbage collection.
+        Memory that is worth a garbage collection.
     max_calls : int
         Calls after which MIGRAD alone ends.
     calls_at_a_time : int
-        Calls of MIGRAD alone between looks at the clock.
+        Calls of MIGRAD alone between checks of the deadline.
     """
 
     history_bytes: int = tuned(2**34, "more: certificates of large networks are cut short later, more memory")
@@ -95,9 +95,9 @@ class Migrad:
     def certify(self, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certificate:
         """Return MIGRAD's certificate of this point with this covariance; EDM is computed by MINUIT itself.
 
-        It has as many calls as MINUIT takes by default, but not more than there is memory for their covariances:
-        whoever needs more is far from a minimum, and other minimizers are better at getting there. That memory is given
-        back: a `Minuit` refers to itself, and would keep it until Python looks for such cycles. See `preset` for the
+        It may take as many calls as MINUIT does by default, but not more than there is memory for their covariances: a
+        point that needs more is far from a minimum, and other minimizers get there faster. The memory is freed at once:
+        a `Minuit` refers to itself, and would keep it until Python looks for such cycles. See `preset` for the
         arguments.
         """
         p = len(theta)
@@ -111,10 +111,10 @@ class Migrad:
         return found
 
     def alone(self, cost: Any, theta: HostArray, *, deadline: float = np.inf) -> iminuit.Minuit:
-        """Run MIGRAD from the start values, with gradient and curvature but no other minimizer: the lesson's way.
+        """Run MIGRAD alone from the start values, with gradient and curvature.
 
-        Its covariance is the one that its own steps have built up. It runs a few hundred calls at a time, to look at
-        the clock, until it says itself that it is done.
+        Its covariance is the one that its own steps have built up. It runs some hundred calls at a time, and the
+        deadline is checked between them.
         """
         m = iminuit.Minuit(cost, theta)
         m.strategy = 0
@@ -151,8 +151,8 @@ def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
 def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
     """Return a live `Minuit` that has run MIGRAD from this point with this covariance; see `preset` for the arguments.
 
-    A gain that may be rounding is none: from such a step MIGRAD, which takes one even at a minimum, would learn as
-    curvature what rounding did to two gradients, and an error could lose a large part, or be NaN.
+    A gain that may be rounding counts as none. MIGRAD takes a step even at a minimum; from one of pure rounding it
+    would update its covariance by the rounding of two gradients, and errors could be far too small, or NaN.
     """
     m = preset(cost, theta, inverse_hessian)
     usual = m.precision
@@ -163,10 +163,10 @@ def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminu
 
 
 def is_certified(m: iminuit.Minuit) -> bool:
-    """Return whether MIGRAD saw a minimum.
+    """Return True if MIGRAD certified a minimum.
 
-    That MIGRAD calls it valid is not enough: where the preset covariance is not positive definite in its arithmetic,
-    MIGRAD gives up, hands back its seed, and calls that valid whatever the EDM.
+    MIGRAD's own `valid` is not enough: where the preset covariance is not positive definite in its arithmetic, MIGRAD
+    gives up, returns its start, and calls that valid whatever the EDM.
     """
     f = m.fmin
     goal = EDM_FACTOR * m.tol * m.errordef
@@ -179,11 +179,11 @@ def preset(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.M
     Parameters
     ----------
     cost : NetworkCost
-        In the units of theta.
+        The cost, in the units of theta.
     theta : array with shape (p,)
-        Where to start: a minimum, if the minimization was good.
+        The point, which should be a minimum.
     inverse_hessian : array with shape (p, p)
-        Positive definite.
+        A positive definite matrix.
     """
     return _preset(iminuit.Minuit(cost, theta), cost, theta, inverse_hessian)
 
@@ -202,7 +202,7 @@ def _preset(m: iminuit.Minuit, cost: Any, theta: HostArray, inverse_hessian: Hos
 def hesse_errors(cost: Any, theta: HostArray) -> HostArray | None:
     """Return standard deviations ``(p,)`` by MINUIT's HESSE from the cost's own Hessian; None where HESSE failed.
 
-    A preset covariance is no check of itself: this one is inverted, and judged, by MINUIT's own linear algebra.
+    A preset covariance cannot check itself: here MINUIT inverts the Hessian with its own linear algebra.
     """
     m = iminuit.Minuit(cost, theta)
     m.strategy = 1

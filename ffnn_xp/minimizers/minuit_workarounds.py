@@ -1,12 +1,12 @@
-r"""How a user-given Hessian has to be handed to MINUIT, and what goes wrong otherwise.
+r"""Workarounds for errors of MINUIT with a Hessian that the user gives.
 
 1. MINUIT 2 up to iminuit 2.33 indexes a user's Hessian by its *internal* numbers: with parameters fixed it reads the
    top left corner of the matrix instead of the rows and columns of the free ones, and reports a wrong covariance as
-   valid (root issue 20954). Whether it does is tried once, on two parameters; if so, the free block is moved to
-   where MINUIT will read it. Which parameters are fixed is known only to the `Minuit` object that is calling.
-2. A diagonal element that is zero or negative sends MINUIT to a line search that asks for a ``g2`` which it does not
-   have next to a Hessian (a TypeError; root issue 20913). Away from a minimum it is given the Gauss-Newton matrix
-   instead, whose diagonal is never negative.
+   valid (root issue 20954). A test on two parameters finds out once whether it does; if so, the free block is moved to
+   where MINUIT will read it. Only the `Minuit` object that is calling knows which parameters are fixed.
+2. A diagonal element that is zero or negative sends MINUIT to a line search that calls a ``g2`` which it does not have
+   next to a Hessian (a TypeError; root issue 20913). Away from a minimum it is given the Gauss-Newton matrix instead,
+   whose diagonal is never negative.
 3. With limits, MINUIT leaves out a term of the second derivative in its internal coordinates (root issue 22692), and
    may call a point valid that is far from any minimum. The term is added to the diagonal here.
 """
@@ -22,14 +22,14 @@ from iminuit import Minuit
 
 from ffnn_xp._lib.typing import HostArray
 
-FRAMES = 8  # from cost.hessian up to the Minuit method that asks
+FRAMES = 8  # from cost.hessian up to the Minuit method that calls it
 
 
 def as_minuit_reads_it(
     H: HostArray, gauss_newton: Callable[[], HostArray], minuit: Minuit, theta: HostArray, gradient: HostArray
 ) -> HostArray:
-    """The Hessian in the form from which this `Minuit` object gets the right numbers."""
-    if minuit.npar != len(H):  # somebody else's, around a function that calls us
+    """Return the Hessian in the form from which this `Minuit` object reads the right numbers."""
+    if minuit.npar != len(H):  # the Minuit of another function, which calls this cost
         return H
     free = np.flatnonzero(~np.asarray(minuit.fixed, dtype=bool))
     bend = limits_term(minuit, theta, gradient)
@@ -45,11 +45,11 @@ def as_minuit_reads_it(
 
 
 def limits_term(minuit: Minuit, theta: HostArray, gradient: HostArray) -> HostArray:
-    r"""What MINUIT leaves out of the diagonal for parameters with limits.
+    r"""Return the term that MINUIT leaves out of the Hessian's diagonal for parameters with limits.
 
     It minimises in internal coordinates u, with x = x(u) between the limits (Minuit user's guide, sec. 1.3), and takes
     :math:`x'^2\, \partial^2 S/\partial x^2` for the second derivative in u, without
-    :math:`x''\, \partial S/\partial x`. Here that is divided by :math:`x'^2`, which MINUIT multiplies by.
+    :math:`x''\, \partial S/\partial x`. The term is divided by :math:`x'^2` here, since MINUIT multiplies by that.
     """
     term = np.zeros(len(theta))
     for i, (low, high) in enumerate(minuit.limits):
@@ -65,7 +65,7 @@ def limits_term(minuit: Minuit, theta: HostArray, gradient: HostArray) -> HostAr
 
 
 def calling_minuit() -> Minuit | None:
-    """The `Minuit` object whose method is asking, if any."""
+    """Return the `Minuit` object whose method has called the cost, if any."""
     frame = sys._getframe(2)
     for _ in range(FRAMES):
         owner = frame.f_locals.get("self")
@@ -79,7 +79,7 @@ def calling_minuit() -> Minuit | None:
 
 @cache
 def reads_top_left() -> bool:
-    """Return whether this MINUIT has the indexing error: fix x in x^2 + 4 y^2, and the variance of y must be 1/4."""
+    """Return True if this MINUIT has the indexing error: with x fixed in x^2 + 4 y^2, y must have the variance 1/4."""
 
     def f(v: HostArray) -> float:
         return float(v[0] ** 2 + 4 * v[1] ** 2)

@@ -1,4 +1,4 @@
-"""Escape from saddle points: whether S is really lower along directions of negative curvature, and where."""
+"""Escape from saddle points: it looks for lower points along directions of negative curvature."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from ffnn_xp.minimizers.ask_tell import AskTell, AskTellHessian, HessianRequest,
 from ffnn_xp.minimizers.base import MinimizerResult, Problem, Status, Units, rounding_error
 
 NegativeDirections = Callable[[HostArray], HostArray]
-"""The directions ``(p, q)`` of negative curvature of an exact Hessian ``(p, p)``."""
+"""A function that returns the directions ``(p, q)`` of negative curvature of an exact Hessian ``(p, p)``."""
 
 
 @dataclass(frozen=True)
 class SaddleEscape:
-    """Follows S down along directions of negative curvature.
+    """The escape from saddle points along directions of negative curvature, with its options.
 
     Parameters
     ----------
     line_steps : tuple of float
         Steps that are tried either way along a direction, in units of theta's length.
     negligible_fall : float
-        Fall of S along a line, in units of errordef, that is not worth following: a weakly determined direction.
+        Decrease of S along a line, in units of errordef, below which a direction counts as weakly determined.
     min_gain : float
-        Gain of the minimization that follows S down, in the same units, below which this is a weakly determined
-        direction too.
+        Gain of the minimization from the lower point, in the same units, below which a direction counts as weakly
+        determined too.
     max_saddles : int
-        Saddles that are escaped before it is given up; along weakly determined directions there may be many.
+        Saddle points that are escaped at most; along weakly determined directions there may be many.
     """
 
     line_steps: tuple[float, ...] = tuned(
         (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3), "more: a lower point is missed less often, two evaluations for each"
     )
-    negligible_fall: float = tuned(1e-3, "larger: fewer saddles are noticed where no matrices are formed")
+    negligible_fall: float = tuned(1e-3, "larger: fewer saddle points are found where no matrices are formed")
     min_gain: float = tuned(3e-2, "larger: more saddles count as weakly determined (a sixth of a standard deviation)")
     max_saddles: int = tuned(30, "more: longer minimizations, fewer that end at a saddle")
 
     def lower_points(
         self, theta: HostArray, value: float, directions: HostArray, fall: float
     ) -> AskTell[HostArray | None]:
-        """Yield points along each direction ``(p, q)``; return the lowest, or None if S falls by less to all.
+        """Yield points along each direction ``(p, q)``; return the lowest, None if S is nowhere lower by `fall`.
 
-        `value` is that at theta. However little it is, S may fall far from there: near a saddle its curvatures of
-        either sign may be as small as they are large elsewhere.
+        `value` is S at theta. Even a small decrease may lead far down: near a saddle point curvatures of either sign
+        may be much smaller than elsewhere.
         """
         size = max(1.0, float(np.linalg.norm(theta)))
         least, lowest = value - fall, None
@@ -88,23 +88,24 @@ class SaddleEscape:
         theta: HostArray,
         negative_directions: NegativeDirections | None,
     ) -> AskTellHessian[MinimizerResult]:
-        """Minimise, and go on from below each saddle, until S falls by less than `min_gain`.
+        """Minimise, and go on from a lower point next to each saddle point, until that gains less than `min_gain`.
 
         Parameters
         ----------
         minimize : callable
             Called with a point; yields the points of a minimization from there.
         units : Units
-            Of S; a `Problem` has them.
+            The units of S; a `Problem` has them.
         theta : array with shape (p,)
             The start.
         negative_directions : callable, optional
-            None looks for no saddles.
+            Returns the directions of negative curvature; None looks for no saddle points.
 
         Returns
         -------
         MinimizerResult
-            Of the last minimization, with the number of saddles; `Status.SADDLE_POINT` where there were too many.
+            The result of the last minimization, with the number of saddle points; `Status.SADDLE_POINT` where there
+            were too many.
         """
         result, saddles = (yield from minimize(theta)), 0
         while negative_directions is not None and not (result.hessian_is_positive or result.pruned):

@@ -1,13 +1,13 @@
-r"""L-BFGS in coordinates in which a second derivative is the unit matrix: a minimization with few matrices.
+r"""L-BFGS in coordinates in which a Hessian is the unit matrix: a minimization with few matrices.
 
-With :math:`B + \mu D = C C^T` (D = diag B) and :math:`\theta = \theta_0 + C^{-T} z`, S is nearly round in z, and L-BFGS
-gains in tens of gradients what costs thousands in theta, where curvatures differ by ten orders of magnitude. It also
-learns what B leaves out, where a damped Newton step would have to be short. After some steps the coordinates are
-renewed. In them :math:`\mathrm{EDM} = g_z^T g_z / 2`.
+With :math:`B + \mu D = C C^T` (D = diag B) and :math:`\theta = \theta_0 + C^{-T} z`, S is well conditioned in z, and
+L-BFGS gains in tens of gradients what costs thousands in theta, where curvatures differ by ten orders of magnitude. It
+also corrects for what B leaves out, where a damped Newton step would have to be short. After some steps the coordinates
+are renewed. In them :math:`\mathrm{EDM} = g_z^T g_z / 2`.
 
 B is the exact Hessian, with the least mu that makes it positive definite: along a weakly determined direction the
-Gauss-Newton matrix has next to no curvature, and the residuals' own is all there is to go by. Far from the end, where
-mu would have to be large, the Gauss-Newton matrix leads farther.
+Gauss-Newton matrix has next to no curvature, and only the residuals' own curvature is left. Far from the minimum, where
+mu would have to be large, the Gauss-Newton matrix makes better steps.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ class PreconditionedLBFGS:
     Parameters
     ----------
     edm_goal : float
-        In units of errordef.
+        EDM that ends it, in units of errordef.
     fine_goal : float, optional
-        Where to go once the exact Hessian's coordinates make the rest cheap, in the same units; by default `edm_goal`.
+        EDM that ends it in the coordinates of the exact Hessian, where more digits are cheap; by default `edm_goal`.
     max_rounds : int
         Upper limit of renewals of the coordinates.
     """
 
     edm_goal: float = tuned(1e-6, "smaller: a minimum to more digits, sometimes one more matrix")
     fine_goal: float | None = None
-    max_rounds: int = tuned(100, "more: minimizations that get on slowly are ended later")
+    max_rounds: int = tuned(100, "more: minimizations that gain slowly are ended later")
     min_steps: int = tuned(60, "more steps before the coordinates are renewed: fewer matrices, more gradients")
     parameters_per_step: int = tuned(8, "fewer: longer rounds for large networks, whose matrices cost more")
     gauss_newton_shift: float = tuned(3e-4, "larger: better conditioned Gauss-Newton matrix, less of its detail")
     first_shift: float = tuned(1e-6, "the first mu of the exact Hessian; smaller: more factorisations until one serves")
     largest_shift: float = tuned(1.1e-3, "larger: the exact Hessian is used farther from the minimum")
     shift_ratio: float = tuned(10.0, "larger: fewer factorisations, a larger shift than is needed")
-    min_gain: float = tuned(2e-4, "gain of a step in units of errordef; larger: ends earlier where it gets on slowly")
+    min_gain: float = tuned(2e-4, "gain of a step in units of errordef; larger: ends earlier where it gains slowly")
     patience: int = tuned(2, "more rounds of less gain before it ends")
     max_wait: int = tuned(8, "more rounds (1, 2, 4, ...) between tries of a Hessian that needs too large a shift")
     quasi_newton: QuasiNewton = field(default=QuasiNewton(memory=20))
@@ -76,7 +76,7 @@ class PreconditionedLBFGS:
         Parameters
         ----------
         units : Units
-            Of S; a `Problem` has them.
+            The units of S; a `Problem` has them.
         theta : array with shape (p,)
             The start.
         prune : callable, optional
@@ -112,7 +112,7 @@ class PreconditionedLBFGS:
         return MinimizerResult(theta, value, edm, status, hessian_is_positive=bool(mu <= least_shift))
 
     def steps_per_round(self, p: int) -> int:
-        """Return how many steps are taken before the coordinates are renewed: more, where their matrix costs more."""
+        """Return the number of steps before the coordinates are renewed; it grows with the cost of their matrix."""
         return max(self.min_steps, p // self.parameters_per_step)
 
 
@@ -122,16 +122,16 @@ def edm_by_matrix(B: HostArray, g: HostArray, epsilon: float) -> float:
 
 
 def _least_shift(epsilon: float) -> float:
-    """Return the mu that only keeps rounding away."""
+    """Return the smallest mu that is above rounding."""
     return max(1e-12, 100 * epsilon)
 
 
 @dataclass
 class _Preconditioner:
-    """Coordinates and EDM at each new point: by the exact Hessian with the least mu that makes it positive definite.
+    """The coordinates and EDM at each new point, from the exact Hessian with the least mu that makes it positive.
 
-    By the Gauss-Newton matrix where that would be more than the largest that is allowed. It remembers the last mu, how
-    often in a row the exact Hessian was refused, and for how many rounds it is not requested again.
+    Where that mu would be larger than is allowed, they come from the Gauss-Newton matrix. The object remembers the last
+    mu, how often in a row the exact Hessian was refused, and for how many rounds it is not requested again.
     """
 
     options: PreconditionedLBFGS
@@ -155,7 +155,7 @@ class _Preconditioner:
         return C, _factorise(B, self.least_shift, g)[1], np.inf
 
     def _shifted(self, H: HostArray, g: HostArray) -> tuple[HostArray, float, float] | None:
-        """Return C, EDM and mu of a Hessian, mu the least that makes it positive definite; None if that is too much."""
+        """Return C, EDM and the least mu that makes a Hessian positive definite; None if that mu is too large."""
         ratio = self.options.shift_ratio
         mu, following = self.least_shift, max(ratio * self.least_shift, self.last / ratio)
         while mu <= self.options.largest_shift:
@@ -181,7 +181,7 @@ def _factorise(B: HostArray, mu: float, g: HostArray) -> tuple[HostArray | None,
 
 @dataclass(frozen=True)
 class _Cholesky:
-    """Theta = theta_0 + C^-T z; by BLAS itself, since SciPy takes longer to check a small matrix than to solve."""
+    """The map theta = theta_0 + C^-T z, by BLAS itself: SciPy takes longer to check a small matrix than to solve."""
 
     C: HostArray
 
@@ -194,7 +194,7 @@ class _Cholesky:
 
 @dataclass
 class _Round:
-    """At most so many steps, until no component of the gradient is larger than this."""
+    """A round of at most so many steps, which ends when no component of the gradient is larger than `gtol`."""
 
     most: int
     gtol: float

@@ -1,9 +1,9 @@
-r"""L-BFGS that asks and tells, in coordinates in which S is nearly round.
+r"""Ask-and-tell L-BFGS in coordinates in which S is well conditioned.
 
 The algorithm is that of J. Nocedal and S. J. Wright, Numerical Optimization (2006), chapter 7.2, with steps to points
-that keep the strong Wolfe conditions (eq. 3.7), on the cubics of eq. 3.59. Near a minimum values differ by less than
-their rounding where slopes still tell the way; there the rise is that of the parabola with these slopes (which makes of
-Wolfe's conditions the approximate ones of W. W. Hager and H. Zhang, SIAM J. Optim. 16, 170 (2005)).
+that meet the strong Wolfe conditions (eq. 3.7), by the cubics of eq. 3.59. Near a minimum, values differ by less than
+their rounding, while slopes are still exact; there the rise is computed from the slopes, as that of a parabola (which
+turns Wolfe's conditions into the approximate ones of W. W. Hager and H. Zhang, SIAM J. Optim. 16, 170 (2005)).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.ask_tell import AskTell
 
 DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton steps
-ROUNDING = 1e-11  # share of S below which differences are not believed: with errors in x it is good to some 1e-12
+ROUNDING = 1e-11  # share of S below which differences count as rounding: with errors in x it is exact to some 1e-12
 
 
 class Memory:
-    r"""The last steps S and what the gradient did on them, Y: a model of the inverse Hessian, around the unit matrix.
+    r"""The last steps S and the changes Y of the gradient along them: a model of the inverse Hessian.
 
     .. math:: H = \gamma + (S\;\gamma Y) \begin{pmatrix} R^{-T}(D + \gamma Y^T Y)R^{-1} & -R^{-T} \\ -R^{-1} & 0
               \end{pmatrix} (S\;\gamma Y)^T
@@ -36,12 +36,12 @@ class Memory:
     most : int
         Steps that are remembered.
     p : int
-        Parameters.
+        Number of parameters.
     """
 
     def __init__(self, most: int, p: int) -> None:
         self._most, self._length, self._end = most, 0, 0
-        self._S, self._Y = np.empty((2 * most, p)), np.empty((2 * most, p))  # twice, so as to be moved seldom
+        self._S, self._Y = np.empty((2 * most, p)), np.empty((2 * most, p))  # twice as many, so that moves are rare
         self._SY, self._YY = np.zeros((most, most)), np.zeros((most, most))
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class Memory:
         self._length = 0
 
     def direction(self, g: HostArray) -> HostArray:
-        """Return the direction to go from a point with this gradient: -H g."""
+        """Return the direction of the next step, -H g, from a point with this gradient."""
         if not self._length:
             return -g
         S, Y = self._vectors()
@@ -86,7 +86,7 @@ class Memory:
 
 
 class Step(NamedTuple):
-    """A step along a direction: its length, value and gradient there, and how many points were evaluated."""
+    """A step along a direction: its length, value and gradient at its end, and the number of evaluated points."""
 
     t: float
     value: float
@@ -95,18 +95,18 @@ class Step(NamedTuple):
 
 
 class Coordinates(Protocol):
-    """A linear map W to coordinates z, theta = theta_0 + W z, in which S is nearly round."""
+    """A linear map W to coordinates z, theta = theta_0 + W z, in which S is well conditioned."""
 
     def back(self, z: HostArray) -> HostArray:
-        """W z."""
+        """Compute W z."""
 
     def forth(self, g: HostArray) -> HostArray:
-        """W^T g."""
+        """Compute W^T g."""
 
 
 @dataclass(frozen=True)
 class LineSearch:
-    """A search for a step along a direction that goes far enough and not too far (strong Wolfe conditions).
+    """A line search for a step that meets the strong Wolfe conditions, with its options.
 
     Parameters
     ----------
@@ -119,26 +119,26 @@ class LineSearch:
     edge : float
         Share of a bracket that its next point keeps off its ends.
     shortest : float
-        Share of the first try: where a step has to be shorter, slopes are not believed in place of values.
+        Share of the first try: of shorter steps the rise is not computed from slopes.
     """
 
     max_tries: int = tuned(20, "more: shorter steps are tried before the direction is given up")
     expansion: float = tuned(4.0, "larger: fewer tries where first steps are too short, coarser steps")
     contraction: float = tuned(0.1, "smaller: fewer tries beyond overflow, shorter steps after it")
     edge: float = tuned(0.1, "larger: nearer to bisection, smaller: trusts the cubic more")
-    shortest: float = tuned(1e-3, "smaller: slopes are believed on shorter steps, where they may be rounding")
+    shortest: float = tuned(1e-3, "smaller: slopes are used on shorter steps, where they may be rounding")
 
     def along(self, theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) -> AskTell[Step]:
-        """Find a step t d; t = 0 where nothing lower was found.
+        """Find a step t d; t = 0 if no lower point was found.
 
         Parameters
         ----------
         theta, g, d : arrays with shape (p,)
-            Point, gradient, and direction, along which the value falls.
+            Point, gradient, and a direction of descent.
         value : float
             S at the point.
         t : float
-            What to try first.
+            The first step to try.
         """
         slope, shortest = float(g @ d), self.shortest * t
         low, high = (0.0, 0.0, slope), (np.inf, np.inf, np.inf)
@@ -159,7 +159,7 @@ class LineSearch:
                     return best
                 low, high = ((t, rise, s), high) if s < 0 else (low, (t, rise, s))
             t = self._between(low, high)
-            if t in (low[0], high[0]):  # no number is between them: what is left is rounding
+            if t in (low[0], high[0]):  # no number lies between them: the rest is rounding
                 break
         return best._replace(evaluations=evaluations)
 
@@ -180,18 +180,18 @@ class LineSearch:
 
 @dataclass(frozen=True)
 class QuasiNewton:
-    """L-BFGS in coordinates, until its caller ends it, at rounding at the latest.
+    """L-BFGS in given coordinates, until its caller ends it, or nothing is left but rounding.
 
     Parameters
     ----------
     memory : int
         Steps that are remembered.
     patience : int
-        Evaluations of steps that neither lower S by more than rounding nor halve its gradient, which end it.
+        Evaluations without a step that lowers S by more than rounding or halves its gradient, after which it ends.
     first_length : float
         Length of the first step, along the gradient, at most.
     line_search : LineSearch
-        How steps are found.
+        The line search.
     """
 
     memory: int = tuned(20, "more steps remembered: fewer gradients, more time for each")
@@ -212,13 +212,13 @@ class QuasiNewton:
         Parameters
         ----------
         W : Coordinates
-            Linear.
+            The coordinates.
         theta, g : arrays with shape (p,)
             The start, and the gradient there.
         value : float
             S at the start.
         keep_going : callable
-            Called with value, gradient in z, and how many points the last step has evaluated (0 at the start).
+            Called with value, gradient in z, and the number of points that the last step evaluated (0 at the start).
         """
         u = W.forth(g)
         memory, patience, least = Memory(self.memory, len(u)), self.patience, np.inf

@@ -1,4 +1,4 @@
-"""The minimizers that can be named, and the door for those that users hand in."""
+"""The table of minimizers by name, and a check of a user's own minimizer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINIMIZERS: Mapping[str, Minimizer] = MappingProxyType(
         "migrad": Migrad(),
     }
 )
-"""Minimizers by name."""
+"""The minimizers by their names."""
 
 
 def get_minimizer(minimizer: str | Minimizer) -> Minimizer:

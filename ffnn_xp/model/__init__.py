@@ -1,4 +1,10 @@
-"""model."""
+"""The model: the user's object, and the results of its fits.
+
+- `function`, `predictor`, `model`: `Model` in three steps: a function of x, predictions with errors, fits and files.
+- `result`, `summary`: `FitResult`, its studies, and its text and HTML.
+- `ensemble`: `Ensemble`, fits of many replicas in one batch.
+- `state`: the parts of a fitted model that its file keeps.
+"""
 
 from ffnn_xp.model.ensemble import Ensemble
 from ffnn_xp.model.model import Model, load

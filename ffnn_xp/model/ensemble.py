@@ -1,8 +1,8 @@
-"""Fits of many replicas in one batch, and the stack of networks that comes of it.
+"""Fits of many replicas in one batch, and the `Ensemble` of their networks.
 
 A replica has the model's network and standardisation, and its own copy of the data: a toy (new measurements around
-the model's prediction), a bootstrap copy (events drawn with replacement), measurements that the user brings, or the
-same data with another prior. All start from the model's parameters and are minimized together (`batch_refit.refit`).
+the model's prediction), a bootstrap copy (events drawn with replacement), measurements of the user's own, or the same
+data with another prior. All start from the model's parameters and are minimized together (`batch_refit.refit`).
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from ffnn_xp.minimizers import Budget
 from ffnn_xp.network import ModelLike, Network, evaluate
 from ffnn_xp.objective import NetworkCost, Replicas, network_precision
 
-PREDICTIONS = 2**22  # numbers of a layer that are in memory at a time
+PREDICTIONS = 2**22  # values of a layer that are computed at a time
 
 
 @dataclass(frozen=True, repr=False)
 class Ensemble:
-    """r networks of the same widths, fitted to replicas of the data; what `Model.fit_replicas` returns.
+    """An ensemble of r networks of the same widths, fitted to replicas, as `Model.fit_replicas` returns it.
 
     Attributes
     ----------
     kind : str
-        What the replicas are: "toys", "bootstrap", "data" or "priors".
+        Kind of the replicas: "toys", "bootstrap", "data" or "priors".
     parameters : array with shape (r, p)
         Theta of each in raw units, on the host.
     fval, edm : array with shape (r,)
         Cost and EDM at its end, on the host.
     valid : boolean array with shape (r,)
-        Whether EDM is below MINUIT's goal, by the exact Hessian; where that is not positive definite, or with kinks, by
-        the Gauss-Newton matrix.
+        Whether EDM is below MINUIT's goal, by the exact Hessian; where that is not positive definite, or S is not
+        smooth, by the Gauss-Newton matrix.
     steps : array with shape (r,)
         Gradients that each took.
     seconds : float
@@ -84,7 +84,7 @@ class Ensemble:
             return y[:, :, 0] if y.shape[-1] == 1 else y
 
     def predict(self, x: Any, *, return_std: bool = False, cl: float | None = None) -> Any:
-        """Return the mean of the valid networks, with their standard deviation or a central interval if asked for.
+        """Return the mean of the valid networks, with their standard deviation or a central interval if requested.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Ensemble:
 
         Returns
         -------
-        array with shape (n, k), or (n,) for k = 1, on the host; or a tuple with what was asked for.
+        array with shape (n, k), or (n,) for k = 1, on the host; or a tuple of it and the requested arrays.
         """
         if cl is not None:
             cl = level(cl)
@@ -116,7 +116,7 @@ class Ensemble:
 
     @property
     def covariance(self) -> HostArray:
-        """Covariance of the valid replicas' parameters, ``(p, p)``, in raw units."""
+        """The covariance of the valid replicas' parameters, ``(p, p)``, in raw units."""
         return np.atleast_2d(np.cov(self.parameters[self.valid], rowvar=False))
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ class Ensemble:
             [
                 ("cost", f"median {np.median(self.fval):.6g}, from {self.fval.min():.6g} to {self.fval.max():.6g}"),
                 ("EDM", f"median {np.median(self.edm):.2g}, largest {self.edm.max():.2g}"),
-                ("walk", f"{int(self.steps.sum())} gradients in {self.seconds:.2f} s"),
+                ("search", f"{int(self.steps.sum())} gradients in {self.seconds:.2f} s"),
             ]
         )
         cut = [f"  stopped: {self.stopped}"] if self.stopped else []
@@ -171,7 +171,7 @@ def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaO
 
 
 def _sets_of_measurements(backend: Backend, y: Any) -> HostArray | None:
-    """Return the replicas that the user brings, ``(r, n, k)``, if y are some."""
+    """Return the user's own replicas ``(r, n, k)``, if y has a replica axis; else None."""
     if np.ndim(y if not hasattr(y, "ndim") else np.empty((0,) * y.ndim)) != 3:
         return None
     own = host_floats(backend.to_host(y) if backend.owns(y) else y, "y")
@@ -183,9 +183,9 @@ def _sets_of_measurements(backend: Backend, y: Any) -> HostArray | None:
 def _replicas(
     problem: FitProblem, cost: NetworkCost, theta: HostArray, own: HostArray | None, options: ReplicaOptions
 ) -> tuple[str, Events, HostArray | None]:
-    """Return what the replicas are, their events in standardised units, and the precisions of their priors.
+    """Return the kind of the replicas, their events in standardised units, and the precisions of their priors.
 
-    Events have a replica axis where replicas differ in them.
+    Arrays of the events have a replica axis where replicas differ in them.
     """
     backend, events, rng = problem.model.backend, cost.objective.events, np.random.default_rng(options.seed)
     precision = None if cost.prior is None else cost.prior.precision

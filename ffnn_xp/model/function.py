@@ -30,7 +30,7 @@ Self = TypeVar("Self", bound="NetworkFunction")
 
 
 class NetworkFunction:
-    """A network with parameters on a backend: the part of `Model` that needs no fit; see there."""
+    """A network with parameters on a backend, the part of `Model` that needs no fit; see there."""
 
     def __init__(
         self,
@@ -59,14 +59,14 @@ class NetworkFunction:
 
     @classmethod
     def from_matrices(cls: type[Self], matrices: Sequence[Any], **options: Any) -> Self:
-        """A model with these matrices.
+        """Return a model with these matrices.
 
         Parameters
         ----------
         matrices : sequence
-            Of pairs (a, b) with shapes (h, d) and (h,), or of augmented matrices with shape (h, d + 1), bias last.
+            Pairs (a, b) with shapes (h, d) and (h,), or augmented matrices with shape (h, d + 1), bias last.
         **options
-            As of `Model`, without `layers` and `seed`.
+            Options of `Model`, without `layers` and `seed`.
 
         Raises
         ------
@@ -86,26 +86,26 @@ class NetworkFunction:
         return model
 
     def build(self, d: int, k: int) -> None:
-        """Fill in widths that were left open and draw the start parameters; does nothing if all is known."""
+        """Fill in widths that were None and draw the start parameters, unless that was done before."""
         if self._network is None:
             self._network = self.network_for(d, k)
             start = glorot(self._network.layout, np.random.default_rng(self._seed))
             self._theta = self._backend.to_device(start)
 
     def network_for(self, d: int, k: int) -> Network:
-        """The network that this would be for d inputs and k outputs; changes nothing."""
+        """Return the model's network for d inputs and k outputs; the model stays as it is."""
         if self._network is not None:
             return self._network
         return Network(Layout((d, *cast("tuple[int, ...]", self._widths[1:-1]), k)), self._activations)
 
     @property
     def network(self) -> Network:
-        """Widths and activations.
+        """The widths and activations.
 
         Raises
         ------
         NotFittedError
-            If widths were left to the data and there were none yet.
+            If widths are to be read from the data and there were none yet.
         """
         if self._network is None:
             raise NotFittedError(
@@ -114,13 +114,13 @@ class NetworkFunction:
         return self._network
 
     def shape_of_data(self) -> tuple[int | None, int | None]:
-        """Number of inputs and outputs, None where the data decide."""
+        """Return the numbers of inputs and outputs, None where the data decide."""
         widths = self._widths if self._network is None else self._network.layout.widths
         return widths[0], widths[-1]
 
     @property
     def backend(self) -> Backend:
-        """Array library, device and dtype; `reason` says why NumPy stands in, if it does."""
+        """The array library, device and dtype; its `reason` says why NumPy replaces another library, if it does."""
         return self._backend
 
     @property
@@ -130,17 +130,17 @@ class NetworkFunction:
 
     @property
     def activations(self) -> tuple[Activation, ...]:
-        """One for each layer, the output's last."""
+        """The activation of each layer, the output's last."""
         return self._activations
 
     @property
     def n_parameters(self) -> int:
-        """Length p of theta."""
+        """The length p of theta."""
         return self.network.layout.n_parameters
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the parameters in the order of theta."""
+        """The names of the parameters in the order of theta."""
         return self.network.layout.names
 
     @property
@@ -150,9 +150,9 @@ class NetworkFunction:
 
     @property
     def parameters(self) -> Array:
-        """Theta, ``(p,)`` on the device: augmented matrices row by row, bias last, layer after layer, raw units.
+        """A copy of theta, ``(p,)`` on the device, in raw units: augmented matrices row by row, layer after layer.
 
-        A copy: to change the model, assign.
+        Biases are in the last columns. To change the model, assign new parameters.
         """
         _ = self.network
         with self._backend.context():
@@ -168,7 +168,7 @@ class NetworkFunction:
         self._changed()
 
     def _changed(self) -> None:
-        """Forget what belongs to the old parameters."""
+        """Forget results that belong to the old parameters."""
 
     @property
     def matrices(self) -> list[Array]:
@@ -179,7 +179,7 @@ class NetworkFunction:
     def canonical(self) -> HostArray:
         """The parameters ``(p,)`` of the same function with order, signs and scales of hidden units fixed, on the host.
 
-        So that two fits can be compared; see `network.canonical`.
+        Two fits can be compared in this form; see `network.canonical`.
 
         Examples
         --------
@@ -191,7 +191,7 @@ class NetworkFunction:
         return canonical(self.network, self._backend.to_host(self.parameters))
 
     def __call__(self, x: Any, *theta: Any) -> Array:
-        """The network's output.
+        """Return the network's output.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class NetworkFunction:
         Returns
         -------
         array with shape (n, k), (n,) for k = 1, or (k,) for one event
-            On the model's device; on the host if theta was given from there.
+            The output, on the model's device, or on the host if theta was given from there.
         """
         columns, kind = self._columns(x)
         if not theta:

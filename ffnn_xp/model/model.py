@@ -1,4 +1,4 @@
-"""`Model`, the user's object: a network that is fitted to data, predicts with errors, and is saved."""
+"""`Model`, the user's object: a network that can be fitted to data, predict with errors, and be saved."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Model(Predictor):
     Parameters
     ----------
     layers : sequence of int
-        Widths: inputs, hidden layers, outputs. None as first or last is read from the data. At least two.
+        At least two widths: inputs, hidden layers, outputs. None as first or last is read from the data.
     activation : str, Activation, or a sequence with one for each hidden layer
         relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, identity, exp, or your own `Activation`.
     output : str or Activation
         Nonlinearity of the last layer: identity, or exp, softplus, logistic, relu where outputs have a range; softmax
         for the probabilities of classes.
     backend, device, dtype, fallback, threads
-        Where to compute; see `get_backend`.
+        The backend; see `get_backend`.
     seed : int, optional
-        Of the random start; the same seed gives the same network on every backend.
+        Seed of the random start; it gives the same network on every backend.
 
     Raises
     ------
@@ -87,7 +87,7 @@ class Model(Predictor):
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1; or Bins
-            Inputs, events as rows; any units, they are standardised inside. With ``ffnn_xp.Bins(edges)`` the network is
+            Inputs, events as rows, in any units: the fit standardises them. With ``ffnn_xp.Bins(edges)`` the network is
             a density, and y are its integrals over the bins.
         y : array-like with shape (n, k), or (n,) for k = 1
             Measured values.
@@ -99,30 +99,29 @@ class Model(Predictor):
             ``output="exp"``; "binomial" for k out of N, or yes and no, with ``output="logistic"``; "multinomial" for
             labels 0 ... k-1 or counts of classes, with ``output="softmax"``.
         weights : array-like with shape (n,), optional
-            Factor on each event's term: how often it was seen, or as if its errors were smaller by the square root. If
-            y_err is None, only the weights' ratios matter. Monte-Carlo weights, which may be negative, need
-            ``covariance="sandwich"``.
+            Factor on each event's term, such as the number of times that it was measured. If y_err is None, only the
+            weights' ratios matter. Monte-Carlo weights, which may be negative, need ``covariance="sandwich"``.
         mask : boolean array-like with shape (n,), optional
             True for events to use.
         exposure : float or array-like with shape (n,) or (n, k), optional
-            Of counts: the time, volume or bin width that the output is multiplied by.
+            Factor from the output to the expected counts, such as a time, a volume or a bin width.
         trials : int or array-like with shape (n,) or (n, k), optional
             N of the binomial k.
         y_cov : array-like with shape (n, n), (n k, n k) or (n, k, k), optional
-            Covariance of the measured values, in place of `y_err`: of all of them, event by event, or of those of each
-            event.
+            Covariance of the measured values, instead of `y_err`: of all values, event by event, or of the values of
+            each event.
         x_err : float or array-like with shape (n, d), (d,), or (n,) for d = 1, optional
-            Standard deviations of x, zero for inputs that are known: the variance of y grows by the square of x_err
-            times the slope of the network (`losses.EffectiveVarianceLoss`). For least squares with `y_err`. It is right
-            while the network is nearly straight over x_err.
+            Standard deviations of x, zero for inputs that are known exactly, for least squares with `y_err`. The
+            variance of y grows by the square of x_err times the slope of the network (`losses.EffectiveVarianceLoss`),
+            which is right if the network is nearly straight over x_err.
         covariance : {"hessian", "sandwich"}
             "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
-            data: for weighted events, errors that are not the true ones, outliers (`uncertainty.sandwich`).
+            data, for weighted events, wrong errors and outliers (`uncertainty.sandwich`).
         prior : float or "auto", optional
             Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
-            is no prior. "auto" chooses the width by cross-validation along a path from strong to weak, and makes a
-            mixture of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density` and
-            `interval` are then the mixture's, and the model itself its best network. It is not saved.
+            is no prior. "auto" chooses the width by cross-validation along a path from strong to weak, and makes an
+            ensemble of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density` and
+            `interval` are then the ensemble's, and the model itself is its best network.
         restarts : int or "auto"
             Upper limit of random starts. The search ends earlier if chi-square says that a fit is as good as it can be.
             Parameters that were set, loaded or fitted before are the first start.
@@ -132,25 +131,25 @@ class Model(Predictor):
             "matrix_free" minimize from each start by this method alone, and so does an object of your own with a method
             ``run(problem, theta, budget)`` that returns a `minimizers.MinimizerResult`. MINUIT certifies in any case.
         seed : int, optional
-            Of the starts; by default the model's own.
+            Seed of the starts; by default the model's own.
         progress : bool, optional
-            Show a progress line. By default in a terminal.
+            Whether to show a progress line; by default in a terminal.
         callback : callable, optional
             Called with a `FitState` at each improvement; return True to stop with the best so far.
         max_seconds : float, optional
-            Stop the walk after this time, with the best so far.
+            Time after which the minimization stops, with the best so far.
         tuning : Tuning
-            The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`: for experts.
+            The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`, for experts.
 
         Returns
         -------
         FitResult
-            On the host. Ctrl-C returns the best so far, marked as not valid.
+            The result, on the host. Ctrl-C returns the best so far, marked as not valid.
 
         Raises
         ------
         TypeError, ValueError
-            If data cannot be used; the message says where and what to do.
+            If data cannot be used; the message says which value, and what to do.
 
         Warns
         -----
@@ -218,24 +217,24 @@ class Model(Predictor):
         x : array-like with shape (n, d), or (n,) for d = 1
             Inputs.
         y : array-like with shape (n, k), or (n,) for k = 1; or (r, n, k)
-            Measured values. With a leading axis they are the replicas themselves, and `kind` and `number` do not count.
+            Measured values. With a leading axis they are the replicas themselves; `kind` and `number` are not used.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
             Standard deviations of y. If None, one for each output is estimated from the model's residuals.
         kind : {"toys", "bootstrap"}
-            Toys are new measurements around the model's prediction, as the statistic says: normal with width `y_err`,
-            Poisson, binomial, ...; bootstrap copies draw events with replacement.
+            Toys are new measurements around the model's prediction, drawn from the statistic's distribution: normal
+            with width `y_err`, Poisson, binomial, ...; bootstrap copies draw events with replacement.
         number : int
-            How many.
+            Number of replicas.
         loss, weights, mask, exposure, trials, y_cov, x_err
             As in `fit`. Weights may be negative in bootstrap copies.
         covariance : {"hessian", "sandwich"}
             As in `fit`. A sandwich takes errors from the scatter of the data, as bootstrap copies do and toys do not.
         prior : float or sequence of float, optional
-            As in `fit`. A sequence makes one replica of each, all with the data as they are.
+            As in `fit`. A sequence makes one replica for each prior, all with the same data.
         seed : int, optional
-            Of toys and bootstrap copies; by default the model's own.
+            Seed of toys and bootstrap copies; by default the model's own.
         max_seconds : float, optional
-            Stop after this time, with what there is.
+            Time after which the minimization stops, with the best so far.
 
         Raises
         ------
@@ -269,7 +268,7 @@ class Model(Predictor):
             return fit_replicas(self, measurements, options)
 
     def _next_seed(self) -> int | list[int] | None:
-        """The model's seed for its first fit, and others, reproducible ones, for those that go on from there."""
+        """Return the model's seed for its first fit, and a seed made of it for each further fit."""
         return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
 
     def to_state(
@@ -282,21 +281,21 @@ class Model(Predictor):
         metadata: Mapping[str, str] | None = None,
         tuning: FileTuning = FILE_TUNING,
     ) -> NetworkState:
-        """Return what `save` writes: the network with its uncertainty on the host.
+        """Return the content of a file: the network with its uncertainty on the host.
 
         Parameters
         ----------
         band, fit, input_names, target_names, metadata
-            As of `save`.
+            As in `save`.
         tuning : FileTuning
-            The size up to which the band is kept unasked.
+            The size up to which the band is kept by default.
 
         Raises
         ------
         NotFittedError
-            If widths were left to the data and there were none yet.
+            If widths are to be read from the data and there were none yet.
         ValueError
-            If `fit` is not that of the model's parameters, or a band is asked for and there is none.
+            If `fit` is not that of the model's parameters, or a band is requested and there is none.
 
         Examples
         --------
@@ -344,7 +343,7 @@ class Model(Predictor):
         state : NetworkState
             The network.
         backend, device, dtype, fallback
-            As of `load`.
+            As in `load`.
 
         Examples
         --------
@@ -373,27 +372,27 @@ class Model(Predictor):
     ) -> None:
         """Write the network to a safetensors file, for `ffnn_xp.load` or any other reader of that format.
 
-        The file holds host numbers, whatever the backend. An existing one is replaced only when the new one is whole.
+        The file is the same for all backends. An existing file is replaced only when the new one is complete.
 
         Parameters
         ----------
         path : path-like
-            Where to write, customarily ``*.safetensors``.
+            The file, usually ``*.safetensors``.
         band : bool, optional
-            Whether to keep the error band, 8 p^2 bytes, and the predictive density. By default up to p = 2000
-            parameters, which is 32 MB; the networks of an ensemble (``prior="auto"``) and their bands at any size.
-            Without them the file predicts as the best network does.
+            Whether to keep the error band, 8 p^2 bytes, and the predictive density. By default they are kept up to
+            p = 2000 parameters, which is 32 MB; the networks of an ensemble (``prior="auto"``) and their bands at any
+            size. Without them the loaded model predicts with the best network.
         fit : FitResult, optional
-            What `fit` returned: a summary goes into the header.
+            The result of `fit`, of which a summary is written to the header.
         input_names, target_names : sequence of str, optional
-            The columns that inputs and outputs mean.
+            Names of the inputs and outputs.
         metadata : mapping of str to str, optional
-            Anything else; `ffnn_xp.io.read_header` gives it back.
+            Anything else; `ffnn_xp.io.read_header` returns it.
 
         Raises
         ------
         NotFittedError
-            If widths were left to the data and there were none yet.
+            If widths are to be read from the data and there were none yet.
         OSError
             If the file cannot be written; the message says why.
         ImportError
@@ -431,16 +430,16 @@ class Model(Predictor):
         path : path-like
             The file.
         backend, device, fallback
-            Where to compute; see `get_backend`. The file does not remember where the network was fitted.
+            The backend; see `get_backend`. The file does not contain the backend of the fit.
         dtype : {"float64", "float32"}, optional
-            By default the file's.
+            Type of all numbers; by default the file's.
         activations : iterable of Activation
-            Your own ones, which the file knows by name only.
+            Your own activations, of which the file contains the names only.
 
         Returns
         -------
         Model
-            With the same predictions, error band and predictive density; `Model.fit` goes on from its parameters.
+            A model with the same predictions, error band and predictive density; `fit` starts from its parameters.
 
         Raises
         ------

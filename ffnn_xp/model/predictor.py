@@ -1,4 +1,4 @@
-"""`Predictor`: a network whose predictions have errors, from its fit."""
+"""`Predictor`: a network whose predictions have errors."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ NOT_OF_A_DENSITY = {
 NOT_OF_A_CLASSIFICATION = {
     "y_err": "yes or no has no error",
     "weights": "each event counts once in a ROC curve: repeat events, or select them by `mask`",
-    "covariance": "it compares probabilities with what happened, and needs no errors of parameters",
-    "loss": "the output tells which",
+    "covariance": "it compares probabilities with observations, and needs no errors of parameters",
+    "loss": "it follows from the output",
     "exposure": "yes or no has no exposure",
     "trials": "counts have no ROC curve: give 0 or 1 for each event",
     "y_cov": "yes or no has no covariance",
@@ -41,7 +41,7 @@ NOT_OF_A_CLASSIFICATION = {
 
 
 class Predictor(NetworkFunction):
-    """Predictions with their errors, densities, intervals: the part of `Model` that a fit makes useful."""
+    """A network with errors, densities and intervals of its predictions, the part of `Model` that a fit completes."""
 
     _band: LinearBand | MatrixFreeBand | None = None
     _no_band: str = "the model has not been fitted"
@@ -53,7 +53,7 @@ class Predictor(NetworkFunction):
     def _set_uncertainty(
         self, band: LinearBand | MatrixFreeBand | None, no_band: str, predictive: Predictive | None
     ) -> None:
-        """Take what belongs to the parameters as they are now: the band, or why there is none, and the density."""
+        """Set the band that belongs to the parameters, or the reason why there is none, and the density."""
         self._band, self._no_band, self._predictive = band, no_band, predictive
 
     def predict(
@@ -64,22 +64,22 @@ class Predictor(NetworkFunction):
         return_cov: bool = False,
         kind: Literal["confidence", "prediction"] = "confidence",
     ) -> Any:
-        """Return the network's output, with its standard deviation if requested; after ``prior="auto"`` the mixture's.
+        """Return the network's output, or the ensemble's mean after ``prior="auto"``, with its error if requested.
 
         Parameters
         ----------
         x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
             Inputs.
         return_std : bool
-            Also return the 68 % half-width, linear in the parameters' covariance, in units of y. Infinite where the fit
-            does not determine it. Of a fit that formed no p x p matrices each output of each event takes a solve: ask
-            for few at a time.
+            Whether to return the standard deviation too, linear in the parameters' covariance, in units of y. It is
+            infinite where the fit does not determine the output. After a fit that formed no p x p matrices each output
+            of each event takes a solve: request few at a time.
         return_cov : bool
-            Return the covariance of all outputs instead, ``(n, n)`` or event by event ``(n k, n k)``, on the host; not
-            a number where the fit does not determine it. Of the fitted function, and after ``prior="auto"`` of the best
-            network alone.
+            Whether to return the covariance of all outputs instead, ``(n, n)`` or event by event ``(n k, n k)``, on the
+            host; it is NaN where the fit does not determine an output. It is that of the fitted function, after
+            ``prior="auto"`` that of the best network alone.
         kind : {"confidence", "prediction"}
-            Half-width of the fitted function, or of new measurements, whose errors are added.
+            Whether the standard deviation is that of the fitted function, or that of new measurements.
 
         Raises
         ------
@@ -103,25 +103,25 @@ class Predictor(NetworkFunction):
             raise ValueError(f"unknown kind {kind!r}: {did_you_mean(kind, KINDS)}")
         if return_cov:
             return self._with_covariance(x, kind)
-        mixture = self._predictive is not None and len(self._predictive.members) > 1
-        if not return_std and not mixture:
+        ensemble = self._predictive is not None and len(self._predictive.members) > 1
+        if not return_std and not ensemble:
             return self(x)
-        if self._band is None and not mixture:
+        if self._band is None and not ensemble:
             raise NotFittedError(f"no error band: {self._no_band}")
         columns, shape = self._columns(x)
-        ask = (self.network, self._backend, columns)
+        at = (self.network, self._backend, columns)
         to = self._backend.to_device
-        if mixture:
+        if ensemble:
             assert self._predictive is not None
-            mean = self._shaped(to(self._predictive.mean(*ask)), shape)
+            mean = self._shaped(to(self._predictive.mean(*at)), shape)
             if not return_std:
                 return mean
-            return mean, self._shaped(to(self._predictive.std(*ask, with_y_error=kind == "prediction")), shape)
+            return mean, self._shaped(to(self._predictive.std(*at, with_y_error=kind == "prediction")), shape)
         assert self._band is not None
         mean = self._shaped(evaluate(self.network, self._backend, self._theta, columns), shape)
         if kind == "confidence":
-            return mean, self._shaped(self._band.std(*ask), shape)
-        return mean, self._shaped(to(self._density().std(*ask, with_y_error=True)), shape)
+            return mean, self._shaped(self._band.std(*at), shape)
+        return mean, self._shaped(to(self._density().std(*at, with_y_error=True)), shape)
 
     def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
         if kind != "confidence":
@@ -149,7 +149,7 @@ class Predictor(NetworkFunction):
         Returns
         -------
         array with shape (n,)
-            On the host; of several outputs together.
+            The logarithms, on the host, for all outputs of an event together.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class Predictor(NetworkFunction):
         x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
             Inputs.
         cl : float
-            Content, between 0 and 1.
+            Content of the interval, between 0 and 1.
 
         Raises
         ------
@@ -207,14 +207,14 @@ class Predictor(NetworkFunction):
         return low, high
 
     def classification(self, x: Any, y: Any, *, mask: Any = None, **others: Any) -> Classification:
-        """Compare predicted probabilities with what happened: log-loss, ROC, calibration.
+        """Compare predicted probabilities with observed classes: log-loss, ROC, calibration.
 
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs of events that were not in the fit, or the answer is too good.
+            Inputs of events that were not in the fit; with events of the fit the result is too good.
         y : array-like with shape (n,) or (n, k)
-            Yes or no as 1 or 0, or labels 0 ... k-1 of a softmax.
+            Yes or no as 1 or 0, or labels 0 ... k-1 for a softmax.
         mask : boolean array-like with shape (n,), optional
             True for events to use.
         **others

@@ -1,4 +1,4 @@
-"""`FitResult`: what a fit found, and the studies that one makes of it."""
+"""`FitResult`: the result of a fit, and studies of it."""
 
 from __future__ import annotations
 
@@ -37,24 +37,25 @@ from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 @dataclass(frozen=True, repr=False)
 class FitResult(FitRecord):
-    """The outcome of `Model.fit`: what it found (`FitRecord` names it all), and the studies that one makes of a fit.
+    """The result of `Model.fit`: its numbers (`FitRecord` lists all of them), and studies of the fit.
 
-    Bands (`band`), functions of predictions (`propagate`), MINUIT itself (`minuit`, `minuit_of`), whether the fit
-    describes the data (`goodness`) and its bands cover (`coverage`), and what holds it up (`report`, `prior_share`).
+    The studies are bands (`band`), functions of predictions (`propagate`), MINUIT itself (`minuit`, `minuit_of`), the
+    goodness of fit (`goodness`), the coverage of bands (`coverage`), the directions that the data determine (`report`),
+    and the influence of the prior (`prior_share`).
 
     Attributes
     ----------
     valid, message
-        Whether it is a minimum, and by what.
+        Whether a minimum was certified, and the reason or what to do.
     fval, chi2, edm, n_data, n_effective, ndof, p_value
-        The cost at the end, the data's part of it, the distance to the minimum, and what chi2 is to be compared with.
+        The cost at the minimum, the data's part of it, EDM, and the numbers that chi2 is compared with.
     parameters, errors, covariance, names
-        Theta, with shape (p,), its standard deviations, and their (p, p) covariance.
+        Theta, with shape (p,), its standard deviations, its (p, p) covariance, and its names.
     """
 
     @classmethod
     def of(cls, record: FitRecord) -> FitResult:
-        """Make a result of a fit's record."""
+        """Return the result with the numbers of a record."""
         return cls(**{f.name: getattr(record, f.name) for f in fields(record)})
 
     def __repr__(self) -> str:
@@ -65,11 +66,10 @@ class FitResult(FitRecord):
 
     @cached_property
     def minuit(self) -> iminuit.Minuit:
-        """Live `Minuit` in raw units: MINOS, contours, fixed parameters and all the rest.
+        """A live `Minuit` in raw units, for MINOS, contours, fixed parameters and all the rest.
 
-        Made when it is first asked for. (The certificate is computed in standardised units, where nothing is lost to
-        rounding.) It knows no infinite errors: where `errors` are infinite, its own are those of the step that it was
-        given.
+        It is made at the first use. (The certificate is computed in standardised units, where no digits are lost to
+        rounding.) It has no infinite errors: where `errors` are infinite, its own are start values without a meaning.
         """
         if self.live is not None:
             return self.live
@@ -78,27 +78,27 @@ class FitResult(FitRecord):
         if spectrum is None or spectrum.n_negative or not spectrum.factor.shape[1]:
             return unstarted(raw, theta)
         covariance = scaling.linear(scaling.linear(spectrum.inverse_hessian(raw.errordef)).T)
-        # MIGRAD has to run for HESSE to use our Hessian. In raw units its arithmetic may not be good enough to call
-        # this a minimum; then `Minuit` has the covariance alone.
+        # MIGRAD has to run for HESSE to use our Hessian. In raw units its arithmetic may not be exact enough to certify
+        # the minimum; then `Minuit` has the covariance alone.
         minuit = at_minimum(raw, theta, covariance)
         return minuit if is_certified(minuit) else preset(raw, theta, covariance)
 
     def prior_share(self, x: Any) -> HostArray:
-        r"""Return the prior's share of each prediction's posterior precision: from 0, the data alone, to 1.
+        r"""Return the prior's share of each prediction's posterior precision, from 0, the data alone, to 1.
 
-        What is known of the parameters is G from the data (the Gauss-Newton matrix) and P from the prior; a prediction
+        The precision of the parameters is G from the data (the Gauss-Newton matrix) plus P from the prior; a prediction
         with derivatives j has the variance :math:`v = j^T A j`, :math:`A = (G + P)^{-1}`, and the share is
-        :math:`j^T A P A j / v`: what the prediction owes to an assumption.
+        :math:`j^T A P A j / v`.
 
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1
-            Where.
+            Inputs.
 
         Returns
         -------
         array with shape (n,) or (n, k)
-            In the shape of `Model.predict`; zeros without a prior.
+            The shares, in the shape of `Model.predict`; zeros without a prior.
 
         Raises
         ------
@@ -122,31 +122,31 @@ class FitResult(FitRecord):
         return share[0] if len(share) == 1 else share.T
 
     def minuit_of(self, names: Sequence[str], others: Others = "profiled") -> iminuit.Minuit:
-        """A live `Minuit` of some of the parameters, at any size of the network.
+        """Return a live `Minuit` of some of the parameters; this works for networks of any size.
 
         Parameters
         ----------
         names : sequence of str
-            The parameters, as in `names`.
+            Names of the parameters, from `FitResult.names`.
         others : {"profiled", "fixed"}
-            Whether the other parameters follow to their best values for each value of these, so that errors and MINOS
-            intervals are those of the whole fit, or stay where they are.
+            Whether the other parameters are refitted for each value of these, so that errors and MINOS intervals are
+            those of the whole fit, or fixed.
 
         Returns
         -------
         iminuit.Minuit
-            In raw units, after MIGRAD, with the subset's covariance. ``minuit.fcn.parameters(values)`` gives all
-            parameters for values of the subset.
+            A `Minuit` in raw units that has run MIGRAD, with the subset's covariance. ``minuit.fcn.parameters(values)``
+            returns all parameters for values of the subset.
 
         Raises
         ------
         ValueError
-            For names that there are not, and at a point around which there is no minimum of the others.
+            For unknown names, and at a point that is no minimum in the other parameters.
 
         Notes
         -----
-        With "profiled" each call of MINUIT is a refit of the others by Newton's steps from where they were last, of
-        tens of Hessian products each.
+        With "profiled" each call of MINUIT refits the others by Newton's steps from their last values, of tens of
+        Hessian products each.
 
         Examples
         --------
@@ -169,21 +169,22 @@ class FitResult(FitRecord):
         number: int | None = None,
         seed: int | None = None,
     ) -> Interval:
-        """The band of the fitted function: linear, by the profile of each prediction, by toys, or by other minima.
+        """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
 
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1
-            Where.
+            Inputs.
         cl : float
             Confidence level.
         method : {"linear", "profile", "replicas", "mixture"}
-            See `bands`. A profile takes some tenths of a second for each end at 31 parameters (`benchmarks/bands.py`),
-            toys as many refits. Where random starts end in different minima only "mixture" knows of it.
+            The kind of band; see `studies.bands`. A profile takes some tenths of a second for each end at 31 parameters
+            (`benchmarks/bands.py`), each toy a refit. Only "mixture" includes other minima, in which random starts may
+            end.
         number : int, optional
-            Toys of "replicas" (200), starts of "mixture" (8, this fit's included).
+            Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
         seed : int, optional
-            Of the toys and starts.
+            Seed of the toys or starts.
 
         Raises
         ------
@@ -208,20 +209,21 @@ class FitResult(FitRecord):
         return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed)
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
-        """A function of predictions, and its covariance: averages, differences, ratios, integrals.
+        """Return a function of predictions, such as an average, a ratio or an integral, and its covariance.
 
         Parameters
         ----------
         function : callable
-            Of the predictions at all x, in the shape of `Model.predict`; returns a number or a vector (m,).
+            A function of the predictions at all x, in the shape of `Model.predict`; it returns a number or a vector
+            (m,).
         x : array-like with shape (n, d), or (n,) for d = 1
-            Where.
+            Inputs.
 
         Returns
         -------
         value : array with shape () or (m,)
         covariance : array with shape () or (m, m)
-            Linear in the predictions, whose covariance J Sigma J^T counts with all its correlations.
+            Linear error propagation from the covariance J Sigma J^T of the predictions, with all correlations.
 
         Raises
         ------
@@ -252,11 +254,11 @@ class FitResult(FitRecord):
 
     @cached_property
     def _fitted(self) -> FittedProblem:
-        """The problem and its minimum, as studies want them."""
+        """The problem and its minimum, for studies."""
         return FittedProblem(self.problem, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
 
     def _columns(self, x: Any) -> Array:
-        """Inputs as columns on the device, checked."""
+        """Check inputs and return them as columns on the device."""
         backend = self.problem.model.backend
         with backend.context():
             return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
@@ -267,20 +269,20 @@ class FitResult(FitRecord):
         return self.error_band
 
     def goodness(self, number: int = 0, *, seed: int | None = None) -> Goodness:
-        """Whether the fit describes the data: chi-square, toys of it, pulls and their runs, calibration.
+        """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
         Parameters
         ----------
         number : int
-            Toys, each fitted again; 0 is none. Where S is not a chi-square (few counts, yes and no) only they give a
+            Toys, each fitted again; 0 is none. Where S is not a chi-square (few counts, yes or no) only toys give a
             p-value.
         seed : int, optional
-            Of the toys.
+            Seed of the toys.
 
         Raises
         ------
         ValueError
-            If `number` is no natural number.
+            If `number` is negative or no integer.
 
         Examples
         --------
@@ -304,18 +306,18 @@ class FitResult(FitRecord):
         number: int = 200,
         seed: int | None = None,
     ) -> Coverage:
-        """Claimed against measured coverage of the linear band, by toys around this fit; bias apart from spread.
+        """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
 
         Parameters
         ----------
         x : array-like with shape (m, d), or (m,) for d = 1, optional
-            Where; by default at the data, at most 200 of them.
+            Inputs; by default at most 200 of the data's.
         cl : float or sequence of float
-            Confidence levels.
+            Nominal coverages: confidence levels.
         number : int
-            Toys.
+            Number of toys.
         seed : int, optional
-            Of the toys.
+            Seed of the toys.
 
         Raises
         ------
@@ -349,9 +351,9 @@ class FitResult(FitRecord):
         return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))
 
     def report(self) -> Report:
-        """Which directions the data hold, effective parameters by layer, dead, saturated, constant and copied units.
+        """Report which directions the data determine, effective parameters by layer, and units that contribute nothing.
 
-        Takes about as long as one Gauss-Newton matrix and its eigenvalues.
+        It takes about as long as one Gauss-Newton matrix and its eigenvalues.
 
         Examples
         --------

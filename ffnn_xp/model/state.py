@@ -1,4 +1,4 @@
-"""Decide what of a fitted model goes into its file: the error band, the predictive density, a summary of the fit."""
+"""The parts of a fitted model that its file keeps: the error band, the predictive density, a summary of the fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FileTuning:
     """Tuned numbers of files."""
 
     band_limit: int = tuned(
-        2000, "parameters up to which a file keeps the band unasked, 8 p^2 bytes; fewer: more files without errors"
+        2000, "parameters up to which a file keeps the band by default, 8 p^2 bytes; fewer: more files without errors"
     )
 
 
@@ -32,18 +32,18 @@ def band_to_save(
     Parameters
     ----------
     band : LinearBand, MatrixFreeBand or None
-        The model's.
+        The model's band.
     no_band : str
-        Why it has none.
+        The reason why it has none.
     wanted : bool or None
-        Whether the user asks for the band; None leaves it to its size.
+        Whether the user wants the band in the file; None decides by its size.
     tuning : FileTuning
-        The size up to which it is kept unasked.
+        The size up to which it is kept by default.
 
     Raises
     ------
     ValueError
-        If the user asks for a band that cannot be saved.
+        If the user wants a band that cannot be saved.
     """
     if isinstance(band, LinearBand):
         p = len(band.theta)
@@ -64,7 +64,7 @@ def band_to_save(
 def predictive_to_save(density: Predictive | None, band: LinearBand | None, wanted: bool | None) -> Predictive | None:
     """Return the predictive density that a file keeps, given the band that it keeps.
 
-    An ensemble is what the model predicts with, so it is kept at any size unless the user asks for no band.
+    An ensemble is kept at any size, since the model predicts with it, unless the user wants no band.
     """
     if density is None or wanted is False or not all(isinstance(member.band, LinearBand) for member in density.members):
         return None
@@ -72,7 +72,7 @@ def predictive_to_save(density: Predictive | None, band: LinearBand | None, want
 
 
 def fit_summary(fit: FitResult) -> dict[str, Any]:
-    """Return the numbers of a fit that a file keeps; JSON has no NaN, so None stands for it."""
+    """Return the numbers of a fit that a file keeps, with None for NaN, which JSON does not have."""
     numbers = {name: float(getattr(fit, name)) for name in ("fval", "chi2", "edm", "n_effective")}
     return {
         "valid": bool(fit.valid),

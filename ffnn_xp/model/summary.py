@@ -1,4 +1,4 @@
-"""The text and HTML of a fit's record: readable at 16 and at 20,000 parameters."""
+"""The text and HTML of a fit's record, readable at 16 and at 20,000 parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ffnn_xp._lib.text import pair_html, pair_lines, table_html, table_lines
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import FitRecord
 
-_HEADER = ("layer", "matrix", "parameters", "rms", "median error", "undetermined")
+_HEADER = ("layer", "matrix", "parameters", "rms", "median error", "unidentified")
 
 
 def _lines(record: FitRecord) -> list[tuple[str, str]]:
@@ -22,13 +22,13 @@ def _lines(record: FitRecord) -> list[tuple[str, str]]:
     best = min(record.restarts, key=lambda r: r.fval).start if record.restarts else 0
     calls = sum(r.calls for r in record.restarts)
     starts = f"{len(record.restarts)} start{'s' * (len(record.restarts) != 1)}"
-    walk = f"{starts}, the best is number {best}; {calls} gradient calls"
+    search = f"{starts}, the best is number {best}; {calls} gradient calls"
     minima = [r.minimum for r in record.restarts if r.minimum]
     if len(minima) > 1:
         found = f"{max(minima)} minima, {minima.count(1)} at" if max(minima) > 1 else "the same minimum"
-        walk += f"; {len(minima)} arrived at {found}{' the best' if max(minima) > 1 else ''}"
-    asked = not np.isnan(record.hesse_difference)
-    check = f"; HESSE's errors agree to {record.hesse_difference:.1g}" if asked else ""
+        search += f"; {len(minima)} converged to {found}{' the best' if max(minima) > 1 else ''}"
+    checked = not np.isnan(record.hesse_difference)
+    check = f"; HESSE's errors agree to {record.hesse_difference:.1g}" if checked else ""
     lines = [
         given,
         (
@@ -42,10 +42,13 @@ def _lines(record: FitRecord) -> list[tuple[str, str]]:
         ),
         ("covariance", record.covariance_source + check),
         ("errors of y", _errors_of_y(record)),
-        ("walk", f"{walk if record.restarts else 'none'}; MINUIT {record.minuit_calls} calls; {record.seconds:.2f} s"),
+        (
+            "search",
+            f"{search if record.restarts else 'none'}; MINUIT {record.minuit_calls} calls; {record.seconds:.2f} s",
+        ),
     ]
     if record.recipe is not None:
-        lines.insert(1, ("recipe", record.recipe.words()))
+        lines.insert(1, ("prior", record.recipe.words()))
     if not np.isnan(record.log_evidence):
         lines.insert(1, ("evidence", f"log Z = {record.log_evidence:.6g} by Laplace; differences of it compare fits"))
     if record.fval != record.chi2:
@@ -81,14 +84,14 @@ def _layers(record: FitRecord) -> list[tuple[str, ...]]:
 
 
 def to_text(record: FitRecord) -> str:
-    """Return what `print` shows of a fit."""
+    """Return the text of a fit's record."""
     head = f"FitResult: {'valid minimum' if record.valid else 'NOT VALID'} of {record.description}"
     table = table_lines([_HEADER, *_layers(record)])
     return "\n".join([head, *pair_lines(_lines(record)), *table, f"  {record.message}"])
 
 
 def to_html(record: FitRecord) -> str:
-    """Return what a notebook shows of a fit."""
+    """Return the HTML of a fit's record, for notebooks."""
     color = "#2e7d32" if record.valid else "#c62828"
     word = "Valid minimum" if record.valid else "Not valid"
     head = f'<p><b style="color:{color}">{word}</b> of {escape(record.description)}</p>'

@@ -1,8 +1,8 @@
-r"""Activations: nonlinearities f, with f' and f'' beside them, one entry of `ACTIVATIONS` each.
+r"""Activations: nonlinearities f with f' and f'', one entry of `ACTIVATIONS` each.
 
 Each formula takes the array namespace first. Derivatives get the value :math:`a = f(z)` as well, since many are
-cheaper in it: :math:`\tanh' = 1 - a^2`. At a kink (relu, leaky_relu at z = 0) f' is the left derivative: 0 for relu,
-the slope for leaky_relu. That is PyTorch's choice, and a unit that is exactly off stays off. f'' is 0 there.
+cheaper in it: :math:`\tanh' = 1 - a^2`. Where f' jumps (relu, leaky_relu at z = 0) it is the left derivative: 0 for
+relu, the slope for leaky_relu. That is PyTorch's choice, and a unit that is exactly off stays off. f'' is 0 there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ffnn_xp._lib.typing import Array, Elementwise, Namespace
 from ffnn_xp.backends import elementwise
 
 LEAKY_SLOPE = 0.01
-"""Slope of leaky_relu at z < 0, the customary one (PyTorch, Keras before 3)."""
+"""Slope of leaky_relu at z < 0, the usual one (PyTorch, Keras before 3)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Activation:
     f : callable
         ``f(xp, z)``, elementwise.
     df : callable
-        ``df(xp, z, a)``, the first derivative, where ``a = f(xp, z)`` is given because it is at hand.
+        ``df(xp, z, a)``, the first derivative, where ``a = f(xp, z)`` is given because it is known.
     d2f : callable
         ``d2f(xp, z, a)``, the second derivative.
     homogeneous : bool
@@ -40,19 +40,19 @@ class Activation:
         Whether f' has no jumps, unlike that of relu: where it jumps, f'' misses part of the curvature, and fits use the
         Gauss-Newton matrix.
     mirror : (float, float), optional
-        s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 of an odd one, -1 and 1 of logistic.
+        s and c of ``f(-z) = s f(z) + c``, if f has such a symmetry: -1 and 0 for an odd f, -1 and 1 for logistic.
     monotonic : bool
-        Whether bands of an output are computed before f and sent through it, which needs a rising f (exp, logistic):
-        their ends are then in its range.
+        Whether bands of an output are computed for its argument z and transformed by f, which needs an increasing f
+        (exp, logistic): their ends are then in the range of f.
     multiplicative : bool
-        Whether ``f(a + b) = f(a) f(b)`` (exp): then a shift before f is a factor behind it.
+        Whether ``f(a + b) = f(a) f(b)`` (exp): then a shift of z is a factor of f.
     coupled_outputs : bool
-        Whether each value depends on all outputs of its event (softmax): then it can only be the last one, and f' and
+        Whether each value depends on all outputs of its event (softmax): then f can only be the output's, and f' and
         f'' are not used.
     backward : callable, optional
-        ``backward(xp, delta, z, a)``, delta times the first derivative, where that can be computed faster so.
+        ``backward(xp, delta, z, a)``, delta times the first derivative, if there is a faster function for it.
     takes_out : bool
-        Whether f takes the array that its values are written to as a third argument.
+        Whether f takes the array for its values as a third argument.
 
     Examples
     --------
@@ -77,11 +77,11 @@ class Activation:
 
     @property
     def linear(self) -> bool:
-        """Whether this is the identity, whose derivative need not be multiplied with."""
+        """True if this is the identity, so that products with its derivative can be left out."""
         return self is identity
 
     def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
-        """Pickle known ones by name, so that copies are the same object; the functions of others need names for it."""
+        """Pickle an activation of the table by its name, so that copies are the same object."""
         if OUTPUTS.get(self.name) is self:
             return _known_output, (self.name,)
         return super().__reduce_ex__(protocol)
@@ -92,12 +92,12 @@ def _positive(xp: Namespace, z: Array) -> Array:
 
 
 def _logistic(xp: Namespace, z: Array) -> Array:
-    """Compute 1 / (1 + exp(-z)), written so that exp never overflows and a small result keeps all its digits."""
+    """Compute 1 / (1 + exp(-z)) without overflow, and with all digits of a small result."""
     return xp.exp(xp.minimum(z, 0.0)) / (1 + xp.exp(-xp.abs(z)))
 
 
 def _softplus(xp: Namespace, z: Array) -> Array:
-    """Compute log(1 + exp(z)), likewise safe for large |z|."""
+    """Compute log(1 + exp(z)) without overflow."""
     return xp.log1p(xp.exp(-xp.abs(z))) + xp.maximum(z, 0.0)
 
 
@@ -220,18 +220,18 @@ ACTIVATIONS = _by_name(
         multiplicative=True,
     ),
 )
-"""Activations of any layer by their names; to add one, add one entry here."""
+"""The activations of any layer by their names; to add one, add one entry here."""
 
 identity, relu, tanh = ACTIVATIONS["identity"], ACTIVATIONS["relu"], ACTIVATIONS["tanh"]
 
 softmax = Activation("softmax", _softmax, _not_by_element, _not_by_element, coupled_outputs=True)
-"""f_i = exp(z_i) / sum_j exp(z_j): probabilities of classes. df_i/dz_j = f_i (delta_ij - f_j)."""
+"""The probabilities of classes, f_i = exp(z_i) / sum_j exp(z_j), with df_i/dz_j = f_i (delta_ij - f_j)."""
 
 OUTPUTS: Mapping[str, Activation] = {**ACTIVATIONS, "softmax": softmax}
-"""Activations of the last layer by their names."""
+"""The activations of the last layer by their names."""
 
 ALIASES: Mapping[str, str] = {"sigmoid": "logistic", "linear": "identity", "swish": "silu"}
-"""Other names that users know an activation by."""
+"""Other usual names of activations."""
 
 
 def _known_output(name: str) -> Activation:
@@ -239,7 +239,7 @@ def _known_output(name: str) -> Activation:
 
 
 def get_activation(spec: str | Activation, *, output: bool = False) -> Activation:
-    """Return the activation of this name, or the one that is given; also softmax if it is for the `output`.
+    """Return the activation of this name, or the one that is given; softmax is known for the `output` only.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Symmetric matrices as lower blocks, one for each pair of layers, and the whole matrix that is assembled of them."""
+"""Symmetric block matrices, with a lower block for each pair of layers, and their assembly into one matrix."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BlockMatrix = dict[tuple[int, int], Array]
 
 
 def assemble(layout: Layout, lead: int, panel_bytes: int, xp: Namespace, blocks: BlockMatrix) -> Array:
-    """Assemble a symmetric matrix ``(..., p, p)`` from its lower blocks, which are used up.
+    """Assemble a symmetric matrix ``(..., p, p)`` from its lower blocks, which are deleted.
 
-    There are `lead` axes in front. The blocks of one layer are unfolded in panels of so many bytes.
+    There are `lead` axes in front. The blocks of one layer are unfolded in panels of at most `panel_bytes`.
     """
     if writable(xp):
         first, p, ends = blocks[0, 0], layout.n_parameters, layout.offsets
@@ -41,7 +41,7 @@ def assemble(layout: Layout, lead: int, panel_bytes: int, xp: Namespace, blocks:
 
 
 def _unfold(xp: Namespace, shape: tuple[int, int], block: Array, out: Array, panel_bytes: int) -> None:
-    """Write one layer's block into its place ``(..., h c, h c)``, some units at a time."""
+    """Write one layer's block into `out` ``(..., h c, h c)``, some units at a time."""
     h, c = shape
     panel = max(1, panel_bytes // (8 * h * c * c * math.prod(block.shape[:-2])))
     for at in range(0, h, panel):
@@ -53,7 +53,7 @@ def in_order(xp: Namespace, layout: Layout, at: tuple[int, int], block: Array, l
     """Return one block as ``(..., p_m, p_l)``, with `lead` axes in front.
 
     A block of two layers may be given as ``(..., h, h, c, c)``. That of one layer is symmetric in its units and in its
-    columns, and may hold each pair of them once, with an axis behind: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
+    columns, and may hold each pair of them once, with a last axis of 1: ``(..., h (h + 1) / 2, c (c + 1) / 2, 1)``.
     """
     if block.ndim == lead + 2:
         return block

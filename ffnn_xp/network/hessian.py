@@ -33,7 +33,7 @@ from ffnn_xp.network.layout import Layout, back_through, join, weights
 from ffnn_xp.network.sweeps import Network, Trace, deltas, push_forward, second_derivatives, slopes
 
 Term = tuple[Array | None, list[Array]]
-"""A factor of each event ``(..., 1, n)``, and the derivatives of something in z_l for each layer ``(..., h_l, n)``."""
+"""A factor for each event ``(..., 1, n)``, and derivatives in z_l for each layer ``(..., h_l, n)``."""
 
 
 def hessian_blocks(
@@ -80,11 +80,11 @@ def gauss_newton_blocks(
     root: Array | None = None,
     weights: Array | None = None,
 ) -> BlockMatrix:
-    """Compute the lower blocks of the Gauss-Newton matrix by the shorter of two algorithms.
+    """Compute the lower blocks of the Gauss-Newton matrix by the cheaper of two algorithms.
 
     With few outputs i that is the sum of J_i^T c_i J_i, one reverse sweep for each; with many it is the closed form
-    above, whose intermediate arrays do not grow with the number of outputs. Where outputs are coupled, `root` R with
-    C = R R^T and events' weights take the place of c: J_i is the derivative of (R^T y)_i.
+    above, whose intermediate arrays do not grow with the number of outputs. With coupled outputs, `root` R with
+    C = R R^T and the events' weights replace c, and J_i is the derivative of (R^T y)_i.
     """
     k = network.layout.widths[-1]
     way = cheapest(network.layout, k, multiplication(xp, trace.y))
@@ -110,7 +110,7 @@ def score_blocks(network: Network, xp: Namespace, trace: Trace, y_bar: Array) ->
 
 
 def by_rows(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatrix:
-    """Sum outer products of derivatives in theta over events and terms; the derivatives are formed, event by event."""
+    """Sum outer products of derivatives in theta over events and terms, from the derivatives of each event."""
     total: BlockMatrix = {}
     for c, delta in terms:
         rows = [_row(xp, d, a) for d, a in zip(delta, inputs, strict=True)]
@@ -146,7 +146,7 @@ def by_units(xp: Namespace, terms: list[Term], inputs: list[Array]) -> BlockMatr
 
 
 def _summed(terms: Iterable[Array]) -> Array:
-    """Add up arrays, in the first one's memory where it can be written to."""
+    """Add up arrays, in the first one's memory if it can be written to."""
     total = None
     for term in terms:
         if total is None:
@@ -183,7 +183,7 @@ def kronecker_factors(
 
 
 def _unit(xp: Namespace, y: Array, i: int) -> Array:
-    """Keep row i of ``(..., k, n)``, and zeros elsewhere."""
+    """Return row i of ``(..., k, n)`` with zeros in all other rows."""
     zero = xp.zeros_like(y)
     return xp.concat([zero[..., :i, :], y[..., i : i + 1, :], zero[..., i + 1 :, :]], axis=-2)
 
@@ -286,8 +286,8 @@ def _forward(xp: Namespace, trace: Trace, slope: list[Array], l: int) -> tuple[l
 
 def _left(xp: Namespace, W: Array, T: Array) -> Array:
     """Multiply W by every event's matrix in T ``(..., h, h', n)``, as one product."""
-    flat = xp.reshape(T, (*T.shape[:-2], -1))
-    product = W @ flat
+    columns = xp.reshape(T, (*T.shape[:-2], -1))
+    product = W @ columns
     return xp.reshape(product, (*product.shape[:-1], *T.shape[-2:]))
 
 
@@ -299,7 +299,7 @@ def _lower(xp: Namespace, K: Array) -> Array:
 
 
 def _of_pairs(xp: Namespace, K: Array, a: Array) -> Array:
-    """Sum K ``(..., h (h + 1) / 2, n)`` times a a^T over events, each pair once: a block that `in_order` unfolds."""
+    """Sum K ``(..., h (h + 1) / 2, n)`` times a a^T over events, each pair once, to a block that `in_order` unfolds."""
     i, j, _ = pairs(xp, a.shape[-2], a)
     squares = xp.take(a, i, axis=-2) * xp.take(a, j, axis=-2)
     return (K @ squares.mT)[..., None]

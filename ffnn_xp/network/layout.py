@@ -67,7 +67,7 @@ class Layout:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names in the order of theta: a_L1_L2[i,j] of weights and b_L1_L2[i] of biases, counted from 0."""
+        """The names in the order of theta: a_L1_L2[i,j] of weights and b_L1_L2[i] of biases, counted from 0."""
         return tuple(
             f"a_L{l}_L{l + 1}[{i},{j}]" if j < columns - 1 else f"b_L{l}_L{l + 1}[{i}]"
             for l, (rows, columns) in enumerate(self.shapes, start=1)
@@ -106,7 +106,7 @@ def bias(A: Array) -> Array:
 
 
 def augment(xp: Namespace, a: Array) -> Array:
-    """Append a row of ones, a becomes ``(a, 1)``: ``(..., h + 1, n)`` from ``(..., h, n)``."""
+    """Append a row of ones to a ``(..., h, n)``; the result is ``(a, 1)``, ``(..., h + 1, n)``."""
     return above_ones(xp, _itself)(a)[1]
 
 
@@ -126,7 +126,7 @@ class Products(NamedTuple):
 
 
 def products(xp: Namespace) -> Products:
-    """Return the products that a library computes fastest: a compiler adds the bias itself and needs no row of ones."""
+    """Return the fastest products of a library; one that compiles adds the bias without a row of ones."""
     return Products(_bias_added, partial(_bias_joined, xp)) if compiles(xp) else Products(matmul, _outer)
 
 
@@ -141,12 +141,12 @@ def _bias_added(A: Array, a: Array) -> Array:
 
 
 def _bias_joined(xp: Namespace, u: Array, a: Array) -> Array:
-    """Sum u (a, 1)^T over events, the bias column as a sum of its own."""
+    """Sum u (a, 1)^T over events, with a separate sum for the bias column."""
     return join(xp, u @ units(a).mT, xp.sum(u, axis=-1, keepdims=True))
 
 
 def back_through(A: Array, delta: Array) -> Array:
-    """Go back through a layer: ``W^T delta``, ``(..., h_{l-1}, n)``; of a single unit without a matrix product."""
+    """Multiply delta by W^T, ``(..., h_{l-1}, n)``; a layer of one unit needs no matrix product."""
     W = weights(A).mT
     return W * delta if W.shape[-1] == 1 else W @ delta
 
@@ -158,7 +158,7 @@ def flat(xp: Namespace, A: Array) -> Array:
 
 
 def _itself(xp: Namespace, a: Array) -> Array:
-    """Return the array as it is: the identity, as `above_ones` wants a function."""
+    """Return the array itself, as a function for `above_ones`."""
     return a
 
 

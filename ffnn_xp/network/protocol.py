@@ -1,4 +1,4 @@
-"""Protocols: what the packages below `model` need of a model."""
+"""`ModelLike`: the interface of a model for the packages below `model`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ffnn_xp.network.sweeps import Network
 
 
 class ModelLike(Protocol):
-    """A model as costs and fits see it."""
+    """The part of a model that costs and fits use."""
 
     @property
     def backend(self) -> Backend:
-        """The backend it computes on."""
+        """The backend that computes."""
 
     @property
     def parameters(self) -> Array:
@@ -23,17 +23,17 @@ class ModelLike(Protocol):
 
     @property
     def network(self) -> Network:
-        """The network: widths and activations."""
+        """The widths and activations."""
 
     @property
     def activations(self) -> tuple[Activation, ...]:
-        """One activation for each layer, also before the widths are known."""
+        """The activation of each layer, known before the widths are."""
 
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were left open."""
 
     def network_for(self, d: int, k: int) -> Network:
-        """Return the network that the model would be for so many inputs and outputs."""
+        """Return the model's network for so many inputs and outputs; the model stays as it is."""
 
     def shape_of_data(self) -> tuple[int | None, int | None]:
         """Return the numbers of inputs and outputs, None where the data decide."""

@@ -21,7 +21,7 @@ from ffnn_xp.network.layout import Layout, Products, augment, back_through, prod
 
 @dataclass(frozen=True)
 class Network:
-    """A network apart from its parameters: widths, and one activation for each layer.
+    """A network without its parameters: its widths, and an activation for each layer.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Network:
 
     @property
     def smooth(self) -> bool:
-        """True if the output has continuous derivatives in theta, no kinks."""
+        """True if the output has continuous derivatives in theta."""
         return all(f.smooth for f in self.activations)
 
     def before_output(self) -> Network:
@@ -47,7 +47,7 @@ class Network:
         return replace(self, activations=(*self.activations[:-1], identity))
 
     def layers(self, xp: Namespace) -> tuple[_Layer, ...]:
-        """Return each layer's functions on a library, chosen once: choosing takes as long as a small sweep."""
+        """Return each layer's functions on a library; they are cached, since choosing takes long for a small sweep."""
         if xp not in self._layers:
             self._layers[xp] = tuple(_layer(xp, f) for f in self.activations)
         return self._layers[xp]
@@ -124,7 +124,7 @@ def second_derivatives(network: Network, xp: Namespace, trace: Trace) -> list[Ar
 
 
 def deltas(xp: Namespace, trace: Trace, slope: list[Array], y_bar: Array) -> list[Array]:
-    r"""Sweep back: :math:`\delta_l = \partial S / \partial z_l` from :math:`\bar y` ``(..., k, n)``.
+    r"""Run the reverse sweep: :math:`\delta_l = \partial S / \partial z_l` from :math:`\bar y` ``(..., k, n)``.
 
     .. math:: \delta_L = f_L' \bar y, \qquad \delta_l = f_l' \, W_{l+1}^T \delta_{l+1}
     """

@@ -1,9 +1,9 @@
-r"""Symmetries of networks: one form for all theta of the same function, units in order, signs and scales fixed.
+r"""Symmetries of networks: all theta of the same function have one form, with order, signs and scales of units fixed.
 
 Permuting the hidden units of a layer changes theta and not the function; neither does a unit's sign, if its f has a
 mirror, :math:`f(-z) = s f(z) + c` (tanh: -1, 0; logistic: -1, 1), nor its scale, if f is homogeneous
-(H. J. Sussmann, Neural Networks 5 (1992) 589). What a unit loses in its own matrix, the next one makes up for, exactly.
-Symmetries beyond these (rotations of an identity layer, periods of sine, exact copies) are left as they are.
+(H. J. Sussmann, Neural Networks 5 (1992) 589). Each change of a unit's incoming row is undone in the next matrix,
+exactly. Other symmetries (rotations of an identity layer, periods of sine, exact copies) are not removed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ffnn_xp._lib.typing import HostArray, Mask, Rows
 from ffnn_xp.network.activations import Activation
 from ffnn_xp.network.sweeps import Network
 
-DIGITS = 9  # decimals of a layer's largest value that the order of units depends on: rounding stays below them
+DIGITS = 9  # decimals, relative to a layer's largest value, that decide on the order of units: rounding is smaller
 
 
 def canonical(network: Network, theta: HostArray) -> HostArray:
     """Return theta ``(p,)`` of the same function with order, signs and scales of its hidden units fixed.
 
-    From the inputs up: homogeneous units get an incoming row of norm 1, mirrored ones a positive largest element, and
-    a layer's units are put in lexicographic order of their incoming rows.
+    Layer by layer from the inputs, homogeneous units get an incoming row of norm 1, mirrored ones a positive largest
+    element, and units are put in lexicographic order of their incoming rows.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def canonical(network: Network, theta: HostArray) -> HostArray:
 
 
 def aligned(network: Network, theta: HostArray, reference: HostArray) -> HostArray:
-    """Return theta ``(p,)`` of the same function, in order, signs and scales of its units nearest to `reference`.
+    """Return theta ``(p,)`` of the same function, with order, signs and scales of its units nearest to `reference`.
 
     Layer by layer the units are matched by their incoming rows, with the smallest sum of squared distances
     (`scipy.optimize.linear_sum_assignment`); homogeneous ones get the norm of the reference's rows.
@@ -72,7 +72,7 @@ def aligned(network: Network, theta: HostArray, reference: HostArray) -> HostArr
 
 
 def _scaled(f: Activation, A: HostArray, B: HostArray) -> tuple[HostArray, HostArray]:
-    """Scale incoming rows to norm 1 where f allows it; a row of zeros is left alone."""
+    """Scale incoming rows to norm 1 if f is homogeneous; a row of zeros stays as it is."""
     if not f.homogeneous:
         return A, B
     norm = np.linalg.norm(A, axis=1)

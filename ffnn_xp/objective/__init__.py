@@ -1,13 +1,13 @@
 """S, the sum over events of a statistic of the network's output, with its derivatives and its prior.
 
-- `kernels`, `combined_kernels`: what is computed of one chunk of events, also where values are correlated.
+- `kernels`, `linear_operator_kernels`, `event_weights`: pure functions that compute S and its derivatives of one chunk.
 - `objective`: `Objective`, the sums of kernels over all events on the device.
-- `chunking`: how large chunks of events are, and how many threads share them.
+- `chunking`: the sizes of chunks, and the threads that share them.
 - `batch`: `Replicas`, many objectives of one network at once.
 - `prior`: Gaussian priors of the parameters.
 - `host`: `NetworkCost`, the host side; device arrays become host arrays here and nowhere else.
-- `data_cost`: `DataCost`, the host side of data in raw units, which users' costs are made of.
-- `iminuit_cost`: what iminuit calls, and sums of costs.
+- `data_cost`: `DataCost`, the host side of data in raw units, the base class of users' costs.
+- `iminuit_cost`: the interface to iminuit, and sums of costs.
 """
 
 from ffnn_xp.objective.batch import BatchTuning, Replicas, stack_objectives

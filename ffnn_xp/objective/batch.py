@@ -1,8 +1,8 @@
-"""A batch of replicas on the device: many costs of one network, each with its own theta and maybe its own data.
+"""`Replicas`: a batch of costs of one network on the device, each with its own theta and possibly its own data.
 
-Starts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, a
-path of priors its own precisions. On a CPU a few replicas at a time go through one product, so that intermediate
-arrays stay in the cache; on a GPU as many as its memory takes.
+Starts share the data and differ in theta alone; toys have their own targets, bootstrap copies their own weights, and a
+sequence of priors its own precisions. On a CPU a few replicas share one product, so that intermediate arrays stay in
+the cache; on a GPU as many as fit into its memory.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ TUNING = BatchTuning()
 
 @dataclass(frozen=True)
 class Replicas:
-    """Value and derivatives of r costs: the problem of batched minimizers.
+    """Value and derivatives of r costs, for batched minimizers.
 
     Parameters
     ----------
     objective : Objective
-        S of events that all share, or of arrays ``(r, k, n)`` and weights ``(r, 1, n)`` where each has its own; also
-        of inputs ``(r, d + 1, n)`` (`stack_objectives`).
+        S of events that all replicas share, or of events of their own: data ``(r, k, n)``, weights ``(r, 1, n)``, and
+        inputs ``(r, d + 1, n)`` (`stack_objectives`).
     precision : array with shape (p,) or (r, p), optional
         Precisions of Gaussian priors around zero.
     tuning : BatchTuning
@@ -76,7 +76,7 @@ class Replicas:
 
     @property
     def of_one_shape(self) -> bool:
-        """True if all replicas are better evaluated together: kernels are compiled, or recorded, for a shape."""
+        """True if all replicas should be evaluated together, since kernels are compiled or captured for a shape."""
         return self.compiles or self.objective.backend.on_gpu
 
     @property
@@ -140,7 +140,7 @@ class Replicas:
         return few and not self.objective.loss.coupled_outputs and not self.objective.loss.has_linear_operator
 
     def residual_rows(self, theta: Array, rows: Rows) -> Array:
-        """Compute residuals and their derivatives, ``(r, k n, 1 + p)``, the prior left out."""
+        """Compute residuals and their derivatives, ``(r, k n, 1 + p)``, without the prior."""
         return self._batched(Objective.residual_rows, theta, rows)
 
     def prior_curvature(self, rows: Rows) -> Array:
@@ -154,11 +154,11 @@ class Replicas:
         return self.numbers(self._batched(Objective.value, theta, rows))
 
     def numbers(self, a: Array) -> HostArray:
-        """Bring a few numbers for each replica to the host."""
+        """Copy a few numbers of each replica to the host."""
         return self.objective.backend.to_host(a)
 
     def on_device(self, a: HostArray) -> Array:
-        """Bring host numbers to the device."""
+        """Copy host numbers to the device."""
         return self.objective.backend.to_device(a)
 
     def take(self, a: Array, rows: Rows) -> Array:
@@ -186,7 +186,7 @@ class Replicas:
             return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
 
     def _parts(self, r: int) -> Iterator[slice]:
-        """Yield slices of the replicas of one product; one slice for a compiler, which divides its work itself."""
+        """Yield slices of the replicas that share a product; all of them where kernels are compiled."""
         events, p = self.objective.events, self.objective.network.layout.n_parameters
         if self.objective.backend.on_gpu:
             size = self.tuning.gpu_bytes // (8 * p * p)
@@ -227,7 +227,7 @@ def _with_diagonal(factor: float, xp: Namespace, B: Array, P: Array) -> Array:
 def stack_objectives(objectives: Sequence[Objective]) -> Objective:
     """Stack objectives into one of replicas with their own events; shorter ones are filled up with zero weights.
 
-    Several times the same objective stays that one objective, whose events all share.
+    If all of them are the same objective, that is returned, and its events are shared.
     """
     first, most = objectives[0], max(o.events.n for o in objectives)
     if all(o is first for o in objectives):
@@ -236,7 +236,7 @@ def stack_objectives(objectives: Sequence[Objective]) -> Objective:
     with backend.context():
         xp = backend.xp
         if any(e.n < most for e in each):
-            each = [next(e.equal_blocks(backend, most)) for e in each]
+            each = [next(e.equal_chunks(backend, most)) for e in each]
         x, *data = (xp.stack(arrays, axis=0) for arrays in zip(*((e.x, *e.data) for e in each), strict=True))
         weights = None if each[0].weights is None else xp.stack([e.weights for e in each], axis=0)
         return replace(first, events=Events(x, tuple(data), weights, first.events.nodes))

@@ -1,7 +1,7 @@
-"""Event chunks: the sizes of the chunks of a sum over events, and the threads that they are spread over.
+"""Event chunks: the sizes of the chunks of a sum over events, and the threads that share them.
 
-A chunk's temporaries fit the cache (CPU) or the memory that is free (GPU). All chunks of a sum are of one size: none is
-short, threads have as many each, and of a compiler's chunks, which have one shape, hardly one is filled up.
+A chunk's temporaries fit into the cache (CPU) or into the free memory (GPU). All chunks of a sum have nearly one size:
+none is short, and threads have equal numbers of them; where chunks are compiled for one shape, hardly any is filled up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ffnn_xp.network import Layout
 
 
 class SumKind(NamedTuple):
-    """The kind of a sum: of matrices or not, and of how many networks at once."""
+    """The kind of a sum over events: whether it is of matrices, and the number of networks."""
 
     matrices: bool
     replicas: int = 1
@@ -36,7 +36,7 @@ class ChunkTuning:
         2, "so many chunks' events for each processor if kernels are compiled; larger: fewer calls, more memory"
     )
     compiled_sizes: int = tuned(
-        32, "sizes that a compiler may see; larger: less that only fills a chunk; smaller: fewer compilations"
+        32, "sizes of chunks where they are compiled; larger: fewer filled events; smaller: fewer compilations"
     )
     matrix_bytes: tuple[int, int] = tuned(
         (2**25, 2**26), "least and most bytes of temporaries for matrices; larger: longer products, more memory"
@@ -53,14 +53,14 @@ class ChunkTuning:
     batch_events: int = tuned(48, "least events for matrices of a batch; larger: longer products, more memory")
     batch_events_bytes: int = tuned(2**28, "bytes that these least events may take; larger: longer products")
     gpu_bytes: int = tuned(
-        2**31, "bytes of temporaries where a GPU does not say what is free; larger: fewer kernels, more memory"
+        2**31, "bytes of temporaries where a GPU's free memory is not known; larger: fewer kernels, more memory"
     )
     gpu_share: float = tuned(0.5, "share of a GPU's free memory to use; larger: fewer kernels, less left for others")
     streamed_events: int = tuned(
         2**19, "most events of a chunk that is copied to a GPU while another is used; larger: fewer, longer copies"
     )
     recorded_bytes: int = tuned(
-        2**27, "bytes of temporaries up to which kernels are recorded; larger: fewer launches, more memory kept"
+        2**27, "bytes of temporaries up to which kernels are captured; larger: fewer launches, more memory kept"
     )
     threads_from: tuple[int, int] = tuned(
         (16, 100), "units of a layer, or parameters for matrices, from which threads help; smaller: threads more often"
@@ -83,15 +83,15 @@ class ChunkSizes:
     Parameters
     ----------
     layout : Layout
-        The network's.
+        The layout of the network's parameters.
     backend : Backend
-        Where the events are.
+        The backend of the events.
     n, nodes, bytes_per_event : int
-        Numbers of events and of their nodes, see `Events`; the bytes where they are streamed.
+        Numbers of events and of the nodes of each, see `Events`; bytes of an event, if events are streamed.
     whole : bool
-        Whether the events are needed all at once.
+        Whether all events have to be in one chunk.
     size : int, optional
-        The size of all chunks, instead of one that is chosen for the device.
+        The size of all chunks; by default it is chosen for the device.
     tuning : ChunkTuning
         Tuned numbers.
 
@@ -120,7 +120,7 @@ class ChunkSizes:
         return self._found[kind]
 
     def halve(self, kind: SumKind) -> bool:
-        """Make chunks half as large from now on; return whether they could be."""
+        """Make chunks half as large from now on; return False if they cannot be smaller."""
         size = min(self.of(kind), self.n)
         if size <= 1 or self.whole:
             return False
@@ -128,7 +128,7 @@ class ChunkSizes:
         return True
 
     def threads(self, kind: SumKind) -> int:
-        """Return the number of threads, each with enough to do."""
+        """Return the number of threads, such that each has enough work."""
         p, widest = self.layout.n_parameters, max(self.layout.widths)
         if not self.backend.threads_help:
             return 1
@@ -138,9 +138,9 @@ class ChunkSizes:
         return max(1, min(self.backend.threads or thread_count(), work // self.tuning.work_per_thread[kind.matrices]))
 
     def most(self, kind: SumKind) -> int:
-        """Return the most events of a chunk: on a CPU so many, within limits; on a GPU as many as fit."""
+        """Return the most events of a chunk, by the cache of a CPU or the memory of a GPU."""
         per_event = self.temporaries(kind)
-        if self.backend.computes is not None:  # two chunks are there at a time, of several
+        if self.backend.computes is not None:  # two streamed chunks are on the device at a time
             per_event += 2 * self.bytes_per_event
         if self._device.on_gpu:
             fit = self._gpu_bytes // (per_event * self.nodes)
@@ -149,7 +149,7 @@ class ChunkSizes:
         return max(1, min(max(size, least), limit) // self.nodes)
 
     def temporaries(self, kind: SumKind) -> int:
-        """Estimate the bytes of the temporaries of an event; of an integral's node as many."""
+        """Estimate the bytes of the temporaries of an event, or of a node of an integral."""
         widest = max(self.layout.widths)
         if kind.matrices:
             values = 8 * (max(a * b for a, b in self.layout.shapes) + widest**2)
@@ -157,12 +157,12 @@ class ChunkSizes:
             values = 4 * widest * len(self.layout.widths)
         return values * self._itemsize * kind.replicas
 
-    def worth_recording(self, kind: SumKind) -> bool:
-        """Tell whether launching takes longer than computing, and a recording's temporaries may stay."""
+    def worth_a_graph(self, kind: SumKind) -> bool:
+        """Return True if launching takes longer than computing, and there is memory for a graph's temporaries."""
         return self.backend.on_gpu and self.temporaries(kind) * self.n <= self.tuning.recorded_bytes
 
     def _even(self, most: int, threads: int) -> int:
-        """Return the size of the fewest chunks of one size, as many for each thread, none with more than `most`."""
+        """Return the size of the fewest equal chunks, the same number for each thread, with at most `most` events."""
         if self.n <= most and threads == 1:
             return most
         count = max(threads, -(-self.n // most))
@@ -171,7 +171,7 @@ class ChunkSizes:
         return min(most, -(-self.n // (count * step)) * step)
 
     def _sweep_chunk(self, kind: SumKind) -> tuple[int, int, int]:
-        """Return the events whose sweeps fit the cache, and the least and most of a chunk."""
+        """Return the number of events whose sweeps fit into the cache, and the least and most of a chunk."""
         least, limit = self.tuning.events
         least = max(64, least // kind.replicas)
         size = self.tuning.layer_bytes // (sum(self.layout.widths) * self._itemsize * kind.replicas)
@@ -180,7 +180,7 @@ class ChunkSizes:
         return size, least, limit
 
     def _matrix_chunk(self, kind: SumKind) -> tuple[int, int, int]:
-        """Return the events whose matrices fit into memory, and the least and most of a chunk."""
+        """Return the number of events whose matrices fit into memory, and the least and most of a chunk."""
         p, per_event, tuning = self.layout.n_parameters, self.temporaries(kind), self.tuning
         low, high = tuning.matrix_bytes
         size = min(max(tuning.matrix_multiple * self._itemsize * p * p, low), high) // per_event
@@ -191,7 +191,7 @@ class ChunkSizes:
 
     @cached_property
     def _gpu_bytes(self) -> int:
-        """The bytes that a chunk's temporaries may take on a GPU; asked for once."""
+        """The bytes that a chunk's temporaries may take on a GPU, computed once."""
         free = self._device.free_memory()
         return self.tuning.gpu_bytes if free is None else int(self.tuning.gpu_share * free)
 
@@ -202,5 +202,5 @@ class ChunkSizes:
 
     @property
     def _itemsize(self) -> int:
-        """Bytes of a number."""
+        """The bytes of a number."""
         return 8 if self.backend.dtype == "float64" else 4

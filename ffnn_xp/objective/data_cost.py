@@ -1,4 +1,4 @@
-"""The cost of a network and data, for MINUIT: what the costs of all kinds of data share."""
+"""`DataCost`: the cost of a network and data for MINUIT, the base class of the costs of all kinds of data."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ffnn_xp.objective.prior import GaussianPrior
 
 
 class DataCost(NetworkCost):
-    """A statistic of a network and data, in raw units; what `LeastSquares` and its siblings share.
+    """The cost of a network and data in raw units, the base class of `LeastSquares`, `Poisson` and the others.
 
     Attributes
     ----------
     model : Model
         The network.
     data : Dataset
-        On the device.
+        The data on the device.
     statistic : Loss
-        Value and derivatives.
+        The statistic.
     """
 
     model: ModelLike
@@ -72,17 +72,17 @@ class DataCost(NetworkCost):
 
     @property
     def start(self) -> HostArray:
-        """The model's parameters now, ``(p,)`` on the host: where to start MINUIT."""
+        """The model's parameters now, ``(p,)`` on the host, as start values for MINUIT."""
         return self.model.backend.to_host(self.model.parameters)
 
     @property
     def x(self) -> HostArray:
-        """Inputs, ``(n, d)`` on the host; of bins their middles."""
+        """The inputs, ``(n, d)`` on the host, or the centres of bins."""
         return self._rows(self.data.measured_x(self.model.backend.xp))
 
     @property
     def xerror(self) -> HostArray | None:
-        """Errors of the inputs, ``(n, d)`` on the host, if they have any."""
+        """The errors of the inputs, ``(n, d)`` on the host, if they have any."""
         return None if self.data.x_error is None else self._rows(self.data.x_error)
 
     @property
@@ -93,7 +93,7 @@ class DataCost(NetworkCost):
     def prediction(self, args: Sequence[float]) -> HostArray:
         """Return the network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
         theta = vector((args,), self.npar)
-        return self._squeeze(self._rows(self._combined(theta)[: self.data.y.shape[0], :]))
+        return self._squeeze(self._rows(self._loss_arguments(theta)[: self.data.y.shape[0], :]))
 
     def pulls(self, args: Sequence[float]) -> HostArray:
         """Return (measured - predicted) / standard deviation, in the shape of `y`.
@@ -103,32 +103,32 @@ class DataCost(NetworkCost):
         """
         xp, loss = self.model.backend.xp, self.statistic
         with self.model.backend.context():
-            predicted = self._combined(vector((args,), self.npar))
+            predicted = self._loss_arguments(vector((args,), self.npar))
             pulls = loss.pulls(xp, predicted, self.data.y, self.data.auxiliary_of(xp, loss))
         return self._squeeze(self._rows(pulls))
 
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
         """Draw data and prediction into the current matplotlib axes.
 
-        For one input the curve through the points, else predicted against measured values.
+        With one input it draws the curve and the points, with several predicted against measured values.
 
         Parameters
         ----------
         args : array-like with shape (p,)
             Theta.
         model_points : int or array-like
-            How many points of the curve, or which.
+            The number of points of the curve, or the points.
 
         Returns
         -------
         tuple
-            ``((x, y, yerror), (x_model, y_model))`` of what was drawn.
+            The numbers that were drawn, ``((x, y, yerror), (x_model, y_model))``.
         """
         from matplotlib import pyplot as plt
 
         x, (y, error) = self.x, self._rates()
         if x.shape[1] > 1:
-            drawn = self._rows(self._combined(vector((args,), self.npar)))[:, : y.shape[1]] / self._volume()
+            drawn = self._rows(self._loss_arguments(vector((args,), self.npar)))[:, : y.shape[1]] / self._volume()
             for i in range(y.shape[1]):
                 bar = None if error is None else error[:, i]
                 plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
@@ -151,7 +151,7 @@ class DataCost(NetworkCost):
         return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
 
     def _rates(self) -> tuple[HostArray, HostArray | None]:
-        """Return the measured values in units of the output, and its errors if they are known; ``(n, k)``."""
+        """Return the measured values in units of the output, and their errors if they are known; ``(n, k)``."""
         y, to = self._rows(self.data.y) / self._volume(), self._rows
         if self.data.inverse_error is not None:
             return y, 1 / to(self.data.inverse_error) / self._volume()
@@ -166,10 +166,10 @@ class DataCost(NetworkCost):
         backend = self.model.backend
         return evaluate(self.model.network, backend, backend.to_device(theta), columns)
 
-    def _combined(self, theta: HostArray) -> Array:
-        """Return what the statistic combines of the outputs; its first rows predict each measured value."""
+    def _loss_arguments(self, theta: HostArray) -> Array:
+        """Return the arguments of the statistic at theta; the first rows predict the measured values."""
         with self.model.backend.context():
-            return self.data.combined(self.model.backend.xp, self.statistic, self._outputs(theta, self.data.x))
+            return self.data.loss_arguments(self.model.backend.xp, self.statistic, self._outputs(theta, self.data.x))
 
     def _rows(self, columns: Array) -> HostArray:
         return self.objective.backend.to_host(columns).T.copy()

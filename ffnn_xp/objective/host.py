@@ -1,8 +1,8 @@
-"""The host side of an objective: iminuit's cost, and the one place where device arrays become host arrays.
+"""The host side of an objective: iminuit's cost, and the only device-to-host transfers of a minimization.
 
-``Minuit(cost, cost.start)`` needs no keywords: value, gradient, Hessian, errordef, number of data and parameter names
-are found on the cost. Theta goes in as a float64 NumPy vector; value and gradient come out together, packed, in one
-copy, and each matrix in one. The costs of each kind of data are in `costs`.
+``Minuit(cost, cost.start)`` needs no keywords: it finds value, gradient, Hessian, errordef, number of data and
+parameter names on the cost. Theta is a float64 NumPy vector; value and gradient are returned together, in one copy from
+the device, and each matrix in one. The costs of each kind of data are in `costs`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class HostTuning:
     """Tuned numbers of the host side."""
 
     single_precision_from: float = tuned(
-        4 * 10**4, "events times parameters from which float32 is used on the way; smaller: also where it gains nothing"
+        4 * 10**4, "events times parameters from which there is a float32 stage; smaller: also where it gains nothing"
     )
     cached_points: int = tuned(
-        4, "points whose value and gradient are kept; larger: fewer evaluations, as MIGRAD asks for gradients later"
+        4, "points whose value and gradient are kept; larger: fewer evaluations, as MIGRAD needs gradients later"
     )
     cached_bytes: int = tuned(
         2**19, "bytes that all cached points but one may take; smaller: memory that is used again stays in the cache"
@@ -42,14 +42,14 @@ TUNING = HostTuning()
 
 
 class NetworkCost(CostWithGradient):
-    """An objective with an optional prior on the host: vectors in, numbers out, by the contract of iminuit.
+    """The cost of an objective and an optional prior, on host vectors, with the interface of iminuit's costs.
 
     Parameters
     ----------
     objective : Objective
         S on the device.
     prior : GaussianPrior, optional
-        Added to it on the host, scaled by errordef.
+        A prior, added to S on the host, times errordef.
     n_values : int
         Number of measured values.
     verbose : int
@@ -93,12 +93,12 @@ class NetworkCost(CostWithGradient):
         return self.objective.backend.epsilon
 
     def in_single_precision(self) -> NetworkCost | None:
-        """Copy the cost to float32; None if it is in float32, or would be compiled, no faster, or inaccurate."""
+        """Copy the cost to float32; None if it is in float32, or if the copy would not be faster or accurate."""
         backend, events = self.objective.backend, self.objective.events.n
         small, inaccurate = events * self.npar < self.tuning.single_precision_from, self.objective.loss.needs_float64
         if self.precision is not None or backend.compiles or small or inaccurate:
             return None
-        with np.errstate(all="ignore"):  # what overflows becomes infinite, and minimizers reject infinite values
+        with np.errstate(all="ignore"):  # an overflow becomes infinite, and minimizers reject infinite values
             objective = self.objective.in_single_precision()
         return NetworkCost(objective, n_values=self._n_values, prior=self.prior, tuning=self.tuning)
 
@@ -112,14 +112,14 @@ class NetworkCost(CostWithGradient):
         for known, value, gradient in cached:
             if known == key:
                 return value, gradient.copy()
-        theta = np.frombuffer(key)  # read-only, and nobody else's
+        theta = np.frombuffer(key)  # a read-only copy
         packed = self._packed(theta)
         value, gradient = float(packed[0]), packed[1:]
         if self.prior is not None:
             value += self.errordef * self.prior.value(theta)
             gradient = gradient + self.errordef * self.prior.gradient(theta)
         cached = ((key, value, gradient), *cached[: self._others])
-        object.__setattr__(self, "_cached", cached)  # replaced whole, as threads may share it; and past our own check
+        object.__setattr__(self, "_cached", cached)  # replaced as a whole, as threads may share it; skips our check
         return value, gradient.copy()
 
     def chi2(self, theta: HostArray) -> float:
@@ -129,7 +129,7 @@ class NetworkCost(CostWithGradient):
         return value if self.prior is None else value - self.errordef * self.prior.value(theta)
 
     def gauss_newton(self, *args: Any) -> HostArray:
-        """Compute the Gauss-Newton matrix J^T C J, prior included, ``(p, p)``: positive semidefinite."""
+        """Compute the Gauss-Newton matrix J^T C J, prior included, ``(p, p)``; it is positive semidefinite."""
         return self.matrix("gauss_newton", vector(args, self.npar))
 
     def hessian(self, *args: Any) -> HostArray:
@@ -142,8 +142,9 @@ class NetworkCost(CostWithGradient):
 
         Notes
         -----
-        A `Minuit` object that asks gets the matrix arranged so that it reads the right elements also when parameters
-        are fixed, and the Gauss-Newton matrix where the exact one has a negative diagonal (see `minuit_workarounds`).
+        A `Minuit` object that calls it gets the matrix in an order in which it reads the right elements also when
+        parameters are fixed, and the Gauss-Newton matrix if the exact one has a negative diagonal (see
+        `minuit_workarounds`).
         """
         theta = vector(args, self.npar)
         H = self.matrix("hessian", theta)
@@ -160,7 +161,7 @@ class NetworkCost(CostWithGradient):
         """Compute the matrix called "hessian" or "gauss_newton", ``(p, p)``; the last of each is cached."""
         key, H = self._matrices.get(name, (b"", np.empty(0)))
         if key != theta.tobytes():
-            H = self._cross(getattr(self.objective, name), theta)
+            H = self._on_device(getattr(self.objective, name), theta)
             if self.prior is not None:
                 H = H + self.errordef * self.prior.hessian()
             self._matrices[name] = theta.tobytes(), H
@@ -177,14 +178,14 @@ class NetworkCost(CostWithGradient):
     def kronecker_factors(self, theta: HostArray) -> list[tuple[HostArray, HostArray, HostArray]]:
         """Compute for each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``.
 
-        The Kronecker product of G and A / n (n columns) is nearly the Gauss-Newton matrix of the layer. A prior on
+        The Kronecker product of G and A / n (n columns) approximates the Gauss-Newton matrix of the layer. A prior on
         other coordinates than theta's own is left out: the factors serve as coordinates, which need not be exact.
         """
-        flat = self._cross(self.objective.kronecker_factors, theta)
+        packed = self._on_device(self.objective.kronecker_factors, theta)
         layout, n = self.objective.network.layout, int(self.objective.events.x.shape[-1])
         sizes = [h for h, _ in layout.shapes] + [c for _, c in layout.shapes]
         ends = np.cumsum([s * s for s in sizes])[:-1]
-        squares = [a.reshape(s, s) for a, s in zip(np.split(flat, ends), sizes, strict=True)]
+        squares = [a.reshape(s, s) for a, s in zip(np.split(packed, ends), sizes, strict=True)]
         own = np.zeros(layout.n_parameters)
         if self.prior is not None and self.prior.scaling is None:
             own = 2 * self.errordef * self.prior.precision
@@ -192,34 +193,34 @@ class NetworkCost(CostWithGradient):
         return [(squares[l], squares[L + l] / n, P) for l, P in enumerate(layout.matrices(np, own))]
 
     def derivatives(self, f: Callable[[Array], Array], theta: HostArray) -> HostArray:
-        """Call f with theta on the device; return the few numbers for each parameter that it gives, on the host."""
+        """Call f with theta on the device; return its result, a few numbers for each parameter, on the host."""
         with self.objective.backend.context():
-            return self._cross(f, theta)
+            return self._on_device(f, theta)
 
     def scores(self, theta: HostArray) -> HostArray:
-        """Sum the outer products of the events' gradients, the prior's left out, ``(p, p)``."""
-        return self._cross(self.objective.scores, theta)
+        """Sum the outer products of the events' gradients, without the prior's, ``(p, p)``."""
+        return self._on_device(self.objective.scores, theta)
 
     def active_events(self, theta: HostArray) -> HostArray:
         """Count the events at which each hidden unit reacts, layer after layer; an event's nodes share its count."""
-        return self._cross(self.objective.active_events, theta) / self.objective.events.nodes
+        return self._on_device(self.objective.active_events, theta) / self.objective.events.nodes
 
     def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
         """Compute a product with v, the prior's included."""
-        product = self._cross(f, theta, v)
+        product = self._on_device(f, theta, v)
         return product if self.prior is None else product + self.errordef * self.prior.product(v)
 
-    def _cross(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
-        """Send host vectors to the device and bring one result back; an overflow is no error, minimizers reject it."""
+    def _on_device(self, f: Callable[..., Array], *vectors: HostArray) -> HostArray:
+        """Call f with host vectors on the device; return its result on the host. Minimizers reject overflows."""
         return self.objective.backend.host_function(f)(*vectors)
 
     @cached_property
     def _packed(self) -> Callable[[HostArray], HostArray]:
-        """Value and gradient from a host vector to a host vector, which is called so often that it is bound once."""
+        """The value and gradient as a function of host vectors, bound once since it is called so often."""
         return self.objective.backend.host_function(self.objective.value_and_gradient)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Leave out the bound `_packed`, which is made again when it is needed."""
+        """Pickle the cost without the bound `_packed`, which is made again when it is needed."""
         self.__dict__.pop("_packed", None)
         return super().__reduce_ex__(protocol)
 

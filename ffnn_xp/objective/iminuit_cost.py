@@ -1,7 +1,7 @@
 """Costs for iminuit with gradients, and sums of costs that share parameters by name, with second derivatives.
 
-iminuit's own sum forwards values and gradients; MINUIT would then compute the diagonal of the Hessian numerically,
-thousands of calls for a network. This one forwards second derivatives too, where all parts have them.
+iminuit's own sum adds values and gradients; MINUIT would then compute the diagonal of the Hessian numerically, with
+thousands of calls for a network. This one adds second derivatives too, if all parts have them.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class CostSum(iminuit.cost.CostSum):
 
     @property
     def has_hessian(self) -> bool:
-        """True if every part's second derivative is known in closed form."""
+        """True if every part has its second derivative in closed form."""
         return all(_has_hessian(item) for item in self._items)
 
     @property
     def has_g2(self) -> bool:
-        """True if MINUIT should ask for the diagonal alone; next to a Hessian it would only warn."""
+        """True if MINUIT should call `g2`; next to a Hessian it would only warn."""
         return not self.has_hessian
 
     def _value(self, args: Sequence[Any]) -> float:
@@ -73,7 +73,7 @@ class CostSum(iminuit.cost.CostSum):
         return np.asarray(super()._grad(vector(args, self.npar)))
 
     def g2(self, *args: Any) -> HostArray:
-        """Compute the second derivative's diagonal, ``(p,)``; by differences where a part does not know its own."""
+        """Compute the second derivative's diagonal, ``(p,)``, by differences for parts without a closed form."""
         theta = vector(args, self.npar)
         total = np.zeros(self.npar)
         for item, indices in zip(self._items, self._maps, strict=True):
@@ -98,7 +98,7 @@ class CostSum(iminuit.cost.CostSum):
         return as_minuit_reads_it(H, lambda: self._assemble(theta, "gauss_newton"), minuit, theta, self._grad((theta,)))
 
     def _assemble(self, theta: HostArray, method: str) -> HostArray:
-        """Add up the parts' matrices by this method, each at its own parameters."""
+        """Add up the parts' matrices by this method, each at the positions of its parameters."""
         total = np.zeros((self.npar, self.npar))
         for item, indices in zip(self._items, self._maps, strict=True):
             if not _has_hessian(item):
@@ -114,7 +114,7 @@ class CostSum(iminuit.cost.CostSum):
 
 
 def _has_hessian(item: Any) -> bool:
-    """Tell whether a part knows its second derivative in closed form."""
+    """Return True if a part has its second derivative in closed form."""
     if isinstance(item, iminuit.cost.NormalConstraint | iminuit.cost.Constant):
         return True
     return bool(getattr(item, "has_hessian", False))
@@ -132,7 +132,7 @@ def _hessian(item: Any, theta: HostArray, method: str = "hessian") -> HostArray:
 
 
 def _numerical_g2(item: Any, theta: HostArray) -> HostArray:
-    """Estimate the diagonal by central differences: MIGRAD starts from it, and its covariance does not use it."""
+    """Estimate the diagonal by central differences; MIGRAD starts from it, and its covariance does not use it."""
     f0 = item._value(tuple(theta))
     diagonal = np.empty(len(theta))
     for i, step in enumerate(1e-4 * np.maximum(np.abs(theta), 1e-2)):

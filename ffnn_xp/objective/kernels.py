@@ -1,6 +1,6 @@
-"""Kernels: what is computed of one chunk of events, as pure functions of (network, loss, xp) and then of arrays.
+"""Kernels: pure functions of (network, loss, xp) and of arrays that compute S and its derivatives of one chunk.
 
-The objective sums them over chunks; a library with a compiler compiles each once for a network and a loss.
+The objective sums them over chunks; a library that compiles does so once for a network and a loss.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ffnn_xp.objective import linear_operator_kernels as linear_operator
 from ffnn_xp.objective.event_weights import columns_in_use, weighted, weighted_columns
 
 ACTIVE_SLOPE = 0.0025
-"""Slope below which a unit does not react to an event: 1 % of the largest of logistic, less of the others."""
+"""Slope below which a unit does not react to an event: 1 % of logistic's largest slope, less of the others'."""
 
 
 def value(
@@ -58,9 +58,9 @@ def value_and_both_gradients(
     slopes: Array,
     *data: Array,
 ) -> Array:
-    """Compute S, dS/dtheta, and dS/dphi of q parameters of what is added to the output, ``(1 + p + q,)``.
+    """Compute S, dS/dtheta, and dS/dphi in q parameters of a function added to the output, ``(1 + p + q,)``.
 
-    `slopes` are its derivatives in them at each event, ``(q k, n)``, those in one parameter together.
+    `slopes` are the function's derivatives in them at each event, ``(q k, n)``, those in one parameter together.
     """
     trace, S, y_bar = _forward_and_derivative(network, loss, xp, theta, x, weights, *data)
     packed = network.layout.packed(xp, S, pull_back_matrices(network, xp, trace, y_bar))
@@ -111,7 +111,7 @@ def scores(
 
 
 def kronecker_factors(network: Network, loss: Loss, xp: Namespace, theta: Array, *event: Any) -> Array:
-    """Compute the Kronecker factors of all layers in one vector: first those of deltas, then those of inputs."""
+    """Compute the Kronecker factors of all layers in one vector, those of deltas before those of inputs."""
     trace, C, root = _fisher(network, loss, xp, theta, *event)
     if root is not None and event[1] is not None:
         root = root * xp.sqrt(xp.abs(event[1]))[..., None, :, :]
@@ -122,7 +122,7 @@ def kronecker_factors(network: Network, loss: Loss, xp: Namespace, theta: Array,
 def active_events(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> Array:
-    """Count the events of any weight but 0 at which the slope of each hidden unit is larger than `ACTIVE_SLOPE`."""
+    """Count the events, of weight not 0, at which the slope of each hidden unit is larger than `ACTIVE_SLOPE`."""
     hidden = slopes(network, xp, forward(network, xp, theta, x))[:-1]
     in_use = columns_in_use(xp, x, weights)
     active = [xp.astype(xp.abs(s) > ACTIVE_SLOPE, s.dtype) for s in hidden]
@@ -155,7 +155,7 @@ def residual_rows(
 ) -> Array:
     """Compute residuals rho and their derivatives J in one array ``(..., k n, 1 + p)``.
 
-    J^T J is the Gauss-Newton matrix, J^T rho the gradient. For statistics whose outputs are not coupled.
+    J^T J is the Gauss-Newton matrix, J^T rho the gradient. The statistic must not couple outputs.
     """
     trace = forward(network, xp, theta, x)
     first = weighted(loss.first(xp, trace.y, data), weights)
@@ -178,7 +178,7 @@ def _derivatives(
 def _fisher(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, weights: Array | None, *data: Array
 ) -> tuple[Trace, Array, Array | None]:
-    """Run the forward sweep; compute `Loss.fisher` and, of coupled outputs, its root, without weights."""
+    """Run the forward sweep; compute `Loss.fisher` and, for coupled outputs, its root, without weights."""
     trace = forward(network, xp, theta, x)
     if loss.has_linear_operator:  # needed for coordinates only
         return trace, weighted_columns(xp, loss.diagonal_fisher(xp, trace.y, data), weights), None

@@ -1,8 +1,8 @@
 r"""Kernels of statistics of linear combinations of outputs, :math:`u = L y` (`Loss.has_linear_operator`).
 
-With J the derivative of y in theta and C the second derivative of the statistic in u, which may couple those of an
+With J the derivative of y in theta and C the second derivative of the statistic in u, which may couple the u of an
 event, the Gauss-Newton matrix is :math:`(L J)^T C (L J)`: the Jacobian is formed, and L applied to it. The exact
-Hessian adds the network's own second derivatives, weighted with :math:`L^T \partial S/\partial u`.
+Hessian adds the network's own second derivatives, weighted by :math:`L^T \partial S/\partial u`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def scores(
 ) -> BlockMatrix:
     """Compute the lower blocks of the sum of the outer products of each event's gradient."""
     first = weighted(loss.first(xp, loss.linear_operator(xp, forward(network, xp, theta, x).y, data), data), weights)
-    g = xp.sum(_combined_jacobian(network, loss, xp, theta, x, data) * first[..., None, :, :], axis=-2)
+    g = xp.sum(_transformed_jacobian(network, loss, xp, theta, x, data) * first[..., None, :, :], axis=-2)
     return _lower_blocks(network, g, g)
 
 
@@ -89,7 +89,7 @@ def _outer_product(
     network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, data: Any, C: Array
 ) -> BlockMatrix:
     """Compute the lower blocks of (L J)^T C (L J)."""
-    rows = _combined_jacobian(network, loss, xp, theta, x, data)
+    rows = _transformed_jacobian(network, loss, xp, theta, x, data)
     product = (
         _with_swapped_axes(xp, event_matrices_times(C, _with_swapped_axes(xp, rows)))
         if loss.coupled_outputs
@@ -98,7 +98,7 @@ def _outer_product(
     return _lower_blocks(network, *(xp.reshape(a, (*a.shape[:-2], -1)) for a in (product, rows)))
 
 
-def _combined_jacobian(network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, data: Any) -> Array:
+def _transformed_jacobian(network: Network, loss: Loss, xp: Namespace, theta: Array, x: Array, data: Any) -> Array:
     """Compute L J, ``(..., p, k, n)``."""
     J = jacobian(network, xp, theta, x)
     lead = tuple(range(J.ndim - 3))
@@ -106,7 +106,7 @@ def _combined_jacobian(network: Network, loss: Loss, xp: Namespace, theta: Array
 
 
 def _with_swapped_axes(xp: Namespace, a: Array) -> Array:
-    """Return ``(..., p, k, n)`` as ``(..., k, p, n)``, or back."""
+    """Swap two axes: return ``(..., k, p, n)`` from ``(..., p, k, n)``."""
     i = a.ndim - 3
     return xp.permute_dims(a, (*range(i), i + 1, i, i + 2))
 

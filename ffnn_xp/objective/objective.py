@@ -1,8 +1,8 @@
-r"""S(theta) = sum over events of a statistic of the network's output, with its derivatives, on the device.
+r"""`Objective`: S(theta), the sum over events of a statistic of the network's output, with derivatives, on the device.
 
-Events are taken in chunks, so that intermediate arrays stay in the cache (CPU) or in memory (GPU), and neither the
-values of all layers for all events nor any Jacobian is ever whole. Every result is an array of the backend; `host`
-makes host numbers of it.
+Sums are computed by chunks of events, so that intermediate arrays stay in the cache (CPU) or in memory (GPU); the
+values of all layers for all events, or a whole Jacobian, are never stored. Every result is an array of the backend;
+`host` copies it to the host.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Objective:
     events : Events
         The data.
     backend : Backend
-        Where all of it lives.
+        The backend of the events.
     chunk_size : int, optional
-        Events of a chunk; by default chosen for the device.
+        Events of a chunk; by default it is chosen for the device.
     tuning : ChunkTuning
         Tuned numbers of the chunks.
 
@@ -70,7 +70,7 @@ class Objective:
     _equal_chunks: dict[int, list[Events]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out compiled kernels, and what is known of this device's memory."""
+        """Pickle the objective without compiled kernels and sizes that belong to this device's memory."""
         return {
             **{k: v for k, v in self.__dict__.items() if k != "_sizes"},
             "_bound": {},
@@ -87,7 +87,7 @@ class Objective:
         return self._total(kernels.value_and_gradient, theta)
 
     def value_and_both_gradients(self, theta: Array) -> Array:
-        """Compute S, its gradient, and that in the parameters of an added function, packed as ``(1 + p + q,)``.
+        """Compute S, its gradient, and its gradient in the parameters of an added function, ``(1 + p + q,)``.
 
         The function's derivatives ``(q k, n)`` are the first of the events' data (`kernels.value_and_both_gradients`).
         """
@@ -106,7 +106,7 @@ class Objective:
         return self._matrix(kernels.scores, theta)
 
     def residual_rows(self, theta: Array) -> Array:
-        """Compute residuals and their derivatives, ``(..., k n, 1 + p)``: few rows if values are few."""
+        """Compute residuals and their derivatives, ``(..., k n, 1 + p)``."""
         f, (at,) = self._bind(kernels.residual_rows, 0), self._on_device(theta)
         return self._on_events_backend(self._sum_of_chunks(lambda e: f(at, *e.leaves), self.events.n, _add))
 
@@ -126,16 +126,16 @@ class Objective:
         return self._total(kernels.kronecker_factors, theta)
 
     def select(self, rows: Rows) -> Objective:
-        """Restrict the objective to the events with these numbers."""
+        """Return the objective of the events with these numbers."""
         backend = self.backend
         with backend.context():
             some = self.events.through(backend.bind(_taken), backend.indices(rows)).each(backend.contiguous)
         return replace(self, events=some)
 
     def with_events(self, events: Events) -> Objective:
-        """Take other events in arrays of the same shapes; kernels and the sizes of chunks are shared.
+        """Return the objective of other events, in arrays of the same shapes; kernels and sizes of chunks are shared.
 
-        On a GPU they are not: a kernel may be a CUDA graph of these very events.
+        On a GPU they are not shared, since a kernel may be a CUDA graph of the old events.
         """
         other = replace(self, events=events)
         if not self._device.on_gpu:
@@ -144,7 +144,7 @@ class Objective:
         return other
 
     def in_single_precision(self) -> Objective:
-        """Copy the objective to float32: half the time or less, with seven digits."""
+        """Copy the objective to float32, which takes half the time or less and has seven digits."""
         backend = self.backend.in_single_precision()
         with backend.context():
             events = self.events.through(backend.bind(_cast, backend.real)).ready_to_stream(backend)
@@ -165,16 +165,16 @@ class Objective:
         return self.backend.computes or self.backend
 
     def _on_device(self, *args: Array) -> tuple[Array, ...]:
-        """Bring arguments to the device where sums are computed."""
+        """Copy arguments to the device where sums are computed."""
         return args if self.backend.computes is None else tuple(map(self.backend.computes.argument, args))
 
     def _on_events_backend(self, a: Array) -> Array:
-        """Bring a result to where the events are."""
+        """Copy a result to the backend of the events."""
         return a if self.backend.computes is None else returned(self.backend.computes, a)
 
     @cached_property
     def _sizes(self) -> ChunkSizes:
-        """The sizes of chunks, and how many threads share them."""
+        """The sizes of chunks, and the number of threads."""
         events, streams = self.events, self.backend.computes is not None
         held = events.bytes_per_event if streams else 0
         return ChunkSizes(
@@ -189,20 +189,20 @@ class Objective:
         )
 
     def _kernel(self, kernel: Callable[..., Any], kind: SumKind, moving: int) -> tuple[Callable[..., Any], bool]:
-        """Return the kernel for this network and loss, and whether one call with all events is the sum.
+        """Return the kernel for this network and loss, and True if one call with all events is the whole sum.
 
-        The kernel is compiled or recorded where the library can. One call is enough where all events are one chunk on
-        a CPU, which costs nothing to ask for. Both are looked up once.
+        The kernel is compiled or captured if the library can. One call is enough where all events are one chunk on a
+        CPU. Both are cached.
         """
         key = kernel, kind
         if key not in self._kernels:
             here = not self.backend.on_gpu and self.backend.computes is None
-            f = self._bind(kernel, moving * self._sizes.worth_recording(kind))
+            f = self._bind(kernel, moving * self._sizes.worth_a_graph(kind))
             self._kernels[key] = f, here and self._sizes.of(kind) >= self.events.n
         return self._kernels[key]
 
     def _bind(self, kernel: Callable[..., Any], moving: int) -> Callable[..., Any]:
-        """Bind a kernel to network and loss, with so many arguments that move between calls of a recording."""
+        """Bind a kernel to network and loss; `moving` arguments change between replays of a CUDA graph."""
         if (kernel, moving) not in self._bound:
             self._bound[kernel, moving] = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
         return self._bound[kernel, moving]
@@ -222,7 +222,7 @@ class Objective:
         return self._on_events_backend(self._sum(lambda e: f(*args, *e.leaves), kind, _add))
 
     def _matrix(self, kernel: Callable[..., BlockMatrix], theta: Array) -> Array:
-        """Sum a kernel that returns a block matrix, and assemble the whole one."""
+        """Sum a kernel that returns a block matrix, and assemble the matrix."""
         kind = SumKind(matrices=True, replicas=math.prod(theta.shape[:-1]))
         (f, _), (at,) = self._kernel(kernel, kind, 1), self._on_device(theta)
         total = self._sum(lambda e: f(at, *e.leaves), kind, self._device.bind(_add_each))
@@ -231,54 +231,51 @@ class Objective:
             return self._on_events_backend(whole(total))
 
     def _sum(self, f: Callable[[Events], Part], kind: SumKind, add: Callable[[Part, Part], Part]) -> Part:
-        """Add up what f gives for all chunks.
-
-        Where a chunk does not fit into memory, chunks are half as large from then on.
-        """
+        """Sum f over all chunks; if one does not fit into memory, chunks are half as large from then on."""
         while True:
             try:
                 return self._sum_of_chunks(f, self._sizes.of(kind), add, self._sizes.threads(kind))
             except Exception as error:
                 if not self._smaller(kind, error):
-                    raise  # else the next try is outside of the handler, which holds on to arrays
+                    raise  # the next try is outside of the handler, which keeps arrays alive
 
     def _smaller(self, kind: SumKind, error: Exception) -> bool:
-        """Tell whether a chunk did not fit into memory; then make chunks half as large from now on."""
+        """Make chunks half as large if the error says that one did not fit into memory; return False for others."""
         return self._device.out_of_memory(error) and self._sizes.halve(kind)
 
     def _sum_of_chunks(
         self, f: Callable[[Events], Part], size: int, add: Callable[[Part, Part], Part], threads: int = 1
     ) -> Part:
-        """Add up chunks on threads, where the library has none of its own, or one after another.
+        """Sum f over chunks of this size, on threads where the library has none of its own.
 
-        Chunks that are copied to another device on the way are taken one after another.
+        Chunks that are streamed to another device follow one after another.
         """
         with self._device.context():
             if self.backend.computes is not None:
-                return reduce(add, map(f, streamed(self._device, self.events.blocks(size))))
+                return reduce(add, map(f, streamed(self._device, self.events.chunks(size))))
             if size >= self.events.n:
                 return f(self.events)
             if threads > 1:
-                return sum_in_parts(f, list(self.events.blocks(size)), add, threads)
+                return sum_in_parts(f, list(self.events.chunks(size)), add, threads)
             return reduce(add, map(f, self._cut(size)))
 
     def _cut(self, size: int) -> Iterable[Events]:
-        """Cut the events into chunks of this size; for a compiler all have one shape and are cut once."""
+        """Cut the events into chunks of this size; where they are compiled, all have one shape and are cached."""
         if not self.backend.compiles or size >= self.events.n or self.events.n == 0:
-            return self.events.blocks(size)
+            return self.events.chunks(size)
         if size not in self._equal_chunks:
-            self._equal_chunks[size] = list(self.events.equal_blocks(self.backend, size))
+            self._equal_chunks[size] = list(self.events.equal_chunks(self.backend, size))
         return self._equal_chunks[size]
 
 
 def _add(a: Array, b: Array) -> Array:
-    """Add b to a, in a's own memory where arrays can be written to."""
+    """Add b to a, in a's own memory if it can be written to."""
     a += b
     return a
 
 
 def _add_each(xp: Namespace, a: BlockMatrix, b: BlockMatrix) -> BlockMatrix:
-    """Add up the blocks of two block matrices, for a compiler in one kernel."""
+    """Add the blocks of two block matrices."""
     return {key: _add(a[key], b[key]) for key in a}
 
 

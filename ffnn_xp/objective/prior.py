@@ -1,8 +1,8 @@
-r"""Priors: what is known about the parameters before the data, a Gaussian around zero for each.
+r"""Priors of the parameters: a Gaussian around zero for each.
 
 .. math:: \mathrm{prior}(\theta) = 2\,e \sum_i \frac{1}{2} \left(\frac{\theta_i}{\tau_i}\right)^2
 
-with MINUIT's errordef e, so that a prior counts as so many standard deviations in any statistic. It acts on the
+with MINUIT's errordef e, so that the prior's pulls count as standard deviations in any statistic. It acts on the
 parameters of the *standardised* network, where a width means the same for every input and every unit.
 """
 
@@ -16,21 +16,19 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
 from ffnn_xp.network import Layout, Network
 
-GAUGE = 1e-2  # precision of a softmax's output biases: a width of 10 leaves the data free, and fixes their common shift
+GAUGE = 1e-2  # precision of a softmax's output biases: a width of 10, wide for the data, that fixes their common shift
 
 
 @dataclass(frozen=True)
 class GaussianPrior:
     """Independent normal distributions around zero for the standardised parameters.
 
-    Theta may be in raw units: then `scaling` maps it to the standardised ones.
-
     Parameters
     ----------
     precision : array with shape (p,)
-        ``1 / tau**2``; zero where nothing is assumed.
+        ``1 / tau**2``; zero for parameters without a prior.
     scaling : Scaling, optional
-        Present if theta is raw.
+        The map to standardised units, if theta is in raw units.
 
     Examples
     --------
@@ -53,7 +51,7 @@ class GaussianPrior:
         return g if self.scaling is None else self.scaling.inverse_transpose(g)
 
     def hessian(self) -> HostArray:
-        """Compute the second derivative, ``(p, p)``, a constant."""
+        """Compute the second derivative, ``(p, p)``, which does not depend on theta."""
         H = np.diag(2 * self.precision)
         if self.scaling is None:
             return H
@@ -67,7 +65,7 @@ class GaussianPrior:
         return self.scaling.inverse_transpose(2 * self.precision * self.scaling.inverse(v))
 
     def share(self, factor: HostArray) -> float:
-        """Compute how many parameters the prior and not the data determines: tr(precision F F^T), standardised.
+        """Compute the number of parameters that the prior determines, tr(precision F F^T), in standardised units.
 
         Since Sigma = 2 e H^-1 and the prior's part of H is 2 e precision, this is tr(H_prior H^-1).
         """
@@ -79,10 +77,10 @@ class GaussianPrior:
 
 
 def layer_precision(layout: Layout, tau: float) -> HostArray:
-    """Return the precisions of the default prior: weights and hidden biases known to tau, output biases free.
+    """Return the precisions of the default prior on weights and hidden biases; output biases have none.
 
-    The first matrix shares tau among its d inputs and every later one among its h units, tau^2 / columns for each, so
-    that tau is the width of a unit's input whatever the widths of the network.
+    Each weight has the variance tau^2 over the number of its row's weights, so that tau is the width of a unit's input,
+    whatever the widths of the network.
 
     Examples
     --------
@@ -98,7 +96,7 @@ def layer_precision(layout: Layout, tau: float) -> HostArray:
 
 
 def network_precision(network: Network, tau: float) -> HostArray:
-    """Return `layer_precision` of a network; a softmax's output biases get `GAUGE`, as data leave their shift open."""
+    """Return `layer_precision` of a network; a softmax's output biases, whose shift is unidentified, get `GAUGE`."""
     P = layer_precision(network.layout, tau)
     if network.activations[-1].coupled_outputs:
         P[P == 0] = GAUGE

@@ -1,12 +1,12 @@
-"""Studies of a fit: what one asks of a minimum once it is found. Each takes a `FittedProblem`.
+"""Studies of a fit, after the minimum is found. Each takes a `FittedProblem`.
 
 - `bands`, `profiles`: bands of predictions; a kind of band is one object in `BAND_METHODS`, add one there.
 - `coverage`: the coverage of bands, by toys.
-- `goodness`: whether a fit describes its data.
-- `identifiability`: what data and prior determine, and units that contribute nothing.
+- `goodness`: goodness of fit.
+- `identifiability`: directions that data and prior determine, and units that contribute nothing.
 - `propagation`: functions of predictions with their covariance.
 - `profile_cost`: MINUIT on some of the parameters, the others profiled.
-- `classification`: how well predicted probabilities tell classes apart.
+- `classification`: how well predicted probabilities separate classes, and whether they are calibrated.
 """
 
 from ffnn_xp.studies.bands import BAND_METHODS, BandMethod, BandRequest, Interval, find_band_method

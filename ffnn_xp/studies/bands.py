@@ -1,19 +1,18 @@
 r"""Bands of a prediction f(x): linear, by profiles, by toys, by other minima; one `BandMethod` each, in `BAND_METHODS`.
 
-Linear: :math:`f \mp z \sqrt{j^T \Sigma j}`, j the derivative in theta. Profile: the ends of all values that f(x) has
-where S is at most :math:`S_{min} + e z^2`, MINOS for a prediction. An end is sought as the minimum of
-:math:`S + w (f - v)^2`, which has the smallest S of all theta with its f; v is moved until S has risen by e z^2.
-Toys: new measurements around the fit, each fitted again; of their quantiles q the basic interval is taken,
-:math:`2 f - q` (A. C. Davison and D. V. Hinkley, Bootstrap Methods, 1997, eq. 5.6), which puts a bias of the fit where
-it belongs.
+- "linear": :math:`f \mp z \sqrt{j^T \Sigma j}`, j the derivative in theta.
+- "profile": the ends of all values that f(x) has where S is at most :math:`S_{min} + e z^2`, MINOS for a prediction
+  (`profiles`).
+- "replicas": toys, new measurements around the fit, each fitted again; from their quantiles q comes the basic interval
+  :math:`2 f - q`, which corrects for a bias of the fit (A. C. Davison and D. V. Hinkley, Bootstrap Methods, 1997,
+  eq. 5.6).
+- "mixture": fits of the same data from other random starts, which may end in other minima. Each minimum has a linear
+  band around its own curve, and a share of the evidence by Laplace's approximation,
+  :math:`w \propto e^{-S/2e} \sqrt{\det\Sigma}`; ends are quantiles of the weighted normal distributions. No other kind
+  of band includes the choice of the minimum.
 
-Mixture: the same data fitted again from other random starts; where these end in other minima, each has a linear band
-around a curve of its own, and a share in the evidence by Laplace's approximation,
-:math:`w \propto e^{-S/2e} \sqrt{\det\Sigma}`. Ends are quantiles of the weighted normal distributions. Of the four it
-is the one that knows that a start is an accident.
-
-Where the output nonlinearity is monotonic (exp, logistic, softplus) all four are made of what stands before it, and
-mapped by it: the ends are in its range, and not at equal distances.
+Where the output nonlinearity is monotonic (exp, logistic, softplus) the ends are computed for its argument, and
+transformed: they are in its range, and not at equal distances.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import NetworkCost
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.studies.profiles import profiles
+from ffnn_xp.studies.profiles import profile_predictions
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 
-UNIDENTIFIED = "depends on an undetermined direction"
+UNIDENTIFIED = "depends on an unidentified direction"
 Texts = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -55,7 +54,7 @@ class Interval:
     method : str
         The name of the kind of band, "linear", "profile", "replicas" or "mixture".
     status : array of str
-        "" where all is well; else why an end is not finite or not to be trusted.
+        The reason why an end is not finite or not reliable, else "".
     """
 
     mean: HostArray
@@ -85,14 +84,14 @@ class Ends(NamedTuple):
 
 @dataclass(frozen=True)
 class BandRequest:
-    """A question for the band of some predictions.
+    """A request for the band of some predictions.
 
     Parameters
     ----------
     fitted : FittedProblem
         The fit.
     known : LinearBand or MatrixFreeBand
-        What it knows about the errors of predictions.
+        The linear band of the fit.
     x : array with shape (d, n)
         Raw inputs as columns on the device.
     cl : float
@@ -123,12 +122,12 @@ class BandRequest:
 
     @property
     def z(self) -> float:
-        """Standard deviations from the middle of a normal distribution to an end."""
+        """The number of standard deviations from the middle of a normal distribution to an end."""
         return float(scipy.special.ndtri(0.5 + self.cl / 2))
 
     @property
     def tails(self) -> tuple[float, float]:
-        """Shares of a distribution below the lower and the upper end."""
+        """The shares of a distribution below the lower and the upper end."""
         return 0.5 - self.cl / 2, 0.5 + self.cl / 2
 
     def evaluate(self, theta: HostArray) -> HostArray:
@@ -136,30 +135,30 @@ class BandRequest:
         return self.backend.to_host(evaluate(self.network, self.backend, self.backend.to_device(theta), self.x))
 
     def std(self, band: LinearBand | MatrixFreeBand) -> HostArray:
-        """Compute the standard deviation of `network` at x that a band says; ``(k, n)`` on the host."""
+        """Compute the standard deviation of `network` at x by a band; ``(k, n)`` on the host."""
         return self.backend.to_host(band.std(self.network, self.backend, self.x))
 
     def matrices(self) -> LinearBand:
-        """Return the known band where it has to be one with matrices."""
+        """Return the linear band, which has to be one with matrices."""
         if not isinstance(self.known, LinearBand):
-            raise TypeError("this kind of band needs a covariance")  # BandMethod.needs_matrices keeps it away
+            raise TypeError("this kind of band needs a covariance")  # BandMethod.needs_matrices prevents that
         return self.known
 
 
 @dataclass(frozen=True)
 class BandMethod:
-    """A kind of band; add one by an object of this class in `BAND_METHODS`.
+    """A kind of band; to add one, add an object of this class to `BAND_METHODS`.
 
     Parameters
     ----------
     name : str
-        What users call it.
+        Its name for users.
     ends : callable
-        Computes the ends that a request asks for, before a monotonic output nonlinearity.
+        Computes the ends of a request, for the argument of a monotonic output nonlinearity.
     needs_matrices : bool
         Whether it needs the p x p covariance.
     default_number : int
-        How many toys or starts it takes if nothing else is asked for; 0 for a kind of band without any.
+        The default number of toys or starts; 0 for a kind of band without any.
     """
 
     name: str
@@ -205,7 +204,7 @@ def profile_ends(request: BandRequest) -> Ends:
     """Compute the ends of all values of the prediction where S has risen by no more than e z^2."""
     mean, low, high, status = linear_ends(request)
     known, cost = request.matrices(), request.fitted.cost
-    return Ends(mean, *profiles(cost, known, request.network, request.x, request.z, low, high, status))
+    return Ends(mean, *profile_predictions(cost, known, request.network, request.x, request.z, low, high, status))
 
 
 def replica_ends(request: BandRequest) -> Ends:
@@ -222,7 +221,7 @@ def replica_ends(request: BandRequest) -> Ends:
 
 
 def mixture_ends(request: BandRequest) -> Ends:
-    """Compute quantiles of the mixture of all minima that random starts end in."""
+    """Compute quantiles over all minima that random starts end in, weighted by their evidence."""
     fitted, key = request.fitted, (request.number, request.seed)
     if key not in fitted.minima:
         rng = np.random.default_rng(request.seed)
@@ -265,9 +264,9 @@ def find_band_method(name: str) -> BandMethod:
 
 
 def other_minima(problem: FitProblem, known: LinearBand, number: int, rng: np.random.Generator) -> list[LinearBand]:
-    """Return the known minimum, and those that `number` - 1 random starts reach.
+    """Return the known minimum, and the minima of `number` - 1 random starts.
 
-    Degenerate ones, with more unidentified directions than this fit has, are left out.
+    Minima with more unidentified directions than this fit has are left out.
     """
     minima = [known]
     for _ in range(number - 1):
@@ -281,7 +280,7 @@ def other_minima(problem: FitProblem, known: LinearBand, number: int, rng: np.ra
 
 
 def _evidence_shares(cost: NetworkCost, minima: list[LinearBand]) -> HostArray:
-    """Compute each minimum's part of the evidence; by S alone where some have unidentified directions."""
+    """Compute each minimum's share of the evidence, by S alone if some have unidentified directions."""
     log = np.array([-cost.value_and_gradient(m.theta)[0] / (2 * cost.errordef) for m in minima])
     if all(m.spectrum.factor.shape[1] == len(m.theta) for m in minima):
         log += [np.linalg.slogdet(m.spectrum.factor)[1] for m in minima]

@@ -1,9 +1,9 @@
-r"""Test predicted probabilities: whether they tell classes apart, and whether they are true.
+r"""Tests of predicted probabilities: how well they separate classes, and whether they are calibrated.
 
-The ROC curve tells how well classes are separated: the share of yes that is kept against the share of no that is kept,
-cut by cut, and the area below it (J. A. Hanley and B. J. McNeil, Radiology 143 (1982) 29). Probabilities are true if of
-all events with probability p the share p is yes. Spiegelhalter's z is standard normal then, and tests errors in both
-directions (D. J. Spiegelhalter, Statistics in Medicine 5 (1986) 421):
+The ROC curve shows how well classes are separated: the true positive rate against the false positive rate for each cut
+on the probability, and the area under it, AUC (J. A. Hanley and B. J. McNeil, Radiology 143 (1982) 29). Probabilities
+are calibrated if of all events with probability p the share p is positive. Spiegelhalter's z is standard normal then,
+and tests errors in both directions (D. J. Spiegelhalter, Statistics in Medicine 5 (1986) 421):
 
 .. math:: z = \frac{\sum_n (t_n - p_n)(1 - 2 p_n)}{\sqrt{\sum_n (1 - 2 p_n)^2\, p_n (1 - p_n)}}
 """
@@ -21,33 +21,34 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 
-BINS = 10  # of the calibration: with fewer events than that, each is a bin
+BINS = 10  # bins of the calibration; with fewer events, each is a bin
 
 
 @dataclass(frozen=True, repr=False)
 class Classification:
-    """The result of `Model.classification`; one entry for each of k classes, or outputs (one for a yes or no).
+    """The result of `Model.classification`, with an entry for each of k classes or outputs.
 
     Attributes
     ----------
     log_loss : float
-        Mean of -log of the probability that was given to the true class.
+        Mean of -log of the probability of the true class.
     brier : float
         Mean squared difference of probability and 0 or 1, summed over classes.
     auc : array with shape (k,)
-        Area below the ROC curve, of each class against the rest; NaN where the events have only one of both. Needs
+        Area under the ROC curve, of each class against the rest; NaN where all events are of one kind. It needs
         scikit-learn.
     z : array with shape (k,)
         Spiegelhalter's z.
     p_values : array with shape (k,)
-        Probability of so large an absolute z if the predicted probabilities are true.
+        Probability of a larger absolute z if the probabilities are calibrated.
     roc : list of array with shape (m, 3)
-        For each: cuts on the probability, downwards; shares of no, and of yes, that are not below. Needs scikit-learn.
+        For each class: cuts on the probability, decreasing; false positive rates; true positive rates. It needs
+        scikit-learn.
     calibration : list of array with shape (b, 4)
-        For each, in bins of equal content: mean probability, share of yes, its standard deviation if probabilities are
-        true, number of events.
+        For each class, in bins of equal content: mean predicted probability, observed share, its standard deviation if
+        probabilities are calibrated, number of events.
     probabilities, truth : array with shape (k, n)
-        What was predicted, and 0 or 1.
+        The predicted probabilities, and 0 or 1.
     """
 
     log_loss: float
@@ -64,7 +65,7 @@ class Classification:
         metrics = _metrics()
         curves = []
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # shares of a kind that no event has are NaN
+            warnings.simplefilter("ignore", UserWarning)  # rates without any event are NaN
             for p, t in zip(self.probabilities, self.truth, strict=True):
                 no, yes, cuts = metrics.roc_curve(t, p, drop_intermediate=False)
                 curves.append(np.stack([cuts, no, yes], axis=1))
@@ -72,7 +73,7 @@ class Classification:
 
     @cached_property
     def auc(self) -> HostArray:
-        """The areas below the ROC curves, by scikit-learn."""
+        """The areas under the ROC curves, by scikit-learn."""
         score = _metrics().roc_auc_score
         pairs = zip(self.truth, self.probabilities, strict=True)
         return np.array([float(score(t, p)) if 0 < np.sum(t) < len(t) else np.nan for t, p in pairs])
@@ -80,15 +81,15 @@ class Classification:
     def __repr__(self) -> str:
         lines = [f"Classification: log-loss {self.log_loss:.4g}, Brier score {self.brier:.4g}"]
         try:
-            areas = [f"area below ROC {area:.4f}; " for area in self.auc]
+            areas = [f"AUC {area:.4f}; " for area in self.auc]
             missing = []
         except ImportError as error:
             areas, missing = [""] * len(self.z), [f"  {error}"]
         for i, (area, z, p, table) in enumerate(zip(areas, self.z, self.p_values, self.calibration, strict=True)):
             name = "" if len(self.z) == 1 else f" {i}"
             lines.append(f"  class{name}  {area}calibration z = {z:.2f}, p-value {p:.2g}")
-            lines.append("    claimed   " + "  ".join(f"{row[0]:.3f}" for row in table))
-            lines.append("    measured  " + "  ".join(f"{row[1]:.3f}" for row in table))
+            lines.append("    predicted " + "  ".join(f"{row[0]:.3f}" for row in table))
+            lines.append("    observed  " + "  ".join(f"{row[1]:.3f}" for row in table))
         return "\n".join(lines + missing)
 
 
@@ -100,7 +101,7 @@ def score_probabilities(p: HostArray, t: HostArray, *, exclusive: bool) -> Class
     p : array with shape (k, n)
         Predicted probabilities.
     t : array with shape (k, n)
-        0 or 1.
+        True classes, 0 or 1.
     exclusive : bool
         Whether each event is of exactly one of the k classes.
 

@@ -1,8 +1,9 @@
-"""The coverage of a band by toys around the fit, each fitted again with a band of its own.
+"""The coverage of a band, by toys around the fit, each fitted again with a band of its own.
 
-The fit's curve is the truth of the toys. A band of z standard deviations covers it at a point in the share of toys in
-which it is no farther than that. Two causes of a wrong coverage are told apart: bias, the mean of the toys' curves
-less the truth (a prior, or too few units, pull it), and spread, their standard deviation over that of their bands.
+The fit's curve is the truth of the toys. The coverage at a point is the share of toys whose curve is at most z standard
+deviations of its band away from the truth. Two causes of a wrong coverage are separated: bias, the mean of the toys'
+curves less the truth (from a prior, or too few units), and spread, the curves' standard deviation over that of their
+bands.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ffnn_xp.uncertainty import LinearBand
 
 @dataclass(frozen=True, repr=False)
 class Coverage:
-    """The coverage of each output k at each of m points; what `FitResult.coverage` returns.
+    """The coverage of each output k at each of m points, as `FitResult.coverage` returns it.
 
     Attributes
     ----------
@@ -77,23 +78,23 @@ def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, number: int
             continue
         band = LinearBand(end.theta, problem.scaling, end.spectrum)
         std = backend.to_host(band.std(network, backend, x))
-        if not problem.errors_known:  # each toy finds its own errors of y
+        if not problem.errors_known:  # each toy has its own estimate of the errors of y
             std = std * np.sqrt(end.value / max(free, 1.0))
         curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
         widths.append(std)
     if len(curves) < 2:
-        raise ValueError(f"{len(curves)} of {number} toys have a band: the coverage cannot be told; use a prior")
+        raise ValueError(f"{len(curves)} of {number} toys have a band, too few to measure a coverage: use a prior")
     y, std = np.stack(curves), np.stack(widths)
     z = scipy.special.ndtri(0.5 + cl / 2)
     covered = np.stack([np.mean(np.abs(y - truth) <= one * std, axis=0) for one in z])
-    width = np.median(std, axis=0)  # an infinite one among them covers, and says nothing of the others
+    width = np.median(std, axis=0)  # the median, since an infinite width covers too
     return Coverage(
         cl, covered, (y.mean(axis=0) - truth) / width, y.std(axis=0, ddof=1) / width, len(y), number - len(y)
     )
 
 
 def _refined(problem: FitProblem, measured: HostArray, theta: HostArray) -> LocalMinimum | None:
-    """Find the minimum that a fit of one toy comes to from standardised theta, as any fit does."""
+    """Return the minimum of a toy's cost, refined from standardised theta as in any fit."""
     backend = problem.model.backend
     objective = Objective(problem.network, problem.loss, problem.events(backend.to_device(measured)), backend)
     cost = NetworkCost(objective, n_values=problem.n_values, prior=problem.prior)

@@ -1,4 +1,4 @@
-"""A fitted problem: what all studies of a fit start from."""
+"""`FittedProblem`: a problem and its minimum, the input of all studies of a fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FittedProblem:
     Parameters
     ----------
     problem : FitProblem
-        Network, data and statistic.
+        The problem that was fitted, with network, data and statistic.
     cost : NetworkCost
         The cost in standardised units.
     parameters : array with shape (p,)
@@ -25,7 +25,7 @@ class FittedProblem:
     chi2, ndof, p_value : float
         The data's part of S there, its degrees of freedom, and the probability of a larger one.
     minima : dict
-        Other minima that were already looked for, by number of starts and seed: they serve for all bands.
+        Other minima, by number of starts and seed, cached for all bands.
     """
 
     problem: FitProblem

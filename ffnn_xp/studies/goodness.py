@@ -1,9 +1,9 @@
-"""The goodness of a fit: chi-square, toys of it, pulls and their runs.
+"""The goodness of a fit: chi-square with toys, pulls and their runs.
 
-The p-value is the chance of an S as large as this if the model is right. Where S is a chi-square it is the integral of
-that distribution with the effective degrees of freedom; in any case it is the share of toys, refitted with the same
-prior, whose S is larger. Pulls that all have the same sign in a region show a wrong shape even where S is good: the
-number of runs of signs along x has a known distribution (A. Wald and J. Wolfowitz, Ann. Math. Stat. 11 (1940) 147).
+The p-value is the probability of a larger S if the model is right. If S is a chi-square it is the integral of that
+distribution with the effective degrees of freedom; for any S it is the share of toys, refitted with the same prior,
+whose S is larger. Pulls that all have the same sign in a region show a wrong shape even where S is good: the number of
+runs of signs along x has a known distribution (A. Wald and J. Wolfowitz, Ann. Math. Stat. 11 (1940) 147).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ffnn_xp.studies.fitted_problem import FittedProblem
 
 @dataclass(frozen=True, repr=False)
 class Goodness:
-    """The goodness of a fit; what `FitResult.goodness` returns.
+    """The goodness of a fit, as `FitResult.goodness` returns it.
 
     Attributes
     ----------
@@ -35,11 +35,11 @@ class Goodness:
     p_toys : float
         Share of toys with a larger S, (1 + k) / (1 + r); NaN without toys, or where errors are estimated.
     n_toys : int
-        How many toys reached a minimum.
+        Number of toys that reached a minimum.
     pulls : array with shape (k, n)
         (measured - predicted) / standard deviation.
     p_runs : float
-        Probability of so few runs of signs: along x of one input, else along the prediction. NaN for counts and
+        Probability of so few runs of signs, along x with one input, else along the prediction. NaN for counts and
         classes, whose pulls are not as often positive as negative.
     calibration : array with shape (9, 2)
         Nominal central content 0.1 ... 0.9 of a normal distribution, and the observed share of pulls within it; empty
@@ -57,12 +57,12 @@ class Goodness:
     calibration: HostArray
 
     def __repr__(self) -> str:
-        flat = self.pulls[np.isfinite(self.pulls)]
-        toys = "not asked for" if not self.n_toys else f"{self.p_toys:.3g} ({self.n_toys} toys)"
+        pulls = self.pulls[np.isfinite(self.pulls)]
+        toys = f"{self.p_toys:.3g} ({self.n_toys} toys)" if self.n_toys else "none"
         head = f"Goodness of fit: {self.statistic} {self.value:.6g} with {self.ndof:.5g} degrees of freedom"
         lines = [
             ("p-value", f"{self.p_value:.3g}; by toys {toys}"),
-            ("pulls", f"mean {flat.mean():.3g}, width {flat.std():.3g}, largest {np.abs(flat).max():.3g}"),
+            ("pulls", f"mean {pulls.mean():.3g}, width {pulls.std():.3g}, largest {np.abs(pulls).max():.3g}"),
         ]
         if len(self.calibration):
             lines.append(("runs", f"p-value {self.p_runs:.3g}"))
@@ -98,7 +98,7 @@ def assess_goodness(fitted: FittedProblem, number: int, rng: np.random.Generator
 
 
 def _p_runs(pulls: HostArray, along: HostArray) -> float:
-    """Compute the probability of so few runs of signs: normal approximation with the correction for continuity."""
+    """Compute the probability of so few runs of signs, by the normal approximation with continuity correction."""
     up = pulls[np.argsort(along, kind="stable")] > 0
     a, b = float(up.sum()), float((~up).sum())
     n = a + b

@@ -1,11 +1,11 @@
 r"""Identifiability: the directions of parameters that data determine, and units and inputs that contribute nothing.
 
-All of it is read from the Gauss-Newton matrix G of the standardised problem, which is what the data alone say (the
-exact Hessian has the residuals' own curvature in it), and from the first and second moments of every layer's values.
-With a prior P, the share of the data in a direction v is :math:`v^T G v / v^T (G + P) v`; the sum of these shares over
-the eigenvectors of the pair is the effective number of parameters, :math:`\mathrm{tr}\, G (G + P)^{-1}` (J. Moody,
-NIPS 1991), and the diagonal of that matrix tells how it is spread over the layers. The same P gives the prior's share
-of the posterior precision of each prediction.
+It is computed from the Gauss-Newton matrix G of the standardised problem, the information of the data alone (the exact
+Hessian includes the residuals' own curvature), and from the first and second moments of every layer's values. With a
+prior P, the share of the data in a direction v is :math:`v^T G v / v^T (G + P) v`; the sum of these shares over the
+eigenvectors of the pair is the effective number of parameters, :math:`\mathrm{tr}\, G (G + P)^{-1}` (J. Moody, NIPS
+1991), and the diagonal of that matrix divides it among the layers. The same P gives the prior's share of the posterior
+precision of each prediction.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SHOWN = 4  # names, and weakest directions, that a report lists
 
 @dataclass(frozen=True)
 class ReportThresholds:
-    """Thresholds from which on a report names a unit or an input."""
+    """Thresholds at which a report names a unit or an input."""
 
-    constant: float = tuned(1e-4, "relative width over the events; larger: more units are called a second bias")
-    copy: float = tuned(1e-6, "what a correlation may lack of 1; larger: more units are called copies")
+    constant: float = tuned(1e-4, "relative width over the events; larger: more units are called constant")
+    copy: float = tuned(1e-6, "1 less the correlation of copies; larger: more units are called copies")
     saturated: float = tuned(0.01, "share of events at which a unit reacts; larger: more units are called saturated")
 
 
@@ -43,7 +43,7 @@ THRESHOLDS = ReportThresholds()
 
 @dataclass(frozen=True)
 class Direction:
-    """An eigenvector of the data's matrix: its eigenvalue, the data's share in it, and its largest parameters.
+    """An eigenvector of the data's matrix, with its eigenvalue, the data's share in it, and its largest parameters.
 
     The eigenvalue is in units in which the diagonal of the matrix is 1.
     """
@@ -55,7 +55,7 @@ class Direction:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """A report of what the data determine of a network; `FitResult.report` returns it, with a text to read.
+    """A report on the parameters that the data determine, as `FitResult.report` returns it; printing it shows a text.
 
     Attributes
     ----------
@@ -63,26 +63,27 @@ class Report:
         Eigenvalues of the data's Gauss-Newton matrix, scaled to a diagonal of 1, ascending. None where no p x p matrix
         is formed.
     n_held : int or None
-        How many of them are not zero up to rounding: directions that the data determine, however weakly.
+        Number of eigenvalues that are not zero up to rounding: directions that the data determine, however weakly.
     shares : array with shape (p,) or None
         Share of the data, against that of the prior, in the eigenvectors of the pair; without a prior 1 or 0.
     weakest : tuple of Direction
         The smallest eigenvalues that are not zero.
     undetermined : tuple of (str, float)
-        The parameters that take part in unidentified directions, and how much: 1 is wholly. The largest part first.
+        The parameters that take part in unidentified directions, and their shares in these, from 0 to 1, the largest
+        first.
     effective : tuple of float
         Effective number of parameters of each layer.
     dead : tuple of str
-        Hidden units whose inputs do not reach the output at any event: always off, or going nowhere.
+        Hidden units without influence on the output at any event: always off, or without outgoing weights.
     constant : tuple of str
-        Inputs and units, not dead, with the same value at every event: they serve as a second bias.
+        Inputs and units, not dead, with the same value at every event: each is a second bias.
     saturated : tuple of str
-        Units that react at less than 1 % of the events: steps, whose place and height the data hardly determine.
+        Units that react at less than 1 % of the events: steps, whose position and height the data hardly determine.
     copies : tuple of tuple of str
         Inputs or units of a layer that are affine functions of each other at all events.
     ranks : tuple of (int, int)
-        For the inputs and each hidden layer, how many independent functions of the event there are, the constant
-        included, and how many there could be.
+        For the inputs and each hidden layer, the number of independent functions of the event, the constant included,
+        and the largest possible number.
     active : tuple of array
         For each hidden layer the share of events at which each unit reacts (absolute slope above 0.0025).
     canonical : array with shape (p,)
@@ -122,7 +123,7 @@ class Report:
             if self.undetermined:
                 parts = [f"{name} {part:.2f}" for name, part in self.undetermined[: 2 * SHOWN]]
                 more = ", ..." if len(self.undetermined) > len(parts) else ""
-                lines.append(("undetermined", ", ".join(parts) + more))
+                lines.append(("unidentified", ", ".join(parts) + more))
         else:
             lines.append(("directions", f"no spectrum: matrices of {p} x {p} are not formed"))
         parts = [
@@ -160,7 +161,7 @@ def report(
     matrices: bool,
     thresholds: ReportThresholds = THRESHOLDS,
 ) -> Report:
-    """Examine a point ``(p,)`` of a cost, both standardised; without `matrices` no p x p matrix is formed."""
+    """Report on a point ``(p,)`` of a cost, both standardised; without `matrices` no p x p matrix is formed."""
     network = cost.objective.network
     layout = network.layout
     factors = cost.kronecker_factors(theta)
@@ -223,7 +224,7 @@ def prior_share(fitted: FittedProblem, known: LinearBand, x: Array) -> HostArray
 def _spectrum(
     cost: NetworkCost, theta: HostArray
 ) -> tuple[HostArray, int, HostArray, tuple[Direction, ...], tuple[tuple[str, float], ...], HostArray]:
-    """Compute the fields of `Report` that a p x p matrix gives, and the effective number of each parameter."""
+    """Compute the fields of `Report` that need a p x p matrix, and each parameter's part of the effective number."""
     names, p = cost.objective.network.layout.names, len(theta)
     H = cost.gauss_newton(theta)
     own = np.zeros(p) if cost.prior is None else 2 * cost.errordef * cost.prior.precision
@@ -249,13 +250,13 @@ def _spectrum(
 
 
 def _constant(A: HostArray, width: float) -> Mask:
-    """Find the values that do not vary, of some whose second moments, the constant 1 included, are A ``(c, c)``."""
+    """Find the values that do not vary, from second moments A ``(c, c)`` of all values and the constant 1."""
     mean, square = A[:-1, -1], np.diag(A)[:-1]
     return np.asarray(square - mean**2 <= width**2 * np.maximum(square, width**2))
 
 
 def _copies(A: HostArray, among: Rows, lack: float) -> list[Rows]:
-    """Find groups of values that are affine functions of each other, up to what their correlations lack of 1."""
+    """Find groups of values that are affine functions of each other: their correlations are 1 up to `lack`."""
     if len(among) < 2:
         return []
     mean = A[among, -1]
@@ -272,13 +273,13 @@ def _rank(A: HostArray) -> int:
     return int(np.sum(w > 1e-13 * len(A) * w[-1]))
 
 
-def _layers(flat: HostArray, widths: tuple[int, ...]) -> tuple[HostArray, ...]:
+def _layers(values: HostArray, widths: tuple[int, ...]) -> tuple[HostArray, ...]:
     """Split one vector into the parts of the layers."""
-    return tuple(np.split(flat, np.cumsum(widths)[:-1])) if widths else ()
+    return tuple(np.split(values, np.cumsum(widths)[:-1])) if widths else ()
 
 
 def _name(l: int, i: int | np.integer[Any]) -> str:
-    """Name an input or a hidden unit as reports do."""
+    """Return the name of an input or a hidden unit in reports."""
     return f"input {i}" if l == 1 else f"unit {i} of layer L{l}"
 
 

@@ -1,10 +1,10 @@
-r"""MINUIT on some of the parameters of a fit, the others fixed, or at their best for each value of these: a profile.
+r"""MINUIT on a subset of the parameters of a fit, with the others fixed or profiled.
 
 MINUIT's matrices are k x k for a subset of k, so this works at any number p of parameters. For the profile the others
-are refitted in coordinates :math:`\phi = \hat\phi + W z` in which S is nearly round (`KroneckerCoordinates`): the
-subset's values are k linear conditions on z, Q an orthonormal basis of them, and Newton's steps go along the rest,
-:math:`(1 - Q Q^T) z`, each solved by conjugate gradients. There the derivative of the profile is the gradient in the
-subset alone (envelope theorem), and its curvature at the minimum the inverse of the subset's covariance,
+are refitted in coordinates :math:`\phi = \hat\phi + W z` in which S is well conditioned (`KroneckerCoordinates`): the
+subset's values are k linear conditions on z, Q is an orthonormal basis of them, and Newton's steps go along the rest,
+:math:`(1 - Q Q^T) z`, each solved by conjugate gradients. The derivative of the profile is the gradient in the subset
+alone (envelope theorem), and its curvature at the minimum is the inverse of the subset's covariance,
 :math:`\Sigma_{ss} = 2 e\, (H^{-1})_{ss}`, one solve for each parameter.
 """
 
@@ -25,29 +25,29 @@ from ffnn_xp.objective import CostWithGradient, NetworkCost
 
 Others = Literal["fixed", "profiled"]
 OTHERS = ("fixed", "profiled")
-MOST = 500  # parameters of a subset: each takes a solve, and MINUIT k x k matrices
+MOST = 500  # parameters of a subset at most: each costs a solve, and MINUIT's matrices are k x k
 SETTLED = 1e-9  # EDM of the other parameters, in units of errordef
-STEPS = 30  # of Newton, for the other parameters
-SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)  # of a step that are tried
+STEPS = 30  # Newton's steps for the other parameters at most
+SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)  # shares of a Newton step that are tried
 SETTLE = ConjugateGradients(tolerance=1e-4)  # solves for the other parameters, to this relative error
 SOLVE = ConjugateGradients(tolerance=1e-4**2, max_iterations=1000)  # solves for the covariance
 
 
 class SubsetCost(CostWithGradient):
-    """S of some parameters in raw units; what the others do is said by `others`.
+    """S as a function of a subset of the parameters in raw units, with the others fixed or profiled.
 
     Parameters
     ----------
     cost : NetworkCost
-        In standardised theta.
+        The cost in standardised theta.
     scaling : Scaling
-        From there to raw units.
+        The map between standardised and raw units.
     standardised : array with shape (p,)
-        Where its minimum is.
+        The minimum of the cost.
     names : sequence of str
         The parameters of the subset.
     others : {"fixed", "profiled"}
-        Whether the others stay, or follow.
+        Whether the other parameters are fixed or profiled.
     """
 
     has_g2 = True
@@ -65,7 +65,7 @@ class SubsetCost(CostWithGradient):
         self._W = KroneckerCoordinates(cost.kronecker_factors(standardised))
         self._unit = np.zeros((len(self._subset), len(self._raw)))
         self._unit[np.arange(len(self._subset)), self._subset] = 1.0
-        self._rows = scaling.transpose(self._unit)  # what moves each value of the subset
+        self._rows = scaling.transpose(self._unit)  # derivatives of the subset's values in standardised theta
         conditions = np.stack([self._W.forth(row) for row in self._rows], axis=1)
         self._Q, self._R = np.linalg.qr(conditions)
         self._product = cost.hessian_product if cost.objective.network.smooth else cost.gauss_newton_product
@@ -79,7 +79,7 @@ class SubsetCost(CostWithGradient):
         return np.asarray(self._raw[self._subset])
 
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
-        """S of the subset's values ``(k,)``, and its gradient."""
+        """Compute S and its gradient at values ``(k,)`` of the subset."""
         v = np.ascontiguousarray(v, dtype=np.float64)
         if self._last[0] != v.tobytes():
             phi = self._with(v)
@@ -90,16 +90,16 @@ class SubsetCost(CostWithGradient):
         return self._last[1], self._last[2].copy()
 
     def parameters(self, v: HostArray) -> HostArray:
-        """All parameters in raw units, ``(p,)``, where the subset has these values."""
+        """Return all parameters in raw units, ``(p,)``, for these values of the subset."""
         phi = self._with(np.asarray(v, dtype=np.float64))
         return self._scaling.to_raw(self._settle(phi) if self._others == "profiled" else phi)
 
     def g2(self, *args: Any) -> HostArray:
-        """Diagonal of the second derivative at the minimum, ``(k,)``."""
+        """Return the diagonal of the second derivative at the minimum, ``(k,)``."""
         return np.diag(np.linalg.inv(self.inverse_hessian)).copy()
 
     def _with(self, v: HostArray) -> HostArray:
-        """Standardised parameters with these values of the subset, the others left, or moved as the metric says."""
+        """Return standardised parameters with these values of the subset; profiled others are moved by the metric."""
         if self._others == "fixed":
             raw = self._raw.copy()
             raw[self._subset] = v
@@ -108,7 +108,7 @@ class SubsetCost(CostWithGradient):
         return self._here + self._W.back(self._Q @ np.linalg.solve(self._R.T, change))
 
     def _settle(self, phi: HostArray) -> HostArray:
-        """The others at their best: Newton's steps along which the subset does not move."""
+        """Minimise in the other parameters, by Newton's steps that do not change the subset's values."""
         cost, W = self._cost, self._W
 
         def along(z: HostArray) -> HostArray:
@@ -126,7 +126,7 @@ class SubsetCost(CostWithGradient):
             if found.negative_direction is not None:
                 found = newton(cost.gauss_newton_product, phi, g)
             if found.lower < SETTLED * cost.errordef:
-                phi = phi - W.back(found.step)  # to about its square, as MINOS compares gradients
+                phi = phi - W.back(found.step)  # one more step, whose error is quadratic: MINOS compares gradients
                 break
             for share in SHARES:
                 trial = phi - share * W.back(found.step)
@@ -149,16 +149,16 @@ class SubsetCost(CostWithGradient):
             return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
         solved = self._solved(self._product)
         down = [found.negative_direction for found in solved if found.negative_direction is not None]
-        if down:  # weakly determined, as for the fit, if S is nowhere lower: then the matrix without it
+        if down:  # weakly determined if S is nowhere lower, as in the fit: then the Gauss-Newton matrix replaces it
             value, escape = self._cost.value_and_gradient(self._minimum)[0], SaddleEscape()
             fall = escape.negligible_fall * self._cost.errordef
             if any(escape.lower_point(self._cost, self._minimum, value, v, fall) is not None for v in down):
-                raise ValueError("S falls along some direction here: there is no profile around a point like that")
+                raise ValueError("S falls along some direction here: a point that is no minimum has no profile")
             solved = self._solved(self._cost.gauss_newton_product)
         return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)
 
     def _solved(self, product: Callable[..., HostArray]) -> list[EDMBounds]:
-        """H^-1 times what moves each of the subset's values."""
+        """Solve with H for the derivative of each of the subset's values."""
         times = partial(product, self._minimum)
         return [SOLVE.bounds(times, row, self._W.precondition) for row in self._rows]
 
@@ -172,7 +172,7 @@ class SubsetCost(CostWithGradient):
 def minuit_of_subset(
     cost: NetworkCost, scaling: Scaling, standardised: HostArray, names: Sequence[str], others: Others
 ) -> iminuit.Minuit:
-    """A live `Minuit` of the subset at the minimum, with its covariance; MIGRAD has run."""
+    """Return a live `Minuit` of the subset at the minimum, with its covariance; MIGRAD has run."""
     subset = SubsetCost(cost, scaling, standardised, names, others)
     return at_minimum(subset, subset.start, subset.inverse_hessian)
 

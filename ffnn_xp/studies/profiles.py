@@ -1,8 +1,8 @@
 r"""The ends of the profile of a prediction f(x): all values that it has where S is at most :math:`S_{min} + e z^2`.
 
-An end is sought as the minimum of :math:`S + e w (f - v)^2`, which has the smallest S of all theta with its f; v is
-moved until S has risen by e z^2, and each minimization begins where the one before ended. They are done in the
-directions that the data determine, in units of their errors, where S is nearly round; those of many ends together.
+An end is found as the minimum of :math:`S + e w (f - v)^2`, which has the smallest S of all theta with its f; v is
+moved until S has risen by e z^2, and each minimization starts where the one before ended. The minimizations run in the
+identified directions in units of their errors, where S is well conditioned, and for many ends together.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ffnn_xp.network import Network, forward, pull_back
 from ffnn_xp.objective import NetworkCost, Replicas
 from ffnn_xp.uncertainty import LinearBand
 
-ROUNDS = 30  # of v
-STIFF = 100.0  # w, in units of what S itself rises by for f
+ROUNDS = 30  # values of v at most
+STIFF = 100.0  # w, in units of the curvature of S along f
 FAR = 1e4  # standard deviations within which an end must be
-CLOSE = 0.01  # of the rise of S
-NEW = 0.01  # fall of S, in units of errordef, that is another minimum
-ITERATIONS = 300  # steps for one v
-MEMORY = 10  # steps
-GTOL, FTOL = 1e-7, 1e-12  # gradient, and relative gain of a step, that end them before
-LOT = 64  # ends that are sought side by side
+CLOSE = 0.01  # relative precision of the rise of S
+NEW = 0.01  # decrease of S, in units of errordef, that is another minimum
+ITERATIONS = 300  # steps for one v at most
+MEMORY = 10  # steps that are remembered
+GTOL, FTOL = 1e-7, 1e-12  # gradient, and relative gain of a step, that end a minimization
+LOT = 64  # ends that are minimised together
 
 
-def profiles(
+def profile_predictions(
     cost: NetworkCost,
     known: LinearBand,
     network: Network,
@@ -39,22 +39,27 @@ def profiles(
     high: HostArray,
     status: HostArray,
 ) -> tuple[HostArray, HostArray, HostArray]:
-    """The ends of each output at each point, where there is a linear one to start from.
+    """Find the profile's ends of each output at each point, from the linear ends.
 
     Parameters
     ----------
     cost : NetworkCost
-        Of standardised data.
+        The cost of standardised data.
     known : LinearBand
         The minimum, and the curvature there.
     network : Network
-        Whose output it is about.
+        The network of the outputs.
     x : array with shape (d, n)
-        Points, raw, on the device.
+        Points in raw units, on the device.
     z : float
         Standard deviations.
     low, high, status : arrays with shape (k, n)
-        The linear ends, and why there are none; a status that is not empty is left as it is.
+        The linear ends, and why there are none; points with a status are left as they are.
+
+    Returns
+    -------
+    low, high, status : arrays with shape (k, n)
+        The ends, and what is wrong with them.
     """
     low, high, status = low.copy(), high.copy(), status.astype("<U40")
     sought = [(i, n, side) for i, n in np.argwhere(status == "").tolist() for side in (-1.0, 1.0)]
@@ -79,7 +84,7 @@ def profiles(
 
 @dataclass
 class _Outputs:
-    """Raw outputs, each of a standardised event of its own, and their derivatives in standardised theta."""
+    """The raw outputs of which ends are sought, one event each, with derivatives in standardised theta."""
 
     cost: NetworkCost
     known: LinearBand
@@ -89,7 +94,7 @@ class _Outputs:
     event: list[int]
 
     def __call__(self, theta: HostArray, rows: Rows) -> HostArray:
-        """For some of the ends, ``(r, 1 + p)``."""
+        """Compute outputs and derivatives, ``(r, 1 + p)``, for the ends with these numbers."""
         backend, s = self.cost.objective.backend, self.known.scaling
         output = self.output[rows]
         unit = np.zeros((len(rows), len(s.y_mean), 1))
@@ -103,7 +108,7 @@ class _Outputs:
 def _output_and_derivative(
     network: Network, xp: Namespace, theta: Array, x: Array, event: Array, chosen: Array
 ) -> Array:
-    """Of each of r thetas one output at an event of its own, and its derivative in theta, ``(r, 1 + p)``."""
+    """Compute for each of r thetas one output at one event, and its derivative in theta, ``(r, 1 + p)``."""
     here = xp.permute_dims(xp.take(x, event, axis=-1), (1, 0))[:, :, None]
     trace = forward(network, xp, theta, here)
     y = xp.sum(trace.y * chosen, axis=(-2, -1))
@@ -111,8 +116,8 @@ def _output_and_derivative(
 
 
 @dataclass(frozen=True)
-class _Determined:
-    """Theta = theta_0 + F z, F being the root of the covariance on the directions that are determined."""
+class _Identified:
+    """The coordinates theta = theta_0 + F z, with F the root of the covariance on the identified directions."""
 
     F: HostArray
 
@@ -124,13 +129,13 @@ class _Determined:
 
 
 def _end(e: float, known: LinearBand, side: float, z: float) -> AskTell[tuple[float, str]]:
-    """The value of f where S, least for that value, has risen by e z^2; and what is wrong with it.
+    """Find one end: the value of f at which the profile of S has risen by e z^2, and what is wrong with it.
 
-    Asks for S and for its gradient followed by f and its derivative, ``(2 p + 1,)``.
+    Each request is answered by S, and by its gradient followed by f and its derivative, ``(2 p + 1,)``.
     """
     F, theta, p = known.spectrum.factor, known.theta, len(known.theta)
-    S0, told = yield theta
-    f0, along = float(told[p]), F.T @ told[p + 1 :]
+    S0, answer = yield theta
+    f0, along = float(answer[p]), F.T @ answer[p + 1 :]
     std = float(np.linalg.norm(along))
     if std == 0:
         return f0, ""
@@ -139,7 +144,7 @@ def _end(e: float, known: LinearBand, side: float, z: float) -> AskTell[tuple[fl
     last = yield theta
     for _ in range(ROUNDS):
         penalised = _penalised(S0, e, stiff, v, p)
-        steps = QuasiNewton(MEMORY).steps(_Determined(F), theta, *penalised(*last), _KeepGoing())
+        steps = QuasiNewton(MEMORY).steps(_Identified(F), theta, *penalised(*last), _KeepGoing())
         there, _, _ = yield from map_answers(steps, penalised)
         S, found = yield there
         rise, y = (S - S0) / e, float(found[p])
@@ -155,18 +160,18 @@ def _end(e: float, known: LinearBand, side: float, z: float) -> AskTell[tuple[fl
             outside = y
         step = f0 + (y - f0) * float(np.clip(np.sqrt(z**2 / max(rise, 1e-12)), 0.5, 2.0))
         between = side * (step - inside) > 0 and side * (outside - step) > 0
-        v += (step if between else 0.5 * (inside + outside)) - y  # f stays somewhat behind v
+        v += (step if between else 0.5 * (inside + outside)) - y  # f does not quite reach v
         if abs(outside - inside) < CLOSE * std:
             return y, "S jumps to another minimum there"
         if abs(v - f0) > FAR * std:
             return side * np.inf, "no end: S does not rise enough"
-    return np.nan, "the profile has no end that was found"
+    return np.nan, "no end of the profile was found"
 
 
 def _penalised(
     S0: float, e: float, stiff: float, v: float, p: int
 ) -> Callable[[float, HostArray], tuple[float, HostArray]]:
-    """Return what is minimised, made of what is evaluated: the rise of S in units of e, and w (f - v)^2."""
+    """Return the function that computes the penalised rise of S, in units of e, and its gradient, from an answer."""
 
     def penalised(S: float, found: HostArray) -> tuple[float, HostArray]:
         g, y, dy = found[:p], found[p], found[p + 1 :]
@@ -178,7 +183,7 @@ def _penalised(
 
 @dataclass
 class _KeepGoing:
-    """Called after each step, it returns True as long as steps gain and the gradient is not small."""
+    """A function that is called after each step; it returns True while steps gain and the gradient is not small."""
 
     steps: int = -1
     before: float = np.inf

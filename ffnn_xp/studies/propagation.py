@@ -1,7 +1,7 @@
 r"""Linear propagation of correlated errors: :math:`C_u = D C_y D^T` with :math:`D = \partial u/\partial y`.
 
-D is of central differences along the columns of A, where :math:`C_y = A A^T`: as many steps as there are directions,
-each a small part of a standard deviation, exact for linear functions.
+D comes from central differences along the columns of A, where :math:`C_y = A A^T`: one for each column, with a step of
+a small part of a standard deviation. It is exact for linear functions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ffnn_xp.network import evaluate
 from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.uncertainty import LinearBand
 
-STEP = 1e-3  # standard deviations: a central difference's error is of second order in it
+STEP = 1e-3  # step in standard deviations: a central difference's error is of second order in it
 
 
 def propagate(function: Callable[[HostArray], Any], y: HostArray, A: HostArray) -> tuple[HostArray, HostArray]:
@@ -27,7 +27,7 @@ def propagate(function: Callable[[HostArray], Any], y: HostArray, A: HostArray) 
     function : callable
         Function of an array in the shape of y.
     y : array
-        The numbers.
+        The point at which errors are propagated.
     A : array with shape (y.size, r)
         A root of their covariance.
 

@@ -3,9 +3,9 @@
 - `covariance`: a Hessian's `Spectrum`, the sandwich covariance, ranks, dead units.
 - `linear_band`: the `LinearBand` of a fit with matrices.
 - `matrix_free_band`: the `MatrixFreeBand` of a fit without.
-- `predictive`: the density of a new measurement, of one network or a mixture, and its calibration.
+- `predictive`: the density of a new measurement, from one network or an ensemble, and its calibration.
 
-A band is made of a spectrum or of a minimizer's problem; the package knows no cost and no fit.
+A band is computed from a spectrum or from a minimizer's problem; the package knows no cost and no fit.
 """
 
 from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum, dead_units, rank, sandwich

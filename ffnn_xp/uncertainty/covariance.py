@@ -1,11 +1,11 @@
-r"""Covariances from second derivatives, with the directions that no data determine kept apart.
+r"""Covariances from Hessians, with unidentified directions kept apart.
 
 At a minimum with Hessian H the covariance is :math:`\Sigma = 2 e H^{-1}` (e = errordef). Networks have directions that
 no data determine (units that are off everywhere, exact copies): their eigenvalues of H are zero up to rounding. No
 variance is invented for them. Sigma is the inverse on the identified directions; parameters that take part in an
 unidentified direction get an infinite error, and so does a prediction that depends on one. A negative eigenvalue means
-that the point is no minimum, and there is no covariance at all. The exception is a direction along which S was tried
-and does not become lower by more than rounding: it is degenerate, and counts as unidentified too.
+that the point is no minimum, and there is no covariance at all. The exception is a direction along which S was computed
+and is not lower by more than rounding: it is degenerate, and counts as unidentified too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.network import Layout
 
 ROUNDING = 4500.0
-"""Rounding floor: an eigenvalue below so many epsilons of the largest one (1e-12 in float64) counts as zero."""
+"""Rounding floor, in epsilons of the largest eigenvalue (1e-12 in float64): smaller eigenvalues count as zero."""
 TOUCHES = 1e-6
 """Squared share of the unidentified directions above which a parameter or a prediction depends on them."""
 
@@ -49,7 +49,7 @@ class Spectrum:
     def of_hessian(cls, H: HostArray, errordef: float, epsilon: float = 2.2e-16) -> Spectrum:
         """Decompose a Hessian ``(p, p)`` that was computed with this relative precision.
 
-        Where all directions are identified, its Cholesky factor tells everything; else its eigenvectors do.
+        If all directions are identified, its Cholesky factor is enough; otherwise its eigenvectors are computed.
 
         Examples
         --------
@@ -71,7 +71,7 @@ class Spectrum:
 
     @property
     def n_negative(self) -> int:
-        """Number of directions along which S curves down: at a minimum, none."""
+        """The number of directions of negative curvature; a minimum has none."""
         return int(self.negative_directions.shape[1])
 
     @property
@@ -80,18 +80,18 @@ class Spectrum:
         return np.asarray(self.scale[:, None] * self.negative_directions)
 
     def with_negative_directions_unidentified(self) -> Spectrum:
-        """Take the directions of negative curvature for unidentified ones, where S was found not to become lower."""
+        """Return the spectrum with directions of negative curvature as unidentified: S is not lower along them."""
         unidentified = np.concatenate([self.unidentified, self.negative_directions], axis=1)
         return replace(self, unidentified=unidentified, negative_directions=self.negative_directions[:, :0])
 
     @property
     def n_unidentified(self) -> int:
-        """Number of directions that the data do not determine."""
+        """The number of directions that the data do not determine."""
         return int(self.unidentified.shape[1])
 
     @property
     def covariance(self) -> HostArray:
-        """Sigma on the identified directions, ``(p, p)``."""
+        """The covariance on the identified directions, ``(p, p)``."""
         return np.asarray(self.factor @ self.factor.T)
 
     @property
@@ -101,19 +101,19 @@ class Spectrum:
 
     @property
     def errors(self) -> HostArray:
-        """Standard deviations, ``(p,)``; infinite where a parameter is unidentified."""
+        """The standard deviations, ``(p,)``; infinite where a parameter is unidentified."""
         return np.where(self.unidentified_parameters, np.inf, np.sqrt(np.sum(self.factor**2, axis=1)))
 
     def inverse_hessian(self, errordef: float) -> HostArray:
-        """A positive definite H^-1 to start MIGRAD with: unidentified directions get the variance of their scale."""
+        """Return a positive definite H^-1 for MIGRAD's start, with the scale's variance in unidentified directions."""
         lift = self.scale[:, None] * self.unidentified
         return np.asarray(self.covariance / (2 * errordef) + lift @ lift.T)
 
 
 def sandwich(spectrum: Spectrum, scores: HostArray, errordef: float, precision: HostArray | None) -> Spectrum:
-    r"""Replace the covariance by :math:`H^{-1} B H^{-1}`, B the variance of the gradient as the data show it.
+    r"""Replace the covariance by :math:`H^{-1} B H^{-1}`, with B the variance of the gradient in the data.
 
-    It holds where the statistic is not the true likelihood: weighted events, wrong errors, outliers. (P. J. Huber,
+    It is right where the statistic is not the true likelihood: weighted events, wrong errors, outliers. (P. J. Huber,
     Proc. 5th Berkeley Symp. 1 (1967) 221; for weighted events C. Langenbruch, Eur. Phys. J. C 82 (2022) 393.) With
     S/(2e) for -log L and each event's weight in its gradient, :math:`B = \sum_n g_n g_n^T / (4 e^2)`, to which a prior
     adds its precision, as if it were a measurement.
@@ -121,13 +121,13 @@ def sandwich(spectrum: Spectrum, scores: HostArray, errordef: float, precision: 
     Parameters
     ----------
     spectrum : Spectrum
-        The Hessian's at the minimum.
+        The spectrum of the Hessian at the minimum.
     scores : array with shape (p, p)
-        :math:`\sum_n g_n g_n^T`.
+        The sum :math:`\sum_n g_n g_n^T`.
     errordef : float
-        e.
+        The rise e of S at one standard deviation.
     precision : array with shape (p,), optional
-        1/tau^2 of the prior.
+        The prior's precisions 1/tau^2.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
 
 
 def _scaled(H: HostArray, epsilon: float) -> tuple[HostArray, HostArray, float]:
-    """Scale H to a diagonal of one; return it, the scale, and a bound on what rounding makes of an eigenvalue of 0."""
+    """Scale H to a diagonal of one; return it, the scale, and a bound on the rounding of an eigenvalue of 0."""
     H = 0.5 * (H + H.T)
     diagonal = np.abs(np.diag(H))
     scale = 1 / np.sqrt(np.where(diagonal > 0, np.maximum(diagonal, 1e-30 * diagonal.max(initial=0.0)), 1.0))
@@ -167,12 +167,12 @@ def _scaled(H: HostArray, epsilon: float) -> tuple[HostArray, HostArray, float]:
 
 
 def _cut(largest: float, p: int, epsilon: float) -> float:
-    """Return what an eigenvalue has to exceed to be more than rounding, where the largest one is this."""
+    """Return the bound above which an eigenvalue is more than rounding, from the largest eigenvalue."""
     return ROUNDING * epsilon * max(largest, 1e-300) * max(1.0, p / 100)
 
 
 def _inverse_root(M: HostArray, cut: float) -> HostArray | None:
-    """Return F with F F^T = M^-1 if all eigenvalues are above `cut`, else None: the short way without eigenvectors."""
+    """Return F with F F^T = M^-1 if all eigenvalues are above `cut`, else None; it needs no eigenvectors."""
     if not _all_above(M, cut):
         return None
     try:
@@ -184,7 +184,7 @@ def _inverse_root(M: HostArray, cut: float) -> HostArray | None:
 
 
 def _all_above(M: HostArray, cut: float) -> bool:
-    """Tell whether all eigenvalues are above `cut`: they are if and only if M - cut 1 has a Cholesky factor."""
+    """Return True if all eigenvalues are above `cut`, that is if M - cut 1 has a Cholesky factor."""
     try:
         scipy.linalg.cholesky(M - cut * np.eye(len(M)), lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
@@ -193,7 +193,7 @@ def _all_above(M: HostArray, cut: float) -> bool:
 
 
 def dead_units(layout: Layout, H: HostArray) -> list[str]:
-    """Name the hidden units whose parameters have no influence at all: every element of their rows of H is zero.
+    """Name the hidden units whose parameters have no influence: every element of their rows of H is zero.
 
     The names are as in ``"unit 3 of layer L2"``, counted from 0 and from layer L1 = inputs as in the parameters' names.
     """

@@ -1,7 +1,7 @@
-r"""Predictions' linear error bands, in chunks of events, on the device.
+r"""Linear error bands of predictions, in chunks of events, on the device.
 
 The band is :math:`\sigma_y = \lVert J F \rVert` with :math:`\Sigma = F F^T`, computed for the standardised network,
-where it loses no digits to offsets of the inputs.
+where no digits are lost to offsets of the inputs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum
 
 @dataclass(frozen=True)
 class LinearBand:
-    """The errors of predictions by a fit that has a covariance.
+    """The error band of a fit that has a covariance.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class LinearBand:
     spectrum : Spectrum
         The Hessian's spectrum in standardised theta.
     jacobian_bytes : int
-        How many bytes the derivatives of one chunk of events take.
+        Bytes of the derivatives of one chunk of events.
     """
 
     theta: HostArray
@@ -44,7 +44,7 @@ class LinearBand:
         return self.scaling.to_raw(self.theta)
 
     def covariance_root(self, network: Network, backend: Backend, x: Array) -> Array:
-        """Return A with A A^T the covariance of the outputs at raw inputs ``(d, n)``: ``(n k, r)``, event by event.
+        """Return A ``(n k, r)``, event by event, with A A^T the covariance of the outputs at raw inputs ``(d, n)``.
 
         Rows of predictions that the fit does not determine are infinite.
         """
@@ -76,7 +76,7 @@ class LinearBand:
     def _chunks(
         self, kernel: Callable[..., Array], network: Network, backend: Backend, x: Array, *more: Array
     ) -> list[Array]:
-        """Call a kernel with more arrays and those of `_covariance_root`, for one chunk of raw inputs after another."""
+        """Call a kernel for each chunk of raw inputs, with `more` arrays and those of `_covariance_root`."""
         to, s, spectrum = backend.to_device, self.scaling, self.spectrum
         size = max(1, self.jacobian_bytes // (8 * network.layout.widths[-1] * len(self.theta)))
         f = backend.bind(kernel, network)

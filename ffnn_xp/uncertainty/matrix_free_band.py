@@ -1,8 +1,8 @@
-r"""Error bands without a p x p matrix: one solve for each output that is asked for.
+r"""Error bands without a p x p matrix, by one solve for each requested output.
 
-With j the derivative of an output in the standardised parameters, its variance is :math:`2 e\, j^T H^{-1} j`, which is
-what conjugate gradients compute of EDM for a gradient j, with the same bounds. The upper one is taken: where H is too
-near to singular for the iterations that there are, the band is rather too wide than too narrow.
+With j the derivative of an output in the standardised parameters, its variance is :math:`2 e\, j^T H^{-1} j`, four
+times e times the EDM of a gradient j, which conjugate gradients bound. The upper bound is taken: where H is too near to
+singular for the allowed iterations, the band is rather too wide than too narrow.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class DifferentiableProblem(Problem, Protocol):
     """A minimizer's problem that can also call a function of theta on the device."""
 
     def derivatives(self, f: Callable[[Array], Array], theta: HostArray) -> HostArray:
-        """Call f with theta on the device and return what it gives on the host."""
+        """Call f with theta on the device, and return its result on the host."""
 
 
 @dataclass(frozen=True)
 class MatrixFreeBand:
-    """The errors of predictions by a fit that formed no matrices.
+    """The error band of a fit that formed no matrices.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ class MatrixFreeBand:
     scaling : Scaling
         The map between raw and standardised units.
     problem : DifferentiableProblem
-        What was minimised, in standardised units: it holds the data.
+        The problem that was minimised, in standardised units, with its data.
     tolerance : float
-        Relative precision of a variance: half of it is that of a standard deviation.
+        Relative precision of a variance; that of a standard deviation is half of it.
     """
 
     theta: HostArray
@@ -56,9 +56,9 @@ class MatrixFreeBand:
         return self.scaling.to_raw(self.theta)
 
     def std(self, network: Network, backend: Backend, x: Array) -> Array:
-        """Return the standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``: k n solves.
+        """Return the standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``, by k n solves.
 
-        It is infinite where S curves down in a direction that the prediction depends on.
+        It is infinite where a prediction depends on a direction of negative curvature.
         """
         s, problem = self.scaling, self.problem
         to = backend.to_device

@@ -1,9 +1,9 @@
-r"""The density of a new measurement at x: an equal mixture of the networks' Student's t (normal for nu = infinity).
+r"""The density of a new measurement at x: the mean of the networks' Student's t (normal for nu = infinity).
 
 .. math:: p(y | x) = \frac{1}{M} \sum_m \frac{1}{s_m} t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
           \qquad s_m^2 = a\,\sigma_m^2 + b\,\mathrm{band}_m^2(x)
 
-On the host, in units of y.
+It is computed on the host, in units of y.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ BISECTIONS = 60  # 2^-60 of the first interval is below the rounding of its ends
 
 @dataclass(frozen=True)
 class Calibration:
-    """Factors a of the errors' and b of the band's variance, and degrees of freedom nu; 1, 1, infinity if not fitted.
+    """The calibration of a density: factors a of the errors' and b of the band's variance, and degrees of freedom nu.
 
-    They are fitted as (log a, log b, log(nu - 2.1)), each with a wide normal prior, so that few held-out values decide
-    little; the 2.1 keeps the variance finite.
+    They are 1, 1, infinity if not fitted. They are fitted as (log a, log b, log(nu - 2.1)), each with a wide normal
+    prior, so that few held-out values change little; the 2.1 keeps the variance finite.
     """
 
     a: float = 1.0
@@ -39,13 +39,13 @@ class Calibration:
 
     @classmethod
     def of(cls, q: HostArray) -> Calibration:
-        """Make a calibration of its three logarithms."""
+        """Return the calibration that has these three logarithms."""
         a, b, nu = np.exp(np.clip(q, -30, 30))
         return cls(float(a), float(b), 2.1 + float(nu))
 
 
 def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
-    """Find the most likely calibration for held-out residuals ``(n,)`` and bands there, both in units of y's errors."""
+    """Return the most likely calibration for held-out residuals ``(n,)`` and bands, in units of the errors of y."""
     square = np.minimum(np.where(np.isfinite(bands), bands, 1.0), 1e3) ** 2
 
     def minus_log(q: HostArray) -> float:
@@ -59,9 +59,10 @@ def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
 
 
 def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law: Any, q: float) -> HostArray:
-    """Find the quantiles of mixtures of one law by bisection.
+    """Find the quantiles q of mixture distributions by bisection.
 
-    Locations and widths are ``(m, ...)``, weights ``(m,)``. A quantile of a mixture lies between those of its parts.
+    All parts have the same `law`, with locations and widths ``(m, ...)`` and weights ``(m,)``. A quantile of a mixture
+    lies between those of its parts.
 
     Examples
     --------
@@ -80,34 +81,34 @@ def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law:
 
 @dataclass(frozen=True)
 class Member:
-    """A network of the mixture: its band, its errors of y ``(k,)`` in raw units, its effective number of parameters."""
+    """A network of an ensemble: its band, its errors of y ``(k,)`` in raw units, its effective number of parameters."""
 
     band: LinearBand | MatrixFreeBand
     y_error: HostArray
     effective: float = float("nan")
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
-        """Evaluate the network at raw inputs ``(d, n)``: outputs ``(k, n)``."""
+        """Return the outputs ``(k, n)`` of the network at raw inputs ``(d, n)``."""
         return backend.to_host(evaluate(network, backend, backend.to_device(self.band.parameters), x))
 
 
 @dataclass(frozen=True)
 class Predictive:
-    """The density of new measurements: a mixture of networks, or one network alone.
+    """The density of new measurements, from an ensemble of networks or from one network.
 
     Parameters
     ----------
     members : tuple of Member
         The networks.
     calibration : Calibration
-        What their widths are multiplied by.
+        The calibration of their widths.
     """
 
     members: tuple[Member, ...]
     calibration: Calibration = field(default_factory=Calibration)
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
-        """Return the mean of the mixture, ``(k, n)``."""
+        """Return the mean of the density, ``(k, n)``."""
         return np.asarray(np.mean([m.mean(network, backend, x) for m in self.members], axis=0))
 
     def std(self, network: Network, backend: Backend, x: Array, *, with_y_error: bool) -> HostArray:
@@ -119,7 +120,7 @@ class Predictive:
         return np.asarray(np.sqrt(np.mean(variance, axis=0) + np.var(y, axis=0)))
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
-        """Return the log density of measurements y ``(k, n)``, ``(n,)``: outputs are independent given the network."""
+        """Return the log density ``(n,)`` of measurements y ``(k, n)``; given a network, outputs are independent."""
         mean, width, _ = self._parts(network, backend, x)
         each = np.sum(self._law.logpdf((y - mean) / width) - np.log(width), axis=1)
         return np.asarray(scipy.special.logsumexp(each, axis=0) - np.log(len(self.members)))

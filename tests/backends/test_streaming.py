@@ -59,7 +59,7 @@ def test_the_next_block_is_sent_before_this_one_is_used(monkeypatch: pytest.Monk
     stream, x = NotedStream(), np.arange(6.0).reshape(1, 6)
     monkeypatch.setattr(Backend, "copy_stream", lambda self: stream)
     found = []
-    for block in streamed(get_backend("numpy"), Events(x, ()).blocks(2)):
+    for block in streamed(get_backend("numpy"), Events(x, ()).chunks(2)):
         stream.log.append("used")
         found.append(block.x)
     np.testing.assert_array_equal(np.concatenate(found, axis=1), x)
@@ -71,7 +71,7 @@ def test_the_next_block_is_sent_before_this_one_is_used(monkeypatch: pytest.Monk
 
 def test_a_sum_comes_back(backend: Backend, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2, 7))
-    events = streamed(backend, Events(backend.page_locked(x), ()).blocks(3))
+    events = streamed(backend, Events(backend.page_locked(x), ()).chunks(3))
     total = returned(backend, sum(backend.xp.sum(block.x, axis=1) for block in events))
     assert type(total) is np.ndarray
     np.testing.assert_allclose(total, x.sum(axis=1), rtol=1e-12)

@@ -128,7 +128,7 @@ def test_the_certificate_may_not_cost_more_than_the_choice() -> None:
     with pytest.warns(fx.FitWarning, match="gradients that it may take are spent"):
         fit = model.fit(X, Y, prior="auto", tuning=tuning)
     assert not fit.valid
-    assert "mixture's, which needs no certificate" in fit.message
+    assert "ensemble's, which needs no certificate" in fit.message
     assert np.all(np.isfinite(model.log_density(NEW, MEASURED)))
 
 

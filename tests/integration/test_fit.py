@@ -87,7 +87,7 @@ def test_relu_ends_at_kinks_and_is_certified_or_says_why_not(output: str) -> Non
             assert np.sum(scaled) > 170  # of the 189 parameters before and behind hidden units
             assert np.all(np.isinf(fit.errors[scaled]))
         else:
-            assert "kinks of relu" in fit.message
+            assert "S is not smooth" in fit.message
             assert np.all(np.isnan(fit.errors))
         certified += fit.valid
     assert certified

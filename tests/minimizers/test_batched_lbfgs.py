@@ -154,7 +154,7 @@ def test_a_report_may_end_it() -> None:
         return len(reported) == 5
 
     end = BatchedLBFGS().run(problem, theta, Budget(report=report))
-    assert end.stopped == "the callback asked for an end"
+    assert end.stopped == "the callback returned True"
     assert len(reported) == 5
     assert reported == sorted(reported, reverse=True)
     assert end.value.min() == reported[-1]

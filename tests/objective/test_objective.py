@@ -54,7 +54,7 @@ def test_the_size_of_chunks_changes_nothing(backend: Backend, chunk: int) -> Non
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])
 def test_chunks_are_all_events_once(size: int) -> None:
     events = Events(np.arange(14.0).reshape(2, 7), (np.arange(7.0)[None],), np.arange(7.0)[None] + 100)
-    parts = list(events.blocks(size))
+    parts = list(events.chunks(size))
     assert [e.n for e in parts] == [size] * (7 // size) + [7 % size] * (7 % size > 0)
     np.testing.assert_array_equal(np.concatenate([e.x for e in parts], axis=1), events.x)
     np.testing.assert_array_equal(np.concatenate([e.data[0] for e in parts], axis=1), events.data[0])
@@ -67,7 +67,7 @@ def test_default_chunks_split_many_events() -> None:
     numpy = get_backend("numpy")
     found = library(case, numpy, quantities=("value", "gradient", "gauss_newton"))
     whole = library(case, numpy, case.n, quantities=("value", "gradient", "gauss_newton"))
-    assert len(list(objective(case, numpy).events.blocks(MOST))) == 3
+    assert len(list(objective(case, numpy).events.chunks(MOST))) == 3
     for name, values in found.items():
         assert_close(values, whole[name], 1e-12, name)
 
@@ -237,7 +237,7 @@ def test_chunks_of_one_shape_are_the_same_events_and_some_without_weight(backend
     x, y, weight = rng.normal(size=(2, 2 * n)), rng.normal(size=(4, 1, n)), rng.uniform(1, 2, (1, n))
     to = backend.to_device
     events = Events(to(x), (to(y), to(y[0])), to(weight) if weighted else None, nodes=2)
-    chunks = list(events.equal_blocks(backend, size))
+    chunks = list(events.equal_chunks(backend, size))
     assert [chunk.n for chunk in chunks] == [size] * 3
     at = np.array([0, 1, 2, 3, 4, 5, 6, 6, 6])
     for i, chunk in enumerate(chunks):

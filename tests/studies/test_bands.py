@@ -261,7 +261,7 @@ def test_what_no_data_determine_has_no_band() -> None:
     fit = model.fit(x, X, 0.1)
     band = fit.band([[0.0, 1.0], [0.0, 2.0]])
     assert np.isfinite(band.high - band.low).tolist() == [True, False]
-    assert band.status[1] == "depends on an undetermined direction"
+    assert band.status[1] == "depends on an unidentified direction"
     with pytest.raises(ValueError, match="does not determine"):
         fit.propagate(np.sum, [[0.0, 2.0]])
     assert np.isnan(model.predict([[0.0, 1.0], [0.0, 2.0]], return_cov=True)[1]).tolist() == [

@@ -40,7 +40,7 @@ def test_yes_and_no_are_those_of_scikit_learn(logistic: fx.Model) -> None:
     assert table[:, 3].sum() == 300
     assert np.average(table[:, 0], weights=table[:, 3]) == pytest.approx(p.mean())
     assert np.average(table[:, 1], weights=table[:, 3]) == pytest.approx(y.mean())
-    assert "area below ROC" in str(found)
+    assert "AUC" in str(found)
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_one_kind_alone_has_no_curve(logistic: fx.Model) -> None:
     assert np.isnan(found.auc[0])
     assert np.all(np.isnan(found.roc[0][1:, 1]))
     assert found.roc[0][-1, 2] == 1
-    assert "area below ROC nan" in str(found)
+    assert "AUC nan" in str(found)
 
 
 def test_curves_are_those_of_their_definition() -> None:
@@ -115,7 +115,7 @@ def test_log_loss_and_calibration_need_no_scikit_learn(logistic: fx.Model, hide:
             ask()
     *lines, last = str(found).splitlines()
     assert last == "  the ROC curve needs sklearn: pip install 'ffnn_xp[sklearn]'"
-    assert lines == [re.sub("area below ROC .*; ", "", line) for line in whole.splitlines()]
+    assert lines == [re.sub("AUC .*; ", "", line) for line in whole.splitlines()]
 
 
 def test_what_is_refused(logistic: fx.Model) -> None:
