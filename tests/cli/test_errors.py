@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -144,7 +145,7 @@ def test_bad_input_to_predict(data: Any) -> None:
 
 
 def test_fallback_is_one_line_or_an_error(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.registry.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     arguments = [
         "fit",
         "data.csv",
