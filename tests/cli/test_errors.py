@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import backends, cli
+from ffnn_xp import cli
 
 from .program import CliRunner, app, fit, make_table, run
 

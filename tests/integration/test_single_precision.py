@@ -69,6 +69,7 @@ def test_the_copy_is_the_same_function() -> None:
     assert copy.epsilon > 1e8 * double.epsilon
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "again"), [(1e-7, True), (0.1, False)])
 def test_what_float32_cannot_resolve_is_minimised_again_in_double(
     sigma: float, again: bool, monkeypatch: pytest.MonkeyPatch
@@ -107,6 +108,7 @@ def test_the_sum_is_not_rounded_to_seven_digits(backend: fx.Backend, rng: np.ran
     assert abs(values[1] / values[0] - 1) < 2e-8
 
 
+@pytest.mark.slow
 def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random.Generator) -> None:
     """In float32 the gradient at the minimum is wrong by standard deviations; so the end is in float64."""
     n = 20_000
