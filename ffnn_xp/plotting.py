@@ -14,6 +14,8 @@ from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import host_floats, to_numpy
 from ffnn_xp.network import Network
 
+__all__ = ["plot_fit"]
+
 Axes = Any
 """A matplotlib Axes."""
 

@@ -131,6 +131,7 @@ def test_public_names_are_documented(name: str) -> None:
     assert (getattr(ffnn_xp, name).__doc__ or "").strip()
 
 
+@pytest.mark.slow
 def test_auto_is_numpy_where_there_is_no_gpu() -> None:
     code = """
 import sys

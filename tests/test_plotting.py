@@ -55,6 +55,7 @@ def test_curve_band_and_pulls(curve: tuple[fx.Model, fx.FitResult]) -> None:
     assert picture(figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_many_inputs_and_outputs_with_estimated_errors(surface: tuple) -> None:
     model, fit, x, y = surface
     figure = plot_fit(fit, x, y, None, model, target_names=["mass", "charge"])

@@ -13,6 +13,8 @@ import sys
 from ffnn_xp._lib.optional import require
 from ffnn_xp.cli.messages import INTERRUPTED, plain_errors
 
+__all__ = ["main"]
+
 
 def main() -> None:
     """Run the command line."""

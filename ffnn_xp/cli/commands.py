@@ -10,9 +10,9 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from ffnn_xp import backends
 from ffnn_xp._lib.atomic import check_writable, replacing
 from ffnn_xp._lib.version import __version__
+from ffnn_xp.backends import backend_status
 from ffnn_xp.cli import messages
 from ffnn_xp.cli.options import (
     Given,
@@ -86,7 +86,7 @@ def show_backends() -> None:
     For each library its version, its devices, and whether it computes correctly here, or why not.
     """
     print(f"{'library':<18}{'version':<12}{'usable':<8}devices, or why not")
-    for status in backends.backend_status():
+    for status in backend_status():
         usable, text = ("yes", ", ".join(status.devices)) if status.usable else ("no", status.reason)
         print(f"{status.name:<18}{status.version or '-':<12}{usable:<8}{text}", flush=True)
 

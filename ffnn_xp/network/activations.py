@@ -14,7 +14,8 @@ from typing import Any
 
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.typing import Array, Elementwise, Namespace
-from ffnn_xp.backends import elementwise
+from ffnn_xp.backends import erf, tanh_back
+from ffnn_xp.backends import tanh as compute_tanh
 
 LEAKY_SLOPE = 0.01
 """Slope of leaky_relu at z < 0, the usual one (PyTorch, Keras before 3)."""
@@ -106,7 +107,7 @@ def _normal_pdf(xp: Namespace, z: Array) -> Array:
 
 
 def _normal_cdf(xp: Namespace, z: Array) -> Array:
-    return 0.5 * (1 + elementwise.erf(xp, z / math.sqrt(2)))
+    return 0.5 * (1 + erf(xp, z / math.sqrt(2)))
 
 
 def _silu_df(xp: Namespace, z: Array, a: Array) -> Array:
@@ -164,11 +165,11 @@ ACTIVATIONS = _by_name(
     ),
     Activation(  # f' = 1 - f^2, f'' = -2 f f'
         "tanh",
-        elementwise.tanh,
+        compute_tanh,
         lambda xp, z, a: 1 - a * a,
         lambda xp, z, a: -2 * a * (1 - a * a),
         mirror=(-1.0, 0.0),
-        backward=elementwise.tanh_back,
+        backward=tanh_back,
         takes_out=True,
     ),
     Activation(  # f = 1 / (1 + exp(-z)), f' = f (1 - f), f'' = f' (1 - 2 f); also called sigmoid

@@ -23,6 +23,7 @@ def test_what_is_missing_is_asked_for_by_its_extra(hide: Callable[[str], None]) 
     assert caught.value.name == "safetensors"
 
 
+@pytest.mark.slow
 def test_import_of_the_package_imports_no_optional_library() -> None:
     code = (
         "import sys, ffnn_xp, ffnn_xp.io, ffnn_xp.cli.tables, ffnn_xp.plotting, ffnn_xp.cli;"

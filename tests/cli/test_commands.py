@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import backends
+from ffnn_xp.backends import BackendStatus
 from ffnn_xp.cli.tables import read_table
 from ffnn_xp.io import read_header
 
@@ -50,10 +50,10 @@ def test_version_and_help() -> None:
 
 def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     table = [
-        backends.BackendStatus("numpy", "2.4.6", ("cpu",), True, ""),
-        backends.BackendStatus("cupy", "", (), False, "the package is not installed; pip install it"),
+        BackendStatus("numpy", "2.4.6", ("cpu",), True, ""),
+        BackendStatus("cupy", "", (), False, "the package is not installed; pip install it"),
     ]
-    monkeypatch.setattr(backends, "backend_status", lambda: iter(table))
+    monkeypatch.setattr("ffnn_xp.cli.commands.backend_status", lambda: iter(table))
     header, numpy, cupy = run("backends").stdout.splitlines()
     column = header.index("devices")
     assert numpy.split() == ["numpy", "2.4.6", "yes", "cpu"]
@@ -99,6 +99,7 @@ def test_options_reach_the_fit(data: Any) -> None:
     assert len(header.fit["y_error"]) == 2
 
 
+@pytest.mark.slow
 def test_the_recipe_and_its_intervals(data: Any) -> None:
     text = run(
         "fit", "data.csv", "-t", "U", "-i", "t,p", "--prior", "auto", "--backend", "numpy", "--save", "net", "-q"
@@ -147,6 +148,7 @@ def test_errors_are_columns_or_numbers(
         assert np.array_equal(seen[0], np.tile(expected, (60, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["data.tsv", "data.parquet"])
 def test_other_formats(data: Any, name: str) -> None:
     data = data[["t", "U"]]
@@ -161,6 +163,7 @@ def test_other_formats(data: Any, name: str) -> None:
     assert np.array_equal(fx.load("net").parameters, fx.load("plain").parameters)
 
 
+@pytest.mark.slow
 def test_plot(data: Any) -> None:
     pytest.importorskip("matplotlib")
     fit("data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", "--plot", "fit.PNG")
@@ -221,6 +224,7 @@ def test_predict_with_a_network_that_has_no_names(data: Any) -> None:
     assert "the table has 5 numeric columns where the network has 2 inputs" in error
 
 
+@pytest.mark.slow
 def test_as_a_program(data: Any) -> None:
     """Exit code and streams of the real thing; no progress line where there is no terminal."""
     process = start("fit", "data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", *FAST, "--save", "net")
@@ -233,6 +237,7 @@ def test_as_a_program(data: Any) -> None:
     assert (process.returncode, out, err) == (2, "", "ffnn-xp: there is no file 'no.csv'\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 def test_ctrl_c_gives_the_best_so_far() -> None:
     rng = np.random.default_rng(1)
@@ -244,7 +249,7 @@ def test_ctrl_c_gives_the_best_so_far() -> None:
     )
     assert process.stderr is not None
     assert "3000 events" in process.stderr.readline()  # from here on it fits
-    time.sleep(1.0)
+    time.sleep(3.0)  # SciPy is imported by then, on a busy machine too: Ctrl-C during an import may be lost to Python
     process.send_signal(signal.SIGINT)
     try:
         out, err = process.communicate(timeout=60)
@@ -256,6 +261,7 @@ def test_ctrl_c_gives_the_best_so_far() -> None:
     assert read_header("net").widths == (4, 20, 20, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="pipes of Unix")
 def test_a_closed_pipe_is_no_error() -> None:
     fx.Model((1, 2, 1), seed=1).save("net", input_names=["t"])
@@ -270,6 +276,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert process.wait(timeout=60) in (0, 1)
 
 
+@pytest.mark.slow
 def test_other_statistics_and_what_belongs_to_them() -> None:
     rng = np.random.default_rng(3)
     x = rng.uniform(-1, 1, 80)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import backends, cli
+from ffnn_xp import cli
 
 from .program import CliRunner, app, fit, make_table, run
 
@@ -144,7 +145,7 @@ def test_bad_input_to_predict(data: Any) -> None:
 
 
 def test_fallback_is_one_line_or_an_error(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.registry.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     arguments = [
         "fit",
         "data.csv",

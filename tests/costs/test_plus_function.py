@@ -62,6 +62,7 @@ def costs() -> dict[str, DataCost]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["poisson", "exposure", "softplus", "least squares", "huber"])
 def test_derivatives_are_those_of_the_value(kind: str) -> None:
     cost = costs()[kind]
@@ -154,6 +155,7 @@ def test_a_peak_on_a_network_in_one_fit() -> None:
     assert minuit.errors["signal"] == pytest.approx(np.sqrt(covariance[-2, -2]), rel=5e-3)  # of condition 1e11
 
 
+@pytest.mark.slow
 def test_the_same_on_every_backend(backend: Backend) -> None:
     there, here = (fx.PlusFunction(fx.Poisson(X, counts(), background(b)), peak, **PHI) for b in (backend, "numpy"))
     v = here.start

@@ -60,6 +60,7 @@ def test_a_straight_line_is_demings() -> None:
     )
 
 
+@pytest.mark.slow
 def test_errors_of_a_line_are_as_wide_as_its_toys_scatter() -> None:
     """Toys of x and y around true points, which the fit does not know: no slope is lost, and errors are right."""
     rng = np.random.default_rng(4)
@@ -74,6 +75,7 @@ def test_errors_of_a_line_are_as_wide_as_its_toys_scatter() -> None:
     assert plain.parameters[0] < 1.85  # diluted, by var(x) / (var(x) + 0.04)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_value_and_derivatives_by_automatic_differentiation() -> None:
     torch = pytest.importorskip("torch")
@@ -137,6 +139,7 @@ def test_a_small_block_gives_the_same() -> None:
     np.testing.assert_allclose(small.value_and_gradient(theta), cost.objective.value_and_gradient(theta), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_curve_is_found_where_plain_least_squares_is_misled() -> None:
     rng = np.random.default_rng(1)
     true = rng.uniform(-2, 2, 400)
@@ -253,6 +256,7 @@ def test_minuit_finds_the_same_with_a_plain_minuit_object() -> None:
     assert Minuit(cost, fit.parameters).migrad().fval == pytest.approx(fit.fval, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2])
 def test_bins_and_errors_are_drawn(d: int) -> None:
     """One point for each bin at its middle, in units of the density; bars across where x has errors."""
@@ -276,6 +280,7 @@ def test_bins_and_errors_are_drawn(d: int) -> None:
     pyplot.close()
 
 
+@pytest.mark.slow
 def test_what_follows_a_fit_knows_of_the_columns() -> None:
     """Units react at events, not at columns; coverage by toys; no density, since new x have errors too."""
     x = np.linspace(-1, 1, 60)

@@ -98,6 +98,7 @@ def test_no_more_than_blocks_are_there(
     assert max(shape[-1] for shape in seen) == size
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("full")
 def test_a_fit(device: Backend, data: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = data

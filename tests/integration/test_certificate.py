@@ -95,6 +95,7 @@ def test_of_a_non_smooth_cost_migrad_is_asked_no_oftener(monkeypatch: pytest.Mon
     assert len(asked) == DEFAULT_TUNING.certification.runs_non_smooth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_weakly_determined_directions_are_followed_to_the_end(seed: int) -> None:
     """More units than the data need: only the exact Hessian knows a curvature there, and MIGRAD has little left to do.

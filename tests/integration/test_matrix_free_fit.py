@@ -39,6 +39,7 @@ class TestFit:
         assert "conjugate gradients" in repr(without)
         assert np.isnan(without.errors).all()
 
+    @pytest.mark.slow
     def test_errors_from_the_residuals(self) -> None:
         with_matrices, without = self.fit(y_err=None, restarts=3)
         assert without.valid

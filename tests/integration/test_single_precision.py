@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-import ffnn_xp.objective.host
 from ffnn_xp.costs.catalogue import LeastSquares
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.minimizers import KroneckerLBFGS, MinimizerResult
-from ffnn_xp.objective.objective import Objective
+from ffnn_xp.objective import NetworkCost, Objective
 
 from .test_fit import teacher
 
@@ -41,7 +40,7 @@ def test_the_minimum_is_that_of_double_precision(dtypes: list[str], monkeypatch:
     assert rough.edm_newton < 1e-9
     assert rough.cost.precision is None
     dtypes.clear()
-    monkeypatch.setattr(ffnn_xp.objective.host, "WORTH_A_COPY", np.inf)
+    monkeypatch.setattr(NetworkCost, "in_single_precision", lambda self: None)
     fine = fx.Model((8, 7, 9, 6), backend="numpy", seed=2)
     fine.parameters = rough.parameters
     again = fine.fit(x, y, 0.1, prior=3.0, restarts=1)
@@ -70,6 +69,7 @@ def test_the_copy_is_the_same_function() -> None:
     assert copy.epsilon > 1e8 * double.epsilon
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "again"), [(1e-7, True), (0.1, False)])
 def test_what_float32_cannot_resolve_is_minimised_again_in_double(
     sigma: float, again: bool, monkeypatch: pytest.MonkeyPatch
@@ -108,6 +108,7 @@ def test_the_sum_is_not_rounded_to_seven_digits(backend: fx.Backend, rng: np.ran
     assert abs(values[1] / values[0] - 1) < 2e-8
 
 
+@pytest.mark.slow
 def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random.Generator) -> None:
     """In float32 the gradient at the minimum is wrong by standard deviations; so the end is in float64."""
     n = 20_000

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 import ffnn_xp as fx
-from ffnn_xp.uncertainty.covariance import curvature, sandwich
+from ffnn_xp.uncertainty import Spectrum, sandwich
 
 N = 300
 RNG = np.random.default_rng(11)
@@ -273,8 +273,8 @@ def test_bins_need_errors_or_counts() -> None:
 def test_the_sandwich_of_a_true_likelihood_with_a_prior_is_the_covariance() -> None:
     """The prior counts as a measurement: what its precision adds to H it adds to the gradient's variance too."""
     H, P = np.array([[2.0, 0.5], [0.5, 8.0]]), np.array([0.5, 1.0])
-    shape = Spectrum.of_hessian(H, 1.0)
-    np.testing.assert_allclose(sandwich(shape, 4 * (H / 2 - np.diag(P)), 1.0, P).covariance, shape.covariance)
+    spectrum = Spectrum.of_hessian(H, 1.0)
+    np.testing.assert_allclose(sandwich(spectrum, 4 * (H / 2 - np.diag(P)), 1.0, P).covariance, spectrum.covariance)
 
 
 def test_standardised_and_raw_cost_of_bins_are_the_same() -> None:

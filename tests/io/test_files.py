@@ -86,8 +86,8 @@ def test_a_band_comes_back(model: fx.Model, net: Path) -> None:
     same = load_state(net)
     assert state.band is not None
     assert same.band is not None
-    for name in ("factor", "null", "scale"):
-        np.testing.assert_array_equal(getattr(same.band.curvature, name), getattr(state.band.curvature, name))
+    for name in ("factor", "unidentified", "scale", "negative_directions"):
+        np.testing.assert_array_equal(getattr(same.band.spectrum, name), getattr(state.band.spectrum, name))
     np.testing.assert_array_equal(same.band.theta, state.band.theta)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from dataclasses import replace
@@ -125,10 +126,10 @@ def test_arrays_in_fortran_order_are_not_scrambled(model: fx.Model, net: Path) -
     model.save(net)
     state = model.to_state()
     assert state.band is not None
-    curvature = replace(state.band.curvature, factor=np.asfortranarray(state.band.curvature.factor))
+    spectrum = replace(state.band.spectrum, factor=np.asfortranarray(state.band.spectrum.factor))
     swapped = net.with_name("swapped")
-    save_state(replace(state, band=replace(state.band, curvature=curvature)), swapped)
-    assert np.array_equal(content(swapped)[1]["band.factor"], curvature.factor)
+    save_state(replace(state, band=replace(state.band, spectrum=spectrum)), swapped)
+    assert np.array_equal(content(swapped)[1]["band.factor"], spectrum.factor)
     assert np.array_equal(fx.load(swapped).predict(X, return_std=True)[1], fx.load(net).predict(X, return_std=True)[1])
 
 
@@ -325,7 +326,7 @@ def test_backend_and_its_fallback(model: fx.Model, net: Path, monkeypatch: pytes
     model.save(net)
     strict = fx.get_backend("array_api_strict")
     assert fx.load(net, backend=strict).backend is strict
-    monkeypatch.setattr(fx.backends.registry.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(fx.BackendUnavailableError, match="not installed"):
         fx.load(net, backend="torch", fallback=False)
     with pytest.warns(fx.BackendFallbackWarning) as caught:

@@ -25,7 +25,7 @@ def test_p_values_by_toys_are_those_of_chi_square() -> None:
     assert good.n_toys == 1000
     assert good.p_value == pytest.approx(scipy.stats.chi2.sf(fit.chi2, 78), rel=1e-9)
     assert good.p_toys == pytest.approx(good.p_value, abs=4 * 0.5 / np.sqrt(1000))
-    np.testing.assert_allclose(good.pulls[0], fit.make_minuit.args[0].pulls(fit.parameters))  # type: ignore[attr-defined]
+    np.testing.assert_allclose(good.pulls[0], fit.raw_cost.pulls(fit.parameters))
     np.testing.assert_allclose(good.calibration[:, 1], good.calibration[:, 0], atol=0.2)
 
 
