@@ -50,7 +50,11 @@ class TestFit:
         far = EDMBounds(np.zeros(25), 1.0, 2.0, 7)
         falls = EDMBounds(np.zeros(25), 0.0, np.inf, 7, np.ones(25))
         degenerate = EDMBounds(np.zeros(25), 1.0, 2.0, 7, weakly_determined=True)
-        for found, words in ((far, "EDM lies between 1 and 2"), (falls, "curves down"), (degenerate, "a degenerate minimum")):
+        for found, words in (
+            (far, "EDM lies between 1 and 2"),
+            (falls, "curves down"),
+            (degenerate, "a degenerate minimum"),
+        ):
 
             def run(self, problem, theta, budget=None, found=found):  # type: ignore[no-untyped-def]
                 value = problem.value_and_gradient(theta)[0]
