@@ -55,7 +55,7 @@ class Events:
 
     @property
     def leaves(self) -> tuple[Array | None, ...]:
-        """All arrays in the order of kernels: x, weights, data."""
+        """The arrays in the order of kernels: x, weights, data."""
         return self.x, self.weights, *self.data
 
     def through(self, kernel: Callable[..., tuple[Any, ...]], *args: Any) -> Events:

@@ -33,7 +33,7 @@ class ModelOnBackend:
 
     @property
     def parameters(self) -> Array:
-        """Theta as an array of this backend."""
+        """The model's theta as an array of this backend."""
         return self.backend.to_device(self.model.backend.to_host(self.model.parameters))
 
     @property
@@ -47,7 +47,7 @@ class ModelOnBackend:
         return self.model.activations
 
     def build(self, d: int, k: int) -> None:
-        """Fill in widths that were left open."""
+        """Fill in widths that are still None."""
         self.model.build(d, k)
 
     def network_for(self, d: int, k: int) -> Network:

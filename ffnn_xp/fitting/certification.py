@@ -62,7 +62,7 @@ class Found:
 
     @property
     def bounds(self) -> EDMBounds | None:
-        """Bounds of EDM from conjugate gradients, where no matrices are formed."""
+        """The bounds of EDM from conjugate gradients, where no matrices are formed."""
         return None if self.search.best is None else self.search.best.bounds
 
     @property

@@ -78,7 +78,7 @@ class FitProblem:
 
     @property
     def n_values(self) -> int:
-        """Number of measured values."""
+        """The number of measured values."""
         return self.data.n * self.loss.ndof_per_event(int(self.data.y.shape[0]))
 
     @property

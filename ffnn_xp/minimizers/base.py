@@ -19,7 +19,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.conjugate_gradients import EDMBounds
 
 Factors = list[tuple[HostArray, HostArray, HostArray]]
-"""For each layer G ``(h, h)``, A / n ``(c, c)``, and the prior's part of the diagonal ``(h, c)``."""
+"""The Kronecker factors of each layer: G ``(h, h)``, A / n ``(c, c)``, the prior's part of the diagonal ``(h, c)``."""
 
 Prune = Callable[[HostArray, float], bool]
 """A function of theta and the gain that is still possible there; it returns True to end the minimization as pruned."""

@@ -119,10 +119,10 @@ class Products(NamedTuple):
     """The two products with ``(a, 1)`` that a layer is made of."""
 
     affine: Callable[[Array, Array], Array]
-    """``A . (a, 1)`` of A and ``(a, 1)``."""
+    """A function of A and ``(a, 1)`` that computes ``A . (a, 1)``."""
 
     outer: Callable[[Array, Array], Array]
-    """``sum_n u_n (a_n, 1)^T`` of u and ``(a, 1)``: the transpose of `affine` in A."""
+    """A function of u and ``(a, 1)`` that computes ``sum_n u_n (a_n, 1)^T``, the transpose of `affine` in A."""
 
 
 def products(xp: Namespace) -> Products:

@@ -30,7 +30,7 @@ class ModelLike(Protocol):
         """The activation of each layer, known before the widths are."""
 
     def build(self, d: int, k: int) -> None:
-        """Fill in widths that were left open."""
+        """Fill in widths that are still None."""
 
     def network_for(self, d: int, k: int) -> Network:
         """Return the model's network for so many inputs and outputs; the model stays as it is."""
