@@ -26,8 +26,8 @@ import numpy as np
 from header import header
 
 import ffnn_xp as fx
-from ffnn_xp.network import hessian as curvature
-from ffnn_xp.objective.chunking import Kind
+from ffnn_xp.network import hessian
+from ffnn_xp.objective.chunking import SumKind
 
 WIDTHS = ("8,7,9,6", "8,64,64,6", "16,256,256,1")
 EVENTS = (100, 10_000, 1_000_000)

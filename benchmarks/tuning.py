@@ -262,11 +262,13 @@ def changed(job: tuple[Number, float, str, Outcome]) -> Change:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="numbers whose path holds this text")
+    parser.add_argument("--first", default="", help="numbers to begin with, Class.field, separated by commas")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes, max_tasks_per_child=1) as pool:
         base = list(pool.map(numbers_read, FITS))
-    numbers = [n for n in numbers_of(DEFAULT_TUNING) if options.only is None or options.only in n.name]
+    wanted = [n for n in numbers_of(DEFAULT_TUNING) if options.only is None or options.only in n.name]
+    numbers = sorted(wanted, key=lambda n: n.name not in options.first.split(","))
     jobs = [
         (number, factor, name, before)
         for number in numbers
@@ -275,18 +277,23 @@ def main() -> None:
         for factor in FACTORS
     ]
     with ProcessPoolExecutor(options.processes) as pool:
-        changes = []
-        for done in as_completed([pool.submit(changed, job) for job in jobs]):
-            changes.append(done.result())
-            if len(changes) % 100 == 0:
-                print(f"{len(changes)} of {len(jobs)}", file=sys.stderr, flush=True)
+        waiting = [pool.submit(changed, job) for job in jobs]
+        changes: list[Change] = []
+        try:
+            for done in as_completed(waiting):
+                changes.append(done.result())
+                if len(changes) % 100 == 0:
+                    print(f"{len(changes)} of {len(jobs)}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:  # what is done is printed
+            pool.shutdown(cancel_futures=True)
     print("# Tuned numbers: each times 3 and by 3\n")
     print(header() + "\n")
-    print(f"{len(FITS)} fits, {len(numbers)} numbers, {len(jobs)} fits with one number changed.\n")
+    print(f"{len(FITS)} fits; {len(numbers)} numbers; {len(changes)} of {len(jobs)} fits with one number changed.\n")
+    done = {n: sum(c.number == n for c in changes) == sum(job[0] == n for job in jobs) for n in numbers}
     print("| number | value | changed, of the fits that read it | S, lowest and highest change | gradients | invalid |")
     print("| --- | --- | --- | --- | --- | --- |")
     idle = []
-    for number in numbers:
+    for number in (n for n in numbers if done[n]):
         mine = [c for c in changes if c.number == number]
         moved = [c for c in mine if c.after != c.before]
         falls = [c.after.fval - c.before.fval for c in moved if c.after.fval != c.before.fval]

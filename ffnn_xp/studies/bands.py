@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy  # its submodules load when they are first used
@@ -34,11 +34,10 @@ from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import NetworkCost
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.studies.profiles import profile_predictions
+from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, Texts, profile_predictions
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 
 UNIDENTIFIED = "depends on an unidentified direction"
-Texts = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -200,11 +199,12 @@ def linear_ends(request: BandRequest) -> Ends:
     return Ends(mean, mean - z * std, mean + z * std, status)
 
 
-def profile_ends(request: BandRequest) -> Ends:
+def profile_ends(request: BandRequest, tuning: ProfileTuning = DEFAULT_PROFILE) -> Ends:
     """Compute the ends of all values of the prediction where S has risen by no more than e z^2."""
     mean, low, high, status = linear_ends(request)
     known, cost = request.matrices(), request.fitted.cost
-    return Ends(mean, *profile_predictions(cost, known, request.network, request.x, request.z, low, high, status))
+    ends = profile_predictions(cost, known, request.network, request.x, request.z, (low, high, status), tuning)
+    return Ends(mean, *ends)
 
 
 def replica_ends(request: BandRequest) -> Ends:

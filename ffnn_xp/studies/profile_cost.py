@@ -11,6 +11,7 @@ alone (envelope theorem), and its curvature at the minimum is the inverse of the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ import iminuit
 import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean, nearest
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
 from ffnn_xp.minimizers import ConjugateGradients, EDMBounds, KroneckerCoordinates, SaddleEscape, at_minimum
@@ -26,11 +28,20 @@ from ffnn_xp.objective import CostWithGradient, NetworkCost
 Others = Literal["fixed", "profiled"]
 OTHERS = ("fixed", "profiled")
 MOST = 500  # parameters of a subset at most: each costs a solve, and MINUIT's matrices are k x k
-SETTLED = 1e-9  # EDM of the other parameters, in units of errordef
-STEPS = 30  # Newton's steps for the other parameters at most
-SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)  # shares of a Newton step that are tried
-SETTLE = ConjugateGradients(tolerance=1e-4)  # solves for the other parameters, to this relative error
-SOLVE = ConjugateGradients(tolerance=1e-4**2, max_iterations=1000)  # solves for the covariance
+
+
+@dataclass(frozen=True)
+class ProfileCostTuning:
+    """How the other parameters follow those of a subset."""
+
+    edm_goal: float = tuned(1e-9, "EDM of the others, in units of errordef; smaller: less noise in S, more products")
+    newton_steps: int = tuned(30, "Newton's steps at most")
+    step_shares: tuple[float, ...] = tuned((1.0, 0.5, 0.25, 0.1, 0.03), "shares of a Newton step that are tried")
+    solve: ConjugateGradients = field(default=ConjugateGradients(tolerance=1e-4))
+    solve_covariance: ConjugateGradients = field(default=ConjugateGradients(tolerance=1e-8, max_iterations=1000))
+
+
+DEFAULT = ProfileCostTuning()
 
 
 class SubsetCost(CostWithGradient):
@@ -118,17 +129,17 @@ class SubsetCost(CostWithGradient):
             def product(z: HostArray) -> HostArray:
                 return along(W.forth(times(phi, W.back(z))))
 
-            return SETTLE.bounds(product, along(W.forth(g)), along)
+            return DEFAULT.solve.bounds(product, along(W.forth(g)), along)
 
         value, g = cost.value_and_gradient(phi)
-        for _ in range(STEPS):
+        for _ in range(DEFAULT.newton_steps):
             found = newton(self._product, phi, g)
             if found.negative_direction is not None:
                 found = newton(cost.gauss_newton_product, phi, g)
-            if found.lower < SETTLED * cost.errordef:
+            if found.lower < DEFAULT.edm_goal * cost.errordef:
                 phi = phi - W.back(found.step)  # one more step, whose error is quadratic: MINOS compares gradients
                 break
-            for share in SHARES:
+            for share in DEFAULT.step_shares:
                 trial = phi - share * W.back(found.step)
                 new, new_g = cost.value_and_gradient(trial)
                 if new < value:
@@ -160,7 +171,7 @@ class SubsetCost(CostWithGradient):
     def _solved(self, product: Callable[..., HostArray]) -> list[EDMBounds]:
         """Solve with H for the derivative of each of the subset's values."""
         times = partial(product, self._minimum)
-        return [SOLVE.bounds(times, row, self._W.precondition) for row in self._rows]
+        return [DEFAULT.solve_covariance.bounds(times, row, self._W.precondition) for row in self._rows]
 
     def _errordef(self) -> float:
         return float(self._cost.errordef)

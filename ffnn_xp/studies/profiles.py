@@ -9,24 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
 from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
 from ffnn_xp.network import Network, forward, pull_back
 from ffnn_xp.objective import NetworkCost, Replicas
 from ffnn_xp.uncertainty import LinearBand
 
-ROUNDS = 30  # values of v at most
-STIFF = 100.0  # w, in units of the curvature of S along f
-FAR = 1e4  # standard deviations within which an end must be
-CLOSE = 0.01  # relative precision of the rise of S
-NEW = 0.01  # decrease of S, in units of errordef, that is another minimum
-ITERATIONS = 300  # steps for one v at most
-MEMORY = 10  # steps that are remembered
-GTOL, FTOL = 1e-7, 1e-12  # gradient, and relative gain of a step, that end a minimization
-LOT = 64  # ends that are minimised together
+Texts = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class ProfileTuning:
+    """The numbers of a profile."""
+
+    rounds: int = tuned(30, "values of v at most; fewer: some ends are not found")
+    stiffness: float = tuned(100.0, "w, in units of the curvature of S along f; more: f nearer to v, slower steps")
+    farthest: float = tuned(1e4, "standard deviations within which an end must be; more: longer before it is given up")
+    tolerance: float = tuned(0.01, "relative precision of the rise of S; larger: fewer values of v")
+    deeper: float = tuned(0.01, "decrease of S, in units of errordef, that counts as another minimum")
+    steps: int = tuned(300, "steps for one v at most")
+    memory: int = tuned(10, "more steps remembered: fewer gradients, more time for each")
+    gradient: float = tuned(1e-7, "gradient that ends the minimization for one v")
+    gain: float = tuned(1e-12, "relative gain of a step that ends it")
+    batch: int = tuned(64, "ends that are minimised together; more: fewer calls, more memory")
+
+
+DEFAULT_PROFILE = ProfileTuning()
 
 
 def profile_predictions(
@@ -35,10 +48,9 @@ def profile_predictions(
     network: Network,
     x: Array,
     z: float,
-    low: HostArray,
-    high: HostArray,
-    status: HostArray,
-) -> tuple[HostArray, HostArray, HostArray]:
+    linear: tuple[HostArray, HostArray, Texts],
+    tuning: ProfileTuning = DEFAULT_PROFILE,
+) -> tuple[HostArray, HostArray, Texts]:
     """Find the profile's ends of each output at each point, from the linear ends.
 
     Parameters
@@ -53,20 +65,22 @@ def profile_predictions(
         Points in raw units, on the device.
     z : float
         Standard deviations.
-    low, high, status : arrays with shape (k, n)
-        The linear ends, and why there are none; points with a status are left as they are.
+    linear : tuple of three arrays with shape (k, n)
+        The linear ends, low and high, and why there are none: points with such a status are left as they are.
+    tuning : ProfileTuning
+        The numbers of the method.
 
     Returns
     -------
     low, high, status : arrays with shape (k, n)
         The ends, and what is wrong with them.
     """
-    low, high, status = low.copy(), high.copy(), status.astype("<U40")
+    low, high, status = linear[0].copy(), linear[1].copy(), linear[2].astype("<U40")
     sought = [(i, n, side) for i, n in np.argwhere(status == "").tolist() for side in (-1.0, 1.0)]
     replicas = Replicas(cost.objective, None if cost.prior is None else cost.prior.precision)
     standard = _standard(cost, known, x)
-    for first in range(0, len(sought), LOT):
-        lot = sought[first : first + LOT]
+    for first in range(0, len(sought), tuning.batch):
+        lot = sought[first : first + tuning.batch]
         outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
 
         def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
@@ -74,7 +88,9 @@ def profile_predictions(
             return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
 
         ends = run_batched(
-            [_end(cost.errordef, known, side, z) for _, _, side in lot], evaluate, fixed_shape=replicas.of_one_shape
+            [_end(cost.errordef, known, side * z, tuning) for _, _, side in lot],
+            evaluate,
+            fixed_shape=replicas.of_one_shape,
         )
         for (i, n, side), (end, word) in zip(lot, ends, strict=True):
             (low if side < 0 else high)[i, n] = end
@@ -128,31 +144,32 @@ class _Identified:
         return np.asarray(self.F.T @ g)
 
 
-def _end(e: float, known: LinearBand, side: float, z: float) -> AskTell[tuple[float, str]]:
+def _end(e: float, known: LinearBand, signed_z: float, tuning: ProfileTuning) -> AskTell[tuple[float, str]]:
     """Find one end: the value of f at which the profile of S has risen by e z^2, and what is wrong with it.
 
     Each request is answered by S, and by its gradient followed by f and its derivative, ``(2 p + 1,)``.
     """
     F, theta, p = known.spectrum.factor, known.theta, len(known.theta)
+    side, z = float(np.sign(signed_z)), abs(signed_z)
     S0, answer = yield theta
     f0, along = float(answer[p]), F.T @ answer[p + 1 :]
     std = float(np.linalg.norm(along))
     if std == 0:
         return f0, ""
-    stiff = STIFF / std**2
+    stiff = tuning.stiffness / std**2
     theta, v, inside, outside = theta + F @ (side * z * along / std), f0 + side * z * std, f0, np.inf * side
     last = yield theta
-    for _ in range(ROUNDS):
+    for _ in range(tuning.rounds):
         penalised = _penalised(S0, e, stiff, v, p)
-        steps = QuasiNewton(MEMORY).steps(_Identified(F), theta, *penalised(*last), _KeepGoing())
+        steps = QuasiNewton(tuning.memory).steps(_Identified(F), theta, *penalised(*last), _KeepGoing(tuning))
         there, _, _ = yield from map_answers(steps, penalised)
         S, found = yield there
         rise, y = (S - S0) / e, float(found[p])
-        if rise < -NEW:
+        if rise < -tuning.deeper:
             return np.nan, "a deeper minimum was found"
         if not np.isfinite(rise):
             return side * np.inf, "no end: S overflows before it rises enough"
-        if abs(rise / z**2 - 1) < CLOSE:
+        if abs(rise / z**2 - 1) < tuning.tolerance:
             return y, ""
         if rise < z**2:
             inside, theta, last = y, there, (S, found)
@@ -161,9 +178,9 @@ def _end(e: float, known: LinearBand, side: float, z: float) -> AskTell[tuple[fl
         step = f0 + (y - f0) * float(np.clip(np.sqrt(z**2 / max(rise, 1e-12)), 0.5, 2.0))
         between = side * (step - inside) > 0 and side * (outside - step) > 0
         v += (step if between else 0.5 * (inside + outside)) - y  # f does not quite reach v
-        if abs(outside - inside) < CLOSE * std:
+        if abs(outside - inside) < tuning.tolerance * std:
             return y, "S jumps to another minimum there"
-        if abs(v - f0) > FAR * std:
+        if abs(v - f0) > tuning.farthest * std:
             return side * np.inf, "no end: S does not rise enough"
     return np.nan, "no end of the profile was found"
 
@@ -185,14 +202,15 @@ def _penalised(
 class _KeepGoing:
     """A function that is called after each step; it returns True while steps gain and the gradient is not small."""
 
+    tuning: ProfileTuning
     steps: int = -1
     before: float = np.inf
 
     def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
         self.steps += 1
-        little = self.before - value <= FTOL * max(abs(value), 1.0)
+        little = self.before - value <= self.tuning.gain * max(abs(value), 1.0)
         self.before = value
-        return not little and self.steps < ITERATIONS and float(np.max(np.abs(u))) > GTOL
+        return not little and self.steps < self.tuning.steps and float(np.max(np.abs(u))) > self.tuning.gradient
 
 
 def _standard(cost: NetworkCost, known: LinearBand, x: Array) -> Array:

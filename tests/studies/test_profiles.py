@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,10 @@ import ffnn_xp as fx
 import ffnn_xp.studies.profiles
 from ffnn_xp import Backend
 from ffnn_xp.minimizers import run_ask_tell
-from ffnn_xp.studies.profiles import _end
+from ffnn_xp.studies.bands import BandMethod, profile_ends
+from ffnn_xp.studies.fitted_problem import FittedProblem
+from ffnn_xp.studies.profiles import ProfileTuning, _end
+from ffnn_xp.uncertainty import LinearBand
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (60, 2))
@@ -34,17 +38,19 @@ def fit() -> fx.FitResult:
     return fitted("numpy")
 
 
-def test_each_point_and_output_has_its_own_ends(fit: fx.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In lots of any size, and asked for alone."""
+def test_each_point_and_output_has_its_own_ends(fit: fx.FitResult) -> None:
+    """In batches of any size, and alone."""
     together = fit.band(AT, method="profile")
     linear = fit.band(AT)
     assert together.low.shape == (3, 2)
     assert set(together.status.ravel()) == {""}
     np.testing.assert_allclose(together.high - together.low, linear.high - linear.low, rtol=0.15)
-    monkeypatch.setattr(ffnn_xp.studies.profiles, "LOT", 5)
-    in_lots = fit.band(AT, method="profile")
+    ends = partial(profile_ends, tuning=ProfileTuning(batch=5))
+    assert isinstance(fit.error_band, LinearBand)
+    fitted = FittedProblem(fit.problem, fit.cost, fit.parameters, fit.chi2, fit.ndof, fit.p_value)
+    in_batches = BandMethod("profile", ends)(fitted, fit.error_band, np.asarray(AT).T, cl=together.cl)
     width = together.high - together.low
-    for one in (in_lots, *(fit.band(AT[i : i + 1], method="profile") for i in range(3))):
+    for one in (in_batches, *(fit.band(AT[i : i + 1], method="profile") for i in range(3))):
         rows = slice(None) if len(one.low) == 3 else np.argmin(np.abs(together.mean[:, 0] - one.mean[0, 0]))
         assert np.max(np.abs(one.low - together.low[rows]) / width[rows]) < 2e-3
         assert np.max(np.abs(one.high - together.high[rows]) / width[rows]) < 2e-3
@@ -93,7 +99,7 @@ def test_every_library_finds_the_same_ends(fit: fx.FitResult, backend: Backend) 
 def test_an_end_that_is_none_says_why(S: Callable[[float], float], slope: Callable[[float], float], word: str) -> None:
     """Of one parameter, which is the prediction too."""
     known: Any = SimpleNamespace(theta=np.zeros(1), spectrum=SimpleNamespace(factor=np.eye(1)))
-    told = run_ask_tell(_end(1.0, known, 1.0, 1.0), lambda t: (S(t[0]), np.array([slope(t[0]), t[0], 1.0])))
+    told = run_ask_tell(_end(1.0, known, 1.0, DEFAULT_PROFILE), lambda t: (S(t[0]), np.array([slope(t[0]), t[0], 1.0])))
     assert told[1] == word
     assert told[0] == pytest.approx(1, abs=0.01) if not word else not np.isfinite(told[0])
 
