@@ -34,6 +34,7 @@ def fit() -> fx.FitResult:
     return fitted("numpy")
 
 
+@pytest.mark.slow
 def test_each_point_and_output_has_its_own_ends(fit: fx.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
     """In lots of any size, and asked for alone."""
     together = fit.band(AT, method="profile")
@@ -75,6 +76,7 @@ def test_s_has_risen_by_one_at_the_ends(fit: fx.FitResult) -> None:
             assert best.fun - fit.fval == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_every_library_finds_the_same_ends(fit: fx.FitResult, backend: Backend) -> None:
     band, same = fit.band(AT, method="profile"), fitted(backend).band(AT, method="profile")
     width = band.high - band.low
