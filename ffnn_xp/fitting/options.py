@@ -49,7 +49,7 @@ class StatisticalOptions:
 
     @property
     def own_minimizer(self) -> Minimizer | None:
-        """The minimizer that takes the place of the local search, if one is asked for."""
+        """The minimizer that replaces the local search, if the user gave one."""
         return None
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class FitOptions(StatisticalOptions):
 
     @property
     def own_minimizer(self) -> Minimizer | None:
-        """The minimizer that takes the place of the local search, if one is asked for."""
+        """The minimizer that replaces the local search, if the user gave one."""
         return None if self.minimizer in ("auto", "migrad") else get_minimizer(self.minimizer)
 
     def _check_prior(self) -> None:

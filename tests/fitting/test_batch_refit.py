@@ -131,6 +131,7 @@ def _without(
     return run(self, *args)
 
 
+@pytest.mark.slow
 def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """No gradient shows them, since it keeps copies what they are; S fell by up to 0.25 from some of these 20 toys."""
     problem, end = caught_toys(monkeypatch, look=True)

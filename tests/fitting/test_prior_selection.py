@@ -121,6 +121,7 @@ def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
     assert found[-1] < 0.1 * found[0]
 
 
+@pytest.mark.slow
 def test_the_certificate_may_not_cost_more_than_the_choice() -> None:
     """Predictions do not need it."""
     model = network()

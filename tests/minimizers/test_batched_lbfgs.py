@@ -46,6 +46,7 @@ def test_each_ends_at_a_minimum_of_its_own(backend: Backend) -> None:
     np.testing.assert_allclose(end.value, value, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradients_are_counted_but_not_those_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all are asked together each time (a compiler, a GPU), each counts its own questions."""
     problem, _, theta = toys(get_backend("numpy"))
@@ -106,6 +107,7 @@ def test_the_hessian_has_the_prior_and_is_the_gradients_derivative(backend: Back
         np.testing.assert_allclose(H[:, :, j], slope, rtol=0, atol=1e-6 * np.abs(H).max())
 
 
+@pytest.mark.slow
 def test_each_is_as_alone() -> None:
     """Batched or by itself, the points are the same."""
     problem, costs, theta = toys(get_backend("numpy"))
@@ -116,6 +118,7 @@ def test_each_is_as_alone() -> None:
         assert end.value[i] == pytest.approx(one.value, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_parts_are_as_all_at_once() -> None:
     problem, _, theta = toys(get_backend("numpy"), 5)
     whole = BatchedLBFGS().run(problem, theta)

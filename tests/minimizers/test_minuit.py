@@ -141,6 +141,7 @@ def test_no_more_calls_than_minuit_has_by_itself(monkeypatch: pytest.MonkeyPatch
     assert given == [200 + 100 * p + 5 * p * p]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worth", [True, False])
 def test_what_minuit_has_kept_is_given_back(monkeypatch: pytest.MonkeyPatch, worth: bool) -> None:
     """At once, where it is much: a `Minuit` lives on in a cycle."""

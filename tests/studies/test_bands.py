@@ -74,6 +74,7 @@ def test_bands_grow_outside_the_data(curve: tuple[fx.Model, fx.FitResult]) -> No
         assert np.all(np.diff(band.high - band.low) > 0)
 
 
+@pytest.mark.slow
 def test_toys_agree_with_the_linear_band_inside(curve: tuple[fx.Model, fx.FitResult]) -> None:
     linear, toys = curve[1].band(X), curve[1].band(X, method="replicas", number=1000, seed=1)
     ratio = (toys.high - toys.low) / (linear.high - linear.low)
@@ -189,6 +190,7 @@ def test_the_mixture_weighs_minima_by_their_evidence() -> None:
     np.testing.assert_allclose(band.mean, sum(w * part.mean() for w, part in zip(weights, parts, strict=True)))
 
 
+@pytest.mark.slow
 def test_the_mixture_is_made_once_and_the_same_for_a_seed() -> None:
     fit, again = many_minima(), many_minima()
     at = np.zeros((1, 2))

@@ -17,7 +17,7 @@ from ffnn_xp import Backend
 from ffnn_xp.minimizers import run_ask_tell
 from ffnn_xp.studies.bands import BandMethod, profile_ends
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.studies.profiles import ProfileTuning, _end
+from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, _end
 from ffnn_xp.uncertainty import LinearBand
 
 RNG = np.random.default_rng(4)
@@ -38,6 +38,7 @@ def fit() -> fx.FitResult:
     return fitted("numpy")
 
 
+@pytest.mark.slow
 def test_each_point_and_output_has_its_own_ends(fit: fx.FitResult) -> None:
     """In batches of any size, and alone."""
     together = fit.band(AT, method="profile")
@@ -81,6 +82,7 @@ def test_s_has_risen_by_one_at_the_ends(fit: fx.FitResult) -> None:
             assert best.fun - fit.fval == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_every_library_finds_the_same_ends(fit: fx.FitResult, backend: Backend) -> None:
     band, same = fit.band(AT, method="profile"), fitted(backend).band(AT, method="profile")
     width = band.high - band.low
