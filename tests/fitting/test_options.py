@@ -26,7 +26,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prior": "atuo"}, "`prior` must be a positive width, None or 'auto', got 'atuo': did you mean 'auto'"),
     ({"prior": [1.0]}, r"`prior` must be a positive width of the standardised weights, or None, got \[1.0\]"),
     ({"minimizer": "migrd"}, "unknown minimizer 'migrd': did you mean 'migrad'"),
-    ({"minimizer": None}, "unknown minimizer None"),
+    ({"minimizer": None}, "`minimizer` must be a name or an object with a method run"),
     ({"covariance": None}, "unknown covariance None"),
     ({"loss": "huberr"}, "unknown loss 'huberr': did you mean 'huber'"),
     ({"loss": 3}, "`loss` must be a name or a Loss"),
