@@ -32,7 +32,7 @@ MOST = 500  # parameters of a subset at most: each costs a solve, and MINUIT's m
 
 @dataclass(frozen=True)
 class ProfileCostTuning:
-    """How the other parameters follow those of a subset."""
+    """Numbers for the other parameters, which follow those of a subset."""
 
     edm_goal: float = tuned(1e-9, "EDM of the others, in units of errordef; smaller: less noise in S, more products")
     newton_steps: int = tuned(30, "Newton's steps at most")
