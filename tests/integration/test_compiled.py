@@ -40,13 +40,13 @@ def fits(n: int) -> Callable[[int], Any]:
     return lambda i: model().fit(*data(n, i), 0.1, prior=3.0)
 
 
-def contests(n: int) -> Callable[[int], Any]:
+def halving(n: int) -> Callable[[int], Any]:
     """Starts that compete, ever fewer, first on a sample of the events."""
     return lambda i: fx.Model((1, 3, 1), backend="jax", seed=i).fit(*data(n, i), prior=3.0, restarts=30)
 
 
 def replicas(n: int) -> Callable[[int], Any]:
-    """Of which ever fewer walk."""
+    """Ever fewer of them are still on their way."""
     fitted = model()
     fitted.fit(*data(n), 0.1, prior=3.0)
     return lambda i: fitted.fit_replicas(*data(n), 0.1, prior=3.0, number=7, seed=i)
@@ -85,7 +85,7 @@ def with_a_function(n: int) -> Callable[[int], Any]:
         (predictions, 44),
         (matrices, 45),
         (with_a_function, 46),
-        (contests, 407),
+        (halving, 407),
     ],
 )
 def test_nothing_new_is_compiled_the_second_time(

@@ -75,7 +75,7 @@ def other_last_digits(data: Data) -> Data:
 @pytest.mark.parametrize("change", [other_order, other_last_digits])
 @pytest.mark.filterwarnings("ignore::ffnn_xp.FitWarning")
 def test_rounding_decides_nothing(kind: str, change: Callable[[Data], Data]) -> None:
-    """Sums in another order, inputs with other last digits: the same minimum and the same verdict."""
+    """Sums in another order, inputs with other last digits: the same minimum and the same certificate."""
     one, other = fitted(kind), fitted(kind, change)
     assert other.valid == one.valid
     assert other.fval == pytest.approx(one.fval, rel=1e-6)

@@ -320,7 +320,7 @@ def test_html_escapes_and_tells_the_same() -> None:
 
 
 class TestStops:
-    """Whatever ends a walk early, the best so far comes back, is not called valid, and can be gone on from."""
+    """Whatever ends a minimization early, the best so far comes back, is not called valid, and can be gone on from."""
 
     def check(self, fit: fx.FitResult, reason: str) -> None:
         assert not fit.valid
@@ -494,7 +494,7 @@ class TestHonesty:
     @pytest.mark.slow
     @pytest.mark.parametrize("sigma", [1e-3, 1e-4, 1e-5])
     def test_precise_data_of_unknown_errors(self, sigma: float) -> None:
-        """One round of estimation stops at 1e-3: the walk of the first round knows only errors of order 1."""
+        """One round of estimation stops at 1e-3: the minimization of the first round knows only errors of order 1."""
         rng = np.random.default_rng(4)
         x = np.linspace(-2, 2, 200)
         y = np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1) + 0.5 * np.tanh(3 * x + 2) + sigma * rng.normal(size=200)
@@ -589,8 +589,8 @@ def test_no_witness_where_directions_are_open() -> None:
     assert "HESSE" not in repr(fit)
 
 
-def test_a_valley_is_walked_on_where_migrad_finds_a_way_out() -> None:
-    """The walk leaves it as flat, MIGRAD goes down it, and S falls further from there."""
+def test_the_local_search_goes_on_where_migrad_finds_a_way_down() -> None:
+    """The local search takes it for weakly determined, MIGRAD goes down it, and S falls further from there."""
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, 2000)
     rng.uniform(-0.9, 0.9, 50)

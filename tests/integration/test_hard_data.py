@@ -126,7 +126,7 @@ def test_an_outlier_of_a_million_sigma() -> None:
 
 
 def test_an_objective_that_turns_nan_on_the_way() -> None:
-    """A nonlinearity without values at large arguments: the walk turns back there."""
+    """A nonlinearity without values at large arguments: the minimizer turns back there."""
     outside = []
 
     def f(xp: Any, z: Any) -> Any:
@@ -161,7 +161,7 @@ def test_values_that_are_nowhere_finite_are_an_error_and_change_nothing() -> Non
 
 @pytest.mark.slow
 def test_large_and_precise_data_are_too_much_for_single_precision() -> None:
-    """The rough walk stops at its rounding; the rest is done in double precision, and arrives."""
+    """Single precision stops at its rounding; the rest is done in double precision."""
     x = np.random.default_rng(1).normal(size=(8000, 2))
     y = np.tanh(x[:, 0]) + np.tanh(x @ [0.5, 0.5])
     model, fit = fitted((2, 4, 1), x, y + 1e-9 * np.random.default_rng(2).normal(size=8000), 1e-9, max_seconds=10)
