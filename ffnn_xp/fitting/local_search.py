@@ -67,7 +67,7 @@ class LocalSearchTuning:
     coarse_before_kronecker: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-3))
     kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-3, min_gain=1.0))
     kronecker_matrix_free: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=0.0, min_gain=1.0))
-    kronecker_double: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-10, min_gain=1e-2, patient=False))
+    kronecker_double: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-10, min_gain=1e-2))
     single_precision: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=1.0))
     single_precision_after_kronecker: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=0.03))
     refinement: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-15))

@@ -45,11 +45,8 @@ class PathTuning:
         300, "gradients at the chosen strength; more: an ensemble nearer to its minima, slower"
     )
     edm_goal: float = tuned(1e-3, "EDM in units of S per event; smaller: nearer to the path's minima, slower")
-    min_gain: float = tuned(0.1, "gain of 30 gradients in units of S per event; larger: ends earlier at each strength")
     stride: int = tuned(3, "strengths between those at which networks that join later are minimised; more: faster")
     single_precision_error: float = tuned(1e-3, "relative, of S; larger: single precision is accepted more often")
-    worse_rounds: int = tuned(3, "strengths in a row with a worse score that end the path; more: longer paths")
-    worse_factor: float = tuned(1.02, "larger: a longer path where scores hardly rise")
     level_rounds: int = tuned(6, "strengths that gain little together and end the path; more: longer paths")
     level_factor: float = tuned(1.1, "larger: the path ends earlier where scores hardly fall")
 
@@ -190,8 +187,7 @@ class PathMinimizer:
     def _kronecker(self, unit: float, evaluations: int) -> KroneckerLBFGS:
         """Return the minimizer of a network; `unit` is S per event in units of errordef."""
         t = self.tuning
-        edm_goal, min_gain = t.edm_goal * unit, t.min_gain * unit
-        return replace(t.kronecker, edm_goal=edm_goal, min_gain=min_gain, max_evaluations=evaluations)
+        return replace(t.kronecker, edm_goal=t.edm_goal * unit, max_evaluations=evaluations)
 
 
 class _Evaluator:
@@ -233,15 +229,14 @@ def follow_path(
     """
     batch, ends, t = CostBatch([fold.inside for fold in folds]), list(thetas), minimizer.tuning
     number = sum(len(fold.out) for fold in folds)
-    best, kept, scores, worse = np.inf, [], [], 0
+    best, kept, scores = np.inf, [], []
     for strength in strengths:
         ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
         scores.append(sum(fold.score(theta) for fold, theta in zip(folds, ends, strict=True)) / number)
         kept.append(ends)
-        worse = 0 if scores[-1] < best else worse + 1
         best = min(best, scores[-1])
         level = len(scores) > t.level_rounds and t.level_factor * best > min(scores[: -t.level_rounds])
-        if minimizer.stopped or level or (worse >= t.worse_rounds and scores[-1] > t.worse_factor * best):
+        if minimizer.stopped or level:
             break
     at = int(np.argmin(scores))
     return at, scores, kept[at]

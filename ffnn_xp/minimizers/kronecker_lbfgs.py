@@ -40,8 +40,6 @@ class KroneckerLBFGS:
         Gain in `round_evaluations` gradients, in units of errordef, below which a round is the last one.
     max_evaluations : float
         Gradients after which it ends.
-    patient : bool
-        False ends it also after a round that, at an EDM below `close`, leaves more than a share `slow` of EDM.
     max_rounds : int
         Upper limit of renewals of the coordinates.
     """
@@ -49,14 +47,12 @@ class KroneckerLBFGS:
     edm_goal: float = tuned(1e-6, "smaller: nearer to the minimum, more gradients")
     min_gain: float = tuned(0.0, "larger: ends earlier where it gains slowly")
     max_evaluations: float = np.inf
-    patient: bool = True
     max_rounds: int = 10_000
     check_every: int = tuned(10, "more steps between checks of whether the coordinates still pay: later renewals")
     renewal_cost: float = tuned(5.0, "larger: coordinates are renewed less often; what they cost, in gradients")
     round_evaluations: int = tuned(30, "gradients in which a round has to gain `min_gain`: more, and it ends earlier")
     prune_every: int = tuned(2, "more rounds between calls of `prune`: fewer mistakes, more gradients")
     close: float = tuned(1e-3, "EDM in units of errordef below which coordinates are kept: larger, fewer renewals")
-    slow: float = tuned(0.1, "share of EDM that a round near the minimum may leave: smaller, and it ends earlier")
     quasi_newton: QuasiNewton = field(default=QuasiNewton(memory=10))
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
@@ -87,7 +83,7 @@ class KroneckerLBFGS:
         """
         edm_goal, min_gain = self.edm_goal * problem.errordef, self.min_gain * problem.errordef
         close = self.close * problem.errordef
-        before, edm, evaluations = np.inf, np.inf, 0
+        before, evaluations = np.inf, 0
         status = Status.BUDGET_USED_UP
         value, g = (yield theta) if start is None else start
         for number in range(1, self.max_rounds + 1):
@@ -96,7 +92,7 @@ class KroneckerLBFGS:
             theta, reached, g = yield from self.quasi_newton.steps(W, theta, value, g, this)
             evaluations += this.evaluations
             gain, value = value - reached, reached
-            edm, earlier = this.edm, edm
+            edm = this.edm
             if edm < edm_goal:
                 return MinimizerResult(theta, value, edm, Status.MINIMUM)
             if number % self.prune_every == 1:
@@ -106,8 +102,7 @@ class KroneckerLBFGS:
             if evaluations >= self.max_evaluations:
                 break
             little = gain * self.round_evaluations < min_gain * this.evaluations
-            slow = not self.patient and close > edm > self.slow * earlier
-            if little or gain <= rounding_error(problem.epsilon, value) or slow:
+            if little or gain <= rounding_error(problem.epsilon, value):
                 status = Status.NO_GAIN
                 break
         return MinimizerResult(theta, value, edm, status)

@@ -74,9 +74,7 @@ def test_each_network_ends_where_it_does_alone(backend: Backend) -> None:
     for fold, start, end in zip(folds, starts(whole, 4), ends, strict=True):
         alone = fold.cost(precision)
         unit = alone(start) / fold.inside.events.n
-        t = PathTuning()
-        goals = {"edm_goal": t.edm_goal * unit, "min_gain": t.min_gain * unit}
-        result = KroneckerLBFGS(max_evaluations=15, **goals).run(alone, start)
+        result = KroneckerLBFGS(max_evaluations=15, edm_goal=PathTuning().edm_goal * unit).run(alone, start)
         np.testing.assert_allclose(end, result.theta, rtol=1e-5, atol=1e-7)
         asked += fold.inside.events.n
     assert 15 * asked <= minimizer.events <= 18 * asked
