@@ -194,7 +194,7 @@ class Backend(Formulas):
 
     def to_host(self, a: Array) -> HostArray:
         """Copy an array to main memory as float64; no other method does."""
-        return np.asarray(self.as_numpy(a), dtype=np.float64)
+        return np.asarray(a if self.host_arguments else self.as_numpy(a), dtype=np.float64)
 
     def host_function(self, f: Callable[..., Array]) -> Callable[..., HostArray]:
         """Return f as a function of host vectors in float64, whose result is copied to the host."""

@@ -91,7 +91,7 @@ def above_ones(
 
 def in_one_pass(xp: Namespace, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     """Return the elementwise ``f(*static, xp, ...)`` as a function of arrays, in one kernel if the library can."""
-    return backend_class(xp).in_one_pass(xp, _own(xp, f), *static)
+    return backend_class(xp).in_one_pass(xp, f if static else _own(xp, f), *static)
 
 
 def _own(xp: Namespace, f: Callable[..., Any]) -> Callable[..., Any]:
