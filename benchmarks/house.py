@@ -42,11 +42,11 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.name = f"{root.resolve().name} {commit(root)}".strip()
-        self.library = {path.relative_to(root / PACKAGE): parsed(path) for path in sources(root / PACKAGE)}
+        self.package = {path.relative_to(root / PACKAGE): parsed(path) for path in sources(root / PACKAGE)}
         self.tests = {path.relative_to(root / "tests"): parsed(path) for path in sources(root / "tests")}
 
     def nodes(self) -> Iterator[tuple[Path, ast.AST]]:
-        for path, (_, tree) in self.library.items():
+        for path, (_, tree) in self.package.items():
             for node in ast.walk(tree):
                 yield path, node
 
@@ -77,7 +77,7 @@ class Tree:
     @cached_property
     def arrows(self) -> dict[str, set[str]]:
         """Which packages, and modules beside them, each of them imports."""
-        found: dict[str, set[str]] = {place_of(path): set() for path in self.library if path.name != "__init__.py"}
+        found: dict[str, set[str]] = {place_of(path): set() for path in self.package if path.name != "__init__.py"}
         for a, b in self.imports:
             first, second = a.partition(".")[0], b.partition(".")[0]
             if first != second:
@@ -116,7 +116,7 @@ class Tree:
 
     @cached_property
     def complex_functions(self) -> list[tuple[int, str]]:
-        blocks = ((path, block) for path, (text, _) in self.library.items() for block in cc_visit(text))
+        blocks = ((path, block) for path, (text, _) in self.package.items() for block in cc_visit(text))
         found = {(block.complexity, f"{path}: {block.fullname}") for path, block in blocks if block.letter != "C"}
         return sorted((row for row in found if row[0] > COMPLEX), reverse=True)
 
@@ -124,7 +124,7 @@ class Tree:
     def constants(self) -> list[tuple[Path, str]]:
         return [
             (path, target.id)
-            for path, (_, tree) in self.library.items()
+            for path, (_, tree) in self.package.items()
             for node in tree.body
             if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and numeric(node.value)
             for place in (node.targets if isinstance(node, ast.Assign) else [node.target])
@@ -141,7 +141,7 @@ class Tree:
     def named_like_functions(self) -> list[str]:
         return [
             str(path)
-            for path, (_, tree) in self.library.items()
+            for path, (_, tree) in self.package.items()
             for node in tree.body
             if isinstance(node, Function) and node.name == path.stem
         ]
@@ -194,9 +194,9 @@ def numeric(node: ast.expr) -> bool:
 
 
 FIGURES: dict[str, Callable[[Tree], int]] = {
-    "files": lambda tree: len(tree.library),
-    "files beside the packages": lambda tree: sum(len(path.parts) == 1 for path in tree.library),
-    "lines": lambda tree: lines(tree.library),
+    "files": lambda tree: len(tree.package),
+    "files beside the packages": lambda tree: sum(len(path.parts) == 1 for path in tree.package),
+    "lines": lambda tree: lines(tree.package),
     "lines of tests": lambda tree: lines(tree.tests),
     "imports between modules": lambda tree: len(tree.imports),
     "imports between packages": lambda tree: sum(map(len, tree.arrows.values())),
@@ -206,7 +206,7 @@ FIGURES: dict[str, Callable[[Tree], int]] = {
     f"functions with more than {MANY_ARGUMENTS} parameters": lambda tree: len(tree.long_lists),
     f"functions of complexity above {COMPLEX}": lambda tree: len(tree.complex_functions),
     "numeric constants of modules": lambda tree: len(tree.constants),
-    "tuned numbers": lambda tree: tree.calls(tree.library, "tuned"),
+    "tuned numbers": lambda tree: tree.calls(tree.package, "tuned"),
     "monkeypatch.setattr in tests": lambda tree: tree.calls(tree.tests, "monkeypatch.setattr"),
     "assert in the library": lambda tree: sum(isinstance(node, ast.Assert) for _, node in tree.nodes()),
     "modules called like a function in them": lambda tree: len(tree.named_like_functions),
@@ -259,7 +259,7 @@ def main() -> None:
         [[name, *(f"{figure(tree):,}" for tree in trees)] for name, figure in FIGURES.items()],
     )
     print("## The library by package\n")
-    by_package(trees, lambda tree: tree.library)
+    by_package(trees, lambda tree: tree.package)
     print("## Tests by folder\n")
     by_package(trees, lambda tree: tree.tests)
     print("## Lists\n")

@@ -83,7 +83,7 @@ class LocalSearchTuning:
         "parameters; fewer: the stage in double precision also where a matrix costs less than a round",
     )
     # As much as some rounds with matrices cost: if this stage does not converge, no more than that is lost.
-    double_evaluations: int = tuned(360, "more gradients are spent on that stage, which may be in vain")
+    double_evaluations: int = tuned(360, "more gradients are spent on that stage, which may be wasted")
     double_evaluations_per_parameter: float = tuned(1 / 2, "more gradients are spent on that stage in large networks")
     single_precision_error: float = tuned(
         1.0, "of S in units of errordef; larger: single precision is accepted where it is further off"

@@ -150,7 +150,7 @@ class _Batch:
         self.edm[i], self.ended[i] = edm, Status.SADDLE_POINT if saddle else Status.NO_GAIN
 
     def _counted(self, i: int, steps: AskTellHessian[Result]) -> AskTellHessian[Result]:
-        """Yield the requests and count the gradients that are requested; others may be evaluated in vain."""
+        """Yield the requests and count the gradients that are requested; others may be evaluated without need."""
         answer: Any = None
         while True:
             try:

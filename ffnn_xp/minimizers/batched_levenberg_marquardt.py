@@ -4,7 +4,7 @@ Each replica has its own point and damping; they share every product. One step s
 :math:`(B + \mu D)\,s = -g` with D = diag(B), and each mu follows its own gain ratio (H. B. Nielsen, IMM-REP-1999-05,
 eq. 2.4). Points, gradients and matrices stay on the device; four numbers for each replica are copied to the host per
 step, and masks there decide. Replicas that have converged, that gain no more, or that are pruned are removed from the
-batch; where each new number of replicas costs a compilation, they stay and are computed in vain.
+batch; where each new number of replicas costs a compilation, they stay and are computed without need.
 
 With fewer values m than parameters p the m x m dual is solved instead. With :math:`B = J^T J + P` (P the prior's
 diagonal), :math:`g = J^T\rho + P\theta` and :math:`\Delta = P + \mu D`,
