@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,9 @@ from ffnn_xp.backends import BackendStatus
 from ffnn_xp.cli.tables import read_table
 from ffnn_xp.io import read_header
 
-from .program import FAST, CliRunner, app, fit, make_table, pandas, run, start
+from .program import FAST, CliRunner, app, fit, pandas, run, start
 
 pytest.importorskip("safetensors")
-
-
-@pytest.fixture(autouse=True)
-def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    yield
-    assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "a temporary file was left behind"
-
-
-@pytest.fixture
-def data() -> Any:
-    frame = make_table()
-    frame.to_csv("data.csv")
-    return frame
 
 
 def test_version_and_help() -> None:

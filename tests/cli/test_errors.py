@@ -6,7 +6,6 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,9 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import cli
 
-from .program import CliRunner, app, fit, make_table, run
+from .program import CliRunner, app, fit, run
 
 pytest.importorskip("safetensors")
-
-
-@pytest.fixture(autouse=True)
-def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    yield
-    assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "a temporary file was left behind"
-
-
-@pytest.fixture
-def data() -> Any:
-    frame = make_table()
-    frame.to_csv("data.csv")
-    return frame
 
 
 def test_wrong_options_are_usage_errors() -> None:

@@ -11,26 +11,6 @@ from iminuit.cost import NormalConstraint
 
 import ffnn_xp as fx
 
-SIGMA = 0.1
-
-
-def data(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
-    """Two bends with noise: a network of widths 1-2-1 is determined by it."""
-    rng = np.random.default_rng(7)
-    x = np.linspace(-2, 2, n)
-    return x, np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1) + SIGMA * rng.normal(size=n)
-
-
-@pytest.fixture(scope="module")
-def fitted() -> tuple[fx.Model, fx.FitResult]:
-    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
-    return model, model.fit(*data(), SIGMA)
-
-
-@pytest.fixture
-def cost(fitted: tuple[fx.Model, fx.FitResult]) -> fx.LeastSquares:
-    return fx.LeastSquares(*data(), SIGMA, fitted[0])
-
 
 def test_sum_with_constraint(cost: fx.LeastSquares) -> None:
     name, at = "b_L2_L3[0]", float(cost.start[6]) + 0.3
