@@ -3,7 +3,8 @@
 - `pipeline`: `fit`, all steps in their order; begin to read here.
 - `options`, `tuning`: what users may ask for, checked; all numbers that were tuned.
 - `problem`: `FitProblem`, the checked data with their statistic, scaling and prior.
-- `multistart`: random starts, and which of them are refined; `minima`: which starts came to the same minimum.
+- `multistart`, `search_result`: random starts, which of them are refined, and the table of them.
+- `minima`: which starts came to the same minimum.
 - `local_search`: the stages of one start; `successive_halving`: many starts at once.
 - `prior_selection`, `regularization_path`: the prior's width by cross-validation, and the ensemble of networks.
 - `y_error`: errors of y from the residuals, where none are given.
@@ -14,11 +15,12 @@
 
 from ffnn_xp.fitting.batch_refit import fit_toys, measure_again, refit
 from ffnn_xp.fitting.local_search import LocalMinimum
-from ffnn_xp.fitting.multistart import FitState, MultiStart, Restart
+from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
 from ffnn_xp.fitting.pipeline import fit
 from ffnn_xp.fitting.problem import FitProblem, read_problem
 from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.fitting.search_result import FitState, Restart
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, REFIT_GOAL, Tuning
 from ffnn_xp.fitting.y_error import residual_width
 

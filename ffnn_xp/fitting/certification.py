@@ -10,10 +10,10 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.multistart import SearchResult
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.minimizers import EDM_FACTOR, TOLERANCE, Certificate, EDMBounds, hesse_errors
 from ffnn_xp.objective import DataCost, NetworkCost
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Spectrum, dead_units, sandwich

@@ -18,12 +18,13 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
-from ffnn_xp.fitting.multistart import INTERRUPTED, MultiStart, SearchResult
+from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
+from ffnn_xp.fitting.search_result import INTERRUPTED, SearchResult
 from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
 from ffnn_xp.minimizers import Certificate, Migrad
 from ffnn_xp.network import ModelLike, glorot

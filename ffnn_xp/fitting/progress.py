@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ffnn_xp.fitting.multistart import FitState
+from ffnn_xp.fitting.search_result import FitState
 
 Report = Callable[[FitState], bool | None]
 

@@ -11,9 +11,9 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
-from ffnn_xp.fitting.multistart import Restart
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.search_result import Restart
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import Layout
 from ffnn_xp.objective import DataCost, NetworkCost

@@ -15,8 +15,9 @@ from __future__ import annotations
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.multistart import MultiStart, SearchResult
+from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.network import evaluate
 
 

@@ -4,6 +4,7 @@ Permuting the hidden units of a layer changes theta and not the function; neithe
 mirror, :math:`f(-z) = s f(z) + c` (tanh: -1, 0; logistic: -1, 1), nor its scale, if f is homogeneous
 (H. J. Sussmann, Neural Networks 5 (1992) 589). Each change of a unit's incoming row is undone in the next matrix,
 exactly. Other symmetries (rotations of an identity layer, periods of sine, exact copies) are not removed.
+All of it runs on the host, on results.
 """
 
 from __future__ import annotations

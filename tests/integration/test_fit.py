@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 import ffnn_xp as fx
 from ffnn_xp.backends import Backend
-from ffnn_xp.fitting.multistart import SearchResult
+from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.minimizers import Migrad
 from ffnn_xp.network.sweeps import jacobian
