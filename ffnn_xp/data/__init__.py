@@ -15,7 +15,7 @@ from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.events import Events
 from ffnn_xp.data.measurements import Measurements, refuse
 from ffnn_xp.data.points import Points, points_of
-from ffnn_xp.data.reading import CheckedData, events_in_use, input_rows, read
+from ffnn_xp.data.reading import CheckedData, check_sets, events_in_use, input_rows, read
 from ffnn_xp.data.standardization import Scaling, scaling_of
 from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
 
@@ -28,6 +28,7 @@ __all__ = [
     "ModelOnBackend",
     "Points",
     "Scaling",
+    "check_sets",
     "events_in_use",
     "host_resident_if_needed",
     "input_rows",

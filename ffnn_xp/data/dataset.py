@@ -71,6 +71,17 @@ class Dataset:
             return xp.ones_like(self.y if loss.auxiliary is not None else self.y[..., :1, :1])
         return given
 
+    def pulls(self, xp: Namespace, loss: Loss, arguments: Array, *, weighted: bool = True) -> Array:
+        """Return (measured - predicted) / standard deviation, ``(k, n)``, from the arguments of the statistic.
+
+        A measured value of weight w has an error smaller by sqrt(w), unless the weights say nothing about the scatter
+        (`weighted` is False).
+        """
+        pulls = loss.pulls(xp, arguments, self.y, self.auxiliary_of(xp, loss))
+        if self.weights is None or not weighted or loss.target_kind != "real":
+            return pulls
+        return pulls * xp.sqrt(self.weights)
+
     def loss_arguments(self, xp: Namespace, loss: Loss, y: Array) -> Array:
         """Return the arguments of the statistic from raw outputs at all columns of x; the first rows predict y."""
         return y if self.columns_of_event == 1 and self.nodes is None else loss.linear_operator(xp, y, (self.nodes,))

@@ -14,7 +14,7 @@ import array_api_compat
 import numpy as np
 from array_api_compat import device
 
-from ffnn_xp._lib.typing import Array
+from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import letter
 from ffnn_xp.backends import Backend, host_floats, to_numpy
 from ffnn_xp.data.dataset import Dataset
@@ -29,6 +29,7 @@ from ffnn_xp.data.validation import (
     POSITIVE_WEIGHT,
     SHARE,
     TRIALS,
+    check_unambiguous,
     floats,
     per_value,
 )
@@ -137,20 +138,23 @@ def _selected(m: Measurements, at: Indices, n: int) -> Measurements:
         q = points.node_weights.shape[1]
         x = Points(points.x.reshape(n, q, -1)[at].reshape(len(at) * q, -1), points.node_weights[at])
 
-    def rows(a: Any) -> Any:
+    def per_value(name: str, of: Any) -> Any:
+        a, shape = getattr(m, name), () if of is None else array_shape(of)
+        if a is not None and len(shape) > 1:
+            check_unambiguous(tuple(array_shape(a)), n, shape[-1], name)
         return _rows(a, at, n)
 
     return replace(
         m,
         x=x,
-        y=_rows(m.y, at, n, axis=1) if m.y is not None and len(array_shape(m.y)) == 3 else rows(m.y),
-        y_err=rows(m.y_err),
-        weights=rows(m.weights),
+        y=_rows(m.y, at, n, axis=1 if m.y is not None and len(array_shape(m.y)) == 3 else 0),
+        y_err=per_value("y_err", m.y),
+        weights=_rows(m.weights, at, n),
         mask=None,
-        exposure=rows(m.exposure),
-        trials=rows(m.trials),
+        exposure=per_value("exposure", m.y),
+        trials=per_value("trials", m.y),
         y_cov=None if m.y_cov is None else _covariance(m.y_cov, at, n),
-        x_err=rows(m.x_err),
+        x_err=per_value("x_err", points.x),
     )
 
 
@@ -324,16 +328,37 @@ def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
             f"`y` must have shape ({n},), a label for each event, or ({n}, {letter(k, 'k')}), counts of classes, "
             f"got {tuple(a.shape)}"
         )
-    if float(backend.to_host(xp.min(xp.sum(a, axis=-1)))) <= 0:
-        raise ValueError("`y` has an event that is of no class: leave it out")
+    _check_shares(backend, a)
     return a, False
 
 
+def check_sets(backend: Backend, sets: HostArray, loss: Loss, trials: Array | None) -> None:
+    """Check the values of many sets of measurements ``(r, n, k)`` by the rules of one set.
+
+    Raises
+    ------
+    ValueError
+        For values that the statistic does not allow.
+    """
+    rule = {"real": FINITE, "class": SHARE}.get(loss.target_kind, COUNT)
+    y = floats(backend, sets, "y", rule)
+    if loss.target_kind == "class":
+        _check_shares(backend, y)
+    if loss.target_kind == "successes":
+        _check_successes(backend, y, trials)
+
+
+def _check_shares(backend: Backend, y: Array) -> None:
+    """Check that each event is of some class."""
+    if float(backend.to_host(backend.xp.min(backend.xp.sum(y, axis=-1)))) <= 0:
+        raise ValueError("`y` has an event that is of no class: leave it out")
+
+
 def _check_successes(backend: Backend, k: Array, trials: Array | None) -> None:
-    """Check that successes are at most the number of trials, or 0 or 1 without trials."""
+    """Check that successes ``(..., n, k)`` are at most the trials ``(k, n)``, or 0 or 1 without trials."""
     xp = backend.xp
     too_many = xp.matrix_transpose(k) > (1 if trials is None else trials)
     if float(backend.to_host(xp.sum(xp.astype(too_many, k.dtype)))):
         what = "0 or 1 (or give `trials`)" if trials is None else "at most the number of `trials`"
-        at = np.argwhere(backend.to_host(too_many).T)[0]
-        raise ValueError(f"`y` must be {what}, got {backend.to_host(k)[at[0], at[1]]:g} in row {at[0]}")
+        at = tuple(np.argwhere(np.swapaxes(backend.to_host(too_many), -1, -2))[0])
+        raise ValueError(f"`y` must be {what}, got {backend.to_host(k)[at]:g} in row {at[-2]}")

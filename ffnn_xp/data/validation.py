@@ -78,10 +78,9 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
 def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR) -> Array:
     """Return a scalar, or one value per event (n,), per measured value (n, k) or per output (k,), as ``(n, k)``."""
     a = floats(backend, errors, name, rule)
+    check_unambiguous(a.shape, n, k, name)
     if a.ndim == 0 or a.shape == (1,):
         a = backend.xp.reshape(a, (1, 1))
-    elif a.shape == (n,) == (k,) and k > 1:
-        raise ValueError(f"`{name}` of shape ({n},) could be one per event or one per output: give it as ({n}, {k})")
     elif a.shape == (n,):
         a = a[:, None]
     elif a.shape == (k,):
@@ -91,6 +90,12 @@ def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err"
             f"`{name}` must be one number, ({n},) for one per event, or ({n}, {k}) for one per value, got {a.shape}"
         )
     return backend.xp.broadcast_to(a, (n, k))
+
+
+def check_unambiguous(shape: tuple[int, ...], n: int, k: int, name: str) -> None:
+    """Raise a ValueError for a shape that fits one value per event and one per output."""
+    if shape == (n,) == (k,) and k > 1:
+        raise ValueError(f"`{name}` of shape ({n},) could be one per event or one per output: give it as ({n}, {k})")
 
 
 def _refuse(values: HostArray, name: str, rule: Rule, columns: list[str] | None) -> NoReturn:

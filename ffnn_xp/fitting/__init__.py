@@ -18,11 +18,11 @@ from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
 from ffnn_xp.fitting.pipeline import fit
-from ffnn_xp.fitting.problem import FitProblem, read_problem
+from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import FitState, Restart
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, REFIT_GOAL, Tuning
-from ffnn_xp.fitting.y_error import residual_width
+from ffnn_xp.fitting.y_error import residual_width, y_error_at
 
 __all__ = [
     "DEFAULT_TUNING",
@@ -36,10 +36,12 @@ __all__ = [
     "ReplicaOptions",
     "Restart",
     "Tuning",
+    "check_degrees_of_freedom",
     "fit",
     "fit_toys",
     "measure_again",
     "read_problem",
     "refit",
     "residual_width",
+    "y_error_at",
 ]

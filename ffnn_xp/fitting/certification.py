@@ -16,7 +16,7 @@ from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.minimizers import EDM_FACTOR, TOLERANCE, Certificate, EDMBounds, hesse_errors
 from ffnn_xp.objective import DataCost, NetworkCost
-from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Spectrum, dead_units, sandwich
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Spectrum, dead_units
 
 POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
@@ -91,10 +91,8 @@ def certify_fit(found: Found, began: float) -> FitRecord:
     theta = problem.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
-    if good is not None and problem.sandwich:
-        precision = None if problem.prior is None else problem.prior.precision
-        good = sandwich(good, found.cost.scores(found.theta), raw.errordef, precision)
     if good is not None:
+        good = problem.covariance_of(found.cost, found.theta, good)
         factor = problem.scaling.linear(good.factor.T).T
         errors = np.where(_unidentified(problem, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
     chi2, effective = raw.chi2(theta), float(p)

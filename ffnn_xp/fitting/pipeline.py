@@ -22,11 +22,11 @@ from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
-from ffnn_xp.fitting.progress import progress_line
+from ffnn_xp.fitting.progress import Report, progress_line
 from ffnn_xp.fitting.record import FitRecord
-from ffnn_xp.fitting.search_result import INTERRUPTED, SearchResult
-from ffnn_xp.fitting.y_error import estimate_y_error, residual_width
-from ffnn_xp.minimizers import Certificate, Migrad
+from ffnn_xp.fitting.search_result import INTERRUPTED, FitState, SearchResult
+from ffnn_xp.fitting.y_error import estimate_y_error, residual_width, y_error_at
+from ffnn_xp.minimizers import Budget, Certificate, Migrad
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
 from ffnn_xp.uncertainty import Member, Predictive, Spectrum
@@ -44,7 +44,9 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
     deadline = np.inf if options.max_seconds is None else began + options.max_seconds
     if options.minimizer == "migrad":
         theta = model.backend.to_host(model.parameters) if start is None else start
-        return _migrad_alone(problem, theta, began, deadline)
+        with progress_line(options.progress, options.callback) as report:
+            record = _migrad_alone(problem, theta, began, deadline, report)
+        return replace(record, predictive=_predictive(record.problem, None, record))
     chosen = None
     if prior == "auto":
         chosen = choose(problem, options.seed, deadline)
@@ -63,6 +65,7 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             max_evaluations=most,
             tuning=problem.tuning.multi_start,
             halving=problem.tuning.halving,
+            began=began,
         )
         starts = _starts(problem, start, number, options.seed) if chosen is None else iter(chosen.members[:1])
         found = _search(problem, search, starts)
@@ -176,19 +179,25 @@ def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spect
     return min(runs, key=lambda run: (not run.certified, run.edm))
 
 
-def _migrad_alone(problem: FitProblem, theta: HostArray, began: float, deadline: float) -> FitRecord:
+def _migrad_alone(
+    problem: FitProblem, theta: HostArray, began: float, deadline: float, report: Report | None
+) -> FitRecord:
     """Run MIGRAD alone from theta, and certify its last point like any other.
 
     With unknown errors it runs twice: the first run's residuals give the errors of the second.
     """
+
+    def tell(value: float, calls: int) -> bool | None:
+        assert report is not None
+        return report(FitState(1, 1, value, value, calls, time.monotonic() - began))
+
+    budget = Budget(deadline, report=None if report is None else tell)
     if not problem.errors_known:
         problem = problem.with_y_error(residual_width(problem, problem.scaling.to_standard(theta), 0.0))
-        theta = np.asarray(Migrad().alone(problem.raw_cost(), theta, deadline=deadline).values)
-        problem = problem.with_y_error(
-            residual_width(problem, problem.scaling.to_standard(theta), float(problem.layout.n_parameters))
-        )
+        theta = np.asarray(Migrad().alone(problem.raw_cost(), theta, budget).values)
+        problem = y_error_at(problem, problem.scaling.to_standard(theta))
     raw, cost = problem.raw_cost(), problem.cost()
-    minuit = Migrad().alone(raw, theta, deadline=deadline)
+    minuit = Migrad().alone(raw, theta, budget)
     end = LocalMinimum.unfinished(problem.scaling.to_standard(np.asarray(minuit.values)), np.inf)
     spectrum, _ = problem.local_search(cost).spectrum_at(end.theta)
     found = Found(problem, raw, cost, SearchResult(end), spectrum, Certificate.of(minuit), minuit)

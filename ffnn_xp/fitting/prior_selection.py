@@ -182,19 +182,27 @@ def _calibration(
                 r.shape[1] - _effective(G, precision) / k,
                 (1 - problem.tuning.prior_selection.most_effective) * r.shape[1],
             )
-            y_error = np.maximum(np.sqrt(np.sum(r**2, axis=1, keepdims=True) / free), 1e3 * backend.epsilon)
+            y_error = held_out_width(problem, r, _weights(backend, part.inside.events))[:, None]
+            y_error = y_error * np.sqrt(r.shape[1] / free)
         band = LinearBand(theta, plain, Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0))
         std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
         residuals.append(_residuals(network, backend, theta, part.outside.events))
-        if part.outside.events.weights is not None:
-            weights.append(backend.to_host(part.outside.events.weights)[0])
-        pulls.append((residuals[-1] / y_error).ravel())
-        bands.append((std / y_error).ravel())
+        w = _weights(backend, part.outside.events)
+        if w is not None:
+            weights.append(w)
+        more = 1.0 if w is None or problem.sandwich else np.sqrt(w)  # errors are smaller by its square root
+        pulls.append((more * residuals[-1] / y_error).ravel())
+        bands.append((more * std / y_error).ravel())
     calibration = calibrate(np.concatenate(pulls), np.concatenate(bands))
     if problem.errors_known:
         return calibration, np.ones(k)
     together = np.concatenate(residuals, axis=1)
     return calibration, held_out_width(problem, together, np.concatenate(weights) if weights else None)
+
+
+def _weights(backend: Backend, events: Events) -> HostArray | None:
+    """Return the weights of the events, ``(n,)``, if they have any."""
+    return None if events.weights is None else backend.to_host(events.weights)[0]
 
 
 def _residuals(network: Network, backend: Backend, theta: HostArray, events: Events) -> HostArray:

@@ -19,7 +19,7 @@ from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import KroneckerCoordinates, Minimizer, Problem
 from ffnn_xp.network import Layout, ModelLike, Network, augment, evaluate
 from ffnn_xp.objective import DataCost, GaussianPrior, NetworkCost, Objective, network_precision
-from ffnn_xp.uncertainty import Spectrum, rank
+from ffnn_xp.uncertainty import Spectrum, rank, sandwich
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,13 @@ class FitProblem:
         held = Spectrum.of_hessian(G, cost.errordef, cost.epsilon).factor
         return float(held.shape[1]) - self.prior.share(held)
 
+    def covariance_of(self, cost: NetworkCost, theta: HostArray, spectrum: Spectrum) -> Spectrum:
+        """Return the spectrum of the Hessian at a minimum, or the sandwich of it where the covariance is to be one."""
+        if not self.sandwich:
+            return spectrum
+        precision = None if self.prior is None else self.prior.precision
+        return sandwich(spectrum, cost.scores(theta), cost.errordef, precision)
+
     def weight_moments(self) -> tuple[float, float]:
         """Return the mean of the weights and of their squares; 1 and 1 if there are none."""
         if self.data.weights is None:
@@ -190,7 +197,7 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
     )
 
 
-def check_degrees_of_freedom(problem: FitProblem, *, auto: bool) -> None:
+def check_degrees_of_freedom(problem: FitProblem, *, auto: bool = False) -> None:
     """Raise a ValueError where errors of y would be estimated from fewer values than parameters."""
     p, values = problem.layout.n_parameters, problem.n_values
     if not problem.errors_known and problem.prior is None and not auto and p >= values:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.search_result import SearchResult
@@ -47,19 +47,43 @@ def estimate_y_error(
     return problem, search, found
 
 
-def residual_width(problem: FitProblem, theta: HostArray, effective: float) -> HostArray:
-    """Compute the errors by the formula above; they are never quite zero, so that a perfect fit has a chi-square."""
+def y_error_at(problem: FitProblem, theta: HostArray) -> FitProblem:
+    """Return the problem with errors of y from the residuals at this theta, which stays.
+
+    With a prior the effective number of parameters depends on the errors, so the two are computed in turn.
+    """
+    tuning = problem.tuning.y_error
+    for _ in range(tuning.rounds):
+        new = residual_width(problem, theta, problem.effective(problem.cost(), theta))
+        settled = problem.prior is None or np.max(np.abs(new / problem.y_error - 1)) < tuning.settled
+        problem = problem.with_y_error(new)
+        if settled:
+            break
+    return problem
+
+
+def residual_width(problem: FitProblem, theta: HostArray, effective: float, y: Array | None = None) -> HostArray:
+    """Compute the errors by the formula above, for other measurements y ``(k, n)`` if given.
+
+    They are never quite zero, so that a perfect fit has a chi-square.
+
+    Raises
+    ------
+    ValueError
+        If weights of both signs leave no positive sum of squares.
+    """
     backend, s = problem.model.backend, problem.scaling
     xp, data = backend.xp, problem.data
     median = problem.loss.median_pull()
     with backend.context():
-        residual = evaluate(problem.network, backend, backend.to_device(s.to_raw(theta)), data.x) - data.y
+        residual = evaluate(problem.network, backend, backend.to_device(s.to_raw(theta)), data.x)
+        residual = residual - (data.y if y is None else y)
         if median is not None:
             return _median_width(problem, backend.to_host(xp.abs(residual)), median, effective)
         square = residual * residual if data.weights is None else residual * residual * data.weights
         total = backend.to_host(xp.sum(square, axis=-1))
         events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))
-    width = np.sqrt(total / max(events - effective / len(total), 1e-3 * events)) / s.y_scale
+    width = _root(total / max(events - effective / len(total), 1e-3 * events)) / s.y_scale
     return np.maximum(width, 1e3 * backend.epsilon)
 
 
@@ -69,8 +93,18 @@ def held_out_width(problem: FitProblem, residual: HostArray, weights: HostArray 
     if median is not None:
         width = np.median(np.abs(residual), axis=1) / median
     else:
-        width = np.sqrt(np.average(residual**2, axis=1, weights=weights))
+        width = _root(np.average(residual**2, axis=1, weights=weights))
     return np.maximum(width, 1e3 * problem.model.backend.epsilon)
+
+
+def _root(mean_square: HostArray) -> HostArray:
+    """Return the square root; a sum of squares with weights of both signs may be negative, and is refused."""
+    if np.any(mean_square < 0):
+        raise ValueError(
+            "the errors of y cannot be estimated: with these weights of both signs the sum of squared residuals is "
+            "negative; give y_err"
+        )
+    return np.sqrt(mean_square)
 
 
 def _median_width(problem: FitProblem, residual: HostArray, median: float, effective: float) -> HostArray:

@@ -7,7 +7,6 @@ diagonal). The public way to preset one is `Minuit.scipy` with a method that ret
 from __future__ import annotations
 
 import gc
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, Tracker
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, StopMinimization, Tracker
 
 TOLERANCE = 0.1  # MINUIT's default of `Minuit.tol`
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; up to ten times that it calls a minimum valid
@@ -110,17 +109,22 @@ class Migrad:
             gc.collect()
         return found
 
-    def alone(self, cost: Any, theta: HostArray, *, deadline: float = np.inf) -> iminuit.Minuit:
+    def alone(self, cost: Any, theta: HostArray, budget: Budget = UNLIMITED) -> iminuit.Minuit:
         """Run MIGRAD alone from the start values, with gradient and curvature.
 
-        Its covariance is the one that its own steps have built up. It runs some hundred calls at a time, and the
-        deadline is checked between them.
+        Its covariance is the one that its own steps have built up. It runs some hundred calls at a time; after each run
+        it reports the value, and the budget is checked.
         """
         m = iminuit.Minuit(cost, theta)
         m.strategy = 0
         while True:
             m.migrad(ncall=self.calls_at_a_time, iterate=1, use_simplex=False)
-            if not m.fmin.has_reached_call_limit or m.nfcn > self.max_calls or time.monotonic() > deadline:
+            try:
+                budget.tell(float(m.fval), int(m.nfcn))
+                budget.check(int(m.nfcn))
+            except StopMinimization:
+                return m
+            if not m.fmin.has_reached_call_limit or m.nfcn > self.max_calls:
                 return m
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:

@@ -17,8 +17,17 @@ from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level
 from ffnn_xp.backends import Backend, host_floats
-from ffnn_xp.data import Events, Measurements, events_in_use, host_resident_if_needed, input_rows
-from ffnn_xp.fitting import REFIT_GOAL, FitProblem, ReplicaOptions, measure_again, read_problem, refit, residual_width
+from ffnn_xp.data import Events, Measurements, check_sets, events_in_use, input_rows, model_for_fit
+from ffnn_xp.fitting import (
+    REFIT_GOAL,
+    FitProblem,
+    ReplicaOptions,
+    check_degrees_of_freedom,
+    measure_again,
+    read_problem,
+    refit,
+    y_error_at,
+)
 from ffnn_xp.minimizers import Budget
 from ffnn_xp.network import ModelLike, Network, evaluate
 from ffnn_xp.objective import NetworkCost, Replicas, network_precision
@@ -137,18 +146,21 @@ def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaO
     """Fit many replicas of the measurements in one batch; see `Model.fit_replicas`."""
     began = time.monotonic()
     measurements = events_in_use(measurements, signed=options.signed_weights)
-    model = host_resident_if_needed(model, measurements)
-    backend, layout = model.backend, model.network.layout
-    own = _sets_of_measurements(backend, measurements.y)
+    own_backend, model = model.backend, model_for_fit(model, measurements)
+    backend = model.backend
+    own = _sets_of_measurements(own_backend, measurements.y)
     if own is not None and options.priors is not None:
         raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
     problem = read_problem(model, measurements if own is None else replace(measurements, y=own[0]), options)
     if own is not None and not problem.errors_known:
         raise ValueError("replicas of your own need `y_err`: the residuals of their mean are not their errors")
+    if own is not None:
+        check_sets(backend, own, problem.loss, problem.data.auxiliary)
     theta = backend.to_host(model.parameters)
     standard = problem.scaling.to_standard(theta)
     if not problem.errors_known:
-        problem = problem.with_y_error(residual_width(problem, standard, float(layout.n_parameters)))
+        check_degrees_of_freedom(problem)
+        problem = y_error_at(problem, standard)
     cost = problem.cost()
     kind, events, precisions = _replicas(problem, cost, theta, own, options)
     number = next((len(a) for a in (own, options.priors) if a is not None), options.number)
@@ -166,7 +178,7 @@ def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaO
         seconds=time.monotonic() - began,
         stopped=end.stopped,
         network=model.network,
-        backend=backend,
+        backend=own_backend,
     )
 
 
@@ -175,8 +187,8 @@ def _sets_of_measurements(backend: Backend, y: Any) -> HostArray | None:
     if np.ndim(y if not hasattr(y, "ndim") else np.empty((0,) * y.ndim)) != 3:
         return None
     own = host_floats(backend.to_host(y) if backend.owns(y) else y, "y")
-    if not own.size or not np.all(np.isfinite(own)):
-        raise ValueError(f"`y` must hold finite values in at least one replica, got shape {own.shape}")
+    if not own.size:
+        raise ValueError(f"`y` must hold at least one replica, got shape {own.shape}")
     return own
 
 

@@ -116,7 +116,8 @@ class Model(Predictor):
             which is right if the network is nearly straight over x_err.
         covariance : {"hessian", "sandwich"}
             "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
-            data, for weighted events, wrong errors and outliers (`uncertainty.sandwich`).
+            data, for weighted events, wrong errors and outliers (`uncertainty.sandwich`). Standard deviations of an
+            ensemble (``prior="auto"``) are calibrated by held-out data in either case.
         prior : float or "auto", optional
             Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
             is no prior. "auto" chooses the width by cross-validation along a path from strong to weak, and makes an
@@ -124,7 +125,8 @@ class Model(Predictor):
             `interval` are then the ensemble's, and the model itself is its best network.
         restarts : int or "auto"
             Upper limit of random starts. The search ends earlier if chi-square says that a fit is as good as it can be.
-            Parameters that were set, loaded or fitted before are the first start.
+            Parameters that were set, loaded or fitted before are the first start. With ``prior="auto"``, whose starts
+            follow the path of priors, neither is used.
         minimizer : str or Minimizer
             "auto" is multi-start minimization with methods made for networks. "migrad" is MIGRAD alone from the model's
             parameters, as in the lesson. "lbfgs", "levenberg_marquardt", "preconditioned_lbfgs", "kronecker_lbfgs" and
@@ -135,7 +137,8 @@ class Model(Predictor):
         progress : bool, optional
             Whether to show a progress line; by default in a terminal.
         callback : callable, optional
-            Called with a `FitState` at each improvement; return True to stop with the best so far.
+            Called with a `FitState` at each improvement, with ``minimizer="migrad"`` after some hundred calls, with
+            ``prior="auto"`` once the prior is chosen; return True to stop with the best so far.
         max_seconds : float, optional
             Time after which the minimization stops, with the best so far.
         tuning : Tuning
@@ -209,6 +212,7 @@ class Model(Predictor):
         prior: float | Sequence[float] | None = None,
         seed: int | None = None,
         max_seconds: float | None = None,
+        tuning: Tuning = DEFAULT_TUNING,
     ) -> Ensemble:
         """Fit many replicas of the data in one batch, all from the model's parameters; the model stays as it is.
 
@@ -235,6 +239,8 @@ class Model(Predictor):
             Seed of toys and bootstrap copies; by default the model's own.
         max_seconds : float, optional
             Time after which the minimization stops, with the best so far.
+        tuning : Tuning
+            As in `fit`.
 
         Raises
         ------
@@ -264,6 +270,7 @@ class Model(Predictor):
                 covariance=covariance,
                 seed=self._seed if seed is None else seed,
                 max_seconds=max_seconds,
+                tuning=tuning,
             )
             return fit_replicas(self, measurements, options)
 

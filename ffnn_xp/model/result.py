@@ -70,6 +70,7 @@ class FitResult(FitRecord):
 
         It is made at the first use. (The certificate is computed in standardised units, where no digits are lost to
         rounding.) It has no infinite errors: where `errors` are infinite, its own are start values without a meaning.
+        With ``covariance="sandwich"`` its errors are still those of the likelihood: for others read `errors`.
         """
         if self.live is not None:
             return self.live
@@ -130,7 +131,7 @@ class FitResult(FitRecord):
             Names of the parameters, from `FitResult.names`.
         others : {"profiled", "fixed"}
             Whether the other parameters are refitted for each value of these, so that errors and MINOS intervals are
-            those of the whole fit, or fixed.
+            those of the whole fit, or fixed. They are those of the likelihood, with ``covariance="sandwich"`` too.
 
         Returns
         -------
@@ -180,7 +181,7 @@ class FitResult(FitRecord):
         method : {"linear", "profile", "replicas", "mixture"}
             The kind of band; see `studies.bands`. A profile takes some tenths of a second for each end at 31 parameters
             (`benchmarks/bands.py`), each toy a refit. Only "mixture" includes other minima, in which random starts may
-            end.
+            end. With ``covariance="sandwich"`` only "linear" is right, and others are refused.
         number : int, optional
             Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
         seed : int, optional
@@ -345,7 +346,7 @@ class FitResult(FitRecord):
         backend = self.problem.model.backend
         with backend.context():
             if x is None:
-                columns = self.problem.data.measured_x(backend.xp)[:, :: max(1, self.problem.data.n // 200)]
+                columns = self.problem.data.measured_x(backend.xp)[:, :: -(-self.problem.data.n // 200)]
             else:
                 columns = self._columns(x)
         return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))

@@ -99,12 +99,13 @@ class DataCost(NetworkCost):
         """Return (measured - predicted) / standard deviation, in the shape of `y`.
 
         They are near standard normal if the model is right. For counts the deviation is that of the prediction
-        (Pearson's residuals).
+        (Pearson's residuals). A measured value of weight w counts with an error smaller by sqrt(w); weights of both
+        signs do not change pulls.
         """
         xp, loss = self.model.backend.xp, self.statistic
         with self.model.backend.context():
-            predicted = self._loss_arguments(vector((args,), self.npar))
-            pulls = loss.pulls(xp, predicted, self.data.y, self.data.auxiliary_of(xp, loss))
+            arguments, weights = self._loss_arguments(vector((args,), self.npar)), self.data.weights
+            pulls = self.data.pulls(xp, loss, arguments, weighted=weights is None or bool(xp.all(weights >= 0)))
         return self._squeeze(self._rows(pulls))
 
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:

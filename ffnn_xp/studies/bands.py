@@ -156,6 +156,8 @@ class BandMethod:
         Computes the ends of a request, for the argument of a monotonic output nonlinearity.
     needs_matrices : bool
         Whether it needs the p x p covariance.
+    takes_sandwich : bool
+        Whether it is right with ``covariance="sandwich"``; others are made of the likelihood alone.
     default_number : int
         The default number of toys or starts; 0 for a kind of band without any.
     """
@@ -163,6 +165,7 @@ class BandMethod:
     name: str
     ends: Callable[[BandRequest], Ends]
     needs_matrices: bool = False
+    takes_sandwich: bool = False
     default_number: int = 0
 
     def __call__(
@@ -178,6 +181,11 @@ class BandMethod:
         """Compute the band of the predictions at raw inputs x ``(d, n)`` on the device; see `FitResult.band`."""
         if self.needs_matrices and not isinstance(known, LinearBand):
             raise ValueError(f"a {self.name} needs the p x p covariance, which was not formed: use method='linear'")
+        if fitted.problem.sandwich and not self.takes_sandwich:
+            raise ValueError(
+                f"a band by method={self.name!r} follows from the likelihood, which covariance='sandwich' does not "
+                "trust: use method='linear', or fit_replicas with kind='bootstrap'"
+            )
         number = self.default_number if number is None else number
         number = whole_number(number, "number", int(self.default_number > 0))
         request = BandRequest(fitted, known, x, cl, number, seed)
@@ -241,7 +249,7 @@ def mixture_ends(request: BandRequest) -> Ends:
 BAND_METHODS = {
     method.name: method
     for method in (
-        BandMethod("linear", linear_ends),
+        BandMethod("linear", linear_ends, takes_sandwich=True),
         BandMethod("profile", profile_ends, needs_matrices=True),
         BandMethod("replicas", replica_ends, default_number=200),
         BandMethod("mixture", mixture_ends, needs_matrices=True, default_number=8),

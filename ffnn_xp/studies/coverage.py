@@ -15,7 +15,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.text import table_lines
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.fitting import FitProblem, LocalMinimum, fit_toys
+from ffnn_xp.fitting import FitProblem, LocalMinimum, fit_toys, residual_width
 from ffnn_xp.minimizers import Status, Tracker
 from ffnn_xp.network import evaluate
 from ffnn_xp.objective import NetworkCost, Objective
@@ -70,16 +70,13 @@ def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, number: int
     backend, network = problem.model.backend, problem.network
     toys = fit_toys(problem, theta, number, rng)
     truth = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
-    free = problem.n_values - problem.effective(problem.cost(), problem.scaling.to_standard(theta))
+    effective = problem.effective(problem.cost(), problem.scaling.to_standard(theta))
     curves, widths = [], []
     for measured, start in zip(toys.measured, toys.theta, strict=True):
-        end = _refined(problem, measured, start)
-        if end is None or end.spectrum is None or end.status is Status.SADDLE_POINT or not end.spectrum.factor.shape[1]:
+        band = _band_of_toy(problem, measured, start, effective)
+        if band is None:
             continue
-        band = LinearBand(end.theta, problem.scaling, end.spectrum)
         std = backend.to_host(band.std(network, backend, x))
-        if not problem.errors_known:  # each toy has its own estimate of the errors of y
-            std = std * np.sqrt(end.value / max(free, 1.0))
         curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
         widths.append(std)
     if len(curves) < 2:
@@ -93,10 +90,25 @@ def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, number: int
     )
 
 
-def _refined(problem: FitProblem, measured: HostArray, theta: HostArray) -> LocalMinimum | None:
-    """Return the minimum of a toy's cost, refined from standardised theta as in any fit."""
+def _band_of_toy(problem: FitProblem, measured: HostArray, theta: HostArray, effective: float) -> LinearBand | None:
+    """Return the band of a toy from standardised theta, as a fit of it would have one; None where it has none.
+
+    Unknown errors of y are estimated from the toy's own residuals, and the minimum is refined with them.
+    """
+    cost, end = _refined(problem, measured, theta)
+    if end is not None and not problem.errors_known:
+        own = residual_width(problem, end.theta, effective, problem.model.backend.to_device(measured))
+        problem = problem.with_y_error(own)
+        cost, end = _refined(problem, measured, end.theta)
+    if end is None or end.spectrum is None or end.status is Status.SADDLE_POINT or not end.spectrum.factor.shape[1]:
+        return None
+    return LinearBand(end.theta, problem.scaling, problem.covariance_of(cost, end.theta, end.spectrum))
+
+
+def _refined(problem: FitProblem, measured: HostArray, theta: HostArray) -> tuple[NetworkCost, LocalMinimum | None]:
+    """Return a toy's cost, and its minimum, refined from standardised theta as in any fit."""
     backend = problem.model.backend
     objective = Objective(problem.network, problem.loss, problem.events(backend.to_device(measured)), backend)
     cost = NetworkCost(objective, n_values=problem.n_values, prior=problem.prior)
     local = replace(problem.local_search(cost), may_use_single_precision=False)
-    return local.refine(Tracker(cost), theta)
+    return cost, local.refine(Tracker(cost), theta)

@@ -161,6 +161,18 @@ def _band_by_toys(loss: str) -> Callable[[Arguments], Any]:
     return numbers
 
 
+def _goodness(loss: str) -> Callable[[Arguments], Any]:
+    return lambda data: _network(loss).fit(**data, loss=loss, restarts=1).goodness().pulls
+
+
+def _coverage(loss: str) -> Callable[[Arguments], Any]:
+    def numbers(data: Arguments) -> Any:
+        fit = _network(loss).fit(**data, loss=loss, restarts=1)
+        return fit.coverage([0.0, 0.7], number=50, seed=2).spread
+
+    return numbers
+
+
 def _command_line(loss: str, folder: Path) -> Callable[[Arguments], Any]:
     """Arrays become columns of a table, numbers stay; names of options are those of Python."""
     pandas = pytest.importorskip("pandas")
@@ -204,6 +216,8 @@ ENTRIES: dict[str, tuple[str, Callable[..., Callable[[Arguments], Any]]]] = {
     "classification": ("binomial", lambda *_: _classification),
     "band by toys": ("least_squares", lambda loss, _: _band_by_toys(loss)),
     "band by toys of counts": ("poisson", lambda loss, _: _band_by_toys(loss)),
+    "goodness": ("least_squares", lambda loss, _: _goodness(loss)),
+    "coverage": ("least_squares", lambda loss, _: _coverage(loss)),
     "command line": ("least_squares", _command_line),
     "command line, counts": ("poisson", _command_line),
     "command line, parts": ("binomial", _command_line),
@@ -231,6 +245,7 @@ NO_SANDWICH = "`covariance` has no place in .*: MINUIT makes the covariance"
 NO_EXPOSURE, NO_TRIALS = "`exposure` has no place in .*: .*counts", "`trials` has no place in .*: .*k out of N"
 MEASURED = "has no place in .*: it is for measured values"
 SCATTER = "covariance='sandwich' takes errors from the scatter of the data, which only bootstrap copies have"
+LIKELIHOOD = "follows from the likelihood, which covariance='sandwich' does not trust"
 NO_COLUMN = "--y-cov: a covariance of events is no column of a table"
 
 # of each cell how near it comes to its equivalent, or what the refusal says
@@ -292,9 +307,11 @@ TABLE: dict[str, dict[str, float | str]] = {
         "measured x",
         "measured x",
     ),
-    "band by toys": _row(SAME, SAME, SAME, NO_COUNTS, NO_PARTS, SAME, SAME, 5 * SLOPE),
+    "goodness": _row(SAME, SAME, SAME, NO_COUNTS, NO_PARTS, SAME, SAME, 5 * SLOPE),
+    "coverage": _row(SAME, 1e-4, TAKEN, NO_COUNTS, NO_PARTS, 1e-4, SAME, TAKEN),
+    "band by toys": _row(SAME, SAME, LIKELIHOOD, NO_COUNTS, NO_PARTS, SAME, SAME, 5 * SLOPE),
     "band by toys of counts": _row(
-        SAME, 0.12, SAME, FIT, _no("trials", "poisson"), _no("y_cov", "poisson"), SAME, ONLY_LEAST_SQUARES
+        SAME, 0.12, LIKELIHOOD, FIT, _no("trials", "poisson"), _no("y_cov", "poisson"), SAME, ONLY_LEAST_SQUARES
     ),
     "command line": _row(SAME, SAME, SAME, NO_COUNTS, NO_PARTS, NO_COLUMN, SAME, SLOPE),
     "command line, counts": _row(SAME, FIT, SAME, FIT, _no("trials", "poisson"), NO_COLUMN, SAME, ONLY_LEAST_SQUARES),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.minimizers import Migrad, at_minimum, is_certified
+from ffnn_xp.minimizers import Budget, Migrad, at_minimum, is_certified
 from ffnn_xp.minimizers.minuit import _Certifier
 
 X = np.linspace(-2, 2, 50)
@@ -181,7 +181,7 @@ def test_that_migrad_calls_it_valid_is_not_enough(state: dict[str, object], expe
 
 def test_migrad_alone_looks_at_the_clock() -> None:
     """After some calls; without a deadline it goes on until it is done, or has taken all that it may."""
-    assert Migrad(calls_at_a_time=10).alone(Ravine(), START, deadline=0.0).nfcn < 200
+    assert Migrad(calls_at_a_time=10).alone(Ravine(), START, Budget(deadline=0.0)).nfcn < 200
     assert Migrad(calls_at_a_time=10, max_calls=300).alone(Ravine(), START).fmin.has_reached_call_limit
     whole = Migrad().alone(Ravine(), START)
     assert whole.valid
