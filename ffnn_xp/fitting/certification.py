@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
-import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
@@ -39,8 +39,6 @@ class Found:
         The spectrum of the Hessian there, if it is known.
     certificate : Certificate or None
         The run of MIGRAD that counts.
-    live : iminuit.Minuit or None
-        A run of MIGRAD in raw units, if there was one.
     recipe : PriorSelection or None
         The choice of the prior, with ``prior="auto"``.
     """
@@ -51,7 +49,6 @@ class Found:
     search: SearchResult
     spectrum: Spectrum | None
     certificate: Certificate | None
-    live: iminuit.Minuit | None = None
     recipe: PriorSelection | None = None
 
     @property
@@ -81,14 +78,26 @@ class Found:
         spectrum, certificate = self.spectrum, self.certificate
         if spectrum is None or certificate is None:
             return self.certified_matrix_free
-        return certificate.certified and not spectrum.n_negative and spectrum.factor.shape[1] > 0
+        if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1]:
+            return False
+        return not self.problem.network.smooth or self.edm_newton < 10 * self.goal
+
+    @cached_property
+    def edm_newton(self) -> float:
+        """EDM = g^T H^-1 g / 2 with our own Hessian on the identified directions, or its lower bound.
+
+        MIGRAD's EDM rests on a covariance that it has updated, which may be far too small along some direction.
+        """
+        if self.spectrum is None:
+            return float("nan") if self.bounds is None else self.bounds.lower
+        return self.spectrum.edm(self.cost.value_and_gradient(self.theta)[1], self.cost.errordef)
 
 
 def certify_fit(found: Found, began: float) -> FitRecord:
     """Make the record of a fit, with the covariance, the band and the message that the found point deserves."""
     problem, raw, search, spectrum = found.problem, found.raw_cost, found.search, found.spectrum
-    p, live, certificate = problem.layout.n_parameters, found.live, found.certificate
-    theta = problem.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
+    p, certificate = problem.layout.n_parameters, found.certificate
+    theta = problem.scaling.to_raw(found.theta)
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:
@@ -104,7 +113,7 @@ def certify_fit(found: Found, began: float) -> FitRecord:
     message, source = _words(found, more)
     band: LinearBand | MatrixFreeBand | None = None
     if good is not None:
-        band = LinearBand(problem.scaling.to_standard(theta), problem.scaling, good)
+        band = LinearBand(found.theta, problem.scaling, good)
     elif found.certified_matrix_free:
         band = MatrixFreeBand(found.theta, problem.scaling, found.cost)
     return FitRecord(
@@ -114,7 +123,7 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         chi2=chi2,
         edm=_edm(found),
         certificate="conjugate gradients" if found.certified_matrix_free else "MIGRAD" if found.certified else "none",
-        edm_newton=_edm_newton(found),
+        edm_newton=found.edm_newton,
         hesse_difference=float("nan") if good is None or spectrum is None else _hesse_difference(found, spectrum),
         minuit_calls=0 if certificate is None else certificate.calls,
         n_data=problem.n_values,
@@ -136,7 +145,6 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         factor=factor,
         recipe=found.recipe,
         error_band=band,
-        live=live,
     )
 
 
@@ -145,14 +153,6 @@ def _edm(found: Found) -> float:
     if found.certificate is not None:
         return found.certificate.edm
     return float("nan") if found.bounds is None else found.bounds.upper
-
-
-def _edm_newton(found: Found) -> float:
-    """Compute EDM = g^T H^-1 g / 2 with our own Hessian on the identified directions, or return its lower bound."""
-    if found.spectrum is None:
-        return float("nan") if found.bounds is None else found.bounds.lower
-    z = found.spectrum.factor.T @ found.cost.value_and_gradient(found.theta)[1]
-    return float(z @ z / (4 * found.cost.errordef))
 
 
 def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
@@ -205,9 +205,9 @@ def _along(problem: FitProblem, spectrum: Spectrum) -> str:
 
 def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, more: str) -> str:
     """Return the message where p x p matrices are not formed."""
-    why = f"matrices of {p} x {p} are not formed: there is no covariance"
     if bounds is None:
-        return f"Not certified: the minimization did not come to an end; {why}. These are the best parameters so far."
+        return "Not certified: the minimization did not come to an end. These are the best parameters so far."
+    why = f"matrices of {p} x {p} are not formed: there is no covariance"
     if bounds.negative_direction is not None:
         return f"Not a minimum: S curves down from here (met after {bounds.iterations} products); {why}."
     known = f"EDM lies between {bounds.lower:.2g} and {bounds.upper:.2g} (upper bound estimated)"

@@ -198,7 +198,7 @@ class LocalSearch:
             status = Status.WEAKLY_DETERMINED if self.smooth else Status.NON_SMOOTH_POINT
         edm = result.edm if result.bounds is None else result.bounds.upper
         if spectrum is not None and not math.isfinite(edm) and status is not Status.SADDLE_POINT:
-            edm = self._edm(result.theta, spectrum)  # the minimizer knows none
+            edm = spectrum.edm(self.problem.value_and_gradient(result.theta)[1], self.problem.errordef)
             status = Status.MINIMUM if edm < EDM_FACTOR * TOLERANCE * self.problem.errordef else status
         return LocalMinimum(result.theta, result.value, edm, spectrum, status, result.saddles, result.bounds)
 
@@ -294,11 +294,6 @@ class LocalSearch:
     @cached_property
     def _single(self) -> NetworkCost | None:
         return self.problem.in_single_precision() if self.may_use_single_precision else None
-
-    def _edm(self, theta: HostArray, spectrum: Spectrum) -> float:
-        """Compute EDM on the identified directions."""
-        z = spectrum.factor.T @ self.problem.value_and_gradient(theta)[1]
-        return float(z @ z / (4 * self.problem.errordef))
 
     def _negative_directions(self, H: HostArray) -> HostArray:
         return Spectrum.of_hessian(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_parameters

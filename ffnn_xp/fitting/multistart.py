@@ -1,7 +1,8 @@
 """Multi-start minimization: random starts, each minimized as far as it is worth, and the best minimum of all.
 
 With known errors, starts are tried one after another until chi-square says that a fit is as good as it can be; with
-unknown errors all of them are tried. Only promising ones are refined to the end. Each method of `MultiStart` takes the
+unknown errors all of them are tried. Only promising ones are refined to the end. Of small networks many starts
+compete, and basin hopping goes on from the best. Each method of `MultiStart` takes the
 `SearchResult` so far and returns the next one, whatever ended it.
 """
 
@@ -16,12 +17,13 @@ from functools import cached_property
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.fitting.basin_hopping import DEFAULT_HOPPING, HoppingTuning, hop
 from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch
 from ffnn_xp.fitting.minima import number_minima
 from ffnn_xp.fitting.search_result import INTERRUPTED, FitState, Restart, SearchResult
 from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingTuning, halve_candidates
 from ffnn_xp.fitting.tuning import MultiStartTuning
-from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker
+from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker, is_lower
 from ffnn_xp.objective import NetworkCost
 
 
@@ -49,6 +51,8 @@ class MultiStart:
         The numbers that decide which starts are refined.
     halving : HalvingTuning
         The numbers of successive halving.
+    hopping : HoppingTuning
+        The numbers of basin hopping.
     """
 
     cost: NetworkCost
@@ -60,18 +64,14 @@ class MultiStart:
     max_evaluations: float = np.inf
     tuning: MultiStartTuning = field(default=MultiStartTuning())
     halving: HalvingTuning = field(default=DEFAULT_HALVING)
+    hopping: HoppingTuning = field(default=DEFAULT_HOPPING)
     began: float = field(default_factory=time.monotonic)
 
-    def run(
-        self, starts: Iterable[HostArray], found: SearchResult | None = None, *, finish: bool = True
-    ) -> SearchResult:
-        """Minimize from each start until one is good enough; then refine the best, if there is time.
-
-        Without `finish` the best start is not refined, if none is good enough: other starts are to follow.
-        """
-        log = _Log(self, found or SearchResult())
+    def run(self, starts: Iterable[HostArray]) -> SearchResult:
+        """Minimize from each start until one is good enough; then refine the best, if there is time."""
+        log = _Log(self, SearchResult())
         with log.stoppable():
-            for index, theta in enumerate(starts, start=len(log.starts) + 1):
+            for index, theta in enumerate(starts, start=1):
                 if index == 1:
                     log.best = LocalMinimum.unfinished(theta, np.inf)
                 log.minimize(index, theta)
@@ -79,48 +79,47 @@ class MultiStart:
                     break
             if not np.isfinite(log.value):
                 log.best = None
-            elif finish:
+            else:
                 log.finish()
         return log.result()
 
-    def halve(self, starts: HostArray, found: SearchResult, *, unit: float, rng: np.random.Generator) -> SearchResult:
-        """Run successive halving on starts ``(r, p)``, and refine the survivors.
+    def compete(self, starts: HostArray, *, unit: Callable[[float], float], rng: np.random.Generator) -> SearchResult:
+        """Run successive halving on starts ``(r, p)``, basin hopping from the best, and refine the best of all.
 
         Parameters
         ----------
         starts : array with shape (r, p)
             Theta of each.
-        found : SearchResult
-            The result so far.
-        unit : float
-            One standard deviation's rise of S.
+        unit : callable
+            Returns one standard deviation's rise of S where S has a value.
         rng : numpy.random.Generator
-            Draws the sample of events for the first rounds.
+            Draws the samples of events, and the units of basin hopping.
         """
-        log, began, before = _Log(self, found), time.monotonic(), len(found.starts)
-        budget, far = log.tracker(before + 1).budget, self.tuning.far
+        log, began = _Log(self, SearchResult()), time.monotonic()
+        budget, layout = log.tracker(1).budget, self.cost.objective.network.layout
         with log.stoppable():
-            ranking, stopped = halve_candidates(
-                self.cost, starts, far=far, unit=unit, rng=rng, budget=budget, tuning=self.halving
+            ranking, stage, stopped = halve_candidates(
+                self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
             )
             each = (time.monotonic() - began) / max(len(ranking), 1)
-            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
+            rows = [Restart(c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
             log.starts += sorted(rows, key=lambda row: row.start)
+            best = [c for c in ranking[: self.halving.survivors] if np.isfinite(c.value)]
+            if best and not stopped:
+                end = hop(stage, layout, ranking, rng=rng, budget=budget, tuning=self.hopping)
+                best, stopped = end.best[: self.halving.survivors], end.stopped
+                log.hops, log.found = end.tried, end.found
             for c in ranking:
                 if c.status is Status.MINIMUM:  # its own value is in single precision
-                    log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
-            for place, c in enumerate(ranking[: self.halving.survivors]):
-                if not np.isfinite(c.value):
-                    break
-                tracker = log.tracker(before + c.start + 1)
+                    log.ends[c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
+            for place, c in enumerate(best):
+                tracker = log.tracker(c.start + 1)
                 tracker.value_and_gradient(c.theta)
-                if place == 0 or tracker.best_value < far * log.value:
-                    log.keep(before + c.start + 1, tracker, None)
+                if place == 0 or is_lower(self.cost, tracker.best_value, log.value + self.tuning.near * stage.unit):
+                    log.keep(c.start + 1, tracker, None)
                     if stopped:
                         raise StopMinimization(stopped)
-                    log.refine(before + c.start + 1, c.theta)
-                if log.satisfied:
-                    break
+                    log.refine(c.start + 1, c.theta)
             log.finish()
         return log.result()
 
@@ -178,6 +177,7 @@ class _Log:
         self.search = search
         self.best, self.best_start, self.stopped = found.best, found.best_start, found.stopped
         self.starts, self.ends = list(found.starts), dict(found.ends)
+        self.hops, self.found = found.hops, found.found
 
     @property
     def value(self) -> float:
@@ -191,7 +191,9 @@ class _Log:
 
     def result(self) -> SearchResult:
         """Return the result so far."""
-        return SearchResult(self.best, self.best_start, tuple(self.starts), self.ends, self.stopped)
+        return SearchResult(
+            self.best, self.best_start, tuple(self.starts), self.ends, self.stopped, self.hops, self.found
+        )
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -265,10 +267,16 @@ class _Log:
                 )
 
     def keep(self, index: int, tracker: Tracker, end: LocalMinimum | None) -> None:
-        """Remember the best point of all; it is located if the local search came to its end."""
+        """Remember the best point of all; it is located if the local search came to its end.
+
+        Of points whose S is the same but for rounding, the first that is located stays.
+        """
         if end is not None and end.status is not Status.SADDLE_POINT:
             self.ends[index] = end.theta, end.value
-        if end is not None and end.value <= self.value:
+        units, located = self.search.cost, self.best is not None and self.best.located
+        if end is not None and (
+            is_lower(units, end.value, self.value) or not (located or is_lower(units, self.value, end.value))
+        ):
             self.best, self.best_start = end, index
-        elif tracker.best is not None and tracker.best_value < self.value:
+        elif tracker.best is not None and is_lower(units, tracker.best_value, self.value):
             self.best, self.best_start = LocalMinimum.unfinished(tracker.best, tracker.best_value), index

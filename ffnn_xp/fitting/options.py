@@ -85,7 +85,7 @@ class FitOptions(StatisticalOptions):
     restarts : int or "auto"
         Number of starts.
     minimizer : str or Minimizer
-        "auto", "migrad" for MIGRAD alone from the model's parameters, or another minimizer by name or as an object.
+        "auto", or a minimizer by name or as an object.
     progress : bool or None
         Whether to show a progress line; None shows it in a terminal.
     callback : callable or None
@@ -116,7 +116,7 @@ class FitOptions(StatisticalOptions):
     @property
     def own_minimizer(self) -> Minimizer | None:
         """The minimizer that replaces the local search, if the user gave one."""
-        return None if self.minimizer in ("auto", "migrad") else get_minimizer(self.minimizer)
+        return None if self.minimizer == "auto" else get_minimizer(self.minimizer)
 
     def _check_prior(self) -> None:
         if isinstance(self.prior, str):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 
 import numpy as np
 
@@ -22,11 +22,11 @@ from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
-from ffnn_xp.fitting.progress import Report, progress_line
+from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
-from ffnn_xp.fitting.search_result import INTERRUPTED, FitState, SearchResult
-from ffnn_xp.fitting.y_error import estimate_y_error, residual_width, y_error_at
-from ffnn_xp.minimizers import Budget, Certificate, Migrad
+from ffnn_xp.fitting.search_result import INTERRUPTED, SearchResult
+from ffnn_xp.fitting.y_error import estimate_y_error
+from ffnn_xp.minimizers import Certificate, Migrad, is_lower
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
 from ffnn_xp.uncertainty import Member, Predictive, Spectrum
@@ -42,34 +42,30 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
         check_enough(problem)
     model.build(problem.layout.widths[0], problem.layout.widths[-1])
     deadline = np.inf if options.max_seconds is None else began + options.max_seconds
-    if options.minimizer == "migrad":
-        theta = model.backend.to_host(model.parameters) if start is None else start
-        with progress_line(options.progress, options.callback) as report:
-            record = _migrad_alone(problem, theta, began, deadline, report)
-        return replace(record, predictive=_predictive(record.problem, None, record))
     chosen = None
     if prior == "auto":
         chosen = choose(problem, options.seed, deadline)
         problem = _with_prior(problem, chosen)
-    number = _number_of_starts(options.restarts, problem) if chosen is None else 1
+    number = _number_of_starts(options, problem) if chosen is None else 1
     cost = problem.cost()
     most = np.inf if chosen is None else problem.tuning.prior_selection.certificate * chosen.gradients
     with progress_line(options.progress, options.callback) as report:
         search = MultiStart(
             cost,
             problem.local_search(cost),
-            good_enough=_good_enough(problem),
+            good_enough=_good_enough(problem) if options.restarts == "auto" else -np.inf,
             n_starts=number,
             deadline=deadline,
             callback=report,
             max_evaluations=most,
             tuning=problem.tuning.multi_start,
             halving=problem.tuning.halving,
+            hopping=problem.tuning.hopping,
             began=began,
         )
         starts = _starts(problem, start, number, options.seed) if chosen is None else iter(chosen.members[:1])
         found = _search(problem, search, starts)
-        found = search.number_minima(found, _unit(problem, found))
+        found = search.number_minima(found, _unit(problem, found.value))
         if chosen is None and not problem.errors_known:
             try:
                 problem, search, found = estimate_y_error(problem, search, found)
@@ -80,15 +76,11 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
 
 
 def _search(problem: FitProblem, search: MultiStart, starts: Iterator[HostArray]) -> SearchResult:
-    """Find the best minimum, from single starts, or from a few and then by successive halving of many."""
-    number, tuning = search.n_starts, search.tuning
-    if number < tuning.halving or not _can_be_halved(problem):
+    """Find the best minimum: many starts of a small network compete, others are minimized one after another."""
+    if search.n_starts < search.tuning.halving or not _can_be_halved(problem):
         return search.run(starts)
-    found = search.run(islice(starts, tuning.singly if problem.is_chi_square else 1), finish=False)
-    if search.satisfied(found) or found.stopped:
-        return found
-    rest, rng = np.stack(list(starts)), np.random.default_rng(number)
-    return search.halve(rest, found, unit=_unit(problem, found), rng=rng)
+    candidates, rng = np.stack(list(starts)), np.random.default_rng(search.n_starts)
+    return search.compete(candidates, unit=partial(_unit, problem), rng=rng)
 
 
 def _with_prior(problem: FitProblem, chosen: PriorSelection) -> FitProblem:
@@ -136,7 +128,7 @@ def _certified(
             if problem.errors_known:  # else the table stays in the units of the first errors of y
                 found = found.improved(certificate.fval)
             before, best = best.value, replace(best, theta=certificate.values)
-            if before - certificate.fval <= tuning.negligible * raw.errordef:  # the spectrum is still that of the point
+            if not is_lower(search.cost, certificate.fval, before):  # the spectrum is still that of the point
                 break
             spectrum, beyond = search.local.spectrum_at(best.theta)
             if beyond is None and certificate.cut_short:
@@ -179,47 +171,25 @@ def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spect
     return min(runs, key=lambda run: (not run.certified, run.edm))
 
 
-def _migrad_alone(
-    problem: FitProblem, theta: HostArray, began: float, deadline: float, report: Report | None
-) -> FitRecord:
-    """Run MIGRAD alone from theta, and certify its last point like any other.
-
-    With unknown errors it runs twice: the first run's residuals give the errors of the second.
-    """
-
-    def tell(value: float, calls: int) -> bool | None:
-        assert report is not None
-        return report(FitState(1, 1, value, value, calls, time.monotonic() - began))
-
-    budget = Budget(deadline, report=None if report is None else tell)
-    if not problem.errors_known:
-        problem = problem.with_y_error(residual_width(problem, problem.scaling.to_standard(theta), 0.0))
-        theta = np.asarray(Migrad().alone(problem.raw_cost(), theta, budget).values)
-        problem = y_error_at(problem, problem.scaling.to_standard(theta))
-    raw, cost = problem.raw_cost(), problem.cost()
-    minuit = Migrad().alone(raw, theta, budget)
-    end = LocalMinimum.unfinished(problem.scaling.to_standard(np.asarray(minuit.values)), np.inf)
-    spectrum, _ = problem.local_search(cost).spectrum_at(end.theta)
-    found = Found(problem, raw, cost, SearchResult(end), spectrum, Certificate.of(minuit), minuit)
-    return certify_fit(found, began)
-
-
 def _can_be_halved(problem: FitProblem) -> bool:
     """Return True if successive halving can rank the starts of this problem.
 
-    It needs a small network, a lower bound of S, from which a start's distance is measured, and events of which a
-    sample can be drawn: a statistic of linear combinations of outputs has none.
+    It needs a small network with hidden units, a lower bound of S, from which a start's distance is measured, and
+    events of which a sample can be drawn: a statistic of linear combinations of outputs has none.
     """
-    small = problem.layout.n_parameters <= problem.tuning.halving.max_parameters
+    layout = problem.layout
+    small = layout.n_parameters <= problem.tuning.halving.max_parameters and layout.n_layers > 1
     return small and problem.minimizer is None and problem.loss.bounded_below and not problem.loss.has_linear_operator
 
 
-def _number_of_starts(restarts: int | str, problem: FitProblem) -> int:
-    if restarts != "auto":
-        return int(restarts)
+def _number_of_starts(options: FitOptions, problem: FitProblem) -> int:
+    if options.restarts != "auto":
+        return int(options.restarts)
+    if options.start is not None and isinstance(problem.minimizer, Migrad):  # as in the lesson
+        return 1
     tuning, p = problem.tuning.multi_start, problem.layout.n_parameters
     if _can_be_halved(problem):
-        return int(np.clip(tuning.candidates // p, tuning.starts, tuning.most_candidates))
+        return tuning.candidates
     if problem.is_chi_square:
         return tuning.starts
     return int(np.clip(tuning.unknown // p, tuning.least_unknown, tuning.most_unknown))
@@ -236,12 +206,12 @@ def _good_enough(problem: FitProblem) -> float:
     )
 
 
-def _unit(problem: FitProblem, found: SearchResult) -> float:
-    """Return one standard deviation's rise of S; if errors are unknown, that of the best residuals so far."""
+def _unit(problem: FitProblem, value: float) -> float:
+    """Return one standard deviation's rise of S; if errors are unknown, that of residuals with this value of S."""
     errordef = float(problem.loss.errordef)
-    if problem.errors_known or not np.isfinite(found.value):
+    if problem.errors_known or not np.isfinite(value):
         return errordef
-    return float(errordef * min(1.0, found.value / problem.n_values))
+    return float(errordef * min(1.0, value / problem.n_values))
 
 
 def _starts(
@@ -249,6 +219,8 @@ def _starts(
 ) -> Iterator[HostArray]:
     rng = np.random.default_rng(seed)
     if start is not None:
+        if len(start) != problem.layout.n_parameters:
+            raise ValueError(f"`start` must hold {problem.layout.n_parameters} parameters, got {len(start)}")
         yield problem.scaling.to_standard(start)
     gain = (
         1.0 if problem.layout.n_parameters <= problem.tuning.halving.max_parameters else problem.tuning.multi_start.gain

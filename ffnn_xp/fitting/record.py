@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
@@ -85,8 +84,6 @@ class FitRecord:
         The band that `Model.predict` uses.
     predictive : Predictive or None
         The density of new measurements, if there is one.
-    live : iminuit.Minuit or None
-        The `Minuit` that ran in raw units, if one did.
     """
 
     valid: bool
@@ -118,7 +115,6 @@ class FitRecord:
     recipe: PriorSelection | None = None
     error_band: LinearBand | MatrixFreeBand | None = None
     predictive: Predictive | None = None
-    live: iminuit.Minuit | None = None
 
     @property
     def layout(self) -> Layout:

@@ -85,6 +85,10 @@ class SearchResult:
         Theta and S of the starts that came to a minimum.
     stopped : str
         Why it was ended from outside, if it was.
+    hops : int
+        Networks that basin hopping has minimized.
+    found : int
+        How many of them, and of the starts, came to the best minimum; 0 if that is not known.
     """
 
     best: LocalMinimum | None = None
@@ -92,6 +96,8 @@ class SearchResult:
     starts: tuple[Restart, ...] = ()
     ends: Mapping[int, tuple[HostArray, float]] = field(default_factory=dict)
     stopped: str = ""
+    hops: int = 0
+    found: int = 0
 
     @property
     def value(self) -> float:

@@ -8,6 +8,7 @@ only one start in ten to a hundred finds a good one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Mask
-from ffnn_xp.minimizers import UNLIMITED, BatchedLevenbergMarquardt, Budget, Status
+from ffnn_xp.minimizers import UNLIMITED, BatchedLevenbergMarquardt, BatchResult, Budget, PruneReplicas, Status
 from ffnn_xp.objective import NetworkCost, Replicas
 
 
@@ -41,8 +42,8 @@ class HalvingTuning:
     )
     keep_fraction: float = tuned(0.2, "larger: fewer good candidates are dropped, slower")
     survivors: int = tuned(3, "more: more candidates are minimised to the end")
-    same_minimum: float = tuned(0.5, "difference of S in its unit; larger: more survivors count as the same minimum")
-    edm_goal: float = tuned(0.1, "in units of one standard deviation's rise of S; smaller: survivors get farther")
+    same_minimum: float = tuned(0.1, "difference of S in its unit; larger: more survivors count as the same minimum")
+    edm_goal: float = tuned(0.03, "in units of one standard deviation's rise of S; smaller: survivors get farther")
     prune_from: int = tuned(12, "steps before candidates may be pruned; more: fewer mistakes, slower")
     prune_edms: float = tuned(30.0, "EDMs that a candidate may still gain; more: fewer mistakes, slower")
 
@@ -77,10 +78,57 @@ class Candidate:
 
 
 class HalvingResult(NamedTuple):
-    """The candidates, the best first, and why the rounds were cut short, if they were."""
+    """The candidates, the best first, the stage of the last round, and why the rounds were cut short, if they were."""
 
     candidates: list[Candidate]
+    stage: Stage
     stopped: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The cost of many candidates at once, on all events or a sample of them, in single precision if that is faster.
+
+    Attributes
+    ----------
+    replicas : Replicas
+        The cost.
+    scale : float
+        Number of all events over that of the sample: the factor that leads to S of all events.
+    unit : float
+        One standard deviation's rise of S of all events.
+    """
+
+    replicas: Replicas
+    scale: float
+    unit: float
+
+    @classmethod
+    def of(cls, cost: NetworkCost, size: int, unit: float, rng: np.random.Generator) -> Stage:
+        """Return the stage of a cost with at most so many events, drawn at random."""
+        objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
+        if cost.precision is None:  # seven digits are enough for a ranking; a candidate that overflows is dropped
+            with np.errstate(all="ignore"):
+                objective = objective.in_single_precision()
+        n = objective.events.n
+        if size >= n:
+            return cls(Replicas(objective, precision), 1.0, unit)
+        at = np.sort(rng.choice(n, size, replace=False))
+        return cls(Replicas(objective.select(at), _scaled(precision, size / n)), n / size, unit)
+
+    def minimize(
+        self,
+        minimizer: BatchedLevenbergMarquardt,
+        theta: HostArray,
+        edm_goal: float,
+        budget: Budget,
+        prune: PruneReplicas | None = None,
+    ) -> BatchResult:
+        """Minimise from theta ``(r, p)`` to an EDM, given in `unit`; values and EDMs are those of all events."""
+        goal = edm_goal * self.unit / self.scale / self.replicas.errordef
+        backend = self.replicas.objective.backend
+        end = replace(minimizer, edm_goal=goal).run(self.replicas, backend.to_device(theta), budget, prune=prune)
+        return replace(end, theta=backend.to_host(end.theta), value=self.scale * end.value, edm=self.scale * end.edm)
 
 
 def halve_candidates(
@@ -88,7 +136,7 @@ def halve_candidates(
     starts: HostArray,
     *,
     far: float,
-    unit: float,
+    unit: Callable[[float], float],
     rng: np.random.Generator,
     budget: Budget = UNLIMITED,
     tuning: HalvingTuning = DEFAULT_HALVING,
@@ -103,8 +151,8 @@ def halve_candidates(
         Theta of each candidate.
     far : float
         A candidate that by its EDM will stay this many times worse than the best is pruned at any time.
-    unit : float
-        One standard deviation's rise of S, as far as it is known: the unit of EDM.
+    unit : callable
+        Returns one standard deviation's rise of S, the unit of EDM, where S has a value.
     rng : numpy.random.Generator
         Draws the sample of events.
     budget : Budget
@@ -112,22 +160,13 @@ def halve_candidates(
     tuning : HalvingTuning
         The numbers.
     """
-    objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
-    if cost.precision is None:  # seven digits are enough for a ranking; a candidate that overflows is dropped
-        with np.errstate(all="ignore"):
-            objective = objective.in_single_precision()
-    everything = Replicas(objective, precision)
-    backend, n, p = objective.backend, objective.events.n, starts.shape[1]
-    sample = max(tuning.min_sample, tuning.sample_per_parameter * p)
+    sample = max(tuning.min_sample, tuning.sample_per_parameter * starts.shape[1])
     rounds = ((sample, tuning.first_steps, ()), (tuning.sample_growth * sample, tuning.second_steps, tuning.halve_at))
     found: dict[int, Candidate] = {}
-    numbers, host = np.arange(len(starts)), starts
+    numbers, theta = np.arange(len(starts)), starts
     for size, steps, halve_at in rounds:
-        m = min(size, n)
-        replicas, scale = everything, 1.0
-        if m < n:
-            at = np.sort(rng.choice(n, m, replace=False))
-            replicas, scale = Replicas(objective.select(at), _scaled(precision, m / n)), n / m
+        lowest = min((c.value for c in found.values()), default=np.inf)
+        stage = Stage.of(cost, size, unit(lowest), rng)
 
         def prune(step: int, value: HostArray, edm: HostArray, halve_at: tuple[int, ...] = halve_at) -> Mask:
             pruned = np.zeros(len(value), dtype=bool)
@@ -137,33 +176,34 @@ def halve_candidates(
                 pruned = value - tuning.prune_edms * edm > far * value.min()
             return pruned
 
-        goal = tuning.edm_goal * unit / scale / replicas.errordef
-        minimizer = replace(tuning.minimizer, edm_goal=goal, max_iterations=steps)
-        end = minimizer.run(replicas, backend.to_device(host), budget, prune=prune)
-        host = backend.to_host(end.theta)
+        minimizer = replace(tuning.minimizer, max_iterations=steps)
+        end = stage.minimize(minimizer, theta, tuning.edm_goal, budget, prune)
         for i, number in enumerate(numbers.tolist()):
             before = found[number].steps if number in found else 0
             status = end.status[i] if end.status[i] in (Status.MINIMUM, Status.NOT_FINITE) else Status.PRUNED
-            value, edm = scale * end.value[i], scale * end.edm[i]
-            found[number] = Candidate(number, host[i], value, edm, status, before + int(end.steps[i]))
+            value, edm = float(end.value[i]), float(end.edm[i])
+            found[number] = Candidate(number, end.theta[i], value, edm, status, before + int(end.steps[i]))
         if end.stopped:
-            return HalvingResult(_ranked(found), end.stopped)
+            return HalvingResult(_ranked(found), stage, end.stopped)
         order = np.argsort(end.value, kind="stable")
         order = order[np.isfinite(end.value[order])][: _kept(len(order), tuning)]
         if not len(order):
             break
-        numbers, host = numbers[order], host[order]
-    best = _survivors([found[i] for i in numbers.tolist()], tuning.same_minimum * unit, tuning.survivors)
-    return HalvingResult([found[i] for i in best] + [c for c in _ranked(found) if c.start not in best], "")
+        numbers, theta = numbers[order], end.theta[order]
+    ranked = [found[i] for i in numbers.tolist()]
+    stage = replace(stage, unit=unit(ranked[0].value))
+    best = distinct(ranked, tuning.same_minimum * stage.unit, tuning.survivors)
+    rest = [c for c in _ranked(found) if all(c is not b for b in best)]
+    return HalvingResult(best + rest, stage, "")
 
 
-def _survivors(ranked: list[Candidate], same: float, number: int) -> list[int]:
-    """Return the starts of the best candidates, one for each minimum that several converged to."""
+def distinct(ranked: Iterable[Candidate], same: float, number: int) -> list[Candidate]:
+    """Return the best candidates, the best first, one of those whose S is the same."""
     best: list[Candidate] = []
     for c in ranked:
-        if all(c.status is not Status.MINIMUM or abs(c.value - b.value) >= same for b in best):
+        if len(best) < number and all(abs(c.value - b.value) >= same for b in best):
             best.append(c)
-    return [c.start for c in best[:number]]
+    return best
 
 
 def _kept(r: int, tuning: HalvingTuning) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ffnn_xp._lib.tuning import tuned
+from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
@@ -26,12 +27,11 @@ class MultiStartTuning:
     )
     prune: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
     starts: int = tuned(10, "starts at most where chi-square can end the search")
-    candidates: int = tuned(8000, "over the number of parameters: candidates of successive halving")
-    most_candidates: int = tuned(500, "upper limit of these: more find deeper minima in more time")
+    candidates: int = tuned(60, "starts of small networks: more find deeper minima in more time")
     unknown: int = tuned(2000, "over the number of parameters: starts of large networks with unknown errors")
     most_unknown: int = tuned(16, "upper limit of these")
     least_unknown: int = tuned(3, "lower limit of these")
-    singly: int = tuned(2, "starts that are tried one by one before successive halving: often one is enough")
+    near: float = tuned(3.0, "standard deviations' rises of S above the best up to which a survivor is refined too")
     halving: int = tuned(8, "starts from which on there is successive halving; fewer are tried one by one")
     gain: float = tuned(0.5, "Glorot gain of networks too large for halving: nearly linear ones find deep minima")
 
@@ -48,7 +48,6 @@ class YErrorTuning:
 class CertificationTuning:
     """Tuned numbers of the certification by MINUIT."""
 
-    negligible: float = tuned(1e-5, "gain of MIGRAD, in errordefs, for which the Hessian is not computed again")
     runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to the minimum")
     runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
     hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")
@@ -102,6 +101,7 @@ class Tuning:
     multi_start: MultiStartTuning = field(default=MultiStartTuning())
     local_search: LocalSearchTuning = field(default=LocalSearchTuning())
     halving: HalvingTuning = field(default=HalvingTuning())
+    hopping: HoppingTuning = field(default=HoppingTuning())
     y_error: YErrorTuning = field(default=YErrorTuning())
     certification: CertificationTuning = field(default=CertificationTuning())
     prior_selection: PriorSelectionTuning = field(default=PriorSelectionTuning())

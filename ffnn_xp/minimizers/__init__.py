@@ -35,6 +35,7 @@ from ffnn_xp.minimizers.base import (
     StopMinimization,
     Tracker,
     Units,
+    is_lower,
 )
 from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
 from ffnn_xp.minimizers.batched_lbfgs import BatchedLBFGS
@@ -108,6 +109,7 @@ __all__ = [
     "get_minimizer",
     "hesse_errors",
     "is_certified",
+    "is_lower",
     "map_answers",
     "preset",
     "run_ask_tell",

@@ -26,6 +26,7 @@ Prune = Callable[[HostArray, float], bool]
 
 TIME_IS_UP = "the time given by max_seconds is up"
 ROUNDING_MARGIN = 100.0  # differences of S below so many times its rounding count as zero
+NEGLIGIBLE = 1e-5  # a difference of S, in errordefs, that decides nothing: a twentieth of MIGRAD's goal of EDM
 
 
 class Status(str, Enum):
@@ -300,6 +301,16 @@ class Minimizer(Protocol):
 def rounding_error(epsilon: float, value: float) -> float:
     """Return the largest change of S by rounding alone, where it has this value."""
     return ROUNDING_MARGIN * epsilon * abs(value)
+
+
+def is_lower(units: Units, value: float, than: float) -> bool:
+    """Return True if S is lower than another value of it, by more than its rounding and by more than next to nothing.
+
+    Two minimizations to the same minimum differ in the last digits of S; no decision may depend on them.
+    """
+    if not np.isfinite(than):
+        return bool(value < than)
+    return bool(value < than - max(rounding_error(units.epsilon, than), NEGLIGIBLE * units.errordef))
 
 
 def marquardt_diagonal(B: HostArray) -> HostArray:

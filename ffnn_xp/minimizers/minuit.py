@@ -16,7 +16,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, StopMinimization, Tracker
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, Tracker
 
 TOLERANCE = 0.1  # MINUIT's default of `Minuit.tol`
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; up to ten times that it calls a minimum valid
@@ -81,15 +81,12 @@ class Migrad:
         Memory that is worth a garbage collection.
     max_calls : int
         Calls after which MIGRAD alone ends.
-    calls_at_a_time : int
-        Calls of MIGRAD alone between checks of the deadline.
     """
 
     history_bytes: int = tuned(2**34, "more: certificates of large networks are cut short later, more memory")
     min_calls: int = tuned(50, "more: larger networks may get a certificate, more memory than was allowed")
     collect_bytes: int = tuned(2**26, "more: fewer garbage collections, memory is given back later")
     max_calls: int = tuned(100_000, "more: MIGRAD alone may take longer")
-    calls_at_a_time: int = tuned(500, "more: time limits are kept less exactly")
 
     def certify(self, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certificate:
         """Return MIGRAD's certificate of this point with this covariance; EDM is computed by MINUIT itself.
@@ -109,26 +106,11 @@ class Migrad:
             gc.collect()
         return found
 
-    def alone(self, cost: Any, theta: HostArray, budget: Budget = UNLIMITED) -> iminuit.Minuit:
-        """Run MIGRAD alone from the start values, with gradient and curvature.
-
-        Its covariance is the one that its own steps have built up. It runs some hundred calls at a time; after each run
-        it reports the value, and the budget is checked.
-        """
-        m = iminuit.Minuit(cost, theta)
-        m.strategy = 0
-        while True:
-            m.migrad(ncall=self.calls_at_a_time, iterate=1, use_simplex=False)
-            try:
-                budget.tell(float(m.fval), int(m.nfcn))
-                budget.check(int(m.nfcn))
-            except StopMinimization:
-                return m
-            if not m.fmin.has_reached_call_limit or m.nfcn > self.max_calls:
-                return m
-
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
-        """Minimise from theta with shape (p,) by MIGRAD alone; value and gradient are used."""
+        """Minimise from theta with shape (p,) by MIGRAD alone, with gradient and curvature.
+
+        Its covariance is the one that its own steps have built up, from the diagonal of the Gauss-Newton matrix.
+        """
         tracker = Tracker.of(problem, budget)
         last: tuple[bytes, float, HostArray] = b"", np.inf, theta
 
@@ -139,7 +121,12 @@ class Migrad:
                 last = key, *tracker.value_and_gradient(point.copy())
             return last
 
-        m = iminuit.Minuit(lambda point: at(point)[1], theta, grad=lambda point: at(point)[2])
+        m = iminuit.Minuit(
+            lambda point: at(point)[1],
+            theta,
+            grad=lambda point: at(point)[2],
+            g2=lambda point: np.diag(tracker.gauss_newton(point.copy())),
+        )
         m.errordef, m.strategy = tracker.errordef, 0
         m.migrad(ncall=self.max_calls, iterate=1, use_simplex=False)
         found = Certificate.of(m)

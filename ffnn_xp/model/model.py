@@ -8,21 +8,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ffnn_xp._lib.errors import FitWarning
-from ffnn_xp._lib.typing import PathLike
+from ffnn_xp._lib.errors import FitWarning, did_you_mean
+from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp._lib.validation import column_names
-from ffnn_xp.backends import Backend, get_backend
+from ffnn_xp.backends import Backend, get_backend, host_floats
 from ffnn_xp.data import Measurements
 from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
 from ffnn_xp.fitting import fit as run_fit
 from ffnn_xp.io import NetworkState, load_state, save_state
 from ffnn_xp.losses import Loss
-from ffnn_xp.minimizers import Minimizer
+from ffnn_xp.minimizers import Migrad, Minimizer
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
 from ffnn_xp.network import Activation
+
+STARTS = ("auto", "random", "current")
 
 
 class Model(Predictor):
@@ -57,8 +59,6 @@ class Model(Predictor):
     ((6,), (5, 6))
     """
 
-    _fits: int = 0
-
     def fit(
         self,
         x: Any,
@@ -75,6 +75,7 @@ class Model(Predictor):
         covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Literal["auto"] | None = None,
         restarts: int | Literal["auto"] = "auto",
+        start: str | Any = "auto",
         minimizer: str | Minimizer = "auto",
         seed: int | None = None,
         progress: bool | None = None,
@@ -124,9 +125,13 @@ class Model(Predictor):
             ensemble of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density` and
             `interval` are then the ensemble's, and the model itself is its best network.
         restarts : int or "auto"
-            Upper limit of random starts. The search ends earlier if chi-square says that a fit is as good as it can be.
-            Parameters that were set, loaded or fitted before are the first start. With ``prior="auto"``, whose starts
-            follow the path of priors, neither is used.
+            Number of random starts. "auto" takes sixty of a network of up to 64 parameters, which compete, and goes on
+            by basin hopping from the best (`fitting.basin_hopping`); a larger network's starts are minimized one after
+            another until chi-square says that a fit is as good as it can be.
+        start : {"auto", "random", "current"} or array with shape (p,)
+            The first start: random; the model's current parameters, as after an interrupted fit; or these parameters.
+            Further starts are random. "auto" is random, but for MIGRAD alone the parameters that were set, loaded or
+            fitted before, and no others.
         minimizer : str or Minimizer
             "auto" is multi-start minimization with methods made for networks. "migrad" is MIGRAD alone from the model's
             parameters, as in the lesson. "lbfgs", "levenberg_marquardt", "preconditioned_lbfgs", "kronecker_lbfgs" and
@@ -170,15 +175,14 @@ class Model(Predictor):
         """
         with self._backend.single_threaded_blas():
             measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
-            goes_on = self._chosen or (minimizer == "migrad" and self._network is not None)
             options = FitOptions(
                 loss=loss,
                 prior=prior,
                 covariance=covariance,
                 restarts=restarts,
                 minimizer=minimizer,
-                seed=self._next_seed() if seed is None else seed,
-                start=self._backend.to_host(self.parameters) if goes_on else None,
+                seed=self._seed if seed is None else seed,
+                start=self._start_of_fit(start, minimizer),
                 progress=progress,
                 callback=callback,
                 max_seconds=max_seconds,
@@ -186,7 +190,6 @@ class Model(Predictor):
             )
             record = run_fit(self, measurements, options)
         self.parameters = record.parameters
-        self._fits += 1
         self._column = record.problem.data.y_was_column
         self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
@@ -274,9 +277,19 @@ class Model(Predictor):
             )
             return fit_replicas(self, measurements, options)
 
-    def _next_seed(self) -> int | list[int] | None:
-        """Return the model's seed for its first fit, and a seed made of it for each further fit."""
-        return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
+    def _start_of_fit(self, start: str | Any, minimizer: str | Minimizer) -> HostArray | None:
+        """Return the first start of a fit, raw parameters ``(p,)`` on the host, or None for random starts alone."""
+        if isinstance(start, str):
+            if start not in STARTS:
+                raise ValueError(f"unknown start {start!r}: {did_you_mean(start, STARTS)}, or an array of parameters")
+            alone = minimizer == "migrad" or isinstance(minimizer, Migrad)
+            if start == "random" or (start == "auto" and not (alone and self._chosen)):
+                return None
+            return self._backend.to_host(self.parameters)
+        theta = host_floats(self._backend.to_host(start) if self._backend.owns(start) else start, "start")
+        if theta.ndim != 1 or not np.all(np.isfinite(theta)):
+            raise ValueError(f"`start` must be a name or finite parameters with shape (p,), got {start!r}")
+        return theta
 
     def to_state(
         self,

@@ -72,8 +72,6 @@ class FitResult(FitRecord):
         rounding.) It has no infinite errors: where `errors` are infinite, its own are start values without a meaning.
         With ``covariance="sandwich"`` its errors are still those of the likelihood: for others read `errors`.
         """
-        if self.live is not None:
-            return self.live
         spectrum, scaling, raw = self.spectrum, self.scaling, self.raw_cost
         theta = scaling.to_raw(self.standardised)
         if spectrum is None or spectrum.n_negative or not spectrum.factor.shape[1]:

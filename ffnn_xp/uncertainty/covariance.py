@@ -79,6 +79,11 @@ class Spectrum:
         """The directions of negative curvature as steps of the parameters, ``(p, q)``."""
         return np.asarray(self.scale[:, None] * self.negative_directions)
 
+    def edm(self, gradient: HostArray, errordef: float) -> float:
+        """Return EDM, by how much S falls by Newton's step from this gradient ``(p,)`` on the identified directions."""
+        z = self.factor.T @ gradient
+        return float(z @ z / (4 * errordef))
+
     def with_negative_directions_unidentified(self) -> Spectrum:
         """Return the spectrum with directions of negative curvature as unidentified: S is not lower along them."""
         unidentified = np.concatenate([self.unidentified, self.negative_directions], axis=1)
