@@ -104,8 +104,8 @@ def _check_band(band: LinearBand) -> None:
         for name, a in (("x_scale", s.x_scale), ("y_scale", s.y_scale), ("scale", c.scale)):
             _check(np.all(a > 0) and _finite(a, 1 / a), f"{name!r} of the error band must be positive and finite")
         _check(_finite(band.parameters, np.sum(c.factor**2, axis=1)), "the error band must be finite in raw units")
-    p, number = len(band.theta), c.factor.shape[1] + c.unidentified.shape[1]
-    _check(number <= p, f"the error band must have at most {p} directions, one for each parameter, got {number}")
+    p, number = len(band.theta), sum(a.shape[1] for a in (c.factor, c.unidentified, c.negative_directions))
+    _check(number == p, f"the error band must have {p} directions, one for each parameter, got {number}")
 
 
 def _check_density(density: Predictive) -> None:
@@ -113,8 +113,9 @@ def _check_density(density: Predictive) -> None:
     c = density.calibration
     _check(_finite(c.a, c.b) and min(c.a, c.b) > 0 and c.nu > 2, "the calibration must be positive, with nu above 2")
     for member in density.members:
-        known = _finite(member.y_error) and np.all(member.y_error >= 0)
-        _check(known, "the errors of y must be finite and not negative")
+        with np.errstate(over="ignore"):
+            variance = c.a * member.y_error**2
+        _check(_finite(variance) and np.all(member.y_error >= 0), "the errors of y must be finite and not negative")
 
 
 def _same_units(first: Scaling, second: Scaling) -> bool:

@@ -133,7 +133,7 @@ def _shapes(layout: Layout, header: Header) -> dict[str, tuple[int | None, ...]]
 
 
 def _band_tensors(prefix: str, band: LinearBand) -> dict[str, HostArray]:
-    s, c = band.scaling, band.spectrum
+    s, c = band.scaling, band.spectrum.with_negative_directions_unidentified()
     parts = {
         "theta": band.theta,
         "x_mean": s.x_mean,
@@ -169,8 +169,8 @@ def theta_of(layout: Layout, tensors: Mapping[str, HostArray]) -> HostArray:
 
 def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int) -> Predictive:
     """Build the predictive density from a file's tensors; the density of a single network uses the file's band."""
-    a, b, inverse_nu = tensors["density.calibration"]
-    calibration = Calibration(float(a), float(b), float(1 / inverse_nu) if inverse_nu else float("inf"))
+    a, b, inverse_nu = (float(v) for v in tensors["density.calibration"])
+    calibration = Calibration(a, b, 1 / inverse_nu if inverse_nu else float("inf"))
     prefixes = [f"density.{i}" for i in range(n_members)]
     bands = [band_of(layout, tensors, prefix if n_members > 1 else "band") for prefix in prefixes]
     noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]

@@ -24,6 +24,7 @@ def test_a_damaged_density_is_refused(net: Path) -> None:
     raw, tensors = content(net)
     for name, value in (
         ("density.0.noise", [-0.1]),
+        ("density.0.noise", [1e200]),
         ("density.calibration", [-1.0, 1.0, 0.0]),
         ("density.calibration", [1.0, 0.0, 0.0]),
         ("density.calibration", [1.0, 1.0, 0.5]),
@@ -81,12 +82,13 @@ def test_scales_are_positive_and_finite(model: fx.Model, net: Path, name: str, v
         fx.load(net)
 
 
-def test_more_directions_than_parameters(model: fx.Model, net: Path) -> None:
+def test_a_direction_for_each_parameter(model: fx.Model, net: Path) -> None:
     model.save(net)
     raw, tensors = content(net)
-    rewrite(net, raw, {**tensors, "band.null": np.eye(7)})
-    with pytest.raises(fx.FileFormatError, match="at most 7 directions, one for each parameter, got 14"):
-        fx.load(net)
+    for name, value, number in (("null", np.eye(7), 14), ("factor", tensors["band.factor"][:, :0], 0)):
+        rewrite(net, raw, {**tensors, f"band.{name}": value})
+        with pytest.raises(fx.FileFormatError, match=f"must have 7 directions, one for each parameter, got {number}"):
+            fx.load(net)
 
 
 def test_matrices_that_do_not_chain(net: Path) -> None:
