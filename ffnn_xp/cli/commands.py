@@ -44,6 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table with named columns: .csv, .tsv or .parquet.")]
@@ -201,8 +202,8 @@ def fit(
 
     Example: ffnn-xp fit masses.csv --target BE --error sigma --layers 8,7 --save masses.safetensors
 
-    Exit code 1 says that the fit is not valid; it is printed and saved all the same. Ctrl-C and SIGTERM stop the fit
-    with the best so far, which is saved; a FILE that exists stays as it is, and FILE.interrupted is written beside it.
+    Exit code 1 says that the fit is not valid; it is printed and saved all the same. Ctrl-C or SIGTERM stops the fit
+    and saves the best so far; a file that is there already stays, and net.interrupted.safetensors is written beside it.
     """
     say = _silent if quiet else messages.say
     check_results(save, plot)

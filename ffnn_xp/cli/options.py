@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -128,9 +129,15 @@ def check_results(save: Path | None, plot: Path | None) -> None:
         if save.suffix.lower() in OF_OTHER_FILES:
             raise ValueError(f"--save {save}: this ending is not that of a network; call it {save.stem}.safetensors")
     if plot is not None:
-        known = require("matplotlib.figure", "plot", "--plot").Figure().canvas.get_supported_filetypes()
-        if plot.suffix[1:].lower() not in known:
+        trial, form = require("matplotlib.figure", "plot", "--plot").Figure(), plot.suffix[1:].lower()
+        known = trial.canvas.get_supported_filetypes()
+        if form not in known:
             raise ValueError(f"--plot {plot}: the ending must be one of {', '.join(sorted(known))}")
+        trial.text(0.5, 0.5, "x")
+        try:
+            trial.savefig(io.BytesIO(), format=form)
+        except Exception as error:  # some formats and settings need programs beside matplotlib, such as LaTeX
+            raise ValueError(f"--plot {plot}: matplotlib cannot draw this here: {error}") from error
 
 
 def check_outputs(inputs: Mapping[str, Path], outputs: Mapping[str, Path | None]) -> None:

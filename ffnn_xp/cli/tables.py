@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import warnings
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,9 @@ def read_table(path: PathLike) -> Frame:
     require("pandas", "table", "reading tables")
     try:
         frame = _read_text(path, kind) if kind in SEPARATORS else _read_parquet(path)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # every reader and every compression has its own for damaged files
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{name!r} cannot be read as a table: {first}") from error
     frame = frame.reset_index(drop=True)  # rows are named by their number, also of a part of the table

@@ -93,6 +93,18 @@ def test_outputs_are_checked_before_the_fit(data: Any, monkeypatch: pytest.Monke
         assert message in run("fit", "data.csv", *NO_FIT, "--save", name, code=2).stderr
 
 
+def test_pictures_that_cannot_be_drawn_are_refused_before_the_fit(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure
+
+    def without_latex(self: Any, *_: Any, **__: Any) -> None:
+        raise RuntimeError("'xelatex' not found; install it")
+
+    no_fit(monkeypatch)
+    monkeypatch.setattr(figure, "savefig", without_latex)
+    error = run("fit", "data.csv", *NO_FIT, "--plot", "fit.pgf", code=2).stderr
+    assert "--plot fit.pgf: matplotlib cannot draw this here: 'xelatex' not found; install it" in error
+
+
 @pytest.mark.skipif(os.name == "nt", reason="pipes of Unix")
 def test_pipes_and_devices_are_no_tables(data: Any) -> None:
     os.mkfifo("pipe.csv")
