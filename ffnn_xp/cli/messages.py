@@ -50,7 +50,12 @@ def _print(text: str, stream: TextIO | None) -> None:
     if stream is None:
         raise OSError(errno.EBADF, "it is closed")
     try:
-        stream.write(text)
+        stream.flush()
+        data = text.encode(stream.encoding, stream.errors or "strict")
+        while (
+            data
+        ):  # without Python's buffer (PYTHONUNBUFFERED) a full disk takes a part, and the rest is lost in silence
+            data = data[stream.buffer.write(data) :]
         stream.flush()
     except OSError:
         with suppress(OSError):

@@ -34,6 +34,7 @@ from ffnn_xp.io.tensors import band_of, density_of, is_sealed, read_tensors, sea
 from ffnn_xp.network import OUTPUTS, Activation, Layout
 
 PURPOSE = "saving and loading networks"
+LONGEST = 10_000_000  # characters of a header; safetensors reads ten times as many, and most are metadata
 
 
 def save_state(state: NetworkState, path: PathLike) -> None:
@@ -49,7 +50,7 @@ def save_state(state: NetworkState, path: PathLike) -> None:
     Raises
     ------
     ValueError
-        If two different activations have the same name.
+        If two different activations have the same name, or metadata are too long for a header.
     OSError
         If the file cannot be written; the message says why.
     ImportError
@@ -73,8 +74,10 @@ def save_state(state: NetworkState, path: PathLike) -> None:
         fit=state.fit,
         metadata=dict(state.metadata),
     )
-    tensors = tensors_of(state)
-    write_file(path, serializer.save(tensors, metadata={KEY: sealed(header.to_json(), tensors)}))
+    tensors, text = tensors_of(state), header.to_json()
+    if len(text) > LONGEST:
+        raise ValueError(f"the header would have {len(text)} characters, more than {LONGEST}: keep metadata elsewhere")
+    write_file(path, serializer.save(tensors, metadata={KEY: sealed(text, tensors)}))
 
 
 def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> NetworkState:
@@ -90,7 +93,7 @@ def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> Networ
     Raises
     ------
     FileFormatError
-        If it is no such file, damaged, or written by a newer version.
+        If it is no such file, damaged, or of another version of the format.
     ValueError
         If one of your own activations is not given.
     ImportError
@@ -134,7 +137,7 @@ def read_header(path: PathLike) -> Header:
     Raises
     ------
     FileFormatError
-        If it is no such file, damaged, or written by a newer version.
+        If it is no such file, damaged, or of another version of the format.
     ImportError
         If safetensors is not installed.
 

@@ -79,11 +79,24 @@ def test_standard_streams_that_are_closed_or_know_few_characters(data: Any) -> N
         assert closed == "2>&-" or "cannot write the result to standard output: it is closed" in done.stderr
 
 
-class Failing(io.StringIO):
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="limits of Unix")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_half_a_table_is_an_error(unbuffered: str) -> None:
+    """A file that may not grow beyond some bytes, as on a disk that becomes full."""
+    fx.Model((1, 2, 1), seed=1).save("net", input_names=["t"])
+    pandas.DataFrame({"t": np.linspace(0, 1, 5000)}).to_csv("t.csv")
+    command = f"ulimit -f 4; PYTHONUNBUFFERED={unbuffered} '{sys.executable}' -m ffnn_xp predict net t.csv > out.csv"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cannot write the result to standard output: File too large" in done.stderr
+
+
+class Failing(io.TextIOWrapper):
     """A stream that cannot be written."""
 
     def __init__(self, error: OSError) -> None:
-        super().__init__()
+        super().__init__(io.BytesIO())
         self.error = error
 
     def flush(self) -> None:

@@ -196,6 +196,16 @@ def test_states_that_could_not_be_read_again_are_not_made(model: fx.Model, line:
         replace(model.to_state(), theta=model.parameters + 1e-3)
 
 
+def test_any_text_comes_back_but_not_any_length(line: NetworkState, net: Path) -> None:
+    odd = {"\N{GREEK SMALL LETTER CHI}\x1b\n": '\udcff", "checksum": "', '"checksum"': "}"}
+    save_state(replace(line, metadata=odd), net)
+    assert load_state(net).metadata == odd
+    before = net.read_bytes()
+    with pytest.raises(ValueError, match="more than 10000000: keep metadata elsewhere"):
+        save_state(replace(line, metadata={"a": "a" * 10_000_000}), net)
+    assert net.read_bytes() == before
+
+
 def test_version_in_the_file_is_the_library_s(line: NetworkState, net: Path) -> None:
     save_state(line, net)
     assert content(net)[0]["library_version"] == fx.__version__
