@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.optional import require
+from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import host_floats, to_numpy
@@ -26,6 +27,8 @@ Figure = Any
 BLUE, SKY, VERMILION, GREY = "#0072B2", "#56B4E9", "#D55E00", "#4D4D4D"
 MOST_OUTPUTS = 6  # outputs that get panels: with more, panels would be too small
 MOST_BARS = 2000  # events above which error bars would cover everything
+LITERAL = {"parse_math": False, "usetex": False}  # of a text that is drawn character by character
+LONGEST_NAME = 60  # characters of a name on an axis: longer ones leave no room for the panels
 CURVE_POINTS = 400  # points of a drawn curve, about one for each pixel of a panel
 
 
@@ -88,7 +91,8 @@ def plot_fit(
     model : Model
         The fitted model.
     input_names, target_names : sequence of str, optional
-        Labels of the axes; put units into them.
+        Labels of the axes, drawn as they are, with units if you like. For mathematical text set the labels of the
+        figure's axes.
 
     Returns
     -------
@@ -115,27 +119,27 @@ def plot_fit(
     figure_module = require("matplotlib.figure", "plot", "plotting")
     rows, targets, errors = _data(fit, x, y, y_err, model)
     d, k = rows.shape[1], targets.shape[1]
-    inputs = column_names(input_names, "input_names", d) or _letters("x", d)
-    outputs = column_names(target_names, "target_names", k) or _letters("y", k)
+    inputs = _labels(column_names(input_names, "input_names", d), "x", d)
+    outputs = _labels(column_names(target_names, "target_names", k), "y", k)
     shown = min(k, MOST_OUTPUTS)
     if d == 1:
         figure = figure_module.Figure(figsize=(1.6 + 5.0 * shown, 5.2), layout="constrained")
         axes = figure.subplots(2, shown, squeeze=False, sharex=True, height_ratios=(3, 1))
         for i in range(shown):
             _curve(axes[:, i], model, rows[:, 0], targets[:, i], errors[:, i], i)
-            axes[0, i].set_ylabel(outputs[i])
-            axes[1, i].set_xlabel(inputs[0])
+            axes[0, i].set_ylabel(outputs[i].text, **outputs[i].style)
+            axes[1, i].set_xlabel(inputs[0].text, **inputs[0].style)
     else:
         figure = figure_module.Figure(figsize=(9.6, 0.6 + 4.2 * shown), layout="constrained")
         axes = figure.subplots(shown, 2, squeeze=False)
         predicted = _columns(model.predict(rows), k)
         for i in range(shown):
             _against(axes[i, 0], predicted[:, i], targets[:, i], errors[:, i], outputs[i])
-            _histogram(axes[i, 1], (targets[:, i] - predicted[:, i]) / errors[:, i], outputs[i] if k > 1 else "")
+            _histogram(axes[i, 1], (targets[:, i] - predicted[:, i]) / errors[:, i], outputs[i] if k > 1 else None)
     for panel in figure.axes:
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(direction="in")
-    figure.suptitle(_title(fit, k), fontsize="medium")
+    figure.suptitle(visible(_title(fit, k)), fontsize="medium", **LITERAL)
     return figure
 
 
@@ -192,7 +196,7 @@ def _curve(axes: Sequence[Axes], model: DrawnModel, x: HostArray, y: HostArray, 
     below.set_ylabel("pull")
 
 
-def _against(axes: Axes, predicted: HostArray, y: HostArray, errors: HostArray, name: str) -> None:
+def _against(axes: Axes, predicted: HostArray, y: HostArray, errors: HostArray, name: Label) -> None:
     """Draw predictions against measurements, with the diagonal."""
     bars = errors if len(y) <= MOST_BARS else None
     low, high = min(y.min(), predicted.min()), max(y.max(), predicted.max())
@@ -203,11 +207,13 @@ def _against(axes: Axes, predicted: HostArray, y: HostArray, errors: HostArray, 
         alpha=_opacity(len(y)), rasterized=len(y) > MOST_BARS,
     )  # fmt: skip
     axes.plot(ends, ends, color=VERMILION, lw=1.4, ls="--", label="predicted = measured", zorder=3)
-    axes.set(xlim=ends, ylim=ends, xlabel=f"measured {name}", ylabel=f"predicted {name}", aspect="equal")
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.set_xlabel(f"measured {name.text}", **name.style)
+    axes.set_ylabel(f"predicted {name.text}", **name.style)
     axes.legend(frameon=False, loc="upper left")
 
 
-def _histogram(axes: Axes, pulls: HostArray, name: str) -> None:
+def _histogram(axes: Axes, pulls: HostArray, name: Label | None) -> None:
     """Draw the distribution of the pulls; the outermost bins also count what lies beyond five sigma."""
     n, reach = len(pulls), 5.0
     edges = np.linspace(-reach, reach, int(np.clip(2 * n ** (1 / 3), 10, 50)) // 2 * 2 + 1)
@@ -215,8 +221,9 @@ def _histogram(axes: Axes, pulls: HostArray, name: str) -> None:
     z = np.linspace(-reach, reach, CURVE_POINTS)
     normal = n * (edges[1] - edges[0]) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
     axes.plot(z, normal, color=VERMILION, lw=1.8, label="unit normal")
-    of = f" of {name}" if name else ""
-    axes.set(xlim=(-reach, reach), xlabel=f"pull{of}, (measured - predicted) / error", ylabel="entries per bin")
+    of, style = ("", {}) if name is None else (f" of {name.text}", name.style)
+    axes.set(xlim=(-reach, reach), ylabel="entries per bin")
+    axes.set_xlabel(f"pull{of}, (measured - predicted) / error", **style)
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
     axes.legend(frameon=False, loc="upper left")
 
@@ -248,8 +255,19 @@ def _title(fit: DrawnFit, k: int) -> str:
     return "   ".join(parts)
 
 
-def _letters(letter: str, number: int) -> tuple[str, ...]:
-    return tuple(f"${letter}_{{{i}}}$" for i in range(number)) if number > 1 else (f"${letter}$",)
+class Label(NamedTuple):
+    """The name of a column as a picture shows it, and how matplotlib is to draw it."""
+
+    text: str
+    style: dict[str, bool]
+
+
+def _labels(names: Sequence[str] | None, letter: str, number: int) -> list[Label]:
+    """Return the labels of columns: their names, which are no mathematical text, or a letter, which is."""
+    if names is None:
+        return [Label(f"${letter}_{{{i}}}$" if number > 1 else f"${letter}$", {}) for i in range(number)]
+    shown = [visible(name) for name in names]
+    return [Label(n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 3]}...", LITERAL) for n in shown]
 
 
 def _columns(a: Any, k: int) -> HostArray:

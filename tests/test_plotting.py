@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -94,6 +95,42 @@ def test_default_names(curve: tuple[fx.Model, fx.FitResult]) -> None:
     model, fit = curve
     main, below = plot_fit(fit, T.tolist(), U.tolist(), np.full(60, 0.1), model).axes
     assert (main.get_ylabel(), below.get_xlabel()) == ("$y$", "$x$")
+
+
+HARMLESS = [
+    "$x^{$",
+    "cost [$] of 5 $",
+    r"\frac{",
+    "a_b^c%#&~",
+    "\x1b[31m",
+    "a\nb",
+    "$\\undefined$",
+    "\udcff",
+    "x" * 5000,
+    "",
+]
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_any_name_can_be_drawn(curve: tuple[fx.Model, fx.FitResult], name: str) -> None:
+    """Names are drawn character by character, not as mathematics."""
+    model, fit = curve
+    figure = plot_fit(fit, T, U, 0.1, model, input_names=[name], target_names=[name])
+    label = figure.axes[1].xaxis.label
+    assert not label.get_parse_math()
+    assert not label.get_usetex()
+    if name.isprintable() and len(name) < 50:
+        assert label.get_text() == name
+    file = io.BytesIO()
+    figure.savefig(file, format="svg")
+    ET.fromstring(file.getvalue())
+
+
+def test_any_name_of_several_inputs_can_be_drawn(surface: tuple) -> None:
+    model, fit, x, y = surface
+    figure = plot_fit(fit, x, y, None, model, input_names=["a", "b"], target_names=["$x^{$", "$\\undefined$"])
+    assert figure.axes[2].get_xlabel() == "measured $\\undefined$"
+    picture(figure)
 
 
 def test_fit_that_is_not_valid_says_so_and_has_no_band() -> None:

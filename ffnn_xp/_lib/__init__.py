@@ -4,8 +4,8 @@
 - `errors`: exceptions, warnings, and helpers for their messages.
 - `validation`: checks of arguments that several packages take.
 - `tuning`: the declaration of tuned numbers.
-- `text`: tables in text and HTML.
-- `atomic`: files that are written whole or not at all.
+- `text`: visible characters, tables in text and HTML.
+- `atomic`: checks of files, and files that are written whole or not at all.
 - `optional`: imports of optional libraries.
 - `version`: the version of the library.
 """

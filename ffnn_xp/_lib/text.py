@@ -1,7 +1,8 @@
-"""Tables in text and HTML, of pairs of key and value or of rows of cells."""
+"""Text of visible characters, and tables in text and HTML, of pairs of key and value or of rows of cells."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -9,6 +10,20 @@ Pair = tuple[str, str]
 
 KEY_WIDTH = 12  # so that the values of all results begin in the same column
 _CELL = 'style="text-align:left"'
+
+
+def visible(text: str) -> str:
+    r"""Write characters that cannot be seen, such as those that steer a terminal, as their escapes.
+
+    Examples
+    --------
+    >>> print(visible("U [V] \x1b[31m"))
+    U [V] \x1b[31m
+    """
+    if text.isprintable():
+        return text
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction, lone surrogates, ends of lines
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c for c in text)
 
 
 def pair_lines(pairs: Iterable[Pair]) -> list[str]:

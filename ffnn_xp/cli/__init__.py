@@ -4,25 +4,27 @@
 - `options`: the meaning of their options.
 - `tables`: tables in CSV, TSV and Parquet files.
 - `messages`: errors as one line and an exit code.
+- `stop_signals`: Ctrl-C and SIGTERM, which stop a fit with the best so far.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 
 from ffnn_xp._lib.optional import require
-from ffnn_xp.cli.messages import INTERRUPTED, plain_errors
+from ffnn_xp.cli.messages import plain_errors, plain_usage_errors
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line."""
-    try:
-        with plain_errors():
-            require("typer", "cli", "the command line")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal does not have is no error
+            stream.reconfigure(errors="backslashreplace")
+    with plain_errors(), plain_usage_errors():
+        require("typer", "cli", "the command line")
         from ffnn_xp.cli.commands import app
 
-        app(prog_name="ffnn-xp")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(app(prog_name="ffnn-xp", standalone_mode=False))

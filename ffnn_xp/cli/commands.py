@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import functools
-import sys
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from ffnn_xp._lib.atomic import check_writable, replacing
+from ffnn_xp._lib.atomic import write_file
+from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import backend_status
 from ffnn_xp.cli import messages
 from ffnn_xp.cli.options import (
     Given,
     check_loss,
+    check_outputs,
     check_results,
     choose_columns,
     input_columns,
@@ -24,13 +26,15 @@ from ffnn_xp.cli.options import (
     parse_layers,
     parse_prior,
     parse_restarts,
+    place_of,
     predictions,
     rows_in_use,
 )
+from ffnn_xp.cli.stop_signals import StopSignals
 from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
 from ffnn_xp.data import Measurements
-from ffnn_xp.io import read_header
-from ffnn_xp.model import FitResult, Model, load
+from ffnn_xp.io import load_state
+from ffnn_xp.model import FitResult, Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table with named columns: .csv, .tsv or .parquet.")]
@@ -65,7 +70,7 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"ffnn-xp {__version__}")
+        messages.show(f"ffnn-xp {__version__}")
         raise typer.Exit
 
 
@@ -85,10 +90,10 @@ def show_backends() -> None:
 
     For each library its version, its devices, and whether it computes correctly here, or why not.
     """
-    print(f"{'library':<18}{'version':<12}{'usable':<8}devices, or why not")
+    messages.show(f"{'library':<18}{'version':<12}{'usable':<8}devices, or why not")
     for status in backend_status():
         usable, text = ("yes", ", ".join(status.devices)) if status.usable else ("no", status.reason)
-        print(f"{status.name:<18}{status.version or '-':<12}{usable:<8}{text}", flush=True)
+        messages.show(f"{status.name:<18}{status.version or '-':<12}{usable:<8}{text}")
 
 
 @app.command()
@@ -197,10 +202,12 @@ def fit(
 
     Example: ffnn-xp fit masses.csv --target BE --error sigma --layers 8,7 --save masses.safetensors
 
-    Exit code 1 says that the fit is not valid; it is printed and saved all the same.
+    Exit code 1 says that the fit is not valid; it is printed and saved all the same. Ctrl-C or SIGTERM stops the fit
+    and saves the best so far; a file that is there already stays, and net.interrupted.safetensors is written beside it.
     """
     say = _silent if quiet else messages.say
     check_results(save, plot)
+    check_outputs({"the table": table}, {"--save": save, "--plot": plot})
     check_loss(loss, plot)
     if y_cov is not None:
         raise ValueError("--y-cov: a covariance of events is no column of a table; use Model.fit(y_cov=...) in Python")
@@ -223,17 +230,35 @@ def fit(
     say(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
     if left_out:
         say(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
-    result = model.fit(**vars(data), loss=loss, covariance=covariance, progress=False if quiet else None, **options)  # type: ignore[arg-type]
-    print(result)
-    if save is not None:
-        names = output_names(target, loss, model.network.layout.widths[-1])
-        model.save(save, fit=result, input_names=columns, target_names=names)
-        say(f"network written to {save}")
-    else:
-        say("the network was not kept: add --save net.safetensors")
-    if plot is not None:
-        _draw(plot, result, data, model, columns, target)
-        say(f"plot written to {plot}")
+    failures: list[Exception] = []
+    with StopSignals() as stop:
+        result = model.fit(
+            **vars(data),
+            loss=loss,
+            covariance=covariance,  # type: ignore[arg-type]
+            progress=False if quiet else None,
+            **options,  # type: ignore[arg-type]
+        )
+        stopped = stop.hold()
+        with messages.going_on(failures):
+            if save is not None:
+                names = output_names(target, loss, model.network.layout.widths[-1])
+                place = place_of(save, stopped)
+                model.save(place, fit=result, input_names=columns, target_names=names)
+                say(f"network written to {place}")
+            else:
+                say("the network was not kept: add --save net.safetensors")
+    with messages.going_on(failures):
+        messages.show(str(result))
+    with messages.going_on(failures):
+        if plot is not None:
+            place = place_of(plot, stopped)
+            _draw(place, result, data, model, columns, target)
+            say(f"plot written to {place}")
+    if failures:
+        raise typer.Exit(messages.BAD_INPUT)
+    if stop.number is not None:
+        raise typer.Exit(messages.SIGNALLED + stop.number)
     if not result.valid:
         messages.say(
             "the fit is not valid. More --restarts, fewer units in --layers, --prior 1.0, or more --max-seconds help"
@@ -275,16 +300,16 @@ def predict(
     """
     if out is not None:
         kind_of(out)
-        check_writable(out)
-    header = read_header(net)
-    model = load(net, backend=backend, device=device)
+    check_outputs({"the network": net, "the table": table}, {"--out": out})
+    state = load_state(net)
+    model = Model.from_state(state, backend=backend, device=device)
     frame = read_table(table)
-    x = numbers(frame, input_columns(frame, header))
-    if header.fit is not None and not header.fit.get("valid"):
+    x = numbers(frame, input_columns(frame, state))
+    if state.fit is not None and not state.fit.get("valid"):
         messages.say("warning: this network comes from a fit that was not valid")
-    result = predictions(model, header, x, std=not header.no_band if std is None else std, interval=interval)
+    result = predictions(model, state, x, std=not state.no_band if std is None else std, interval=interval)
     if out is None:
-        result.to_csv(sys.stdout, index=False)
+        messages.show(result.rename(columns=visible).to_csv(index=False))
     else:
         write_table(result, out)
         messages.say(f"{len(result)} predictions written to {out}")
@@ -298,5 +323,6 @@ def _draw(path: Path, result: FitResult, data: Measurements, model: Model, input
     from ffnn_xp.plotting import plot_fit
 
     figure = plot_fit(result, data.x, data.y, data.y_err, model, input_names=inputs, target_names=targets)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower(), dpi=150)
+    write_file(path, content.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.atomic import check_writable
+from ffnn_xp._lib.atomic import check_writable, is_same_file
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import to_numpy
-from ffnn_xp.cli.tables import Frame, numbers, numeric_columns, positive_numbers, require_columns
+from ffnn_xp.cli.tables import (
+    COMPRESSIONS,
+    SEPARATORS,
+    Frame,
+    numbers,
+    numeric_columns,
+    positive_numbers,
+    require_columns,
+)
 from ffnn_xp.data import Measurements
-from ffnn_xp.io import Header
+from ffnn_xp.io import NetworkState
 from ffnn_xp.losses import get_loss
 from ffnn_xp.model import Model
+
+OF_OTHER_FILES = (*SEPARATORS, *COMPRESSIONS, ".parquet", ".pq", ".png", ".pdf", ".svg")
+"""Endings of tables and pictures, which no network has: it would replace one by mistake."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +123,51 @@ def output_names(targets: Sequence[str], loss: str, k: int) -> list[str]:
 
 
 def check_results(save: Path | None, plot: Path | None) -> None:
-    """Check that the files can be written: libraries, folders and formats, before the work begins."""
+    """Check that a network and a picture can be made: libraries and endings of names, before the work begins."""
     if save is not None:
         require("safetensors", "files", "--save")
-        check_writable(save)
+        if save.suffix.lower() in OF_OTHER_FILES:
+            raise ValueError(f"--save {save}: this ending is not that of a network; call it {save.stem}.safetensors")
     if plot is not None:
-        known = require("matplotlib.figure", "plot", "--plot").Figure().canvas.get_supported_filetypes()
-        if plot.suffix[1:].lower() not in known:
+        trial, form = require("matplotlib.figure", "plot", "--plot").Figure(), plot.suffix[1:].lower()
+        known = trial.canvas.get_supported_filetypes()
+        if form not in known:
             raise ValueError(f"--plot {plot}: the ending must be one of {', '.join(sorted(known))}")
-        check_writable(plot)
+        trial.text(0.5, 0.5, "x")
+        try:
+            trial.savefig(io.BytesIO(), format=form)
+        except Exception as error:  # some formats and settings need programs beside matplotlib, such as LaTeX
+            raise ValueError(f"--plot {plot}: matplotlib cannot draw this here: {error}") from error
+
+
+def check_outputs(inputs: Mapping[str, Path], outputs: Mapping[str, Path | None]) -> None:
+    """Check that files can be written, and that none of them is an input or another output, by whatever path.
+
+    Raises
+    ------
+    ValueError, OSError
+        If that is not so; the message says why.
+    """
+    taken = dict(inputs)
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        for what, other in taken.items():
+            if is_same_file(path, other):
+                raise ValueError(f"{option} {path}: this is the file of {what}, {other}, and would replace it")
+        check_writable(path)
+        taken[option] = path
+
+
+def place_of(path: Path, interrupted: bool) -> Path:
+    """Return the path of a result: if its fit was interrupted, beside a file that exists, which may be a better one.
+
+    Examples
+    --------
+    >>> str(place_of(Path("masses.safetensors"), interrupted=False))
+    'masses.safetensors'
+    """
+    return path.with_name(f"{path.stem}.interrupted{path.suffix}") if interrupted and path.is_file() else path
 
 
 def parse_layers(text: str, option: str = "--layers") -> tuple[int, ...]:
@@ -231,13 +279,13 @@ def _input_errors(frame: Frame, errors: Sequence[str], d: int) -> HostArray | No
     return np.broadcast_to(np.column_stack(each), (len(frame), d))
 
 
-def input_columns(frame: Frame, header: Header) -> list[str]:
+def input_columns(frame: Frame, network: NetworkState) -> list[str]:
     """Return the columns of a network's inputs, by the names in its file, else the numeric ones, if they fit."""
-    if header.input_names is not None:
-        require_columns(frame, header.input_names, "an input of the network")
-        return list(header.input_names)
+    if network.input_names is not None:
+        require_columns(frame, network.input_names, "an input of the network")
+        return list(network.input_names)
     columns, _ = numeric_columns(frame)
-    d = header.widths[0]
+    d = network.widths[0]
     if len(columns) != d:
         raise ValueError(
             f"the network's file has no names of columns, and the table has {len(columns)} numeric columns where the "
@@ -246,11 +294,11 @@ def input_columns(frame: Frame, header: Header) -> list[str]:
     return columns
 
 
-def predictions(model: Model, header: Header, x: Any, *, std: bool, interval: float | None = None) -> Frame:
+def predictions(model: Model, network: NetworkState, x: Any, *, std: bool, interval: float | None = None) -> Frame:
     """Return a table of each target and, if requested, ``<target>_std``, ``<target>_low`` and ``<target>_high``."""
     pandas = require("pandas", "table", "writing tables")
-    k = header.widths[-1]
-    targets = header.target_names or (("y",) if k == 1 else tuple(f"y{i}" for i in range(k)))
+    k = network.widths[-1]
+    targets = network.target_names or (("y",) if k == 1 else tuple(f"y{i}" for i in range(k)))
     values = model.predict(x, return_std=True) if std else (model.predict(x),)
     suffixes = ["", "_std"][: len(values)]
     if interval is not None:

@@ -5,16 +5,16 @@ Rows are counted from 0 without the header.
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.atomic import replacing
+from ffnn_xp._lib.atomic import check_readable, write_file
 from ffnn_xp._lib.errors import nearest
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray, PathLike
@@ -23,7 +23,7 @@ Frame = Any
 """A pandas DataFrame."""
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zip", ".zst")
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
 KNOWN = ".csv, .tsv (also .gz), .parquet"
 
 
@@ -74,16 +74,13 @@ def read_table(path: PathLike) -> Frame:
     """
     name = os.fspath(path)
     kind = kind_of(path)
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{name!r} is a folder, not a table")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no file {name!r}")
+    check_readable(path, "a table")
     require("pandas", "table", "reading tables")
-    with open(path, "rb"):  # for the operating system's own message on permissions
-        pass
     try:
         frame = _read_text(path, kind) if kind in SEPARATORS else _read_parquet(path)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # every reader and every compression has its own for damaged files
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{name!r} cannot be read as a table: {first}") from error
     frame = frame.reset_index(drop=True)  # rows are named by their number, also of a part of the table
@@ -95,14 +92,16 @@ def read_table(path: PathLike) -> Frame:
 
 def write_table(frame: Frame, path: PathLike) -> None:
     """Write a table in the format of its name's ending, whole or not at all."""
-    kind = kind_of(path)
-    if kind == ".parquet":
+    if kind_of(path) == ".parquet":
         require("pyarrow", "table", "writing Parquet")
-    with replacing(path) as temporary:
-        if kind in SEPARATORS:
-            frame.to_csv(temporary, sep=SEPARATORS[kind], index=False)
-        else:
-            frame.to_parquet(temporary, index=False)
+        write_file(path, frame.to_parquet(index=False))
+        return
+    content = io.BytesIO()
+    compression = {"method": COMPRESSIONS.get(Path(path).suffix.lower())}
+    if compression["method"] == "zip":
+        compression["archive_name"] = Path(path).stem
+    frame.to_csv(content, sep=SEPARATORS[kind_of(path)], index=False, compression=compression)
+    write_file(path, content.getvalue())
 
 
 def require_columns(frame: Frame, names: Sequence[str], what: str) -> None:

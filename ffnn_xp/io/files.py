@@ -10,25 +10,31 @@ A reader without this library finds
 - ``density.*``, where the fit has a predictive density: for each network the errors of y (``noise``), for an ensemble
   also the parts of ``band.*`` for each network; and the calibration: the factors of noise^2 and band^2, and one over
   the degrees of freedom;
-- in the header, under ``ffnn_xp``, a JSON object with widths, activations and the other fields of `Header`.
+- in the header, under ``ffnn_xp``, a JSON object with widths, activations and the other fields of `Header`. Its last
+  entry, ``checksum``, is the SHA-256 of the object's text without that entry, and then for each tensor, in order of the
+  names, of ``name dtype shape`` (as in ``A_L1_L2 float64 (3, 2)``) and its bytes, little-endian and row by row.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from ffnn_xp._lib.atomic import replacing
+import numpy as np
+
+from ffnn_xp._lib.atomic import check_readable, write_file
 from ffnn_xp._lib.errors import FileFormatError, did_you_mean
 from ffnn_xp._lib.optional import require
-from ffnn_xp._lib.typing import HostArray, PathLike
+from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.io.header import FORMAT_VERSION, KEY, Header, parse_header
 from ffnn_xp.io.state import NetworkState
-from ffnn_xp.io.tensors import band_of, density_of, read_tensors, tensors_of, theta_of
+from ffnn_xp.io.tensors import band_of, density_of, is_sealed, read_tensors, sealed, tensors_of, theta_of
 from ffnn_xp.network import OUTPUTS, Activation, Layout
 
 PURPOSE = "saving and loading networks"
+LONGEST = 10_000_000  # characters of a header; safetensors reads ten times as many, and most are metadata
 
 
 def save_state(state: NetworkState, path: PathLike) -> None:
@@ -44,7 +50,7 @@ def save_state(state: NetworkState, path: PathLike) -> None:
     Raises
     ------
     ValueError
-        If two different activations have the same name.
+        If two different activations have the same name, or metadata are too long for a header.
     OSError
         If the file cannot be written; the message says why.
     ImportError
@@ -68,9 +74,10 @@ def save_state(state: NetworkState, path: PathLike) -> None:
         fit=state.fit,
         metadata=dict(state.metadata),
     )
-    content = serializer.save(tensors_of(state), metadata={KEY: header.to_json()})
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    tensors, text = tensors_of(state), header.to_json()
+    if len(text) > LONGEST:
+        raise ValueError(f"the header would have {len(text)} characters, more than {LONGEST}: keep metadata elsewhere")
+    write_file(path, serializer.save(tensors, metadata={KEY: sealed(text, tensors)}))
 
 
 def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> NetworkState:
@@ -86,7 +93,7 @@ def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> Networ
     Raises
     ------
     FileFormatError
-        If it is no such file, damaged, or written by a newer version.
+        If it is no such file, damaged, or of another version of the format.
     ValueError
         If one of your own activations is not given.
     ImportError
@@ -102,31 +109,35 @@ def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> Networ
     ...     load_state(f"{folder}/line.safetensors").theta
     array([2., 1.])
     """
-    header, tensors = _read(path, numbers=True)
+    header, tensors = _read(path)
     layout = Layout(header.widths)
-    return NetworkState(
-        widths=header.widths,
-        activations=_activations(header, activations, os.fspath(path)),
-        theta=theta_of(layout, tensors),
-        dtype=header.dtype,
-        y_was_column=header.y_was_column,
-        band=None if header.no_band else band_of(layout, tensors),
-        no_band=header.no_band,
-        predictive=density_of(layout, tensors, header.n_members) if header.n_members else None,
-        input_names=header.input_names,
-        target_names=header.target_names,
-        fit=header.fit,
-        metadata=header.metadata,
-    )
+    found = _activations(header, activations, os.fspath(path))
+    try:
+        return NetworkState(
+            widths=header.widths,
+            activations=found,
+            theta=theta_of(layout, tensors),
+            dtype=header.dtype,
+            y_was_column=header.y_was_column,
+            band=None if header.no_band else band_of(layout, tensors),
+            no_band=header.no_band,
+            predictive=density_of(layout, tensors, header.n_members) if header.n_members else None,
+            input_names=header.input_names,
+            target_names=header.target_names,
+            fit=header.fit,
+            metadata=header.metadata,
+        )
+    except ValueError as error:
+        raise FileFormatError(f"{os.fspath(path)!r} is damaged: {error}") from error
 
 
 def read_header(path: PathLike) -> Header:
-    """Read the description of a network from its file, without its numbers.
+    """Read the description of a network from its file.
 
     Raises
     ------
     FileFormatError
-        If it is no such file, damaged, or written by a newer version.
+        If it is no such file, damaged, or of another version of the format.
     ImportError
         If safetensors is not installed.
 
@@ -140,19 +151,14 @@ def read_header(path: PathLike) -> Header:
     >>> header.widths, header.activations, header.metadata
     ((8, 7, 6), ('tanh',), {'run': '42'})
     """
-    return _read(path, numbers=False)[0]
+    return _read(path)[0]
 
 
-def _read(path: PathLike, *, numbers: bool) -> tuple[Header, dict[str, HostArray]]:
-    """Return the header and, if `numbers` is True, the checked tensors."""
+def _read(path: PathLike) -> tuple[Header, dict[str, np.ndarray[Any, Any]]]:
+    """Return the header and the tensors as they were written."""
     safetensors = require("safetensors", "files", PURPOSE)
     name = os.fspath(path)
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{name!r} is a folder, not a network's file")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no file {name!r}")
-    with open(path, "rb"):  # for the operating system's own message on permissions
-        pass
+    check_readable(path, "a network's file")
     try:
         with safetensors.safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(KEY)
@@ -162,11 +168,17 @@ def _read(path: PathLike, *, numbers: bool) -> tuple[Header, dict[str, HostArray
                     "matrices from elsewhere there is Model.from_matrices"
                 )
             header = parse_header(text, name)
-            return header, read_tensors(file, header, name) if numbers else {}
+            tensors = read_tensors(file, header, name)
     except safetensors.SafetensorError as error:
         raise FileFormatError(
             f"{name!r} is not a safetensors file, or it is damaged or cut short ({error}): save or copy it again"
         ) from error
+    if not is_sealed(text, tensors):
+        raise FileFormatError(
+            f"{name!r} is damaged: its checksum is not that of its content, which was changed after it was saved; "
+            "save or copy it again"
+        )
+    return header, tensors
 
 
 def _activations(header: Header, given: Iterable[Activation], path: str) -> tuple[Activation, ...]:

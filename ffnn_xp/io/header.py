@@ -10,8 +10,9 @@ from typing import Any
 from ffnn_xp._lib.errors import FileFormatError
 from ffnn_xp.backends import DTYPES
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY = "ffnn_xp"  # key of the header's metadata; a single one, since safetensors writes several in random order
+LARGEST = 2**31  # of any whole number in a header: far above what a file could hold, far below what cannot be printed
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Header:
     Attributes
     ----------
     format_version : int
-        Version of the file's format; the library reads its own and all earlier ones.
+        Version of the file's format; the library reads its own.
     library_version : str
         Version of ffnn_xp that wrote the file.
     widths : tuple of int
@@ -64,9 +65,11 @@ class Header:
     metadata: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the header's text in the file."""
-        content = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+        """Return the header's text in the file, without the checksum.
+
+        It is ASCII, as most programs write JSON, so that a program which only copies it leaves the checksum right.
+        """
+        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)}, allow_nan=False)
 
 
 def parse_header(text: str, path: str) -> Header:
@@ -85,16 +88,17 @@ def parse_header(text: str, path: str) -> Header:
         If the header is damaged, or was written by a newer version of the library.
     """
     try:
-        raw = json.loads(text)
+        raw = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"the header of {path!r} is damaged: its JSON cannot be read ({error})") from error
     if not isinstance(raw, dict):
         raise FileFormatError(f"the header of {path!r} is damaged: it must be a JSON object, got {_short(raw)}")
     version = raw.get("format_version")
-    if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION:
+    if isinstance(version, int) and _natural(version) and version != FORMAT_VERSION:
+        remedy = "pip install --upgrade ffnn_xp" if version > FORMAT_VERSION else "save the network again"
         raise FileFormatError(
-            f"{path!r} has format version {version}, written by ffnn_xp {raw.get('library_version')}; this one reads "
-            f"up to {FORMAT_VERSION}: pip install --upgrade ffnn_xp"
+            f"{path!r} has format version {version}, written by ffnn_xp {_short(raw.get('library_version'))}; this one "
+            f"reads {FORMAT_VERSION}: {remedy}"
         )
     for name, (holds, what) in _CHECKS.items():
         if name not in raw:
@@ -120,6 +124,10 @@ def _check_lengths(header: Header, path: str) -> None:
             )
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -134,7 +142,7 @@ def _texts(value: Any) -> bool:
 
 
 def _natural(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST
 
 
 _TEXT = (lambda v: isinstance(v, str), "text")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.network import Activation
+from ffnn_xp.data import Scaling
+from ffnn_xp.network import Activation, Layout
 from ffnn_xp.uncertainty import LinearBand, Predictive
+
+ROUNDING = {"float64": 1e-9, "float32": 1e-5}  # of the parameters in raw units, on another machine too
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class NetworkState:
     Raises
     ------
     TypeError, ValueError
-        If metadata are not text, or a band is missing without a reason.
+        If metadata are not text, a band is missing without a reason, a number is not possible, or the parts do not
+        belong together: a band of other parameters, networks of other data.
     """
 
     widths: tuple[int, ...]
@@ -67,3 +73,58 @@ class NetworkState:
             raise ValueError("a network has either an error band or a reason, `no_band`, why there is none")
         if self.predictive is not None and len(self.predictive.members) == 1 and self.band is None:
             raise ValueError("the predictive density of a single network needs its error band")
+        p = Layout(self.widths).n_parameters
+        _check(self.theta.shape == (p,) and _finite(self.theta), f"the network must have {p} finite parameters")
+        if self.predictive is not None:
+            _check_density(self.predictive)
+        members = () if self.predictive is None else self.predictive.members
+        bands = [band for band in (self.band, *(m.band for m in members)) if isinstance(band, LinearBand)]
+        for band in bands:
+            _check_band(band)
+            _check(_same_units(band.scaling, bands[0].scaling), "the error bands belong to fits of different data")
+        if self.band is not None:
+            known = _is_band_of(self.band, self.theta, ROUNDING[self.dtype])
+            _check(known, "the error band belongs to other parameters than the network's")
+
+
+def _check(holds: Any, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def _finite(*arrays: Any) -> bool:
+    return all(np.all(np.isfinite(a)) for a in arrays)
+
+
+def _check_band(band: LinearBand) -> None:
+    """Raise a ValueError if a band has impossible numbers."""
+    s, c = band.scaling, band.spectrum
+    _check(_finite(band.theta, s.x_mean, s.y_mean, c.factor, c.unidentified), "the error band must be finite")
+    with np.errstate(all="ignore"):
+        for name, a in (("x_scale", s.x_scale), ("y_scale", s.y_scale), ("scale", c.scale)):
+            _check(np.all(a > 0) and _finite(a, 1 / a), f"{name!r} of the error band must be positive and finite")
+        _check(_finite(band.parameters, np.sum(c.factor**2, axis=1)), "the error band must be finite in raw units")
+    p, number = len(band.theta), sum(a.shape[1] for a in (c.factor, c.unidentified, c.negative_directions))
+    _check(number == p, f"the error band must have {p} directions, one for each parameter, got {number}")
+
+
+def _check_density(density: Predictive) -> None:
+    """Raise a ValueError if a predictive density has impossible numbers."""
+    c = density.calibration
+    _check(_finite(c.a, c.b) and min(c.a, c.b) > 0 and c.nu > 2, "the calibration must be positive, with nu above 2")
+    for member in density.members:
+        with np.errstate(over="ignore"):
+            variance = c.a * member.y_error**2
+        _check(_finite(variance) and np.all(member.y_error >= 0), "the errors of y must be finite and not negative")
+
+
+def _same_units(first: Scaling, second: Scaling) -> bool:
+    names = ("x_mean", "x_scale", "y_mean", "y_scale")
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in names)
+
+
+def _is_band_of(band: LinearBand, theta: HostArray, rounding: float) -> bool:
+    """Return True if a band's parameters are theta up to rounding, which is that of the largest term of each sum."""
+    s = band.scaling
+    largest = replace(s, x_mean=-np.abs(s.x_mean), y_mean=np.abs(s.y_mean)).to_raw(np.abs(band.theta))
+    return bool(np.all(np.abs(band.parameters - theta) <= rounding * largest))

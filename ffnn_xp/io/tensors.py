@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from ffnn_xp.io.header import Header
 from ffnn_xp.io.state import NetworkState
 from ffnn_xp.network import Layout
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum
+
+CHECKSUM = ', "checksum": "'
 
 
 def matrix_names(layout: Layout) -> list[str]:
@@ -48,8 +51,29 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
     return {name: np.ascontiguousarray(a) for name, a in tensors.items()}
 
 
-def read_tensors(file: Any, header: Header, path: str) -> dict[str, HostArray]:
-    """Read the tensors that belong to a header, and check their types, shapes and values.
+def sealed(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """Return a header's text with its last entry, the checksum of the text and of all tensors.
+
+    Examples
+    --------
+    >>> sealed('{"widths": [1, 1]}', {"A_L1_L2": np.array([[2.0, 1.0]])})[:44]
+    '{"widths": [1, 1], "checksum": "7be4d96ef26c'
+    """
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        a = tensors[name]
+        digest.update(f"{name} {a.dtype.name} {a.shape}".encode())
+        digest.update(a.astype(a.dtype.newbyteorder("<"), copy=False).tobytes())
+    return f'{text[:-1]}{CHECKSUM}{digest.hexdigest()}"}}'
+
+
+def is_sealed(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> bool:
+    """Return True if a header's text ends with the checksum of what was written."""
+    return text == sealed(text.rpartition(CHECKSUM)[0] + "}", tensors)
+
+
+def read_tensors(file: Any, header: Header, path: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Read the tensors that belong to a header, and check their names, types and shapes.
 
     Parameters
     ----------
@@ -63,48 +87,53 @@ def read_tensors(file: Any, header: Header, path: str) -> dict[str, HostArray]:
     Returns
     -------
     dict of str to array
-        The tensors by name, all in float64.
+        The tensors by name, matrices in the header's dtype, all others in float64.
 
     Raises
     ------
     FileFormatError
-        If a tensor is missing, or does not fit to the header.
+        If a tensor is missing, or does not fit to the header. No more memory is taken than the file has bytes.
     """
-    layout = Layout(header.widths)
-    expected: dict[str, tuple[int | None, ...]] = dict(zip(matrix_names(layout), layout.shapes, strict=True))
-    if not header.no_band:
-        expected |= _band_shapes("band", layout)
-    if header.n_members:
-        expected["density.calibration"] = (3,)
-    for i in range(header.n_members):
-        expected[f"density.{i}.noise"] = (layout.widths[-1],)
-        if header.n_members > 1:
-            expected |= _band_shapes(f"density.{i}", layout)
-    present = set(file.keys())
-    tensors = {}
+
+    def check(holds: Any, what: str) -> None:
+        if not holds:
+            raise FileFormatError(f"{path!r} is damaged: {what}")
+
+    layout, present = Layout(header.widths), set(file.keys())
+    check(header.n_members <= len(present), f"'n_members' is {header.n_members}, but it has {len(present)} tensors")
+    expected = _shapes(layout, header)
+    for name in expected:
+        check(name in present, f"tensor {name!r} is missing")
+    for name in sorted(present - set(expected)):
+        check(False, f"tensor {name!r} does not belong to its header")
     for name, shape in expected.items():
-        if name not in present:
-            raise FileFormatError(f"{path!r} is damaged: tensor {name!r} is missing")
         view = file.get_slice(name)
-        got = tuple(view.get_shape())
-        if view.get_dtype() not in ("F64", "F32"):
-            raise FileFormatError(f"{path!r} is damaged: {name!r} must be F64 or F32, got {view.get_dtype()}")
+        dtype, got = view.get_dtype(), tuple(view.get_shape())
+        is_matrix = name in matrix_names(layout)
+        wanted = "F32" if is_matrix and header.dtype == "float32" else "F64"
+        check(dtype == wanted, f"{name!r} must be {wanted}, got {dtype}")
         if len(got) != len(shape) or any(e not in (None, g) for e, g in zip(shape, got, strict=True)):
-            wanted = ", ".join("any" if e is None else str(e) for e in shape) + "," * (len(shape) == 1)
-            widths = "-".join(map(str, header.widths))
-            raise FileFormatError(
-                f"{path!r} is damaged: {name!r} must be ({wanted}) for the widths {widths}, got {got}"
-            )
-        tensors[name] = np.asarray(file.get_tensor(name), dtype=np.float64)
-        if not np.all(np.isfinite(tensors[name])):
-            raise FileFormatError(f"{path!r} is damaged: {name!r} has values that are not finite")
-        if name.endswith((".noise", ".calibration")) and np.any(tensors[name] < 0):
-            raise FileFormatError(f"{path!r} is damaged: {name!r} has negative values")
-    return tensors
+            sizes = ", ".join("any" if e is None else str(e) for e in shape) + "," * (len(shape) == 1)
+            check(False, f"{name!r} must be ({sizes}) for the widths {'-'.join(map(str, header.widths))}, got {got}")
+    return {name: np.asarray(file.get_tensor(name)) for name in expected}
+
+
+def _shapes(layout: Layout, header: Header) -> dict[str, tuple[int | None, ...]]:
+    """Return the shapes of all tensors of a file; None is any size."""
+    shapes: dict[str, tuple[int | None, ...]] = dict(zip(matrix_names(layout), layout.shapes, strict=True))
+    if not header.no_band:
+        shapes |= _band_shapes("band", layout)
+    if header.n_members:
+        shapes["density.calibration"] = (3,)
+    for i in range(header.n_members):
+        shapes[f"density.{i}.noise"] = (layout.widths[-1],)
+        if header.n_members > 1:
+            shapes |= _band_shapes(f"density.{i}", layout)
+    return shapes
 
 
 def _band_tensors(prefix: str, band: LinearBand) -> dict[str, HostArray]:
-    s, c = band.scaling, band.spectrum
+    s, c = band.scaling, band.spectrum.with_negative_directions_unidentified()
     parts = {
         "theta": band.theta,
         "x_mean": s.x_mean,
@@ -135,13 +164,13 @@ def _band_shapes(prefix: str, layout: Layout) -> dict[str, tuple[int | None, ...
 
 def theta_of(layout: Layout, tensors: Mapping[str, HostArray]) -> HostArray:
     """Return the parameters ``(p,)`` from the matrices in a file's tensors."""
-    return np.asarray(layout.flatten(np, [tensors[name] for name in matrix_names(layout)]))
+    return np.asarray(layout.flatten(np, [tensors[name].astype(np.float64) for name in matrix_names(layout)]))
 
 
 def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int) -> Predictive:
     """Build the predictive density from a file's tensors; the density of a single network uses the file's band."""
-    a, b, inverse_nu = tensors["density.calibration"]
-    calibration = Calibration(float(a), float(b), float(1 / inverse_nu) if inverse_nu else float("inf"))
+    a, b, inverse_nu = (float(v) for v in tensors["density.calibration"])
+    calibration = Calibration(a, b, 1 / inverse_nu if inverse_nu else float("inf"))
     prefixes = [f"density.{i}" for i in range(n_members)]
     bands = [band_of(layout, tensors, prefix if n_members > 1 else "band") for prefix in prefixes]
     noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]

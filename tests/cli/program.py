@@ -46,11 +46,13 @@ def fit(*arguments: object, code: int = 0) -> Any:
     return run("fit", *arguments, *FAST, code=code)
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     """Start the program as a terminal would: what a shell runs in its background inherits a deaf ear to Ctrl-C."""
     command = [sys.executable, "-m", "ffnn_xp", *arguments]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+        )
     finally:
         signal.signal(signal.SIGINT, before)

@@ -15,27 +15,30 @@ from .parts import content, rewrite
 serialize = pytest.importorskip("safetensors.numpy").save
 
 
-def test_newer_format(model: fx.Model, net: Path) -> None:
+def test_other_formats(model: fx.Model, net: Path) -> None:
     model.save(net)
     raw, tensors = content(net)
-    rewrite(net, {"format_version": 2, "library_version": "7.1", "something": "new"}, tensors)
-    with pytest.raises(fx.FileFormatError, match=r"format version 2, written by ffnn_xp 7\.1.*pip install --upgrade"):
+    rewrite(net, {"format_version": 3, "library_version": "7.1", "something": "new"}, tensors)
+    with pytest.raises(fx.FileFormatError, match=r"format version 3, written by ffnn_xp '7\.1'.*pip install --upgrade"):
+        fx.load(net)
+    rewrite(net, {"format_version": 1, "library_version": "0.0.9"}, tensors)
+    with pytest.raises(fx.FileFormatError, match=r"version 1, .* this one reads 2: save the network again"):
         fx.load(net)
     rewrite(net, {**raw, "a_later_addition": 1}, tensors)
     assert fx.load(net).layers == (1, 2, 1)
 
 
 WRONG = {
-    "format_version": ["1", True, None, 0],
+    "format_version": ["1", True, None, 0, 2**31],
     "library_version": [1],
-    "widths": ["1-2-1", [1], [1, 0, 1], [1, 2.0, 1], [1, True, 1], [1, 2, 2, 1], [2, 2, 1]],
+    "widths": ["1-2-1", [1], [1, 0, 1], [1, 2.0, 1], [1, True, 1], [1, 2, 2, 1], [2, 2, 1], [1, 10**4000, 1]],
     "activations": ["tanh", ["tanh", "tanh"], [1], ["no_such"]],
     "output": [None, "no_such"],
     "own_activations": [None, "tanh"],
     "dtype": ["float16", 64, ["float64"]],
     "y_was_column": ["no", 0],
     "no_band": [False],
-    "n_members": [-1, "two", True, False, 1.5],
+    "n_members": [-1, "two", True, False, 1.5, 3, 10**9, 10**4000],
     "input_names": [["a", "b"], "a", [1]],
     "target_names": [[], {"a": 1}],
     "fit": ["valid", []],
@@ -62,7 +65,7 @@ def test_every_header_field_is_needed(model: fx.Model, net: Path) -> None:
             fx.load(net)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "7", "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "7", "[" * 100_000, '{"format_version": NaN}', "1" * 5000])
 def test_header_that_is_no_json_object(model: fx.Model, net: Path, text: str) -> None:
     model.save(net)
     rewrite(net, text, content(net)[1])

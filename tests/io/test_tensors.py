@@ -22,9 +22,17 @@ def test_a_damaged_density_is_refused(net: Path) -> None:
     model.fit(X, np.tanh(2 * X), 0.1, prior=3.0)
     model.save(net)
     raw, tensors = content(net)
-    rewrite(net, raw, {**tensors, "density.0.noise": -tensors["density.0.noise"]})
-    with pytest.raises(fx.FileFormatError, match="negative"):
-        fx.load(net)
+    for name, value in (
+        ("density.0.noise", [-0.1]),
+        ("density.0.noise", [1e200]),
+        ("density.calibration", [-1.0, 1.0, 0.0]),
+        ("density.calibration", [1.0, 0.0, 0.0]),
+        ("density.calibration", [1.0, 1.0, 0.5]),
+        ("density.calibration", [1.0, 1.0, -1e-300]),
+    ):
+        rewrite(net, raw, {**tensors, name: np.array(value)})
+        with pytest.raises(fx.FileFormatError, match=r"damaged: the (errors of y|calibration) must be"):
+            fx.load(net)
     rewrite(net, {**raw, "n_members": 2}, tensors)
     with pytest.raises(fx.FileFormatError, match=r"'density\.0\.theta' is missing"):
         fx.load(net)
@@ -38,18 +46,49 @@ def test_every_tensor_is_needed_and_checked(model: fx.Model, net: Path) -> None:
         with pytest.raises(fx.FileFormatError, match=f"tensor '{name}' is missing"):
             fx.load(net)
         wrong = [
-            (a.astype(np.int64), "must be F64 or F32, got I64"),
+            (a.astype(np.int64), "must be F64, got I64"),
+            (a.astype(np.float32), "must be F64, got F32"),
             (a[None], "for the widths 1-2-1"),
             (a[:-1], "must be"),
         ]
-        if a.size:
-            bad = a.copy()
-            bad.flat[-1] = np.nan
-            wrong.append((bad, "values that are not finite"))
         for value, message in wrong:
             rewrite(net, raw, {**tensors, name: value})
             with pytest.raises(fx.FileFormatError, match=f"'{name}' .*{message}"):
                 fx.load(net)
+        for value in (np.nan, np.inf, 1e308):
+            if a.size and (value != 1e308 or not name.endswith((".noise", ".calibration", ".scale"))):
+                bad = a.copy()
+                bad.flat[-1] = value
+                rewrite(net, raw, {**tensors, name: bad})
+                with pytest.raises(fx.FileFormatError, match=r"finite|other parameters|positive"):
+                    fx.load(net)
+
+
+def test_a_tensor_too_many_is_refused(model: fx.Model, net: Path) -> None:
+    model.save(net)
+    raw, tensors = content(net)
+    rewrite(net, raw, {**tensors, "A_L3_L4": np.zeros((1, 2))})
+    with pytest.raises(fx.FileFormatError, match="'A_L3_L4' does not belong to its header"):
+        fx.load(net)
+
+
+@pytest.mark.parametrize("name", ["band.x_scale", "band.y_scale", "band.scale"])
+@pytest.mark.parametrize("value", [0.0, -1.0, 5e-324, np.inf])
+def test_scales_are_positive_and_finite(model: fx.Model, net: Path, name: str, value: float) -> None:
+    model.save(net)
+    raw, tensors = content(net)
+    rewrite(net, raw, {**tensors, name: np.full_like(tensors[name], value)})
+    with pytest.raises(fx.FileFormatError, match=f"'{name[5:]}' of the error band must be positive and finite"):
+        fx.load(net)
+
+
+def test_a_direction_for_each_parameter(model: fx.Model, net: Path) -> None:
+    model.save(net)
+    raw, tensors = content(net)
+    for name, value, number in (("null", np.eye(7), 14), ("factor", tensors["band.factor"][:, :0], 0)):
+        rewrite(net, raw, {**tensors, f"band.{name}": value})
+        with pytest.raises(fx.FileFormatError, match=f"must have 7 directions, one for each parameter, got {number}"):
+            fx.load(net)
 
 
 def test_matrices_that_do_not_chain(net: Path) -> None:
@@ -63,6 +102,14 @@ def test_matrices_that_do_not_chain(net: Path) -> None:
 def test_huge_widths_are_refused_before_memory_is_taken(model: fx.Model, net: Path) -> None:
     model.save(net)
     raw, tensors = content(net)
-    rewrite(net, {**raw, "widths": [1, 10**15, 1]}, tensors)
+    rewrite(net, {**raw, "widths": [1, 10**9, 1]}, tensors)
     with pytest.raises(fx.FileFormatError, match="must be"):
+        fx.load(net)
+
+
+def test_the_number_of_networks_is_bounded_by_the_file(model: fx.Model, net: Path) -> None:
+    model.save(net)
+    raw, tensors = content(net)
+    rewrite(net, {**raw, "n_members": 10**9}, tensors)
+    with pytest.raises(fx.FileFormatError, match=f"'n_members' is 1000000000, but it has {len(tensors)} tensors"):
         fx.load(net)
