@@ -35,6 +35,7 @@ from ffnn_xp.minimizers.base import (
     StopMinimization,
     Tracker,
     Units,
+    rounding_error,
 )
 from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
 from ffnn_xp.minimizers.batched_lbfgs import BatchedLBFGS
@@ -110,6 +111,7 @@ __all__ = [
     "is_certified",
     "map_answers",
     "preset",
+    "rounding_error",
     "run_ask_tell",
     "run_batched",
     "stop_reason",

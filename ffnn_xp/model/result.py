@@ -136,18 +136,25 @@ class FitResult(FitRecord):
         Returns
         -------
         iminuit.Minuit
-            A `Minuit` in raw units that has run MIGRAD, with the subset's covariance. ``minuit.fcn.parameters(values)``
-            returns all parameters for values of the subset.
+            A `Minuit` in raw units that has run MIGRAD, with the subset's covariance and names.
+            ``minuit.cost.parameters(values)`` returns all parameters for values of the subset.
 
         Raises
         ------
         ValueError
             For unknown names, and at a point that is no minimum in the other parameters.
+        RuntimeError
+            Later, in a call of MINUIT, if the refit of the others does not converge.
+
+        Warns
+        -----
+        FitWarning
+            Later, in a call of MINUIT, if S is lower there than at the fit's minimum; ``minuit.cost.deeper`` is where.
 
         Notes
         -----
-        With "profiled" each call of MINUIT refits the others by Newton's steps from their last values, of tens of
-        Hessian products each.
+        With "profiled" each call of MINUIT follows the others from the minimum along a straight line, in steps of half
+        a standard deviation and more, each of some of Newton's steps. So S is a function of the subset's values alone.
 
         Examples
         --------
