@@ -21,7 +21,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.losses import AddedLoss
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
-from ffnn_xp.network import evaluate
+from ffnn_xp.network import Network, evaluate
 from ffnn_xp.objective import CostWithGradient, DataCost, Objective
 
 STEP = 6e-6  # step of central differences, relative to a parameter: the third root of epsilon
@@ -105,6 +105,11 @@ class PlusFunction(CostWithGradient):
         self._cached: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
         super().__init__(dict.fromkeys(names) | limits, cost.verbose)
         self._columns(self._start)  # checks the function's values before any minimization
+
+    @property
+    def network(self) -> Network:
+        """The network whose parameters the cost has."""
+        return self.cost.network
 
     @property
     def start(self) -> HostArray:

@@ -67,6 +67,7 @@ def save_state(state: NetworkState, path: PathLike) -> None:
         target_names=state.target_names,
         fit=state.fit,
         metadata=dict(state.metadata),
+        name=state.name,
     )
     content = serializer.save(tensors_of(state), metadata={KEY: header.to_json()})
     with replacing(path) as temporary:
@@ -117,6 +118,7 @@ def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> Networ
         target_names=header.target_names,
         fit=header.fit,
         metadata=header.metadata,
+        name=header.name,
     )
 
 

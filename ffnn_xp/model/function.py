@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from ffnn_xp.network import (
     Widths,
     augmented_matrices,
     canonical,
+    check_name,
     check_widths,
     evaluate,
     get_activation,
@@ -44,7 +46,9 @@ class NetworkFunction:
         seed: int | None = None,
         fallback: bool | None = None,
         threads: int | None = None,
+        name: str | None = None,
     ) -> None:
+        self._name = check_name(name)
         self._widths = check_widths(layers)
         hidden = hidden_activations(activation, len(self._widths) - 2)
         self._activations = (*hidden, get_activation(output, output=True))
@@ -85,6 +89,13 @@ class NetworkFunction:
         model.parameters = np.concatenate([A.ravel() for A in augmented])
         return model
 
+    def __copy__(self: Self) -> Self:
+        """Return a copy with a network of its own: in a sum of costs the two are different networks."""
+        twin = object.__new__(type(self))
+        own = None if self._network is None else replace(self._network)
+        twin.__dict__.update(self.__dict__, _network=own)
+        return twin
+
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were None and draw the start parameters, unless that was done before."""
         if self._network is None:
@@ -96,7 +107,8 @@ class NetworkFunction:
         """Return the model's network for d inputs and k outputs; the model stays as it is."""
         if self._network is not None:
             return self._network
-        return Network(Layout((d, *cast("tuple[int, ...]", self._widths[1:-1]), k)), self._activations)
+        widths = d, *cast("tuple[int, ...]", self._widths[1:-1]), k
+        return Network(Layout(widths, self._name or ""), self._activations)
 
     @property
     def network(self) -> Network:
@@ -117,6 +129,20 @@ class NetworkFunction:
         """Return the numbers of inputs and outputs, None where the data decide."""
         widths = self._widths if self._network is None else self._network.layout.widths
         return widths[0], widths[-1]
+
+    @property
+    def name(self) -> str | None:
+        """The name of the network, which its parameters' names begin with; None if it has none.
+
+        A new name is that of the parameters of costs and fits that are made later.
+        """
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = check_name(name)
+        if self._network is not None:
+            self._network = replace(self._network, layout=replace(self._network.layout, name=self._name or ""))
 
     @property
     def backend(self) -> Backend:
@@ -218,7 +244,9 @@ class NetworkFunction:
         names = [a.name for a in self._activations]
         hidden = names[0] if len(set(names[:-1])) == 1 else tuple(names[:-1])
         p = f", {self.n_parameters} parameters" if self._network is not None else ""
-        return f"{type(self).__name__}({self.layers}, activation={hidden!r}, output={names[-1]!r}){p}, {self._backend}"
+        called = "" if self._name is None else f", name={self._name!r}"
+        given = f"{self.layers}, activation={hidden!r}, output={names[-1]!r}{called}"
+        return f"{type(self).__name__}({given}){p}, {self._backend}"
 
     def _columns(self, x: Any) -> tuple[Array, str]:
         with self._backend.context():

@@ -41,6 +41,9 @@ class Model(Predictor):
         The backend; see `get_backend`.
     seed : int, optional
         Seed of the random start; it gives the same network on every backend.
+    name : str, optional
+        Name of the network, for costs of several networks in one sum: its parameters are then called
+        ``name.a_L1_L2[0,0]``.
 
     Raises
     ------
@@ -331,6 +334,7 @@ class Model(Predictor):
             target_names=column_names(target_names, "target_names", widths[-1]),
             fit=None if fit is None else fit_summary(fit),
             metadata=metadata or {},
+            name=self.name or "",
         )
 
     @classmethod
@@ -361,7 +365,7 @@ class Model(Predictor):
         """
         *hidden, output = state.activations
         found = get_backend(backend, device=device, dtype=state.dtype if dtype is None else dtype, fallback=fallback)
-        model = cls(state.widths, activation=hidden, output=output, backend=found)
+        model = cls(state.widths, activation=hidden, output=output, backend=found, name=state.name or None)
         model.parameters = state.theta
         model._column = state.y_was_column
         model._set_uncertainty(state.band, state.no_band, state.predictive)

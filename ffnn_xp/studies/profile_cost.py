@@ -35,6 +35,7 @@ from ffnn_xp.minimizers import (
     at_minimum,
     rounding_error,
 )
+from ffnn_xp.network import Network
 from ffnn_xp.objective import CostWithGradient, NetworkCost
 
 Others = Literal["fixed", "profiled"]
@@ -247,6 +248,11 @@ class SubsetCost(CostWithGradient):
         self.deeper: HostArray | None = None
 
     @property
+    def network(self) -> Network:
+        """The network whose parameters the cost has."""
+        return self._cost.network
+
+    @property
     def start(self) -> HostArray:
         """The subset's values at the minimum, ``(k,)``."""
         return np.asarray(self._raw[self._subset])
@@ -341,7 +347,7 @@ class SubsetCost(CostWithGradient):
         if first:
             warnings.warn(
                 f"S is lower by {self._fitted - value:.3g} at {self._place(self.deeper[self._subset])} than at the "
-                "fit's minimum, which is not the deepest: fit again from `minuit.cost.deeper`, which has all parameters",
+                "fit's minimum, which is not the deepest: fit again from all the parameters in `minuit.cost.deeper`",
                 FitWarning,
                 stacklevel=outside_the_package(),
             )
