@@ -21,6 +21,7 @@ from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import Points, array_shape, points_of
 from ffnn_xp.data.statistic import find_statistic
+from ffnn_xp.data.tables import in_order, names_of_columns
 from ffnn_xp.data.validation import (
     COUNT,
     FINITE,
@@ -83,7 +84,10 @@ def read(
         For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive,
         and arrays that the statistic does not use.
     """
-    m = events_in_use(measurements, signed=signed)
+    of_x, of_y = names_of_columns(measurements.x), names_of_columns(measurements.y)
+    as_named = {name: of_y for name in ("y_err", "exposure", "trials")} | {"x_err": of_x}
+    in_their_order = {a: in_order(getattr(measurements, a), of, a, strict=False) for a, of in as_named.items()}
+    m = events_in_use(replace(measurements, **in_their_order), signed=signed)
     points = points_of(m.x)
     statistic = find_statistic(loss, model.activations[-1], m, points)
     if m.y_cov is not None and (m.y_err is not None or m.weights is not None):
@@ -96,6 +100,7 @@ def read(
         data = _dataset(model, m, points, statistic, signed=signed)
         if not known and data.weights is not None:
             data = replace(data, weights=data.weights / backend.xp.mean(data.weights))
+    data = replace(data, input_names=of_x, target_names=of_y if len(of_y or ()) == data.y.shape[0] else None)
     return CheckedData(data, statistic, known)
 
 

@@ -46,6 +46,11 @@ class ModelOnBackend:
         """The activation of each layer."""
         return self.model.activations
 
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs."""
+        return self.model.input_names
+
     def build(self, d: int, k: int) -> None:
         """Fill in widths that are still None."""
         self.model.build(d, k)

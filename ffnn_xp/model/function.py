@@ -12,7 +12,7 @@ from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.backends import Backend, get_backend, host_floats
-from ffnn_xp.data import input_rows
+from ffnn_xp.data import in_order, input_rows
 from ffnn_xp.network import (
     Activation,
     Layout,
@@ -56,6 +56,8 @@ class NetworkFunction:
         self._seed = seed
         self._network: Network | None = None
         self._theta: Array | None = None
+        self._input_names: tuple[str, ...] | None = None
+        self._target_names: tuple[str, ...] | None = None
         self._chosen = False  # whether the parameters were set, loaded or fitted, rather than drawn
         self._column = False  # whether (n, 1) is the shape of predictions, rather than (n,)
         if None not in self._widths:
@@ -129,6 +131,16 @@ class NetworkFunction:
         """Return the numbers of inputs and outputs, None where the data decide."""
         widths = self._widths if self._network is None else self._network.layout.widths
         return widths[0], widths[-1]
+
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, if the network was fitted to a table: tables that follow are read by them."""
+        return self._input_names
+
+    @property
+    def target_names(self) -> tuple[str, ...] | None:
+        """The names of the measured values, if they came as a table."""
+        return self._target_names
 
     @property
     def name(self) -> str | None:
@@ -250,6 +262,7 @@ class NetworkFunction:
 
     def _columns(self, x: Any) -> tuple[Array, str]:
         with self._backend.context():
+            x = in_order(x, self._input_names)
             rows, kind = input_rows(self._backend, x, self.network.layout.widths[0])
             return self._backend.xp.matrix_transpose(rows), kind
 

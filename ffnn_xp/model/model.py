@@ -190,7 +190,9 @@ class Model(Predictor):
             record = run_fit(self, measurements, options)
         self.parameters = record.parameters
         self._fits += 1
-        self._column = record.problem.data.y_was_column
+        data = record.problem.data
+        self._column, self._input_names = data.y_was_column, data.input_names
+        self._target_names = data.target_names if len(data.target_names or ()) == self.layers[-1] else None
         self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
             warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)
@@ -330,8 +332,8 @@ class Model(Predictor):
             band=kept,
             no_band=no_band,
             predictive=predictive_to_save(self._predictive, kept, band),
-            input_names=column_names(input_names, "input_names", widths[0]),
-            target_names=column_names(target_names, "target_names", widths[-1]),
+            input_names=column_names(input_names, "input_names", widths[0]) or self._input_names,
+            target_names=column_names(target_names, "target_names", widths[-1]) or self._target_names,
             fit=None if fit is None else fit_summary(fit),
             metadata=metadata or {},
             name=self.name or "",
@@ -367,7 +369,8 @@ class Model(Predictor):
         found = get_backend(backend, device=device, dtype=state.dtype if dtype is None else dtype, fallback=fallback)
         model = cls(state.widths, activation=hidden, output=output, backend=found, name=state.name or None)
         model.parameters = state.theta
-        model._column = state.y_was_column
+        model._column, model._input_names = state.y_was_column, state.input_names
+        model._target_names = state.target_names
         model._set_uncertainty(state.band, state.no_band, state.predictive)
         return model
 
@@ -396,7 +399,7 @@ class Model(Predictor):
         fit : FitResult, optional
             The result of `fit`, of which a summary is written to the header.
         input_names, target_names : sequence of str, optional
-            Names of the inputs and outputs.
+            Names of the inputs and outputs; by default those of the tables that were fitted.
         metadata : mapping of str to str, optional
             Anything else; `ffnn_xp.io.read_header` returns it.
 

@@ -9,7 +9,7 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level
-from ffnn_xp.data import Measurements, read, refuse
+from ffnn_xp.data import Measurements, in_order, read, refuse
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
 from ffnn_xp.network import evaluate
@@ -168,7 +168,7 @@ class Predictor(NetworkFunction):
         """
         refuse(others, "log_density", NOT_OF_A_DENSITY)
         density = self._density()
-        data = read(self, Measurements(x, y, mask=mask)).data
+        data = read(self, self._by_name(x, y, mask)).data
         return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
 
     def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
@@ -242,12 +242,16 @@ class Predictor(NetworkFunction):
         losses = {loss.link: loss for loss in LOSSES.values() if loss.target_kind in ("successes", "class")}
         if output not in losses:
             raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
-        data = read(self, Measurements(x, y, mask=mask), losses[output]).data
+        data = read(self, self._by_name(x, y, mask), losses[output]).data
         t = self._backend.to_host(data.y)
         if not np.all((t == 0) | (t == 1)):
             raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")
         p = self._backend.to_host(evaluate(self.network, self._backend, self.parameters, data.x))
         return score_probabilities(p, t, exclusive=losses[output].target_kind == "class")
+
+    def _by_name(self, x: Any, y: Any, mask: Any) -> Measurements:
+        """Return measurements whose columns are those of the fit, where they have names."""
+        return Measurements(in_order(x, self.input_names), in_order(y, self.target_names, "y"), mask=mask)
 
     def _density(self) -> Predictive:
         if self._predictive is None:

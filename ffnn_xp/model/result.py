@@ -13,7 +13,7 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, whole_number
-from ffnn_xp.data import input_rows
+from ffnn_xp.data import in_order, input_rows
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
 from ffnn_xp.model.summary import to_html, to_text
@@ -269,6 +269,7 @@ class FitResult(FitRecord):
         """Check inputs and return them as columns on the device."""
         backend = self.problem.model.backend
         with backend.context():
+            x = in_order(x, self.problem.data.input_names)
             return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
 
     def _known_band(self) -> LinearBand | MatrixFreeBand:
@@ -373,4 +374,5 @@ class FitResult(FitRecord):
         >>> fit.report().copies
         (('input 0', 'input 1'),)
         """
-        return report(self.cost, self.standardised, self.description, matrices=self.with_matrices)
+        names = self.problem.data.input_names
+        return report(self.cost, self.standardised, self.description, matrices=self.with_matrices, input_names=names)

@@ -29,6 +29,10 @@ class ModelLike(Protocol):
     def activations(self) -> tuple[Activation, ...]:
         """The activation of each layer, known before the widths are."""
 
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, if the model was fitted to a table."""
+
     def build(self, d: int, k: int) -> None:
         """Fill in widths that are still None."""
 

@@ -10,6 +10,7 @@ precision of each prediction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -159,9 +160,16 @@ def report(
     description: str,
     *,
     matrices: bool,
+    input_names: Sequence[str] | None = None,
     thresholds: ReportThresholds = THRESHOLDS,
 ) -> Report:
     """Report on a point ``(p,)`` of a cost, both standardised; without `matrices` no p x p matrix is formed."""
+
+    def called(l: int, i: int | np.integer[Any]) -> str:
+        if l > 1:
+            return f"unit {i} of layer L{l}"
+        return f"input {i if input_names is None else input_names[int(i)]}"
+
     network = cost.objective.network
     layout = network.layout
     factors = cost.kronecker_factors(theta)
@@ -183,11 +191,11 @@ def report(
         if l > 1:
             rarely = active[l - 2] < thresholds.saturated
             is_dead = ~reached[l - 2] & (same | ~outgoing[l - 1] | ~rarely)
-            dead += [_name(l, i) for i in np.flatnonzero(is_dead)]
-            saturated += [_name(l, i) for i in np.flatnonzero(rarely & ~is_dead & ~same)]
-        constant += [_name(l, i) for i in np.flatnonzero(same & ~is_dead)]
+            dead += [called(l, i) for i in np.flatnonzero(is_dead)]
+            saturated += [called(l, i) for i in np.flatnonzero(rarely & ~is_dead & ~same)]
+        constant += [called(l, i) for i in np.flatnonzero(same & ~is_dead)]
         groups = _copies(A, np.flatnonzero(~same & ~is_dead), thresholds.copy)
-        copies += [tuple(_name(l, i) for i in group) for group in groups]
+        copies += [tuple(called(l, i) for i in group) for group in groups]
         ranks.append((_rank(A), len(A)))
     return Report(
         layout=layout,
@@ -276,11 +284,6 @@ def _rank(A: HostArray) -> int:
 def _layers(values: HostArray, widths: tuple[int, ...]) -> tuple[HostArray, ...]:
     """Split one vector into the parts of the layers."""
     return tuple(np.split(values, np.cumsum(widths)[:-1])) if widths else ()
-
-
-def _name(l: int, i: int | np.integer[Any]) -> str:
-    """Return the name of an input or a hidden unit in reports."""
-    return f"input {i}" if l == 1 else f"unit {i} of layer L{l}"
 
 
 def _some(names: tuple[str, ...]) -> str:
