@@ -230,6 +230,9 @@ class SubsetCost(CostWithGradient):
         self._subset = _positions(cost.objective.network.layout.names, names)
         if others not in OTHERS:
             raise ValueError(f"`others` must be 'fixed' or 'profiled', got {others!r}: {did_you_mean(others, OTHERS)}")
+        value, gradient = cost.value_and_gradient(standardised)
+        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+            raise ValueError(f"S is {value} or its derivatives overflow at these parameters: there is no minimum here")
         self._cost, self._scaling = cost, scaling
         self._unit = np.zeros((len(self._subset), len(standardised)))
         self._unit[np.arange(len(self._subset)), self._subset] = 1.0
