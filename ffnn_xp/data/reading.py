@@ -23,6 +23,7 @@ from ffnn_xp.data.points import Points, array_shape, points_of
 from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.tables import in_order, names_of_columns
 from ffnn_xp.data.validation import (
+    CONTENT,
     COUNT,
     FINITE,
     NO_OR_POSITIVE_ERROR,
@@ -300,7 +301,8 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tup
         if k % each:
             raise ValueError(f"loss {loss.name!r} needs {each} outputs for each value of y, this network has {k}")
         k //= each
-    a = floats(backend, y, "y", FINITE if loss.target_kind == "real" else COUNT)
+    counted = COUNT if loss.whole_counts else CONTENT
+    a = floats(backend, y, "y", FINITE if loss.target_kind == "real" else counted)
     was_column = a.ndim == 2 and a.shape[1] == 1
     if a.ndim == 0 and n == 1:
         a = backend.xp.reshape(a, (1, 1))

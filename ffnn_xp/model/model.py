@@ -12,7 +12,7 @@ from ffnn_xp._lib.errors import FitWarning
 from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import Backend, get_backend
-from ffnn_xp.data import Measurements
+from ffnn_xp.data import Measurements, measurements_of
 from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
 from ffnn_xp.fitting import fit as run_fit
 from ffnn_xp.io import NetworkState, load_state, save_state
@@ -65,10 +65,10 @@ class Model(Predictor):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         y_err: Any = None,
         *,
-        loss: str | Loss = "least_squares",
+        loss: str | Loss | None = None,
         weights: Any = None,
         mask: Any = None,
         exposure: Any = None,
@@ -89,18 +89,20 @@ class Model(Predictor):
 
         Parameters
         ----------
-        x : array-like with shape (n, d), or (n,) for d = 1; or Bins
+        x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
             Inputs, events as rows, in any units: the fit standardises them. With ``ffnn_xp.Bins(edges)`` the network is
-            a density, and y are its integrals over the bins.
+            a density, and y are its integrals over the bins. A histogram of `hist`, `boost_histogram` or `uproot` is
+            its bins and their contents, counts or sums of weights with their variances; y is then left out.
         y : array-like with shape (n, k), or (n,) for k = 1
             Measured values.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
             Standard deviations of y. If None, one for each output is estimated from the residuals.
-        loss : str or Loss
-            The statistic: "least_squares"; "soft_l1", "huber", "student_t" where some values are wrong by many sigma;
-            "normal" for a network with 2 k outputs, means and logarithms of widths; "poisson" for counts, with
-            ``output="exp"``; "binomial" for k out of N, or yes and no, with ``output="logistic"``; "multinomial" for
-            labels 0 ... k-1 or counts of classes, with ``output="softmax"``.
+        loss : str or Loss, optional
+            The statistic: "least_squares", the default except for a histogram of counts; "soft_l1", "huber",
+            "student_t" where some values are wrong by many sigma; "normal" for a network with 2 k outputs, means and
+            logarithms of widths; "poisson" for counts, with ``output="exp"``; "binomial" for k out of N, or yes and no,
+            with ``output="logistic"``; "multinomial" for labels 0 ... k-1 or counts of classes, with
+            ``output="softmax"``.
         weights : array-like with shape (n,), optional
             Factor on each event's term, such as the number of times that it was measured. If y_err is None, only the
             weights' ratios matter. Monte-Carlo weights, which may be negative, need ``covariance="sandwich"``.
@@ -172,7 +174,8 @@ class Model(Predictor):
         (True, True)
         """
         with self._backend.single_threaded_blas():
-            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            measurements, loss = measurements_of(given, loss)
             goes_on = self._chosen or (minimizer == "migrad" and self._network is not None)
             options = FitOptions(
                 loss=loss,
@@ -201,12 +204,12 @@ class Model(Predictor):
     def fit_replicas(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         y_err: Any = None,
         *,
         kind: Literal["toys", "bootstrap"] = "toys",
         number: int = 200,
-        loss: str | Loss = "least_squares",
+        loss: str | Loss | None = None,
         weights: Any = None,
         mask: Any = None,
         exposure: Any = None,
@@ -223,8 +226,8 @@ class Model(Predictor):
 
         Parameters
         ----------
-        x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs.
+        x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
+            Inputs; a histogram has y in it, as in `fit`.
         y : array-like with shape (n, k), or (n,) for k = 1; or (r, n, k)
             Measured values. With a leading axis they are the replicas themselves; `kind` and `number` are not used.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
@@ -266,7 +269,8 @@ class Model(Predictor):
         (20, (20, 50))
         """
         with self._backend.single_threaded_blas():
-            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            measurements, loss = measurements_of(given, loss)
             options = ReplicaOptions(
                 kind=kind,
                 number=number,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, in_order, read
+from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, in_order, measurements_of, read
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import ModelLike, evaluate
 from ffnn_xp.objective.host import NetworkCost
@@ -65,6 +65,7 @@ class DataCost(NetworkCost):
         verbose: int = 0,
     ) -> None:
         """Check the data, complete the model's widths, and build the cost."""
+        measurements, loss = measurements_of(measurements, loss)
         measurements = replace(measurements, x=in_order(measurements.x, model.input_names))
         model = host_resident_if_needed(model, measurements)
         checked = read(model, measurements, loss)
