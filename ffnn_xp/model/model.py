@@ -23,6 +23,7 @@ from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
 from ffnn_xp.network import Activation
+from ffnn_xp.plotting import draw_network
 
 
 class Model(Predictor):
@@ -286,6 +287,35 @@ class Model(Predictor):
     def _next_seed(self) -> int | list[int] | None:
         """Return the model's seed for its first fit, and a seed made of it for each further fit."""
         return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
+
+    def draw(self, axes: Any = None) -> Any:
+        """Draw the network, its units as circles and its weights as lines, and return the axes.
+
+        A line is the thicker the larger the weight is; blue is positive, red is negative. Of layers of more than 16
+        units the first are drawn.
+
+        Parameters
+        ----------
+        axes : matplotlib axes, optional
+            The panel; by default that of a new figure of pyplot.
+
+        Raises
+        ------
+        NotFittedError
+            If widths are to be read from the data and there were none yet.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> from matplotlib.figure import Figure
+        >>> axes = fx.Model((2, 3, 1), seed=1).draw(Figure().subplots())
+        >>> [text.get_text() for text in axes.texts]
+        ['L1: 2', 'L2: 3', 'L3: 1']
+        """
+        matrices = [self._backend.to_host(A) for A in self.matrices]
+        return draw_network(matrices, self.input_names, self.target_names, axes)
 
     def to_state(
         self,
