@@ -98,6 +98,13 @@ class NetworkFunction:
         twin.__dict__.update(self.__dict__, _network=own)
         return twin
 
+    def __sklearn_clone__(self: Self) -> Self:
+        """Return a model with the same options that was never fitted, for `sklearn.base.clone`."""
+        *hidden, output = self._activations
+        return type(self)(
+            self._widths, activation=hidden, output=output, backend=self._backend, seed=self._seed, name=self._name
+        )
+
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were None and draw the start parameters, unless that was done before."""
         if self._network is None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffnn_xp import Activation, Backend, Model, load, to_numpy
+from ffnn_xp import Activation, Backend, Model, NotFittedError, load, to_numpy
 
 X2 = np.linspace(-1, 1, 10).reshape(5, 2)
 
@@ -81,6 +81,22 @@ def test_a_name_stays(tmp_path: Path) -> None:
     assert fit.minuit_of(["signal.b_L2_L3[0]"]).parameters == ("signal.b_L2_L3[0]",)
     with pytest.raises(ValueError, match="did you mean 'signal"):
         fit.minuit_of(["b_L2_L3[0]"])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_clone_of_scikit_learn_was_never_fitted(dtype: str) -> None:
+    clone = pytest.importorskip("sklearn.base").clone
+    options = {"activation": ("tanh", "relu"), "output": "exp", "backend": "numpy", "dtype": dtype}
+    model = Model((None, 3, 2, None), **options, seed=3, name="signal")
+    fit = model.fit(X2, np.exp(X2[:, :1]), 0.1, prior=1.0, restarts=1)
+    twin = clone(model)
+    assert repr(twin) == repr(Model((None, 3, 2, None), **options, seed=3, name="signal"))
+    assert twin.layers == (None, 3, 2, None)
+    again = twin.fit(X2, np.exp(X2[:, :1]), 0.1, prior=1.0, restarts=1)
+    np.testing.assert_array_equal(again.parameters, fit.parameters)
+    assert [type(m) for m in clone([model, model])] == [Model, Model]
+    with pytest.raises(NotFittedError, match="no error band"):
+        clone(Model((2, 1), backend="numpy", seed=1)).predict(X2, return_std=True)
 
 
 def test_a_new_name() -> None:
