@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.data.uhi import edges_of, is_histogram
 
 
@@ -67,6 +68,19 @@ class Bins:
         self.volume: HostArray = self.weights.sum(axis=1)
         if average:
             self.weights = self.weights / self.volume[:, None]
+
+    @classmethod
+    def of(cls, x: Any) -> Bins | None:
+        """Return bins themselves, those of a histogram, and None for anything else."""
+        return x if isinstance(x, Bins) else cls(x) if is_histogram(x) else None
+
+    def contents(self, values: Array) -> Array:
+        """Sum values at the nodes, ``(n q, ...)`` of any library, to contents of the bins, ``(n, ...)``."""
+        xp = array_api_compat.array_namespace(values)
+        weights = xp.asarray(self.weights, dtype=values.dtype, device=array_api_compat.device(values))
+        rest = values.shape[1:]
+        each = xp.reshape(values, (*self.weights.shape, *rest))
+        return xp.sum(each * xp.reshape(weights, (*weights.shape, *(1 for _ in rest))), axis=1)
 
     @property
     def centers(self) -> HostArray:

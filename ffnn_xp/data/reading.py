@@ -17,11 +17,13 @@ from array_api_compat import device
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import letter
 from ffnn_xp.backends import Backend, host_floats, to_numpy
+from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import Points, array_shape, points_of
 from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.tables import in_order, names_of_columns
+from ffnn_xp.data.uhi import is_histogram
 from ffnn_xp.data.validation import (
     CONTENT,
     COUNT,
@@ -269,6 +271,11 @@ def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -
 
     Values that are on the device already are checked only if `look` is True: that costs a device-to-host transfer.
     """
+    if isinstance(x, Bins) or is_histogram(x):
+        raise TypeError(
+            f"`x` must be points here, got {type(x).__name__}: fits, costs and predictions take bins; elsewhere give "
+            "points, such as Bins(edges).centers"
+        )
     a = floats(backend, x, "x", FINITE, look=look)
     if a.ndim > 2:
         raise ValueError(f"`x` must have shape (n, {letter(d)}), events as rows, got {a.shape}")

@@ -12,7 +12,7 @@ from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.backends import Backend, get_backend, host_floats
-from ffnn_xp.data import in_order, input_rows
+from ffnn_xp.data import Bins, in_order, input_rows
 from ffnn_xp.network import (
     Activation,
     Layout,
@@ -240,8 +240,8 @@ class NetworkFunction:
 
         Parameters
         ----------
-        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
-            Inputs.
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event; or Bins, or a histogram
+            Inputs; of bins the integral over each is returned.
         *theta : array-like with shape (p,), or p floats, optional
             Parameters to use instead of the model's: the signature of `iminuit.cost.LeastSquares`.
 
@@ -250,6 +250,9 @@ class NetworkFunction:
         array with shape (n, k), (n,) for k = 1, or (k,) for one event
             The output, on the model's device, or on the host if theta was given from there.
         """
+        bins = Bins.of(x)
+        if bins is not None:
+            return bins.contents(self(bins.x, *theta))
         columns, kind = self._columns(x)
         if not theta:
             return self._shaped(evaluate(self.network, self._backend, self._theta, columns), kind)

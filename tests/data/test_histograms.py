@@ -190,3 +190,41 @@ def test_what_a_histogram_is() -> None:
     pd = pytest.importorskip("pandas")
     for other in (None, 1.0, [1.0], np.ones(3), pd.DataFrame({"a": [1.0]}), {"kind": 1}, fx.Bins(EDGES)):
         assert not is_histogram(other)
+
+
+def test_predictions_of_bins_are_contents() -> None:
+    """The integrals, with errors by error propagation from their derivatives by hand; a histogram is its bins."""
+    h = filled(hist.storage.Weight(), weight=3.0)
+    model = exponential()
+    fit = model.fit(h)
+    a, b = fit.parameters
+    want = np.diff(integral(EDGES, a, b))
+    for x in (h, fx.Bins(EDGES), plain(h)):
+        np.testing.assert_allclose(model.predict(x), want, rtol=1e-6)
+        np.testing.assert_allclose(model(x), want, rtol=1e-6)
+    np.testing.assert_allclose(model(h, [a, b + 1.0]), np.e * want, rtol=1e-6)
+    moments = np.diff(np.exp(a * EDGES + b) * (EDGES / a - 1 / a**2))
+    J = np.stack([moments, want], axis=1)
+    assert fit.covariance is not None
+    mean, covariance = model.predict(h, return_cov=True)
+    np.testing.assert_allclose(covariance, J @ fit.covariance @ J.T, rtol=1e-4)
+    mean, std = model.predict(h, return_std=True)
+    np.testing.assert_allclose(mean, want, rtol=1e-6)
+    np.testing.assert_allclose(std, np.sqrt(np.diag(covariance)), rtol=1e-9)
+    np.testing.assert_allclose(model.predict(fx.Bins(EDGES, average=True)), want / np.diff(EDGES), rtol=1e-6)
+    with pytest.raises(ValueError, match="error of the fitted function"):
+        model.predict(h, return_std=True, kind="prediction")
+    for other in (fit.band, model.interval if model._predictive else fit.prior_share):
+        with pytest.raises(TypeError, match=r"`x` must be points here, got Hist.*Bins\(edges\)\.centers"):
+            other(h)
+
+
+def test_contents_of_several_dimensions_and_outputs() -> None:
+    model = fx.Model((2, 2), backend="numpy", seed=1)
+    model.parameters = [1.0, 2.0, 3.0, 0.0, 0.0, 1.0]
+    bins = fx.Bins([0.0, 1.0, 3.0], [0.0, 2.0])
+    middle = np.array([[0.5, 1.0], [2.0, 1.0]])
+    volume = np.array([2.0, 4.0])
+    want = np.stack([volume * (middle @ [1.0, 2.0] + 3.0), volume], axis=1)
+    np.testing.assert_allclose(model(bins), want)
+    np.testing.assert_allclose(model.predict(bins), want)
