@@ -19,6 +19,7 @@ from iminuit.util import describe
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
+from ffnn_xp.data import in_order
 from ffnn_xp.losses import AddedLoss
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network import Network, evaluate
@@ -165,7 +166,7 @@ class PlusFunction(CostWithGradient):
         if x is None:
             network = self.cost.prediction(v[: self._p].tolist())
             return network, self.cost._squeeze(self._values(self._x, v[self._p :], self._shape[1]).T)
-        rows = np.asarray(x, dtype=np.float64)
+        rows = np.asarray(in_order(x, self.cost.model.input_names), dtype=np.float64)
         columns = np.ascontiguousarray(np.atleast_2d(rows if rows.ndim == 1 else rows.T))
         y = evaluate(self.cost.model.network, backend, backend.to_device(v[: self._p]), backend.to_device(columns))
         function = self._values(rows, v[self._p :], columns.shape[1])

@@ -55,6 +55,10 @@ class ModelOnBackend:
         """Fill in widths that are still None."""
         self.model.build(d, k)
 
+    def name_inputs(self, names: tuple[str, ...] | None) -> None:
+        """Keep the names of the inputs."""
+        self.model.name_inputs(names)
+
     def network_for(self, d: int, k: int) -> Network:
         """Return the network for so many inputs and outputs."""
         return self.model.network_for(d, k)

@@ -112,6 +112,11 @@ class NetworkFunction:
             start = glorot(self._network.layout, np.random.default_rng(self._seed))
             self._theta = self._backend.to_device(start)
 
+    def name_inputs(self, names: tuple[str, ...] | None) -> None:
+        """Keep the names of the inputs, if the model has neither names nor parameters of its own yet."""
+        if self._input_names is None and not self._chosen:
+            self._input_names = names
+
     def network_for(self, d: int, k: int) -> Network:
         """Return the model's network for d inputs and k outputs; the model stays as it is."""
         if self._network is not None:

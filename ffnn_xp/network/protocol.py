@@ -36,6 +36,9 @@ class ModelLike(Protocol):
     def build(self, d: int, k: int) -> None:
         """Fill in widths that are still None."""
 
+    def name_inputs(self, names: tuple[str, ...] | None) -> None:
+        """Keep the names of the inputs, if the model has neither names nor parameters of its own yet."""
+
     def network_for(self, d: int, k: int) -> Network:
         """Return the model's network for so many inputs and outputs; the model stays as it is."""
 

@@ -71,6 +71,7 @@ class DataCost(NetworkCost):
         checked = read(model, measurements, loss)
         data = checked.data
         model.build(int(data.x.shape[0]), checked.loss.outputs(int(data.y.shape[0])))
+        model.name_inputs(data.input_names)
         self._init(data, model, checked.loss, prior, verbose)
 
     @property

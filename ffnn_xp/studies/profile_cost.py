@@ -54,7 +54,7 @@ class ProfileCostTuning:
 
     edm_goal: float = tuned(1e-9, "EDM of the others, in units of errordef; smaller: less noise in S, more steps")
     edm_allowed: float = tuned(1e-4, "EDM where S gains no more; larger: more noise in S, fewer refits count as failed")
-    max_steps: int = tuned(300, "steps of a refit at most; more: longer before it is given up")
+    max_steps: int = tuned(3000, "steps of a refit at most; more: longer before it is given up")
     radius: float = tuned(1.0, "length of a refit's first step, in standard deviations; larger: fewer steps, or more")
     least_radius: float = tuned(1e-8, "length at which a step gains no more; smaller: longer before it is given up")
     first_step: float = tuned(
@@ -183,7 +183,15 @@ class OtherParameters:
 
 
 def _by_eigenvalues(H: HostArray, right: HostArray, basis: HostArray, epsilon: float) -> EDMBounds:
-    """Solve H x = right in a basis ``(p, q)`` on the eigenvectors of H ``(q, q)`` with positive eigenvalues."""
+    """Solve H x = right in a basis ``(p, q)`` on the eigenvectors of H ``(q, q)`` with positive eigenvalues.
+
+    Raises
+    ------
+    LinAlgError
+        If H is not finite.
+    """
+    if not np.all(np.isfinite(H)):
+        raise np.linalg.LinAlgError("the Hessian is not finite")
     w, V = np.linalg.eigh(_symmetric(H))
     cut = len(w) * epsilon * float(np.max(np.abs(w), initial=0.0))
     V, c = basis @ V, V.T @ (basis.T @ right)
@@ -301,8 +309,13 @@ class SubsetCost(CostWithGradient):
         distance = float(np.sqrt(change @ self._metric @ change))
         if distance == 0:
             return self._minimum
-        node, begin = self._node_before(change / distance, distance)
-        return self._followed(node, change * (1 - begin / distance), v)
+        if not np.isfinite(distance):
+            raise RuntimeError(f"no profile at {self._place(v)}: it is too far from the minimum for any number")
+        try:
+            node, begin = self._node_before(change / distance, distance)
+            return self._followed(node, change * (1 - begin / distance), v)
+        except np.linalg.LinAlgError as error:
+            raise RuntimeError(f"no profile at {self._place(v)}: derivatives of S overflow") from error
 
     def _node_before(self, unit: HostArray, distance: float) -> tuple[HostArray, float]:
         """Return the last node of a straight line before a distance in standard deviations, and the node's distance.

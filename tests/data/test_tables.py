@@ -165,3 +165,20 @@ def test_reports_call_inputs_by_their_names() -> None:
     report = fit.report()
     assert report.copies[0] == ("input a", "input b")
     assert report.constant == ("input c",)
+
+
+def test_costs_name_the_inputs_of_a_network_that_was_never_fitted() -> None:
+    """The parameters that MINUIT finds belong to these columns, for the model and for the next cost too."""
+    model = fx.Model((3, 2, 1), backend="numpy", seed=1)
+    cost = fx.LeastSquares(pandas(STRAIGHT), Y, 0.1, model)
+    assert model.input_names == ("a", "b", "c")
+    assert fx.LeastSquares(polars(TURNED), Y, 0.1, model)(cost.start) == cost(cost.start)
+    model.parameters = 0.5 * cost.start
+    np.testing.assert_array_equal(model(pandas(TURNED)), model(ROWS))
+    peak = fx.PlusFunction(cost, lambda x, height: height * x[:, 1], height=2.0)
+    for mine, want in zip(peak.parts(peak.start, pandas(TURNED)), peak.parts(peak.start), strict=True):
+        np.testing.assert_allclose(mine, want)
+    mine = fx.Model((3, 1), backend="numpy", seed=1)
+    mine.parameters = [1.0, 2.0, 3.0, 4.0]
+    fx.LeastSquares(pandas(STRAIGHT), Y, 0.1, mine)
+    assert mine.input_names is None

@@ -241,6 +241,10 @@ def test_a_refit_that_fails_says_where(fit: fx.FitResult) -> None:
         cost(cost.start + 3 * fit.errors[-1])
     with pytest.raises(ValueError, match="must be finite"):
         cost(np.array([np.nan]))
+    cost = SubsetCost(fit.cost, fit.scaling, fit.standardised, NAMES[2:], "profiled")
+    for far in (1e80, 1e300):
+        with pytest.raises(RuntimeError, match=r"no profile at b_L2_L3\[0\] = "), np.errstate(all="ignore"):
+            cost(np.array([far]))
 
 
 def test_what_the_data_leave_open_has_no_profile() -> None:
