@@ -15,7 +15,7 @@ A `Backend` is a namespace ``xp`` with a device and a dtype, and copies arrays i
 
 from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, to_numpy
 from ffnn_xp.backends.base import Backend
-from ffnn_xp.backends.conversion import column_names, host_floats, place_of
+from ffnn_xp.backends.conversion import column_names, host_floats, labels_of_columns, place_of
 from ffnn_xp.backends.elementwise import (
     above_ones,
     compiles,
@@ -60,6 +60,7 @@ __all__ = [
     "host_floats",
     "in_one_pass",
     "is_foreign_device_array",
+    "labels_of_columns",
     "multiplication",
     "pairs",
     "place_of",

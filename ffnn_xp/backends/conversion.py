@@ -77,5 +77,15 @@ def place_of(index: tuple[int, ...], columns: list[str] | None) -> str:
 
 def column_names(a: Any) -> list[str] | None:
     """Return the names of a table's columns, None if there are none."""
-    names = getattr(a, "columns", None)
-    return None if names is None else [str(c) for c in names]
+    labels = labels_of_columns(a)
+    return None if labels is None else [str(label) for label in labels]
+
+
+def labels_of_columns(a: Any) -> list[Any] | None:
+    """Return what a table calls its columns, which may be no text; None if it is no table.
+
+    In pyarrow's tables `columns` are the columns themselves, and `column_names` their names.
+    """
+    labels = getattr(a, "column_names", None)
+    labels = getattr(a, "columns", None) if labels is None else labels
+    return None if labels is None else list(labels)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data import Measurements, refuse
+from ffnn_xp.data import Measurements, is_histogram, refuse
 from ffnn_xp.losses import BinomialLoss, Loss, MultinomialLoss, NormalLoss, PoissonLoss, get_loss
 from ffnn_xp.network import ModelLike
 from ffnn_xp.objective import DataCost, GaussianPrior
@@ -99,7 +99,7 @@ class LeastSquares(DataCost):
         if statistic.auxiliary != "y_err":
             raise ValueError(f"`loss` must be a function of pulls for LeastSquares, got {statistic.name!r}")
         refuse(others, "LeastSquares", {name: ONLY_FOR[name] for name in ("exposure", "trials", "covariance")})
-        if yerror is None and y_cov is None:
+        if yerror is None and y_cov is None and not is_histogram(x):
             raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
         measurements = Measurements(x, y, yerror, weights, mask, y_cov=y_cov, x_err=xerror)
         self._read(model, measurements, statistic, prior=prior, verbose=verbose)
@@ -141,10 +141,11 @@ class Poisson(OwnErrors):
 
     Parameters
     ----------
-    x : array-like with shape (n, d), or (n,) for d = 1
-        Inputs.
+    x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
+        Inputs. A histogram of `hist`, `boost_histogram` or `uproot` has the counts in it, ``Poisson(h, model)``; its
+        weighted contents count with their variances (`losses.WeightedPoissonLoss`).
     n : array-like with shape (n,) or (n, k)
-        Counts.
+        Counts; left out after a histogram.
     model : Model
         The network, best with ``output="exp"``.
     exposure : float or array-like with shape (n,) or (n, k), optional
@@ -171,7 +172,10 @@ class Poisson(OwnErrors):
     _of = PoissonLoss()
     _takes = ("exposure",)
 
-    def __init__(self, x: Any, n: Any, model: ModelLike, *, exposure: Any = None, **options: Any) -> None:
+    def __init__(self, x: Any, n: Any, model: ModelLike | None = None, *, exposure: Any = None, **options: Any) -> None:
+        if model is None and not is_histogram(x):
+            raise TypeError("`model` is missing: write Poisson(x, n, model), or Poisson(h, model) for a histogram h")
+        n, model = (None, n) if model is None else (n, model)
         super().__init__(x, n, model, exposure=exposure, **options)
 
 

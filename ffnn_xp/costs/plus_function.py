@@ -19,9 +19,10 @@ from iminuit.util import describe
 
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
+from ffnn_xp.data import in_order
 from ffnn_xp.losses import AddedLoss
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
-from ffnn_xp.network import evaluate
+from ffnn_xp.network import Network, evaluate
 from ffnn_xp.objective import CostWithGradient, DataCost, Objective
 
 STEP = 6e-6  # step of central differences, relative to a parameter: the third root of epsilon
@@ -107,6 +108,11 @@ class PlusFunction(CostWithGradient):
         self._columns(self._start)  # checks the function's values before any minimization
 
     @property
+    def network(self) -> Network:
+        """The network whose parameters the cost has."""
+        return self.cost.network
+
+    @property
     def start(self) -> HostArray:
         """The network's parameters now, and the function's start values, ``(p + q,)``."""
         return np.concatenate([self.cost.start, self._start])
@@ -160,7 +166,7 @@ class PlusFunction(CostWithGradient):
         if x is None:
             network = self.cost.prediction(v[: self._p].tolist())
             return network, self.cost._squeeze(self._values(self._x, v[self._p :], self._shape[1]).T)
-        rows = np.asarray(x, dtype=np.float64)
+        rows = np.asarray(in_order(x, self.cost.model.input_names), dtype=np.float64)
         columns = np.ascontiguousarray(np.atleast_2d(rows if rows.ndim == 1 else rows.T))
         y = evaluate(self.cost.model.network, backend, backend.to_device(v[: self._p]), backend.to_device(columns))
         function = self._values(rows, v[self._p :], columns.shape[1])

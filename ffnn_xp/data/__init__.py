@@ -2,6 +2,8 @@
 
 - `measurements`: the arrays of the user, by name and unchecked; every entry point makes them.
 - `reading`: `read`, the one reader, from measurements to checked data and their statistic.
+- `uhi`, `histograms`: histograms of any library as bins with contents.
+- `tables`: columns with names, of any library's tables.
 - `points`, `bins`, `errors_in_x`: kinds of x; register a new one with `points_of`.
 - `validation`, `whitening`: rules for the values of arrays, and for covariances of y.
 - `statistic`: the statistic that belongs to the measurements.
@@ -13,11 +15,14 @@
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.events import Events
+from ffnn_xp.data.histograms import measurements_of
 from ffnn_xp.data.measurements import Measurements, refuse
 from ffnn_xp.data.points import Points, points_of
 from ffnn_xp.data.reading import CheckedData, check_sets, events_in_use, input_rows, read
 from ffnn_xp.data.standardization import Scaling, scaling_of
 from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
+from ffnn_xp.data.tables import in_order, names_of_columns
+from ffnn_xp.data.uhi import is_histogram
 
 __all__ = [
     "Bins",
@@ -31,8 +36,12 @@ __all__ = [
     "check_sets",
     "events_in_use",
     "host_resident_if_needed",
+    "in_order",
     "input_rows",
+    "is_histogram",
+    "measurements_of",
     "model_for_fit",
+    "names_of_columns",
     "points_of",
     "read",
     "refuse",

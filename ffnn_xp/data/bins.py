@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp.data.uhi import edges_of, is_histogram
 
 
 class Bins:
@@ -23,7 +25,8 @@ class Bins:
     ----------
     *edges : array-like with shape (b + 1,)
         Increasing edges of each dimension. In several dimensions all cells are used, the last dimension fastest, as
-        `numpy.histogramdd` fills them: y is ``counts.ravel()``.
+        `numpy.histogramdd` fills them: y is ``counts.ravel()``. Or a histogram of `hist`, `boost_histogram` or
+        `uproot`, whose edges are used; underflow and overflow have none, and are left out.
     nodes : int
         Points of the integral in each dimension.
     average : bool
@@ -47,6 +50,8 @@ class Bins:
             raise ValueError("`edges` are missing: give those of each dimension, Bins(edges) or Bins(edges_x, edges_y)")
         if isinstance(nodes, bool) or int(nodes) != nodes or nodes < 1:
             raise ValueError(f"`nodes` must be a positive integer, got {nodes!r}")
+        if len(edges) == 1 and is_histogram(edges[0]):
+            edges = tuple(edges_of(edges[0]))
         checked = [_edges(e, i) for i, e in enumerate(edges)]
         t, w = np.polynomial.legendre.leggauss(int(nodes))
         points = [np.add.outer(0.5 * (e[1:] + e[:-1]), 0.0 * t) + np.outer(0.5 * np.diff(e), t) for e in checked]
@@ -63,6 +68,19 @@ class Bins:
         self.volume: HostArray = self.weights.sum(axis=1)
         if average:
             self.weights = self.weights / self.volume[:, None]
+
+    @classmethod
+    def of(cls, x: Any) -> Bins | None:
+        """Return bins themselves, those of a histogram, and None for anything else."""
+        return x if isinstance(x, Bins) else cls(x) if is_histogram(x) else None
+
+    def contents(self, values: Array) -> Array:
+        """Sum values at the nodes, ``(n q, ...)`` of any library, to contents of the bins, ``(n, ...)``."""
+        xp = array_api_compat.array_namespace(values)
+        weights = xp.asarray(self.weights, dtype=values.dtype, device=array_api_compat.device(values))
+        rest = values.shape[1:]
+        each = xp.reshape(values, (*self.weights.shape, *rest))
+        return xp.sum(each * xp.reshape(weights, (*weights.shape, *(1 for _ in rest))), axis=1)
 
     @property
     def centers(self) -> HostArray:

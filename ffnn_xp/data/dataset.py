@@ -30,6 +30,8 @@ class Dataset:
     weights : array with shape (1, n) or None
     y_was_column : bool
         Whether y came as ``(n, 1)``, so that predictions go back in that shape.
+    input_names, target_names : tuple of str or None
+        Names of the columns of x and y, if they came as tables.
     """
 
     inputs: Array
@@ -40,6 +42,8 @@ class Dataset:
     auxiliary: Array | None = None
     nodes: Array | None = None
     x_error: Array | None = None
+    input_names: tuple[str, ...] | None = None
+    target_names: tuple[str, ...] | None = None
 
     @property
     def x(self) -> Array:

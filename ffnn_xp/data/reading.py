@@ -17,11 +17,15 @@ from array_api_compat import device
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import letter
 from ffnn_xp.backends import Backend, host_floats, to_numpy
+from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import Points, array_shape, points_of
 from ffnn_xp.data.statistic import find_statistic
+from ffnn_xp.data.tables import in_order, names_of_columns
+from ffnn_xp.data.uhi import is_histogram
 from ffnn_xp.data.validation import (
+    CONTENT,
     COUNT,
     FINITE,
     NO_OR_POSITIVE_ERROR,
@@ -83,7 +87,10 @@ def read(
         For shapes that do not fit, empty data, values that are not finite, errors or weights that are not positive,
         and arrays that the statistic does not use.
     """
-    m = events_in_use(measurements, signed=signed)
+    of_x, of_y = names_of_columns(measurements.x), names_of_columns(measurements.y)
+    as_named = {name: of_y for name in ("y_err", "exposure", "trials")} | {"x_err": of_x}
+    in_their_order = {a: in_order(getattr(measurements, a), of, a, strict=False) for a, of in as_named.items()}
+    m = events_in_use(replace(measurements, **in_their_order), signed=signed)
     points = points_of(m.x)
     statistic = find_statistic(loss, model.activations[-1], m, points)
     if m.y_cov is not None and (m.y_err is not None or m.weights is not None):
@@ -96,6 +103,7 @@ def read(
         data = _dataset(model, m, points, statistic, signed=signed)
         if not known and data.weights is not None:
             data = replace(data, weights=data.weights / backend.xp.mean(data.weights))
+    data = replace(data, input_names=of_x, target_names=of_y if len(of_y or ()) == data.y.shape[0] else None)
     return CheckedData(data, statistic, known)
 
 
@@ -263,6 +271,11 @@ def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -
 
     Values that are on the device already are checked only if `look` is True: that costs a device-to-host transfer.
     """
+    if isinstance(x, Bins) or is_histogram(x):
+        raise TypeError(
+            f"`x` must be points here, got {type(x).__name__}: fits, costs and predictions take bins; elsewhere give "
+            "points, such as Bins(edges).centers"
+        )
     a = floats(backend, x, "x", FINITE, look=look)
     if a.ndim > 2:
         raise ValueError(f"`x` must have shape (n, {letter(d)}), events as rows, got {a.shape}")
@@ -295,7 +308,8 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tup
         if k % each:
             raise ValueError(f"loss {loss.name!r} needs {each} outputs for each value of y, this network has {k}")
         k //= each
-    a = floats(backend, y, "y", FINITE if loss.target_kind == "real" else COUNT)
+    counted = COUNT if loss.whole_counts else CONTENT
+    a = floats(backend, y, "y", FINITE if loss.target_kind == "real" else counted)
     was_column = a.ndim == 2 and a.shape[1] == 1
     if a.ndim == 0 and n == 1:
         a = backend.xp.reshape(a, (1, 1))

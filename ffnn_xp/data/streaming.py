@@ -46,9 +46,18 @@ class ModelOnBackend:
         """The activation of each layer."""
         return self.model.activations
 
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs."""
+        return self.model.input_names
+
     def build(self, d: int, k: int) -> None:
         """Fill in widths that are still None."""
         self.model.build(d, k)
+
+    def name_inputs(self, names: tuple[str, ...] | None) -> None:
+        """Keep the names of the inputs."""
+        self.model.name_inputs(names)
 
     def network_for(self, d: int, k: int) -> Network:
         """Return the network for so many inputs and outputs."""

@@ -43,6 +43,11 @@ COUNT = Rule(
     lambda xp, a: xp.isfinite(a) & (a >= 0) & (xp.round(a) == a),
     "give the counts themselves, and what they were scaled by as `exposure`; weighted events go in one by one",
 )
+CONTENT = Rule(
+    "finite and not negative",
+    lambda xp, a: xp.isfinite(a) & (a >= 0),
+    "merge such bins with others: a sum of weights below zero is far from any number of counts",
+)
 TRIALS = Rule("a number: 1, 2, ...", lambda xp, a: COUNT.holds(xp, a) & (a > 0), "leave events of no trial out")
 SHARE = Rule("finite and not negative", lambda xp, a: xp.isfinite(a) & (a >= 0), "give counts of classes, or 0 and 1")
 NO_OR_POSITIVE_ERROR = Rule(

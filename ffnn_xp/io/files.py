@@ -73,6 +73,7 @@ def save_state(state: NetworkState, path: PathLike) -> None:
         target_names=state.target_names,
         fit=state.fit,
         metadata=dict(state.metadata),
+        name=state.name,
     )
     tensors, text = tensors_of(state), header.to_json()
     if len(text) > LONGEST:
@@ -126,6 +127,7 @@ def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> Networ
             target_names=header.target_names,
             fit=header.fit,
             metadata=header.metadata,
+            name=header.name,
         )
     except ValueError as error:
         raise FileFormatError(f"{os.fspath(path)!r} is damaged: {error}") from error

@@ -47,6 +47,8 @@ class Header:
         Summary of the fit: valid, message, fval, chi2, n_data, n_effective, edm, covariance, y_error.
     metadata : dict
         The user's own entries, text to text.
+    name : str
+        Name of the network; empty for none, as in files of earlier versions, which have no such field.
     """
 
     format_version: int
@@ -63,6 +65,7 @@ class Header:
     target_names: tuple[str, ...] | None = None
     fit: dict[str, Any] | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    name: str = ""
 
     def to_json(self) -> str:
         """Return the header's text in the file, without the checksum.
@@ -100,6 +103,7 @@ def parse_header(text: str, path: str) -> Header:
             f"{path!r} has format version {version}, written by ffnn_xp {_short(raw.get('library_version'))}; this one "
             f"reads {FORMAT_VERSION}: {remedy}"
         )
+    raw.setdefault("name", "")
     for name, (holds, what) in _CHECKS.items():
         if name not in raw:
             raise FileFormatError(f"the header of {path!r} is damaged: {name!r} is missing")
@@ -168,4 +172,5 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: isinstance(v, dict) and all(isinstance(t, str) for t in v.values()),
         "an object that maps text to text",
     ),
+    "name": (lambda v: isinstance(v, str) and v.isprintable() and v == v.strip(), "printable text"),
 }

@@ -44,6 +44,8 @@ class NetworkState:
         Summary of the fit, in types of JSON.
     metadata : mapping of str to str
         The user's own entries.
+    name : str
+        Name of the network; empty for none.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class NetworkState:
     target_names: tuple[str, ...] | None = None
     fit: dict[str, Any] | None = None
     metadata: Mapping[Any, Any] = field(default_factory=dict)
+    name: str = ""
 
     def __post_init__(self) -> None:
         for key, value in self.metadata.items():

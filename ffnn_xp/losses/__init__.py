@@ -31,7 +31,7 @@ from ffnn_xp.losses.integrated import IntegratedLoss
 from ffnn_xp.losses.least_squares import LeastSquaresLoss
 from ffnn_xp.losses.multinomial import MultinomialLoss
 from ffnn_xp.losses.normal import NormalLoss
-from ffnn_xp.losses.poisson import PoissonLogLoss, PoissonLoss
+from ffnn_xp.losses.poisson import PoissonLogLoss, PoissonLoss, WeightedPoissonLoss
 from ffnn_xp.losses.soft_l1 import SoftL1Loss
 from ffnn_xp.losses.student_t import StudentTLoss
 
@@ -53,6 +53,7 @@ __all__ = [
     "PoissonLoss",
     "SoftL1Loss",
     "StudentTLoss",
+    "WeightedPoissonLoss",
     "get_loss",
 ]
 

@@ -63,6 +63,8 @@ class Loss(ABC):
     """True if the statistic couples the outputs of an event: then second derivatives are ``(..., k, k, n)``."""
     has_linear_operator: bool = False
     """True if the statistic's arguments are linear combinations of outputs, made by `linear_operator`."""
+    whole_counts: bool = True
+    """True if counts must be whole numbers; False if they may be scaled sums of weights."""
     needs_float64: bool = False
     """True if the statistic takes differences that single precision would lose."""
     separable: bool = True

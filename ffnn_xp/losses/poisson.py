@@ -114,3 +114,26 @@ class PoissonLogLoss(PoissonLoss):
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Compute 2 lambda: it does not depend on the counts."""
         return self.second(xp, y, data)
+
+
+@dataclass(frozen=True)
+class WeightedPoissonLoss(PoissonLoss):
+    """Deviance of sums of weights that are scaled to counts of the same relative variance; its exposure has the scale.
+
+    (G. Bohm and G. Zech, Nucl. Instrum. Meth. A 748 (2014) 1.)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> n, variance, expected = np.array([[3.0]]), np.array([[6.0]]), np.array([[4.0]])
+    >>> data = n * n / variance, n / variance
+    >>> round(float(WeightedPoissonLoss().value(np, expected, data)[0, 0]), 4)  # of 1.5 counts where 2 are expected
+    0.137
+    """
+
+    name = "weighted_poisson"
+    whole_counts = False
+
+    def for_output(self, output: str) -> Loss:
+        """Return the statistic itself."""
+        return self

@@ -36,6 +36,7 @@ from ffnn_xp.minimizers.base import (
     Tracker,
     Units,
     is_lower,
+    rounding_error,
 )
 from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
 from ffnn_xp.minimizers.batched_lbfgs import BatchedLBFGS
@@ -112,6 +113,7 @@ __all__ = [
     "is_lower",
     "map_answers",
     "preset",
+    "rounding_error",
     "run_ask_tell",
     "run_batched",
     "stop_reason",

@@ -13,6 +13,7 @@ from typing import Any
 import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
+from iminuit.util import describe
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
@@ -64,6 +65,18 @@ class _Certifier(iminuit.Minuit):  # type: ignore[misc]
 
     def _make_covariance(self) -> None:
         self._covariance = None
+
+
+class LiveMinuit(iminuit.Minuit):  # type: ignore[misc]
+    """A `Minuit` of a cost, with the names of the cost's parameters, and the cost itself as `cost`.
+
+    `Minuit` alone takes the name of a single parameter for that of a vector, and calls its elements x0, x1, ...
+    """
+
+    def __init__(self, cost: Any, theta: HostArray) -> None:
+        names = tuple(describe(cost))
+        super().__init__(cost, theta, name=names if len(names) == len(theta) else None)
+        self.cost = cost
 
 
 @dataclass(frozen=True)
@@ -136,7 +149,7 @@ class Migrad:
 
 def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
     """Return a live `Minuit` at this point that has not run: it certifies nothing."""
-    return iminuit.Minuit(cost, theta)
+    return LiveMinuit(cost, theta)
 
 
 def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
@@ -176,7 +189,7 @@ def preset(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.M
     inverse_hessian : array with shape (p, p)
         A positive definite matrix.
     """
-    return _preset(iminuit.Minuit(cost, theta), cost, theta, inverse_hessian)
+    return _preset(LiveMinuit(cost, theta), cost, theta, inverse_hessian)
 
 
 def _preset(m: iminuit.Minuit, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:

@@ -17,7 +17,7 @@ from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level
 from ffnn_xp.backends import Backend, host_floats
-from ffnn_xp.data import Events, Measurements, check_sets, events_in_use, input_rows, model_for_fit
+from ffnn_xp.data import Events, Measurements, check_sets, events_in_use, in_order, input_rows, model_for_fit
 from ffnn_xp.fitting import (
     REFIT_GOAL,
     FitProblem,
@@ -56,6 +56,8 @@ class Ensemble:
         Wall time of all.
     stopped : str
         Why the minimization was cut short, if it was.
+    network, backend, input_names
+        Those of the model.
     """
 
     kind: str
@@ -68,6 +70,7 @@ class Ensemble:
     stopped: str
     network: Network
     backend: Backend
+    input_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -82,6 +85,7 @@ class Ensemble:
         """
         backend, xp = self.backend, self.backend.xp
         with backend.context():
+            x = in_order(x, self.input_names)
             rows, _ = input_rows(backend, x, self.network.layout.widths[0])
             columns = xp.matrix_transpose(rows)
             size = max(1, PREDICTIONS // (max(self.network.layout.widths) * max(1, int(columns.shape[-1]))))
@@ -145,6 +149,7 @@ class Ensemble:
 def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaOptions) -> Ensemble:
     """Fit many replicas of the measurements in one batch; see `Model.fit_replicas`."""
     began = time.monotonic()
+    measurements = replace(measurements, x=in_order(measurements.x, model.input_names))
     measurements = events_in_use(measurements, signed=options.signed_weights)
     own_backend, model = model.backend, model_for_fit(model, measurements)
     backend = model.backend
@@ -179,6 +184,7 @@ def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaO
         stopped=end.stopped,
         network=model.network,
         backend=own_backend,
+        input_names=model.input_names,
     )
 
 

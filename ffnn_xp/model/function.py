@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.backends import Backend, get_backend, host_floats
-from ffnn_xp.data import input_rows
+from ffnn_xp.data import Bins, in_order, input_rows
 from ffnn_xp.network import (
     Activation,
     Layout,
@@ -19,6 +20,7 @@ from ffnn_xp.network import (
     Widths,
     augmented_matrices,
     canonical,
+    check_name,
     check_widths,
     evaluate,
     get_activation,
@@ -44,7 +46,9 @@ class NetworkFunction:
         seed: int | None = None,
         fallback: bool | None = None,
         threads: int | None = None,
+        name: str | None = None,
     ) -> None:
+        self._name = check_name(name)
         self._widths = check_widths(layers)
         hidden = hidden_activations(activation, len(self._widths) - 2)
         self._activations = (*hidden, get_activation(output, output=True))
@@ -52,6 +56,8 @@ class NetworkFunction:
         self._seed = seed
         self._network: Network | None = None
         self._theta: Array | None = None
+        self._input_names: tuple[str, ...] | None = None
+        self._target_names: tuple[str, ...] | None = None
         self._chosen = False  # whether the parameters were set, loaded or fitted, rather than drawn
         self._column = False  # whether (n, 1) is the shape of predictions, rather than (n,)
         if None not in self._widths:
@@ -85,6 +91,20 @@ class NetworkFunction:
         model.parameters = np.concatenate([A.ravel() for A in augmented])
         return model
 
+    def __copy__(self: Self) -> Self:
+        """Return a copy with a network of its own: in a sum of costs the two are different networks."""
+        twin = object.__new__(type(self))
+        own = None if self._network is None else replace(self._network)
+        twin.__dict__.update(self.__dict__, _network=own)
+        return twin
+
+    def __sklearn_clone__(self: Self) -> Self:
+        """Return a model with the same options that was never fitted, for `sklearn.base.clone`."""
+        *hidden, output = self._activations
+        return type(self)(
+            self._widths, activation=hidden, output=output, backend=self._backend, seed=self._seed, name=self._name
+        )
+
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were None and draw the start parameters, unless that was done before."""
         if self._network is None:
@@ -92,11 +112,17 @@ class NetworkFunction:
             start = glorot(self._network.layout, np.random.default_rng(self._seed))
             self._theta = self._backend.to_device(start)
 
+    def name_inputs(self, names: tuple[str, ...] | None) -> None:
+        """Keep the names of the inputs, if the model has neither names nor parameters of its own yet."""
+        if self._input_names is None and not self._chosen:
+            self._input_names = names
+
     def network_for(self, d: int, k: int) -> Network:
         """Return the model's network for d inputs and k outputs; the model stays as it is."""
         if self._network is not None:
             return self._network
-        return Network(Layout((d, *cast("tuple[int, ...]", self._widths[1:-1]), k)), self._activations)
+        widths = d, *cast("tuple[int, ...]", self._widths[1:-1]), k
+        return Network(Layout(widths, self._name or ""), self._activations)
 
     @property
     def network(self) -> Network:
@@ -117,6 +143,30 @@ class NetworkFunction:
         """Return the numbers of inputs and outputs, None where the data decide."""
         widths = self._widths if self._network is None else self._network.layout.widths
         return widths[0], widths[-1]
+
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, if the network was fitted to a table: tables that follow are read by them."""
+        return self._input_names
+
+    @property
+    def target_names(self) -> tuple[str, ...] | None:
+        """The names of the measured values, if they came as a table."""
+        return self._target_names
+
+    @property
+    def name(self) -> str | None:
+        """The name of the network, which its parameters' names begin with; None if it has none.
+
+        A new name is that of the parameters of costs and fits that are made later.
+        """
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = check_name(name)
+        if self._network is not None:
+            self._network = replace(self._network, layout=replace(self._network.layout, name=self._name or ""))
 
     @property
     def backend(self) -> Backend:
@@ -195,8 +245,8 @@ class NetworkFunction:
 
         Parameters
         ----------
-        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
-            Inputs.
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event; or Bins, or a histogram
+            Inputs; of bins the integral over each is returned.
         *theta : array-like with shape (p,), or p floats, optional
             Parameters to use instead of the model's: the signature of `iminuit.cost.LeastSquares`.
 
@@ -205,6 +255,9 @@ class NetworkFunction:
         array with shape (n, k), (n,) for k = 1, or (k,) for one event
             The output, on the model's device, or on the host if theta was given from there.
         """
+        bins = Bins.of(x)
+        if bins is not None:
+            return bins.contents(self(bins.x, *theta))
         columns, kind = self._columns(x)
         if not theta:
             return self._shaped(evaluate(self.network, self._backend, self._theta, columns), kind)
@@ -218,10 +271,13 @@ class NetworkFunction:
         names = [a.name for a in self._activations]
         hidden = names[0] if len(set(names[:-1])) == 1 else tuple(names[:-1])
         p = f", {self.n_parameters} parameters" if self._network is not None else ""
-        return f"{type(self).__name__}({self.layers}, activation={hidden!r}, output={names[-1]!r}){p}, {self._backend}"
+        called = "" if self._name is None else f", name={self._name!r}"
+        given = f"{self.layers}, activation={hidden!r}, output={names[-1]!r}{called}"
+        return f"{type(self).__name__}({given}){p}, {self._backend}"
 
     def _columns(self, x: Any) -> tuple[Array, str]:
         with self._backend.context():
+            x = in_order(x, self._input_names)
             rows, kind = input_rows(self._backend, x, self.network.layout.widths[0])
             return self._backend.xp.matrix_transpose(rows), kind
 

@@ -12,7 +12,7 @@ from ffnn_xp._lib.errors import FitWarning, did_you_mean
 from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import Backend, get_backend, host_floats
-from ffnn_xp.data import Measurements
+from ffnn_xp.data import Measurements, measurements_of
 from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
 from ffnn_xp.fitting import fit as run_fit
 from ffnn_xp.io import NetworkState, load_state, save_state
@@ -23,6 +23,7 @@ from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
 from ffnn_xp.network import Activation
+from ffnn_xp.plotting import draw_network
 
 STARTS = ("auto", "random", "current")
 
@@ -43,6 +44,9 @@ class Model(Predictor):
         The backend; see `get_backend`.
     seed : int, optional
         Seed of the random start; it gives the same network on every backend.
+    name : str, optional
+        Name of the network, for costs of several networks in one sum: its parameters are then called
+        ``name.a_L1_L2[0,0]``.
 
     Raises
     ------
@@ -62,10 +66,10 @@ class Model(Predictor):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         y_err: Any = None,
         *,
-        loss: str | Loss = "least_squares",
+        loss: str | Loss | None = None,
         weights: Any = None,
         mask: Any = None,
         exposure: Any = None,
@@ -87,18 +91,20 @@ class Model(Predictor):
 
         Parameters
         ----------
-        x : array-like with shape (n, d), or (n,) for d = 1; or Bins
+        x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
             Inputs, events as rows, in any units: the fit standardises them. With ``ffnn_xp.Bins(edges)`` the network is
-            a density, and y are its integrals over the bins.
+            a density, and y are its integrals over the bins. A histogram of `hist`, `boost_histogram` or `uproot` is
+            its bins and their contents, counts or sums of weights with their variances; y is then left out.
         y : array-like with shape (n, k), or (n,) for k = 1
             Measured values.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
             Standard deviations of y. If None, one for each output is estimated from the residuals.
-        loss : str or Loss
-            The statistic: "least_squares"; "soft_l1", "huber", "student_t" where some values are wrong by many sigma;
-            "normal" for a network with 2 k outputs, means and logarithms of widths; "poisson" for counts, with
-            ``output="exp"``; "binomial" for k out of N, or yes and no, with ``output="logistic"``; "multinomial" for
-            labels 0 ... k-1 or counts of classes, with ``output="softmax"``.
+        loss : str or Loss, optional
+            The statistic: "least_squares", the default except for a histogram of counts; "soft_l1", "huber",
+            "student_t" where some values are wrong by many sigma; "normal" for a network with 2 k outputs, means and
+            logarithms of widths; "poisson" for counts, with ``output="exp"``; "binomial" for k out of N, or yes and no,
+            with ``output="logistic"``; "multinomial" for labels 0 ... k-1 or counts of classes, with
+            ``output="softmax"``.
         weights : array-like with shape (n,), optional
             Factor on each event's term, such as the number of times that it was measured. If y_err is None, only the
             weights' ratios matter. Monte-Carlo weights, which may be negative, need ``covariance="sandwich"``.
@@ -174,7 +180,8 @@ class Model(Predictor):
         (True, True)
         """
         with self._backend.single_threaded_blas():
-            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            measurements, loss = measurements_of(given, loss)
             options = FitOptions(
                 loss=loss,
                 prior=prior,
@@ -190,7 +197,9 @@ class Model(Predictor):
             )
             record = run_fit(self, measurements, options)
         self.parameters = record.parameters
-        self._column = record.problem.data.y_was_column
+        data = record.problem.data
+        self._column, self._input_names = data.y_was_column, data.input_names
+        self._target_names = data.target_names if len(data.target_names or ()) == self.layers[-1] else None
         self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
             warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)
@@ -199,12 +208,12 @@ class Model(Predictor):
     def fit_replicas(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         y_err: Any = None,
         *,
         kind: Literal["toys", "bootstrap"] = "toys",
         number: int = 200,
-        loss: str | Loss = "least_squares",
+        loss: str | Loss | None = None,
         weights: Any = None,
         mask: Any = None,
         exposure: Any = None,
@@ -221,8 +230,8 @@ class Model(Predictor):
 
         Parameters
         ----------
-        x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs.
+        x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
+            Inputs; a histogram has y in it, as in `fit`.
         y : array-like with shape (n, k), or (n,) for k = 1; or (r, n, k)
             Measured values. With a leading axis they are the replicas themselves; `kind` and `number` are not used.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
@@ -264,7 +273,8 @@ class Model(Predictor):
         (20, (20, 50))
         """
         with self._backend.single_threaded_blas():
-            measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
+            measurements, loss = measurements_of(given, loss)
             options = ReplicaOptions(
                 kind=kind,
                 number=number,
@@ -290,6 +300,35 @@ class Model(Predictor):
         if theta.ndim != 1 or not np.all(np.isfinite(theta)):
             raise ValueError(f"`start` must be a name or finite parameters with shape (p,), got {start!r}")
         return theta
+
+    def draw(self, axes: Any = None) -> Any:
+        """Draw the network, its units as circles and its weights as lines, and return the axes.
+
+        A line is the thicker the larger the weight is; blue is positive, red is negative. Of layers of more than 16
+        units the first are drawn.
+
+        Parameters
+        ----------
+        axes : matplotlib axes, optional
+            The panel; by default that of a new figure of pyplot.
+
+        Raises
+        ------
+        NotFittedError
+            If widths are to be read from the data and there were none yet.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import ffnn_xp as fx
+        >>> from matplotlib.figure import Figure
+        >>> axes = fx.Model((2, 3, 1), seed=1).draw(Figure().subplots())
+        >>> [text.get_text() for text in axes.texts]
+        ['L1: 2', 'L2: 3', 'L3: 1']
+        """
+        matrices = [self._backend.to_host(A) for A in self.matrices]
+        return draw_network(matrices, self.input_names, self.target_names, axes)
 
     def to_state(
         self,
@@ -340,10 +379,11 @@ class Model(Predictor):
             band=kept,
             no_band=no_band,
             predictive=predictive_to_save(self._predictive, kept, band),
-            input_names=column_names(input_names, "input_names", widths[0]),
-            target_names=column_names(target_names, "target_names", widths[-1]),
+            input_names=column_names(input_names, "input_names", widths[0]) or self._input_names,
+            target_names=column_names(target_names, "target_names", widths[-1]) or self._target_names,
             fit=None if fit is None else fit_summary(fit),
             metadata=metadata or {},
+            name=self.name or "",
         )
 
     @classmethod
@@ -374,9 +414,10 @@ class Model(Predictor):
         """
         *hidden, output = state.activations
         found = get_backend(backend, device=device, dtype=state.dtype if dtype is None else dtype, fallback=fallback)
-        model = cls(state.widths, activation=hidden, output=output, backend=found)
+        model = cls(state.widths, activation=hidden, output=output, backend=found, name=state.name or None)
         model.parameters = state.theta
-        model._column = state.y_was_column
+        model._column, model._input_names = state.y_was_column, state.input_names
+        model._target_names = state.target_names
         model._set_uncertainty(state.band, state.no_band, state.predictive)
         return model
 
@@ -405,7 +446,7 @@ class Model(Predictor):
         fit : FitResult, optional
             The result of `fit`, of which a summary is written to the header.
         input_names, target_names : sequence of str, optional
-            Names of the inputs and outputs.
+            Names of the inputs and outputs; by default those of the tables that were fitted.
         metadata : mapping of str to str, optional
             Anything else; `ffnn_xp.io.read_header` returns it.
 

@@ -9,7 +9,7 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level
-from ffnn_xp.data import Measurements, read, refuse
+from ffnn_xp.data import Bins, Measurements, in_order, read, refuse
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
 from ffnn_xp.network import evaluate
@@ -68,8 +68,8 @@ class Predictor(NetworkFunction):
 
         Parameters
         ----------
-        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event
-            Inputs.
+        x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event; or Bins, or a histogram
+            Inputs; of bins the integral over each is returned, with its error.
         return_std : bool
             Whether to return the standard deviation too, linear in the parameters' covariance, in units of y. It is
             infinite where the fit does not determine the output. After a fit that formed no p x p matrices each output
@@ -86,7 +86,7 @@ class Predictor(NetworkFunction):
         NotFittedError
             If there is no valid covariance; the message says why.
         ValueError
-            If the kind is unknown.
+            If the kind is unknown, or bins are asked for the scatter of new contents.
 
         Examples
         --------
@@ -101,6 +101,9 @@ class Predictor(NetworkFunction):
         """
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}: {did_you_mean(kind, KINDS)}")
+        bins = Bins.of(x)
+        if bins is not None:
+            return self._contents(bins, return_std=return_std, return_cov=return_cov, kind=kind)
         if return_cov:
             return self._with_covariance(x, kind)
         ensemble = self._predictive is not None and len(self._predictive.members) > 1
@@ -123,14 +126,32 @@ class Predictor(NetworkFunction):
             return mean, self._shaped(self._band.std(*at), shape)
         return mean, self._shaped(to(self._density().std(*at, with_y_error=True)), shape)
 
+    def _contents(self, bins: Bins, *, return_std: bool, return_cov: bool, kind: str) -> Any:
+        """Return the integrals over bins, with their errors if requested."""
+        mean = bins.contents(self.predict(bins.x))
+        if not (return_std or return_cov):
+            return mean
+        if kind != "confidence" or (self._predictive is not None and len(self._predictive.members) > 1):
+            raise ValueError("contents of bins have the error of the fitted function of one network only")
+        root = self._covariance_root(bins.x)
+        A = bins.contents(root.reshape(len(bins.x), -1, root.shape[-1]))
+        if return_cov:
+            A = A.reshape(-1, A.shape[-1])
+            return mean, A @ A.T
+        return mean, self._backend.to_device(np.sqrt(np.sum(A * A, axis=-1)).reshape(tuple(mean.shape)))
+
     def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
         if kind != "confidence":
             raise ValueError("new measurements are independent: add their variances to the diagonal yourself")
+        A = self._covariance_root(x)
+        return self(x), A @ A.T
+
+    def _covariance_root(self, x: Any) -> HostArray:
+        """Return A ``(n k, r)`` with A A^T the covariance of the outputs, NaN where the fit does not determine one."""
         if not isinstance(self._band, LinearBand):
             raise NotFittedError(f"no covariance of predictions: {self._no_band}")
         A = self._backend.to_host(self._band.covariance_root(self.network, self._backend, self._columns(x)[0]))
-        A = np.where(np.isfinite(A), A, np.nan)
-        return self(x), A @ A.T
+        return np.where(np.isfinite(A), A, np.nan)
 
     def log_density(self, x: Any, y: Any, *, mask: Any = None, **others: Any) -> HostArray:
         """Return the logarithm of the predictive density of each event, in units of y.
@@ -168,7 +189,7 @@ class Predictor(NetworkFunction):
         """
         refuse(others, "log_density", NOT_OF_A_DENSITY)
         density = self._density()
-        data = read(self, Measurements(x, y, mask=mask)).data
+        data = read(self, self._by_name(x, y, mask)).data
         return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
 
     def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
@@ -242,12 +263,16 @@ class Predictor(NetworkFunction):
         losses = {loss.link: loss for loss in LOSSES.values() if loss.target_kind in ("successes", "class")}
         if output not in losses:
             raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
-        data = read(self, Measurements(x, y, mask=mask), losses[output]).data
+        data = read(self, self._by_name(x, y, mask), losses[output]).data
         t = self._backend.to_host(data.y)
         if not np.all((t == 0) | (t == 1)):
             raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")
         p = self._backend.to_host(evaluate(self.network, self._backend, self.parameters, data.x))
         return score_probabilities(p, t, exclusive=losses[output].target_kind == "class")
+
+    def _by_name(self, x: Any, y: Any, mask: Any) -> Measurements:
+        """Return measurements whose columns are those of the fit, where they have names."""
+        return Measurements(in_order(x, self.input_names), in_order(y, self.target_names, "y"), mask=mask)
 
     def _density(self) -> Predictive:
         if self._predictive is None:

@@ -26,7 +26,7 @@ from ffnn_xp.network.hessian import (
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.network.layout import Layout, augment, units
 from ffnn_xp.network.protocol import ModelLike
-from ffnn_xp.network.specification import Widths, augmented_matrices, check_widths, hidden_activations
+from ffnn_xp.network.specification import Widths, augmented_matrices, check_name, check_widths, hidden_activations
 from ffnn_xp.network.sweeps import (
     Network,
     Trace,
@@ -54,6 +54,7 @@ __all__ = [
     "augment",
     "augmented_matrices",
     "canonical",
+    "check_name",
     "check_widths",
     "evaluate",
     "event_matrices_times",

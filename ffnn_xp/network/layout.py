@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from operator import matmul
@@ -28,6 +28,8 @@ class Layout:
     ----------
     widths : tuple of int
         Inputs, units of each hidden layer, outputs.
+    name : str
+        Name of the network, which its parameters' names begin with; empty for none.
 
     Examples
     --------
@@ -36,9 +38,12 @@ class Layout:
     (195, ((7, 9), (9, 8), (6, 10)))
     >>> layout.names[0], layout.names[8]
     ('a_L1_L2[0,0]', 'b_L1_L2[0]')
+    >>> Layout((1, 1), "signal").names
+    ('signal.a_L1_L2[0,0]', 'signal.b_L1_L2[0]')
     """
 
     widths: tuple[int, ...]
+    name: str = field(default="", compare=False)  # networks of any name share what was compiled for one
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -68,8 +73,9 @@ class Layout:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names in the order of theta: a_L1_L2[i,j] of weights and b_L1_L2[i] of biases, counted from 0."""
+        of = f"{self.name}." if self.name else ""
         return tuple(
-            f"a_L{l}_L{l + 1}[{i},{j}]" if j < columns - 1 else f"b_L{l}_L{l + 1}[{i}]"
+            f"{of}a_L{l}_L{l + 1}[{i},{j}]" if j < columns - 1 else f"{of}b_L{l}_L{l + 1}[{i}]"
             for l, (rows, columns) in enumerate(self.shapes, start=1)
             for i in range(rows)
             for j in range(columns)

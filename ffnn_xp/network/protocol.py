@@ -29,8 +29,15 @@ class ModelLike(Protocol):
     def activations(self) -> tuple[Activation, ...]:
         """The activation of each layer, known before the widths are."""
 
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, if the model was fitted to a table."""
+
     def build(self, d: int, k: int) -> None:
         """Fill in widths that are still None."""
+
+    def name_inputs(self, names: tuple[str, ...] | None) -> None:
+        """Keep the names of the inputs, if the model has neither names nor parameters of its own yet."""
 
     def network_for(self, d: int, k: int) -> Network:
         """Return the model's network for so many inputs and outputs; the model stays as it is."""

@@ -37,6 +37,21 @@ def check_widths(layers: Widths) -> tuple[int | None, ...]:
     return tuple(None if h is None else int(h) for h in layers)
 
 
+def check_name(name: str | None) -> str | None:
+    """Check that the name of a network is text that can begin the names of its parameters, or None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else.
+    """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"`name` must be text, such as 'signal', got {name!r}")
+    if name is not None and not (name.strip() == name != "" and name.isprintable()):
+        raise ValueError(f"`name` must be printable text without spaces around it, such as 'signal', got {name!r}")
+    return name
+
+
 def hidden_activations(spec: str | Activation | Sequence[str | Activation], layers: int) -> tuple[Activation, ...]:
     """Return one nonlinearity for each of so many hidden layers.
 

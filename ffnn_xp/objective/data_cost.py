@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, read
+from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, in_order, measurements_of, read
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import ModelLike, evaluate
 from ffnn_xp.objective.host import NetworkCost
@@ -64,10 +65,13 @@ class DataCost(NetworkCost):
         verbose: int = 0,
     ) -> None:
         """Check the data, complete the model's widths, and build the cost."""
+        measurements, loss = measurements_of(measurements, loss)
+        measurements = replace(measurements, x=in_order(measurements.x, model.input_names))
         model = host_resident_if_needed(model, measurements)
         checked = read(model, measurements, loss)
         data = checked.data
         model.build(int(data.x.shape[0]), checked.loss.outputs(int(data.y.shape[0])))
+        model.name_inputs(data.input_names)
         self._init(data, model, checked.loss, prior, verbose)
 
     @property
@@ -129,7 +133,7 @@ class DataCost(NetworkCost):
 
         x, (y, error) = self.x, self._rates()
         if x.shape[1] > 1:
-            drawn = self._rows(self._loss_arguments(vector((args,), self.npar)))[:, : y.shape[1]] / self._volume()
+            drawn = self._rows(self._loss_arguments(vector((args,), self.npar)))[:, : y.shape[1]] / self.volume()
             for i in range(y.shape[1]):
                 bar = None if error is None else error[:, i]
                 plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
@@ -151,17 +155,38 @@ class DataCost(NetworkCost):
         shown = None if error is None else self._squeeze(error)
         return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
 
-    def _rates(self) -> tuple[HostArray, HostArray | None]:
-        """Return the measured values in units of the output, and their errors if they are known; ``(n, k)``."""
-        y, to = self._rows(self.data.y) / self._volume(), self._rows
-        if self.data.inverse_error is not None:
-            return y, 1 / to(self.data.inverse_error) / self._volume()
-        scaled = self.data.auxiliary is not None and self.statistic.auxiliary != "y_cov"
-        return (y / to(self.data.auxiliary) if scaled else y), None
+    def standard_deviations(self, args: Sequence[float]) -> HostArray:
+        """Return the standard deviation of each measured value, in the shape of `y`, by its statistic at theta.
 
-    def _volume(self) -> HostArray | float:
+        They are NaN for correlated values, whose pulls are combinations of several.
+        """
+        backend, loss = self.model.backend, self.statistic
+        if loss.auxiliary == "y_cov":
+            return np.full_like(self.y, np.nan)
+        with backend.context():
+            arguments = self._loss_arguments(vector((args,), self.npar))
+            values = (value * backend.xp.ones_like(self.data.y) for value in (0.0, 1.0))
+            auxiliary = self.data.auxiliary_of(backend.xp, loss)
+            low, high = (loss.pulls(backend.xp, arguments, y, auxiliary) for y in values)
+        with np.errstate(divide="ignore"):
+            return self._squeeze(1 / self._rows(high - low))
+
+    def unit(self) -> HostArray:
+        """Return the factor from outputs to expected values, ``(n, k)``: exposures, trials, volumes of bins, or 1."""
+        if self.statistic.target_kind == "class":
+            return np.asarray(self._rows(self.data.y).sum(axis=1, keepdims=True))
+        scaled = self.data.auxiliary is not None and self.statistic.auxiliary != "y_cov"
+        factor: HostArray = self._rows(self.data.auxiliary) if scaled else np.ones((1, 1))
+        return np.asarray(factor * self.volume(), dtype=np.float64)
+
+    def volume(self) -> HostArray | float:
         """Return the volume of bins, ``(n, 1)``; 1 for points."""
         return 1.0 if self.data.nodes is None else self._rows(self.data.nodes).sum(axis=1, keepdims=True)
+
+    def _rates(self) -> tuple[HostArray, HostArray | None]:
+        """Return the measured values in units of the output, and their errors if they are known; ``(n, k)``."""
+        y, inverse = self._rows(self.data.y) / self.unit(), self.data.inverse_error
+        return y, None if inverse is None else 1 / self._rows(inverse) / self.volume()
 
     def _outputs(self, theta: HostArray, columns: Array) -> Array:
         backend = self.model.backend

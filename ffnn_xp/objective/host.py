@@ -18,6 +18,7 @@ from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
+from ffnn_xp.network import Network
 from ffnn_xp.objective.iminuit_cost import CostWithGradient
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
@@ -81,6 +82,11 @@ class NetworkCost(CostWithGradient):
         self._others = min(tuning.cached_points, max(1, tuning.cached_bytes // (16 * p))) - 1
         self._matrices: dict[str, tuple[bytes, HostArray]] = {}
         super().__init__(dict.fromkeys(objective.network.layout.names), verbose)
+
+    @property
+    def network(self) -> Network:
+        """The network whose parameters the cost has."""
+        return self.objective.network
 
     @property
     def precision(self) -> float | None:

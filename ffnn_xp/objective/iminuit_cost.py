@@ -15,10 +15,16 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
+from ffnn_xp.network import Network
 
 
 class CostWithGradient(iminuit.cost.Cost):
     """A cost that computes value and gradient together, by its `value_and_gradient`."""
+
+    @property
+    def network(self) -> Network:
+        """The network whose parameters the cost has."""
+        raise NotImplementedError
 
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
         """Compute S and its gradient ``(p,)``."""
@@ -44,7 +50,13 @@ class CostSum(iminuit.cost.CostSum):
     """The sum ``cost + other``, in which each part is divided by its errordef.
 
     Parts may be this library's costs, `iminuit.cost.NormalConstraint`, any other cost of iminuit, and numbers.
-    Parameters of the same name are the same parameter.
+    Parameters of the same name are the same parameter: two costs of one model are a simultaneous fit. Networks of
+    different models need names, ``Model(..., name="signal")``, so that their parameters are not the same.
+
+    Raises
+    ------
+    ValueError
+        If networks of different models have parameters of the same name.
 
     Examples
     --------
@@ -55,6 +67,41 @@ class CostSum(iminuit.cost.CostSum):
     >>> cost.npar, cost.hessian([2.0, 1.0]).shape
     (2, (2, 2))
     """
+
+    def __init__(self, *items: Any) -> None:
+        super().__init__(*items)
+        owners: dict[str, Network] = {}
+        for item in self._items:
+            for name in item._parameters if isinstance(item, CostWithGradient) else ():
+                if owners.setdefault(name, item.network) is not item.network:
+                    called = item.network.layout.name
+                    raise ValueError(
+                        f"two different networks in one sum have the parameter {name!r}: "
+                        + (f"both are called {called!r}, " if called else "neither has a name, ")
+                        + "give each a name of its own, as in Model(..., name='signal'); for a simultaneous fit of one "
+                        "network make all costs with the same Model object"
+                    )
+
+    @property
+    def start(self) -> HostArray:
+        """The start values of all parameters, ``(p,)``: those of the parts, and the values of normal constraints.
+
+        Raises
+        ------
+        ValueError
+            If a parameter has none.
+        """
+        known: dict[str, float] = {}
+        for item in sorted(self._items, key=lambda item: not isinstance(item, CostWithGradient)):
+            if (values := getattr(item, "start", getattr(item, "value", None))) is not None:
+                known = dict(zip(item._parameters, np.atleast_1d(values), strict=False)) | known
+        missing = [name for name in self._parameters if name not in known]
+        if missing:
+            raise ValueError(
+                f"the sum has no start values for {missing}, which are in no network: hand all to Minuit by name, "
+                "Minuit(total, **{name: value, ...})"
+            )
+        return np.array([known[name] for name in self._parameters], dtype=np.float64)
 
     @property
     def has_hessian(self) -> bool:

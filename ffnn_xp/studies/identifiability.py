@@ -10,6 +10,7 @@ precision of each prediction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -61,7 +62,7 @@ class Report:
     ----------
     eigenvalues : array with shape (p,) or None
         Eigenvalues of the data's Gauss-Newton matrix, scaled to a diagonal of 1, ascending. None where no p x p matrix
-        is formed.
+        is formed, or where derivatives of S overflow.
     n_held : int or None
         Number of eigenvalues that are not zero up to rounding: directions that the data determine, however weakly.
     shares : array with shape (p,) or None
@@ -88,6 +89,9 @@ class Report:
         For each hidden layer the share of events at which each unit reacts (absolute slope above 0.0025).
     canonical : array with shape (p,)
         The standardised network with order, signs and scales of its units fixed (`network.canonical`).
+    overflows : bool
+        Whether derivatives of S or values of units overflow at these parameters, which are then no minimum: nothing is
+        said of directions, and effective parameters are NaN.
     """
 
     layout: Layout
@@ -106,6 +110,7 @@ class Report:
     active: tuple[HostArray, ...]
     canonical: HostArray
     with_prior: bool
+    overflows: bool = False
 
     def _lines(self) -> list[tuple[str, str]]:
         """Return the lines of the text, each with its heading."""
@@ -125,7 +130,9 @@ class Report:
                 more = ", ..." if len(self.undetermined) > len(parts) else ""
                 lines.append(("unidentified", ", ".join(parts) + more))
         else:
-            lines.append(("directions", f"no spectrum: matrices of {p} x {p} are not formed"))
+            formed = f"matrices of {p} x {p} are not formed"
+            overflow = "S or its derivatives overflow at these parameters, which are no minimum: choose other units"
+            lines.append(("directions", f"no spectrum: {overflow if self.overflows else formed}"))
         parts = [
             f"L{l} -> L{l + 1} {e:.1f} of {size}"
             for l, (e, size) in enumerate(zip(self.effective, self.layout.sizes, strict=True), start=1)
@@ -159,35 +166,47 @@ def report(
     description: str,
     *,
     matrices: bool,
+    input_names: Sequence[str] | None = None,
     thresholds: ReportThresholds = THRESHOLDS,
 ) -> Report:
     """Report on a point ``(p,)`` of a cost, both standardised; without `matrices` no p x p matrix is formed."""
+
+    def called(l: int, i: int | np.integer[Any]) -> str:
+        if l > 1:
+            return f"unit {i} of layer L{l}"
+        return f"input {i if input_names is None else input_names[int(i)]}"
+
     network = cost.objective.network
     layout = network.layout
     factors = cost.kronecker_factors(theta)
     events = cost.objective.events.n
     active = _layers(cost.active_events(theta) / events, layout.widths[1:-1])
-    if matrices:
+    overflows = not all(np.all(np.isfinite(M)) for factor in factors for M in factor)
+    if matrices and not overflows:
+        overflows = not np.all(np.isfinite(cost.gauss_newton(theta)))
+    if matrices and not overflows:
         values, n_identified, shares, weakest, unidentified, by_parameter = _spectrum(cost, theta)
         effective = tuple(float(np.sum(A)) for A in layout.matrices(np, by_parameter))
     else:
         values, n_identified, shares, weakest, unidentified = None, None, None, (), ()
-        effective = KroneckerCoordinates(factors).effective_by_layer
+        unknown = (float("nan"),) * layout.n_layers
+        effective = unknown if overflows else KroneckerCoordinates(factors).effective_by_layer
     reached = [np.diag(G) > 0 for G, _, _ in factors]
     outgoing = [np.any(B[:, :-1] != 0, axis=0) for B in layout.matrices(np, theta)]
     dead, constant, saturated, ranks = [], [], [], []
     copies: list[tuple[str, ...]] = []
     for l, (_, A, _) in enumerate(factors, start=1):
+        A = A if np.all(np.isfinite(A)) else np.eye(len(A))  # of values that overflow nothing is known
         same: Mask = _constant(A, thresholds.constant)
         is_dead = np.zeros_like(same)
         if l > 1:
             rarely = active[l - 2] < thresholds.saturated
             is_dead = ~reached[l - 2] & (same | ~outgoing[l - 1] | ~rarely)
-            dead += [_name(l, i) for i in np.flatnonzero(is_dead)]
-            saturated += [_name(l, i) for i in np.flatnonzero(rarely & ~is_dead & ~same)]
-        constant += [_name(l, i) for i in np.flatnonzero(same & ~is_dead)]
+            dead += [called(l, i) for i in np.flatnonzero(is_dead)]
+            saturated += [called(l, i) for i in np.flatnonzero(rarely & ~is_dead & ~same)]
+        constant += [called(l, i) for i in np.flatnonzero(same & ~is_dead)]
         groups = _copies(A, np.flatnonzero(~same & ~is_dead), thresholds.copy)
-        copies += [tuple(_name(l, i) for i in group) for group in groups]
+        copies += [tuple(called(l, i) for i in group) for group in groups]
         ranks.append((_rank(A), len(A)))
     return Report(
         layout=layout,
@@ -206,6 +225,7 @@ def report(
         active=active,
         canonical=canonical(network, theta),
         with_prior=cost.prior is not None,
+        overflows=overflows,
     )
 
 
@@ -276,11 +296,6 @@ def _rank(A: HostArray) -> int:
 def _layers(values: HostArray, widths: tuple[int, ...]) -> tuple[HostArray, ...]:
     """Split one vector into the parts of the layers."""
     return tuple(np.split(values, np.cumsum(widths)[:-1])) if widths else ()
-
-
-def _name(l: int, i: int | np.integer[Any]) -> str:
-    """Return the name of an input or a hidden unit in reports."""
-    return f"input {i}" if l == 1 else f"unit {i} of layer L{l}"
 
 
 def _some(names: tuple[str, ...]) -> str:

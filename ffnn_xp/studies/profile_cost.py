@@ -1,47 +1,203 @@
 r"""MINUIT on a subset of the parameters of a fit, with the others fixed or profiled.
 
-MINUIT's matrices are k x k for a subset of k, so this works at any number p of parameters. For the profile the others
-are refitted in coordinates :math:`\phi = \hat\phi + W z` in which S is well conditioned (`KroneckerCoordinates`): the
-subset's values are k linear conditions on z, Q is an orthonormal basis of them, and Newton's steps go along the rest,
-:math:`(1 - Q Q^T) z`, each solved by conjugate gradients. The derivative of the profile is the gradient in the subset
-alone (envelope theorem), and its curvature at the minimum is the inverse of the subset's covariance,
+MINUIT's matrices are k x k for a subset of k, so this works at any number p of parameters. The profile is a function of
+the subset's values alone, whatever was computed before: the others are followed from the minimum along the straight
+line to these values. Each step of the line starts from the derivatives of the others,
+:math:`d\theta_o/d\theta_s = -H_{oo}^{-1} H_{os}`, and ends with a refit; steps whose refit gains much are halved.
+
+The others move in coordinates :math:`\phi = \hat\phi + W z` in which S is well conditioned (`KroneckerCoordinates`):
+the subset's values are k linear conditions on z, Q is an orthonormal basis of them, and Newton's steps go along the
+rest, :math:`(1 - Q Q^T) z`, each solved by conjugate gradients. The derivative of the profile is the gradient in the
+subset alone (envelope theorem), and its curvature at the minimum is the inverse of the subset's covariance,
 :math:`\Sigma_{ss} = 2 e\, (H^{-1})_{ss}`, one solve for each parameter.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import iminuit
 import numpy as np
 
-from ffnn_xp._lib.errors import did_you_mean, nearest
+from ffnn_xp._lib.errors import FitWarning, did_you_mean, nearest, outside_the_package
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
-from ffnn_xp.minimizers import ConjugateGradients, EDMBounds, KroneckerCoordinates, SaddleEscape, at_minimum
+from ffnn_xp.minimizers import (
+    ConjugateGradients,
+    EDMBounds,
+    KroneckerCoordinates,
+    SaddleEscape,
+    at_minimum,
+    rounding_error,
+)
+from ffnn_xp.network import Network
 from ffnn_xp.objective import CostWithGradient, NetworkCost
 
 Others = Literal["fixed", "profiled"]
 OTHERS = ("fixed", "profiled")
 MOST = 500  # parameters of a subset at most: each costs a solve, and MINUIT's matrices are k x k
 
+LEAST_EIGENVALUE = 1e-12  # of a correlation matrix, at which it is singular up to rounding
+UNDETERMINED = "without a minimum in them there are no errors; a prior, or fewer units, would determine them"
+
+Product = Callable[[HostArray], HostArray]
+
 
 @dataclass(frozen=True)
 class ProfileCostTuning:
     """Numbers for the other parameters, which follow those of a subset."""
 
-    edm_goal: float = tuned(1e-9, "EDM of the others, in units of errordef; smaller: less noise in S, more products")
-    newton_steps: int = tuned(30, "Newton's steps at most")
-    step_shares: tuple[float, ...] = tuned((1.0, 0.5, 0.25, 0.1, 0.03), "shares of a Newton step that are tried")
+    edm_goal: float = tuned(1e-9, "EDM of the others, in units of errordef; smaller: less noise in S, more steps")
+    edm_allowed: float = tuned(1e-4, "EDM where S gains no more; larger: more noise in S, fewer refits count as failed")
+    max_steps: int = tuned(3000, "steps of a refit at most; more: longer before it is given up")
+    radius: float = tuned(1.0, "length of a refit's first step, in standard deviations; larger: fewer steps, or more")
+    least_radius: float = tuned(1e-8, "length at which a step gains no more; smaller: longer before it is given up")
+    first_step: float = tuned(
+        0.5, "first step of the line, in standard deviations; larger: fewer refits, more halvings"
+    )
+    growth: float = tuned(1.2, "factor from one step to the next; larger: fewer refits far from the minimum")
+    least_step: float = tuned(1 / 64, "share of a step below which it is not halved; smaller: jumps are found later")
+    most_gain: float = tuned(
+        0.03, "gain of a refit, in units of errordef, above which its step is halved; larger: fewer refits, more jumps"
+    )
+    matrix_limit: int = tuned(500, "parameters up to which Hessians are formed; more: fewer products, more memory")
     solve: ConjugateGradients = field(default=ConjugateGradients(tolerance=1e-4))
     solve_covariance: ConjugateGradients = field(default=ConjugateGradients(tolerance=1e-8, max_iterations=1000))
 
 
 DEFAULT = ProfileCostTuning()
+
+
+class OtherParameters:
+    """The parameters outside of a subset, which are refitted while the subset's values stay as they are.
+
+    Parameters
+    ----------
+    cost : NetworkCost
+        The cost in standardised theta.
+    minimum : array with shape (p,)
+        The point at which the coordinates z are made.
+    rows : array with shape (k, p)
+        Derivatives of the subset's values in standardised theta.
+    tuning : ProfileCostTuning
+        The numbers of the method.
+    """
+
+    def __init__(
+        self, cost: NetworkCost, minimum: HostArray, rows: HostArray, tuning: ProfileCostTuning = DEFAULT
+    ) -> None:
+        self.cost, self.tuning = cost, tuning
+        self.smooth = cost.objective.network.smooth
+        self._matrices = len(minimum) <= tuning.matrix_limit
+        self.W = KroneckerCoordinates(cost.kronecker_factors(minimum))
+        conditions = np.stack([self.W.forth(row) for row in rows], axis=1)
+        k = len(rows)
+        Q, R = np.linalg.qr(conditions, mode="complete" if self._matrices else "reduced")
+        self._Q, self._R, self._free = Q[:, :k], R[:k], Q[:, k:]
+        self._moves = np.stack([self.W.back(z) for z in self._free.T], axis=1) if self._free.size else self._free
+
+    def shift(self, change: HostArray) -> HostArray:
+        """Return the shortest move in z that changes the subset's values ``(k,)`` by so much."""
+        return np.asarray(self._Q @ np.linalg.solve(self._R.T, change))
+
+    def following(self, phi: HostArray, shift: HostArray) -> HostArray:
+        """Return the move in z with which the others stay at their minimum, to first order, for a shift of the subset.
+
+        Where the exact Hessian is not positive, the Gauss-Newton matrix replaces it.
+        """
+        response = None
+        for exact in (True, False) if self.smooth else (False,):
+            right = self.W.forth(self.product(phi, exact=exact)(self.W.back(shift)))
+            response = self._newton(phi, right, exact=exact)
+            if response.negative_direction is None:
+                break
+        assert response is not None
+        return np.asarray(shift - response.step)
+
+    def refit(self, phi: HostArray, most: float = np.inf) -> tuple[HostArray, str]:
+        """Minimise in the others, by Newton's steps in a trust region; return the point, and why it failed if it did.
+
+        It also fails, early, where S falls by more than `most`.
+        """
+        cost, t, unit = self.cost, self.tuning, float(np.sqrt(self.cost.errordef))
+        goal, radius = t.edm_goal * cost.errordef, t.radius * unit
+        value, g = cost.value_and_gradient(phi)
+        if not np.isfinite(value):
+            return phi, f"cannot start where S is {value}"
+        least = value - most
+        for _ in range(t.max_steps):
+            found = self._newton(phi, self.W.forth(g), exact=self.smooth)
+            down, z = found.negative_direction, -found.step
+            if down is None and found.lower < goal:
+                return phi + self.W.back(z), ""  # with an error that is quadratic: MINOS compares gradients
+            if down is not None and np.linalg.norm(z) < radius:
+                z = z - np.copysign(radius / np.linalg.norm(down), down @ self.W.forth(g)) * down
+            z = z * min(1.0, radius / float(np.linalg.norm(z)))
+            step = self.W.back(z)
+            predicted = -float(g @ step + 0.5 * step @ self.product(phi, exact=self.smooth)(step))
+            if down is not None and predicted < goal:
+                lower = SaddleEscape().lower_point(cost, phi, value, self.W.back(down))
+                if lower is None:
+                    return phi, ""  # weakly determined, as in the fit
+                step, radius = lower - phi, t.radius * unit
+            new, new_g = cost.value_and_gradient(phi + step)
+            gain = (value - new) / predicted
+            if gain > 0:
+                phi, value, g = phi + step, new, new_g
+            if gain > 0.75:
+                radius = max(radius, 2 * float(np.linalg.norm(z)))
+            elif not gain > 0.25:
+                radius = 0.25 * float(np.linalg.norm(z))
+            if value < least:
+                return phi, f"lowers S by more than {most:.2g}"
+            if radius < t.least_radius * unit:
+                allowed = max(t.edm_allowed * cost.errordef, rounding_error(cost.epsilon, value))
+                fine = not self.smooth or found.lower < allowed
+                return phi, "" if fine else f"gains no more, with an EDM of {found.lower:.2g}"
+        return phi, f"did not converge in {t.max_steps} steps: a prior would help"
+
+    def product(self, phi: HostArray, *, exact: bool) -> Product:
+        """Return the function that multiplies by the exact Hessian or by the Gauss-Newton matrix."""
+        if self._matrices:
+            return self.cost.matrix("hessian" if exact else "gauss_newton", phi).__matmul__
+        return partial(self.cost.hessian_product if exact else self.cost.gauss_newton_product, phi)
+
+    def _newton(self, phi: HostArray, right: HostArray, *, exact: bool) -> EDMBounds:
+        """Solve with the others' part of the Hessian in z, by its eigenvalues or by conjugate gradients."""
+        times = self.product(phi, exact=exact)
+        if self._matrices:
+            return _by_eigenvalues(self._moves.T @ times(self._moves), right, self._free, self.cost.epsilon)
+
+        def along(z: HostArray) -> HostArray:
+            return np.asarray(z - self._Q @ (self._Q.T @ z))
+
+        def product(z: HostArray) -> HostArray:
+            return along(self.W.forth(times(self.W.back(z))))
+
+        return self.tuning.solve.bounds(product, along(right), along)
+
+
+def _by_eigenvalues(H: HostArray, right: HostArray, basis: HostArray, epsilon: float) -> EDMBounds:
+    """Solve H x = right in a basis ``(p, q)`` on the eigenvectors of H ``(q, q)`` with positive eigenvalues.
+
+    Raises
+    ------
+    LinAlgError
+        If H is not finite.
+    """
+    if not np.all(np.isfinite(H)):
+        raise np.linalg.LinAlgError("the Hessian is not finite")
+    w, V = np.linalg.eigh(_symmetric(H))
+    cut = len(w) * epsilon * float(np.max(np.abs(w), initial=0.0))
+    V, c = basis @ V, V.T @ (basis.T @ right)
+    x = np.where(w > cut, c / np.where(w > cut, w, 1.0), 0.0)
+    edm = 0.5 * float(c @ x)
+    return EDMBounds(V @ x, edm, edm, 1, V[:, 0] if len(w) and w[0] < -cut else None)
 
 
 class SubsetCost(CostWithGradient):
@@ -59,30 +215,53 @@ class SubsetCost(CostWithGradient):
         The parameters of the subset.
     others : {"fixed", "profiled"}
         Whether the other parameters are fixed or profiled.
+    tuning : ProfileCostTuning
+        The numbers of the method.
+
+    Attributes
+    ----------
+    deeper : array with shape (p,) or None
+        All parameters in raw units at the deepest point found below the minimum, if there was one.
     """
 
     has_g2 = True
 
     def __init__(
-        self, cost: NetworkCost, scaling: Scaling, standardised: HostArray, names: Sequence[str], others: Others
+        self,
+        cost: NetworkCost,
+        scaling: Scaling,
+        standardised: HostArray,
+        names: Sequence[str],
+        others: Others,
+        tuning: ProfileCostTuning = DEFAULT,
     ) -> None:
         self._subset = _positions(cost.objective.network.layout.names, names)
         if others not in OTHERS:
             raise ValueError(f"`others` must be 'fixed' or 'profiled', got {others!r}: {did_you_mean(others, OTHERS)}")
-        self._cost, self._scaling, self._others = cost, scaling, others
-        self._minimum = standardised
-        self._raw = scaling.to_raw(standardised)
-        self._here = standardised
-        self._W = KroneckerCoordinates(cost.kronecker_factors(standardised))
-        self._unit = np.zeros((len(self._subset), len(self._raw)))
+        value, gradient = cost.value_and_gradient(standardised)
+        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+            raise ValueError(f"S is {value} or its derivatives overflow at these parameters: there is no minimum here")
+        self._cost, self._scaling = cost, scaling
+        self._unit = np.zeros((len(self._subset), len(standardised)))
         self._unit[np.arange(len(self._subset)), self._subset] = 1.0
         self._rows = scaling.transpose(self._unit)  # derivatives of the subset's values in standardised theta
-        conditions = np.stack([self._W.forth(row) for row in self._rows], axis=1)
-        self._Q, self._R = np.linalg.qr(conditions)
-        self._product = cost.hessian_product if cost.objective.network.smooth else cost.gauss_newton_product
-        self._last: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
+        self._others, self.tuning = OtherParameters(cost, standardised, self._rows, tuning), tuning
         super().__init__(dict.fromkeys(names), 0)
-        self.inverse_hessian = self._inverse_hessian()
+        self._minimum, self._profiled = standardised, others == "profiled"
+        self.inverse_hessian = self._profiled_inverse() if self._profiled else self._fixed_inverse()
+        if self._profiled:
+            self._minimum = self._others.refit(standardised)[0]
+            self._metric = np.linalg.inv(2 * self.errordef * self.inverse_hessian)
+        self._raw = scaling.to_raw(self._minimum)
+        self._nodes: dict[bytes, list[HostArray]] = {}
+        self._last: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
+        self._fitted = self._deepest = cost.value_and_gradient(self._minimum)[0]
+        self.deeper: HostArray | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network whose parameters the cost has."""
+        return self._cost.network
 
     @property
     def start(self) -> HostArray:
@@ -90,88 +269,138 @@ class SubsetCost(CostWithGradient):
         return np.asarray(self._raw[self._subset])
 
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
-        """Compute S and its gradient at values ``(k,)`` of the subset."""
+        """Compute S and its gradient at values ``(k,)`` of the subset.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite.
+        RuntimeError
+            If the refit of the other parameters does not converge.
+
+        Warns
+        -----
+        FitWarning
+            If S is lower than at the minimum; the point is kept as `deeper`.
+        """
         v = np.ascontiguousarray(v, dtype=np.float64)
         if self._last[0] != v.tobytes():
-            phi = self._with(v)
-            if self._others == "profiled":
-                phi = self._settle(phi)
+            phi = self._at(v)
             value, g = self._cost.value_and_gradient(phi)
             self._last = v.tobytes(), value, self._scaling.inverse_transpose(g)[self._subset]
+            self._keep_if_deeper(phi, value)
         return self._last[1], self._last[2].copy()
 
     def parameters(self, v: HostArray) -> HostArray:
         """Return all parameters in raw units, ``(p,)``, for these values of the subset."""
-        phi = self._with(np.asarray(v, dtype=np.float64))
-        return self._scaling.to_raw(self._settle(phi) if self._others == "profiled" else phi)
+        return self._scaling.to_raw(self._at(np.asarray(v, dtype=np.float64)))
 
-    def g2(self, *args: Any) -> HostArray:
+    def g2(self, *args: float) -> HostArray:
         """Return the diagonal of the second derivative at the minimum, ``(k,)``."""
         return np.diag(np.linalg.inv(self.inverse_hessian)).copy()
 
-    def _with(self, v: HostArray) -> HostArray:
-        """Return standardised parameters with these values of the subset; profiled others are moved by the metric."""
-        if self._others == "fixed":
-            raw = self._raw.copy()
-            raw[self._subset] = v
-            return self._scaling.to_standard(raw)
-        change = v - self._scaling.to_raw(self._here)[self._subset]
-        return self._here + self._W.back(self._Q @ np.linalg.solve(self._R.T, change))
+    def _at(self, v: HostArray) -> HostArray:
+        """Return standardised parameters with these values of the subset."""
+        if not np.all(np.isfinite(v)):
+            raise ValueError(f"values of parameters must be finite, got {self._place(v)}")
+        change = v - self.start
+        if not self._profiled:
+            return self._minimum + self._scaling.inverse(change @ self._unit)
+        distance = float(np.sqrt(change @ self._metric @ change))
+        if distance == 0:
+            return self._minimum
+        if not np.isfinite(distance):
+            raise RuntimeError(f"no profile at {self._place(v)}: it is too far from the minimum for any number")
+        try:
+            node, begin = self._node_before(change / distance, distance)
+            return self._followed(node, change * (1 - begin / distance), v)
+        except np.linalg.LinAlgError as error:
+            raise RuntimeError(f"no profile at {self._place(v)}: derivatives of S overflow") from error
 
-    def _settle(self, phi: HostArray) -> HostArray:
-        """Minimise in the other parameters, by Newton's steps that do not change the subset's values."""
-        cost, W = self._cost, self._W
+    def _node_before(self, unit: HostArray, distance: float) -> tuple[HostArray, float]:
+        """Return the last node of a straight line before a distance in standard deviations, and the node's distance.
 
-        def along(z: HostArray) -> HostArray:
-            return np.asarray(z - self._Q @ (self._Q.T @ z))
+        Nodes depend on the direction alone, so that those of the last two are kept: one parameter has no more.
+        """
+        key = unit.tobytes()
+        if key not in self._nodes:
+            self._nodes = dict([*self._nodes.items()][-1:]) | {key: [self._minimum]}
+        nodes, begin, step, i = self._nodes[key], 0.0, self.tuning.first_step, 0
+        while begin + step < distance:
+            if len(nodes) == i + 1:
+                nodes.append(self._followed(nodes[i], step * unit, self.start + (begin + step) * unit))
+            begin, step, i = begin + step, step * self.tuning.growth, i + 1
+        return nodes[i], begin
 
-        def newton(times: Callable[..., HostArray], phi: HostArray, g: HostArray) -> EDMBounds:
-            def product(z: HostArray) -> HostArray:
-                return along(W.forth(times(phi, W.back(z))))
+    def _followed(self, phi: HostArray, change: HostArray, v: HostArray) -> HostArray:
+        """Return the refitted parameters after a straight change of the subset's values, which ends at v.
 
-            return DEFAULT.solve.bounds(product, along(W.forth(g)), along)
-
-        value, g = cost.value_and_gradient(phi)
-        for _ in range(DEFAULT.newton_steps):
-            found = newton(self._product, phi, g)
-            if found.negative_direction is not None:
-                found = newton(cost.gauss_newton_product, phi, g)
-            if found.lower < DEFAULT.edm_goal * cost.errordef:
-                phi = phi - W.back(found.step)  # one more step, whose error is quadratic: MINOS compares gradients
-                break
-            for share in DEFAULT.step_shares:
-                trial = phi - share * W.back(found.step)
-                new, new_g = cost.value_and_gradient(trial)
-                if new < value:
-                    phi, value, g = trial, new, new_g
-                    break
+        A step whose refit fails or gains much is halved. Where even the shortest one's gains much, the minimum that was
+        followed has ended, and S falls to another one.
+        """
+        others, shift = self._others, self._others.shift(change)
+        done, step, move = 0.0, 1.0, others.following(phi, shift)
+        while done < 1.0:
+            last = step <= self.tuning.least_step
+            most = np.inf if last else self.tuning.most_gain * self.errordef
+            there, failure = others.refit(phi + step * others.W.back(move), most)
+            if not failure:
+                phi, done = there, done + step
+                step = min(2 * step, 1.0 - done)
+                move = others.following(phi, shift) if done < 1.0 else move
+            elif last:
+                raise RuntimeError(f"no profile at {self._place(v)}: the refit of the other parameters {failure}")
             else:
-                break
-        self._here = phi
+                step /= 2
         return phi
 
-    def _inverse_hessian(self) -> HostArray:
-        """Compute the inverse Hessian of the subset's S at the minimum, ``(k, k)``."""
-        if self._others == "fixed":
-            columns = [
-                self._scaling.inverse_transpose(self._product(self._minimum, move))[self._subset]
-                for move in self._scaling.inverse(self._unit)
-            ]
-            return np.asarray(np.linalg.inv(_symmetric(np.stack(columns))), dtype=np.float64)
-        solved = self._solved(self._product)
+    def _keep_if_deeper(self, phi: HostArray, value: float) -> None:
+        """Keep the deepest point below the minimum, and say so at the first."""
+        least = max(self.tuning.edm_allowed * self.errordef, rounding_error(self._cost.epsilon, self._fitted))
+        if value >= min(self._deepest, self._fitted - least):
+            return
+        first, self._deepest, self.deeper = self.deeper is None, value, self._scaling.to_raw(phi)
+        if first:
+            warnings.warn(
+                f"S is lower by {self._fitted - value:.3g} at {self._place(self.deeper[self._subset])} than at the "
+                "fit's minimum, which is not the deepest: fit again from all the parameters in `minuit.cost.deeper`",
+                FitWarning,
+                stacklevel=outside_the_package(),
+            )
+
+    def _place(self, v: HostArray) -> str:
+        return ", ".join(f"{name} = {value:.6g}" for name, value in zip(self._parameters, v, strict=True))
+
+    def _fixed_inverse(self) -> HostArray:
+        """Compute the inverse Hessian of S with the others fixed, at the minimum, ``(k, k)``."""
+        product = self._others.product(self._minimum, exact=self._others.smooth)
+        moves = self._scaling.inverse(self._unit)
+        columns = [self._scaling.inverse_transpose(product(move))[self._subset] for move in moves]
+        H = _symmetric(np.stack(columns))
+        if not _is_positive(H):
+            raise ValueError(f"S does not rise along each of {list(self._parameters)}: {UNDETERMINED}")
+        return np.asarray(np.linalg.inv(H), dtype=np.float64)
+
+    def _profiled_inverse(self) -> HostArray:
+        """Compute the inverse Hessian of the profile at the minimum, ``(k, k)``."""
+        solved = self._covariances(exact=self._others.smooth)
         down = [found.negative_direction for found in solved if found.negative_direction is not None]
         if down:  # weakly determined if S is nowhere lower, as in the fit: then the Gauss-Newton matrix replaces it
             value, escape = self._cost.value_and_gradient(self._minimum)[0], SaddleEscape()
             fall = escape.negligible_fall * self._cost.errordef
             if any(escape.lower_point(self._cost, self._minimum, value, v, fall) is not None for v in down):
                 raise ValueError("S falls along some direction here: a point that is no minimum has no profile")
-            solved = self._solved(self._cost.gauss_newton_product)
-        return _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)
+            solved = self._covariances(exact=False)
+            down = [found.negative_direction for found in solved if found.negative_direction is not None]
+        covariance = _symmetric(np.stack([found.step for found in solved]) @ self._rows.T)
+        if down or not _is_positive(covariance):
+            raise ValueError(f"the data do not determine all of {list(self._parameters)}: {UNDETERMINED}")
+        return covariance
 
-    def _solved(self, product: Callable[..., HostArray]) -> list[EDMBounds]:
+    def _covariances(self, *, exact: bool) -> list[EDMBounds]:
         """Solve with H for the derivative of each of the subset's values."""
-        times = partial(product, self._minimum)
-        return [DEFAULT.solve_covariance.bounds(times, row, self._W.precondition) for row in self._rows]
+        times = self._others.product(self._minimum, exact=exact)
+        return [self.tuning.solve_covariance.bounds(times, row, self._others.W.precondition) for row in self._rows]
 
     def _errordef(self) -> float:
         return float(self._cost.errordef)
@@ -200,6 +429,14 @@ def _positions(known: Sequence[str], names: Sequence[str]) -> list[int]:
     if len(set(names)) < len(names):
         raise ValueError(f"`names` has a parameter twice: {list(names)}")
     return [where[name] for name in names]
+
+
+def _is_positive(A: HostArray) -> bool:
+    """Return True if a symmetric matrix is positive definite by more than rounding, whatever the units of its rows."""
+    if not (np.all(np.isfinite(A)) and np.all(np.diag(A) > 0)):
+        return False
+    root = np.sqrt(np.diag(A))
+    return bool(np.linalg.eigvalsh(A / np.outer(root, root))[0] > LEAST_EIGENVALUE)
 
 
 def _symmetric(A: HostArray) -> HostArray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ffnn_xp import Activation, Backend, Model, to_numpy
+from ffnn_xp import Activation, Backend, Model, NotFittedError, load, to_numpy
 
 X2 = np.linspace(-1, 1, 10).reshape(5, 2)
 
@@ -56,3 +57,58 @@ def test_a_copy_on_another_device() -> None:
     model = Model((2, 3, 1), backend="array_api_strict", device="device1", seed=1)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         np.testing.assert_array_equal(to_numpy(twin(X2)), to_numpy(model(X2)))
+
+
+def test_a_name_stays(tmp_path: Path) -> None:
+    """In copies, files, results and the names of all parameters."""
+    model = Model((2, 1, 1), backend="numpy", seed=1, name="signal")
+    fit = model.fit(X2, X2[:, :1], 0.1, prior=1.0)
+    pytest.importorskip("safetensors")
+    model.save(tmp_path / "net.safetensors")
+    twins = (
+        copy.copy(model),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        load(tmp_path / "net.safetensors"),
+    )
+    for twin in twins:
+        assert twin.name == "signal"
+        assert twin.names == model.names == fit.names
+    assert model.names[0] == "signal.a_L1_L2[0,0]"
+    assert "name='signal'" in repr(model)
+    assert fit.description.startswith("signal, 2-1-1")
+    assert fit.minuit.parameters == model.names
+    assert fit.minuit_of(["signal.b_L2_L3[0]"]).parameters == ("signal.b_L2_L3[0]",)
+    with pytest.raises(ValueError, match="did you mean 'signal"):
+        fit.minuit_of(["b_L2_L3[0]"])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_clone_of_scikit_learn_was_never_fitted(dtype: str) -> None:
+    clone = pytest.importorskip("sklearn.base").clone
+    options = {"activation": ("tanh", "relu"), "output": "exp", "backend": "numpy", "dtype": dtype}
+    model = Model((None, 3, 2, None), **options, seed=3, name="signal")
+    fit = model.fit(X2, np.exp(X2[:, :1]), 0.1, prior=1.0, restarts=1)
+    twin = clone(model)
+    assert repr(twin) == repr(Model((None, 3, 2, None), **options, seed=3, name="signal"))
+    assert twin.layers == (None, 3, 2, None)
+    again = twin.fit(X2, np.exp(X2[:, :1]), 0.1, prior=1.0, restarts=1)
+    np.testing.assert_array_equal(again.parameters, fit.parameters)
+    assert [type(m) for m in clone([model, model])] == [Model, Model]
+    with pytest.raises(NotFittedError, match="no error band"):
+        clone(Model((2, 1), backend="numpy", seed=1)).predict(X2, return_std=True)
+
+
+def test_a_new_name() -> None:
+    model = Model((2, 1, 1), backend="numpy", seed=1)
+    before = model(X2)
+    model.name = "other"
+    assert model.names[-1] == "other.b_L2_L3[0]"
+    np.testing.assert_array_equal(model(X2), before)
+    model.name = None
+    assert model.names[-1] == "b_L2_L3[0]"
+    for name in ("", " a", "two\nlines"):
+        with pytest.raises(ValueError, match="printable text"):
+            Model(name=name)
+    with pytest.raises(TypeError, match="must be text"):
+        Model(name=1)  # type: ignore[arg-type]

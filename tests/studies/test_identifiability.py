@@ -130,3 +130,21 @@ def test_of_a_fit_that_is_not_valid_and_in_html() -> None:
         fit = fx.Model((2, 3, 1), seed=1).fit(x, x[:, 0], 0.1, max_seconds=1e-9)
     assert not fit.valid
     assert "<table>" in fit.report()._repr_html_()
+
+
+@pytest.mark.parametrize("layers", [(2, 4), (2, 3, 4)])
+@pytest.mark.parametrize("matrix_limit", [500, 1])
+def test_where_s_overflows_a_report_says_so(layers: tuple[int, ...], matrix_limit: int) -> None:
+    """Inputs so large that MIGRAD alone, whose steps know no units, ends where nothing is finite."""
+    rng = np.random.default_rng(0)
+    x, y = 1e117 * rng.normal(size=(10, 2)), 10 * rng.normal(size=(10, 2))
+    model = fx.Model(layers, activation="relu", backend="numpy", seed=1)
+    with np.errstate(all="ignore"):  # of the way there
+        fit = model.fit(x, y, loss="normal", minimizer="migrad", tuning=Tuning(matrix_limit=matrix_limit))
+    assert not fit.valid
+    found = fit.report()
+    assert "overflow at these parameters, which are no minimum" in repr(found)
+    assert found.eigenvalues is None
+    assert np.all(np.isnan(found.effective))
+    with pytest.raises(ValueError, match="there is no minimum here"):
+        fit.minuit_of([fit.names[0]])

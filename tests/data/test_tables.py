@@ -1,0 +1,184 @@
+"""Tables are read by the names of their columns: against the same numbers without names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+from ffnn_xp.data import in_order, names_of_columns
+
+RNG = np.random.default_rng(0)
+A, B, C = RNG.normal(size=40), 10 * RNG.normal(size=40), RNG.uniform(1, 2, 40)
+ROWS = np.stack([A, B, C], axis=1)
+Y = A + 0.05 * B + 0.1 * np.cos(30 * C)
+
+
+def pandas(columns: dict[str, Any]) -> Any:
+    return pytest.importorskip("pandas").DataFrame(columns)
+
+
+def polars(columns: dict[str, Any]) -> Any:
+    return pytest.importorskip("polars").DataFrame(columns)
+
+
+def pyarrow(columns: dict[str, Any]) -> Any:
+    return pytest.importorskip("pyarrow").table(columns)
+
+
+TABLES = [pandas, polars, pyarrow]
+STRAIGHT, TURNED = {"a": A, "b": B, "c": C}, {"c": C, "a": A, "b": B}
+Table = Callable[[dict[str, Any]], Any]
+
+
+def fitted(x: Any) -> tuple[fx.Model, fx.FitResult]:
+    model = fx.Model((3, 2, 1), backend="numpy", seed=1)
+    return model, model.fit(x, Y, 0.1, prior=3.0, restarts=1)
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("other", TABLES)
+def test_another_order_is_put_right(table: Table, other: Table) -> None:
+    """In everything that takes x after a fit, whatever library the table is of."""
+    plain, of_plain = fitted(ROWS)
+    model, fit = fitted(table(STRAIGHT))
+    assert model.input_names == ("a", "b", "c")
+    np.testing.assert_array_equal(model.parameters, plain.parameters)
+    turned = other(TURNED)
+    for mine, want in zip(model.predict(turned, return_std=True), plain.predict(ROWS, return_std=True), strict=True):
+        np.testing.assert_array_equal(mine, want)
+    np.testing.assert_array_equal(model(turned), plain(ROWS))
+    np.testing.assert_array_equal(model(turned, model.parameters), plain(ROWS))
+    np.testing.assert_array_equal(model.predict(turned, return_cov=True)[1], plain.predict(ROWS, return_cov=True)[1])
+    np.testing.assert_array_equal(model.interval(turned), plain.interval(ROWS))
+    np.testing.assert_array_equal(model.log_density(turned, Y), plain.log_density(ROWS, Y))
+    np.testing.assert_array_equal(fit.band(turned).low, of_plain.band(ROWS).low)
+    np.testing.assert_array_equal(fit.prior_share(turned), of_plain.prior_share(ROWS))
+    mean = fit.propagate(np.mean, turned)
+    np.testing.assert_array_equal(mean, of_plain.propagate(np.mean, ROWS))
+    theta = model.parameters
+    assert fx.LeastSquares(turned, Y, 0.1, model)(theta) == fx.LeastSquares(ROWS, Y, 0.1, plain)(theta)
+    replicas = model.fit_replicas(turned, Y, 0.1, prior=3.0, number=3, seed=1)
+    want = plain.fit_replicas(ROWS, Y, 0.1, prior=3.0, number=3, seed=1)
+    np.testing.assert_array_equal(replicas.parameters, want.parameters)
+    np.testing.assert_array_equal(replicas(turned), want(ROWS))
+
+
+def test_one_event_is_a_row_of_a_table() -> None:
+    model, _ = fitted(pandas(STRAIGHT))
+    assert model.predict(pandas(TURNED).iloc[3]) == model.predict(ROWS[3])
+    with pytest.raises(ValueError, match="missing: 'b'; unknown: 'd'"):
+        model.predict(pandas({"c": C, "a": A, "d": B}).iloc[3])
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": A, "b": B}, "the columns of the fit, 'a', 'b', 'c', in any order; missing: 'c'"),
+        ({"a": A, "b": B, "c": C, "y": Y}, "unknown: 'y'"),
+        ({"a": A, "B": B, "c": C}, "missing: 'b'; unknown: 'B'"),
+    ],
+)
+def test_other_columns_are_refused(table: Table, columns: dict[str, Any], message: str) -> None:
+    model, fit = fitted(table(STRAIGHT))
+    for call in (model, model.predict, model.interval, fit.band, lambda x: fx.LeastSquares(x, Y, 0.1, model)):
+        with pytest.raises(ValueError, match=message):
+            call(table(columns))
+
+
+def test_a_column_that_is_there_twice() -> None:
+    frame = pandas(STRAIGHT)
+    model, _ = fitted(frame)
+    with pytest.raises(ValueError, match="there twice: 'a'"):
+        model.predict(frame[["a", "a", "b", "c"]])
+
+
+def test_what_has_no_names_goes_by_position() -> None:
+    """Arrays, tables whose columns are numbers, and fits to arrays."""
+    model, _ = fitted(pandas(STRAIGHT))
+    want = model(ROWS)
+    np.testing.assert_array_equal(model(pytest.importorskip("pandas").DataFrame(ROWS)), want)
+    np.testing.assert_array_equal(model(ROWS.tolist()), want)
+    plain, _ = fitted(ROWS)
+    assert plain.input_names is None
+    np.testing.assert_array_equal(plain(pandas({"x": A, "y": B, "z": C})), plain(ROWS))
+
+
+def test_a_second_fit_has_names_of_its_own() -> None:
+    model, _ = fitted(pandas(STRAIGHT))
+    model.fit(pandas(TURNED), Y, 0.1, prior=3.0, restarts=1)
+    assert model.input_names == ("c", "a", "b")
+    model.fit(ROWS, Y, 0.1, prior=3.0, restarts=1)
+    assert model.input_names is None
+
+
+def test_names_are_kept_in_files(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    model = fx.Model((3, 2, 2), backend="numpy", seed=1)
+    both = pandas({"u": Y, "v": -2 * Y})
+    model.fit(pandas(STRAIGHT), both, 0.1, prior=3.0, restarts=1, mask=C > 1.2)
+    assert (model.input_names, model.target_names) == (("a", "b", "c"), ("u", "v"))
+    model.save(tmp_path / "net.safetensors")
+    loaded = fx.load(tmp_path / "net.safetensors")
+    assert (loaded.input_names, loaded.target_names) == (model.input_names, model.target_names)
+    np.testing.assert_array_equal(loaded(pandas(TURNED)), model(ROWS))
+    np.testing.assert_array_equal(
+        loaded.log_density(pandas(TURNED), both[["v", "u"]]), model.log_density(ROWS, both.to_numpy())
+    )
+    classes = fx.Model((3, 2, 3), output="softmax", backend="numpy", seed=1)
+    labels = pytest.importorskip("pandas").Series(np.arange(40) % 3, name="class")
+    classes.fit(pandas(STRAIGHT), labels, loss="multinomial", prior=1.0, restarts=1)
+    classes.save(tmp_path / "classes.safetensors")
+    assert fx.load(tmp_path / "classes.safetensors").target_names is None
+
+
+def test_errors_with_the_names_of_values_are_put_in_their_order() -> None:
+    y, error = {"u": Y, "v": -2 * Y}, {"v": 0.3 * C, "u": 0.1 * C}
+    turned, straight = (
+        fx.Model((3, 2), backend="numpy", seed=1).fit(pandas(STRAIGHT), pandas(y), e, restarts=1)
+        for e in (pandas(error), np.stack([error["u"], error["v"]], axis=1))
+    )
+    assert turned.fval == straight.fval
+    other = fx.Model((3, 2), backend="numpy", seed=1)
+    named = pandas({"u_error": error["u"], "v_error": error["v"]})
+    assert other.fit(pandas(STRAIGHT), pandas(y), named, restarts=1).fval == straight.fval
+
+
+def test_names_of_columns() -> None:
+    pd = pytest.importorskip("pandas")
+    assert names_of_columns(pd.Series([1.0], name="t")) == ("t",)
+    assert names_of_columns(polars({"t": [1.0]})["t"]) == ("t",)
+    assert names_of_columns(pyarrow({"t": [1.0], "U": [1.0]})) == ("t", "U")
+    for nothing in (None, 1.0, [1.0], ROWS, pd.DataFrame(ROWS), pd.Series([1.0]), pd.DataFrame({"a": [1.0], 2: [1.0]})):
+        assert names_of_columns(nothing) is None
+    labelled = pd.Series([1.0, 2.0], index=["first event", "second event"])
+    assert in_order(labelled, ("t",)) is labelled
+
+
+def test_reports_call_inputs_by_their_names() -> None:
+    fit = fx.Model((3, 2, 1), backend="numpy", seed=1).fit(pandas({"a": A, "b": 2 * A, "c": 0 * A}), Y, 0.1, prior=1.0)
+    report = fit.report()
+    assert report.copies[0] == ("input a", "input b")
+    assert report.constant == ("input c",)
+
+
+def test_costs_name_the_inputs_of_a_network_that_was_never_fitted() -> None:
+    """The parameters that MINUIT finds belong to these columns, for the model and for the next cost too."""
+    model = fx.Model((3, 2, 1), backend="numpy", seed=1)
+    cost = fx.LeastSquares(pandas(STRAIGHT), Y, 0.1, model)
+    assert model.input_names == ("a", "b", "c")
+    assert fx.LeastSquares(polars(TURNED), Y, 0.1, model)(cost.start) == cost(cost.start)
+    model.parameters = 0.5 * cost.start
+    np.testing.assert_array_equal(model(pandas(TURNED)), model(ROWS))
+    peak = fx.PlusFunction(cost, lambda x, height: height * x[:, 1], height=2.0)
+    for mine, want in zip(peak.parts(peak.start, pandas(TURNED)), peak.parts(peak.start), strict=True):
+        np.testing.assert_allclose(mine, want)
+    mine = fx.Model((3, 1), backend="numpy", seed=1)
+    mine.parameters = [1.0, 2.0, 3.0, 4.0]
+    fx.LeastSquares(pandas(STRAIGHT), Y, 0.1, mine)
+    assert mine.input_names is None

@@ -1,0 +1,206 @@
+"""Pictures of a fit with its own data: the numbers that are drawn, against those worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+from ffnn_xp.plotting.fit_pictures import Drawn
+
+pytest.importorskip("matplotlib")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+plt.switch_backend("Agg")
+RNG = np.random.default_rng(7)
+X = np.linspace(0.05, 4, 40)
+COUNTS = RNG.poisson(50 * np.exp(-X)).astype(float)
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def model(*layers: int, **options: Any) -> fx.Model:
+    return fx.Model(layers, backend="numpy", seed=1, **options)
+
+
+def bars(axes: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The points that are drawn, and their errors."""
+    container = axes.containers[0]
+    x, y = container[0].get_data()
+    segments = container[2][-1].get_segments()
+    return np.asarray(x), np.asarray(y), np.array([0.5 * (s[1, 1] - s[0, 1]) for s in segments])
+
+
+def line(axes: Any) -> tuple[np.ndarray, np.ndarray]:
+    return next(found for found in axes.lines if found.get_label() == "fit").get_data()
+
+
+def test_measured_values() -> None:
+    net = model(1, 2, 1)
+    error = RNG.uniform(0.05, 0.2, 40)
+    y = np.tanh(X - 2) + error * RNG.normal(size=40)
+    panels = net.fit(X, y, error, prior=1.0).plot(input_names=["t [s]"], target_names=["U $[V]"])
+    assert panels.shape == (1, 2)
+    main, below = panels[0]
+    for drawn, want in zip(bars(main), (X, y, error), strict=True):
+        np.testing.assert_allclose(drawn, want)
+    np.testing.assert_allclose(line(main)[1], net(line(main)[0]))
+    np.testing.assert_allclose(below.lines[-1].get_ydata(), (y - net(X)) / error)
+    band = next(c for c in main.collections if str(c.get_label()).startswith("68")).get_datalim(main.transData)
+    mean, std = net.predict(line(main)[0], return_std=True)
+    assert band.y1 == pytest.approx(np.max(mean + std), rel=1e-6)
+    assert (below.get_xlabel(), main.get_ylabel()) == ("t [s]", "U $[V]")
+    main.figure.canvas.draw()
+
+
+def test_counts_with_exposure_are_rates() -> None:
+    net, exposure = model(1, 2, 1, output="exp"), RNG.uniform(1, 3, 40)
+    fit = net.fit(X, COUNTS, loss="poisson", exposure=exposure, prior=3.0)
+    main, below = fit.plot()[0]
+    rate = net(X)
+    for drawn, want in zip(bars(main), (X, COUNTS / exposure, np.sqrt(rate / exposure)), strict=True):
+        np.testing.assert_allclose(drawn, want)
+    np.testing.assert_allclose(line(main)[1], net(line(main)[0]))
+    assert f"deviance / ndof = {fit.chi2:.6g}" in main.figure.get_suptitle()
+    np.testing.assert_allclose(below.lines[-1].get_ydata(), (COUNTS - rate * exposure) / np.sqrt(rate * exposure))
+
+
+@pytest.mark.parametrize("nodes", [1, 4])
+def test_bins_are_densities(nodes: int) -> None:
+    edges = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
+    n = np.array([20.0, 14.0, 15.0, 9.0])
+    net = model(1, 1, output="exp")
+    fit = net.fit(fx.Bins(edges, nodes=nodes), n, loss="poisson")
+    main, _ = fit.plot()[0]
+    expected, width = fit.raw_cost.prediction(fit.parameters), np.diff(edges)
+    centers = 0.5 * (edges[1:] + edges[:-1])
+    for drawn, want in zip(bars(main), (centers, n / width, np.sqrt(expected) / width), strict=True):
+        np.testing.assert_allclose(drawn, want)
+    np.testing.assert_allclose(Drawn.of(fit).half_width, width / 2)
+    np.testing.assert_allclose(line(main)[0][[0, -1]], [0.0, 4.0], atol=1e-12)
+    np.testing.assert_allclose(line(main)[1], net(line(main)[0]))
+
+
+def test_successes_in_trials_are_shares() -> None:
+    k = RNG.binomial(20, 1 / (1 + np.exp(X - 2)))
+    net = model(1, 1, output="logistic")
+    main, _ = net.fit(X, k, loss="binomial", trials=20).plot()[0]
+    p = net(X)
+    for drawn, want in zip(bars(main), (X, k / 20, np.sqrt(p * (1 - p) / 20)), strict=True):
+        np.testing.assert_allclose(drawn, want)
+
+
+@pytest.mark.parametrize("kind", ["binomial", "multinomial"])
+def test_yes_or_no_and_classes_are_shares_of_groups(kind: str) -> None:
+    x = RNG.uniform(-2, 2, 200)
+    labels = (RNG.random(200) < 1 / (1 + np.exp(-2 * x))).astype(int)
+    net = model(1, 1, output="logistic") if kind == "binomial" else model(1, 2, output="softmax")
+    fit = net.fit(x, labels, loss=kind, prior=1.0)
+    panels = fit.plot()
+    assert panels.shape == (1 if kind == "binomial" else 2, 2)
+    main, below = panels[-1]
+    groups = np.array_split(np.argsort(x, kind="stable"), 20)
+    p = np.asarray(net(x)).reshape(200, -1)[:, -1]
+    share = np.array([labels[g].mean() for g in groups])
+    error = np.array([np.sqrt(np.sum(p[g] * (1 - p[g]))) / 10 for g in groups])
+    want = np.array([x[g].mean() for g in groups]), share, error
+    for drawn, expected in zip(bars(main), want, strict=True):
+        np.testing.assert_allclose(drawn, expected)
+    np.testing.assert_allclose(below.lines[-1].get_ydata(), (share - [p[g].mean() for g in groups]) / error)
+    assert any("groups of 10" in text.get_text() for text in main.get_legend().get_texts())
+
+
+def test_predicted_widths_are_the_errors() -> None:
+    y = X + RNG.normal(0, 0.3, 40)
+    net = model(1, 2)
+    fit = net.fit(X, y, loss="normal")
+    main, below = fit.plot()[0]
+    mean, log_width = net(X).T
+    for drawn, want in zip(bars(main), (X, y, np.exp(log_width)), strict=True):
+        np.testing.assert_allclose(drawn, want)
+    np.testing.assert_allclose(line(main)[1], net(line(main)[0])[:, 0])
+    np.testing.assert_allclose(below.lines[-1].get_ydata(), (y - mean) / np.exp(log_width))
+
+
+def test_correlated_values_have_no_error_bars() -> None:
+    V = 0.01 * np.eye(40) + 0.02
+    fit = model(1, 1).fit(X, 2 * X, y_cov=V)
+    main, below = fit.plot()[0]
+    assert not main.containers[0][2]
+    np.testing.assert_allclose(below.lines[-1].get_ydata(), fit.raw_cost.pulls(fit.parameters))
+
+
+def test_many_inputs() -> None:
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame(RNG.normal(size=(60, 2)), columns=["a", "b"])
+    y = pd.DataFrame({"u $": x.a + RNG.normal(0, 0.1, 60), "v": x.b})
+    net = model(2, 2)
+    fit = net.fit(x, y, 0.1)
+    panels = fit.plot()
+    assert panels.shape == (2, 2)
+    drawn = bars(panels[1, 0])
+    for one, want in zip(drawn, (net(x)[:, 1], y["v"], np.full(60, 0.1)), strict=True):
+        np.testing.assert_allclose(one, want)
+    assert panels[0, 0].get_xlabel() == "predicted u $"
+    assert sum(bar.get_height() for bar in panels[1, 1].patches) == 60
+    panels[0, 0].figure.canvas.draw()
+
+
+def test_axes_of_ones_own() -> None:
+    fit = model(1, 1).fit(X, 2 * X + 0.1 * np.cos(30 * X), 0.1)
+    figure = Figure()
+    own = figure.subplots(2)
+    panels = fit.plot(own)
+    assert (panels[0, 0], panels[0, 1]) == (own[0], own[1])
+    assert not plt.get_fignums()
+    with pytest.raises(ValueError, match=r"`axes` must have 2 panels, two for each output, got 1"):
+        fit.plot(own[0])
+    with pytest.raises(ValueError, match="`target_names` must have 1 names"):
+        fit.plot(target_names=["a", "b"])
+    panel = Figure().subplots()
+    assert fit.plot_pulls(panel) is panel
+    assert sum(bar.get_height() for bar in panel.patches) == 40
+
+
+def test_minima_and_correlations() -> None:
+    fit = model(1, 3, 1).fit(X, np.sin(2 * X), 0.01, prior=3.0, restarts=5)
+    above = np.sort([r.fval for r in fit.restarts]) - min(r.fval for r in fit.restarts)
+    drawn = np.concatenate([found.get_ydata() for found in fit.plot_minima(Figure().subplots()).lines])
+    np.testing.assert_allclose(np.sort(drawn), above)
+    image = fit.plot_correlations(Figure().subplots()).images[0].get_array()
+    assert fit.covariance is not None
+    np.testing.assert_allclose(np.diag(image), 1.0)
+    np.testing.assert_allclose(image[0, 1], fit.covariance[0, 1] / (fit.errors[0] * fit.errors[1]))
+    alone = model(1, 1).fit(X, X, 0.1, minimizer="migrad")
+    with pytest.raises(ValueError, match="no starts to draw"):
+        alone.plot_minima()
+
+
+def test_a_fit_without_a_band_has_a_curve() -> None:
+    with pytest.warns(fx.FitWarning):
+        fit = model(1, 3, 1).fit(X, np.sin(2 * X), 0.01, callback=lambda state: state.calls > 2)
+    main, _ = fit.plot()[0]
+    assert [text.get_text() for text in main.get_legend().get_texts()] == ["fit", "data"]
+    assert "NOT A VALID MINIMUM" in main.figure.get_suptitle()
+    with pytest.raises(fx.NotFittedError, match="no covariance"):
+        fit.plot_correlations()
+
+
+def test_a_network() -> None:
+    net = fx.Model.from_matrices(
+        [([[1.0, -2.0], [0.0, 4.0], [1.0, 1.0]], [0.0, 0.0, 0.0]), ([[3.0, 1.0, -1.0]], [0.0])]
+    )
+    axes = net.draw()
+    widths = [found.get_linewidth() for found in axes.lines if len(found.get_xdata()) == 2 and found.get_linewidth()]
+    assert max(widths) == 3.0  # the weight 4
+    assert [text.get_text() for text in axes.texts] == ["L1: 2", "L2: 3", "L3: 1"]
+    with pytest.raises(fx.NotFittedError):
+        fx.Model().draw()
