@@ -18,11 +18,12 @@ from ffnn_xp.backends import Backend, column_names, describe_array, host_floats,
 
 @dataclass(frozen=True)
 class Rule:
-    """A property that every value of an array must have, and what to do where one does not."""
+    """A property that every value of an array must have, and what to do where one does not, or is text."""
 
     what: str
     holds: Callable[[Namespace, Array], Array]
     remedy: str
+    of_text: str = "convert it first"
 
 
 FINITE = Rule("finite", lambda xp, a: xp.isfinite(a), "leave such events out or repair them")
@@ -43,6 +44,13 @@ COUNT = Rule(
     lambda xp, a: xp.isfinite(a) & (a >= 0) & (xp.round(a) == a),
     "give the counts themselves, and what they were scaled by as `exposure`; weighted events go in one by one",
 )
+NUMBER_CLASSES = (
+    "number the classes 0, 1, 2, ... by `classes, y = numpy.unique(y, return_inverse=True)`; output i is then the "
+    "probability of classes[i]"
+)
+LABEL = Rule("a label: 0, 1, 2, ...", COUNT.holds, NUMBER_CLASSES, NUMBER_CLASSES)
+YES_OR_NO = "give 1 for yes and 0 for no, such as `y == 'yes'`"
+SUCCESSES = Rule("a number of successes: 0, 1, 2, ...", COUNT.holds, YES_OR_NO, YES_OR_NO)
 TRIALS = Rule("a number: 1, 2, ...", lambda xp, a: COUNT.holds(xp, a) & (a > 0), "leave events of no trial out")
 SHARE = Rule("finite and not negative", lambda xp, a: xp.isfinite(a) & (a >= 0), "give counts of classes, or 0 and 1")
 NO_OR_POSITIVE_ERROR = Rule(
@@ -69,7 +77,7 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
             f"make the model with the array's backend and device, or pass ffnn_xp.to_numpy({name})"
         )
     with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
-        host = host_floats(a, name).astype(backend.dtype, copy=False)
+        host = host_floats(a, name, rule.of_text).astype(backend.dtype, copy=False)
     if not np.all(rule.holds(np, host)):
         _refuse(host, name, rule, column_names(a))
     return backend.to_device(host)

@@ -35,6 +35,7 @@ from ffnn_xp.objective import GAUGE, GaussianPrior
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Spectrum, calibrate
 
 LEAST = 10  # events without which cross-validation says nothing
+SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
 
 @dataclass(frozen=True)
@@ -219,10 +220,17 @@ def _effective(G: HostArray, precision: HostArray) -> float:
 
 
 def typical_error(problem: FitProblem) -> HostArray:
-    """Return the root mean square of the given errors of y, ``(k,)`` in raw units."""
-    backend = problem.model.backend
-    assert problem.data.inverse_error is not None
+    """Return the root mean square of the given errors of y, ``(k,)`` in raw units.
+
+    Values that were switched off by huge errors, compared with the lower quartile, do not count.
+    """
+    backend, inverse = problem.model.backend, problem.data.inverse_error
+    xp = backend.xp
+    assert inverse is not None
     with backend.context():
-        error = 1 / problem.data.inverse_error  # the only copy
-        mean_square = backend.xp.vecdot(error, error, axis=-1) / error.shape[-1]
-        return backend.to_host(backend.xp.sqrt(mean_square))
+        at = 3 * (int(inverse.shape[-1]) - 1) // 4
+        smaller = xp.sort(inverse, axis=-1)[:, at : at + 1]
+        used = SWITCHED_OFF * inverse >= smaller
+        error = 1 / xp.where(used, inverse, float("inf"))
+        mean_square = xp.vecdot(error, error, axis=-1) / xp.sum(xp.astype(used, error.dtype), axis=-1)
+        return backend.to_host(xp.sqrt(mean_square))

@@ -97,7 +97,8 @@ class Model(Predictor):
             The statistic: "least_squares"; "soft_l1", "huber", "student_t" where some values are wrong by many sigma;
             "normal" for a network with 2 k outputs, means and logarithms of widths; "poisson" for counts, with
             ``output="exp"``; "binomial" for k out of N, or yes and no, with ``output="logistic"``; "multinomial" for
-            labels 0 ... k-1 or counts of classes, with ``output="softmax"``.
+            labels 0 ... k-1 or counts of classes, with ``output="softmax"``. Other labels have to be numbered first, by
+            ``classes, y = numpy.unique(y, return_inverse=True)``; output i is then the probability of ``classes[i]``.
         weights : array-like with shape (n,), optional
             Factor on each event's term, such as the number of times that it was measured. If y_err is None, only the
             weights' ratios matter. Monte-Carlo weights, which may be negative, need ``covariance="sandwich"``.

@@ -168,7 +168,7 @@ class Predictor(NetworkFunction):
         """
         refuse(others, "log_density", NOT_OF_A_DENSITY)
         density = self._density()
-        data = read(self, Measurements(x, y, mask=mask)).data
+        data = read(self, Measurements(x, y, mask=mask), to_fit=False).data
         return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
 
     def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
@@ -214,7 +214,7 @@ class Predictor(NetworkFunction):
         x : array-like with shape (n, d), or (n,) for d = 1
             Inputs of events that were not in the fit; with events of the fit the result is too good.
         y : array-like with shape (n,) or (n, k)
-            Yes or no as 1 or 0, or labels 0 ... k-1 for a softmax.
+            Yes or no as 1 or 0, or labels 0 ... k-1 for a softmax, of which some may be missing.
         mask : boolean array-like with shape (n,), optional
             True for events to use.
         **others
@@ -242,7 +242,9 @@ class Predictor(NetworkFunction):
         losses = {loss.link: loss for loss in LOSSES.values() if loss.target_kind in ("successes", "class")}
         if output not in losses:
             raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
-        data = read(self, Measurements(x, y, mask=mask), losses[output]).data
+        data = read(self, Measurements(x, y, mask=mask), losses[output], to_fit=False).data
+        if not data.n:
+            raise ValueError("`x` holds no events: a test of probabilities needs at least one")
         t = self._backend.to_host(data.y)
         if not np.all((t == 0) | (t == 1)):
             raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")

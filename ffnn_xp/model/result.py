@@ -349,6 +349,8 @@ class FitResult(FitRecord):
                 columns = self.problem.data.measured_x(backend.xp)[:, :: -(-self.problem.data.n // 200)]
             else:
                 columns = self._columns(x)
+        if not columns.shape[-1]:
+            raise ValueError("`x` holds no events: a coverage is measured at one point at least")
         return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))
 
     def report(self) -> Report:
