@@ -73,7 +73,8 @@ class Found:
     @property
     def certified_matrix_free(self) -> bool:
         """True if the bounds of EDM certify the minimum."""
-        return self.spectrum is None and self.bounds is not None and self.bounds.upper < self.goal
+        known = self.spectrum is None and self.bounds is not None and not self.problem.unsettled
+        return known and self.bounds is not None and self.bounds.upper < self.goal
 
     @property
     def certified(self) -> bool:
@@ -81,7 +82,8 @@ class Found:
         spectrum, certificate = self.spectrum, self.certificate
         if spectrum is None or certificate is None:
             return self.certified_matrix_free
-        return certificate.certified and not spectrum.n_negative and spectrum.factor.shape[1] > 0
+        known = certificate.certified and not self.problem.unsettled
+        return known and not spectrum.n_negative and spectrum.factor.shape[1] > 0
 
 
 def certify_fit(found: Found, began: float) -> FitRecord:
@@ -96,7 +98,7 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         factor = problem.scaling.linear(good.factor.T).T
         errors = np.where(_unidentified(problem, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
     chi2, effective = raw.chi2(theta), float(p)
-    if search.located:
+    if search.located or found.certified:
         effective = problem.effective(found.cost, found.theta)
     more = _poor(problem, chi2, problem.n_values - effective)
     if search.stopped and spectrum is not None:
@@ -245,6 +247,8 @@ def _words(found: Found, more: str) -> tuple[str, str]:
             "restarts, or an output nonlinearity whose range holds the data.",
             "none",
         )
+    if problem.unsettled:
+        return f"Not certified: {problem.unsettled}. Give y_err.", "none"
     if not certified:
         smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
         fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+import iminuit
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
@@ -25,7 +26,7 @@ from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_p
 from ffnn_xp.fitting.progress import Report, progress_line
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import INTERRUPTED, FitState, SearchResult
-from ffnn_xp.fitting.y_error import estimate_y_error, residual_width, y_error_at
+from ffnn_xp.fitting.y_error import estimate_y_error, residual_width, settle
 from ffnn_xp.minimizers import Budget, Certificate, Migrad
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
@@ -184,20 +185,29 @@ def _migrad_alone(
 ) -> FitRecord:
     """Run MIGRAD alone from theta, and certify its last point like any other.
 
-    With unknown errors it runs twice: the first run's residuals give the errors of the second.
+    With unknown errors it runs again with those of the residuals, until they have settled.
     """
 
     def tell(value: float, calls: int) -> bool | None:
         assert report is not None
         return report(FitState(1, 1, value, value, calls, time.monotonic() - began))
 
-    budget = Budget(deadline, report=None if report is None else tell)
+    budget, to_standard = Budget(deadline, report=None if report is None else tell), problem.scaling.to_standard
+
+    def run(problem: FitProblem, theta: HostArray) -> iminuit.Minuit:
+        return Migrad().alone(problem.raw_cost(), theta, budget)
+
+    def minimize(problem: FitProblem) -> HostArray | None:
+        nonlocal minuit
+        minuit = run(problem, np.asarray(minuit.values))
+        return None if Certificate.of(minuit).cut_short else to_standard(np.asarray(minuit.values))
+
     if not problem.errors_known:
-        problem = problem.with_y_error(residual_width(problem, problem.scaling.to_standard(theta), 0.0))
-        theta = np.asarray(Migrad().alone(problem.raw_cost(), theta, budget).values)
-        problem = y_error_at(problem, problem.scaling.to_standard(theta))
+        problem = problem.with_y_error(residual_width(problem, to_standard(theta), 0.0))
+    minuit = run(problem, theta)
+    if not problem.errors_known:
+        problem = settle(problem, to_standard(np.asarray(minuit.values)), minimize)
     raw, cost = problem.raw_cost(), problem.cost()
-    minuit = Migrad().alone(raw, theta, budget)
     end = LocalMinimum.unfinished(problem.scaling.to_standard(np.asarray(minuit.values)), np.inf)
     spectrum, _ = problem.local_search(cost).spectrum_at(end.theta)
     found = Found(problem, raw, cost, SearchResult(end), spectrum, Certificate.of(minuit), minuit)
