@@ -16,6 +16,7 @@ import iminuit
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.validation import Seed
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
@@ -197,14 +198,15 @@ def _migrad_alone(
     def run(problem: FitProblem, theta: HostArray) -> iminuit.Minuit:
         return Migrad().alone(problem.raw_cost(), theta, budget)
 
+    if not problem.errors_known:
+        problem = problem.with_y_error(residual_width(problem, to_standard(theta), 0.0))
+    minuit = run(problem, theta)
+
     def minimize(problem: FitProblem) -> HostArray | None:
         nonlocal minuit
         minuit = run(problem, np.asarray(minuit.values))
         return None if Certificate.of(minuit).cut_short else to_standard(np.asarray(minuit.values))
 
-    if not problem.errors_known:
-        problem = problem.with_y_error(residual_width(problem, to_standard(theta), 0.0))
-    minuit = run(problem, theta)
     if not problem.errors_known:
         problem = settle(problem, to_standard(np.asarray(minuit.values)), minimize)
     raw, cost = problem.raw_cost(), problem.cost()
@@ -254,9 +256,7 @@ def _unit(problem: FitProblem, found: SearchResult) -> float:
     return float(errordef * min(1.0, found.value / problem.n_values))
 
 
-def _starts(
-    problem: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None
-) -> Iterator[HostArray]:
+def _starts(problem: FitProblem, start: HostArray | None, number: int, seed: Seed) -> Iterator[HostArray]:
     rng = np.random.default_rng(seed)
     if start is not None:
         yield problem.scaling.to_standard(start)

@@ -25,6 +25,7 @@ from itertools import count, islice
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
 from ffnn_xp.fitting.problem import FitProblem
@@ -35,6 +36,7 @@ from ffnn_xp.objective import GAUGE, GaussianPrior
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Spectrum, calibrate
 
 LEAST = 10  # events without which cross-validation says nothing
+CONSTANT = 1e-12  # S per event below which the values themselves are constant
 SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
 
@@ -96,14 +98,14 @@ def check_enough(problem: FitProblem) -> None:
         )
 
 
-def choose(problem: FitProblem, seed: int | list[int] | None, deadline: float) -> PriorSelection:
+def choose(problem: FitProblem, seed: Seed, deadline: float) -> PriorSelection:
     """Choose the strength, the networks and the calibration for a problem that has no prior yet."""
     n = problem.data.n
     rng = np.random.default_rng(seed)
     whole = replace(problem, prior=None, y_error=np.ones(problem.data.y.shape[0])).cost()
     P = shape_of_prior(problem.network)
     zero = np.zeros(whole.npar)
-    unit = whole.chi2(zero) / n  # of a constant prediction
+    unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
     tuning = problem.tuning.prior_selection
     folds, steps = tuning.folds, tuning.steps
     strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - steps, steps, base=2.0)

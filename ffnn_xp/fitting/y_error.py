@@ -24,7 +24,6 @@ from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.network import evaluate
 
-
 LONGEST = 5.0  # longest step of a secant, in units of the change
 PERFECT = 1e-6  # errors in units of the width of y below which a fit describes its data exactly
 CHANGES = "the errors of y, estimated from the residuals, change with each fit that uses them"

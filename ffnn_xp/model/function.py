@@ -9,7 +9,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.validation import vector
+from ffnn_xp._lib.validation import seed_numbers, vector
 from ffnn_xp.backends import Backend, get_backend, host_floats
 from ffnn_xp.data import input_rows
 from ffnn_xp.network import (
@@ -41,7 +41,7 @@ class NetworkFunction:
         backend: str | Backend = "auto",
         device: Any = None,
         dtype: str = "float64",
-        seed: int | None = None,
+        seed: Any = None,
         fallback: bool | None = None,
         threads: int | None = None,
     ) -> None:
@@ -49,7 +49,7 @@ class NetworkFunction:
         hidden = hidden_activations(activation, len(self._widths) - 2)
         self._activations = (*hidden, get_activation(output, output=True))
         self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback, threads=threads)
-        self._seed = seed
+        self._seed = seed_numbers(seed)
         self._network: Network | None = None
         self._theta: Array | None = None
         self._chosen = False  # whether the parameters were set, loaded or fitted, rather than drawn

@@ -10,7 +10,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import FitWarning
 from ffnn_xp._lib.typing import PathLike
-from ffnn_xp._lib.validation import column_names
+from ffnn_xp._lib.validation import Seed, column_names, seed_numbers
 from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.data import Measurements
 from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
@@ -39,8 +39,9 @@ class Model(Predictor):
         for the probabilities of classes.
     backend, device, dtype, fallback, threads
         The backend; see `get_backend`.
-    seed : int, optional
-        Seed of the random start; it gives the same network on every backend.
+    seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
+        Seed of the random start; it gives the same network on every backend. A generator gives its next number, which
+        the model keeps.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class Model(Predictor):
         prior: float | Literal["auto"] | None = None,
         restarts: int | Literal["auto"] = "auto",
         minimizer: str | Minimizer = "auto",
-        seed: int | None = None,
+        seed: Any = None,
         progress: bool | None = None,
         callback: Callable[[Any], bool | None] | None = None,
         max_seconds: float | None = None,
@@ -133,7 +134,7 @@ class Model(Predictor):
             parameters, as in the lesson. "lbfgs", "levenberg_marquardt", "preconditioned_lbfgs", "kronecker_lbfgs" and
             "matrix_free" minimize from each start by this method alone, and so does an object of your own with a method
             ``run(problem, theta, budget)`` that returns a `minimizers.MinimizerResult`. MINUIT certifies in any case.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the starts; by default the model's own.
         progress : bool, optional
             Whether to show a progress line; by default in a terminal.
@@ -178,7 +179,7 @@ class Model(Predictor):
                 covariance=covariance,
                 restarts=restarts,
                 minimizer=minimizer,
-                seed=self._next_seed() if seed is None else seed,
+                seed=self._next_seed() if seed is None else seed_numbers(seed),
                 start=self._backend.to_host(self.parameters) if goes_on else None,
                 progress=progress,
                 callback=callback,
@@ -211,7 +212,7 @@ class Model(Predictor):
         x_err: Any = None,
         covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Sequence[float] | None = None,
-        seed: int | None = None,
+        seed: Any = None,
         max_seconds: float | None = None,
         tuning: Tuning = DEFAULT_TUNING,
     ) -> Ensemble:
@@ -236,7 +237,7 @@ class Model(Predictor):
             As in `fit`. A sandwich takes errors from the scatter of the data, as bootstrap copies do and toys do not.
         prior : float or sequence of float, optional
             As in `fit`. A sequence makes one replica for each prior, all with the same data.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of toys and bootstrap copies; by default the model's own.
         max_seconds : float, optional
             Time after which the minimization stops, with the best so far.
@@ -269,15 +270,18 @@ class Model(Predictor):
                 loss=loss,
                 prior=prior,
                 covariance=covariance,
-                seed=self._seed if seed is None else seed,
+                seed=self._seed if seed is None else seed_numbers(seed),
                 max_seconds=max_seconds,
                 tuning=tuning,
             )
             return fit_replicas(self, measurements, options)
 
-    def _next_seed(self) -> int | list[int] | None:
+    def _next_seed(self) -> Seed:
         """Return the model's seed for its first fit, and a seed made of it for each further fit."""
-        return self._seed if self._seed is None or not self._fits else [self._seed, self._fits]
+        seed = self._seed
+        if seed is None or not self._fits:
+            return seed
+        return (*(seed if isinstance(seed, tuple) else (seed,)), self._fits)
 
     def to_state(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.validation import level, whole_number
+from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.data import input_rows
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
@@ -168,7 +168,7 @@ class FitResult(FitRecord):
         cl: float = 0.683,
         method: str = "linear",
         number: int | None = None,
-        seed: int | None = None,
+        seed: Any = None,
     ) -> Interval:
         """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
 
@@ -184,7 +184,7 @@ class FitResult(FitRecord):
             end. With ``covariance="sandwich"`` only "linear" is right, and others are refused.
         number : int, optional
             Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys or starts.
 
         Raises
@@ -207,7 +207,7 @@ class FitResult(FitRecord):
         """
         band = find_band_method(method)
         cl = level(cl)
-        return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed)
+        return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed_numbers(seed))
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
         """Return a function of predictions, such as an average, a ratio or an integral, and its covariance.
@@ -269,7 +269,7 @@ class FitResult(FitRecord):
             raise NotFittedError(f"no error band: {self.message}")
         return self.error_band
 
-    def goodness(self, number: int = 0, *, seed: int | None = None) -> Goodness:
+    def goodness(self, number: int = 0, *, seed: Any = None) -> Goodness:
         """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
         Parameters
@@ -277,7 +277,7 @@ class FitResult(FitRecord):
         number : int
             Toys, each fitted again; 0 is none. Where S is not a chi-square (few counts, yes or no) only toys give a
             p-value.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
 
         Raises
@@ -297,7 +297,7 @@ class FitResult(FitRecord):
         (100, True)
         """
         number = whole_number(number, "number", 0)
-        return assess_goodness(self._fitted, number, np.random.default_rng(seed))
+        return assess_goodness(self._fitted, number, np.random.default_rng(seed_numbers(seed)))
 
     def coverage(
         self,
@@ -305,7 +305,7 @@ class FitResult(FitRecord):
         *,
         cl: float | Sequence[float] = (0.683, 0.954),
         number: int = 200,
-        seed: int | None = None,
+        seed: Any = None,
     ) -> Coverage:
         """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
 
@@ -317,7 +317,7 @@ class FitResult(FitRecord):
             Nominal coverages: confidence levels.
         number : int
             Number of toys.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
 
         Raises
@@ -351,7 +351,7 @@ class FitResult(FitRecord):
                 columns = self._columns(x)
         if not columns.shape[-1]:
             raise ValueError("`x` holds no events: a coverage is measured at one point at least")
-        return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))
+        return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed_numbers(seed)))
 
     def report(self) -> Report:
         """Report which directions the data determine, effective parameters by layer, and units that contribute nothing.

@@ -87,10 +87,10 @@ def layer_precision(layout: Layout, tau: float) -> HostArray:
     >>> layer_precision(Layout((2, 1)), 1.0)
     array([2., 2., 0.])
     """
-    parts = []
+    parts, variance = [], float(tau) * float(tau)  # infinite, without an error, where there is no prior to speak of
     for l, (rows, columns) in enumerate(layout.shapes):
-        P = np.full((rows, columns), (columns - 1) / tau**2)
-        P[:, -1] = 0.0 if l == layout.n_layers - 1 else 1 / tau**2
+        P = np.full((rows, columns), (columns - 1) / variance)
+        P[:, -1] = 0.0 if l == layout.n_layers - 1 else 1 / variance
         parts.append(P.ravel())
     return np.concatenate(parts)
 

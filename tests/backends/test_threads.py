@@ -89,7 +89,7 @@ def test_blas_is_held_and_restored() -> None:
 
 
 def test_blas_is_restored_after_overlapping_users() -> None:
-    """A begins, B begins, A ends, B ends, in two threads, the last with an error; a context inside another changes nothing."""
+    """A begins, B begins, A ends, B ends, in two threads; a context inside another changes nothing."""
     before = blas_threads()
     a_inside, b_inside, a_done = (threading.Event() for _ in range(3))
 
