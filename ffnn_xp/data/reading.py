@@ -33,6 +33,7 @@ from ffnn_xp.data.validation import (
     SUCCESSES,
     TRIALS,
     YES_OR_NO,
+    check_resolved,
     check_unambiguous,
     floats,
     per_value,
@@ -201,6 +202,9 @@ def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, s
     """Check inputs, targets, errors and weights together and move them to the device."""
     backend, (d, k) = model.backend, model.shape_of_data()
     rows, _ = input_rows(backend, points.x, d, look=True)
+    if to_fit:
+        check_resolved(backend, points.x, "x")
+        check_resolved(backend, m.y, "y")
     n = int(rows.shape[0]) if points.node_weights is None else len(points)
     if n == 0 and to_fit:
         raise ValueError("`x` holds no events: a fit needs at least one row")

@@ -26,6 +26,8 @@ class Rule:
     of_text: str = "convert it first"
 
 
+UNRESOLVED = 1e-3  # part of a column's range that may be lost to rounding
+
 FINITE = Rule("finite", lambda xp, a: xp.isfinite(a), "leave such events out or repair them")
 POSITIVE_ERROR = Rule(
     "positive and finite",
@@ -81,6 +83,19 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
     if not np.all(rule.holds(np, host)):
         _refuse(host, name, rule, column_names(a))
     return backend.to_device(host)
+
+
+def check_resolved(backend: Backend, a: Any, name: str) -> None:
+    """Raise a ValueError if a backend in float32 rounds values by more than a small part of a column's range."""
+    if backend.dtype != "float32" or backend.owns(a):
+        return
+    host = host_floats(a, name)
+    lost = np.max(np.abs(host.astype(np.float32) - host), axis=0, initial=0.0)
+    if host.ndim and host.size and np.any(lost > UNRESOLVED * np.ptp(host, axis=0)):
+        raise ValueError(
+            f"`{name}` is not resolved by float32, and this device has no float64 (as it is set up): subtract an offset "
+            f"from {name}, or use a model with dtype='float64'"
+        )
 
 
 def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import seed_numbers, vector
 from ffnn_xp.backends import Backend, get_backend, host_floats
@@ -29,6 +30,7 @@ from ffnn_xp.network import (
 Self = TypeVar("Self", bound="NetworkFunction")
 
 
+@quiet
 class NetworkFunction:
     """A network with parameters on a backend, the part of `Model` that needs no fit; see there."""
 

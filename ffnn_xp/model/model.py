@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ffnn_xp._lib.errors import FitWarning
+from ffnn_xp._lib.errors import FitWarning, outside_the_package
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.validation import Seed, column_names, seed_numbers
 from ffnn_xp.backends import Backend, get_backend
@@ -21,10 +22,12 @@ from ffnn_xp.minimizers import Minimizer
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
+from ffnn_xp.model.single_precision import checked_in
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
 from ffnn_xp.network import Activation
 
 
+@quiet
 class Model(Predictor):
     r"""A feed-forward network, :math:`y = f_L(A_L \cdot (\ldots f_1(A_1 \cdot (x, 1)) \ldots, 1))`.
 
@@ -186,13 +189,13 @@ class Model(Predictor):
                 max_seconds=max_seconds,
                 tuning=tuning,
             )
-            record = run_fit(self, measurements, options)
+            record = checked_in(self._backend, run_fit(self, measurements, options))
         self.parameters = record.parameters
         self._fits += 1
         self._column = record.problem.data.y_was_column
         self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
-            warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)
+            warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=outside_the_package())
         return FitResult.of(record)
 
     def fit_replicas(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level
 from ffnn_xp.data import Measurements, read, refuse
@@ -40,6 +41,7 @@ NOT_OF_A_CLASSIFICATION = {
 }
 
 
+@quiet
 class Predictor(NetworkFunction):
     """A network with errors, densities and intervals of its predictions, the part of `Model` that a fit completes."""
 

@@ -11,6 +11,7 @@ import iminuit
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.data import input_rows
@@ -35,6 +36,7 @@ from ffnn_xp.studies import (
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class FitResult(FitRecord):
     """The result of `Model.fit`: its numbers (`FitRecord` lists all of them), and studies of the fit.

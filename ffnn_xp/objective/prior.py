@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
 from ffnn_xp.network import Layout, Network
@@ -19,6 +20,7 @@ from ffnn_xp.network import Layout, Network
 GAUGE = 1e-2  # precision of a softmax's output biases: a width of 10, wide for the data, that fixes their common shift
 
 
+@quiet
 @dataclass(frozen=True)
 class GaussianPrior:
     """Independent normal distributions around zero for the standardised parameters.

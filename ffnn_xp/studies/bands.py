@@ -26,6 +26,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import Seed, whole_number
@@ -40,6 +41,7 @@ from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 UNIDENTIFIED = "depends on an unidentified direction"
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class Interval:
     """A band of predictions; its arrays have the shape of predictions, ``(n,)`` or ``(n, k)``, on the host.

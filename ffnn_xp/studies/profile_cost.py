@@ -19,6 +19,7 @@ import iminuit
 import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean, nearest
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
@@ -44,6 +45,7 @@ class ProfileCostTuning:
 DEFAULT = ProfileCostTuning()
 
 
+@quiet
 class SubsetCost(CostWithGradient):
     """S as a function of a subset of the parameters in raw units, with the others fixed or profiled.
 
