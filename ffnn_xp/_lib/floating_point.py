@@ -36,7 +36,8 @@ def quiet(cls: Class) -> Class:
 def _quiet(member: Any, name: str, cls: type) -> Any:
     """Return a member of a class that computes in quiet, or the member itself if it does not compute."""
     if isinstance(member, property):
-        return property(*(f and _function(f) for f in (member.fget, member.fset, member.fdel)), member.__doc__)
+        get, put = (None if f is None else _function(f) for f in (member.fget, member.fset))
+        return property(get, put, member.fdel, member.__doc__)
     if isinstance(member, functools.cached_property):
         cached = functools.cached_property(_function(member.func))
         cached.__set_name__(cls, name)

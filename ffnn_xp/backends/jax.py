@@ -79,9 +79,18 @@ class JaxBackend(Backend):
         return f
 
     @staticmethod
-    def in_main_memory(a: Array) -> bool:
+    def needs_gradient(a: Array) -> bool:
+        """Return True if JAX traces this array, for a derivative or to compile."""
+        return isinstance(a, importlib.import_module("jax").core.Tracer)
+
+    def owns(self, a: object) -> bool:
+        """Return True if this is an array of JAX on this device, or a traced one, which is nowhere yet."""
+        return self.is_array(a) and (self.needs_gradient(a) or super().owns(a))
+
+    @classmethod
+    def in_main_memory(cls, a: Array) -> bool:
         """Return True if an array is on the CPU."""
-        return bool(array_api_compat.device(a).platform == "cpu")
+        return not cls.needs_gradient(a) and bool(array_api_compat.device(a).platform == "cpu")
 
     def _free_on_gpu(self) -> int | None:
         stats = self.device.memory_stats() or {}

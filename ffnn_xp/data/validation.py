@@ -13,7 +13,15 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.backends import Backend, column_names, describe_array, host_floats, is_foreign_device_array, place_of
+from ffnn_xp.backends import (
+    Backend,
+    column_names,
+    describe_array,
+    host_floats,
+    is_foreign_device_array,
+    place_of,
+    refuse_gradient,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
     Arrays from main memory are checked there. Arrays that are on the device already are checked if `look` is True,
     which copies one number to the host.
     """
+    if look or not backend.owns(a):
+        refuse_gradient(a, name)
     if backend.owns(a) and not backend.host_arrays:
         if backend.xp.isdtype(a.dtype, "complex floating"):
             raise TypeError(f"`{name}` must be real, got complex numbers")
@@ -93,7 +103,7 @@ def check_resolved(backend: Backend, a: Any, name: str) -> None:
     lost = np.max(np.abs(host.astype(np.float32) - host), axis=0, initial=0.0)
     if host.ndim and host.size and np.any(lost > UNRESOLVED * np.ptp(host, axis=0)):
         raise ValueError(
-            f"`{name}` is not resolved by float32, and this device has no float64 (as it is set up): subtract an offset "
+            f"`{name}` is not resolved by float32, and this device has no float64, as it is set up: subtract an offset "
             f"from {name}, or use a model with dtype='float64'"
         )
 

@@ -11,7 +11,7 @@ from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import seed_numbers, vector
-from ffnn_xp.backends import Backend, get_backend, host_floats
+from ffnn_xp.backends import Backend, get_backend, host_floats, refuse_gradient
 from ffnn_xp.data import input_rows
 from ffnn_xp.network import (
     Activation,
@@ -212,6 +212,9 @@ class NetworkFunction:
             return self._shaped(evaluate(self.network, self._backend, self._theta, columns), kind)
         on_device = len(theta) == 1 and self._backend.owns(theta[0]) and theta[0].shape == (self.n_parameters,)
         on_device = on_device and self._backend.xp.isdtype(theta[0].dtype, "real floating")
+        if not on_device:
+            refuse_gradient(x, "x")
+            refuse_gradient(theta[0], "theta")
         values = self._backend.asarray(theta[0]) if on_device else self._backend.to_device(self._host_theta(theta))
         y = self._shaped(evaluate(self.network, self._backend, values, columns), kind)
         return y if on_device else self._backend.to_host(y)

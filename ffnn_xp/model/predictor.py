@@ -10,6 +10,7 @@ from ffnn_xp._lib.errors import NotFittedError, did_you_mean
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level
+from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import Measurements, read, refuse
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
@@ -103,9 +104,11 @@ class Predictor(NetworkFunction):
         """
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}: {did_you_mean(kind, KINDS)}")
+        ensemble = self._predictive is not None and len(self._predictive.members) > 1
+        if return_cov or ensemble or (return_std and (kind == "prediction" or isinstance(self._band, MatrixFreeBand))):
+            refuse_gradient(x, "x")
         if return_cov:
             return self._with_covariance(x, kind)
-        ensemble = self._predictive is not None and len(self._predictive.members) > 1
         if not return_std and not ensemble:
             return self(x)
         if self._band is None and not ensemble:
@@ -203,6 +206,7 @@ class Predictor(NetworkFunction):
         """
         cl = level(cl)
         density = self._density()
+        refuse_gradient(x, "x")
         columns, shape = self._columns(x)
         ends = (density.quantile(self.network, self._backend, columns, q) for q in ((1 - cl) / 2, (1 + cl) / 2))
         low, high = (self._shaped(self._backend.to_device(end), shape) for end in ends)

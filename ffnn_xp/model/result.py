@@ -14,6 +14,7 @@ from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
+from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import input_rows
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
@@ -262,6 +263,7 @@ class FitResult(FitRecord):
 
     def _columns(self, x: Any) -> Array:
         """Check inputs and return them as columns on the device."""
+        refuse_gradient(x, "x")
         backend = self.problem.model.backend
         with backend.context():
             return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])

@@ -130,7 +130,8 @@ def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict"])
 @pytest.mark.parametrize(("x0", "dx", "y0", "dy"), [
-    (0, 1, 0, 1), (2000, 5, 0, 1), (1e6, 1, 0, 1), (1.7e9, 100, 0, 1), (0, 1, 1.7e9, 100), (0, 1e-60, 0, 1), (0, 1, 0, 1e60),
+    (0, 1, 0, 1), (2000, 5, 0, 1), (1e6, 1, 0, 1), (1.7e9, 100, 0, 1), (0, 1, 1.7e9, 100), (0, 1e-60, 0, 1),
+    (0, 1, 0, 1e60),
 ])  # fmt: skip
 def test_float32_models_predict_what_was_fitted_or_say_that_they_do_not(
     library: str, x0: float, dx: float, y0: float, dy: float
