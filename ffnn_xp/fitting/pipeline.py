@@ -31,7 +31,7 @@ from ffnn_xp.fitting.y_error import estimate_y_error, residual_width, settle
 from ffnn_xp.minimizers import Budget, Certificate, Migrad
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
-from ffnn_xp.uncertainty import Member, Predictive, Spectrum
+from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
 
 
 def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> FitRecord:
@@ -106,10 +106,14 @@ def _predictive(problem: FitProblem, chosen: PriorSelection | None, record: FitR
     """Return the density of new measurements, of the ensemble or of the one network, if it has a band."""
     if chosen is not None and chosen.calibration is not None:
         return Predictive(tuple(member(problem, t, chosen.precision) for t in chosen.members), chosen.calibration)
-    if record.error_band is None or not problem.loss.scatters_normally:
+    loss = problem.loss
+    if record.error_band is None or loss.pull_nu is None:
         return None
+    y_error = np.empty(0)
+    if not loss.predicts_width:
+        y_error = typical_error(problem) if record.y_error is None else record.y_error
     return Predictive(
-        (Member(record.error_band, typical_error(problem) if record.y_error is None else record.y_error),)
+        (Member(record.error_band, y_error),), Calibration(nu=loss.pull_nu), predicts_width=loss.predicts_width
     )
 
 

@@ -82,7 +82,8 @@ class Predictor(NetworkFunction):
             host; it is NaN where the fit does not determine an output. It is that of the fitted function, after
             ``prior="auto"`` that of the best network alone.
         kind : {"confidence", "prediction"}
-            Whether the standard deviation is that of the fitted function, or that of new measurements.
+            Whether the standard deviation is that of the fitted function, or that of new measurements. After
+            ``loss="normal"`` the latter comes with the means alone, without the logarithms of widths.
 
         Raises
         ------
@@ -123,10 +124,11 @@ class Predictor(NetworkFunction):
                 return mean
             return mean, self._shaped(to(self._predictive.std(*at, with_y_error=kind == "prediction")), shape)
         assert self._band is not None
-        mean = self._shaped(evaluate(self.network, self._backend, self._theta, columns), shape)
+        outputs = evaluate(self.network, self._backend, self._theta, columns)
         if kind == "confidence":
-            return mean, self._shaped(self._band.std(*at), shape)
-        return mean, self._shaped(to(self._density().std(*at, with_y_error=True)), shape)
+            return self._shaped(outputs, shape), self._shaped(self._band.std(*at), shape)
+        std = to(self._density().std(*at, with_y_error=True))
+        return self._shaped(outputs[: std.shape[0], :], shape), self._shaped(std, shape)
 
     def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
         if kind != "confidence":
@@ -173,7 +175,8 @@ class Predictor(NetworkFunction):
         """
         refuse(others, "log_density", NOT_OF_A_DENSITY)
         density = self._density()
-        data = read(self, Measurements(x, y, mask=mask), to_fit=False).data
+        loss = "normal" if density.predicts_width else "least_squares"
+        data = read(self, Measurements(x, y, mask=mask), loss, to_fit=False).data
         return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
 
     def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
@@ -259,6 +262,11 @@ class Predictor(NetworkFunction):
 
     def _density(self) -> Predictive:
         if self._predictive is None:
-            why = self._no_band if self._band is None else "the statistic is not one of measured values at known inputs"
+            why = self._no_band
+            if self._band is not None:
+                why = (
+                    "the statistic has none of independent values at known inputs, as least squares, student_t and "
+                    "normal have, or the file has not kept it"
+                )
             raise NotFittedError(f"no predictive density: {why}")
         return self._predictive

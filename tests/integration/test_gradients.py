@@ -81,12 +81,16 @@ def test_gradients_that_would_be_lost_are_refused(library: str) -> None:
         lambda x: fx.LeastSquares(x, AT[:, 0], 0.1, model),
         lambda x: other(x),
     ]
+
+    def differentiate(ask: Callable[[Any], Any]) -> None:
+        if library == "torch":
+            ask(library_.tensor(AT, requires_grad=True))
+        else:
+            library_.grad(lambda x: ask(x).sum())(library_.numpy.asarray(AT))
+
     for ask in asks:
         with pytest.raises(TypeError, match="needs a gradient, which is not passed on here"):
-            if library == "torch":
-                ask(library_.tensor(AT, requires_grad=True))
-            else:
-                library_.grad(lambda x, ask=ask: ask(x).sum())(library_.numpy.asarray(AT))
+            differentiate(ask)
     if library == "torch":
         with library_.no_grad():
             model.interval(library_.tensor(AT, requires_grad=True))
