@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
@@ -11,8 +12,16 @@ from typing import Any, ClassVar
 import array_api_compat
 import numpy as np
 
+from ffnn_xp._lib.errors import FfnnXpWarning, outside_the_package
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends.base import Backend
+
+SWITCHED_ON = (
+    "JAX's 64-bit mode is now on in the whole process, since fits need float64: arrays that JAX makes without a dtype "
+    "are float64 from now on. Switch it on yourself before, by jax.config.update('jax_enable_x64', True), and this is "
+    "not said; or use dtype='float32'."
+)
+SHAPES = 8  # of a kernel's arrays; more: fewer compilations where data of many lengths take turns, more memory
 
 
 class JaxBackend(Backend):
@@ -31,6 +40,7 @@ class JaxBackend(Backend):
         jax = importlib.import_module("jax")
         if dtype == "float64" and not jax.config.jax_enable_x64:
             jax.config.update("jax_enable_x64", True)  # otherwise float64 silently becomes float32
+            warnings.warn(SWITCHED_ON, FfnnXpWarning, stacklevel=outside_the_package())
         if device is None:
             device = jax.devices()[0]
         elif isinstance(device, int):
@@ -97,8 +107,15 @@ class JaxBackend(Backend):
         return int(stats["bytes_limit"] - stats["bytes_in_use"]) if "bytes_limit" in stats else None
 
     def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
-        """Compile a kernel for a network and a loss."""
-        return _compiled(kernel, *static)
+        """Compile a kernel for a network and a loss.
+
+        JAX keeps what it has compiled for each shape, some 30 MB for each new number of events. Beyond `SHAPES` of one
+        kernel all of that is dropped, the program's own compiled functions too, and compiled again when it is used.
+        """
+        compiled = _compiled(kernel, *static)
+        if compiled._cache_size() > SHAPES:  # type: ignore[attr-defined]
+            importlib.import_module("jax").clear_caches()
+        return compiled
 
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:

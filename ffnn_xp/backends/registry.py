@@ -88,7 +88,8 @@ def get_backend(
         Where the arrays live: ``"cuda:0"``, an index, or the library's own device object. By default the
         library's first GPU if it has one, else the CPU.
     dtype : {"float64", "float32"}
-        Type of all numbers. float64 on JAX switches on JAX's 64-bit mode for the whole process.
+        Type of all numbers. float64 on JAX switches on JAX's 64-bit mode for the whole process, with a warning if it
+        was off: arrays that JAX makes without a dtype are float64 from then on.
     fallback : bool, optional
         Whether NumPy may replace it, with one `BackendFallbackWarning`. By default yes, unless ``FFNN_XP_STRICT=1``.
     threads : int, optional
