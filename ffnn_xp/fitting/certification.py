@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import iminuit
 import numpy as np
@@ -18,6 +18,11 @@ from ffnn_xp.minimizers import EDM_FACTOR, TOLERANCE, Certificate, EDMBounds, he
 from ffnn_xp.objective import DataCost, NetworkCost
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Spectrum, dead_units
 
+TINY_WIDTH = 1e-4  # part of the median predicted width below which a width is on its way to zero
+VANISHING = (
+    "a predicted width goes to zero where the curve goes through a value, and the likelihood has no bound there: use a "
+    "stronger prior, or fewer units"
+)
 POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
 
@@ -88,9 +93,12 @@ class Found:
 
 def certify_fit(found: Found, began: float) -> FitRecord:
     """Make the record of a fit, with the covariance, the band and the message that the found point deserves."""
-    problem, raw, search, spectrum = found.problem, found.raw_cost, found.search, found.spectrum
-    p, live, certificate = problem.layout.n_parameters, found.live, found.certificate
-    theta = problem.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
+    raw, search, spectrum = found.raw_cost, found.search, found.spectrum
+    p, live, certificate = found.problem.layout.n_parameters, found.live, found.certificate
+    theta = found.problem.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
+    if found.problem.loss.predicts_width and _has_vanishing_width(found.problem, theta):
+        found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
+    problem = found.problem
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:
@@ -140,6 +148,13 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         error_band=band,
         live=live,
     )
+
+
+def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
+    """Return True if the predicted width of some value is a tiny part of the others', or of the values' own width."""
+    expected, k = problem.expected(theta), int(problem.data.y.shape[0])
+    width = np.exp(expected[k:]) / problem.scaling.y_scale[:k, None]
+    return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
 
 
 def _edm(found: Found) -> float:
@@ -248,7 +263,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
             "none",
         )
     if problem.unsettled:
-        return f"Not certified: {problem.unsettled}. Give y_err.", "none"
+        return f"Not certified: {problem.unsettled}.", "none"
     if not certified:
         smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
         fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""

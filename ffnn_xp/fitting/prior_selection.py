@@ -229,4 +229,4 @@ def typical_error(problem: FitProblem) -> HostArray:
     assert problem.data.inverse_error is not None
     error = 1 / problem.model.backend.to_host(problem.data.inverse_error)
     used = error <= SWITCHED_OFF * np.quantile(error, 0.25, axis=-1, keepdims=True, method="lower")
-    return np.sqrt(np.mean(error**2, axis=-1, where=used))
+    return np.asarray(np.sqrt(np.mean(error**2, axis=-1, where=used)))

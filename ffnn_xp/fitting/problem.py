@@ -45,7 +45,7 @@ class FitProblem:
     errors_known : bool
         Whether errors of y were given, or are those of the statistic itself, as of counts.
     unsettled : str
-        Why errors of y that were estimated are not those of the residuals, if they are not.
+        Why errors of y, estimated or predicted by the network, are none, and what to do; empty if they are some.
     sandwich : bool
         Whether the covariance is to be a sandwich.
     tuning : Tuning

@@ -26,9 +26,10 @@ from ffnn_xp.network import evaluate
 
 LONGEST = 5.0  # longest step of a secant, in units of the change
 PERFECT = 1e-6  # errors in units of the width of y below which a fit describes its data exactly
-CHANGES = "the errors of y, estimated from the residuals, change with each fit that uses them"
+CHANGES = "the errors of y, estimated from the residuals, change with each fit that uses them: give y_err"
 DEGENERATE = (
-    "half of the values or more lie on the curve exactly, so that the median residual is no measure of errors of y"
+    "half of the values or more lie on the curve exactly, so that the median residual is no measure of errors of y: "
+    "give y_err"
 )
 
 

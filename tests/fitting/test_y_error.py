@@ -64,7 +64,7 @@ def test_a_fit_is_valid_with_its_own_width_only(loss: str) -> None:
         assert fit.y_error is not None
         assert fit.y_error[0] == pytest.approx(np.sqrt(np.sum((y - model(x)) ** 2) / 98), rel=1e-6)
         return
-    with pytest.warns(fx.FitWarning, match="Not certified: .*errors of y.* Give y_err"):
+    with pytest.warns(fx.FitWarning, match="Not certified: .*errors of y.*: give y_err"):
         fit = model.fit(x, y, loss=loss)
     assert not fit.valid
     assert fit.covariance is None
@@ -88,3 +88,23 @@ def test_two_outputs_settle_each_by_itself() -> None:
     assert fit.y_error is not None
     own = np.median(np.abs(y - model(X)), axis=0) / MEDIAN["soft_l1"] * np.sqrt(50 / 48)
     np.testing.assert_allclose(fit.y_error, own, rtol=1e-2)
+
+
+def test_a_predicted_width_that_vanishes_is_no_minimum() -> None:
+    """Without a prior the likelihood of predicted widths has no bound: valid fits have widths near the true one."""
+    valid = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x = np.sort(rng.uniform(-1, 1, 25))
+        y = np.sin(2 * x) + 0.1 * rng.normal(size=25)
+        model = fx.Model((1, 4, 2), seed=1)
+        fit = model.fit(x, y, loss="normal", restarts=4)
+        width = np.exp(model(x)[:, 1])
+        valid.append(fit.valid)
+        if fit.valid:
+            assert np.min(width) > 1e-4 * np.median(width)
+        elif "goes to zero" in fit.message:
+            with pytest.raises(fx.NotFittedError, match="stronger prior"):
+                model.predict(x, return_std=True)
+    assert not all(valid)
+    assert fx.Model((1, 2, 2), seed=1).fit(x, y, loss="normal", prior=1.0).valid
