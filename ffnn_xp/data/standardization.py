@@ -21,7 +21,7 @@ from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import Layout, Network
 
-ROOM = 1e4  # factor between the widths of columns and those whose squares overflow or underflow
+ROOM = 1e2  # factor between the widths of columns and those whose squares overflow or underflow
 
 
 @dataclass(frozen=True)
