@@ -94,13 +94,13 @@ class JaxBackend(Backend):
         return isinstance(a, importlib.import_module("jax").core.Tracer)
 
     def owns(self, a: object) -> bool:
-        """Return True if this is an array of JAX on this device, or a traced one, which is nowhere yet."""
-        return self.is_array(a) and (self.needs_gradient(a) or super().owns(a))
+        """Return True if this is an array of JAX on this device alone, or a traced one, which is nowhere yet."""
+        return self.is_array(a) and (self.needs_gradient(a) or (len(_devices(a)) == 1 and super().owns(a)))
 
     @classmethod
     def in_main_memory(cls, a: Array) -> bool:
-        """Return True if an array is on the CPU."""
-        return not cls.needs_gradient(a) and bool(array_api_compat.device(a).platform == "cpu")
+        """Return True if an array, or each part of one that is sharded, is on the CPU."""
+        return not cls.needs_gradient(a) and all(device.platform == "cpu" for device in _devices(a))
 
     def _free_on_gpu(self) -> int | None:
         stats = self.device.memory_stats() or {}
@@ -121,6 +121,11 @@ class JaxBackend(Backend):
     def erf(xp: Namespace, z: Array) -> Array:
         """Compute the error function of `jax.scipy`."""
         return importlib.import_module("jax.scipy.special").erf(z)
+
+
+def _devices(a: Any) -> set[Any]:
+    """Return the devices of an array, several if it is sharded."""
+    return a.devices()  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -54,3 +55,23 @@ assert [str(w.message)[:38] for w in said] == ["JAX's 64-bit mode is now on in t
 assert said[0].filename == "<string>"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_arrays_sharded_over_devices_are_read() -> None:
+    code = """
+import numpy as np, jax, ffnn_xp as fx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+jax.config.update("jax_enable_x64", True)
+x = np.linspace(-1, 1, 40)
+sharded = jax.device_put(x, NamedSharding(Mesh(np.array(jax.devices()), ("n",)), PartitionSpec("n")))
+assert len(sharded.devices()) == 2
+for library in ("jax", "numpy"):
+    model = fx.Model((1, 1), backend=library, seed=1)
+    fit = model.fit(sharded, 2 * sharded + 1, 0.1)
+    assert np.allclose(fit.parameters, [2, 1])
+    assert np.allclose(model(sharded), 2 * x + 1)
+    assert np.allclose(fx.to_numpy(sharded), x)
+"""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
