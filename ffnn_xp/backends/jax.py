@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
-import array_api_compat
 import numpy as np
 
 from ffnn_xp._lib.errors import FfnnXpWarning, outside_the_package

@@ -24,7 +24,7 @@ from itertools import count, islice
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
@@ -226,7 +226,14 @@ def typical_error(problem: FitProblem) -> HostArray:
 
     Values that were switched off by huge errors, compared with the lower quartile, do not count.
     """
-    assert problem.data.inverse_error is not None
-    error = 1 / problem.model.backend.to_host(problem.data.inverse_error)
-    used = error <= SWITCHED_OFF * np.quantile(error, 0.25, axis=-1, keepdims=True, method="lower")
-    return np.asarray(np.sqrt(np.mean(error**2, axis=-1, where=used)))
+    backend = problem.model.backend
+    with backend.context():
+        return backend.to_host(backend.bind(_root_mean_square_in_use)(problem.data.inverse_error))
+
+
+def _root_mean_square_in_use(xp: Namespace, inverse: Array) -> Array:
+    """Compute the root mean square of the errors ``(k,)`` from inverse errors ``(k, n)``, but for huge ones."""
+    at = 3 * (inverse.shape[-1] - 1) // 4
+    used = SWITCHED_OFF * inverse >= xp.sort(inverse, axis=-1)[:, at : at + 1]
+    error = 1 / xp.where(used, inverse, float("inf"))
+    return xp.sqrt(xp.sum(error * error, axis=-1) / xp.sum(xp.astype(used, error.dtype), axis=-1))
