@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+
+Seed: TypeAlias = int | tuple[int, ...] | None
+"""A seed as numbers, which can be copied, pickled and compared, unlike a generator."""
 
 
 def letter(size: int | None, name: str = "d") -> str:
@@ -19,6 +24,22 @@ def letter(size: int | None, name: str = "d") -> str:
     ('3', 'd')
     """
     return name if size is None else str(size)
+
+
+def is_number(value: object) -> bool:
+    """Return True for a real number of any type, False for a bool.
+
+    Examples
+    --------
+    >>> is_number(np.float32(2)), is_number(True), is_number("2")
+    (True, False, False)
+    """
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_whole_number(value: Any, least: int) -> bool:
+    """Return True for an integer, of any type of number, that is not less than `least`."""
+    return is_number(value) and math.isfinite(value) and int(value) == value and value >= least
 
 
 def whole_number(value: Any, name: str, least: int) -> int:
@@ -34,7 +55,7 @@ def whole_number(value: Any, name: str, least: int) -> int:
     >>> whole_number(2.0, "number", 1)
     2
     """
-    if isinstance(value, bool) or int(value) != value or value < least:
+    if not is_whole_number(value, least):
         what = {0: "0 or a positive integer", 1: "a positive integer"}.get(least, f"an integer of at least {least}")
         raise ValueError(f"`{name}` must be {what}, got {value!r}")
     return int(value)
@@ -48,9 +69,42 @@ def level(cl: float) -> float:
     ValueError
         If it does not lie between 0 and 1.
     """
-    if not 0 < cl < 1:
+    if not (is_number(cl) and 0 < cl < 1):
         raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
     return float(cl)
+
+
+def seed_numbers(seed: Any, name: str = "seed") -> Seed:
+    """Return a seed as numbers: an integer or a sequence of them itself, a `SeedSequence` by its entropy.
+
+    A generator, of NumPy's new or old kind, gives its next number.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these; the message calls it `name`.
+
+    Examples
+    --------
+    >>> seed_numbers(3), seed_numbers(np.random.SeedSequence(3)), seed_numbers([1, 2])
+    (3, 3, (1, 2))
+    """
+    if seed is None:
+        return None
+    if isinstance(seed, np.random.BitGenerator):
+        seed = np.random.Generator(seed)
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(2**63))
+    if isinstance(seed, np.random.RandomState):
+        return int(seed.randint(2**31))
+    if isinstance(seed, np.random.SeedSequence):
+        entropy = np.atleast_1d(np.asarray(seed.entropy, dtype=object))
+        seed = [*entropy, *seed.spawn_key] if len(entropy) > 1 or seed.spawn_key else entropy[0]
+    each = np.asarray(seed, dtype=object)
+    whole = all(is_number(n) and isinstance(n, numbers.Integral) and int(n) >= 0 for n in each.flat)
+    if each.ndim > 1 or not each.size or not whole:
+        raise ValueError(f"`{name}` must be 0 or a positive integer, or None, got {seed!r}")
+    return tuple(map(int, each)) if each.ndim else int(seed)
 
 
 def column_names(names: Sequence[str] | None, argument: str, length: int) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ A `Backend` is a namespace ``xp`` with a device and a dtype, and copies arrays i
 - `tuning`: the tuned numbers of the backends.
 """
 
-from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, to_numpy
+from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, refuse_gradient, to_numpy
 from ffnn_xp.backends.base import Backend
 from ffnn_xp.backends.conversion import column_names, host_floats, labels_of_columns, place_of
 from ffnn_xp.backends.elementwise import (
@@ -65,6 +65,7 @@ __all__ = [
     "pairs",
     "place_of",
     "processor_count",
+    "refuse_gradient",
     "register",
     "reshape",
     "returned",

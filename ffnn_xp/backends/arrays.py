@@ -23,6 +23,17 @@ def is_foreign_device_array(a: object) -> bool:
     return library is not None and not library.in_main_memory(a)
 
 
+def refuse_gradient(a: object, name: str) -> None:
+    """Raise a TypeError for an array whose gradient would be lost."""
+    library = library_of(a)
+    if library is not None and library.needs_gradient(a):
+        hint = f"{name}.detach()" if hasattr(a, "detach") else "its value from outside of grad, vmap and jit"
+        raise TypeError(
+            f"`{name}` needs a gradient, which is not passed on here: only model(x) and the standard deviation of "
+            f"model.predict(x, return_std=True) have one, with a model on backend={library.name!r}; else give {hint}"
+        )
+
+
 def describe_array(a: object) -> str:
     """Describe an array by its library and device, for an error message."""
     library = library_of(a)

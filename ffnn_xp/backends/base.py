@@ -173,7 +173,7 @@ class Backend(Formulas):
         return np.asarray(a, dtype=self.dtype, order="C") if self.host_arguments else self.to_device(a)
 
     def asarray(self, a: Array) -> Array:
-        """Return an array of this device in this dtype, detached from automatic differentiation."""
+        """Return an array of this device in this dtype, still a part of the library's automatic differentiation."""
         with self.context():
             return self.xp.astype(a, self.real)
 
@@ -216,6 +216,11 @@ class Backend(Formulas):
     def is_array(cls, a: object) -> bool:
         """Return True if this is an array of this library."""
         return type(a).__module__.partition(".")[0] in (cls.array_packages or (cls.name,)) and hasattr(a, "shape")
+
+    @staticmethod
+    def needs_gradient(a: Array) -> bool:
+        """Return True if the library differentiates what is computed from this array, or traces it."""
+        return False
 
     @staticmethod
     def in_main_memory(a: Array) -> bool:

@@ -11,7 +11,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends.arrays import to_numpy
 
 
-def host_floats(a: Any, name: str) -> HostArray:
+def host_floats(a: Any, name: str, of_text: str = "convert it first") -> HostArray:
     """Return anything array-like as a float64 NumPy array, or raise an error that says why not.
 
     A float64 NumPy array is returned itself: do not write to the result.
@@ -22,6 +22,8 @@ def host_floats(a: Any, name: str) -> HostArray:
         An array of any library and device; a table or a column of one; nested sequences of numbers.
     name : str
         Name of the argument, for the message.
+    of_text : str
+        What to do with text, for the message.
 
     Raises
     ------
@@ -42,8 +44,14 @@ def host_floats(a: Any, name: str) -> HostArray:
         raise ValueError(f"`{name}` must be a rectangular array of numbers: {error}") from error
     if raw.dtype.kind == "c":
         raise TypeError(f"`{name}` must be real, got complex numbers")
+    if raw.dtype.names is not None:
+        raise TypeError(
+            f"`{name}` must be a plain array of numbers, got one with the fields {', '.join(raw.dtype.names)}: make "
+            f"columns of them by `numpy.stack([{name}[f] for f in {name}.dtype.names], axis=-1)`, or give a DataFrame"
+        )
     if raw.dtype.kind in "mMSUV":
-        raise TypeError(f"`{name}` must hold numbers, got dtype {raw.dtype}: convert it first")
+        remedy = of_text if raw.dtype.kind in "SU" else "convert it first"
+        raise TypeError(f"`{name}` must hold numbers, got dtype {raw.dtype}: {remedy}")
     if raw.dtype.kind != "O":
         return raw.astype(np.float64, copy=False)
     try:
@@ -51,7 +59,7 @@ def host_floats(a: Any, name: str) -> HostArray:
             raise TypeError("text is no number, even if it looks like one")
         return raw.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, column_names(a))}") from error
+        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, column_names(a))}: {of_text}") from error
 
 
 def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
-import array_api_compat
 import numpy as np
 
+from ffnn_xp._lib.errors import FfnnXpWarning, outside_the_package
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends.base import Backend
+
+SWITCHED_ON = (
+    "JAX's 64-bit mode is now on in the whole process, since fits need float64: arrays that JAX makes without a dtype "
+    "are float64 from now on. Switch it on yourself before, by jax.config.update('jax_enable_x64', True), and this is "
+    "not said; or use dtype='float32'."
+)
+SHAPES = 8  # of a kernel's arrays; more: fewer compilations where data of many lengths take turns, more memory
 
 
 class JaxBackend(Backend):
@@ -31,6 +39,7 @@ class JaxBackend(Backend):
         jax = importlib.import_module("jax")
         if dtype == "float64" and not jax.config.jax_enable_x64:
             jax.config.update("jax_enable_x64", True)  # otherwise float64 silently becomes float32
+            warnings.warn(SWITCHED_ON, FfnnXpWarning, stacklevel=outside_the_package())
         if device is None:
             device = jax.devices()[0]
         elif isinstance(device, int):
@@ -79,22 +88,43 @@ class JaxBackend(Backend):
         return f
 
     @staticmethod
-    def in_main_memory(a: Array) -> bool:
-        """Return True if an array is on the CPU."""
-        return bool(array_api_compat.device(a).platform == "cpu")
+    def needs_gradient(a: Array) -> bool:
+        """Return True if JAX traces this array, for a derivative or to compile."""
+        return isinstance(a, importlib.import_module("jax").core.Tracer)
+
+    def owns(self, a: object) -> bool:
+        """Return True if this is an array of JAX on this device alone, or a traced one, which is nowhere yet."""
+        return self.is_array(a) and (self.needs_gradient(a) or (len(_devices(a)) == 1 and super().owns(a)))
+
+    @classmethod
+    def in_main_memory(cls, a: Array) -> bool:
+        """Return True if an array, or each part of one that is sharded, is on the CPU."""
+        return not cls.needs_gradient(a) and all(device.platform == "cpu" for device in _devices(a))
 
     def _free_on_gpu(self) -> int | None:
         stats = self.device.memory_stats() or {}
         return int(stats["bytes_limit"] - stats["bytes_in_use"]) if "bytes_limit" in stats else None
 
     def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
-        """Compile a kernel for a network and a loss."""
-        return _compiled(kernel, *static)
+        """Compile a kernel for a network and a loss.
+
+        JAX keeps what it has compiled for each shape, some 30 MB for each new number of events. Beyond `SHAPES` of one
+        kernel all of that is dropped, the program's own compiled functions too, and compiled again when it is used.
+        """
+        compiled = _compiled(kernel, *static)
+        if compiled._cache_size() > SHAPES:  # type: ignore[attr-defined]
+            importlib.import_module("jax").clear_caches()
+        return compiled
 
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:
         """Compute the error function of `jax.scipy`."""
         return importlib.import_module("jax.scipy.special").erf(z)
+
+
+def _devices(a: Any) -> set[Any]:
+    """Return the devices of an array, several if it is sharded."""
+    return a.devices()  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import BackendFallbackWarning, BackendUnavailableError, did_you_mean, outside_the_package
 from ffnn_xp._lib.typing import Namespace
+from ffnn_xp._lib.validation import whole_number
 from ffnn_xp.backends.allocator import keep_freed_memory
 from ffnn_xp.backends.array_api_strict import StrictBackend
 from ffnn_xp.backends.base import Backend
@@ -87,7 +88,8 @@ def get_backend(
         Where the arrays live: ``"cuda:0"``, an index, or the library's own device object. By default the
         library's first GPU if it has one, else the CPU.
     dtype : {"float64", "float32"}
-        Type of all numbers. float64 on JAX switches on JAX's 64-bit mode for the whole process.
+        Type of all numbers. float64 on JAX switches on JAX's 64-bit mode for the whole process, with a warning if it
+        was off: arrays that JAX makes without a dtype are float64 from then on.
     fallback : bool, optional
         Whether NumPy may replace it, with one `BackendFallbackWarning`. By default yes, unless ``FFNN_XP_STRICT=1``.
     threads : int, optional
@@ -107,10 +109,9 @@ def get_backend(
     >>> get_backend("numpy", dtype="float32").dtype
     'float32'
     """
-    if threads is not None and (isinstance(threads, bool) or int(threads) != threads or threads < 1):
-        raise ValueError(f"`threads` must be a positive integer, got {threads!r}")
+    threads = None if threads is None else whole_number(threads, "threads", 1)
     backend = _find(name, device, dtype, fallback)
-    return backend if threads is None else replace(backend, threads=int(threads))
+    return backend if threads is None else replace(backend, threads=threads)
 
 
 def _find(name: str | Backend, device: Any, dtype: str, fallback: bool | None) -> Backend:

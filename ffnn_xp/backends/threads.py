@@ -7,6 +7,7 @@ several, and its threads wait for each other by spinning, which on a busy machin
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,11 +40,35 @@ def processor_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_limit = threading.Lock()  # held by the one context, of all threads, that limits BLAS
+
+
+def _after_fork() -> None:
+    """Give a child a lock of its own: the thread that holds the parent's is not in the child."""
+    global _limit
+    _limit = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit NumPy's and SciPy's BLAS to one thread."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    """Limit NumPy's and SciPy's BLAS to one thread, unless it is limited already, by this or another thread.
+
+    The context that set the limit ends it, from the same thread, as OpenBLAS may heed no other. Contexts of other
+    threads that are still open then go on without a limit, which costs time alone.
+    """
+    limit = _limit
+    if not limit.acquire(blocking=False):
         yield
+        return
+    try:
+        with _libraries().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        limit.release()
 
 
 def sum_in_parts(

@@ -19,7 +19,7 @@ from ffnn_xp.backends.streaming import CopyStream
 
 
 class TorchBackend(Backend):
-    """PyTorch on one of its devices, without its automatic differentiation."""
+    """PyTorch on one of its devices; fits do without its automatic differentiation, predictions can be part of it."""
 
     name: ClassVar[str] = "torch"
     install: ClassVar[str] = "pip install 'ffnn_xp[torch]'"
@@ -57,10 +57,6 @@ class TorchBackend(Backend):
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
         return self.xp.from_numpy(a).to(self.device)
 
-    def asarray(self, a: Array) -> Array:
-        """Return an array of this device in this dtype, without its gradient."""
-        return super().asarray(a.detach())
-
     def contiguous(self, a: Array) -> Array:
         """Return the array in row-major order."""
         return a.contiguous()
@@ -73,6 +69,11 @@ class TorchBackend(Backend):
     def _without_overhead(self, f: Callable[..., HostArray]) -> Callable[..., HostArray]:
         """Return f without PyTorch's bookkeeping for derivatives; on a GPU it goes on, since CUDA graphs are shared."""
         return f if self.on_gpu else importlib.import_module("torch").inference_mode()(f)
+
+    @staticmethod
+    def needs_gradient(a: Array) -> bool:
+        """Return True if PyTorch records what is computed from this array."""
+        return bool(a.requires_grad and importlib.import_module("torch").is_grad_enabled())
 
     @staticmethod
     def in_main_memory(a: Array) -> bool:
@@ -107,6 +108,13 @@ class TorchBackend(Backend):
     def erf(xp: Namespace, z: Array) -> Array:
         """Compute the error function."""
         return xp.erf(z)
+
+    @classmethod
+    def tanh(cls, xp: Namespace, z: Array, out: Array | None = None) -> Array:
+        """Compute tanh; with a gradient PyTorch writes only copies to an array."""
+        if out is not None and cls.needs_gradient(z):
+            return out.copy_(xp.tanh(z))
+        return super().tanh(xp, z, out)
 
     @staticmethod
     def tanh_back(xp: Namespace, delta: Array, z: Array, a: Array) -> Array:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, is_histogram, refuse
 from ffnn_xp.losses import BinomialLoss, Loss, MultinomialLoss, NormalLoss, PoissonLoss, get_loss
@@ -33,6 +34,7 @@ ONLY_FOR = {
 }
 
 
+@quiet
 class LeastSquares(DataCost):
     r"""Chi-square of a network and measured values, :math:`S = \sum_n \sum_k ((y_k(x_n) - t_{nk})/\sigma_{nk})^2`.
 
@@ -111,6 +113,7 @@ class LeastSquares(DataCost):
         return None if inverse is None else self._squeeze(1 / self._rows(inverse))
 
 
+@quiet
 class OwnErrors(DataCost):
     """Base class of the costs of values whose errors follow from the statistic, such as counts."""
 

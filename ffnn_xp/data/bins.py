@@ -15,6 +15,7 @@ import array_api_compat
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.validation import whole_number
 from ffnn_xp.data.uhi import edges_of, is_histogram
 
 
@@ -48,18 +49,17 @@ class Bins:
     def __init__(self, *edges: Any, nodes: int = 4, average: bool = False) -> None:
         if not edges:
             raise ValueError("`edges` are missing: give those of each dimension, Bins(edges) or Bins(edges_x, edges_y)")
-        if isinstance(nodes, bool) or int(nodes) != nodes or nodes < 1:
-            raise ValueError(f"`nodes` must be a positive integer, got {nodes!r}")
+        nodes = whole_number(nodes, "nodes", 1)
         if len(edges) == 1 and is_histogram(edges[0]):
             edges = tuple(edges_of(edges[0]))
         checked = [_edges(e, i) for i, e in enumerate(edges)]
-        t, w = np.polynomial.legendre.leggauss(int(nodes))
+        t, w = np.polynomial.legendre.leggauss(nodes)
         points = [np.add.outer(0.5 * (e[1:] + e[:-1]), 0.0 * t) + np.outer(0.5 * np.diff(e), t) for e in checked]
         weights = [np.outer(0.5 * np.diff(e), w) for e in checked]
         self.edges: tuple[HostArray, ...] = tuple(checked)
         cells = [len(e) - 1 for e in checked]
         self.n = int(np.prod(cells))
-        self.nodes = int(nodes) ** len(checked)
+        self.nodes = nodes ** len(checked)
         self.x = np.stack([_over_cells(p, i, cells) for i, p in enumerate(points)], axis=-1).reshape(-1, len(checked))
         product = np.ones(1)
         for i, each in enumerate(weights):

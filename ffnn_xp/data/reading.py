@@ -28,11 +28,16 @@ from ffnn_xp.data.validation import (
     CONTENT,
     COUNT,
     FINITE,
+    LABEL,
     NO_OR_POSITIVE_ERROR,
+    NUMBER_CLASSES,
     POSITIVE,
     POSITIVE_WEIGHT,
     SHARE,
+    SUCCESSES,
     TRIALS,
+    YES_OR_NO,
+    check_resolved,
     check_unambiguous,
     floats,
     per_value,
@@ -64,7 +69,12 @@ class CheckedData:
 
 
 def read(
-    model: ModelLike, measurements: Measurements, loss: str | Loss = "least_squares", *, signed: bool = False
+    model: ModelLike,
+    measurements: Measurements,
+    loss: str | Loss = "least_squares",
+    *,
+    signed: bool = False,
+    to_fit: bool = True,
 ) -> CheckedData:
     """Select the events to use, find their statistic, check everything together and move it to the model's device.
 
@@ -78,6 +88,8 @@ def read(
         The statistic as the user names it.
     signed : bool
         Whether weights may be negative or zero. Events of weight zero are left out.
+    to_fit : bool
+        Whether the data are to be fitted; else there may be no events, and no event of some classes.
 
     Raises
     ------
@@ -100,7 +112,7 @@ def read(
     backend = model.backend
     known = m.y_err is not None or statistic.auxiliary != "y_err"
     with backend.context():
-        data = _dataset(model, m, points, statistic, signed=signed)
+        data = _dataset(model, m, points, statistic, signed=signed, to_fit=to_fit)
         if not known and data.weights is not None:
             data = replace(data, weights=data.weights / backend.xp.mean(data.weights))
     data = replace(data, input_names=of_x, target_names=of_y if len(of_y or ()) == data.y.shape[0] else None)
@@ -194,18 +206,23 @@ def _is_device_array(a: Any) -> bool:
     return array_api_compat.is_array_api_obj(a) and not isinstance(a, np.ndarray)
 
 
-def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, signed: bool) -> Dataset:
+def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, signed: bool, to_fit: bool) -> Dataset:
     """Check inputs, targets, errors and weights together and move them to the device."""
     backend, (d, k) = model.backend, model.shape_of_data()
     rows, _ = input_rows(backend, points.x, d, look=True)
+    if to_fit:
+        check_resolved(backend, points.x, "x")
+        check_resolved(backend, m.y, "y")
     n = int(rows.shape[0]) if points.node_weights is None else len(points)
-    if n == 0:
+    if n == 0 and to_fit:
         raise ValueError("`x` holds no events: a fit needs at least one row")
     inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
     uncertain: Array = rows if loss.uncertain_inputs else None
     del rows  # with large data each copy counts
     targets, was_column = (
-        _classes(backend, m.y, n, k) if loss.target_kind == "class" else _targets(backend, m.y, n, k, loss)
+        _classes(backend, m.y, n, k, to_fit=to_fit)
+        if loss.target_kind == "class"
+        else _targets(backend, m.y, n, k, loss)
     )
     shape = n, int(targets.shape[1])
     inverse = _inverse_error(backend, m.y_err, shape, loss)
@@ -309,7 +326,7 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tup
             raise ValueError(f"loss {loss.name!r} needs {each} outputs for each value of y, this network has {k}")
         k //= each
     counted = COUNT if loss.whole_counts else CONTENT
-    a = floats(backend, y, "y", FINITE if loss.target_kind == "real" else counted)
+    a = floats(backend, y, "y", {"real": FINITE, "successes": SUCCESSES}.get(loss.target_kind, counted))
     was_column = a.ndim == 2 and a.shape[1] == 1
     if a.ndim == 0 and n == 1:
         a = backend.xp.reshape(a, (1, 1))
@@ -324,18 +341,13 @@ def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tup
     return a, was_column
 
 
-def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bool]:
+def _classes(backend: Backend, y: Any, n: int, k: int | None, *, to_fit: bool) -> tuple[Array, bool]:
     """Return counts of classes ``(n, k)``; labels from 0 to k-1 with shape (n,) become counts of 0 and 1."""
-    a = floats(backend, y, "y", SHARE)
+    labels = len(array_shape(y)) == 1 and k != 1
+    a = floats(backend, y, "y", LABEL if labels else SHARE)
     xp = backend.xp
-    if a.ndim == 1 and k != 1:
-        a = floats(backend, y, "y", COUNT)
-        top = int(backend.to_host(xp.max(a))) if a.shape[0] else 0
-        k = top + 1 if k is None else k
-        if top >= k:
-            raise ValueError(f"`y` holds label {top}, but the network has {k} outputs: labels go from 0 to {k - 1}")
-        if k < 2 or (a.shape[0] and int(backend.to_host(xp.min(a))) == top):
-            raise ValueError("`y` holds one class only: a classifier needs at least two")
+    if labels:
+        k = _number_of_classes(np.unique(backend.to_host(a)), k, to_fit=to_fit)
         a = xp.astype(a[:, None] == xp.arange(k, dtype=a.dtype, device=device(a))[None, :], a.dtype)
     if a.ndim != 2 or a.shape[0] != n or a.shape[1] < 2 or (k is not None and a.shape[1] != k):
         raise ValueError(
@@ -344,6 +356,28 @@ def _classes(backend: Backend, y: Any, n: int, k: int | None) -> tuple[Array, bo
         )
     _check_shares(backend, a)
     return a, False
+
+
+def _number_of_classes(labels: HostArray, k: int | None, *, to_fit: bool) -> int:
+    """Return the number of classes from the different labels, or check them for a network of k outputs.
+
+    A class without events would get a probability from nowhere, so that a fit needs events of each.
+    """
+    held = ", ".join(f"{label:g}" for label in labels[:4]) + (", ..." if len(labels) > 4 else "")
+    if k is not None and len(labels) and labels[-1] >= k:
+        raise ValueError(
+            f"`y` holds the label {labels[-1]:g}, but the network has {k} outputs, and labels go from 0 to {k - 1}: "
+            f"{NUMBER_CLASSES}"
+        )
+    if to_fit and len(labels) < 2:
+        raise ValueError("`y` holds one class only: a classifier needs at least two")
+    if to_fit and len(labels) != (labels[-1] + 1 if k is None else k):
+        upto = "" if k is None else f" up to {k - 1}"
+        keep = "" if k is None else f"; to keep classes without events, give y as counts of classes, (n, {k})"
+        raise ValueError(
+            f"`y` must hold all labels 0, 1, 2, ...{upto} without gaps, got {held}: {NUMBER_CLASSES}{keep}"
+        )
+    return len(labels) if k is None else k
 
 
 def check_sets(backend: Backend, sets: HostArray, loss: Loss, trials: Array | None) -> None:
@@ -364,7 +398,7 @@ def check_sets(backend: Backend, sets: HostArray, loss: Loss, trials: Array | No
 
 def _check_shares(backend: Backend, y: Array) -> None:
     """Check that each event is of some class."""
-    if float(backend.to_host(backend.xp.min(backend.xp.sum(y, axis=-1)))) <= 0:
+    if y.shape[-2] and float(backend.to_host(backend.xp.min(backend.xp.sum(y, axis=-1)))) <= 0:
         raise ValueError("`y` has an event that is of no class: leave it out")
 
 
@@ -374,5 +408,6 @@ def _check_successes(backend: Backend, k: Array, trials: Array | None) -> None:
     too_many = xp.matrix_transpose(k) > (1 if trials is None else trials)
     if float(backend.to_host(xp.sum(xp.astype(too_many, k.dtype)))):
         what = "0 or 1 (or give `trials`)" if trials is None else "at most the number of `trials`"
+        remedy = f": {YES_OR_NO}" if trials is None else ""
         at = tuple(np.argwhere(np.swapaxes(backend.to_host(too_many), -1, -2))[0])
-        raise ValueError(f"`y` must be {what}, got {backend.to_host(k)[at]:g} in row {at[-2]}")
+        raise ValueError(f"`y` must be {what}, got {backend.to_host(k)[at]:g} in row {at[-2]}{remedy}")

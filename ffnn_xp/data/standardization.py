@@ -21,6 +21,8 @@ from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import Layout, Network
 
+ROOM = 1e2  # factor between the widths of columns and those whose squares overflow or underflow
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -132,21 +134,31 @@ def _constant_output(backend: Backend, data: Dataset, loss: Loss) -> HostArray:
 
 
 def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
-    """Return mean and standard deviation over events; the latter is zero for a constant column."""
+    """Return mean and standard deviation over events; the latter is zero for a constant column.
+
+    Raises
+    ------
+    ValueError
+        If squares of the values, or of their inverse, overflow or underflow.
+    """
     with backend.context(), np.errstate(all="ignore"):
-        both = backend.to_host(backend.bind(_mean_and_width)(columns))
-    center, scale = both[:, 0], both[:, 1]
-    if not np.all(np.isfinite(both)):
-        raise ValueError(
-            f"`{name}` cannot be standardised: the squares of its values overflow in {backend.dtype}; "
-            "choose other units"
-        )
+        center, scale, spread = backend.to_host(backend.bind(_mean_width_and_spread)(columns)).T
+    limits = np.finfo(backend.dtype)
+    least, most = ROOM * np.sqrt(float(limits.tiny)), np.sqrt(float(limits.max)) / ROOM
+    varies = ~(spread <= 4 * backend.epsilon * np.abs(center))  # true of NaN, which comes from an overflow
+    bad = varies & ~((spread > least) & (spread < most)) | ~(np.abs(center) < most)
+    if np.any(bad):
+        what = f"the squares of its values overflow or underflow in {backend.dtype}"
+        raise ValueError(f"`{name}` cannot be standardised: {what}; choose other units")
     return center, np.where(scale > 4 * backend.epsilon * np.abs(center), scale, 0.0)
 
 
-def _mean_and_width(xp: Namespace, columns: Array) -> Array:
+def _mean_width_and_spread(xp: Namespace, columns: Array) -> Array:
+    """Return mean, standard deviation, and the largest distance from the mean, ``(d, 3)``."""
     mean = xp.mean(columns, axis=-1, keepdims=True)
-    return xp.concat([mean, xp.sqrt(xp.mean((columns - mean) ** 2, axis=-1, keepdims=True))], axis=-1)
+    away = columns - mean
+    width = xp.sqrt(xp.mean(away**2, axis=-1, keepdims=True))
+    return xp.concat([mean, width, xp.max(xp.abs(away), axis=-1, keepdims=True)], axis=-1)
 
 
 def _or_one(width: HostArray) -> HostArray:

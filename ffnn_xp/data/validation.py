@@ -13,17 +13,28 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.backends import Backend, column_names, describe_array, host_floats, is_foreign_device_array, place_of
+from ffnn_xp.backends import (
+    Backend,
+    column_names,
+    describe_array,
+    host_floats,
+    is_foreign_device_array,
+    place_of,
+    refuse_gradient,
+)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A property that every value of an array must have, and what to do where one does not."""
+    """A property that every value of an array must have, and what to do where one does not, or is text."""
 
     what: str
     holds: Callable[[Namespace, Array], Array]
     remedy: str
+    of_text: str = "convert it first"
 
+
+UNRESOLVED = 1e-3  # part of a column's range that may be lost to rounding
 
 FINITE = Rule("finite", lambda xp, a: xp.isfinite(a), "leave such events out or repair them")
 POSITIVE_ERROR = Rule(
@@ -48,6 +59,13 @@ CONTENT = Rule(
     lambda xp, a: xp.isfinite(a) & (a >= 0),
     "merge such bins with others: a sum of weights below zero is far from any number of counts",
 )
+NUMBER_CLASSES = (
+    "number the classes 0, 1, 2, ... by `classes, y = numpy.unique(y, return_inverse=True)`; output i is then the "
+    "probability of classes[i]"
+)
+LABEL = Rule("a label: 0, 1, 2, ...", COUNT.holds, NUMBER_CLASSES, NUMBER_CLASSES)
+YES_OR_NO = "give 1 for yes and 0 for no, such as `y == 'yes'`"
+SUCCESSES = Rule("a number of successes: 0, 1, 2, ...", COUNT.holds, YES_OR_NO, YES_OR_NO)
 TRIALS = Rule("a number: 1, 2, ...", lambda xp, a: COUNT.holds(xp, a) & (a > 0), "leave events of no trial out")
 SHARE = Rule("finite and not negative", lambda xp, a: xp.isfinite(a) & (a >= 0), "give counts of classes, or 0 and 1")
 NO_OR_POSITIVE_ERROR = Rule(
@@ -61,6 +79,8 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
     Arrays from main memory are checked there. Arrays that are on the device already are checked if `look` is True,
     which copies one number to the host.
     """
+    if look or not backend.owns(a):
+        refuse_gradient(a, name)
     if backend.owns(a) and not backend.host_arrays:
         if backend.xp.isdtype(a.dtype, "complex floating"):
             raise TypeError(f"`{name}` must be real, got complex numbers")
@@ -74,10 +94,23 @@ def floats(backend: Backend, a: Any, name: str, rule: Rule, *, look: bool = True
             f"make the model with the array's backend and device, or pass ffnn_xp.to_numpy({name})"
         )
     with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
-        host = host_floats(a, name).astype(backend.dtype, copy=False)
+        host = host_floats(a, name, rule.of_text).astype(backend.dtype, copy=False)
     if not np.all(rule.holds(np, host)):
         _refuse(host, name, rule, column_names(a))
     return backend.to_device(host)
+
+
+def check_resolved(backend: Backend, a: Any, name: str) -> None:
+    """Raise a ValueError if a backend in float32 rounds values by more than a small part of a column's range."""
+    if backend.dtype != "float32" or backend.owns(a):
+        return
+    host = host_floats(a, name)
+    lost = np.max(np.abs(host.astype(np.float32) - host), axis=0, initial=0.0)
+    if host.ndim and host.size and np.any(lost > UNRESOLVED * np.ptp(host, axis=0)):
+        raise ValueError(
+            f"`{name}` is not resolved by float32, and this device has no float64, as it is set up: subtract an offset "
+            f"from {name}, or use a model with dtype='float64'"
+        )
 
 
 def per_value(backend: Backend, errors: Any, n: int, k: int, name: str = "y_err", rule: Rule = POSITIVE_ERROR) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,11 @@ from ffnn_xp.minimizers import EDM_FACTOR, TOLERANCE, Certificate, EDMBounds, he
 from ffnn_xp.objective import DataCost, NetworkCost
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Spectrum, dead_units
 
+TINY_WIDTH = 1e-4  # part of the median predicted width below which a width is on its way to zero
+VANISHING = (
+    "a predicted width goes to zero where the curve goes through a value, and the likelihood has no bound there: use a "
+    "stronger prior, or fewer units"
+)
 POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
 
@@ -70,7 +75,8 @@ class Found:
     @property
     def certified_matrix_free(self) -> bool:
         """True if the bounds of EDM certify the minimum."""
-        return self.spectrum is None and self.bounds is not None and self.bounds.upper < self.goal
+        known = self.spectrum is None and self.bounds is not None and not self.problem.unsettled
+        return known and self.bounds is not None and self.bounds.upper < self.goal
 
     @property
     def certified(self) -> bool:
@@ -78,7 +84,7 @@ class Found:
         spectrum, certificate = self.spectrum, self.certificate
         if spectrum is None or certificate is None:
             return self.certified_matrix_free
-        if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1]:
+        if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1] or self.problem.unsettled:
             return False
         return not self.problem.network.smooth or self.edm_newton < 10 * self.goal
 
@@ -95,9 +101,12 @@ class Found:
 
 def certify_fit(found: Found, began: float) -> FitRecord:
     """Make the record of a fit, with the covariance, the band and the message that the found point deserves."""
-    problem, raw, search, spectrum = found.problem, found.raw_cost, found.search, found.spectrum
-    p, certificate = problem.layout.n_parameters, found.certificate
-    theta = problem.scaling.to_raw(found.theta)
+    raw, search, spectrum = found.raw_cost, found.search, found.spectrum
+    p, certificate = found.problem.layout.n_parameters, found.certificate
+    theta = found.problem.scaling.to_raw(found.theta)
+    if found.problem.loss.predicts_width and _has_vanishing_width(found.problem, theta):
+        found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
+    problem = found.problem
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:
@@ -105,7 +114,7 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         factor = problem.scaling.linear(good.factor.T).T
         errors = np.where(_unidentified(problem, good), np.inf, np.sqrt(np.sum(factor**2, axis=1)))
     chi2, effective = raw.chi2(theta), float(p)
-    if search.located:
+    if search.located or found.certified:
         effective = problem.effective(found.cost, found.theta)
     more = _poor(problem, chi2, problem.n_values - effective)
     if search.stopped and spectrum is not None:
@@ -146,6 +155,13 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         recipe=found.recipe,
         error_band=band,
     )
+
+
+def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
+    """Return True if the predicted width of some value is a tiny part of the others', or of the values' own width."""
+    expected, k = problem.expected(theta), int(problem.data.y.shape[0])
+    width = np.exp(expected[k:]) / problem.scaling.y_scale[:k, None]
+    return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
 
 
 def _edm(found: Found) -> float:
@@ -245,6 +261,8 @@ def _words(found: Found, more: str) -> tuple[str, str]:
             "restarts, or an output nonlinearity whose range holds the data.",
             "none",
         )
+    if problem.unsettled:
+        return f"Not certified: {problem.unsettled}.", "none"
     if not certified:
         smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
         fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,12 @@ import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp._lib.validation import whole_number
+from ffnn_xp._lib.validation import Seed, is_number, is_whole_number, seed_numbers, whole_number
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss, get_loss
 from ffnn_xp.minimizers import MINIMIZERS, Minimizer, get_minimizer
 
+SMALLEST_PRIOR = 1e-8  # widths below hold all weights at zero to all digits, and nothing else has any left
 COVARIANCES = ("hessian", "sandwich")
 KINDS = ("toys", "bootstrap")
 
@@ -43,7 +43,7 @@ class StatisticalOptions:
     loss: str | Loss = "least_squares"
     prior: Any = None
     covariance: str = "hessian"
-    seed: int | list[int] | None = None
+    seed: Seed = None
     max_seconds: float | None = None
     tuning: Tuning = DEFAULT_TUNING
 
@@ -58,8 +58,8 @@ class StatisticalOptions:
             raise ValueError(f"unknown covariance {self.covariance!r}: {did_you_mean(self.covariance, COVARIANCES)}")
         get_loss(self.loss)
         self._check_prior()
-        _check_seed(self.seed)
-        if self.max_seconds is not None and not (_is_number(self.max_seconds) and self.max_seconds > 0):
+        object.__setattr__(self, "seed", seed_numbers(self.seed))
+        if self.max_seconds is not None and not (is_number(self.max_seconds) and self.max_seconds > 0):
             raise ValueError(f"`max_seconds` must be positive, got {self.max_seconds!r}")
 
     @property
@@ -70,7 +70,7 @@ class StatisticalOptions:
     @property
     def prior_width(self) -> float | None:
         """The width of the prior, where it is one number."""
-        return self.prior if _is_number(self.prior) else None
+        return float(self.prior) if is_number(self.prior) else None
 
     def _check_prior(self) -> None:
         check_prior_width(self.prior)
@@ -104,7 +104,7 @@ class FitOptions(StatisticalOptions):
         """Check each option."""
         super().__post_init__()
         _check_minimizer(self.minimizer)
-        if self.restarts != "auto" and not _is_positive_integer(self.restarts):
+        if self.restarts != "auto" and not is_whole_number(self.restarts, 1):
             raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {self.restarts!r}")
         if self.prior == "auto" and self.minimizer == "migrad":
             raise ValueError(
@@ -179,8 +179,13 @@ def check_prior_width(prior: object, *, allow_none: bool = True) -> None:
     """Raise a ValueError for anything but a width of a prior."""
     if prior is None and allow_none:
         return
-    if not (_is_number(prior) and 0 < prior < np.inf):  # type: ignore[operator]
+    if not (is_number(prior) and 0 < prior < np.inf):  # type: ignore[operator]
         raise ValueError(f"`prior` must be a positive width of the standardised weights, or None, got {prior!r}")
+    if prior < SMALLEST_PRIOR:  # type: ignore[operator]
+        raise ValueError(
+            f"`prior` must be at least {SMALLEST_PRIOR:g}, got {prior!r}: it is the width of the standardised weights, "
+            "near 1, and so small a one lets nothing but a constant through"
+        )
 
 
 def _check_minimizer(minimizer: Any) -> None:
@@ -189,20 +194,3 @@ def _check_minimizer(minimizer: Any) -> None:
             raise ValueError(f"unknown minimizer {minimizer!r}: {did_you_mean(minimizer, ['auto', *MINIMIZERS])}")
     else:
         get_minimizer(minimizer)
-
-
-def _check_seed(seed: object) -> None:
-    if seed is None:
-        return
-    try:
-        np.random.default_rng(seed)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`seed` must be 0 or a positive integer, or None, got {seed!r}") from error
-
-
-def _is_positive_integer(value: Any) -> bool:
-    return _is_number(value) and math.isfinite(value) and int(value) == value and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.validation import Seed
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
@@ -29,7 +30,7 @@ from ffnn_xp.fitting.y_error import estimate_y_error
 from ffnn_xp.minimizers import Certificate, Migrad, is_lower
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
-from ffnn_xp.uncertainty import Member, Predictive, Spectrum
+from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
 
 
 def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> FitRecord:
@@ -96,10 +97,14 @@ def _predictive(problem: FitProblem, chosen: PriorSelection | None, record: FitR
     """Return the density of new measurements, of the ensemble or of the one network, if it has a band."""
     if chosen is not None and chosen.calibration is not None:
         return Predictive(tuple(member(problem, t, chosen.precision) for t in chosen.members), chosen.calibration)
-    if record.error_band is None or not problem.loss.scatters_normally:
+    loss = problem.loss
+    if record.error_band is None or loss.pull_nu is None:
         return None
+    y_error = np.empty(0)
+    if not loss.predicts_width:
+        y_error = typical_error(problem) if record.y_error is None else record.y_error
     return Predictive(
-        (Member(record.error_band, typical_error(problem) if record.y_error is None else record.y_error),)
+        (Member(record.error_band, y_error),), Calibration(nu=loss.pull_nu), predicts_width=loss.predicts_width
     )
 
 
@@ -214,9 +219,7 @@ def _unit(problem: FitProblem, value: float) -> float:
     return float(errordef * min(1.0, value / problem.n_values))
 
 
-def _starts(
-    problem: FitProblem, start: HostArray | None, number: int, seed: int | list[int] | None
-) -> Iterator[HostArray]:
+def _starts(problem: FitProblem, start: HostArray | None, number: int, seed: Seed) -> Iterator[HostArray]:
     rng = np.random.default_rng(seed)
     if start is not None:
         if len(start) != problem.layout.n_parameters:

@@ -24,7 +24,8 @@ from itertools import count, islice
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
 from ffnn_xp.fitting.problem import FitProblem
@@ -35,6 +36,8 @@ from ffnn_xp.objective import GAUGE, GaussianPrior
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Spectrum, calibrate
 
 LEAST = 10  # events without which cross-validation says nothing
+CONSTANT = 1e-12  # S per event below which the values themselves are constant
+SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,14 @@ def check_enough(problem: FitProblem) -> None:
         )
 
 
-def choose(problem: FitProblem, seed: int | list[int] | None, deadline: float) -> PriorSelection:
+def choose(problem: FitProblem, seed: Seed, deadline: float) -> PriorSelection:
     """Choose the strength, the networks and the calibration for a problem that has no prior yet."""
     n = problem.data.n
     rng = np.random.default_rng(seed)
     whole = replace(problem, prior=None, y_error=np.ones(problem.data.y.shape[0])).cost()
     P = shape_of_prior(problem.network)
     zero = np.zeros(whole.npar)
-    unit = whole.chi2(zero) / n  # of a constant prediction
+    unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
     tuning = problem.tuning.prior_selection
     folds, steps = tuning.folds, tuning.steps
     strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - steps, steps, base=2.0)
@@ -219,10 +222,18 @@ def _effective(G: HostArray, precision: HostArray) -> float:
 
 
 def typical_error(problem: FitProblem) -> HostArray:
-    """Return the root mean square of the given errors of y, ``(k,)`` in raw units."""
+    """Return the root mean square of the given errors of y, ``(k,)`` in raw units.
+
+    Values that were switched off by huge errors, compared with the lower quartile, do not count.
+    """
     backend = problem.model.backend
-    assert problem.data.inverse_error is not None
     with backend.context():
-        error = 1 / problem.data.inverse_error  # the only copy
-        mean_square = backend.xp.vecdot(error, error, axis=-1) / error.shape[-1]
-        return backend.to_host(backend.xp.sqrt(mean_square))
+        return backend.to_host(backend.bind(_root_mean_square_in_use)(problem.data.inverse_error))
+
+
+def _root_mean_square_in_use(xp: Namespace, inverse: Array) -> Array:
+    """Compute the root mean square of the errors ``(k,)`` from inverse errors ``(k, n)``, but for huge ones."""
+    at = 3 * (inverse.shape[-1] - 1) // 4
+    used = SWITCHED_OFF * inverse >= xp.sort(inverse, axis=-1)[:, at : at + 1]
+    error = 1 / xp.where(used, inverse, float("inf"))
+    return xp.sqrt(xp.sum(error * error, axis=-1) / xp.sum(xp.astype(used, error.dtype), axis=-1))

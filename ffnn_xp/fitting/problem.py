@@ -44,6 +44,8 @@ class FitProblem:
         Errors of the standardised outputs, where the user gave none.
     errors_known : bool
         Whether errors of y were given, or are those of the statistic itself, as of counts.
+    unsettled : str
+        Why errors of y, estimated or predicted by the network, are none, and what to do; empty if they are some.
     sandwich : bool
         Whether the covariance is to be a sandwich.
     tuning : Tuning
@@ -58,6 +60,7 @@ class FitProblem:
     prior: GaussianPrior | None
     y_error: HostArray
     errors_known: bool
+    unsettled: str = ""
     sandwich: bool = False
     tuning: Tuning = DEFAULT_TUNING
     minimizer: Minimizer | None = None

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
 from ffnn_xp.fitting.prior_selection import PriorSelection
@@ -19,6 +20,7 @@ from ffnn_xp.objective import DataCost, NetworkCost
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive, Spectrum
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class FitRecord:
     """The numbers of a fit.

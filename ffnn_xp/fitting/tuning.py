@@ -40,8 +40,8 @@ class MultiStartTuning:
 class YErrorTuning:
     """Tuned numbers of the estimate of errors of y, which alternates with the minimization."""
 
-    rounds: int = tuned(8, "turns at most: more settle slowly converging errors")
-    settled: float = tuned(0.01, "relative change of the errors that needs no further turn")
+    rounds: int = tuned(24, "turns at most; more: slowly converging errors settle")
+    settled: float = tuned(2e-3, "relative change of the errors that needs no further turn")
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,30 @@ factor for the parameters (P. J. Huber, Robust Statistics, 1981, sec. 7.8). Resi
 factor (`prior_selection`).
 
 The errors and the minimum are found in turn, since the covariance depends on the errors, and with a prior or several
-outputs the minimum does too.
+outputs, or a robust statistic, the minimum does too. They have settled where they are those of the residuals at their
+own minimum. Turns that approach this slowly, or jump to and fro, are sped up by a secant in the logarithms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.typing import Array, HostArray, Mask
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.network import evaluate
+
+LONGEST = 5.0  # longest step of a secant, in units of the change
+PERFECT = 1e-6  # errors in units of the width of y below which a fit describes its data exactly
+CHANGES = "the errors of y, estimated from the residuals, change with each fit that uses them: give y_err"
+DEGENERATE = (
+    "half of the values or more lie on the curve exactly, so that the median residual is no measure of errors of y: "
+    "give y_err"
+)
 
 
 def estimate_y_error(
@@ -33,18 +45,62 @@ def estimate_y_error(
     if not found.located:
         width = residual_width(problem, found.best.theta, float(problem.layout.n_parameters))
         return problem.with_y_error(width), search, found
-    tuning, cost = problem.tuning.y_error, problem.cost()
-    for _ in range(tuning.rounds):
-        theta = found.best.theta
-        new = residual_width(problem, theta, problem.effective(cost, theta))
-        settled = np.max(np.abs(new / problem.y_error - 1)) < tuning.settled
-        problem = problem.with_y_error(new)
-        cost = problem.cost()
-        search = search.for_cost(cost)
+
+    def minimize(problem: FitProblem) -> HostArray | None:
+        nonlocal search, found
+        search = search.for_cost(problem.cost())
         found = search.refine(found)
-        if settled or found.best is None or not found.located:
-            break
-    return problem, search, found
+        return found.best.theta if found.best is not None and found.located else None
+
+    return settle(problem, found.best.theta, minimize), search, found
+
+
+def settle(problem: FitProblem, theta: HostArray, minimize: Callable[[FitProblem], HostArray | None]) -> FitProblem:
+    """Return the problem with the errors of y that belong to their own minimum, or with the reason why there are none.
+
+    Parameters
+    ----------
+    problem : FitProblem
+        The problem; theta is its minimum.
+    theta : array with shape (p,)
+        A standardised minimum for these errors.
+    minimize : callable
+        Minimises a problem with other errors; returns the standardised minimum, or None if it did not get there.
+    """
+    tuning, now, before = problem.tuning.y_error, np.log(problem.y_error), None
+    for _ in range(tuning.rounds):
+        change = np.log(residual_width(problem, theta, problem.effective(problem.cost(), theta))) - now
+        small = now + change < np.log(PERFECT)
+        if np.any(small) and _is_degenerate(problem, theta, small):
+            return replace(problem, unsettled=DEGENERATE)
+        if np.max(np.abs(change)) < tuning.settled:
+            return problem
+        step = change if before is None else _secant(now, change, *before)
+        before, now = (now, change), now + step
+        problem = problem.with_y_error(np.exp(now))
+        end = minimize(problem)
+        if end is None or np.all(small):
+            return problem
+        theta = end
+    return replace(problem, unsettled=CHANGES)
+
+
+def _secant(now: HostArray, change: HostArray, then: HostArray, change_then: HostArray) -> HostArray:
+    """Return the steps to where the changes are zero, at most `LONGEST` changes long."""
+    moved = now - then
+    slope = (change - change_then) / np.where(moved == 0, 1.0, moved)
+    return -change / np.minimum(slope, -1 / LONGEST)
+
+
+def _is_degenerate(problem: FitProblem, theta: HostArray, small: Mask) -> bool:
+    """Return True if the median residual of an output is zero to rounding, `small`, while others are not."""
+    if problem.loss.median_pull() is None:
+        return False
+    backend = problem.model.backend
+    with backend.context():
+        y = evaluate(problem.network, backend, backend.to_device(problem.scaling.to_raw(theta)), problem.data.x)
+        largest = backend.to_host(backend.xp.max(backend.xp.abs(y - problem.data.y), axis=-1)) / problem.scaling.y_scale
+    return bool(np.any(small & (largest > np.sqrt(PERFECT))))
 
 
 def y_error_at(problem: FitProblem, theta: HostArray) -> FitProblem:

@@ -51,8 +51,10 @@ class Loss(ABC):
     """Kind of values that y may have."""
     auxiliary: Auxiliary | None = None
     """Name of the array that users may give beside y."""
-    scatters_normally: bool = False
-    """True if measured values scatter normally and independently around outputs, each with its error of y."""
+    pull_nu: float | None = None
+    """Degrees of freedom of the Student's t that independent pulls of new values have, infinite for normal ones."""
+    predicts_width: bool = False
+    """True if the second half of the outputs are logarithms of the widths with which values scatter."""
     uncertain_inputs: tuple[int, ...] = ()
     """Inputs whose errors the statistic takes into account."""
     is_chi_square: bool = False

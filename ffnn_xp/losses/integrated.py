@@ -26,7 +26,7 @@ class IntegratedLoss(WrappedLoss):
     """
 
     has_linear_operator = True
-    scatters_normally = False
+    pull_nu = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

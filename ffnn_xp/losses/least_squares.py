@@ -27,7 +27,7 @@ class LeastSquaresLoss(PullLoss):
     name = "least_squares"
     display_name = "chi2"
     is_chi_square = True
-    scatters_normally = True
+    pull_nu = float("inf")
 
     def value(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Compute the squared pull."""

@@ -30,6 +30,8 @@ class NormalLoss(Loss):
 
     name = "normal"
     bounded_below = False
+    pull_nu = float("inf")
+    predicts_width = True
     coupled_outputs = True
 
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:

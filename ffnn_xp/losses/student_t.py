@@ -28,6 +28,7 @@ class StudentTLoss(RobustLoss):
 
     def __post_init__(self) -> None:
         check_positive("nu", self.nu)
+        object.__setattr__(self, "pull_nu", self.nu)
 
     def rho(self, xp: Namespace, z: Array) -> tuple[Array, Array]:
         """Compute (nu + 1) log(1 + z^2 / nu)."""

@@ -226,7 +226,7 @@ class QuasiNewton:
         while going and np.any(u):
             d = memory.direction(u)
             D, fresh = W.back(d), not len(memory)
-            first = min(1.0, self.first_length / float(np.linalg.norm(u))) if fresh else 1.0
+            first = min(1.0, self.first_length / max(float(np.linalg.norm(u)), 1e-300)) if fresh else 1.0
             step = yield from self.line_search.along(theta, value, g, D, first)
             if step.t > 0:
                 gain, before = value - step.value, u

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level
@@ -35,6 +36,7 @@ from ffnn_xp.objective import NetworkCost, Replicas, network_precision
 PREDICTIONS = 2**22  # values of a layer that are computed at a time
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class Ensemble:
     """An ensemble of r networks of the same widths, fitted to replicas, as `Model.fit_replicas` returns it.

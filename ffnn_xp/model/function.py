@@ -9,9 +9,10 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.validation import vector
-from ffnn_xp.backends import Backend, get_backend, host_floats
+from ffnn_xp._lib.validation import seed_numbers, vector
+from ffnn_xp.backends import Backend, get_backend, host_floats, refuse_gradient
 from ffnn_xp.data import Bins, in_order, input_rows
 from ffnn_xp.network import (
     Activation,
@@ -31,6 +32,7 @@ from ffnn_xp.network import (
 Self = TypeVar("Self", bound="NetworkFunction")
 
 
+@quiet
 class NetworkFunction:
     """A network with parameters on a backend, the part of `Model` that needs no fit; see there."""
 
@@ -43,7 +45,7 @@ class NetworkFunction:
         backend: str | Backend = "auto",
         device: Any = None,
         dtype: str = "float64",
-        seed: int | None = None,
+        seed: Any = None,
         fallback: bool | None = None,
         threads: int | None = None,
         name: str | None = None,
@@ -53,7 +55,7 @@ class NetworkFunction:
         hidden = hidden_activations(activation, len(self._widths) - 2)
         self._activations = (*hidden, get_activation(output, output=True))
         self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback, threads=threads)
-        self._seed = seed
+        self._seed = seed_numbers(seed)
         self._network: Network | None = None
         self._theta: Array | None = None
         self._input_names: tuple[str, ...] | None = None
@@ -263,6 +265,9 @@ class NetworkFunction:
             return self._shaped(evaluate(self.network, self._backend, self._theta, columns), kind)
         on_device = len(theta) == 1 and self._backend.owns(theta[0]) and theta[0].shape == (self.n_parameters,)
         on_device = on_device and self._backend.xp.isdtype(theta[0].dtype, "real floating")
+        if not on_device:
+            refuse_gradient(x, "x")
+            refuse_gradient(theta[0], "theta")
         values = self._backend.asarray(theta[0]) if on_device else self._backend.to_device(self._host_theta(theta))
         y = self._shaped(evaluate(self.network, self._backend, values, columns), kind)
         return y if on_device else self._backend.to_host(y)

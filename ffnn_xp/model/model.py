@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ffnn_xp._lib.errors import FitWarning, did_you_mean
+from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import HostArray, PathLike
-from ffnn_xp._lib.validation import column_names
+from ffnn_xp._lib.validation import column_names, seed_numbers
 from ffnn_xp.backends import Backend, get_backend, host_floats
 from ffnn_xp.data import Measurements, measurements_of
 from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
@@ -21,6 +22,7 @@ from ffnn_xp.minimizers import Migrad, Minimizer
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
+from ffnn_xp.model.single_precision import checked_in
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
 from ffnn_xp.network import Activation
 from ffnn_xp.plotting import draw_network
@@ -28,6 +30,7 @@ from ffnn_xp.plotting import draw_network
 STARTS = ("auto", "random", "current")
 
 
+@quiet
 class Model(Predictor):
     r"""A feed-forward network, :math:`y = f_L(A_L \cdot (\ldots f_1(A_1 \cdot (x, 1)) \ldots, 1))`.
 
@@ -42,8 +45,9 @@ class Model(Predictor):
         for the probabilities of classes.
     backend, device, dtype, fallback, threads
         The backend; see `get_backend`.
-    seed : int, optional
-        Seed of the random start; it gives the same network on every backend.
+    seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
+        Seed of the random start; it gives the same network on every backend. A generator gives its next number, which
+        the model keeps.
     name : str, optional
         Name of the network, for costs of several networks in one sum: its parameters are then called
         ``name.a_L1_L2[0,0]``.
@@ -81,7 +85,7 @@ class Model(Predictor):
         restarts: int | Literal["auto"] = "auto",
         start: str | Any = "auto",
         minimizer: str | Minimizer = "auto",
-        seed: int | None = None,
+        seed: Any = None,
         progress: bool | None = None,
         callback: Callable[[Any], bool | None] | None = None,
         max_seconds: float | None = None,
@@ -104,7 +108,8 @@ class Model(Predictor):
             "student_t" where some values are wrong by many sigma; "normal" for a network with 2 k outputs, means and
             logarithms of widths; "poisson" for counts, with ``output="exp"``; "binomial" for k out of N, or yes and no,
             with ``output="logistic"``; "multinomial" for labels 0 ... k-1 or counts of classes, with
-            ``output="softmax"``.
+            ``output="softmax"``. Other labels have to be numbered first, by
+            ``classes, y = numpy.unique(y, return_inverse=True)``; output i is then the probability of ``classes[i]``.
         weights : array-like with shape (n,), optional
             Factor on each event's term, such as the number of times that it was measured. If y_err is None, only the
             weights' ratios matter. Monte-Carlo weights, which may be negative, need ``covariance="sandwich"``.
@@ -143,7 +148,7 @@ class Model(Predictor):
             parameters, as in the lesson. "lbfgs", "levenberg_marquardt", "preconditioned_lbfgs", "kronecker_lbfgs" and
             "matrix_free" minimize from each start by this method alone, and so does an object of your own with a method
             ``run(problem, theta, budget)`` that returns a `minimizers.MinimizerResult`. MINUIT certifies in any case.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the starts; by default the model's own.
         progress : bool, optional
             Whether to show a progress line; by default in a terminal.
@@ -188,21 +193,21 @@ class Model(Predictor):
                 covariance=covariance,
                 restarts=restarts,
                 minimizer=minimizer,
-                seed=self._seed if seed is None else seed,
+                seed=self._seed if seed is None else seed_numbers(seed),
                 start=self._start_of_fit(start, minimizer),
                 progress=progress,
                 callback=callback,
                 max_seconds=max_seconds,
                 tuning=tuning,
             )
-            record = run_fit(self, measurements, options)
+            record = checked_in(self._backend, run_fit(self, measurements, options))
         self.parameters = record.parameters
         data = record.problem.data
         self._column, self._input_names = data.y_was_column, data.input_names
         self._target_names = data.target_names if len(data.target_names or ()) == self.layers[-1] else None
         self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
-            warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)
+            warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=outside_the_package())
         return FitResult.of(record)
 
     def fit_replicas(
@@ -222,7 +227,7 @@ class Model(Predictor):
         x_err: Any = None,
         covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Sequence[float] | None = None,
-        seed: int | None = None,
+        seed: Any = None,
         max_seconds: float | None = None,
         tuning: Tuning = DEFAULT_TUNING,
     ) -> Ensemble:
@@ -247,7 +252,7 @@ class Model(Predictor):
             As in `fit`. A sandwich takes errors from the scatter of the data, as bootstrap copies do and toys do not.
         prior : float or sequence of float, optional
             As in `fit`. A sequence makes one replica for each prior, all with the same data.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of toys and bootstrap copies; by default the model's own.
         max_seconds : float, optional
             Time after which the minimization stops, with the best so far.
@@ -281,7 +286,7 @@ class Model(Predictor):
                 loss=loss,
                 prior=prior,
                 covariance=covariance,
-                seed=self._seed if seed is None else seed,
+                seed=self._seed if seed is None else seed_numbers(seed),
                 max_seconds=max_seconds,
                 tuning=tuning,
             )

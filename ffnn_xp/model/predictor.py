@@ -7,8 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level
+from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import Bins, Measurements, in_order, read, refuse
 from ffnn_xp.losses import LOSSES
 from ffnn_xp.model.function import NetworkFunction
@@ -40,6 +42,7 @@ NOT_OF_A_CLASSIFICATION = {
 }
 
 
+@quiet
 class Predictor(NetworkFunction):
     """A network with errors, densities and intervals of its predictions, the part of `Model` that a fit completes."""
 
@@ -79,7 +82,8 @@ class Predictor(NetworkFunction):
             host; it is NaN where the fit does not determine an output. It is that of the fitted function, after
             ``prior="auto"`` that of the best network alone.
         kind : {"confidence", "prediction"}
-            Whether the standard deviation is that of the fitted function, or that of new measurements.
+            Whether the standard deviation is that of the fitted function, or that of new measurements. After
+            ``loss="normal"`` the latter comes with the means alone, without the logarithms of widths.
 
         Raises
         ------
@@ -104,9 +108,11 @@ class Predictor(NetworkFunction):
         bins = Bins.of(x)
         if bins is not None:
             return self._contents(bins, return_std=return_std, return_cov=return_cov, kind=kind)
+        ensemble = self._predictive is not None and len(self._predictive.members) > 1
+        if return_cov or ensemble or (return_std and (kind == "prediction" or isinstance(self._band, MatrixFreeBand))):
+            refuse_gradient(x, "x")
         if return_cov:
             return self._with_covariance(x, kind)
-        ensemble = self._predictive is not None and len(self._predictive.members) > 1
         if not return_std and not ensemble:
             return self(x)
         if self._band is None and not ensemble:
@@ -121,10 +127,11 @@ class Predictor(NetworkFunction):
                 return mean
             return mean, self._shaped(to(self._predictive.std(*at, with_y_error=kind == "prediction")), shape)
         assert self._band is not None
-        mean = self._shaped(evaluate(self.network, self._backend, self._theta, columns), shape)
+        outputs = evaluate(self.network, self._backend, self._theta, columns)
         if kind == "confidence":
-            return mean, self._shaped(self._band.std(*at), shape)
-        return mean, self._shaped(to(self._density().std(*at, with_y_error=True)), shape)
+            return self._shaped(outputs, shape), self._shaped(self._band.std(*at), shape)
+        std = to(self._density().std(*at, with_y_error=True))
+        return self._shaped(outputs[: std.shape[0], :], shape), self._shaped(std, shape)
 
     def _contents(self, bins: Bins, *, return_std: bool, return_cov: bool, kind: str) -> Any:
         """Return the integrals over bins, with their errors if requested."""
@@ -189,7 +196,8 @@ class Predictor(NetworkFunction):
         """
         refuse(others, "log_density", NOT_OF_A_DENSITY)
         density = self._density()
-        data = read(self, self._by_name(x, y, mask)).data
+        loss = "normal" if density.predicts_width else "least_squares"
+        data = read(self, self._by_name(x, y, mask), loss, to_fit=False).data
         return density.log_density(self.network, self._backend, data.x, self._backend.to_host(data.y))
 
     def interval(self, x: Any, *, cl: float = 0.9) -> tuple[Array, Array]:
@@ -222,6 +230,7 @@ class Predictor(NetworkFunction):
         """
         cl = level(cl)
         density = self._density()
+        refuse_gradient(x, "x")
         columns, shape = self._columns(x)
         ends = (density.quantile(self.network, self._backend, columns, q) for q in ((1 - cl) / 2, (1 + cl) / 2))
         low, high = (self._shaped(self._backend.to_device(end), shape) for end in ends)
@@ -235,7 +244,7 @@ class Predictor(NetworkFunction):
         x : array-like with shape (n, d), or (n,) for d = 1
             Inputs of events that were not in the fit; with events of the fit the result is too good.
         y : array-like with shape (n,) or (n, k)
-            Yes or no as 1 or 0, or labels 0 ... k-1 for a softmax.
+            Yes or no as 1 or 0, or labels 0 ... k-1 for a softmax, of which some may be missing.
         mask : boolean array-like with shape (n,), optional
             True for events to use.
         **others
@@ -263,7 +272,9 @@ class Predictor(NetworkFunction):
         losses = {loss.link: loss for loss in LOSSES.values() if loss.target_kind in ("successes", "class")}
         if output not in losses:
             raise ValueError(f"only a logistic or a softmax output predicts probabilities, not {output!r}")
-        data = read(self, self._by_name(x, y, mask), losses[output]).data
+        data = read(self, self._by_name(x, y, mask), losses[output], to_fit=False).data
+        if not data.n:
+            raise ValueError("`x` holds no events: a test of probabilities needs at least one")
         t = self._backend.to_host(data.y)
         if not np.all((t == 0) | (t == 1)):
             raise ValueError("`y` must be 0 or 1 for each event and class: counts have no ROC curve")
@@ -276,6 +287,11 @@ class Predictor(NetworkFunction):
 
     def _density(self) -> Predictive:
         if self._predictive is None:
-            why = self._no_band if self._band is None else "the statistic is not one of measured values at known inputs"
+            why = self._no_band
+            if self._band is not None:
+                why = (
+                    "the statistic has none of independent values at known inputs, as least squares, student_t and "
+                    "normal have, or the file has not kept it"
+                )
             raise NotFittedError(f"no predictive density: {why}")
         return self._predictive

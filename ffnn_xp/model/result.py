@@ -11,8 +11,10 @@ import iminuit
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.validation import level, whole_number
+from ffnn_xp._lib.validation import level, seed_numbers, whole_number
+from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import in_order, input_rows
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
@@ -36,6 +38,7 @@ from ffnn_xp.studies import (
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class FitResult(FitRecord):
     """The result of `Model.fit`: its numbers (`FitRecord` lists all of them), and studies of the fit.
@@ -174,7 +177,7 @@ class FitResult(FitRecord):
         cl: float = 0.683,
         method: str = "linear",
         number: int | None = None,
-        seed: int | None = None,
+        seed: Any = None,
     ) -> Interval:
         """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
 
@@ -190,7 +193,7 @@ class FitResult(FitRecord):
             end. With ``covariance="sandwich"`` only "linear" is right, and others are refused.
         number : int, optional
             Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys or starts.
 
         Raises
@@ -213,7 +216,7 @@ class FitResult(FitRecord):
         """
         band = find_band_method(method)
         cl = level(cl)
-        return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed)
+        return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed_numbers(seed))
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
         """Return a function of predictions, such as an average, a ratio or an integral, and its covariance.
@@ -266,6 +269,7 @@ class FitResult(FitRecord):
 
     def _columns(self, x: Any) -> Array:
         """Check inputs and return them as columns on the device."""
+        refuse_gradient(x, "x")
         backend = self.problem.model.backend
         with backend.context():
             x = in_order(x, self.problem.data.input_names)
@@ -276,7 +280,7 @@ class FitResult(FitRecord):
             raise NotFittedError(f"no error band: {self.message}")
         return self.error_band
 
-    def goodness(self, number: int = 0, *, seed: int | None = None) -> Goodness:
+    def goodness(self, number: int = 0, *, seed: Any = None) -> Goodness:
         """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
         Parameters
@@ -284,7 +288,7 @@ class FitResult(FitRecord):
         number : int
             Toys, each fitted again; 0 is none. Where S is not a chi-square (few counts, yes or no) only toys give a
             p-value.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
 
         Raises
@@ -304,7 +308,7 @@ class FitResult(FitRecord):
         (100, True)
         """
         number = whole_number(number, "number", 0)
-        return assess_goodness(self._fitted, number, np.random.default_rng(seed))
+        return assess_goodness(self._fitted, number, np.random.default_rng(seed_numbers(seed)))
 
     def coverage(
         self,
@@ -312,7 +316,7 @@ class FitResult(FitRecord):
         *,
         cl: float | Sequence[float] = (0.683, 0.954),
         number: int = 200,
-        seed: int | None = None,
+        seed: Any = None,
     ) -> Coverage:
         """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
 
@@ -324,7 +328,7 @@ class FitResult(FitRecord):
             Nominal coverages: confidence levels.
         number : int
             Number of toys.
-        seed : int, optional
+        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
 
         Raises
@@ -356,7 +360,9 @@ class FitResult(FitRecord):
                 columns = self.problem.data.measured_x(backend.xp)[:, :: -(-self.problem.data.n // 200)]
             else:
                 columns = self._columns(x)
-        return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))
+        if not columns.shape[-1]:
+            raise ValueError("`x` holds no events: a coverage is measured at one point at least")
+        return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed_numbers(seed)))
 
     def plot(
         self,

@@ -64,9 +64,15 @@ def band_to_save(
 def predictive_to_save(density: Predictive | None, band: LinearBand | None, wanted: bool | None) -> Predictive | None:
     """Return the predictive density that a file keeps, given the band that it keeps.
 
-    An ensemble is kept at any size, since the model predicts with it, unless the user wants no band.
+    An ensemble is kept at any size, since the model predicts with it, unless the user wants no band. Files have no
+    place for a density with predicted widths.
     """
-    if density is None or wanted is False or not all(isinstance(member.band, LinearBand) for member in density.members):
+    if (
+        density is None
+        or wanted is False
+        or density.predicts_width
+        or not all(isinstance(member.band, LinearBand) for member in density.members)
+    ):
         return None
     return density if len(density.members) > 1 or band is not None else None
 

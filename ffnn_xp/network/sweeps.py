@@ -191,7 +191,7 @@ def jacobian(network: Network, xp: Namespace, theta: Array, x: Array) -> Array:
         layers = []
         for delta, a in zip(deltas(xp, trace, slope, unit), inputs, strict=True):
             product = delta.mT[..., :, None] * a[..., None, :]
-            layers.append(xp.reshape(product, (*product.shape[:-2], -1)))
+            layers.append(xp.reshape(product, (*product.shape[:-2], product.shape[-2] * product.shape[-1])))
         rows.append(xp.concat(layers, axis=-1))
     return xp.stack(rows, axis=-3)
 

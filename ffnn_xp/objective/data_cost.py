@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, in_order, measurements_of, read
@@ -18,6 +19,7 @@ from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
 
 
+@quiet
 class DataCost(NetworkCost):
     """The cost of a network and data in raw units, the base class of `LeastSquares`, `Poisson` and the others.
 

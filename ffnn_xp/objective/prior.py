@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
 from ffnn_xp.network import Layout, Network
@@ -19,6 +20,7 @@ from ffnn_xp.network import Layout, Network
 GAUGE = 1e-2  # precision of a softmax's output biases: a width of 10, wide for the data, that fixes their common shift
 
 
+@quiet
 @dataclass(frozen=True)
 class GaussianPrior:
     """Independent normal distributions around zero for the standardised parameters.
@@ -87,10 +89,10 @@ def layer_precision(layout: Layout, tau: float) -> HostArray:
     >>> layer_precision(Layout((2, 1)), 1.0)
     array([2., 2., 0.])
     """
-    parts = []
+    parts, variance = [], float(tau) * float(tau)  # infinite, without an error, where there is no prior to speak of
     for l, (rows, columns) in enumerate(layout.shapes):
-        P = np.full((rows, columns), (columns - 1) / tau**2)
-        P[:, -1] = 0.0 if l == layout.n_layers - 1 else 1 / tau**2
+        P = np.full((rows, columns), (columns - 1) / variance)
+        P[:, -1] = 0.0 if l == layout.n_layers - 1 else 1 / variance
         parts.append(P.ravel())
     return np.concatenate(parts)
 

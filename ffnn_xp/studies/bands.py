@@ -26,9 +26,10 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.validation import whole_number
+from ffnn_xp._lib.validation import Seed, whole_number
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
 from ffnn_xp.network import Network, evaluate, glorot
@@ -40,6 +41,7 @@ from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 UNIDENTIFIED = "depends on an unidentified direction"
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class Interval:
     """A band of predictions; its arrays have the shape of predictions, ``(n,)`` or ``(n, k)``, on the host.
@@ -97,7 +99,7 @@ class BandRequest:
         Confidence level.
     number : int
         Toys or starts, for kinds of band that have some.
-    seed : int, optional
+    seed : int, tuple of int or None
         Seed of the toys or starts.
     """
 
@@ -106,7 +108,7 @@ class BandRequest:
     x: Array
     cl: float
     number: int
-    seed: int | None
+    seed: Seed
 
     @property
     def backend(self) -> Backend:
@@ -176,7 +178,7 @@ class BandMethod:
         *,
         cl: float,
         number: int | None = None,
-        seed: int | None = None,
+        seed: Seed = None,
     ) -> Interval:
         """Compute the band of the predictions at raw inputs x ``(d, n)`` on the device; see `FitResult.band`."""
         if self.needs_matrices and not isinstance(known, LinearBand):

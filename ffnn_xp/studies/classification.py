@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 
 BINS = 10  # bins of the calibration; with fewer events, each is a bin
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class Classification:
     """The result of `Model.classification`, with an entry for each of k classes or outputs.

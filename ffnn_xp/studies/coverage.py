@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.text import table_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.fitting import FitProblem, LocalMinimum, fit_toys, residual_width
@@ -23,6 +24,7 @@ from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.uncertainty import LinearBand
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class Coverage:
     """The coverage of each output k at each of m points, as `FitResult.coverage` returns it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.validation import Seed
 from ffnn_xp.fitting import FitProblem
 from ffnn_xp.objective import NetworkCost
 from ffnn_xp.uncertainty import LinearBand
@@ -34,4 +35,4 @@ class FittedProblem:
     chi2: float
     ndof: float
     p_value: float
-    minima: dict[tuple[int, int | None], list[LinearBand]] = field(default_factory=dict)
+    minima: dict[tuple[int, Seed], list[LinearBand]] = field(default_factory=dict)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.text import pair_lines
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import REFIT_GOAL, fit_toys
 from ffnn_xp.studies.fitted_problem import FittedProblem
 
 
+@quiet
 @dataclass(frozen=True, repr=False)
 class Goodness:
     """The goodness of a fit, as `FitResult.goodness` returns it.

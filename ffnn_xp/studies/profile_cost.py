@@ -200,6 +200,7 @@ def _by_eigenvalues(H: HostArray, right: HostArray, basis: HostArray, epsilon: f
     return EDMBounds(V @ x, edm, edm, 1, V[:, 0] if len(w) and w[0] < -cut else None)
 
 
+@quiet
 class SubsetCost(CostWithGradient):
     """S as a function of a subset of the parameters in raw units, with the others fixed or profiled.
 

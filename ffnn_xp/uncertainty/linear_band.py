@@ -51,7 +51,7 @@ class LinearBand:
         xp, parts = backend.xp, self._chunks(_covariance_root, network, backend, x)
         with backend.context():
             A = xp.permute_dims(xp.concat(parts, axis=1), (1, 0, 2))
-            return xp.reshape(A, (-1, A.shape[-1]))
+            return xp.reshape(A, (A.shape[0] * A.shape[1], A.shape[2]))
 
     def prior_share(self, network: Network, backend: Backend, x: Array, precision: HostArray) -> Array:
         """Return the prior's share of each output's posterior precision, ``(k, n)`` at raw inputs ``(d, n)``.
@@ -84,7 +84,8 @@ class LinearBand:
             units = [to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale, s.y_mean)]
             of_fit = [to(self.theta), to(spectrum.factor)]
             unidentified = [to(spectrum.scale), to(spectrum.unidentified)] if spectrum.n_unidentified else []
-            chunks = [x[:, i : min(i + size, x.shape[-1])] for i in range(0, x.shape[-1], size)]
+            n = int(x.shape[-1])
+            chunks = [x[:, i : min(i + size, n)] for i in range(0, max(n, 1), size)]
             return [f(*more, chunk, *units, *of_fit, *unidentified) for chunk in chunks]
 
 

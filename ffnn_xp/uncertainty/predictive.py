@@ -81,7 +81,10 @@ def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law:
 
 @dataclass(frozen=True)
 class Member:
-    """A network of an ensemble: its band, its errors of y ``(k,)`` in raw units, its effective number of parameters."""
+    """A network of an ensemble: its band, its errors of y ``(k,)`` in raw units, its effective number of parameters.
+
+    The errors are not used where the network predicts them.
+    """
 
     band: LinearBand | MatrixFreeBand
     y_error: HostArray
@@ -102,10 +105,13 @@ class Predictive:
         The networks.
     calibration : Calibration
         The calibration of their widths.
+    predicts_width : bool
+        Whether outputs are means, and below them the logarithms of the errors of y at each x.
     """
 
     members: tuple[Member, ...]
     calibration: Calibration = field(default_factory=Calibration)
+    predicts_width: bool = False
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
         """Return the mean of the density, ``(k, n)``."""
@@ -115,7 +121,7 @@ class Predictive:
         """Return the standard deviation of the function or, with `with_y_error`, of a new measurement; ``(k, n)``."""
         y, width, band = self._parts(network, backend, x)
         c = self.calibration
-        heavy = 1.0 if np.isinf(c.nu) else c.nu / (c.nu - 2)
+        heavy = 1.0 if np.isinf(c.nu) else c.nu / (c.nu - 2) if c.nu > 2 else np.inf
         variance = heavy * width**2 if with_y_error else c.b * band**2
         return np.asarray(np.sqrt(np.mean(variance, axis=0) + np.var(y, axis=0)))
 
@@ -135,7 +141,11 @@ class Predictive:
         c = self.calibration
         y = np.stack([m.mean(network, backend, x) for m in self.members])
         band = np.stack([backend.to_host(m.band.std(network, backend, x)) for m in self.members])
-        y_error = np.stack([m.y_error for m in self.members])[:, :, None]
+        if self.predicts_width:
+            k = y.shape[1] // 2
+            y, y_error, band = y[:, :k], np.exp(y[:, k:]), band[:, :k]
+        else:
+            y_error = np.stack([m.y_error for m in self.members])[:, :, None]
         return y, np.sqrt(c.a * y_error**2 + c.b * band**2), band
 
     @property

@@ -30,7 +30,11 @@ def test_what_is_float64_is_not_copied() -> None:
         (None, TypeError, "`x` must be an array of numbers, got None"),
         ([1j], TypeError, "`x` must be real, got complex numbers"),
         (["1"], TypeError, "`x` must hold numbers, got dtype <U1: convert it first"),
-        (np.array([[1, "2"]], object), TypeError, r"`x` must hold numbers, got '2' in row 0, column 1$"),
+        (
+            np.array([[1, "2"]], object),
+            TypeError,
+            r"`x` must hold numbers, got '2' in row 0, column 1: convert it first$",
+        ),
         (np.array("a", object), TypeError, "got 'a' in its only value"),
         ([[1], [1, 2]], ValueError, "`x` must be a rectangular array of numbers"),
         (np.ma.masked_array([1, 2], [True, False]), ValueError, "`x` has masked values: leave those events out"),

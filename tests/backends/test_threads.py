@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -84,6 +86,56 @@ def test_blas_is_held_and_restored() -> None:
     with threads.one_blas_thread():
         assert blas_threads() == {1}
     assert blas_threads() == before
+
+
+def test_blas_is_restored_after_overlapping_users() -> None:
+    """A begins, B begins, A ends, B ends, in two threads; a context inside another changes nothing."""
+    before = blas_threads()
+    a_inside, b_inside, a_done = (threading.Event() for _ in range(3))
+
+    def first() -> None:
+        with threads.one_blas_thread(), threads.one_blas_thread():
+            a_inside.set()
+            assert b_inside.wait(30)
+            assert blas_threads() == {1}
+        a_done.set()
+
+    def second() -> None:
+        assert a_inside.wait(30)
+        with contextlib.suppress(KeyError), threads.one_blas_thread():
+            assert blas_threads() == {1}
+            b_inside.set()
+            assert a_done.wait(30)
+            raise KeyError
+
+    with ThreadPoolExecutor(2) as pool:
+        for end in [pool.submit(f) for f in (first, second)]:
+            end.result()
+    assert blas_threads() == before
+    with threads.one_blas_thread():
+        with threads.one_blas_thread():
+            pass
+        assert blas_threads() == {1}
+    assert blas_threads() == before
+
+
+def blas_in_a_child(queue: multiprocessing.Queue) -> None:  # pragma: no cover - measured in the child
+    with threads.one_blas_thread():
+        inside = blas_threads()
+    queue.put((inside, blas_threads()))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+def test_a_child_of_a_fork_in_a_fit_has_a_limit_of_its_own() -> None:
+    before, context = blas_threads(), multiprocessing.get_context("fork")
+    queue = context.Queue()
+    with threads._limit, contextlib.ExitStack() as stack:  # the lock is held by another thread at the fork
+        child = context.Process(target=blas_in_a_child, args=(queue,))
+        child.start()
+        stack.callback(child.kill)
+        assert queue.get(timeout=30) == ({1}, before)
+    child.join(5)
 
 
 def wide_problem() -> tuple[fx.Model, np.ndarray, np.ndarray]:

@@ -19,9 +19,12 @@ def cpu() -> TorchBackend:
     return found
 
 
-def test_arrays_leave_their_graph_of_derivatives(cpu: TorchBackend) -> None:
+def test_arrays_stay_in_their_graph_of_derivatives_until_they_are_copied_to_the_host(cpu: TorchBackend) -> None:
     a = torch.ones(3, dtype=torch.float32, requires_grad=True)
-    assert not cpu.asarray(a).requires_grad
+    assert cpu.asarray(a).requires_grad
+    assert cpu.needs_gradient(a)
+    with torch.no_grad():
+        assert not cpu.needs_gradient(a)
     assert cpu.asarray(a).dtype == torch.float64
     assert cpu.to_host(2 * a).tolist() == [2, 2, 2]
 

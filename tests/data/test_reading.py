@@ -153,7 +153,10 @@ BAD_TYPES: dict[str, tuple[Any, str]] = {
     "dates": (np.array([["2026-01-01", "2026-01-02"]] * 3, "datetime64[D]"), "must hold numbers, got dtype datetime64"),
     "date objects": ([[datetime.date(2026, 1, 1), 2.0]] * 3, "must hold numbers, got datetime.date"),
     "durations": (np.ones((3, 2), "timedelta64[s]"), "must hold numbers, got dtype timedelta64"),
-    "records": (np.zeros(3, [("a", float), ("b", float)]), "must hold numbers"),
+    "records": (
+        np.zeros(3, [("a", float), ("b", float)]),
+        "must be a plain array of numbers, got one with the fields a, b",
+    ),
     "a dictionary": ({"a": [1.0]}, "must hold numbers, got"),
     "a function": (np.sin, "must hold numbers, got"),
     "None": (None, "must hold numbers|must be|`x` is"),
@@ -304,6 +307,60 @@ def test_a_mask_selects_bins() -> None:
     theta = [0.3, 1.0]
     assert cost(theta) == pytest.approx(upper(theta) + lower(theta), rel=1e-14)
     np.testing.assert_allclose(cost.x[:, 0], [0.5, 2.25, 3.1])
+
+
+def labelled(y: Any, k: int | None = None, loss: str = "multinomial") -> fx.FitResult:
+    output = "softmax" if loss == "multinomial" else "logistic"
+    return Model((1, k), output=output, seed=1).fit(np.arange(len(y)) % 5, y, loss=loss, prior=1.0)
+
+
+@pytest.mark.parametrize(
+    ("y", "got"),
+    [
+        ([1, 2, 3] * 4, "without gaps, got 1, 2, 3: number the classes"),
+        ([11, 211] * 6, "without gaps, got 11, 211: number the classes"),
+        (np.arange(12) * 10**8, "without gaps, got 0, 1e[+]08, 2e[+]08, 3e[+]08, ...: number the classes"),
+        ([0, 2] * 6, "without gaps, got 0, 2: number the classes"),
+        ([-1, 1] * 6, "a label: 0, 1, 2, ..., got -1.0 in row 0 .*: number the classes"),
+        ([0.5, 1.5] * 6, "a label: 0, 1, 2, ..., got 0.5 in row 0 .*: number the classes"),
+        (["cat", "dog"] * 6, "must hold numbers, got dtype <U3: number the classes"),
+        (np.array(["cat", "dog"] * 6, dtype=object), "must hold numbers, got 'cat' in row 0: number the classes"),
+    ],
+)
+def test_labels_that_are_no_numbers_of_classes_say_how_to_number_them(y: Any, got: str) -> None:
+    """No class that nobody has seen gets a probability; the advice works."""
+    with pytest.raises((ValueError, TypeError), match=got):
+        labelled(y)
+    classes, numbers = np.unique(y, return_inverse=True)
+    assert labelled(numbers).layout.widths == (1, len(classes))
+
+
+def test_classes_without_events_are_refused_unless_they_are_counted() -> None:
+    with pytest.raises(ValueError, match=r"labels 0, 1, 2, ... up to 3 without gaps, got 1, 2, 3: .* give y as counts"):
+        labelled([1, 2, 3] * 4, 4)
+    with pytest.raises(ValueError, match="label 3, but the network has 3 outputs"):
+        labelled([1, 2, 3] * 4, 3)
+    assert labelled(np.eye(4)[[1, 2, 3] * 4], 4).valid
+
+
+@pytest.mark.parametrize("y", [[True, False] * 6, np.array([0.0, 1.0] * 6), np.array([1, 0] * 6, dtype=object)])
+def test_booleans_and_whole_floats_are_labels(y: Any) -> None:
+    assert labelled(y).layout.widths == (1, 2)
+    assert labelled(y, loss="binomial").valid
+
+
+@pytest.mark.parametrize("y", [[1, 2] * 6, [-1, 1] * 6, ["no", "yes"] * 6])
+def test_other_labels_of_yes_and_no_say_what_to_do(y: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="give 1 for yes and 0 for no"):
+        labelled(y, loss="binomial")
+
+
+def test_structured_arrays_say_how_to_make_columns() -> None:
+    x = np.array([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)], dtype=[("t", "f8"), ("U", "f8")])
+    for records in (x, x.view(np.recarray)):
+        with pytest.raises(TypeError, match=r"`x` .* with the fields t, U: make columns of them by `numpy.stack"):
+            cost_of(x=records)
+    np.testing.assert_array_equal(np.stack([x[f] for f in x.dtype.names], axis=-1), X)
 
 
 def test_a_mask_of_another_shape() -> None:

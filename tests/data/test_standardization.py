@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ffnn_xp as fx
 from ffnn_xp import Model, get_backend
 from ffnn_xp.data import Measurements, Scaling, read, scaling_of
 from ffnn_xp.network.activations import ACTIVATIONS
@@ -152,3 +153,35 @@ def test_a_column_that_is_constant_up_to_rounding_is_constant() -> None:
     """1e8 + (0, 1, 2) ulp: its width is noise of the last digit."""
     x = 1e8 + np.spacing(1e8) * np.array([0, 1, 0.0])
     assert of("identity", x, np.arange(3.0)).x_scale.tolist() == [1]
+
+
+@pytest.mark.parametrize("unit", [1e-140, 1e-100, 1e-20, 1e20, 1e100, 1e140])
+@pytest.mark.parametrize("what", ["x", "y"])
+def test_units_do_not_matter(what: str, unit: float) -> None:
+    """Values far from one are no more constant than others: a fit in any units is the same."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, 60)
+    y = np.tanh(2 * x) + 0.1 * rng.normal(size=60)
+    want = fx.Model((1, 2, 1), seed=1).fit(x, y, 0.1, prior=3.0)
+    sx, sy = (unit, 1.0) if what == "x" else (1.0, unit)
+    model = fx.Model((1, 2, 1), seed=1)
+    fit = model.fit(sx * x, sy * y, sy * 0.1, prior=3.0)
+    assert fit.valid
+    assert fit.chi2 == pytest.approx(want.chi2, rel=1e-4)
+    std = model.predict(sx * x[:5], return_std=True, kind="prediction")[1] / sy
+    np.testing.assert_array_less(0.1, std)
+    np.testing.assert_array_less(std, 0.15)
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-310, 1e-300, 1e-165, 1e-160, 1e160, 1e165, 1e300, 8e307])
+@pytest.mark.parametrize("what", ["x", "y"])
+def test_units_whose_squares_are_no_numbers_are_refused(what: str, unit: float) -> None:
+    x = np.arange(-10.0, 10.0) / 10
+    sx, sy = (unit, 1.0) if what == "x" else (1.0, unit)
+    with pytest.raises(ValueError, match=f"`{what}` cannot be standardised: .* overflow or underflow .* other units"):
+        fx.Model((1, 2, 1), seed=1).fit(sx * x, sy * x, sy)
+
+
+def test_one_tiny_value_is_no_constant() -> None:
+    with pytest.raises(ValueError, match="`x` cannot be standardised"):
+        fx.Model((1, 1), seed=1).fit(np.append(np.zeros(9), 1e-200), np.arange(10.0), 1.0)

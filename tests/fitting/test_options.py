@@ -23,6 +23,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"seed": -1}, "`seed` must be 0 or a positive integer, or None, got -1"),
     ({"seed": 1.5}, "`seed` must be 0 or a positive integer, or None, got 1.5"),
     ({"prior": 0}, "`prior` must be a positive width of the standardised weights, or None, got 0"),
+    *(
+        ({"prior": bad}, "`prior` must be a positive width of the standardised weights, or None, got")
+        for bad in (-1.0, float("nan"), float("inf"), -float("inf"), True, 1j, np.float64(0))
+    ),
+    *(({"prior": bad}, "`prior` must be at least 1e-08, got") for bad in (1e-300, 1e-9, 5e-324, np.float32(1e-20))),
     ({"prior": "atuo"}, "`prior` must be a positive width, None or 'auto', got 'atuo': did you mean 'auto'"),
     ({"prior": [1.0]}, r"`prior` must be a positive width of the standardised weights, or None, got \[1.0\]"),
     ({"minimizer": "migrd"}, "unknown minimizer 'migrd': did you mean 'migrad'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -273,3 +274,28 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 4.0)
     half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
     np.testing.assert_allclose(half, 5.0, rtol=1e-9)
+
+
+@pytest.mark.parametrize("error", [0.1, None])
+@pytest.mark.parametrize("value", [0.0, 3.1, 1e9, -1e-9])
+def test_constant_values_are_predicted(value: float, error: float | None) -> None:
+    """A detector that reads the same value everywhere: held-out values do not tell priors apart."""
+    x = np.random.default_rng(0).uniform(-1, 1, 60)
+    model = fx.Model((1, 3, 1), seed=1)
+    fit = model.fit(x, np.full(60, value), error, prior="auto")
+    np.testing.assert_allclose(model.predict([0.2, 0.9]), value, rtol=1e-6, atol=1e-6)
+    assert fit.recipe is not None
+    assert np.all(np.isfinite(fit.recipe.path))
+    if error is not None:
+        std = model.predict([0.2], return_std=True, kind="prediction")[1]
+        assert 0 < std[0] < 2 * error
+
+
+def test_constant_counts_are_predicted() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, 60)
+    for counts, output, loss in ((4, "exp", "poisson"), (0, "exp", "poisson"), (1, "logistic", "binomial")):
+        model = fx.Model((1, 3, 1), output=output, seed=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fx.FitWarning)  # of no counts and certain yes the minimum is at infinity
+            model.fit(x, np.full(60, counts), loss=loss, prior="auto")
+        np.testing.assert_allclose(model.predict([0.2, 0.9]), counts, atol=0.05)

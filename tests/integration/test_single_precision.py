@@ -126,3 +126,36 @@ def test_a_float32_model_has_a_certified_fit(backend: fx.Backend, rng: np.random
     np.testing.assert_allclose(fit.errors, again.errors, rtol=1e-3)
     std = fx.to_numpy(single.predict(x[:20], return_std=True)[1])
     np.testing.assert_allclose(std, exact.predict(x[:20], return_std=True)[1], rtol=1e-2)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict"])
+@pytest.mark.parametrize(("x0", "dx", "y0", "dy"), [
+    (0, 1, 0, 1), (2000, 5, 0, 1), (1e6, 1, 0, 1), (1.7e9, 100, 0, 1), (0, 1, 1.7e9, 100), (0, 1e-60, 0, 1),
+    (0, 1, 0, 1e60),
+])  # fmt: skip
+def test_float32_models_predict_what_was_fitted_or_say_that_they_do_not(
+    library: str, x0: float, dx: float, y0: float, dy: float
+) -> None:
+    """Timestamps and the like: the chi-square of the predictions is that of the fit, or the fit is refused."""
+    backend = fx.get_backend(library, dtype="float32")
+    if backend.name != library:
+        pytest.skip(f"{library} is not here")
+    t = np.linspace(-2, 2, 100)
+    x, y = x0 + dx * t, y0 + dy * (np.sin(t) + 0.1 * np.random.default_rng(5).normal(size=100))
+    model = fx.Model((1, 2, 1), seed=1, backend=backend)
+    try:
+        fit = model.fit(x, y, 0.1 * dy, prior=3.0, restarts=1)
+    except ValueError as error:
+        assert x0 + y0 > 1e5 or dx * dy != 1
+        assert "float32" in str(error) or "must be finite" in str(error)  # noqa: PT017
+        return
+    if not fit.valid:
+        assert x0 + y0 > 1e5 or dx * dy != 1
+        assert "float32 does not hold this fit" in fit.message
+        with pytest.raises(fx.NotFittedError, match="subtract an offset"):
+            model.predict(x, return_std=True)
+        return
+    seen = np.sum(((fx.to_numpy(model(x)).astype(float) - y) / (0.1 * dy)) ** 2)
+    assert seen == pytest.approx(fit.chi2, rel=0.01)
+    exact = fx.Model((1, 2, 1), seed=1).fit(x, y, 0.1 * dy, prior=3.0, restarts=1)
+    assert fit.chi2 == pytest.approx(exact.chi2, rel=0.01)

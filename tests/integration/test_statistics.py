@@ -250,7 +250,7 @@ def test_what_is_refused_says_why_and_changes_nothing(message: str) -> None:
 
 
 def test_labels_beyond_the_outputs() -> None:
-    with pytest.raises(ValueError, match="labels go from 0 to 1"):
+    with pytest.raises(ValueError, match="label 2, but the network has 2 outputs, and labels go from 0 to 1"):
         fx.Model((1, 2), output="softmax", seed=1).fit([0.0, 1.0, 2.0], [0, 1, 2], loss="multinomial")
 
 

@@ -46,6 +46,38 @@ def test_copies_compute_the_same(backend: Backend, how: str, state: str) -> None
     np.testing.assert_array_equal(to_numpy(model(X2)), before)
 
 
+@pytest.mark.parametrize("seed", [
+    np.random.SeedSequence(3), np.random.default_rng(3), np.random.RandomState(3), [1, 2], np.array([1, 2]),
+], ids=str)  # fmt: skip
+def test_every_seed_serves_all_that_draws(seed: Any) -> None:
+    """Models, second fits, replicas, bands, goodness and coverage; results can be copied, and a copy draws the same."""
+    x = np.linspace(-2, 2, 30)
+    y = np.tanh(x) + 0.1 * np.random.default_rng(1).normal(size=30)
+    model = Model((1, 2, 1), seed=seed)
+    for given in (None, seed):
+        fit = model.fit(x, y, 0.1, prior=3.0, seed=given)
+    ensemble = model.fit_replicas(x, y, 0.1, prior=3.0, number=3, seed=seed)
+    fit.goodness(2, seed=seed)
+    fit.coverage(number=20, seed=seed)
+    for method, number in (("replicas", 5), ("mixture", 2)):
+        fit.band([0.0], method=method, number=number, seed=seed)
+    for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        again, want = (m.fit_replicas(x, y, 0.1, prior=3.0, number=3) for m in (twin, model))
+        np.testing.assert_array_equal(again.parameters, want.parameters)
+    assert repr(pickle.loads(pickle.dumps(ensemble))) == repr(ensemble)
+    assert repr(copy.deepcopy(fit)) == repr(fit)
+
+
+def test_seeds_that_are_none_are_refused_by_name() -> None:
+    for seed in (-1, 1.5, "3"):
+        with pytest.raises(ValueError, match="`seed` must be 0 or a positive integer"):
+            Model((1, 1), seed=seed)
+    fit = Model((1, 1), seed=1).fit(X2[:, 0], X2[:, 1], 0.1)
+    for draw in (fit.goodness, fit.coverage, lambda **options: fit.band([0.0], method="replicas", **options)):
+        with pytest.raises(ValueError, match="`seed` must be 0 or a positive integer"):
+            draw(seed=-1)
+
+
 def test_a_copy_with_an_activation_of_ones_own() -> None:
     own = Activation("square", square, square_slope, square_curvature)
     model = Model((2, 3, 1), activation=own, backend="numpy", seed=1)

@@ -22,6 +22,26 @@ SCALING = Scaling(LAYOUT, RNG.normal(size=2), RNG.uniform(0.5, 3, 2), RNG.normal
 EITHER = pytest.mark.parametrize("scaling", [None, SCALING], ids=["standardised", "raw"])
 
 
+@pytest.mark.parametrize("tau", [1e20, 1e200, 1e300, np.float64(1e300), np.float32(1e30)])
+def test_a_prior_too_wide_to_matter_is_none(tau: float) -> None:
+    x = np.linspace(-2, 2, 30)
+    want = Model((1, 1), seed=1).fit(x, np.tanh(x), 0.1)
+    fit = Model((1, 1), seed=1).fit(x, np.tanh(x), 0.1, prior=tau)
+    assert fit.valid
+    np.testing.assert_allclose(fit.parameters, want.parameters, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(fit.errors, want.errors, rtol=1e-6)
+
+
+def test_the_narrowest_prior_leaves_the_mean() -> None:
+    x = np.linspace(-2, 2, 30)
+    y = 5 + np.sin(x)
+    model = Model((1, 3, 1), seed=1)
+    assert model.fit(x, y, 1.0, prior=1e-8).valid
+    mean, std = model.predict(x, return_std=True)
+    np.testing.assert_allclose(mean, np.mean(y), rtol=1e-6)
+    np.testing.assert_allclose(std, 1 / np.sqrt(30), rtol=1e-6)
+
+
 def test_in_literal_numbers() -> None:
     """precision = 1/tau^2: (1/1)^2 + (4/2)^2 = 5."""
     prior = GaussianPrior(np.array([1.0, 0.25]))

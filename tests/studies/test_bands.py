@@ -232,6 +232,98 @@ def test_new_measurements_have_errors_like_those_of_the_fit(backend: Backend) ->
     np.testing.assert_allclose(std, np.sqrt(band**2 + typical**2), rtol=1e-6)
 
 
+def scattered(scatter: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x = np.linspace(-1, 1, 400)
+    return x, np.sin(2 * x) + 0.1 * np.exp(x) * scatter
+
+
+def test_predicted_widths_are_those_of_new_measurements() -> None:
+    """By the normal density of the outputs themselves, and by the content of intervals of other measurements."""
+    x, y = scattered(np.random.default_rng(0).normal(size=400))
+    model = fx.Model((1, 4, 2), seed=1)
+    model.fit(x, y, loss="normal", prior=3.0)
+    outputs, band = model(x), model.predict(x, return_std=True)[1][:, 0]
+    width = np.hypot(np.exp(outputs[:, 1]), band)
+    mean, std = model.predict(x, return_std=True, kind="prediction")
+    np.testing.assert_allclose(mean, outputs[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(std, width, rtol=1e-9)
+    np.testing.assert_allclose(model.log_density(x, y), scipy.stats.norm.logpdf(y, outputs[:, 0], width), rtol=1e-9)
+    low, high = model.interval(x, cl=0.9)
+    _, new = scattered(np.random.default_rng(1).normal(size=400))
+    assert np.mean((new > low) & (new < high)) == pytest.approx(0.9, abs=0.05)
+    assert model.log_density(x[:0], y[:0]).shape == (0,)
+    two = fx.Model((1, 4), seed=1)
+    two.fit(x, np.stack([y, -y], axis=1), loss="normal", prior=3.0)
+    assert two.interval(x)[0].shape == two.predict(x, return_std=True, kind="prediction")[0].shape == (400, 2)
+
+
+@pytest.mark.parametrize("nu", [1.5, 4.0])
+def test_new_measurements_with_long_tails(nu: float) -> None:
+    """Student's t with the errors of y, to which the band adds; below two degrees of freedom it has no variance."""
+    x, y = scattered(np.random.default_rng(0).standard_t(nu, size=400))
+    model = fx.Model((1, 3, 1), seed=1)
+    model.fit(x, y, 0.1, loss=fx.StudentTLoss(nu=nu), prior=3.0)
+    mean, band = model.predict(x, return_std=True)
+    std = model.predict(x, return_std=True, kind="prediction")[1]
+    scale = np.hypot(0.1, band)
+    np.testing.assert_allclose(std, scale * np.sqrt(nu / (nu - 2)) if nu > 2 else np.inf, rtol=1e-9)
+    np.testing.assert_allclose(model.log_density(x, y), scipy.stats.t.logpdf(y, nu, mean, scale), rtol=1e-9)
+    low, high = model.interval(x, cl=0.9)
+    np.testing.assert_allclose(high - low, 2 * scale * scipy.stats.t.ppf(0.95, nu), rtol=1e-9)
+    np.testing.assert_allclose(low + high, 2 * mean, atol=1e-9)
+
+
+@pytest.mark.parametrize("huge", [1e4, 1e150])
+@pytest.mark.parametrize("off", [[3], slice(0, 40, 2), slice(0, 28)])
+def test_values_switched_off_by_their_errors_say_nothing_of_new_measurements(off: object, huge: float) -> None:
+    """Whether one value, half of them or most, of one output or both: the fit without them is the oracle."""
+    error = np.stack([np.linspace(0.1, 0.3, 40), np.linspace(2.0, 1.0, 40)], axis=1)
+    y = np.stack([X, 3 * X], axis=1) + error * np.random.default_rng(1).normal(size=(40, 2))
+    with_off, kept = error.copy(), np.ones(40, dtype=bool)
+    with_off[off, 0] = huge  # type: ignore[index]
+    kept[off] = False  # type: ignore[index]
+    model, alone = fx.Model((1, 2), seed=1), fx.Model((1, 1), seed=1)
+    model.fit(X, y, with_off)
+    alone.fit(X[kept], y[kept, 0], error[kept, 0])
+    std = model.predict(AT, return_std=True, kind="prediction")[1]
+    np.testing.assert_allclose(std[:, 0], alone.predict(AT, return_std=True, kind="prediction")[1], rtol=1e-3)
+    band = model.predict(AT, return_std=True)[1][:, 1]
+    np.testing.assert_allclose(std[:, 1], np.sqrt(band**2 + np.mean(error[:, 1] ** 2)), rtol=1e-3)
+
+
+def test_no_events_have_empty_predictions(backend: Backend) -> None:
+    for d, k in ((1, 1), (2, 1), (2, 3)):
+        x, y = np.random.default_rng(1).normal(size=(40, d)), np.outer(X, np.arange(1.0, k + 1))
+        model = fx.Model((d, 2, k), backend=backend, seed=1)
+        fit = model.fit(x, y if k > 1 else y[:, 0], 0.5, prior=1.0)
+        none, shape = np.empty((0, d)), (0,) if k == 1 else (0, k)
+        std, prediction = (model.predict(none, return_std=True, kind=kind) for kind in ("confidence", "prediction"))
+        for found in (
+            model(none),
+            model.predict(none),
+            *std,
+            *prediction,
+            *model.interval(none),
+            fit.prior_share(none),
+        ):
+            assert tuple(found.shape) == shape
+        mean, covariance = model.predict(none, return_cov=True)
+        assert (tuple(mean.shape), covariance.shape) == (shape, (0, 0))
+        assert model.log_density(none, np.empty(shape)).shape == (0,)
+        for method, options in (
+            ("linear", {}),
+            ("profile", {}),
+            ("replicas", {"number": 2}),
+            ("mixture", {"number": 2}),
+        ):
+            band = fit.band(none, method=method, **options)  # type: ignore[arg-type]
+            assert band.low.shape == band.high.shape == band.status.shape == shape
+            assert "0 predictions" in str(band)
+        assert fit.propagate(np.sum, none) == (0.0, 0.0)
+        with pytest.raises(ValueError, match="`x` holds no events: a coverage"):
+            fit.coverage(none, number=2)
+
+
 def test_what_is_refused(line: tuple[fx.Model, fx.FitResult]) -> None:
     model, fit = line
     with pytest.raises(ValueError, match="did you mean 'profile'"):
@@ -252,7 +344,7 @@ def test_what_is_refused(line: tuple[fx.Model, fx.FitResult]) -> None:
         bad.log_density(AT, AT)
     counts = fx.Model((1, 1), output="exp", seed=1)
     counts.fit(X, np.arange(40), loss="poisson")
-    with pytest.raises(fx.NotFittedError, match="not one of measured values"):
+    with pytest.raises(fx.NotFittedError, match="the statistic has none"):
         counts.interval(AT)
 
 

@@ -84,6 +84,18 @@ def test_certain_and_wrong_is_finite() -> None:
     assert found.log_loss > 100
 
 
+def test_events_of_one_class_have_scores(backend: Backend) -> None:
+    """A test sample may lack classes, or hold a single one: log-loss and Brier score by hand."""
+    model = fx.Model((2, 3), output="softmax", backend=backend, seed=1)
+    for label in range(3):
+        found = model.classification(X[:50], np.full(50, label))
+        p = fx.to_numpy(model.predict(X[:50]))
+        assert found.log_loss == pytest.approx(-np.mean(np.log(p[:, label])), rel=1e-12)
+        assert found.brier == pytest.approx(np.mean(np.sum((p - np.eye(3)[label]) ** 2, axis=1)), rel=1e-12)
+        assert np.all(np.isnan(found.auc))
+        assert "AUC nan" in str(found)
+
+
 def test_one_kind_alone_has_no_curve(logistic: fx.Model) -> None:
     found = logistic.classification(X[300:], np.ones(300))
     assert np.isnan(found.auc[0])
@@ -128,3 +140,5 @@ def test_what_is_refused(logistic: fx.Model) -> None:
         softmax.classification(X, np.full((600, 3), 2))
     with pytest.raises(ValueError, match="label 3"):
         softmax.classification(X, LABELS + 1)
+    with pytest.raises(ValueError, match="`x` holds no events"):
+        softmax.classification(X, LABELS, mask=np.zeros(600, dtype=bool))
