@@ -2,6 +2,7 @@
 
 - `typing`: array types and the letters of shapes.
 - `errors`: exceptions, warnings, and helpers for their messages.
+- `limits`: what ends a computation early: deadlines and Ctrl-C.
 - `validation`: checks of arguments that several packages take.
 - `tuning`: the declaration of tuned numbers.
 - `text`: tables in text and HTML.

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from ffnn_xp._lib.atomic import check_writable, replacing
+from ffnn_xp._lib.limits import handing_back
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import backend_status
 from ffnn_xp.cli import messages
@@ -223,7 +224,8 @@ def fit(
     say(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
     if left_out:
         say(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
-    result = model.fit(**vars(data), loss=loss, covariance=covariance, progress=False if quiet else None, **options)  # type: ignore[arg-type]
+    with handing_back():  # Ctrl-C ends the fit, and what it has found is printed and kept
+        result = model.fit(**vars(data), loss=loss, covariance=covariance, progress=False if quiet else None, **options)  # type: ignore[arg-type]
     print(result)
     if save is not None:
         names = output_names(target, loss, model.network.layout.widths[-1])

@@ -9,6 +9,7 @@ import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
@@ -84,8 +85,11 @@ class Found:
         return certificate.certified and not spectrum.n_negative and spectrum.factor.shape[1] > 0
 
 
-def certify_fit(found: Found, began: float) -> FitRecord:
-    """Make the record of a fit, with the covariance, the band and the message that the found point deserves."""
+def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitRecord:
+    """Make the record of a fit, with the covariance, the band and the message that the found point deserves.
+
+    After the deadline, a `time.monotonic` value, HESSE does not check the covariance.
+    """
     problem, raw, search, spectrum = found.problem, found.raw_cost, found.search, found.spectrum
     p, live, certificate = problem.layout.n_parameters, found.live, found.certificate
     theta = problem.scaling.to_raw(found.theta) if live is None else np.asarray(live.values, dtype=np.float64)
@@ -115,7 +119,9 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         edm=_edm(found),
         certificate="conjugate gradients" if found.certified_matrix_free else "MIGRAD" if found.certified else "none",
         edm_newton=_edm_newton(found),
-        hesse_difference=float("nan") if good is None or spectrum is None else _hesse_difference(found, spectrum),
+        hesse_difference=_hesse_difference(found, spectrum, deadline)
+        if good is not None and spectrum
+        else float("nan"),
         minuit_calls=0 if certificate is None else certificate.calls,
         n_data=problem.n_values,
         n_effective=effective,
@@ -155,7 +161,7 @@ def _edm_newton(found: Found) -> float:
     return float(z @ z / (4 * found.cost.errordef))
 
 
-def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
+def _hesse_difference(found: Found, spectrum: Spectrum, deadline: float) -> float:
     """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot run."""
     problem = found.problem
     if (
@@ -164,7 +170,9 @@ def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
         or problem.layout.n_parameters > problem.tuning.certification.hesse_limit
     ):
         return float("nan")
-    errors = hesse_errors(found.cost, found.theta)
+    errors = None
+    with stoppable(deadline):
+        errors = hesse_errors(found.cost, found.theta)
     return float("nan") if errors is None else float(np.max(np.abs(errors / spectrum.errors - 1)))
 
 
@@ -227,7 +235,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     p = problem.layout.n_parameters
     if search.stopped and shape is None:
         hint = "These are the best parameters so far; call fit again to go on from them."
-        if found.recipe is not None:
+        if found.recipe is not None and found.recipe.predictive is not None:
             hint = "Predictions are the ensemble's, which needs no certificate; for one give the prior as a number."
         return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
     if shape is None:

@@ -15,10 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
+from ffnn_xp._lib.limits import TIME_IS_UP, stoppable
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch
 from ffnn_xp.fitting.minima import number_minima
-from ffnn_xp.fitting.search_result import INTERRUPTED, FitState, Restart, SearchResult
+from ffnn_xp.fitting.search_result import FitState, Restart, SearchResult
 from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingTuning, halve_candidates
 from ffnn_xp.fitting.tuning import MultiStartTuning
 from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker
@@ -39,8 +40,9 @@ class MultiStart:
         Chi-square at which no further start is tried; -inf if unknown.
     n_starts : int
         Starts at most.
-    deadline : float
-        In `time.monotonic` seconds.
+    deadline, last_start : float
+        `time.monotonic` values after which the search ends, and after which no start but the first is minimized: then
+        there is time to refine the best.
     callback : callable, optional
         Called with a `FitState`.
     max_evaluations : float
@@ -56,6 +58,7 @@ class MultiStart:
     good_enough: float = -np.inf
     n_starts: int = 1
     deadline: float = np.inf
+    last_start: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
     max_evaluations: float = np.inf
     tuning: MultiStartTuning = field(default=MultiStartTuning())
@@ -79,8 +82,8 @@ class MultiStart:
                     break
             if not np.isfinite(log.value):
                 log.best = None
-            elif finish:
-                log.finish()
+        if finish and log.stopped in ("", TIME_IS_UP):
+            log.finish()
         return log.result()
 
     def halve(self, starts: HostArray, found: SearchResult, *, unit: float, rng: np.random.Generator) -> SearchResult:
@@ -98,7 +101,7 @@ class MultiStart:
             Draws the sample of events for the first rounds.
         """
         log, began, before = _Log(self, found), time.monotonic(), len(found.starts)
-        budget, far = log.tracker(before + 1).budget, self.tuning.far
+        budget, far = log.tracker(before + 1, min(self.deadline, self.last_start)).budget, self.tuning.far
         with log.stoppable():
             ranking, stopped = halve_candidates(
                 self.cost, starts, far=far, unit=unit, rng=rng, budget=budget, tuning=self.halving
@@ -112,15 +115,18 @@ class MultiStart:
             for place, c in enumerate(ranking[: self.halving.survivors]):
                 if not np.isfinite(c.value):
                     break
-                tracker = log.tracker(before + c.start + 1)
+                tracker = log.tracker(before + c.start + 1, self.deadline)
                 tracker.value_and_gradient(c.theta)
                 if place == 0 or tracker.best_value < far * log.value:
                     log.keep(before + c.start + 1, tracker, None)
                     if stopped:
-                        raise StopMinimization(stopped)
+                        break
                     log.refine(before + c.start + 1, c.theta)
                 if log.satisfied:
                     break
+            if stopped:
+                raise StopMinimization(stopped)
+        if log.stopped in ("", TIME_IS_UP):
             log.finish()
         return log.result()
 
@@ -133,8 +139,7 @@ class MultiStart:
         if found.best is None:
             return found
         log = _Log(self, replace(found, best=LocalMinimum.unfinished(found.best.theta, np.inf)))
-        with log.stoppable():
-            log.finish()
+        log.finish()
         return log.result()
 
     def continue_from(self, found: SearchResult, theta: HostArray) -> tuple[SearchResult, bool]:
@@ -144,8 +149,7 @@ class MultiStart:
         """
         below = LocalMinimum.unfinished(theta, self.cost.value_and_gradient(theta)[0])
         log = _Log(self, replace(found, best=below))
-        with log.stoppable():
-            log.finish()
+        log.finish()
         there = log.result()
         return (there, True) if there.located else (replace(there, best=found.best), False)
 
@@ -187,7 +191,7 @@ class _Log:
     @property
     def satisfied(self) -> bool:
         """True if no further start is needed."""
-        return self.search.satisfied(self.result())
+        return self.search.satisfied(SearchResult(self.best))
 
     def result(self) -> SearchResult:
         """Return the result so far."""
@@ -196,14 +200,11 @@ class _Log:
     @contextmanager
     def stoppable(self) -> Iterator[None]:
         """End the run at a deadline, by a callback or Ctrl-C, and keep what it has found."""
-        try:
+        with stoppable(self.search.deadline) as stop:
             yield
-        except StopMinimization as stop:
-            self.stopped = str(stop)
-        except KeyboardInterrupt:
-            self.stopped = INTERRUPTED
+        self.stopped = stop.reason or self.stopped
 
-    def tracker(self, index: int, prune: Prune | None = None) -> Tracker:
+    def tracker(self, index: int, deadline: float, prune: Prune | None = None) -> Tracker:
         """Make the tracker of a minimization from this start."""
         search, callback = self.search, self.search.callback
 
@@ -213,12 +214,13 @@ class _Log:
             return callback(FitState(index, search.n_starts, value, min(value, self.value), calls, seconds))
 
         reported = None if callback is None else report
-        return Tracker(search.cost, Budget(search.deadline, search.max_evaluations, reported, prune))
+        return Tracker(search.cost, Budget(deadline, search.max_evaluations, reported, prune))
 
     def minimize(self, index: int, theta: HostArray) -> None:
         """Run the coarse stage from a start, and refine it if its chi-square is low enough."""
         search, local, began = self.search, self.search.local, time.monotonic()
-        tracker = self.tracker(index, search.prune if search.n_starts > 1 else None)
+        deadline = search.deadline if self.best_start == 0 else min(search.deadline, search.last_start)
+        tracker = self.tracker(index, deadline, search.prune if search.n_starts > 1 else None)
         end, status = None, "pruned: worse than the best"
         always = local.minimizer is not None or (
             local.uses_kronecker(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
@@ -242,12 +244,13 @@ class _Log:
     def finish(self) -> None:
         """Refine the best point of all starts, unless it is the end of a local search."""
         if self.best is not None and not self.best.located:
-            self.refine(self.best_start, self.best.theta)
+            with self.stoppable():
+                self.refine(self.best_start, self.best.theta)
 
     def refine(self, index: int, theta: HostArray) -> None:
         """Refine from this point of a start whose row is in the table; the row grows by the calls and the time."""
         began = time.monotonic()
-        tracker, end = self.tracker(index), None
+        tracker, end = self.tracker(index, self.search.deadline), None
         try:
             end = self.search.local.refine(tracker, theta)
         finally:

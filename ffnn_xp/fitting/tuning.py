@@ -11,7 +11,7 @@ from ffnn_xp._lib.tuning import tuned
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
-from ffnn_xp.minimizers import EDM_FACTOR, BatchedLBFGS, BatchedLevenbergMarquardt, PreconditionedLBFGS
+from ffnn_xp.minimizers import EDM_FACTOR, BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS
 
 REFIT_GOAL = 0.1 * EDM_FACTOR  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
@@ -34,6 +34,19 @@ class MultiStartTuning:
     singly: int = tuned(2, "starts that are tried one by one before successive halving: often one is enough")
     halving: int = tuned(8, "starts from which on there is successive halving; fewer are tried one by one")
     gain: float = tuned(0.5, "Glorot gain of networks too large for halving: nearly linear ones find deep minima")
+
+
+@dataclass(frozen=True)
+class TimeTuning:
+    """Numbers that share `max_seconds` out among the steps of a fit; `benchmarks/time_limits.py` measures them."""
+
+    starts: float = tuned(0.6, "share in which starts but the first are minimised; more: less to refine the best")
+    path: float = tuned(0.6, "share of the path of priors; more: less to calibrate and certify")
+    certificate: float = tuned(1.1, "share after which nothing is certified any more; more: limits are exceeded more")
+
+    def until(self, share: float, began: float, deadline: float) -> float:
+        """Return the end of this share of the time; infinite without a deadline."""
+        return began + share * (deadline - began)
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,8 @@ class RefitTuning:
         All steps of a non-smooth S.
     last : BatchedLBFGS
         The last steps, which are those of single fits.
+    matrix_free : MatrixFree
+        All steps where no matrices are formed.
     """
 
     first: BatchedLevenbergMarquardt = field(
@@ -91,7 +106,12 @@ class RefitTuning:
     last: BatchedLBFGS = field(
         default=BatchedLBFGS(PreconditionedLBFGS(edm_goal=REFIT_GOAL, fine_goal=1e-2 * REFIT_GOAL, max_rounds=60))
     )
+    matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
+    first_lot: int = tuned(16, "replicas that are minimised first; fewer: some are done sooner, slower in all")
+    lot_growth: int = tuned(4, "larger: fewer lots, more is lost of the one that is cut short")
+    lot_share: float = tuned(0.7, "share of the time left that a lot may take; more: it is cut short more often")
+    compiled_lot: int = tuned(100, "most replicas of a lot where sizes are compiled; more: fewer lots, more is lost")
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,7 @@ class Tuning:
     prior_selection: PriorSelectionTuning = field(default=PriorSelectionTuning())
     path: PathTuning = field(default=PathTuning())
     refit: RefitTuning = field(default=RefitTuning())
+    time: TimeTuning = field(default=TimeTuning())
 
 
 DEFAULT_TUNING = Tuning()

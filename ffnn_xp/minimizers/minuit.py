@@ -7,6 +7,7 @@ diagonal). The public way to preset one is `Minuit.scipy` with a method that ret
 from __future__ import annotations
 
 import gc
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ import iminuit
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, StopMinimization, Tracker
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, MinimizerResult, Problem, Status, Tracker
 
 TOLERANCE = 0.1  # MINUIT's default of `Minuit.tol`
 EDM_FACTOR = 2e-3  # MIGRAD's goal is this times tol times errordef; up to ten times that it calls a minimum valid
@@ -81,15 +83,19 @@ class Migrad:
         Memory that is worth a garbage collection.
     max_calls : int
         Calls after which MIGRAD alone ends.
-    calls_at_a_time : int
-        Calls of MIGRAD alone between checks of the deadline.
+    seconds_at_a_time : float
+        Time of the calls of MIGRAD alone between two reports; what it does in them is lost if it is stopped.
+    fewest_at_a_time, calls_at_a_time : int
+        Least and most of these calls.
     """
 
     history_bytes: int = tuned(2**34, "more: certificates of large networks are cut short later, more memory")
     min_calls: int = tuned(50, "more: larger networks may get a certificate, more memory than was allowed")
     collect_bytes: int = tuned(2**26, "more: fewer garbage collections, memory is given back later")
     max_calls: int = tuned(100_000, "more: MIGRAD alone may take longer")
-    calls_at_a_time: int = tuned(500, "more: time limits are kept less exactly")
+    seconds_at_a_time: float = tuned(0.5, "more: fewer reports, and more is lost where MIGRAD alone is stopped")
+    fewest_at_a_time: int = tuned(10, "more: where calls take long more is lost; fewer: MIGRAD starts anew too often")
+    calls_at_a_time: int = tuned(500, "more: fewer reports; fewer: MIGRAD starts anew more often")
 
     def certify(self, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certificate:
         """Return MIGRAD's certificate of this point with this covariance; EDM is computed by MINUIT itself.
@@ -112,20 +118,30 @@ class Migrad:
     def alone(self, cost: Any, theta: HostArray, budget: Budget = UNLIMITED) -> iminuit.Minuit:
         """Run MIGRAD alone from the start values, with gradient and curvature.
 
-        Its covariance is the one that its own steps have built up. It runs some hundred calls at a time; after each run
-        it reports the value, and the budget is checked.
+        Its covariance is the one that its own steps have built up. It runs some calls at a time; after each run it
+        reports the value, and the budget is checked. If it is stopped it is left at the last report.
         """
         m = iminuit.Minuit(cost, theta)
         m.strategy = 0
-        while True:
-            m.migrad(ncall=self.calls_at_a_time, iterate=1, use_simplex=False)
-            try:
+        with stoppable(budget.deadline):
+            budget.check(0)
+            began = time.monotonic()
+            cost.value_and_gradient(theta)  # cached for MINUIT
+            calls = self._calls(time.monotonic() - began)
+            while m.nfcn <= self.max_calls:
+                began, before = time.monotonic(), m.nfcn
+                m.migrad(ncall=calls, iterate=1, use_simplex=False)
                 budget.tell(float(m.fval), int(m.nfcn))
+                if not m.fmin.has_reached_call_limit:
+                    break
                 budget.check(int(m.nfcn))
-            except StopMinimization:
-                return m
-            if not m.fmin.has_reached_call_limit or m.nfcn > self.max_calls:
-                return m
+                calls = self._calls((time.monotonic() - began) / max(1, m.nfcn - before))
+        return m
+
+    def _calls(self, seconds: float) -> int:
+        """Return how many calls that each take so many seconds run at a time."""
+        calls = self.seconds_at_a_time / max(seconds, 1e-9)
+        return int(min(max(calls, self.fewest_at_a_time), self.calls_at_a_time))
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
         """Minimise from theta with shape (p,) by MIGRAD alone; value and gradient are used."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ffnn_xp._lib.errors import FitWarning
+from ffnn_xp._lib.limits import interruptible
 from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import Backend, get_backend
@@ -137,20 +138,23 @@ class Model(Predictor):
         progress : bool, optional
             Whether to show a progress line; by default in a terminal.
         callback : callable, optional
-            Called with a `FitState` at each improvement, with ``minimizer="migrad"`` after some hundred calls, with
-            ``prior="auto"`` once the prior is chosen; return True to stop with the best so far.
+            Called with a `FitState` at each improvement, with ``minimizer="migrad"`` after some hundred calls; return
+            True to stop with the best so far.
         max_seconds : float, optional
-            Time after which the minimization stops, with the best so far.
+            Time after which the fit ends with the best so far, which is certified if there was time for that.
         tuning : Tuning
             The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`, for experts.
 
         Returns
         -------
         FitResult
-            The result, on the host. Ctrl-C returns the best so far, marked as not valid.
+            The result, on the host.
 
         Raises
         ------
+        KeyboardInterrupt
+            After Ctrl-C in a script, at the next evaluation, with the best so far in the model. In an interactive
+            session the best so far is returned, marked as not valid. A second Ctrl-C ends the fit at once.
         TypeError, ValueError
             If data cannot be used; the message says which value, and what to do.
 
@@ -168,7 +172,7 @@ class Model(Predictor):
         >>> fit.valid, bool(fit.edm < 2e-4)
         (True, True)
         """
-        with self._backend.single_threaded_blas():
+        with self._backend.single_threaded_blas(), interruptible():
             measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             goes_on = self._chosen or (minimizer == "migrad" and self._network is not None)
             options = FitOptions(
@@ -185,10 +189,10 @@ class Model(Predictor):
                 tuning=tuning,
             )
             record = run_fit(self, measurements, options)
-        self.parameters = record.parameters
-        self._fits += 1
-        self._column = record.problem.data.y_was_column
-        self._set_uncertainty(record.error_band, record.message, record.predictive)
+            self.parameters = record.parameters
+            self._fits += 1
+            self._column = record.problem.data.y_was_column
+            self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
             warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=2)
         return FitResult.of(record)
@@ -244,6 +248,8 @@ class Model(Predictor):
 
         Raises
         ------
+        KeyboardInterrupt
+            After Ctrl-C in a script; in an interactive session the best so far is returned, and `stopped` says so.
         NotFittedError
             If the model has no parameters yet.
         TypeError, ValueError
@@ -260,7 +266,7 @@ class Model(Predictor):
         >>> len(ensemble), ensemble(x).shape
         (20, (20, 50))
         """
-        with self._backend.single_threaded_blas():
+        with self._backend.single_threaded_blas(), interruptible():
             measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             options = ReplicaOptions(
                 kind=kind,

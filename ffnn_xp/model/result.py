@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -11,11 +12,12 @@ import iminuit
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
+from ffnn_xp._lib.limits import deadline_of, interruptible
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, whole_number
 from ffnn_xp.data import input_rows
 from ffnn_xp.fitting import FitRecord
-from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
+from ffnn_xp.minimizers import Budget, at_minimum, is_certified, preset, unstarted
 from ffnn_xp.model.summary import to_html, to_text
 from ffnn_xp.studies import (
     Coverage,
@@ -169,6 +171,7 @@ class FitResult(FitRecord):
         method: str = "linear",
         number: int | None = None,
         seed: int | None = None,
+        max_seconds: float | None = None,
     ) -> Interval:
         """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
 
@@ -186,6 +189,9 @@ class FitResult(FitRecord):
             Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
         seed : int, optional
             Seed of the toys or starts.
+        max_seconds : float, optional
+            Time after which the band is made of what there is: the toys, starts or ends so far. The band's `stopped`
+            says how many. In an interactive session Ctrl-C does the same; a script ends.
 
         Raises
         ------
@@ -193,7 +199,7 @@ class FitResult(FitRecord):
             If the fit is not valid.
         ValueError
             If the level is not between 0 and 1, or the method is unknown, or a profile would need matrices that were
-            not formed.
+            not formed, or there was no time for any band.
 
         Examples
         --------
@@ -206,8 +212,11 @@ class FitResult(FitRecord):
         True
         """
         band = find_band_method(method)
-        cl = level(cl)
-        return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed)
+        cl, budget = level(cl), self._budget(max_seconds)
+        with interruptible():
+            return band(
+                self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed, budget=budget
+            )
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
         """Return a function of predictions, such as an average, a ratio or an integral, and its covariance.
@@ -258,6 +267,11 @@ class FitResult(FitRecord):
         """The problem and its minimum, for studies."""
         return FittedProblem(self.problem, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
 
+    @staticmethod
+    def _budget(max_seconds: float | None) -> Budget:
+        """Return the limits of a study that begins now."""
+        return Budget(deadline_of(max_seconds, time.monotonic()))
+
     def _columns(self, x: Any) -> Array:
         """Check inputs and return them as columns on the device."""
         backend = self.problem.model.backend
@@ -269,7 +283,7 @@ class FitResult(FitRecord):
             raise NotFittedError(f"no error band: {self.message}")
         return self.error_band
 
-    def goodness(self, number: int = 0, *, seed: int | None = None) -> Goodness:
+    def goodness(self, number: int = 0, *, seed: int | None = None, max_seconds: float | None = None) -> Goodness:
         """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
         Parameters
@@ -279,6 +293,9 @@ class FitResult(FitRecord):
             p-value.
         seed : int, optional
             Seed of the toys.
+        max_seconds : float, optional
+            Time after which there are no further toys; `stopped` says how many there are. In an interactive session
+            Ctrl-C does the same; a script ends.
 
         Raises
         ------
@@ -296,8 +313,9 @@ class FitResult(FitRecord):
         >>> good.n_toys, bool(0.05 < good.p_toys < 0.95)
         (100, True)
         """
-        number = whole_number(number, "number", 0)
-        return assess_goodness(self._fitted, number, np.random.default_rng(seed))
+        number, budget = whole_number(number, "number", 0), self._budget(max_seconds)
+        with interruptible():
+            return assess_goodness(self._fitted, number, np.random.default_rng(seed), budget)
 
     def coverage(
         self,
@@ -306,6 +324,7 @@ class FitResult(FitRecord):
         cl: float | Sequence[float] = (0.683, 0.954),
         number: int = 200,
         seed: int | None = None,
+        max_seconds: float | None = None,
     ) -> Coverage:
         """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
 
@@ -319,6 +338,9 @@ class FitResult(FitRecord):
             Number of toys.
         seed : int, optional
             Seed of the toys.
+        max_seconds : float, optional
+            Time after which there are no further toys; `stopped` says how many there are. In an interactive session
+            Ctrl-C does the same; a script ends.
 
         Raises
         ------
@@ -342,14 +364,15 @@ class FitResult(FitRecord):
         levels = np.atleast_1d(np.asarray(cl, dtype=np.float64))
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
-        number = whole_number(number, "number", 2)
+        number, budget = whole_number(number, "number", 2), self._budget(max_seconds)
         backend = self.problem.model.backend
         with backend.context():
             if x is None:
                 columns = self.problem.data.measured_x(backend.xp)[:, :: -(-self.problem.data.n // 200)]
             else:
                 columns = self._columns(x)
-        return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed))
+        with interruptible():
+            return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed), budget)
 
     def report(self) -> Report:
         """Report which directions the data determine, effective parameters by layer, and units that contribute nothing.
