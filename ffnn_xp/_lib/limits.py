@@ -47,7 +47,7 @@ _hands_back: ContextVar[bool] = ContextVar("hands_back", default=False)
 
 @dataclass
 class Stop:
-    """The reason why a `stoppable` block was stopped; empty if it came to its end."""
+    """The reason why a block was stopped; empty if it came to its end."""
 
     reason: str = ""
 
@@ -147,15 +147,17 @@ def stoppable(deadline: float = np.inf) -> Iterator[Stop]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Stop]:
     """Stop this block at its next checkpoint when the user presses Ctrl-C, and at once when they press it again.
 
-    At its end a script gets a `KeyboardInterrupt`; an interactive session goes on with what was kept, unless that was
-    too little to go on with. A handler of SIGINT of the user's own stays in place, and a block in such a block is part
-    of it. Python tells the main thread alone of Ctrl-C; in others a callback may raise `KeyboardInterrupt`.
+    At its end a script gets a `KeyboardInterrupt`. An interactive session goes on with what was kept, if the block says
+    so by the `reason` of the object that it gets: what came too late to stop anything is a `KeyboardInterrupt` too. A
+    handler of SIGINT of the user's own stays in place, and a block in such a block is part of it. Python tells the main
+    thread alone of Ctrl-C; in others a callback may raise `KeyboardInterrupt`.
     """
+    stop = Stop()
     if _watch.get() is not None:
-        yield
+        yield stop
         return
     watch = _Watch()
     ours = (
@@ -173,12 +175,13 @@ def interruptible() -> Iterator[None]:
         if ours:
             signal.signal(signal.SIGINT, note)
         try:
-            yield
+            yield stop
         except Exception as error:
             if watch.interrupted:
                 raise KeyboardInterrupt from error
             raise
-        if watch.interrupted and not (_hands_back.get() or is_interactive()):
+        kept = INTERRUPTED in stop.reason and (_hands_back.get() or is_interactive())
+        if watch.interrupted and not kept:
             raise KeyboardInterrupt
     finally:
         if ours and signal.getsignal(signal.SIGINT) is note:

@@ -110,7 +110,7 @@ class MultiStart:
             rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
             log.starts += sorted(rows, key=lambda row: row.start)
             for c in ranking:
-                if c.status is Status.MINIMUM:  # its own value is in single precision
+                if c.status is Status.MINIMUM and not stopped:  # its own value is in single precision
                     log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
             for place, c in enumerate(ranking[: self.halving.survivors]):
                 if not np.isfinite(c.value):

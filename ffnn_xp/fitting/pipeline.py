@@ -78,7 +78,9 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             found = SearchResult(end, stopped=chosen.stopped)
         else:
             found = search.run(iter(chosen.members[:1]))
-        found = search.number_minima(found, _unit(problem, found))
+        with stoppable(deadline):
+            checkpoint()
+            found = search.number_minima(found, _unit(problem, found))
         if chosen is None and not problem.errors_known:
             with stoppable(deadline) as stop:
                 problem, search, found = estimate_y_error(problem, search, found)

@@ -172,7 +172,7 @@ class Model(Predictor):
         >>> fit.valid, bool(fit.edm < 2e-4)
         (True, True)
         """
-        with self._backend.single_threaded_blas(), interruptible():
+        with self._backend.single_threaded_blas(), interruptible() as stop:
             measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             goes_on = self._chosen or (minimizer == "migrad" and self._network is not None)
             options = FitOptions(
@@ -189,6 +189,7 @@ class Model(Predictor):
                 tuning=tuning,
             )
             record = run_fit(self, measurements, options)
+            stop.reason = record.message
             self.parameters = record.parameters
             self._fits += 1
             self._column = record.problem.data.y_was_column
@@ -266,7 +267,7 @@ class Model(Predictor):
         >>> len(ensemble), ensemble(x).shape
         (20, (20, 50))
         """
-        with self._backend.single_threaded_blas(), interruptible():
+        with self._backend.single_threaded_blas(), interruptible() as stop:
             measurements = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             options = ReplicaOptions(
                 kind=kind,
@@ -278,7 +279,9 @@ class Model(Predictor):
                 max_seconds=max_seconds,
                 tuning=tuning,
             )
-            return fit_replicas(self, measurements, options)
+            ensemble = fit_replicas(self, measurements, options)
+            stop.reason = ensemble.stopped
+        return ensemble
 
     def _next_seed(self) -> int | list[int] | None:
         """Return the model's seed for its first fit, and a seed made of it for each further fit."""

@@ -213,10 +213,12 @@ class FitResult(FitRecord):
         """
         band = find_band_method(method)
         cl, budget = level(cl), self._budget(max_seconds)
-        with interruptible():
-            return band(
+        with interruptible() as stop:
+            found = band(
                 self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed, budget=budget
             )
+            stop.reason = found.stopped
+        return found
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
         """Return a function of predictions, such as an average, a ratio or an integral, and its covariance.
@@ -314,8 +316,10 @@ class FitResult(FitRecord):
         (100, True)
         """
         number, budget = whole_number(number, "number", 0), self._budget(max_seconds)
-        with interruptible():
-            return assess_goodness(self._fitted, number, np.random.default_rng(seed), budget)
+        with interruptible() as stop:
+            found = assess_goodness(self._fitted, number, np.random.default_rng(seed), budget)
+            stop.reason = found.stopped
+        return found
 
     def coverage(
         self,
@@ -371,8 +375,10 @@ class FitResult(FitRecord):
                 columns = self.problem.data.measured_x(backend.xp)[:, :: -(-self.problem.data.n // 200)]
             else:
                 columns = self._columns(x)
-        with interruptible():
-            return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed), budget)
+        with interruptible() as stop:
+            found = measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed), budget)
+            stop.reason = found.stopped
+        return found
 
     def report(self) -> Report:
         """Report which directions the data determine, effective parameters by layer, and units that contribute nothing.

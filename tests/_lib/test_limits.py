@@ -70,7 +70,7 @@ def test_an_error_is_no_stop() -> None:
 @pytest.mark.parametrize("by", ["signal", "exception"])
 def test_a_script_gets_its_interrupt_after_what_was_kept(by: str) -> None:
     kept = []
-    with pytest.raises(KeyboardInterrupt), interruptible():
+    with pytest.raises(KeyboardInterrupt), interruptible():  # noqa: PT012, what goes on before it is the point
         with stoppable() as stop:
             if by == "exception":  # as a callback of the user may raise
                 raise KeyboardInterrupt
@@ -86,14 +86,21 @@ def test_a_script_gets_its_interrupt_after_what_was_kept(by: str) -> None:
 
 def test_a_session_goes_on_with_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
-    with interruptible(), stoppable() as stop:
-        ctrl_c()
-        checkpoint()
-    assert stop.reason == INTERRUPTED
+    with interruptible() as whole:
+        with stoppable() as stop:
+            ctrl_c()
+            checkpoint()
+        whole.reason = stop.after(3, 7, "toys")
+    assert whole.reason == "interrupted by the user, after 3 of 7 toys"
+
+
+def test_a_session_gets_no_result_that_does_not_say_so() -> None:
+    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():
+        ctrl_c()  # too late to stop anything
 
 
 def test_what_was_too_little_to_keep_is_an_interrupt_in_a_session_too() -> None:
-    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():
+    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():  # noqa: PT012, as above
         ctrl_c()
         raise ValueError("1 of 200 toys reached a minimum")
     with pytest.raises(ValueError, match="200 toys"), interruptible():
@@ -109,7 +116,7 @@ def test_the_second_interrupt_stops_at_once(first: str, second: str) -> None:
         ctrl_c()
 
     went_on = []
-    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():
+    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():  # noqa: PT012, as above
         with stoppable():
             press(first)
         with stoppable():
@@ -121,12 +128,13 @@ def test_the_second_interrupt_stops_at_once(first: str, second: str) -> None:
 
 
 def test_a_block_in_a_block_is_part_of_it() -> None:
-    with handing_back(), interruptible():
+    with handing_back(), interruptible() as whole:
         with interruptible(), stoppable() as stop:
             ctrl_c()
             checkpoint()
         assert interrupted()
-    assert stop.reason == INTERRUPTED
+        whole.reason = stop.reason
+    assert whole.reason == INTERRUPTED
 
 
 def test_a_handler_of_the_users_own_stays() -> None:
@@ -173,7 +181,8 @@ def test_another_thread_has_limits_of_its_own() -> None:
         with interruptible(), stoppable():
             raise KeyboardInterrupt
 
-    with handing_back(), interruptible(), limited(time.monotonic() - 1):
+    with handing_back(), interruptible() as whole, limited(time.monotonic() - 1):
+        whole.reason = INTERRUPTED
         ctrl_c()
         assert not in_a_thread(checkpoint)  # its own work, not that of this block
         assert not in_a_thread(computation)
@@ -184,8 +193,8 @@ def test_another_thread_has_limits_of_its_own() -> None:
 
 
 def test_threads_that_share_the_work_stop_with_it() -> None:
-    with handing_back(), interruptible(), stoppable():
-        context = copy_context()
+    with handing_back(), interruptible() as whole, stoppable():
+        context, whole.reason = copy_context(), INTERRUPTED
         ctrl_c()
         (error,) = in_a_thread(lambda: context.run(checkpoint))
         assert isinstance(error, StopMinimization)
@@ -210,7 +219,8 @@ def test_an_interrupted_script_dies_of_the_signal() -> None:
     """So that a shell's loop over scripts ends too."""
     code = (
         "import os, signal\nfrom ffnn_xp._lib.limits import checkpoint, interruptible, stoppable\n"
-        "with interruptible(), stoppable():\n    os.kill(os.getpid(), signal.SIGINT)\n    checkpoint()\nprint('on')"
+        "with interruptible() as whole, stoppable():\n    whole.reason = 'interrupted by the user'\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    checkpoint()\nprint('on')"
     )
     for options, output in ([], ""), (["-i"], "on\n"):
         end = subprocess.run(
