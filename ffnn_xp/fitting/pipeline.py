@@ -78,7 +78,7 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             found = SearchResult(end, stopped=chosen.stopped)
         else:
             found = search.run(iter(chosen.members[:1]))
-        with stoppable(deadline):
+        with stoppable(limits.until(limits.minima, began, deadline)):
             checkpoint()
             found = search.number_minima(found, _unit(problem, found))
         if chosen is None and not problem.errors_known:

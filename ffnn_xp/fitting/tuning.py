@@ -38,11 +38,26 @@ class MultiStartTuning:
 
 @dataclass(frozen=True)
 class TimeTuning:
-    """Numbers that share `max_seconds` out among the steps of a fit; `benchmarks/time_limits.py` measures them."""
+    """Numbers that share `max_seconds` out among the steps of a fit; without a limit they change nothing.
 
-    starts: float = tuned(0.6, "share in which starts but the first are minimised; more: less to refine the best")
-    path: float = tuned(0.6, "share of the path of priors; more: less to calibrate and certify")
-    certificate: float = tuned(1.1, "share after which nothing is certified any more; more: limits are exceeded more")
+    `benchmarks/time_limits.py` measures them.
+
+    Parameters
+    ----------
+    starts : float
+        Share in which starts but the first are minimised; more leaves less time to refine the best.
+    minima : float
+        Share after which starts are not compared any more for the minima that they came to.
+    path : float
+        Share of the path of priors; more leaves less time to calibrate and to certify.
+    certificate : float
+        Share after which nothing is certified; more: limits are exceeded more, and less often in vain.
+    """
+
+    starts: float = 0.6
+    minima: float = 0.7
+    path: float = 0.7
+    certificate: float = 1.1
 
     def until(self, share: float, began: float, deadline: float) -> float:
         """Return the end of this share of the time; infinite without a deadline."""
@@ -95,6 +110,12 @@ class RefitTuning:
         The last steps, which are those of single fits.
     matrix_free : MatrixFree
         All steps where no matrices are formed.
+    first_lot, lot_growth : int
+        Replicas that are minimised first, and by how much lots grow. Smaller: some are done sooner, slower in all.
+    lot_share : float
+        Share of the time left that a lot may take. More: it is cut short more often, and then lost.
+    compiled_lot : int
+        Most replicas of a lot where each size is compiled. More: fewer lots, more is lost of one that is cut short.
     """
 
     first: BatchedLevenbergMarquardt = field(
@@ -108,10 +129,10 @@ class RefitTuning:
     )
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
-    first_lot: int = tuned(16, "replicas that are minimised first; fewer: some are done sooner, slower in all")
-    lot_growth: int = tuned(4, "larger: fewer lots, more is lost of the one that is cut short")
-    lot_share: float = tuned(0.7, "share of the time left that a lot may take; more: it is cut short more often")
-    compiled_lot: int = tuned(100, "most replicas of a lot where sizes are compiled; more: fewer lots, more is lost")
+    first_lot: int = 16
+    lot_growth: int = 4
+    lot_share: float = 0.7
+    compiled_lot: int = 100
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ffnn_xp.fitting.prior_selection import LEAST, shape_of_prior
 from ffnn_xp.fitting.regularization_path import CostBatch, PathMinimizer
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
+from ffnn_xp.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
 from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
 
@@ -273,3 +274,24 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 4.0)
     half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
     np.testing.assert_allclose(half, 5.0, rtol=1e-9)
+
+
+def test_no_matrices_are_formed_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same prior is chosen; there is no calibration, since bands of many events would take a solve each."""
+    expected = network().fit(X, Y, prior="auto")
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a p x p matrix was formed")
+
+    for name in ("hessian", "gauss_newton", "scores"):
+        monkeypatch.setattr(Objective, name, forbidden)
+    model = network()
+    fit = model.fit(X, Y, prior="auto", tuning=Tuning(matrix_limit=5))
+    assert fit.valid
+    assert fit.certificate == "conjugate gradients"
+    assert fit.recipe is not None
+    assert expected.recipe is not None
+    assert fit.recipe.calibration is None
+    assert fit.recipe.strength == expected.recipe.strength
+    assert fit.y_error == pytest.approx(expected.y_error, rel=1e-6)
+    assert np.isfinite(model.predict(NEW, return_std=True)).all()
