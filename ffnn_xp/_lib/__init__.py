@@ -2,7 +2,7 @@
 
 - `typing`: array types and the letters of shapes.
 - `errors`: exceptions, warnings, and helpers for their messages.
-- `limits`: what ends a computation early: deadlines and Ctrl-C.
+- `limits`: deadlines and Ctrl-C, which end a computation early.
 - `validation`: checks of arguments that several packages take.
 - `tuning`: the declaration of tuned numbers.
 - `text`: tables in text and HTML.

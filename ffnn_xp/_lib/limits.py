@@ -1,4 +1,4 @@
-"""What ends a computation early, with the best so far: a deadline, the user's callback, or Ctrl-C.
+"""Limits of a computation: a deadline, the user's callback, or Ctrl-C ends it early, with the best so far.
 
 Code that takes long calls `checkpoint`, which raises `StopMinimization` once the deadline of the `limited` block around
 it has passed, or once the user has pressed Ctrl-C in the `interruptible` block around it. What has partial results runs
@@ -26,6 +26,7 @@ import numpy as np
 
 INTERRUPTED = "interrupted by the user"
 TIME_IS_UP = "the time given by max_seconds is up"
+EIGENVECTORS = 2e-10  # seconds of an eigen-decomposition over p^3, on one processor
 
 
 class StopMinimization(Exception):  # noqa: N818, an ending and no error
@@ -91,6 +92,11 @@ def checkpoint(seconds: float = 0.0) -> None:
         raise StopMinimization(INTERRUPTED)
     if deadline < np.inf and time.monotonic() + seconds > deadline:
         raise StopMinimization(TIME_IS_UP)
+
+
+def before_eigenvectors(p: int) -> None:
+    """Raise `StopMinimization` if there is no time for the eigenvectors of a matrix ``(p, p)``: nothing can stop them."""
+    checkpoint(EIGENVECTORS * p**3)
 
 
 class limited:  # noqa: N801, a block like those of `contextmanager`, which would cost more than a small evaluation

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ffnn_xp._lib.limits import checkpoint
+from ffnn_xp._lib.limits import before_eigenvectors
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.network import Layout
 
@@ -23,8 +23,6 @@ ROUNDING = 4500.0
 """Rounding floor, in epsilons of the largest eigenvalue (1e-12 in float64): smaller eigenvalues count as zero."""
 TOUCHES = 1e-6
 """Squared share of the unidentified directions above which a parameter or a prediction depends on them."""
-EIGENVECTORS = 1.6e-10
-"""Seconds of an eigen-decomposition, over p^3: where less time is left it is not begun, since nothing can stop it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Spectrum:
         if inverse_root is not None:
             nothing = np.zeros((len(M), 0))
             return cls(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
-        checkpoint(EIGENVECTORS * len(M) ** 3)
+        before_eigenvectors(len(M))
         w, V = scipy.linalg.eigh(M, check_finite=False)
         cut = _cut(abs(float(w[-1])), len(w), epsilon)
         identified = w > cut
@@ -157,6 +155,7 @@ def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
     M, _, cut = _scaled(H, epsilon)
     if _all_above(M, cut):
         return len(M)
+    before_eigenvectors(len(M))
     w = scipy.linalg.eigvalsh(M, check_finite=False)
     return int(np.sum(w > _cut(abs(float(w[-1])), len(w), epsilon)))
 
