@@ -26,7 +26,7 @@ import numpy as np
 
 INTERRUPTED = "interrupted by the user"
 TIME_IS_UP = "the time given by max_seconds is up"
-EIGENVECTORS = 2e-10  # seconds of an eigen-decomposition over p^3, on one processor
+EIGENVECTORS = 3e-10  # seconds of an eigen-decomposition over p^3, on one processor
 
 
 class StopMinimization(Exception):  # noqa: N818, an ending and no error
@@ -95,7 +95,7 @@ def checkpoint(seconds: float = 0.0) -> None:
 
 
 def before_eigenvectors(p: int) -> None:
-    """Raise `StopMinimization` if there is no time for the eigenvectors of a matrix ``(p, p)``: nothing can stop them."""
+    """Raise `StopMinimization` if there is no time for eigenvectors ``(p, p)``, which nothing can stop."""
     checkpoint(EIGENVECTORS * p**3)
 
 

@@ -129,7 +129,7 @@ class RefitTuning:
     )
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
-    first_lot: int = 16
+    first_lot: int = 4
     lot_growth: int = 4
     lot_share: float = 0.7
     compiled_lot: int = 100

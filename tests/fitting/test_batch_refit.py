@@ -231,6 +231,6 @@ def test_toys_of_a_lot_that_is_cut_short_do_not_count() -> None:
     whole = fit_toys(fit.problem, fit.parameters, 200, np.random.default_rng(1))
     assert len(whole.theta) == 200
     assert not whole.stopped
-    assert len(cut.theta) in {0, 16, 80}
+    assert len(cut.theta) in {0, 4, 20, 84}
     assert cut.stopped == f"the callback returned True, after {len(cut.theta)} of 200 toys"
     np.testing.assert_array_equal(cut.measured, whole.measured[: len(cut.measured)])
