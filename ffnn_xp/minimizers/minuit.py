@@ -84,7 +84,8 @@ class Migrad:
     max_calls : int
         Calls after which MIGRAD alone ends.
     seconds_at_a_time : float
-        Time of the calls of MIGRAD alone between two reports; what it does in them is lost if it is stopped.
+        Time of the calls of MIGRAD alone between two reports, if there is a deadline; what it does in them is lost
+        if it is stopped.
     fewest_at_a_time, calls_at_a_time : int
         Least and most of these calls.
     """
@@ -127,7 +128,7 @@ class Migrad:
             budget.check(0)
             began = time.monotonic()
             cost.value_and_gradient(theta)  # cached for MINUIT
-            calls = self._calls(time.monotonic() - began)
+            calls = self._calls(time.monotonic() - began, budget)
             while m.nfcn <= self.max_calls:
                 began, before = time.monotonic(), m.nfcn
                 m.migrad(ncall=calls, iterate=1, use_simplex=False)
@@ -135,11 +136,13 @@ class Migrad:
                 if not m.fmin.has_reached_call_limit:
                     break
                 budget.check(int(m.nfcn))
-                calls = self._calls((time.monotonic() - began) / max(1, m.nfcn - before))
+                calls = self._calls((time.monotonic() - began) / max(1, m.nfcn - before), budget)
         return m
 
-    def _calls(self, seconds: float) -> int:
-        """Return how many calls that each take so many seconds run at a time."""
+    def _calls(self, seconds: float, budget: Budget) -> int:
+        """Return how many calls that each take so many seconds run at a time; without a deadline time is no matter."""
+        if np.isinf(budget.deadline):
+            return self.calls_at_a_time
         calls = self.seconds_at_a_time / max(seconds, 1e-9)
         return int(min(max(calls, self.fewest_at_a_time), self.calls_at_a_time))
 
