@@ -78,7 +78,7 @@ CURVE, SMALL, WIDE, DEEP = (1, 8, 1), (3, 8, 1), (5, 60, 1), (5, 30, 30, 1)
 
 SITUATIONS: dict[str, tuple[float, Callable[[float], Timed]]] = {
     "fit, known errors, 1e6 events": (8, lambda s: fit(1_000_000, SMALL, s, 0.01)),
-    "fit, unknown errors, 1e6 events, 10 starts": (12, lambda s: fit(1_000_000, SMALL, s, None, restarts=5)),
+    "fit, unknown errors, 1e6 events, 5 starts": (12, lambda s: fit(1_000_000, SMALL, s, None, restarts=5)),
     "fit, many starts": (2, lambda s: fit(500, CURVE, s, 0.001, restarts=100_000)),
     "fit, a billion starts": (2, lambda s: fit(50, (1, 3, 1), s, 0.001, restarts=10**9)),
     "fit, a billion starts, unknown errors": (2, lambda s: fit(50, (1, 3, 1), s, None, restarts=10**9)),

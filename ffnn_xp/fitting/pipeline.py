@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 
-from ffnn_xp._lib.limits import checkpoint, deadline_of, stoppable
+from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
@@ -100,7 +100,7 @@ def _search(problem: FitProblem, search: MultiStart, starts: Iterator[HostArray]
     rng = np.random.default_rng(number)
     while not (search.satisfied(found) or found.stopped) and (lot := list(islice(starts, tuning.most_candidates))):
         found = search.halve(np.stack(lot), found, unit=_unit(problem, found), rng=rng)
-    return found
+    return search.refine(found) if found.stopped == TIME_IS_UP and not found.located else found
 
 
 def _with_prior(problem: FitProblem, chosen: PriorSelection) -> FitProblem:
