@@ -49,6 +49,17 @@ def pair_html(pairs: Iterable[Pair]) -> str:
     return f"<table>{rows}</table>"
 
 
+def stopped_lines(reason: str) -> list[str]:
+    """Write why a result is not complete on a line; no line if it is complete.
+
+    Examples
+    --------
+    >>> stopped_lines("interrupted by the user"), stopped_lines("")
+    (['  stopped: interrupted by the user'], [])
+    """
+    return [f"  stopped: {reason}"] if reason else []
+
+
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Write rows of cells as lines, each column as wide as its widest cell and aligned to the right.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from ffnn_xp._lib.atomic import write_file
+from ffnn_xp._lib.limits import handing_back
 from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import backend_status
@@ -231,7 +232,7 @@ def fit(
     if left_out:
         say(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
     failures: list[Exception] = []
-    with StopSignals() as stop:
+    with StopSignals() as stop, handing_back():  # a signal ends the fit, and what it has found is printed and kept
         result = model.fit(
             **vars(data),
             loss=loss,

@@ -13,7 +13,7 @@
 - `progress`: the progress line.
 """
 
-from ffnn_xp.fitting.batch_refit import fit_toys, measure_again, refit
+from ffnn_xp.fitting.batch_refit import fit_toys, measure_again, refit, toy_lots
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
@@ -43,5 +43,6 @@ __all__ = [
     "read_problem",
     "refit",
     "residual_width",
+    "toy_lots",
     "y_error_at",
 ]

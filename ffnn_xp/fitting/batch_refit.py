@@ -1,21 +1,24 @@
-"""Refits of many replicas in one batch from where a fit ended, and toys: new measurements around its prediction."""
+"""Refits of many replicas in one batch from where a fit ended, and toys: new measurements around its prediction.
+
+Replicas are minimized in lots: a few at first, so that some are done when time is up, and then more and more together.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from ffnn_xp._lib.limits import StopMinimization, stoppable
 from ffnn_xp._lib.typing import HostArray, Mask
+from ffnn_xp.fitting.local_search import negative_directions
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, RefitTuning
-from ffnn_xp.minimizers import (
-    UNLIMITED,
-    BatchResult,
-    Budget,
-)
-from ffnn_xp.objective import Replicas
-from ffnn_xp.uncertainty import Spectrum
+from ffnn_xp.minimizers import UNLIMITED, BatchResult, Budget, Status, Tracker
+from ffnn_xp.objective import GaussianPrior, NetworkCost, Replicas
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,52 @@ class ToyFits:
         The data's part of S there.
     valid : boolean array with shape (r,)
         Whether EDM is below the goal.
+    stopped : str
+        Why there are fewer toys than were asked for, if there are.
     """
 
     measured: HostArray
     theta: HostArray
     chi2: HostArray
     valid: Mask
+    stopped: str = ""
 
 
-def fit_toys(problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> ToyFits:
-    """Draw toys around the prediction of raw theta ``(p,)``, and fit each with the prior."""
-    backend, cost = problem.model.backend, problem.cost()
-    measured = measure_again(problem, theta, number, rng)
-    precision = None if cost.prior is None else cost.prior.precision
-    replicas = Replicas(replace(cost.objective, events=problem.events(backend.to_device(measured))), precision)
-    end = refit(replicas, problem.scaling.to_standard(theta), number, tuning=problem.tuning.refit)
-    chi2 = replicas.chi2(end.theta, np.arange(number))
-    return ToyFits(measured, backend.to_host(end.theta), chi2, end.converged)
+def fit_toys(
+    problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
+) -> ToyFits:
+    """Draw toys around the prediction of raw theta ``(p,)``, and fit each with the prior; see `toy_lots`."""
+    k, n = problem.data.y.shape
+    lots = [ToyFits(np.empty((0, k, n)), np.empty((0, len(theta))), np.empty(0), np.empty(0, dtype=bool))]
+    with stoppable(budget.deadline) as stop:
+        for lot in toy_lots(problem, theta, number, rng, budget):
+            lots.append(lot)
+    measured, ends, chi2, valid = (
+        np.concatenate([getattr(lot, name) for lot in lots]) for name in ("measured", "theta", "chi2", "valid")
+    )
+    return ToyFits(measured, ends, chi2, valid, stop.after(len(ends), number, "toys"))
+
+
+def toy_lots(
+    problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
+) -> Iterator[ToyFits]:
+    """Draw toys around the prediction of raw theta ``(p,)``, fit each with the prior, and yield them lot by lot.
+
+    Raises
+    ------
+    StopMinimization
+        If the budget is used up in a lot, whose toys do not count: those that are done by then were the quick ones.
+    """
+    cost, start, tuning = problem.cost(), problem.scaling.to_standard(theta), problem.tuning.refit
+    backend, precision = problem.model.backend, None if cost.prior is None else cost.prior.precision
+    for lot in _lots(number, budget, tuning, one_size=backend.compiles):
+        measured = measure_again(problem, theta, lot.stop - lot.start, rng)
+        events = problem.events(backend.to_device(measured))
+        replicas, everyone = Replicas(replace(cost.objective, events=events), precision), np.arange(len(measured))
+        end = _refit_lot(replicas, start, len(measured), budget, tuning, matrices=problem.with_matrices)
+        if end.stopped:
+            raise StopMinimization(end.stopped)
+        yield ToyFits(measured, backend.to_host(end.theta), replicas.chi2(end.theta, everyone), end.converged)
 
 
 def refit(
@@ -57,28 +89,96 @@ def refit(
     number: int,
     budget: Budget = UNLIMITED,
     tuning: RefitTuning = DEFAULT_TUNING.refit,
+    matrices: bool = True,
 ) -> BatchResult:
-    """Minimise all replicas from the same standardised theta ``(p,)``.
+    """Minimise all replicas from the same standardised theta ``(p,)``, lot by lot.
 
-    The first steps use matrices, where these cost little; the last ones are those of single fits.
+    Those that the budget is used up for stay at theta.
+    """
+    ends: list[BatchResult] = []
+    for lot in _lots(number, budget, tuning, one_size=replicas.compiles):
+        rows = np.arange(lot.start, lot.stop)
+        ends.append(_refit_lot(replicas.select(rows), theta, len(rows), budget, tuning, matrices=matrices))
+        if ends[-1].stopped:
+            left = number - lot.stop
+            if left:
+                never, start = np.full(left, np.inf), replicas.on_device(np.broadcast_to(theta, (left, len(theta))))
+                none = np.zeros(left, dtype=np.int64)
+                ends.append(BatchResult(start, never, never, none > 0, none, (Status.INTERRUPTED,) * left))
+            break
+    if len(ends) == 1:
+        return ends[0]
+    with replicas.objective.backend.context():
+        at = replicas.xp.concat([end.theta for end in ends], axis=0)
+    value, edm, converged, steps = (
+        np.concatenate([getattr(end, name) for end in ends]) for name in ("value", "edm", "converged", "steps")
+    )
+    status, stopped = tuple(s for end in ends for s in end.status), "".join(end.stopped for end in ends)
+    return BatchResult(at, value, edm, converged, steps, status, stopped)
+
+
+def _lots(number: int, budget: Budget, tuning: RefitTuning, *, one_size: bool) -> Iterator[slice]:
+    """Yield slices of replicas to minimize together, each larger than the one before as far as there is time.
+
+    Lots have `one_size` where each number of replicas costs a compilation.
+    """
+    size, done = tuning.first_lot, 0
+    if one_size:
+        size = -(-number // -(-number // tuning.compiled_lot))
+    while done < number:
+        began, lot = time.monotonic(), slice(done, min(done + size, number))
+        yield lot
+        done, now = lot.stop, time.monotonic()
+        if not one_size:
+            each = max(now - began, 1e-9) / (lot.stop - lot.start)
+            size = int(min(tuning.lot_growth * size, max(1.0, tuning.lot_share * (budget.deadline - now) / each)))
+
+
+def _refit_lot(
+    replicas: Replicas, theta: HostArray, number: int, budget: Budget, tuning: RefitTuning, *, matrices: bool
+) -> BatchResult:
+    """Minimise replicas together from the same standardised theta ``(p,)``.
+
+    The first steps use matrices, where these cost little; the last ones are those of single fits. Where no matrices are
+    formed, replicas are minimized one after another.
     """
     objective = replicas.objective
     starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
-
-    def negative_directions(H: HostArray) -> HostArray:
-        return Spectrum.of_hessian(H, replicas.errordef, replicas.epsilon).negative_directions_in_parameters
-
+    down = partial(negative_directions, replicas)
     with objective.backend.context():
+        if not matrices:
+            return _one_by_one(replicas, starts, budget, tuning)
         if not smooth:
             return tuning.non_smooth.run(replicas, replicas.on_device(starts), budget)
         if len(theta) > tuning.first_up_to and not objective.backend.on_gpu:
-            return tuning.last.run(replicas, starts, budget, negative_directions=negative_directions)
+            return tuning.last.run(replicas, starts, budget, negative_directions=down)
         first = tuning.first.run(replicas, replicas.on_device(starts), budget)
         if first.stopped:
             return first
         starts = replicas.numbers(first.theta)
-        end = tuning.last.run(replicas, starts, budget, negative_directions=negative_directions)
+        end = tuning.last.run(replicas, starts, budget, negative_directions=down)
         return replace(end, steps=first.steps + end.steps)
+
+
+def _one_by_one(replicas: Replicas, starts: HostArray, budget: Budget, tuning: RefitTuning) -> BatchResult:
+    """Minimise replicas from points ``(r, p)`` without matrices, one after another."""
+    minimizer = replace(tuning.matrix_free, exact=replicas.objective.network.smooth)
+    theta, value, edm = starts.copy(), np.full(len(starts), np.inf), np.full(len(starts), np.inf)
+    steps, status = np.zeros(len(starts), dtype=np.int64), [Status.INTERRUPTED] * len(starts)
+    with stoppable(budget.deadline) as stop:
+        for i, start in enumerate(starts):
+            objective, precision = replicas.alone(i)
+            prior = None if precision is None else GaussianPrior(precision)
+            tracker = Tracker(NetworkCost(objective, n_values=1, prior=prior), budget)
+            try:
+                end = minimizer.run(tracker, start)
+                edm[i], status[i] = end.edm if end.bounds is None else end.bounds.upper, end.status
+            finally:
+                steps[i] = tracker.calls
+                if tracker.best is not None:
+                    theta[i], value[i] = tracker.best, tracker.best_value
+    converged = np.array([how is Status.MINIMUM for how in status])
+    return BatchResult(replicas.on_device(theta), value, edm, converged, steps, tuple(status), stop.reason)
 
 
 def measure_again(problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
@@ -99,8 +100,11 @@ class Found:
         return self.spectrum.edm(self.cost.value_and_gradient(self.theta)[1], self.cost.errordef)
 
 
-def certify_fit(found: Found, began: float) -> FitRecord:
-    """Make the record of a fit, with the covariance, the band and the message that the found point deserves."""
+def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitRecord:
+    """Make the record of a fit, with the covariance, the band and the message that the found point deserves.
+
+    After the deadline, a `time.monotonic` value, HESSE does not check the covariance.
+    """
     raw, search, spectrum = found.raw_cost, found.search, found.spectrum
     p, certificate = found.problem.layout.n_parameters, found.certificate
     theta = found.problem.scaling.to_raw(found.theta)
@@ -133,7 +137,9 @@ def certify_fit(found: Found, began: float) -> FitRecord:
         edm=_edm(found),
         certificate="conjugate gradients" if found.certified_matrix_free else "MIGRAD" if found.certified else "none",
         edm_newton=found.edm_newton,
-        hesse_difference=float("nan") if good is None or spectrum is None else _hesse_difference(found, spectrum),
+        hesse_difference=_hesse_difference(found, spectrum, deadline)
+        if good is not None and spectrum
+        else float("nan"),
         minuit_calls=0 if certificate is None else certificate.calls,
         n_data=problem.n_values,
         n_effective=effective,
@@ -171,7 +177,7 @@ def _edm(found: Found) -> float:
     return float("nan") if found.bounds is None else found.bounds.upper
 
 
-def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
+def _hesse_difference(found: Found, spectrum: Spectrum, deadline: float) -> float:
     """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot run."""
     problem = found.problem
     if (
@@ -180,7 +186,9 @@ def _hesse_difference(found: Found, spectrum: Spectrum) -> float:
         or problem.layout.n_parameters > problem.tuning.certification.hesse_limit
     ):
         return float("nan")
-    errors = hesse_errors(found.cost, found.theta)
+    errors = None
+    with stoppable(deadline):
+        errors = hesse_errors(found.cost, found.theta)
     return float("nan") if errors is None else float(np.max(np.abs(errors / spectrum.errors - 1)))
 
 
@@ -243,7 +251,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     p = problem.layout.n_parameters
     if search.stopped and shape is None:
         hint = "These are the best parameters so far; call fit again to go on from them."
-        if found.recipe is not None:
+        if found.recipe is not None and found.recipe.predictive is not None:
             hint = "Predictions are the ensemble's, which needs no certificate; for one give the prior as a number."
         return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
     if shape is None:

@@ -24,6 +24,7 @@ from ffnn_xp.minimizers import (
     ScipyLBFGS,
     Status,
     Tracker,
+    Units,
     evaluate_request,
     run_ask_tell,
 )
@@ -139,6 +140,11 @@ class LocalMinimum:
     def unlocated(self) -> LocalMinimum:
         """Return the same point as one at which the minimization has not ended."""
         return LocalMinimum.unfinished(self.theta, self.value)
+
+
+def negative_directions(units: Units, H: HostArray) -> HostArray:
+    """Return the directions of negative curvature of a Hessian ``(p, p)`` as steps of the parameters, ``(p, q)``."""
+    return Spectrum.of_hessian(H, units.errordef, units.epsilon).negative_directions_in_parameters
 
 
 @dataclass(frozen=True)
@@ -275,7 +281,7 @@ class LocalSearch:
         t = self.tuning
         minimizer = t.refinement_after_kronecker if self.uses_kronecker(theta) else t.refinement
         minimize = partial(minimizer.steps, tracker, prune=tracker.budget.prune)
-        steps = t.escape.steps(minimize, tracker, theta, self._negative_directions)
+        steps = t.escape.steps(minimize, tracker, theta, partial(negative_directions, self.problem))
         return run_ask_tell(steps, partial(evaluate_request, tracker))
 
     def _matrix_free(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
@@ -294,9 +300,6 @@ class LocalSearch:
     @cached_property
     def _single(self) -> NetworkCost | None:
         return self.problem.in_single_precision() if self.may_use_single_precision else None
-
-    def _negative_directions(self, H: HostArray) -> HostArray:
-        return Spectrum.of_hessian(H, self.problem.errordef, self.problem.epsilon).negative_directions_in_parameters
 
     def _spectrum(self, theta: HostArray) -> Spectrum:
         problem = self.problem

@@ -16,11 +16,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ffnn_xp._lib.limits import TIME_IS_UP, stoppable
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.basin_hopping import DEFAULT_HOPPING, HoppingTuning, hop
 from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch
 from ffnn_xp.fitting.minima import number_minima
-from ffnn_xp.fitting.search_result import INTERRUPTED, FitState, Restart, SearchResult
+from ffnn_xp.fitting.search_result import FitState, Restart, SearchResult
 from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingTuning, halve_candidates
 from ffnn_xp.fitting.tuning import MultiStartTuning
 from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker, is_lower
@@ -41,8 +42,9 @@ class MultiStart:
         Chi-square at which no further start is tried; -inf if unknown.
     n_starts : int
         Starts at most.
-    deadline : float
-        In `time.monotonic` seconds.
+    deadline, last_start : float
+        `time.monotonic` values after which the search ends, and after which no start but the first is minimized: then
+        there is time to refine the best.
     callback : callable, optional
         Called with a `FitState`.
     max_evaluations : float
@@ -60,6 +62,7 @@ class MultiStart:
     good_enough: float = -np.inf
     n_starts: int = 1
     deadline: float = np.inf
+    last_start: float = np.inf
     callback: Callable[[FitState], bool | None] | None = None
     max_evaluations: float = np.inf
     tuning: MultiStartTuning = field(default=MultiStartTuning())
@@ -79,47 +82,57 @@ class MultiStart:
                     break
             if not np.isfinite(log.value):
                 log.best = None
-            else:
-                log.finish()
+        if log.stopped in ("", TIME_IS_UP):
+            log.finish()
         return log.result()
 
-    def compete(self, starts: HostArray, *, unit: Callable[[float], float], rng: np.random.Generator) -> SearchResult:
+    def compete(
+        self, starts: HostArray, found: SearchResult, *, unit: Callable[[float], float], rng: np.random.Generator
+    ) -> SearchResult:
         """Run successive halving on starts ``(r, p)``, basin hopping from the best, and refine the best of all.
 
         Parameters
         ----------
         starts : array with shape (r, p)
             Theta of each.
+        found : SearchResult
+            The result of other starts before.
         unit : callable
             Returns one standard deviation's rise of S where S has a value.
         rng : numpy.random.Generator
             Draws the samples of events, and the units of basin hopping.
         """
-        log, began = _Log(self, SearchResult()), time.monotonic()
-        budget, layout = log.tracker(1).budget, self.cost.objective.network.layout
+        log, began, before = _Log(self, found), time.monotonic(), len(found.starts)
+        budget, layout = (
+            log.tracker(before + 1, min(self.deadline, self.last_start)).budget,
+            self.cost.objective.network.layout,
+        )
         with log.stoppable():
             ranking, stage, stopped = halve_candidates(
                 self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
             )
             each = (time.monotonic() - began) / max(len(ranking), 1)
-            rows = [Restart(c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
+            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
             log.starts += sorted(rows, key=lambda row: row.start)
             best = [c for c in ranking[: self.halving.survivors] if np.isfinite(c.value)]
             if best and not stopped:
                 end = hop(stage, layout, ranking, rng=rng, budget=budget, tuning=self.hopping)
                 best, stopped = end.best[: self.halving.survivors], end.stopped
-                log.hops, log.found = end.tried, end.found
+                log.hops, log.found = log.hops + end.tried, end.found
             for c in ranking:
-                if c.status is Status.MINIMUM:  # its own value is in single precision
-                    log.ends[c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
+                if c.status is Status.MINIMUM and not stopped:  # its own value is in single precision
+                    log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
             for place, c in enumerate(best):
-                tracker = log.tracker(c.start + 1)
+                tracker = log.tracker(before + c.start + 1, self.deadline)
                 tracker.value_and_gradient(c.theta)
                 if place == 0 or is_lower(self.cost, tracker.best_value, log.value + self.tuning.near * stage.unit):
-                    log.keep(c.start + 1, tracker, None)
+                    log.keep(before + c.start + 1, tracker, None)
                     if stopped:
-                        raise StopMinimization(stopped)
-                    log.refine(c.start + 1, c.theta)
+                        break
+                    log.refine(before + c.start + 1, c.theta)
+            if stopped:
+                raise StopMinimization(stopped)
+        if log.stopped in ("", TIME_IS_UP):
             log.finish()
         return log.result()
 
@@ -132,8 +145,7 @@ class MultiStart:
         if found.best is None:
             return found
         log = _Log(self, replace(found, best=LocalMinimum.unfinished(found.best.theta, np.inf)))
-        with log.stoppable():
-            log.finish()
+        log.finish()
         return log.result()
 
     def continue_from(self, found: SearchResult, theta: HostArray) -> tuple[SearchResult, bool]:
@@ -143,8 +155,7 @@ class MultiStart:
         """
         below = LocalMinimum.unfinished(theta, self.cost.value_and_gradient(theta)[0])
         log = _Log(self, replace(found, best=below))
-        with log.stoppable():
-            log.finish()
+        log.finish()
         there = log.result()
         return (there, True) if there.located else (replace(there, best=found.best), False)
 
@@ -187,7 +198,7 @@ class _Log:
     @property
     def satisfied(self) -> bool:
         """True if no further start is needed."""
-        return self.search.satisfied(self.result())
+        return self.search.satisfied(SearchResult(self.best))
 
     def result(self) -> SearchResult:
         """Return the result so far."""
@@ -198,14 +209,11 @@ class _Log:
     @contextmanager
     def stoppable(self) -> Iterator[None]:
         """End the run at a deadline, by a callback or Ctrl-C, and keep what it has found."""
-        try:
+        with stoppable(self.search.deadline) as stop:
             yield
-        except StopMinimization as stop:
-            self.stopped = str(stop)
-        except KeyboardInterrupt:
-            self.stopped = INTERRUPTED
+        self.stopped = stop.reason or self.stopped
 
-    def tracker(self, index: int, prune: Prune | None = None) -> Tracker:
+    def tracker(self, index: int, deadline: float, prune: Prune | None = None) -> Tracker:
         """Make the tracker of a minimization from this start."""
         search, callback = self.search, self.search.callback
 
@@ -215,12 +223,13 @@ class _Log:
             return callback(FitState(index, search.n_starts, value, min(value, self.value), calls, seconds))
 
         reported = None if callback is None else report
-        return Tracker(search.cost, Budget(search.deadline, search.max_evaluations, reported, prune))
+        return Tracker(search.cost, Budget(deadline, search.max_evaluations, reported, prune))
 
     def minimize(self, index: int, theta: HostArray) -> None:
         """Run the coarse stage from a start, and refine it if its chi-square is low enough."""
         search, local, began = self.search, self.search.local, time.monotonic()
-        tracker = self.tracker(index, search.prune if search.n_starts > 1 else None)
+        deadline = search.deadline if self.best_start == 0 else min(search.deadline, search.last_start)
+        tracker = self.tracker(index, deadline, search.prune if search.n_starts > 1 else None)
         end, status = None, "pruned: worse than the best"
         always = local.minimizer is not None or (
             local.uses_kronecker(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
@@ -244,12 +253,13 @@ class _Log:
     def finish(self) -> None:
         """Refine the best point of all starts, unless it is the end of a local search."""
         if self.best is not None and not self.best.located:
-            self.refine(self.best_start, self.best.theta)
+            with self.stoppable():
+                self.refine(self.best_start, self.best.theta)
 
     def refine(self, index: int, theta: HostArray) -> None:
         """Refine from this point of a start whose row is in the table; the row grows by the calls and the time."""
         began = time.monotonic()
-        tracker, end = self.tracker(index), None
+        tracker, end = self.tracker(index, self.search.deadline), None
         try:
             end = self.search.local.refine(tracker, theta)
         finally:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.limits import deadline_of
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import Seed, is_number, is_whole_number, seed_numbers, whole_number
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
@@ -59,8 +60,7 @@ class StatisticalOptions:
         get_loss(self.loss)
         self._check_prior()
         object.__setattr__(self, "seed", seed_numbers(self.seed))
-        if self.max_seconds is not None and not (is_number(self.max_seconds) and self.max_seconds > 0):
-            raise ValueError(f"`max_seconds` must be positive, got {self.max_seconds!r}")
+        deadline_of(self.max_seconds, began=0.0)
 
     @property
     def signed_weights(self) -> bool:

@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
+from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.data import Measurements, model_for_fit
@@ -21,11 +23,11 @@ from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
-from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, member, typical_error
+from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, typical_error
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
-from ffnn_xp.fitting.search_result import INTERRUPTED, SearchResult
+from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.y_error import estimate_y_error
 from ffnn_xp.minimizers import Certificate, Migrad, is_lower
 from ffnn_xp.network import ModelLike, glorot
@@ -42,12 +44,13 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
     if prior == "auto":
         check_enough(problem)
     model.build(problem.layout.widths[0], problem.layout.widths[-1])
-    deadline = np.inf if options.max_seconds is None else began + options.max_seconds
+    deadline = deadline_of(options.max_seconds, began)
     chosen = None
     if prior == "auto":
-        chosen = choose(problem, options.seed, deadline)
+        with progress_line(options.progress, options.callback) as report:
+            chosen = choose(problem, options.seed, began, deadline, report)
         problem = _with_prior(problem, chosen)
-    number = _number_of_starts(options, problem) if chosen is None else 1
+    limits, number = problem.tuning.time, _number_of_starts(options, problem) if chosen is None else 1
     cost = problem.cost()
     most = np.inf if chosen is None else problem.tuning.prior_selection.certificate * chosen.gradients
     with progress_line(options.progress, options.callback) as report:
@@ -57,6 +60,7 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             good_enough=_good_enough(problem) if options.restarts == "auto" else -np.inf,
             n_starts=number,
             deadline=deadline,
+            last_start=limits.until(limits.starts, began, deadline),
             callback=report,
             max_evaluations=most,
             tuning=problem.tuning.multi_start,
@@ -64,15 +68,24 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             hopping=problem.tuning.hopping,
             began=began,
         )
-        starts = _starts(problem, start, number, options.seed) if chosen is None else iter(chosen.members[:1])
-        found = _search(problem, search, starts)
-        found = search.number_minima(found, _unit(problem, found.value))
+        if chosen is None:
+            found = _search(problem, search, _starts(problem, start, number, options.seed))
+        elif chosen.stopped:
+            best = chosen.members[0]
+            end = LocalMinimum.unfinished(best, cost.value_and_gradient(best)[0])
+            found = SearchResult(end, stopped=chosen.stopped)
+        else:
+            found = search.run(iter(chosen.members[:1]))
+        with stoppable(limits.until(limits.minima, began, deadline)):
+            checkpoint()
+            found = search.number_minima(found, _unit(problem, found.value))
         if chosen is None and not problem.errors_known:
-            try:
+            with stoppable(deadline) as stop:
                 problem, search, found = estimate_y_error(problem, search, found)
-            except KeyboardInterrupt:
-                problem, search, found = estimate_y_error(problem, search, found.interrupted())
-    record = _certified(problem, search, found, chosen, began)
+            if stop.reason:
+                problem, search, found = estimate_y_error(problem, search, found.cut_short(stop.reason))
+    last = limits.until(limits.certificate, began, deadline)
+    record = _certified(problem, search, found, chosen, last)
     return replace(record, predictive=_predictive(problem, chosen, record))
 
 
@@ -80,8 +93,10 @@ def _search(problem: FitProblem, search: MultiStart, starts: Iterator[HostArray]
     """Find the best minimum: many starts of a small network compete, others are minimized one after another."""
     if search.n_starts < search.tuning.halving or not _can_be_halved(problem):
         return search.run(starts)
-    candidates, rng = np.stack(list(starts)), np.random.default_rng(search.n_starts)
-    return search.compete(candidates, unit=partial(_unit, problem), rng=rng)
+    found, rng = SearchResult(), np.random.default_rng(search.n_starts)
+    while not found.stopped and (lot := list(islice(starts, search.tuning.most_candidates))):
+        found = search.compete(np.stack(lot), found, unit=partial(_unit, problem), rng=rng)
+    return search.refine(found) if found.stopped == TIME_IS_UP and not found.located else found
 
 
 def _with_prior(problem: FitProblem, chosen: PriorSelection) -> FitProblem:
@@ -95,8 +110,8 @@ def _with_prior(problem: FitProblem, chosen: PriorSelection) -> FitProblem:
 
 def _predictive(problem: FitProblem, chosen: PriorSelection | None, record: FitRecord) -> Predictive | None:
     """Return the density of new measurements, of the ensemble or of the one network, if it has a band."""
-    if chosen is not None and chosen.calibration is not None:
-        return Predictive(tuple(member(problem, t, chosen.precision) for t in chosen.members), chosen.calibration)
+    if chosen is not None and chosen.predictive is not None:
+        return chosen.predictive
     loss = problem.loss
     if record.error_band is None or loss.pull_nu is None:
         return None
@@ -109,12 +124,13 @@ def _predictive(problem: FitProblem, chosen: PriorSelection | None, record: FitR
 
 
 def _certified(
-    problem: FitProblem, search: MultiStart, found: SearchResult, chosen: PriorSelection | None, began: float
+    problem: FitProblem, search: MultiStart, found: SearchResult, chosen: PriorSelection | None, last: float
 ) -> FitRecord:
     """Certify the best point with MINUIT, and make the record.
 
     Where MIGRAD moves along a weakly determined direction to a point that is no minimum, the local search goes on from
-    there; where it moves and does not certify a minimum, it runs again with the Hessian at its last point.
+    there; where it moves and does not certify a minimum, it runs again with the Hessian at its last point. All of it
+    ends at the time `last`.
     """
     if found.best is None:
         raise ValueError(
@@ -124,7 +140,8 @@ def _certified(
     raw, tuning = problem.raw_cost(), problem.tuning.certification
     best: LocalMinimum = found.best
     spectrum, certificate = best.spectrum, None
-    try:
+    with stoppable(last) as stop:
+        checkpoint()
         for run in range(1, tuning.runs + 1):
             if spectrum is None or spectrum.n_negative:
                 certificate = None
@@ -150,10 +167,11 @@ def _certified(
             if not located:
                 break
             spectrum = best.spectrum
-    except KeyboardInterrupt:
-        found, spectrum, certificate = replace(found, stopped=INTERRUPTED), None, None
-    end = replace(found, best=best)
-    return certify_fit(Found(problem, raw, search.cost, end, spectrum, certificate, recipe=chosen), began)
+    if stop.reason:
+        found, spectrum, certificate = found.cut_short(stop.reason), None, None
+        best = best.unlocated()
+    end = Found(problem, raw, search.cost, replace(found, best=best), spectrum, certificate, recipe=chosen)
+    return certify_fit(end, search.began, last)
 
 
 def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spectrum: Spectrum) -> Certificate:

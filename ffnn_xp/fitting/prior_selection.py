@@ -19,21 +19,25 @@ band leaves out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 import numpy as np
 
+from ffnn_xp._lib.limits import checkpoint, stoppable
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
-from ffnn_xp.fitting.problem import FitProblem
+from ffnn_xp.fitting.problem import FitProblem, effective_number
+from ffnn_xp.fitting.progress import Report
 from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path, grow_ensemble
+from ffnn_xp.fitting.search_result import FitState
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import GAUGE, GaussianPrior
-from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Spectrum, calibrate
+from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, calibrate
 
 LEAST = 10  # events without which cross-validation says nothing
 CONSTANT = 1e-12  # S per event below which the values themselves are constant
@@ -57,13 +61,16 @@ class PriorSelection:
     members : list of array with shape (p,)
         Standardised parameters of the networks, the one with the smallest S first.
     calibration : Calibration or None
-        Calibration of the predictive density; None for other statistics than those of measured values.
+        Calibration of the predictive density; None for other statistics than those of measured values, where no
+        p x p matrices are formed, and where the choice was cut short.
     y_error : array with shape (k,)
         Width of the held-out residuals of the standardised outputs, the errors of y where none are given; else ones.
     stopped : str
         Why it was cut short, if it was.
     gradients : float
         Gradients of all events that the choice has cost.
+    predictive : Predictive or None
+        The density of new measurements by all networks, if there is a calibration.
     """
 
     strength: float
@@ -75,6 +82,7 @@ class PriorSelection:
     y_error: HostArray
     stopped: str = ""
     gradients: float = 0.0
+    predictive: Predictive | None = field(default=None, repr=False)
 
     def words(self) -> str:
         """Return the choice in a line of text."""
@@ -98,8 +106,26 @@ def check_enough(problem: FitProblem) -> None:
         )
 
 
-def choose(problem: FitProblem, seed: Seed, deadline: float) -> PriorSelection:
-    """Choose the strength, the networks and the calibration for a problem that has no prior yet."""
+def choose(
+    problem: FitProblem,
+    seed: Seed,
+    began: float = 0.0,
+    deadline: float = np.inf,
+    report: Report | None = None,
+) -> PriorSelection:
+    """Choose the strength, the networks and the calibration for a problem that has no prior yet.
+
+    Parameters
+    ----------
+    problem : FitProblem
+        The problem.
+    seed : int, tuple of int or None
+        Seed of the folds and starts.
+    began, deadline : float
+        `time.monotonic` values. The path ends early enough for the calibration and a certificate.
+    report : callable, optional
+        Called with a `FitState` where a network gets better; returns True to stop.
+    """
     n = problem.data.n
     rng = np.random.default_rng(seed)
     whole = replace(problem, prior=None, y_error=np.ones(problem.data.y.shape[0])).cost()
@@ -114,25 +140,41 @@ def choose(problem: FitProblem, seed: Seed, deadline: float) -> PriorSelection:
         Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
         for f in range(folds if n < tuning.one_fold else 1)
     ]
-    path, starts = PathMinimizer(deadline, tuning=problem.tuning.path), (glorot(problem.layout, rng) for _ in count())
+    lowest = np.inf
+
+    def tell(value: float, calls: int) -> bool | None:
+        nonlocal lowest
+        lowest = min(lowest, value)
+        return None if report is None else report(FitState(0, 0, value, lowest, calls, time.monotonic() - began))
+
+    time_of = problem.tuning.time
+    last = time_of.until(time_of.path, began, deadline)
+    path = PathMinimizer(last, problem.tuning.path, None if report is None else tell)
+    starts = (glorot(problem.layout, rng) for _ in count())
     at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
     found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, path, number)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
-    calibration, y_error = None, np.ones(problem.data.y.shape[0])
-    if problem.loss.auxiliary == "y_err":
-        calibration, y_error = _calibration(problem, parts, thetas, strength * P)
+    members, calibration, predictive = [found[i] for i in np.argsort(values)], None, None
+    y_error = _held_out_error(problem, parts, thetas)
+    with stoppable(deadline) as stop:
+        if problem.loss.auxiliary == "y_err" and problem.with_matrices:
+            checkpoint()
+            calibrated = _calibration(problem, parts, thetas, strength * P)
+            networks = tuple(member(problem, theta, strength * P) for theta in members)
+            calibration, predictive = calibrated, Predictive(networks, calibrated)
     return PriorSelection(
         strength / unit,
         strength * P,
         np.stack([strengths[: len(scores)] / unit, scores], axis=1),
         sum(len(part.out) for part in parts) * problem.loss.ndof_per_event(int(problem.data.y.shape[0])),
-        [found[i] for i in np.argsort(values)],
+        members,
         calibration,
         y_error,
-        path.stopped,
+        path.stopped or stop.reason,
         path.events / n,
+        predictive,
     )
 
 
@@ -140,7 +182,8 @@ def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Membe
     """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
     cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0])).cost()
     G = cost.gauss_newton(theta)
-    held = min(_effective(G, precision), problem.tuning.prior_selection.most_effective * problem.n_values)
+    most = problem.tuning.prior_selection.most_effective * problem.n_values
+    held = min(effective_number(G, 1.0, GaussianPrior(precision)), most)
     if problem.errors_known:
         return Member(LinearBand(theta, problem.scaling, Spectrum.of_hessian(G, 1.0)), typical_error(problem), held)
     y_error = residual_width(problem, theta, held)
@@ -168,39 +211,41 @@ def shape_of_prior(network: Network) -> HostArray:
     return np.concatenate(rows)
 
 
-def _calibration(
-    problem: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray
-) -> tuple[Calibration, HostArray]:
-    """Calibrate on the held-out residuals, in units of each fold's own errors; return their width too, ``(k,)``."""
+def _held_out_error(problem: FitProblem, parts: list[Fold], thetas: list[HostArray]) -> HostArray:
+    """Return the errors of the standardised outputs from the held-out residuals ``(k,)``; ones if they are known."""
+    if problem.errors_known or problem.loss.auxiliary != "y_err":
+        return np.ones(problem.data.y.shape[0])
+    backend, outside = problem.model.backend, [part.outside.events for part in parts]
+    residuals = [_residuals(problem.network, backend, *pair) for pair in zip(thetas, outside, strict=True)]
+    weights = [w for events in outside if (w := _weights(backend, events)) is not None]
+    return held_out_width(problem, np.concatenate(residuals, axis=1), np.concatenate(weights) if weights else None)
+
+
+def _calibration(problem: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray) -> Calibration:
+    """Calibrate on the held-out residuals, in units of each fold's own errors."""
     backend, network = problem.model.backend, problem.network
     layout, d, k = network.layout, len(problem.scaling.x_mean), len(problem.scaling.y_mean)
     plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
-    pulls, bands, residuals, weights = [], [], [], []
+    pulls, bands = [], []
     for part, theta in zip(parts, thetas, strict=True):
         G = part.cost(precision).gauss_newton(theta)
         y_error = np.ones((k, 1))
         if not problem.errors_known:
             r = _residuals(network, backend, theta, part.inside.events)
             free = max(
-                r.shape[1] - _effective(G, precision) / k,
+                r.shape[1] - effective_number(G, 1.0, GaussianPrior(precision)) / k,
                 (1 - problem.tuning.prior_selection.most_effective) * r.shape[1],
             )
             y_error = held_out_width(problem, r, _weights(backend, part.inside.events))[:, None]
             y_error = y_error * np.sqrt(r.shape[1] / free)
         band = LinearBand(theta, plain, Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0))
+        checkpoint()
         std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
-        residuals.append(_residuals(network, backend, theta, part.outside.events))
-        w = _weights(backend, part.outside.events)
-        if w is not None:
-            weights.append(w)
+        residuals, w = _residuals(network, backend, theta, part.outside.events), _weights(backend, part.outside.events)
         more = 1.0 if w is None or problem.sandwich else np.sqrt(w)  # errors are smaller by its square root
-        pulls.append((more * residuals[-1] / y_error).ravel())
+        pulls.append((more * residuals / y_error).ravel())
         bands.append((more * std / y_error).ravel())
-    calibration = calibrate(np.concatenate(pulls), np.concatenate(bands))
-    if problem.errors_known:
-        return calibration, np.ones(k)
-    together = np.concatenate(residuals, axis=1)
-    return calibration, held_out_width(problem, together, np.concatenate(weights) if weights else None)
+    return calibrate(np.concatenate(pulls), np.concatenate(bands))
 
 
 def _weights(backend: Backend, events: Events) -> HostArray | None:
@@ -213,12 +258,6 @@ def _residuals(network: Network, backend: Backend, theta: HostArray, events: Eve
     with backend.context():
         y = evaluate(network, backend, backend.to_device(theta), events.x)
         return backend.to_host((events.data[0] - y) * events.data[1])
-
-
-def _effective(G: HostArray, precision: HostArray) -> float:
-    """Return the effective number of parameters; G includes the prior, twice its precision."""
-    held = Spectrum.of_hessian(G, 1.0).factor
-    return float(held.shape[1] - np.sum(precision[:, None] * held**2))
 
 
 def typical_error(problem: FitProblem) -> HostArray:

@@ -154,8 +154,7 @@ class FitProblem:
         G = cost.gauss_newton(theta)
         if self.prior is None:
             return float(rank(G, cost.epsilon))
-        held = Spectrum.of_hessian(G, cost.errordef, cost.epsilon).factor
-        return float(held.shape[1]) - self.prior.share(held)
+        return effective_number(G, cost.errordef, self.prior, cost.epsilon)
 
     def covariance_of(self, cost: NetworkCost, theta: HostArray, spectrum: Spectrum) -> Spectrum:
         """Return the spectrum of the Hessian at a minimum, or the sandwich of it where the covariance is to be one."""
@@ -172,6 +171,12 @@ class FitProblem:
         return float(np.mean(w)), float(np.mean(w * w))
 
 
+def effective_number(G: HostArray, errordef: float, prior: GaussianPrior, epsilon: float = 2.2e-16) -> float:
+    """Return the effective number of parameters, from the Gauss-Newton matrix ``(p, p)`` that includes the prior."""
+    held = Spectrum.of_hessian(G, errordef, epsilon).factor
+    return float(held.shape[1]) - prior.share(held)
+
+
 def read_problem(model: ModelLike, measurements: Measurements, options: StatisticalOptions) -> FitProblem:
     """Read and standardise the measurements, and add the prior; the model stays as it is.
 
@@ -185,6 +190,12 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
     if options.covariance == "sandwich" and not loss.separable:
         raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
     network = model.network_for(int(data.x.shape[0]), loss.outputs(int(data.y.shape[0])))
+    p, limit = network.layout.n_parameters, options.tuning.matrix_limit
+    if options.covariance == "sandwich" and p > limit:
+        raise ValueError(
+            f"covariance='sandwich' is made of matrices of {p} x {p}, and none are formed above {limit} parameters: "
+            "use covariance='hessian', a smaller network, or tuning=Tuning(matrix_limit=...)"
+        )
     return FitProblem(
         model,
         network,

@@ -33,7 +33,8 @@ def progress_line(show: bool | None, callback: Report | None) -> Iterator[Report
     with tqdm(desc="fit", unit=" calls", leave=False, delay=0.5) as bar:
 
         def report(state: FitState) -> bool | None:
-            bar.set_postfix_str(f"start {state.start} of at most {state.starts}, cost {state.best:.6g}", refresh=False)
+            stage = f"start {state.start} of at most {state.starts}" if state.starts else "choice of the prior"
+            bar.set_postfix_str(f"{stage}, cost {state.best:.6g}", refresh=False)
             bar.update(1)
             return callback(state) if callback is not None else None
 

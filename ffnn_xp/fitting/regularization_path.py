@@ -6,23 +6,16 @@ They share network and statistic and differ in their events, so that values and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers import (
-    Budget,
-    KroneckerLBFGS,
-    ScipyLBFGS,
-    StopMinimization,
-    Tracker,
-    run_batched,
-    stop_reason,
-)
+from ffnn_xp.minimizers import Budget, KroneckerLBFGS, ScipyLBFGS, Tracker, run_batched
 from ffnn_xp.objective import GaussianPrior, NetworkCost, Objective, Replicas, stack_objectives
 
 
@@ -119,6 +112,8 @@ class PathMinimizer:
         `time.monotonic` value.
     tuning : PathTuning
         The numbers.
+    report : callable, optional
+        Called with (value, evaluations) where a network gets better; returns True to stop.
 
     Attributes
     ----------
@@ -130,6 +125,7 @@ class PathMinimizer:
 
     deadline: float
     tuning: PathTuning = field(default=PathTuning())
+    report: Callable[[float, int], bool | None] | None = None
     stopped: str = ""
     events: int = 0
 
@@ -158,8 +154,9 @@ class PathMinimizer:
         strength would then make up for that.
         """
         costs = [batch.cost(int(i), precision) for i in which]
-        evaluate = _Evaluator(Replicas(batch.stacked, precision), which, batch.n, start, Budget(self.deadline))
-        try:
+        budget = Budget(self.deadline, report=self.report)
+        evaluate = _Evaluator(Replicas(batch.stacked, precision), which, batch.n, start, budget)
+        with stoppable(self.deadline) as stop:
             if not batch.objectives[0].network.smooth:
                 minimizer = replace(self.tuning.non_smooth, max_iterations=evaluations)
                 for i, cost in enumerate(costs):
@@ -179,8 +176,7 @@ class PathMinimizer:
                     lambda theta, rows: evaluate(theta, finite[rows]),
                     fixed_shape=evaluate.replicas.of_one_shape,
                 )
-        except (StopMinimization, KeyboardInterrupt) as stop:
-            self.stopped = stop_reason(stop)
+        self.stopped = stop.reason or self.stopped
         self.events += evaluate.events
         return evaluate
 
@@ -195,18 +191,20 @@ class _Evaluator:
 
     def __init__(self, replicas: Replicas, which: Rows, n: Rows, start: HostArray, budget: Budget) -> None:
         self.replicas, self.which, self.n, self.budget = replicas, which, n, budget
-        self.best, self.value, self.events = start.copy(), np.full(len(start), np.inf), 0
+        self.best, self.value, self.events, self.calls = start.copy(), np.full(len(start), np.inf), 0, 0
 
     def __call__(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
         """Return values and gradients; a value that is not finite becomes infinite, with a gradient of zeros."""
         self.budget.check(0)
         values, gradients = self.replicas.on_host(theta, self.which[rows])
-        self.events += int(np.sum(self.n[self.which[rows]]))
+        self.events, self.calls = self.events + int(np.sum(self.n[self.which[rows]])), self.calls + 1
         bad = ~(np.isfinite(values) & np.all(np.isfinite(gradients), axis=-1))
         if np.any(bad):
             values, gradients = np.where(bad, np.inf, values), np.where(bad[:, None], 0.0, gradients)
         better = values < self.value[rows]
         self.value[rows[better]], self.best[rows[better]] = values[better], theta[better]
+        if np.any(better):
+            self.budget.tell(float(np.min(values[better])), self.calls)
         return values, gradients
 
     def minimize_alone(self, row: int, cost: NetworkCost, minimizer: ScipyLBFGS) -> None:

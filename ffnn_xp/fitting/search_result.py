@@ -10,8 +10,6 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.local_search import LocalMinimum
 
-INTERRUPTED = "interrupted by the user"
-
 
 @dataclass(frozen=True)
 class FitState:
@@ -20,7 +18,7 @@ class FitState:
     Attributes
     ----------
     start, starts : int
-        Number of the start, and how many there are at most.
+        Number of the start, and how many there are at most; 0 while ``prior="auto"`` chooses the prior.
     fval : float
         Value now.
     best : float
@@ -109,10 +107,10 @@ class SearchResult:
         """True if the best point is the end of a local search."""
         return self.best is not None and self.best.located
 
-    def interrupted(self) -> SearchResult:
-        """Return the result as interrupted by the user: its best point counts as not located."""
+    def cut_short(self, reason: str) -> SearchResult:
+        """Return the result as stopped for this reason: its best point counts as not located."""
         best = None if self.best is None else self.best.unlocated()
-        return replace(self, best=best, stopped=INTERRUPTED)
+        return replace(self, best=best, stopped=reason)
 
     def improved(self, value: float) -> SearchResult:
         """Return the result with a lower value in the row of the best start, which MINUIT has found."""

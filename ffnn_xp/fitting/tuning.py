@@ -12,7 +12,7 @@ from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
-from ffnn_xp.minimizers import EDM_FACTOR, BatchedLBFGS, BatchedLevenbergMarquardt, PreconditionedLBFGS
+from ffnn_xp.minimizers import EDM_FACTOR, BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS
 
 REFIT_GOAL = 0.1 * EDM_FACTOR  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
@@ -27,6 +27,7 @@ class MultiStartTuning:
     )
     prune: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
     starts: int = tuned(10, "starts at most where chi-square can end the search")
+    most_candidates: int = tuned(500, "starts that compete at once: more need more memory")
     candidates: int = tuned(60, "starts of small networks: more find deeper minima in more time")
     unknown: int = tuned(2000, "over the number of parameters: starts of large networks with unknown errors")
     most_unknown: int = tuned(16, "upper limit of these")
@@ -34,6 +35,34 @@ class MultiStartTuning:
     near: float = tuned(3.0, "standard deviations' rises of S above the best up to which a survivor is refined too")
     halving: int = tuned(8, "starts from which on there is successive halving; fewer are tried one by one")
     gain: float = tuned(0.5, "Glorot gain of networks too large for halving: nearly linear ones find deep minima")
+
+
+@dataclass(frozen=True)
+class TimeTuning:
+    """Numbers that share `max_seconds` out among the steps of a fit; without a limit they change nothing.
+
+    `benchmarks/time_limits.py` measures them.
+
+    Parameters
+    ----------
+    starts : float
+        Share in which starts but the first are minimised; more leaves less time to refine the best.
+    minima : float
+        Share after which starts are not compared any more for the minima that they came to.
+    path : float
+        Share of the path of priors; more leaves less time to calibrate and to certify.
+    certificate : float
+        Share after which nothing is certified; more: limits are exceeded more, and less often in vain.
+    """
+
+    starts: float = 0.6
+    minima: float = 0.7
+    path: float = 0.7
+    certificate: float = 1.1
+
+    def until(self, share: float, began: float, deadline: float) -> float:
+        """Return the end of this share of the time; infinite without a deadline."""
+        return began + share * (deadline - began)
 
 
 @dataclass(frozen=True)
@@ -79,6 +108,14 @@ class RefitTuning:
         All steps of a non-smooth S.
     last : BatchedLBFGS
         The last steps, which are those of single fits.
+    matrix_free : MatrixFree
+        All steps where no matrices are formed.
+    first_lot, lot_growth : int
+        Replicas that are minimised first, and by how much lots grow. Smaller: some are done sooner, slower in all.
+    lot_share : float
+        Share of the time left that a lot may take. More: it is cut short more often, and then lost.
+    compiled_lot : int
+        Most replicas of a lot where each size is compiled. More: fewer lots, more is lost of one that is cut short.
     """
 
     first: BatchedLevenbergMarquardt = field(
@@ -90,7 +127,12 @@ class RefitTuning:
     last: BatchedLBFGS = field(
         default=BatchedLBFGS(PreconditionedLBFGS(edm_goal=REFIT_GOAL, fine_goal=1e-2 * REFIT_GOAL, max_rounds=60))
     )
+    matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
+    first_lot: int = 4
+    lot_growth: int = 4
+    lot_share: float = 0.7
+    compiled_lot: int = 100
 
 
 @dataclass(frozen=True)
@@ -107,6 +149,7 @@ class Tuning:
     prior_selection: PriorSelectionTuning = field(default=PriorSelectionTuning())
     path: PathTuning = field(default=PathTuning())
     refit: RefitTuning = field(default=RefitTuning())
+    time: TimeTuning = field(default=TimeTuning())
 
 
 DEFAULT_TUNING = Tuning()

@@ -13,6 +13,7 @@ Each is a frozen object with its options as fields, and `run(problem, theta, bud
 - `minuit`, `minuit_workarounds`: MIGRAD as a certificate or alone; what MINUIT needs of a user's Hessian.
 """
 
+from ffnn_xp._lib.limits import StopMinimization
 from ffnn_xp.minimizers.ask_tell import (
     AskTell,
     AskTellHessian,
@@ -24,7 +25,6 @@ from ffnn_xp.minimizers.ask_tell import (
     run_batched,
 )
 from ffnn_xp.minimizers.base import (
-    TIME_IS_UP,
     UNLIMITED,
     Budget,
     Minimizer,
@@ -32,13 +32,12 @@ from ffnn_xp.minimizers.base import (
     Problem,
     Prune,
     Status,
-    StopMinimization,
     Tracker,
     Units,
     is_lower,
     rounding_error,
 )
-from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
 from ffnn_xp.minimizers.batched_lbfgs import BatchedLBFGS
 from ffnn_xp.minimizers.batched_levenberg_marquardt import BatchedLevenbergMarquardt, PruneReplicas
 from ffnn_xp.minimizers.conjugate_gradients import ConjugateGradients, EDMBounds
@@ -67,7 +66,6 @@ from ffnn_xp.minimizers.registry import MINIMIZERS, get_minimizer
 __all__ = [
     "EDM_FACTOR",
     "MINIMIZERS",
-    "TIME_IS_UP",
     "TOLERANCE",
     "UNLIMITED",
     "AskTell",
@@ -116,6 +114,5 @@ __all__ = [
     "rounding_error",
     "run_ask_tell",
     "run_batched",
-    "stop_reason",
     "unstarted",
 ]

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from ffnn_xp._lib.limits import INTERRUPTED, TIME_IS_UP, StopMinimization, interrupted, limited
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.conjugate_gradients import EDMBounds
 
@@ -24,7 +25,6 @@ Factors = list[tuple[HostArray, HostArray, HostArray]]
 Prune = Callable[[HostArray, float], bool]
 """A function of theta and the gain that is still possible there; it returns True to end the minimization as pruned."""
 
-TIME_IS_UP = "the time given by max_seconds is up"
 ROUNDING_MARGIN = 100.0  # differences of S below so many times its rounding count as zero
 NEGLIGIBLE = 1e-5  # a difference of S, in errordefs, that decides nothing: a twentieth of MIGRAD's goal of EDM
 
@@ -64,10 +64,6 @@ _SENTENCES = {
 }
 
 
-class StopMinimization(Exception):  # noqa: N818, an ending and no error
-    """An exception that ends a minimization: its budget is used up, or the user's callback returned True."""
-
-
 @dataclass(frozen=True)
 class Budget:
     """The limits of a minimization, with a report of its progress and a function that may prune it.
@@ -90,11 +86,18 @@ class Budget:
     prune: Prune | None = None
 
     def check(self, evaluations: int) -> None:
-        """Raise `StopMinimization` if the time is up, or so many evaluations are too many."""
+        """Raise `StopMinimization` if time is up, the user interrupted it, or so many evaluations are too many."""
+        if interrupted():
+            raise StopMinimization(INTERRUPTED)
         if time.monotonic() > self.deadline:
             raise StopMinimization(TIME_IS_UP)
         if evaluations > self.max_evaluations:
             raise StopMinimization(f"the {self.max_evaluations:.0f} gradients that it may take are spent")
+
+    def of_call(self, evaluations: int) -> limited:
+        """Check the budget before an evaluation, and return the block in which that ends when time is up."""
+        self.check(evaluations)
+        return limited(self.deadline)
 
     def tell(self, value: float, evaluations: int) -> None:
         """Report a new best value; raise `StopMinimization` if the report returns True."""
@@ -184,8 +187,8 @@ class Tracker:
 
     def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
         """Return S and its gradient; a value that is not finite becomes infinite, with a gradient of zeros."""
-        self.budget.check(self.calls)
-        value, gradient = self.problem.value_and_gradient(theta)
+        with self.budget.of_call(self.calls):
+            value, gradient = self.problem.value_and_gradient(theta)
         self.calls += 1
         if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
             return np.inf, np.zeros_like(theta)
@@ -197,7 +200,8 @@ class Tracker:
 
     def consider(self, theta: HostArray) -> None:
         """Keep a point from elsewhere if it is the best, also after the deadline; there is no report."""
-        value, _ = self.problem.value_and_gradient(theta)
+        with limited(None):
+            value, _ = self.problem.value_and_gradient(theta)
         if value < self.best_value:
             self.best_value, self.best = value, theta.copy()
 
@@ -227,28 +231,28 @@ class Tracker:
 
     def gauss_newton(self, theta: HostArray) -> HostArray:
         """Return the problem's Gauss-Newton matrix, unless the budget is used up."""
-        self.budget.check(self.calls)
-        return self.problem.gauss_newton(theta)
+        with self.budget.of_call(self.calls):
+            return self.problem.gauss_newton(theta)
 
     def hessian(self, theta: HostArray) -> HostArray:
         """Return the problem's exact Hessian, unless the budget is used up."""
-        self.budget.check(self.calls)
-        return self.problem.hessian(theta)
+        with self.budget.of_call(self.calls):
+            return self.problem.hessian(theta)
 
     def gauss_newton_product(self, theta: HostArray, v: HostArray) -> HostArray:
         """Return the problem's Gauss-Newton matrix times v, unless the budget is used up."""
-        self.budget.check(self.calls)
-        return self.problem.gauss_newton_product(theta, v)
+        with self.budget.of_call(self.calls):
+            return self.problem.gauss_newton_product(theta, v)
 
     def hessian_product(self, theta: HostArray, v: HostArray) -> HostArray:
         """Return the problem's exact Hessian times v, unless the budget is used up."""
-        self.budget.check(self.calls)
-        return self.problem.hessian_product(theta, v)
+        with self.budget.of_call(self.calls):
+            return self.problem.hessian_product(theta, v)
 
     def kronecker_factors(self, theta: HostArray) -> Factors:
         """Return the problem's Kronecker factors, unless the budget is used up."""
-        self.budget.check(self.calls)
-        return self.problem.kronecker_factors(theta)
+        with self.budget.of_call(self.calls):
+            return self.problem.kronecker_factors(theta)
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,3 @@ class BatchResult:
     steps: Rows
     status: tuple[Status, ...]
     stopped: str = ""
-
-
-def stop_reason(stop: BaseException) -> str:
-    """Return why a batch was stopped: the exception's message, or that the user interrupted it."""
-    return str(stop) or "interrupted by the user"

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, run_batched
-from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status, StopMinimization
-from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
 from ffnn_xp.minimizers.negative_curvature import NegativeDirections, SaddleEscape
 from ffnn_xp.minimizers.preconditioned_lbfgs import PreconditionedLBFGS, edm_by_matrix
 
@@ -72,8 +73,8 @@ class BatchedLBFGS:
         """
         batch = _Batch(self, problem, theta, budget, negative_directions)
         r, p = theta.shape
-        size, stopped = max(1, self.matrix_bytes // (8 * p * p)), ""
-        try:
+        size = max(1, self.matrix_bytes // (8 * p * p))
+        with stoppable(budget.deadline) as stop:
             for first in range(0, r, size):
                 run_batched(
                     [batch.minimization(i) for i in range(first, min(first + size, r))],
@@ -82,8 +83,6 @@ class BatchedLBFGS:
                     first=first,
                     fixed_shape=problem.of_one_shape,
                 )
-        except (StopMinimization, KeyboardInterrupt) as stop:
-            stopped = stop_reason(stop)
         edm_goal = self.each.edm_goal * problem.errordef
         converged = batch.edm < edm_goal
         return BatchResult(
@@ -93,7 +92,7 @@ class BatchedLBFGS:
             converged,
             batch.evaluations,
             tuple(batch.status(i, converged=bool(converged[i])) for i in range(r)),
-            stopped,
+            stop.reason,
         )
 
 
@@ -134,6 +133,7 @@ class _Batch:
 
     def matrices(self, points: HostArray, rows: Rows, exact: bool) -> HostArray:
         """Return exact Hessians or Gauss-Newton matrices, ``(r, p, p)``."""
+        self.budget.check(self.requests)
         f = self.problem.hessian if exact else self.problem.gauss_newton
         return self.problem.numbers(f(self.problem.on_device(points), rows))
 

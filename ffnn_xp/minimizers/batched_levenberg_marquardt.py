@@ -22,10 +22,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace, Rows
-from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status, StopMinimization
-from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem, stop_reason
+from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status
+from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
 from ffnn_xp.minimizers.levenberg_marquardt import LEAST_DAMPING, MOST_DAMPING, ROUNDING_DIGITS, DampedSteps
 
 PruneReplicas = Callable[[int, HostArray, HostArray], Mask]
@@ -91,18 +92,22 @@ class BatchedLevenbergMarquardt(DampedSteps):
         value, edm = np.full(r, np.inf), np.full(r, np.inf)
         steps, status = np.zeros(r, dtype=np.int64), [Status.BUDGET_USED_UP] * r
         left: list[tuple[Rows, Array]] = []
-        everyone, stopped, reported = np.arange(r), "", np.inf
+        everyone, reported = np.arange(r), np.inf
         edm_goal = self.edm_goal * problem.errordef
         little = min(self.min_gain / self.patience * problem.errordef, 0.1 * edm_goal)  # too small a gain of a step
         summarise, select = problem.bound(_summary), problem.bound(_selected)
-        packed = problem.value_and_gradient(theta, everyone)
+        with stoppable(budget.deadline) as stop:
+            budget.check(0)
+            packed, B = problem.value_and_gradient(theta, everyone), _curvature(problem, theta, everyone)
+        if stop.reason:
+            return BatchResult(theta, value, edm, edm < edm_goal, steps, (Status.INTERRUPTED,) * r, stop.reason)
         first, check = problem.numbers(summarise(packed)).T
         now = np.where(np.isfinite(first) & np.isfinite(check), first, np.inf)
         batch = _Batch(
             everyone,
             theta,
             packed,
-            _curvature(problem, theta, everyone),
+            B,
             now,
             np.full(r, self.damping),
             np.full(r, 2.0),
@@ -130,7 +135,7 @@ class BatchedLevenbergMarquardt(DampedSteps):
                 batch.keep(problem, ~gone)
 
         end_replicas((~np.isfinite(now), Status.NOT_FINITE))
-        try:
+        with stoppable(budget.deadline) as stop:
             for iteration in range(self.max_iterations):
                 if batch.gone.all():
                     break
@@ -163,14 +168,13 @@ class BatchedLevenbergMarquardt(DampedSteps):
                 _accept(problem, batch, accepted, (trial, packed), new, ratio, select)
                 value[batch.rows] = batch.value
                 end_replicas((converged, Status.MINIMUM), (no_gain, Status.NO_GAIN), (pruned, Status.PRUNED))
-        except (StopMinimization, KeyboardInterrupt) as stop:
-            stopped = stop_reason(stop)
+        if stop.reason:
             for row in batch.rows[~batch.gone]:
                 status[row] = Status.INTERRUPTED
         left.append((batch.rows, batch.theta))
         order = np.argsort(np.concatenate([rows for rows, _ in left]), kind="stable")
         end = problem.take(xp.concat([t for _, t in left], axis=0), order)
-        return BatchResult(end, value, edm, edm < edm_goal, steps, tuple(status), stopped)
+        return BatchResult(end, value, edm, edm < edm_goal, steps, tuple(status), stop.reason)
 
 
 def _curvature(problem: ReplicaProblem, theta: Array, rows: Rows) -> Array:

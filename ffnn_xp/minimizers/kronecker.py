@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.limits import before_eigenvectors
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.base import Factors
 
@@ -34,6 +35,7 @@ class KroneckerCoordinates:
         """A lower bound of the eigenvalues of the preconditioned Gauss-Newton matrix, if all parameters have a prior
         (but an output's bias, which the data determine); infinite if none is known."""
         for G, A, prior in factors:
+            before_eigenvectors(max(len(G), len(A)))
             gamma, U = scipy.linalg.eigh(G, check_finite=False)
             least = FLOOR * max(float(A.max()) * float(gamma[-1]), 1e-30)
             lam, V = scipy.linalg.eigh(A, np.diag(np.maximum(prior.mean(axis=0), least)), check_finite=False)
@@ -78,5 +80,6 @@ def _least_with_prior(gamma: float, A: HostArray, prior: HostArray) -> float:
     positive = P > 0
     if not np.any(positive[:-1]):
         return np.inf
+    before_eigenvectors(len(A))
     largest = scipy.linalg.eigvalsh(A[np.ix_(positive, positive)], np.diag(P[positive]), check_finite=False)[-1]
     return 1 / (1 + gamma * float(largest))

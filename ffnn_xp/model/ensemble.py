@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.text import pair_lines
+from ffnn_xp._lib.limits import deadline_of
+from ffnn_xp._lib.text import pair_lines, stopped_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level
 from ffnn_xp.backends import Backend, host_floats
@@ -144,8 +145,8 @@ class Ensemble:
                 ("search", f"{int(self.steps.sum())} gradients in {self.seconds:.2f} s"),
             ]
         )
-        cut = [f"  stopped: {self.stopped}"] if self.stopped else []
-        return "\n".join([f"Ensemble: {len(self)} {self.kind} of {widths}, {at_minimum}", *lines, *cut])
+        head = f"Ensemble: {len(self)} {self.kind} of {widths}, {at_minimum}"
+        return "\n".join([head, *lines, *stopped_lines(self.stopped)])
 
 
 def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaOptions) -> Ensemble:
@@ -171,10 +172,10 @@ def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaO
     cost = problem.cost()
     kind, events, precisions = _replicas(problem, cost, theta, own, options)
     number = next((len(a) for a in (own, options.priors) if a is not None), options.number)
-    deadline = np.inf if options.max_seconds is None else began + options.max_seconds
+    deadline = deadline_of(options.max_seconds, began)
 
     replicas = Replicas(replace(cost.objective, events=events), precisions)
-    end = refit(replicas, standard, number, Budget(deadline), options.tuning.refit)
+    end = refit(replicas, standard, number, Budget(deadline), options.tuning.refit, problem.with_matrices)
     return Ensemble(
         kind=kind,
         parameters=problem.scaling.to_raw(backend.to_host(end.theta)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.limits import interruptible
 from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp._lib.validation import column_names, seed_numbers
 from ffnn_xp.backends import Backend, get_backend, host_floats
@@ -153,20 +154,23 @@ class Model(Predictor):
         progress : bool, optional
             Whether to show a progress line; by default in a terminal.
         callback : callable, optional
-            Called with a `FitState` at each improvement, with ``minimizer="migrad"`` after some hundred calls, with
-            ``prior="auto"`` once the prior is chosen; return True to stop with the best so far.
+            Called with a `FitState` at each improvement, with ``minimizer="migrad"`` after some hundred calls; return
+            True to stop with the best so far.
         max_seconds : float, optional
-            Time after which the minimization stops, with the best so far.
+            Time after which the fit ends with the best so far, which is certified if there was time for that.
         tuning : Tuning
             The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`, for experts.
 
         Returns
         -------
         FitResult
-            The result, on the host. Ctrl-C returns the best so far, marked as not valid.
+            The result, on the host.
 
         Raises
         ------
+        KeyboardInterrupt
+            After Ctrl-C in a script, at the next evaluation, with the best so far in the model. In an interactive
+            session the best so far is returned, marked as not valid. A second Ctrl-C ends the fit at once.
         TypeError, ValueError
             If data cannot be used; the message says which value, and what to do.
 
@@ -184,7 +188,7 @@ class Model(Predictor):
         >>> fit.valid, bool(fit.edm < 2e-4)
         (True, True)
         """
-        with self._backend.single_threaded_blas():
+        with self._backend.single_threaded_blas(), interruptible() as stop:
             given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             measurements, loss = measurements_of(given, loss)
             options = FitOptions(
@@ -201,11 +205,12 @@ class Model(Predictor):
                 tuning=tuning,
             )
             record = checked_in(self._backend, run_fit(self, measurements, options))
-        self.parameters = record.parameters
-        data = record.problem.data
-        self._column, self._input_names = data.y_was_column, data.input_names
-        self._target_names = data.target_names if len(data.target_names or ()) == self.layers[-1] else None
-        self._set_uncertainty(record.error_band, record.message, record.predictive)
+            stop.reason = record.message
+            self.parameters = record.parameters
+            data = record.problem.data
+            self._column, self._input_names = data.y_was_column, data.input_names
+            self._target_names = data.target_names if len(data.target_names or ()) == self.layers[-1] else None
+            self._set_uncertainty(record.error_band, record.message, record.predictive)
         if not record.valid:
             warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=outside_the_package())
         return FitResult.of(record)
@@ -261,6 +266,8 @@ class Model(Predictor):
 
         Raises
         ------
+        KeyboardInterrupt
+            After Ctrl-C in a script; in an interactive session the best so far is returned, and `stopped` says so.
         NotFittedError
             If the model has no parameters yet.
         TypeError, ValueError
@@ -277,7 +284,7 @@ class Model(Predictor):
         >>> len(ensemble), ensemble(x).shape
         (20, (20, 50))
         """
-        with self._backend.single_threaded_blas():
+        with self._backend.single_threaded_blas(), interruptible() as stop:
             given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             measurements, loss = measurements_of(given, loss)
             options = ReplicaOptions(
@@ -290,7 +297,9 @@ class Model(Predictor):
                 max_seconds=max_seconds,
                 tuning=tuning,
             )
-            return fit_replicas(self, measurements, options)
+            ensemble = fit_replicas(self, measurements, options)
+            stop.reason = ensemble.stopped
+        return ensemble
 
     def _start_of_fit(self, start: str | Any, minimizer: str | Minimizer) -> HostArray | None:
         """Return the first start of a fit, raw parameters ``(p,)`` on the host, or None for random starts alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -12,12 +13,13 @@ import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.limits import deadline_of, interruptible
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import in_order, input_rows
 from ffnn_xp.fitting import FitRecord
-from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
+from ffnn_xp.minimizers import Budget, at_minimum, is_certified, preset, unstarted
 from ffnn_xp.model.summary import to_html, to_text
 from ffnn_xp.plotting import plot_correlations, plot_data, plot_minima, plot_pulls
 from ffnn_xp.studies import (
@@ -178,6 +180,7 @@ class FitResult(FitRecord):
         method: str = "linear",
         number: int | None = None,
         seed: Any = None,
+        max_seconds: float | None = None,
     ) -> Interval:
         """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
 
@@ -195,6 +198,9 @@ class FitResult(FitRecord):
             Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys or starts.
+        max_seconds : float, optional
+            Time after which the band is made of what there is: the toys, starts or ends so far. The band's `stopped`
+            says how many. In an interactive session Ctrl-C does the same; a script ends.
 
         Raises
         ------
@@ -202,7 +208,7 @@ class FitResult(FitRecord):
             If the fit is not valid.
         ValueError
             If the level is not between 0 and 1, or the method is unknown, or a profile would need matrices that were
-            not formed.
+            not formed, or there was no time for any band.
 
         Examples
         --------
@@ -215,8 +221,19 @@ class FitResult(FitRecord):
         True
         """
         band = find_band_method(method)
-        cl = level(cl)
-        return band(self._fitted, self._known_band(), self._columns(x), cl=cl, number=number, seed=seed_numbers(seed))
+        cl, budget = level(cl), self._budget(max_seconds)
+        with interruptible() as stop:
+            found = band(
+                self._fitted,
+                self._known_band(),
+                self._columns(x),
+                cl=cl,
+                number=number,
+                seed=seed_numbers(seed),
+                budget=budget,
+            )
+            stop.reason = found.stopped
+        return found
 
     def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
         """Return a function of predictions, such as an average, a ratio or an integral, and its covariance.
@@ -267,6 +284,11 @@ class FitResult(FitRecord):
         """The problem and its minimum, for studies."""
         return FittedProblem(self.problem, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
 
+    @staticmethod
+    def _budget(max_seconds: float | None) -> Budget:
+        """Return the limits of a study that begins now."""
+        return Budget(deadline_of(max_seconds, time.monotonic()))
+
     def _columns(self, x: Any) -> Array:
         """Check inputs and return them as columns on the device."""
         refuse_gradient(x, "x")
@@ -280,7 +302,7 @@ class FitResult(FitRecord):
             raise NotFittedError(f"no error band: {self.message}")
         return self.error_band
 
-    def goodness(self, number: int = 0, *, seed: Any = None) -> Goodness:
+    def goodness(self, number: int = 0, *, seed: Any = None, max_seconds: float | None = None) -> Goodness:
         """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
         Parameters
@@ -290,6 +312,9 @@ class FitResult(FitRecord):
             p-value.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
+        max_seconds : float, optional
+            Time after which there are no further toys; `stopped` says how many there are. In an interactive session
+            Ctrl-C does the same; a script ends.
 
         Raises
         ------
@@ -307,8 +332,11 @@ class FitResult(FitRecord):
         >>> good.n_toys, bool(0.05 < good.p_toys < 0.95)
         (100, True)
         """
-        number = whole_number(number, "number", 0)
-        return assess_goodness(self._fitted, number, np.random.default_rng(seed_numbers(seed)))
+        number, budget = whole_number(number, "number", 0), self._budget(max_seconds)
+        with interruptible() as stop:
+            found = assess_goodness(self._fitted, number, np.random.default_rng(seed_numbers(seed)), budget)
+            stop.reason = found.stopped
+        return found
 
     def coverage(
         self,
@@ -317,6 +345,7 @@ class FitResult(FitRecord):
         cl: float | Sequence[float] = (0.683, 0.954),
         number: int = 200,
         seed: Any = None,
+        max_seconds: float | None = None,
     ) -> Coverage:
         """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
 
@@ -330,6 +359,9 @@ class FitResult(FitRecord):
             Number of toys.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
+        max_seconds : float, optional
+            Time after which there are no further toys; `stopped` says how many there are. In an interactive session
+            Ctrl-C does the same; a script ends.
 
         Raises
         ------
@@ -353,7 +385,7 @@ class FitResult(FitRecord):
         levels = np.atleast_1d(np.asarray(cl, dtype=np.float64))
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
-        number = whole_number(number, "number", 2)
+        number, budget = whole_number(number, "number", 2), self._budget(max_seconds)
         backend = self.problem.model.backend
         with backend.context():
             if x is None:
@@ -362,7 +394,12 @@ class FitResult(FitRecord):
                 columns = self._columns(x)
         if not columns.shape[-1]:
             raise ValueError("`x` holds no events: a coverage is measured at one point at least")
-        return measure_coverage(self._fitted, columns, levels, number, np.random.default_rng(seed_numbers(seed)))
+        with interruptible() as stop:
+            found = measure_coverage(
+                self._fitted, columns, levels, number, np.random.default_rng(seed_numbers(seed)), budget
+            )
+            stop.reason = found.stopped
+        return found
 
     def plot(
         self,

@@ -149,6 +149,21 @@ class Replicas:
             return self.on_device(np.zeros((len(rows), self.objective.network.layout.n_parameters)))
         return 2 * self.errordef * self._precision(rows)
 
+    def select(self, rows: Rows) -> Replicas:
+        """Return the batch of the replicas with these numbers."""
+        P = self.precision
+        return replace(self, objective=self._of(rows), precision=P if P is None or P.ndim == 1 else P[rows])
+
+    def alone(self, row: int) -> tuple[Objective, HostArray | None]:
+        """Return the objective of one replica, without a replica axis, and the precision of its prior."""
+        events, P = self.objective.events, self.precision
+
+        def mine(a: Array) -> Array:
+            return a[row, ...] if a.ndim == 3 else a
+
+        own = replace(events.each(mine), nodes=events.nodes)
+        return replace(self.objective, events=own), P if P is None or P.ndim == 1 else P[row]
+
     def chi2(self, theta: Array, rows: Rows) -> HostArray:
         """Compute the data's part of S, ``(r,)`` on the host."""
         return self.numbers(self._batched(Objective.value, theta, rows))

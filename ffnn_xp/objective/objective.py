@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, TypeVar
 
+from ffnn_xp._lib.limits import checkpoint
 from ffnn_xp._lib.typing import Array, Namespace, Rows
 from ffnn_xp.backends import Backend, returned, streamed, sum_in_parts
 from ffnn_xp.data import Events
@@ -212,6 +213,7 @@ class Objective:
         kind = SumKind(matrices=False, replicas=math.prod(args[0].shape[:-1]))
         f, at_once = self._kernel(kernel, kind, len(args))
         if at_once:
+            checkpoint()
             try:
                 return f(*args, *self.events.leaves)
             except Exception as error:
@@ -250,14 +252,19 @@ class Objective:
 
         Chunks that are streamed to another device follow one after another.
         """
+
+        def part(events: Events) -> Part:
+            checkpoint()
+            return f(events)
+
         with self._device.context():
             if self.backend.computes is not None:
-                return reduce(add, map(f, streamed(self._device, self.events.chunks(size))))
+                return reduce(add, map(part, streamed(self._device, self.events.chunks(size))))
             if size >= self.events.n:
-                return f(self.events)
+                return part(self.events)
             if threads > 1:
-                return sum_in_parts(f, list(self.events.chunks(size)), add, threads)
-            return reduce(add, map(f, self._cut(size)))
+                return sum_in_parts(part, list(self.events.chunks(size)), add, threads)
+            return reduce(add, map(part, self._cut(size)))
 
     def _cut(self, size: int) -> Iterable[Events]:
         """Cut the events into chunks of this size; where they are compiled, all have one shape and are cached."""

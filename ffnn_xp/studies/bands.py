@@ -27,11 +27,13 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.text import pair_lines
+from ffnn_xp._lib.limits import Stop, stoppable
+from ffnn_xp._lib.text import pair_lines, stopped_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import Seed, whole_number
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
+from ffnn_xp.minimizers import UNLIMITED, Budget
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import NetworkCost
 from ffnn_xp.studies.fitted_problem import FittedProblem
@@ -56,6 +58,8 @@ class Interval:
         The name of the kind of band, "linear", "profile", "replicas" or "mixture".
     status : array of str
         The reason why an end is not finite or not reliable, else "".
+    stopped : str
+        Why the band rests on fewer toys or starts than were asked for, or has ends that are not known, if so.
     """
 
     mean: HostArray
@@ -64,6 +68,7 @@ class Interval:
     cl: float
     method: str
     status: Texts
+    stopped: str = ""
 
     def __repr__(self) -> str:
         finite = np.isfinite(self.high - self.low)
@@ -71,16 +76,18 @@ class Interval:
         bad = [word for word in np.unique(self.status) if word]
         head = f"{100 * self.cl:.3g} % band, {self.method}, of {self.mean.size} predictions"
         lines = pair_lines([("half-width", f"median {0.5 * width:.4g}")])
-        return "\n".join([head, *lines, *(f"  {np.sum(self.status == word)} x {word}" for word in bad)])
+        lines += [f"  {np.sum(self.status == word)} x {word}" for word in bad]
+        return "\n".join([head, *lines, *stopped_lines(self.stopped)])
 
 
 class Ends(NamedTuple):
-    """A prediction, the ends of its band, and their status, each ``(k, n)``."""
+    """A prediction, the ends of its band, and their status, each ``(k, n)``, and why it was stopped, if it was."""
 
     mean: HostArray
     low: HostArray
     high: HostArray
     status: Texts
+    stopped: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,8 @@ class BandRequest:
         Toys or starts, for kinds of band that have some.
     seed : int, tuple of int or None
         Seed of the toys or starts.
+    budget : Budget
+        The limits.
     """
 
     fitted: FittedProblem
@@ -109,6 +118,7 @@ class BandRequest:
     cl: float
     number: int
     seed: Seed
+    budget: Budget = UNLIMITED
 
     @property
     def backend(self) -> Backend:
@@ -179,6 +189,7 @@ class BandMethod:
         cl: float,
         number: int | None = None,
         seed: Seed = None,
+        budget: Budget = UNLIMITED,
     ) -> Interval:
         """Compute the band of the predictions at raw inputs x ``(d, n)`` on the device; see `FitResult.band`."""
         if self.needs_matrices and not isinstance(known, LinearBand):
@@ -190,7 +201,7 @@ class BandMethod:
             )
         number = self.default_number if number is None else number
         number = whole_number(number, "number", int(self.default_number > 0))
-        request = BandRequest(fitted, known, x, cl, number, seed)
+        request = BandRequest(fitted, known, x, cl, number, seed, budget)
         ends = self.ends(request)
         values = [ends.mean, ends.low, ends.high]
         if request.network is not fitted.problem.network:
@@ -198,45 +209,54 @@ class BandMethod:
             with backend.context(), np.errstate(over="ignore"):
                 values = [backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in values]
         mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in (*values, ends.status))
-        return Interval(mean, low, high, cl, self.name, status.astype(np.str_))
+        return Interval(mean, low, high, cl, self.name, status.astype(np.str_), ends.stopped)
 
 
 def linear_ends(request: BandRequest) -> Ends:
     """Compute the ends z standard deviations from the prediction."""
-    mean = request.evaluate(request.known.parameters)
-    z, std = request.z, request.std(request.known)
+    z, mean = request.z, request.evaluate(request.known.parameters)
+    with stoppable(request.budget.deadline) as stop:
+        std = request.std(request.known)
+    if stop.reason:
+        raise ValueError(f"there is no band yet: {stop.reason}")
     status = np.where(np.isfinite(std), "", UNIDENTIFIED)
     return Ends(mean, mean - z * std, mean + z * std, status)
 
 
 def profile_ends(request: BandRequest, tuning: ProfileTuning = DEFAULT_PROFILE) -> Ends:
     """Compute the ends of all values of the prediction where S has risen by no more than e z^2."""
-    mean, low, high, status = linear_ends(request)
+    mean, low, high, status, _ = linear_ends(request)
     known, cost = request.matrices(), request.fitted.cost
-    ends = profile_predictions(cost, known, request.network, request.x, request.z, (low, high, status), tuning)
-    return Ends(mean, *ends)
+    linear = low, high, status
+    return Ends(
+        mean, *profile_predictions(cost, known, request.network, request.x, request.z, linear, tuning, request.budget)
+    )
 
 
 def replica_ends(request: BandRequest) -> Ends:
     """Compute the basic bootstrap interval of toys around the fit, each fitted again."""
-    mean, _, _, status = linear_ends(request)
+    mean, _, _, status, _ = linear_ends(request)
     problem, number = request.fitted.problem, request.number
-    toys = fit_toys(problem, request.known.parameters, number, np.random.default_rng(request.seed))
+    rng = np.random.default_rng(request.seed)
+    toys = fit_toys(problem, request.known.parameters, number, rng, request.budget)
     minima = [problem.scaling.to_raw(theta) for theta in toys.theta[toys.valid]]
     if len(minima) < 2:
-        raise ValueError(f"{len(minima)} of {number} toys reached a minimum: use a prior, or method='linear'")
+        hint = toys.stopped or "use a prior, or method='linear'"
+        raise ValueError(f"{len(minima)} of {number} toys reached a minimum: {hint}")
     y = np.stack([request.evaluate(theta) for theta in minima])
     high, low = (2 * mean - np.quantile(y, q, axis=0) for q in request.tails)
-    return Ends(mean, low, high, status)
+    return Ends(mean, low, high, status, toys.stopped)
 
 
 def mixture_ends(request: BandRequest) -> Ends:
     """Compute quantiles over all minima that random starts end in, weighted by their evidence."""
-    fitted, key = request.fitted, (request.number, request.seed)
-    if key not in fitted.minima:
+    fitted, key, stopped = request.fitted, (request.number, request.seed), ""
+    minima = fitted.minima.get(key, [])
+    if not minima:
         rng = np.random.default_rng(request.seed)
-        fitted.minima[key] = other_minima(fitted.problem, request.matrices(), request.number, rng)
-    minima = fitted.minima[key]
+        minima, stopped = other_minima(fitted.problem, request.matrices(), request.number, rng, request.budget)
+        if not stopped:
+            fitted.minima[key] = minima
     mean = np.stack([request.evaluate(minimum.parameters) for minimum in minima])
     std = np.stack([request.std(minimum) for minimum in minima])
     weights = _evidence_shares(fitted.cost, minima)
@@ -245,7 +265,7 @@ def mixture_ends(request: BandRequest) -> Ends:
     low, high = (mixture_quantile(mean, width, weights, scipy.stats.norm, q) for q in request.tails)
     status = np.where(identified, "", UNIDENTIFIED)
     low, high = np.where(identified, low, -np.inf), np.where(identified, high, np.inf)
-    return Ends(np.tensordot(weights, mean, axes=1), low, high, status)
+    return Ends(np.tensordot(weights, mean, axes=1), low, high, status, stopped)
 
 
 BAND_METHODS = {
@@ -273,20 +293,26 @@ def find_band_method(name: str) -> BandMethod:
     return BAND_METHODS[name]
 
 
-def other_minima(problem: FitProblem, known: LinearBand, number: int, rng: np.random.Generator) -> list[LinearBand]:
-    """Return the known minimum, and the minima of `number` - 1 random starts.
+def other_minima(
+    problem: FitProblem, known: LinearBand, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
+) -> tuple[list[LinearBand], str]:
+    """Return the known minimum and the minima of `number` - 1 random starts, and why there were fewer, if there were.
 
     Minima with more unidentified directions than this fit has are left out.
     """
     minima = [known]
-    for _ in range(number - 1):
+    for start in range(1, number):
         cost = problem.cost()
-        end = MultiStart(cost, problem.local_search(cost)).run([glorot(problem.layout, rng)]).best
+        search = MultiStart(cost, problem.local_search(cost), deadline=budget.deadline)
+        found = search.run([glorot(problem.layout, rng)])
+        if found.stopped:
+            return minima, Stop(found.stopped).after(start, number, "starts")
+        end = found.best
         if end is None or end.spectrum is None or end.spectrum.n_negative:
             continue
         if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:
             minima.append(LinearBand(end.theta, problem.scaling, end.spectrum))
-    return minima
+    return minima, ""
 
 
 def _evidence_shares(cost: NetworkCost, minima: list[LinearBand]) -> HostArray:

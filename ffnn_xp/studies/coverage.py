@@ -14,10 +14,11 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.text import table_lines
+from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.text import stopped_lines, table_lines
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.fitting import FitProblem, LocalMinimum, fit_toys, residual_width
-from ffnn_xp.minimizers import Status, Tracker
+from ffnn_xp.fitting import FitProblem, LocalMinimum, residual_width, toy_lots
+from ffnn_xp.minimizers import UNLIMITED, Budget, Status, Tracker
 from ffnn_xp.network import evaluate
 from ffnn_xp.objective import NetworkCost, Objective
 from ffnn_xp.studies.fitted_problem import FittedProblem
@@ -41,6 +42,8 @@ class Coverage:
         Standard deviation of the toys' curves, in the same units: 1 if the band is as wide as it should be.
     n_toys, n_failed : int
         Toys that have a band, and those without: no minimum, or no covariance.
+    stopped : str
+        Why there are fewer toys than were asked for, if there are.
     """
 
     claimed: HostArray
@@ -49,6 +52,7 @@ class Coverage:
     spread: HostArray
     n_toys: int
     n_failed: int
+    stopped: str = ""
 
     @property
     def averaged(self) -> HostArray:
@@ -63,54 +67,67 @@ class Coverage:
         lines += table_lines(rows)
         rms = float(np.sqrt(np.mean(self.bias**2)))
         lines.append(f"  bias {rms:.2f} standard deviations (rms), spread over nominal width {self.spread.mean():.2f}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *stopped_lines(self.stopped)])
 
 
-def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, number: int, rng: np.random.Generator) -> Coverage:
+def measure_coverage(
+    fitted: FittedProblem,
+    x: Array,
+    cl: HostArray,
+    number: int,
+    rng: np.random.Generator,
+    budget: Budget = UNLIMITED,
+) -> Coverage:
     """Measure the coverage of the linear band at raw columns x ``(d, m)`` on the device; see `FitResult.coverage`."""
     problem, theta = fitted.problem, fitted.parameters
     backend, network = problem.model.backend, problem.network
-    toys = fit_toys(problem, theta, number, rng)
     truth = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
     effective = problem.effective(problem.cost(), problem.scaling.to_standard(theta))
-    curves, widths = [], []
-    for measured, start in zip(toys.measured, toys.theta, strict=True):
-        band = _band_of_toy(problem, measured, start, effective)
-        if band is None:
-            continue
-        std = backend.to_host(band.std(network, backend, x))
-        curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
-        widths.append(std)
+    curves, widths, done = [], [], 0
+    with stoppable(budget.deadline) as stop:
+        for toys in toy_lots(problem, theta, number, rng, budget):
+            for measured, start in zip(toys.measured, toys.theta, strict=True):
+                band = _band_of_toy(problem, measured, start, effective, budget)
+                if band is not None:
+                    std = backend.to_host(band.std(network, backend, x))
+                    curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
+                    widths.append(std)
+                done += 1
+    stopped = stop.after(done, number, "toys")
     if len(curves) < 2:
-        raise ValueError(f"{len(curves)} of {number} toys have a band, too few to measure a coverage: use a prior")
+        hint = stopped or "use a prior"
+        raise ValueError(f"{len(curves)} of {number} toys have a band, too few to measure a coverage: {hint}")
     y, std = np.stack(curves), np.stack(widths)
     z = scipy.special.ndtri(0.5 + cl / 2)
     covered = np.stack([np.mean(np.abs(y - truth) <= one * std, axis=0) for one in z])
     width = np.median(std, axis=0)  # the median, since an infinite width covers too
-    return Coverage(
-        cl, covered, (y.mean(axis=0) - truth) / width, y.std(axis=0, ddof=1) / width, len(y), number - len(y)
-    )
+    bias, spread = (y.mean(axis=0) - truth) / width, y.std(axis=0, ddof=1) / width
+    return Coverage(cl, covered, bias, spread, len(y), done - len(y), stopped)
 
 
-def _band_of_toy(problem: FitProblem, measured: HostArray, theta: HostArray, effective: float) -> LinearBand | None:
+def _band_of_toy(
+    problem: FitProblem, measured: HostArray, theta: HostArray, effective: float, budget: Budget
+) -> LinearBand | None:
     """Return the band of a toy from standardised theta, as a fit of it would have one; None where it has none.
 
     Unknown errors of y are estimated from the toy's own residuals, and the minimum is refined with them.
     """
-    cost, end = _refined(problem, measured, theta)
+    cost, end = _refined(problem, measured, theta, budget)
     if end is not None and not problem.errors_known:
         own = residual_width(problem, end.theta, effective, problem.model.backend.to_device(measured))
         problem = problem.with_y_error(own)
-        cost, end = _refined(problem, measured, end.theta)
+        cost, end = _refined(problem, measured, end.theta, budget)
     if end is None or end.spectrum is None or end.status is Status.SADDLE_POINT or not end.spectrum.factor.shape[1]:
         return None
     return LinearBand(end.theta, problem.scaling, problem.covariance_of(cost, end.theta, end.spectrum))
 
 
-def _refined(problem: FitProblem, measured: HostArray, theta: HostArray) -> tuple[NetworkCost, LocalMinimum | None]:
+def _refined(
+    problem: FitProblem, measured: HostArray, theta: HostArray, budget: Budget
+) -> tuple[NetworkCost, LocalMinimum | None]:
     """Return a toy's cost, and its minimum, refined from standardised theta as in any fit."""
     backend = problem.model.backend
     objective = Objective(problem.network, problem.loss, problem.events(backend.to_device(measured)), backend)
     cost = NetworkCost(objective, n_values=problem.n_values, prior=problem.prior)
     local = replace(problem.local_search(cost), may_use_single_precision=False)
-    return cost, local.refine(Tracker(cost), theta)
+    return cost, local.refine(Tracker(cost, budget), theta)

@@ -14,9 +14,10 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.text import pair_lines
+from ffnn_xp._lib.text import pair_lines, stopped_lines
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import REFIT_GOAL, fit_toys
+from ffnn_xp.minimizers import UNLIMITED, Budget
 from ffnn_xp.studies.fitted_problem import FittedProblem
 
 
@@ -46,6 +47,8 @@ class Goodness:
     calibration : array with shape (9, 2)
         Nominal central content 0.1 ... 0.9 of a normal distribution, and the observed share of pulls within it; empty
         for counts and classes.
+    stopped : str
+        Why there are fewer toys than were asked for, if there are.
     """
 
     statistic: str
@@ -57,6 +60,7 @@ class Goodness:
     pulls: HostArray
     p_runs: float
     calibration: HostArray
+    stopped: str = ""
 
     def __repr__(self) -> str:
         pulls = self.pulls[np.isfinite(self.pulls)]
@@ -69,10 +73,12 @@ class Goodness:
         if len(self.calibration):
             lines.append(("runs", f"p-value {self.p_runs:.3g}"))
             lines.append(("calibration", "  ".join(f"{c:.1f}:{s:.2f}" for c, s in self.calibration)))
-        return "\n".join([head, *pair_lines(lines)])
+        return "\n".join([head, *pair_lines(lines), *stopped_lines(self.stopped)])
 
 
-def assess_goodness(fitted: FittedProblem, number: int, rng: np.random.Generator) -> Goodness:
+def assess_goodness(
+    fitted: FittedProblem, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
+) -> Goodness:
     """Assess a fit by its chi-square, its pulls and so many toys; see `FitResult.goodness`."""
     problem, theta = fitted.problem, fitted.parameters
     backend, data, loss = problem.model.backend, problem.data_with_errors(), problem.loss
@@ -82,9 +88,10 @@ def assess_goodness(fitted: FittedProblem, number: int, rng: np.random.Generator
         pulls = backend.to_host(data.pulls(backend.xp, loss, arguments, weighted=weighted))
     x = backend.to_host(data.measured_x(backend.xp))[0] if len(problem.scaling.x_mean) == 1 else None
     p_runs = min(1.0, len(pulls) * min(_p_runs(row, predicted[i] if x is None else x) for i, row in enumerate(pulls)))
-    p_toys, n_toys = float("nan"), 0
+    p_toys, n_toys, stopped = float("nan"), 0, ""
     if number:
-        toys = fit_toys(problem, theta, number, rng)
+        toys = fit_toys(problem, theta, number, rng, budget)
+        stopped = toys.stopped
         n_toys = int(toys.valid.sum())
         if problem.errors_known and n_toys and loss.bounded_below:
             tie = REFIT_GOAL * loss.errordef  # a toy's S is known to its EDM: a tie is not decided by rounding
@@ -96,7 +103,7 @@ def assess_goodness(fitted: FittedProblem, number: int, rng: np.random.Generator
     if loss.target_kind != "real":
         p_runs, calibration = float("nan"), np.empty((0, 2))
     return Goodness(
-        loss.display_name, fitted.chi2, fitted.ndof, fitted.p_value, p_toys, n_toys, pulls, p_runs, calibration
+        loss.display_name, fitted.chi2, fitted.ndof, fitted.p_value, p_toys, n_toys, pulls, p_runs, calibration, stopped
     )
 
 

@@ -24,6 +24,7 @@ import iminuit
 import numpy as np
 
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, nearest, outside_the_package
+from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling

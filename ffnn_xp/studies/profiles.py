@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
+from ffnn_xp.minimizers import UNLIMITED, AskTell, Budget, QuasiNewton, map_answers, run_batched
 from ffnn_xp.network import Network, forward, pull_back
 from ffnn_xp.objective import NetworkCost, Replicas
 from ffnn_xp.uncertainty import LinearBand
@@ -50,7 +51,8 @@ def profile_predictions(
     z: float,
     linear: tuple[HostArray, HostArray, Texts],
     tuning: ProfileTuning = DEFAULT_PROFILE,
-) -> tuple[HostArray, HostArray, Texts]:
+    budget: Budget = UNLIMITED,
+) -> tuple[HostArray, HostArray, Texts, str]:
     """Find the profile's ends of each output at each point, from the linear ends.
 
     Parameters
@@ -69,33 +71,42 @@ def profile_predictions(
         The linear ends, low and high, and why there are none: points with such a status are left as they are.
     tuning : ProfileTuning
         The numbers of the method.
+    budget : Budget
+        The limits. Ends that were not found when it is used up are NaN.
 
     Returns
     -------
     low, high, status : arrays with shape (k, n)
         The ends, and what is wrong with them.
+    stopped : str
+        Why not all ends were sought to the end, if so.
     """
     low, high, status = linear[0].copy(), linear[1].copy(), linear[2].astype("<U40")
     sought = [(i, n, side) for i, n in np.argwhere(status == "").tolist() for side in (-1.0, 1.0)]
     replicas = Replicas(cost.objective, None if cost.prior is None else cost.prior.precision)
     standard = _standard(cost, known, x)
-    for first in range(0, len(sought), tuning.batch):
-        lot = sought[first : first + tuning.batch]
-        outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
+    found: dict[tuple[int, int, float], tuple[float, str]] = {}
 
-        def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
-            values, gradients = replicas.on_host(theta, rows)
-            return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
+    def kept(end: tuple[int, int, float]) -> AskTell[None]:
+        """Find one end and keep it, whatever becomes of the others."""
+        found[end] = yield from _end(cost.errordef, known, end[2] * z, tuning)
 
-        ends = run_batched(
-            [_end(cost.errordef, known, side * z, tuning) for _, _, side in lot],
-            evaluate,
-            fixed_shape=replicas.of_one_shape,
-        )
-        for (i, n, side), (end, word) in zip(lot, ends, strict=True):
-            (low if side < 0 else high)[i, n] = end
-            status[i, n] = status[i, n] or word
-    return low, high, status
+    with stoppable(budget.deadline) as stop:
+        for first in range(0, len(sought), tuning.batch):
+            lot = sought[first : first + tuning.batch]
+            outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
+
+            def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
+                budget.check(0)
+                values, gradients = replicas.on_host(theta, rows)
+                return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
+
+            run_batched([kept(end) for end in lot], evaluate, fixed_shape=replicas.of_one_shape)
+    for end in sought:
+        i, n, side = end
+        (low if side < 0 else high)[i, n], word = found.get(end, (np.nan, stop.reason))
+        status[i, n] = status[i, n] or word
+    return low, high, status, stop.after(len(found), len(sought), "ends")
 
 
 @dataclass

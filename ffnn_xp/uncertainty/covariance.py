@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy  # its submodules load when they are first used
 
+from ffnn_xp._lib.limits import before_eigenvectors
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.network import Layout
 
@@ -62,6 +63,7 @@ class Spectrum:
         if inverse_root is not None:
             nothing = np.zeros((len(M), 0))
             return cls(np.sqrt(2 * errordef) * scale[:, None] * inverse_root, nothing, scale, nothing)
+        before_eigenvectors(len(M))
         w, V = scipy.linalg.eigh(M, check_finite=False)
         cut = _cut(abs(float(w[-1])), len(w), epsilon)
         identified = w > cut
@@ -158,6 +160,7 @@ def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
     M, _, cut = _scaled(H, epsilon)
     if _all_above(M, cut):
         return len(M)
+    before_eigenvectors(len(M))
     w = scipy.linalg.eigvalsh(M, check_finite=False)
     return int(np.sum(w > _cut(abs(float(w[-1])), len(w), epsilon)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ffnn_xp._lib.limits import checkpoint
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends import Backend
@@ -84,9 +85,11 @@ class LinearBand:
             units = [to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale, s.y_mean)]
             of_fit = [to(self.theta), to(spectrum.factor)]
             unidentified = [to(spectrum.scale), to(spectrum.unidentified)] if spectrum.n_unidentified else []
-            n = int(x.shape[-1])
-            chunks = [x[:, i : min(i + size, n)] for i in range(0, max(n, 1), size)]
-            return [f(*more, chunk, *units, *of_fit, *unidentified) for chunk in chunks]
+            n, parts = int(x.shape[-1]), []
+            for i in range(0, max(n, 1), size):
+                checkpoint()
+                parts.append(f(*more, x[:, i : min(i + size, n)], *units, *of_fit, *unidentified))
+            return parts
 
 
 def _covariance_root(

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from ffnn_xp import Model, get_backend
-from ffnn_xp.fitting.batch_refit import RefitTuning, refit
+from ffnn_xp.fitting.batch_refit import RefitTuning, fit_toys, refit
+from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.minimizers import (
+    UNLIMITED,
     AskTellHessian,
     BatchedLBFGS,
     BatchedLevenbergMarquardt,
@@ -22,6 +24,7 @@ from ffnn_xp.minimizers import (
     Status,
 )
 from ffnn_xp.model import ensemble
+from ffnn_xp.objective import Objective
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.uncertainty.covariance import Spectrum
 
@@ -159,3 +162,75 @@ def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch
     assert end.status == (Status.SADDLE_POINT,) * NUMBER
     assert not end.converged.any()
     assert np.all(np.isinf(end.edm))
+
+
+def in_lots(tuning: RefitTuning, budget: Budget = UNLIMITED) -> BatchResult:
+    problem, _, theta = toys(get_backend("numpy"))
+    return refit(problem, theta[0], 4, budget, tuning)
+
+
+def test_replicas_are_the_same_in_lots_of_any_size() -> None:
+    whole, single = in_lots(RefitTuning()), in_lots(RefitTuning(first_lot=1, lot_growth=2))
+    np.testing.assert_allclose(single.value, whole.value, rtol=1e-9)
+    np.testing.assert_allclose(single.theta, whole.theta, atol=1e-4)
+    assert single.converged.all()
+    assert single.status == whole.status
+    assert not single.stopped
+
+
+def test_lots_that_time_is_up_for_stay_where_they_were() -> None:
+    _, _, theta = toys(get_backend("numpy"))
+    counts = [0]
+
+    def after_the_first(value: float, evaluations: int) -> bool:
+        counts.append(evaluations)
+        return evaluations < counts[-2]  # each lot counts afresh
+
+    end = in_lots(RefitTuning(first_lot=1, lot_growth=1, first_up_to=0), Budget(report=after_the_first))
+    assert end.stopped == "the callback returned True"
+    assert end.converged.tolist() == [True, False, False, False]
+    assert end.status[1:] == (Status.INTERRUPTED,) * 3
+    np.testing.assert_array_equal(end.theta[1:], np.broadcast_to(theta[0], (3, len(theta[0]))))
+    np.testing.assert_array_equal(end.value[2:], np.inf)
+
+
+@pytest.mark.parametrize("kind", ["toys", "bootstrap"])
+def test_beyond_matrices_replicas_are_refitted_by_products(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They end at the minima that matrices lead to."""
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, 60)
+    y = np.tanh(2 * x) + 0.1 * rng.normal(size=60)
+    model = Model((1, 3, 1), backend="numpy", seed=1)
+    model.fit(x, y, 0.1, prior=2.0, restarts=2)
+    options: dict[str, Any] = {"prior": 2.0, "kind": kind, "number": 3, "seed": 1}
+    expected = model.fit_replicas(x, y, 0.1, **options)
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a p x p matrix was formed")
+
+    for name in ("hessian", "gauss_newton", "scores"):
+        monkeypatch.setattr(Objective, name, forbidden)
+    found = model.fit_replicas(x, y, 0.1, **options, tuning=Tuning(matrix_limit=9))
+    assert found.valid.all()
+    np.testing.assert_allclose(found.fval, expected.fval, rtol=1e-5)
+    np.testing.assert_allclose(found.parameters, expected.parameters, atol=0.05)
+
+
+def test_toys_of_a_lot_that_is_cut_short_do_not_count() -> None:
+    """Those that are done by then were the quick ones: they would be a biased choice."""
+    x = np.linspace(-2, 2, 50)
+    fit = Model((1, 3, 1), backend="numpy", seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0, restarts=1)
+    calls: list[int] = []
+
+    def stop_in_the_second(value: float, evaluations: int) -> bool:
+        calls.append(evaluations)
+        return len(calls) > 100
+
+    budget = Budget(report=stop_in_the_second)
+    cut = fit_toys(fit.problem, fit.parameters, 200, np.random.default_rng(1), budget)
+    whole = fit_toys(fit.problem, fit.parameters, 200, np.random.default_rng(1))
+    assert len(whole.theta) == 200
+    assert not whole.stopped
+    assert len(cut.theta) in {0, 4, 20, 84}
+    assert cut.stopped == f"the callback returned True, after {len(cut.theta)} of 200 toys"
+    np.testing.assert_array_equal(cut.measured, whole.measured[: len(cut.measured)])

@@ -17,6 +17,7 @@ from ffnn_xp.fitting.prior_selection import LEAST, shape_of_prior
 from ffnn_xp.fitting.regularization_path import CostBatch, PathMinimizer
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
+from ffnn_xp.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
 from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
 
@@ -299,3 +300,24 @@ def test_constant_counts_are_predicted() -> None:
             warnings.simplefilter("ignore", fx.FitWarning)  # of no counts and certain yes the minimum is at infinity
             model.fit(x, np.full(60, counts), loss=loss, prior="auto")
         np.testing.assert_allclose(model.predict([0.2, 0.9]), counts, atol=0.05)
+
+
+def test_no_matrices_are_formed_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same prior is chosen; there is no calibration, since bands of many events would take a solve each."""
+    expected = network().fit(X, Y, prior="auto")
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a p x p matrix was formed")
+
+    for name in ("hessian", "gauss_newton", "scores"):
+        monkeypatch.setattr(Objective, name, forbidden)
+    model = network()
+    fit = model.fit(X, Y, prior="auto", tuning=Tuning(matrix_limit=5))
+    assert fit.valid
+    assert fit.certificate == "conjugate gradients"
+    assert fit.recipe is not None
+    assert expected.recipe is not None
+    assert fit.recipe.calibration is None
+    assert fit.recipe.strength == expected.recipe.strength
+    assert fit.y_error == pytest.approx(expected.y_error, rel=1e-6)
+    assert np.isfinite(model.predict(NEW, return_std=True)).all()

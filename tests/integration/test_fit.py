@@ -15,6 +15,7 @@ import scipy.optimize
 from sklearn.linear_model import LinearRegression
 
 import ffnn_xp as fx
+from ffnn_xp._lib.limits import handing_back
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.tuning import Tuning
@@ -379,14 +380,16 @@ class TestStops:
                 raise KeyboardInterrupt
 
         model = fx.Model((1, 2, 1), backend="numpy", seed=1)
-        self.check(model.fit(x, y, 0.1, callback=interrupt), "interrupted")
+        with handing_back():
+            self.check(model.fit(x, y, 0.1, callback=interrupt), "interrupted")
 
     def test_control_c_while_minuit_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*args: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Migrad, "certify", interrupt)
-        self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
+        with handing_back():
+            self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
 
     def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:
         def fail(state: fx.FitState) -> None:

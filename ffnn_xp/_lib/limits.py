@@ -1,0 +1,212 @@
+"""Limits of a computation: a deadline, the user's callback, or Ctrl-C ends it early, with the best so far.
+
+Code that takes long calls `checkpoint`, which raises `StopMinimization` once the deadline of the `limited` block around
+it has passed, or once the user has pressed Ctrl-C in the `interruptible` block around it. What has partial results runs
+in a `stoppable` block, keeps them, and says why it was stopped.
+
+The first Ctrl-C does no more than that, so that nothing is left half done; the second raises `KeyboardInterrupt` at
+once. At the end of the `interruptible` block a script gets its `KeyboardInterrupt`; an interactive session goes on, and
+gets what was kept.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+INTERRUPTED = "interrupted by the user"
+TIME_IS_UP = "the time given by max_seconds is up"
+EIGENVECTORS = 3e-10  # seconds of an eigen-decomposition over p^3, on one processor
+
+
+class StopMinimization(Exception):  # noqa: N818, an ending and no error
+    """An exception that ends a computation: its budget is used up, the user interrupted it, or a callback did."""
+
+
+@dataclass
+class _Watch:
+    """An `interruptible` block, and whether the user has interrupted it."""
+
+    interrupted: bool = False
+
+
+# Threads that share the work of a computation run in a copy of its context: its limits are theirs too.
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)  # None outside of `limited` blocks
+_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
+_hands_back: ContextVar[bool] = ContextVar("hands_back", default=False)
+
+
+@dataclass
+class Stop:
+    """The reason why a block was stopped; empty if it came to its end."""
+
+    reason: str = ""
+
+    def after(self, done: int, number: int, what: str) -> str:
+        """Return the reason with how much was done; empty if the block came to its end."""
+        return f"{self.reason}, after {done} of {number} {what}" if self.reason else ""
+
+
+def deadline_of(max_seconds: Any, began: float) -> float:
+    """Return the deadline of a computation that began at this `time.monotonic` value; infinite without a limit.
+
+    Raises
+    ------
+    ValueError
+        If the limit is no positive number.
+
+    Examples
+    --------
+    >>> deadline_of(3, began=100.0), deadline_of(None, began=100.0)
+    (103.0, inf)
+    """
+    if max_seconds is None:
+        return np.inf
+    if isinstance(max_seconds, bool) or not (isinstance(max_seconds, int | float | np.number) and max_seconds > 0):
+        raise ValueError(f"`max_seconds` must be positive, got {max_seconds!r}")
+    return began + float(max_seconds)
+
+
+def interrupted() -> bool:
+    """Return True once the user has interrupted the computation."""
+    watch = _watch.get()
+    return watch is not None and watch.interrupted
+
+
+def checkpoint(seconds: float = 0.0) -> None:
+    """Raise `StopMinimization` in a `limited` block if there are not so many seconds left, or Ctrl-C was pressed."""
+    deadline = _deadline.get()
+    if deadline is None:
+        return
+    if interrupted():
+        raise StopMinimization(INTERRUPTED)
+    if deadline < np.inf and time.monotonic() + seconds > deadline:
+        raise StopMinimization(TIME_IS_UP)
+
+
+def before_eigenvectors(p: int) -> None:
+    """Raise `StopMinimization` if there is no time for eigenvectors ``(p, p)``, which nothing can stop."""
+    checkpoint(EIGENVECTORS * p**3)
+
+
+class limited:  # noqa: N801, a block like those of `contextmanager`, which would cost more than a small evaluation
+    """A block in which checkpoints stop after the deadline; the deadline of a block around it holds too.
+
+    Parameters
+    ----------
+    deadline : float or None
+        `time.monotonic` value; infinite for Ctrl-C alone, None for a block that nothing stops.
+    """
+
+    __slots__ = ("deadline", "token")
+
+    def __init__(self, deadline: float | None) -> None:
+        self.deadline = deadline
+
+    def __enter__(self) -> None:
+        before, deadline = _deadline.get(), self.deadline
+        self.token = _deadline.set(deadline if deadline is None or before is None or deadline < before else before)
+
+    def __exit__(self, *error: object) -> None:
+        _deadline.reset(self.token)
+
+
+@contextmanager
+def stoppable(deadline: float = np.inf) -> Iterator[Stop]:
+    """Run a block until it is stopped, also by a callback that raises `KeyboardInterrupt`; the second one is raised.
+
+    Parameters
+    ----------
+    deadline : float
+        `time.monotonic` value after which checkpoints stop it.
+
+    Examples
+    --------
+    >>> with stoppable(deadline=time.monotonic() - 1) as stop:
+    ...     checkpoint()
+    >>> stop.reason
+    'the time given by max_seconds is up'
+    """
+    stop = Stop()
+    try:
+        with limited(deadline):
+            yield stop
+    except StopMinimization as reason:
+        stop.reason = str(reason)
+    except KeyboardInterrupt:
+        watch = _watch.get()
+        if watch is not None:
+            if watch.interrupted:
+                raise
+            watch.interrupted = True
+        stop.reason = INTERRUPTED
+
+
+@contextmanager
+def interruptible() -> Iterator[Stop]:
+    """Stop this block at its next checkpoint when the user presses Ctrl-C, and at once when they press it again.
+
+    At its end a script gets a `KeyboardInterrupt`. An interactive session goes on with what was kept, if the block says
+    so by the `reason` of the object that it gets: what came too late to stop anything is a `KeyboardInterrupt` too. A
+    handler of SIGINT of the user's own stays in place, and a block in such a block is part of it. Python tells the main
+    thread alone of Ctrl-C; in others a callback may raise `KeyboardInterrupt`.
+    """
+    stop = Stop()
+    if _watch.get() is not None:
+        yield stop
+        return
+    watch = _Watch()
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if watch.interrupted:
+            raise KeyboardInterrupt
+        watch.interrupted = True
+
+    token = _watch.set(watch)
+    try:
+        if ours:
+            signal.signal(signal.SIGINT, note)
+        try:
+            yield stop
+        except Exception as error:
+            if watch.interrupted:
+                raise KeyboardInterrupt from error
+            raise
+        kept = INTERRUPTED in stop.reason and (_hands_back.get() or is_interactive())
+        if watch.interrupted and not kept:
+            raise KeyboardInterrupt
+    finally:
+        if ours and signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _watch.reset(token)
+
+
+@contextmanager
+def handing_back() -> Iterator[None]:
+    """Have interrupted computations in this block return what they kept, as in an interactive session."""
+    token = _hands_back.set(True)
+    try:
+        yield
+    finally:
+        _hands_back.reset(token)
+
+
+def is_interactive() -> bool:
+    """Return True in a terminal session of Python or IPython, and in a notebook."""
+    ipython = sys.modules.get("IPython")
+    notebook = ipython is not None and ipython.get_ipython() is not None
+    return bool(sys.flags.interactive) or hasattr(sys, "ps1") or notebook

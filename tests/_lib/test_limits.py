@@ -1,0 +1,230 @@
+"""Deadlines and Ctrl-C: where checkpoints stop, who gets `KeyboardInterrupt`, and that the second one is never kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextvars import copy_context
+from types import SimpleNamespace
+
+import pytest
+
+from ffnn_xp._lib.limits import (
+    INTERRUPTED,
+    TIME_IS_UP,
+    StopMinimization,
+    checkpoint,
+    deadline_of,
+    handing_back,
+    interrupted,
+    interruptible,
+    is_interactive,
+    limited,
+    stoppable,
+)
+
+
+def ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_checkpoint_stops_after_the_deadline_of_any_block_around_it() -> None:
+    past, future = time.monotonic() - 1, time.monotonic() + 100
+    checkpoint()  # there is no limit here
+    with limited(future):
+        checkpoint()
+        with pytest.raises(StopMinimization, match="max_seconds"):
+            checkpoint(seconds=200)
+        with limited(past), pytest.raises(StopMinimization, match="max_seconds"):
+            checkpoint()
+        checkpoint()
+    with limited(past), limited(future), pytest.raises(StopMinimization, match="max_seconds"):
+        checkpoint()
+    with limited(past), limited(None):
+        checkpoint()  # nothing stops this block
+
+
+def test_a_block_that_was_stopped_says_why_and_how_far_it_came() -> None:
+    done = []
+    with stoppable(time.monotonic() + 0.05) as stop:
+        for i in range(10**9):
+            checkpoint()
+            done.append(i)
+    assert stop.reason == TIME_IS_UP
+    assert stop.after(len(done), 10**9, "toys") == f"{TIME_IS_UP}, after {len(done)} of 1000000000 toys"
+    with stoppable() as stop:
+        checkpoint()
+    assert (stop.reason, stop.after(3, 3, "toys")) == ("", "")
+
+
+def test_an_error_is_no_stop() -> None:
+    with pytest.raises(ZeroDivisionError), stoppable():
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("by", ["signal", "exception"])
+def test_a_script_gets_its_interrupt_after_what_was_kept(by: str) -> None:
+    kept = []
+    with pytest.raises(KeyboardInterrupt), interruptible():  # noqa: PT012, what goes on before it is the point
+        with stoppable() as stop:
+            if by == "exception":  # as a callback of the user may raise
+                raise KeyboardInterrupt
+            ctrl_c()
+            kept.append("the step that was under way")
+            checkpoint()
+        kept.append(stop.reason)
+    assert kept[-1] == INTERRUPTED
+    assert len(kept) == 1 + (by == "signal")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not interrupted()
+
+
+def test_a_session_goes_on_with_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with interruptible() as whole:
+        with stoppable() as stop:
+            ctrl_c()
+            checkpoint()
+        whole.reason = stop.after(3, 7, "toys")
+    assert whole.reason == "interrupted by the user, after 3 of 7 toys"
+
+
+def test_a_session_gets_no_result_that_does_not_say_so() -> None:
+    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():
+        ctrl_c()  # too late to stop anything
+
+
+def test_what_was_too_little_to_keep_is_an_interrupt_in_a_session_too() -> None:
+    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():  # noqa: PT012, as above
+        ctrl_c()
+        raise ValueError("1 of 200 toys reached a minimum")
+    with pytest.raises(ValueError, match="200 toys"), interruptible():
+        raise ValueError("1 of 200 toys reached a minimum")
+
+
+@pytest.mark.parametrize("first", ["signal", "exception"])
+@pytest.mark.parametrize("second", ["signal", "exception"])
+def test_the_second_interrupt_stops_at_once(first: str, second: str) -> None:
+    def press(how: str) -> None:
+        if how == "exception":
+            raise KeyboardInterrupt
+        ctrl_c()
+
+    went_on = []
+    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():  # noqa: PT012, as above
+        with stoppable():
+            press(first)
+        with stoppable():
+            press(second)
+            went_on.append("after a KeyboardInterrupt")
+        went_on.append("after a block that swallowed it")
+    assert not went_on
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_block_in_a_block_is_part_of_it() -> None:
+    with handing_back(), interruptible() as whole:
+        with interruptible(), stoppable() as stop:
+            ctrl_c()
+            checkpoint()
+        assert interrupted()
+        whole.reason = stop.reason
+    assert whole.reason == INTERRUPTED
+
+
+def test_a_handler_of_the_users_own_stays() -> None:
+    seen: list[int] = []
+
+    def mine(number: int, frame: object) -> None:
+        seen.append(number)
+
+    signal.signal(signal.SIGINT, mine)
+    try:
+        with interruptible(), stoppable() as stop:
+            ctrl_c()
+            checkpoint()
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert seen == [signal.SIGINT]
+    assert not stop.reason
+
+
+def in_a_thread(f: Callable[[], None]) -> list[BaseException]:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            f()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return raised
+
+
+def test_another_thread_has_limits_of_its_own() -> None:
+    def computation() -> None:
+        with interruptible(), stoppable(time.monotonic() - 1) as stop:
+            checkpoint()
+        assert stop.reason == TIME_IS_UP
+        assert not interrupted()
+
+    def interrupted_by_its_callback() -> None:
+        with interruptible(), stoppable():
+            raise KeyboardInterrupt
+
+    with handing_back(), interruptible() as whole, limited(time.monotonic() - 1):
+        whole.reason = INTERRUPTED
+        ctrl_c()
+        assert not in_a_thread(checkpoint)  # its own work, not that of this block
+        assert not in_a_thread(computation)
+        (error,) = in_a_thread(lambda: copy_context().run(checkpoint)) or (None,)
+        assert error is None
+        (error,) = in_a_thread(interrupted_by_its_callback)
+        assert isinstance(error, KeyboardInterrupt)
+
+
+def test_threads_that_share_the_work_stop_with_it() -> None:
+    with handing_back(), interruptible() as whole, stoppable():
+        context, whole.reason = copy_context(), INTERRUPTED
+        ctrl_c()
+        (error,) = in_a_thread(lambda: context.run(checkpoint))
+        assert isinstance(error, StopMinimization)
+
+
+@pytest.mark.parametrize("bad", [0, -1, "5", float("nan"), True])
+def test_a_limit_is_a_positive_number(bad: object) -> None:
+    with pytest.raises(ValueError, match="`max_seconds` must be positive"):
+        deadline_of(bad, began=0.0)
+
+
+def test_who_is_interactive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert not is_interactive()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: object()))
+    assert is_interactive()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_an_interrupted_script_dies_of_the_signal() -> None:
+    """So that a shell's loop over scripts ends too."""
+    code = (
+        "import os, signal\nfrom ffnn_xp._lib.limits import checkpoint, interruptible, stoppable\n"
+        "with interruptible() as whole, stoppable():\n    whole.reason = 'interrupted by the user'\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    checkpoint()\nprint('on')"
+    )
+    for options, output in ([], ""), (["-i"], "on\n"):
+        end = subprocess.run(
+            [sys.executable, *options, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        assert end.stdout == output
+        assert end.returncode == (0 if options else -signal.SIGINT)
