@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
+import numpy as np
+
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers import (
@@ -192,7 +194,7 @@ class LocalSearch:
 
     def refine(self, tracker: Tracker, theta: HostArray) -> LocalMinimum | None:
         """Minimise to EDM below the goal, past saddle points; None if the tracker's budget prunes that."""
-        result = self._stages(tracker, theta) if self.minimizer is None else self.minimizer.run(tracker, theta)
+        result = self._stages(tracker, theta) if self.minimizer is None else self._own_minimizer(tracker, theta)
         if result.pruned:
             return None
         spectrum, status = None, result.status
@@ -207,6 +209,18 @@ class LocalSearch:
             edm = spectrum.edm(self.problem.value_and_gradient(result.theta)[1], self.problem.errordef)
             status = Status.MINIMUM if edm < EDM_FACTOR * TOLERANCE * self.problem.errordef else status
         return LocalMinimum(result.theta, result.value, edm, spectrum, status, result.saddles, result.bounds)
+
+    def _own_minimizer(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
+        """Minimise by the user's minimizer; where that does not end at a minimum, the refinement goes on from there."""
+        assert self.minimizer is not None
+        result = self.minimizer.run(tracker, theta)
+        if result.pruned or not (self.smooth and self.matrices and np.isfinite(result.value)):
+            return result
+        spectrum, gradient = self._spectrum(result.theta), self.problem.value_and_gradient(result.theta)[1]
+        goal = EDM_FACTOR * TOLERANCE * self.problem.errordef
+        if not spectrum.n_negative and spectrum.edm(gradient, self.problem.errordef) < goal:
+            return result
+        return self._refinement(tracker, result.theta)
 
     def _stages(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise in single precision as far as that leads, and then with second derivatives."""

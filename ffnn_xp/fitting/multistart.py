@@ -107,6 +107,8 @@ class MultiStart:
             log.tracker(before + 1, min(self.deadline, self.last_start)).budget,
             self.cost.objective.network.layout,
         )
+        if log.best is None:
+            log.best = LocalMinimum.unfinished(starts[0], self.cost.value_and_gradient(starts[0])[0])
         with log.stoppable():
             ranking, stage, stopped = halve_candidates(
                 self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
@@ -123,15 +125,16 @@ class MultiStart:
                 if c.status is Status.MINIMUM and not stopped:  # its own value is in single precision
                     log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
             for place, c in enumerate(best):
-                tracker = log.tracker(before + c.start + 1, self.deadline)
-                tracker.value_and_gradient(c.theta)
-                if place == 0 or is_lower(self.cost, tracker.best_value, log.value + self.tuning.near * stage.unit):
-                    log.keep(before + c.start + 1, tracker, None)
+                value = self.cost.value_and_gradient(c.theta)[0]
+                if place == 0 or is_lower(self.cost, value, log.value + self.tuning.near * stage.unit):
+                    log.keep_point(before + c.start + 1, c.theta, value)
                     if stopped:
                         break
                     log.refine(before + c.start + 1, c.theta)
             if stopped:
                 raise StopMinimization(stopped)
+        if not np.isfinite(log.value):
+            log.best = None
         if log.stopped in ("", TIME_IS_UP):
             log.finish()
         return log.result()
@@ -288,5 +291,10 @@ class _Log:
             is_lower(units, end.value, self.value) or not (located or is_lower(units, self.value, end.value))
         ):
             self.best, self.best_start = end, index
-        elif tracker.best is not None and is_lower(units, tracker.best_value, self.value):
-            self.best, self.best_start = LocalMinimum.unfinished(tracker.best, tracker.best_value), index
+        elif tracker.best is not None:
+            self.keep_point(index, tracker.best, tracker.best_value)
+
+    def keep_point(self, index: int, theta: HostArray, value: float) -> None:
+        """Remember a point as the best one, if S is lower there."""
+        if is_lower(self.search.cost, value, self.value):
+            self.best, self.best_start = LocalMinimum.unfinished(theta, value), index

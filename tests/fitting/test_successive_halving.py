@@ -11,7 +11,7 @@ import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.data import Measurements
 from ffnn_xp.fitting import FitOptions, FitProblem, read_problem
-from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, Candidate, _survivors, halve_candidates
+from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, Candidate, distinct, halve_candidates
 from ffnn_xp.minimizers import Status
 from ffnn_xp.network import glorot
 
@@ -42,7 +42,9 @@ def test_halving_finds_what_single_starts_find(n: int, backend: fx.Backend) -> N
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
     job = read_problem(model, Measurements(x, y, NOISE), FitOptions())
     cost = job.cost()
-    ranking, stopped = halve_candidates(cost, starts(job, 30), far=1.5, unit=1.0, rng=np.random.default_rng(1))
+    ranking, _, stopped = halve_candidates(
+        cost, starts(job, 30), far=1.5, unit=lambda _: 1.0, rng=np.random.default_rng(1)
+    )
     assert not stopped
     assert sorted(c.start for c in ranking) == list(range(30))
     reached = cost.value_and_gradient(ranking[0].theta)[0]
@@ -55,7 +57,7 @@ def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backen
     cost, theta = job.cost(), starts(job, 30)
 
     def halved() -> list[Candidate]:
-        return halve_candidates(cost, theta, far=1.5, unit=1.0, rng=np.random.default_rng(1))[0]
+        return halve_candidates(cost, theta, far=1.5, unit=lambda _: 1.0, rng=np.random.default_rng(1))[0]
 
     best = halved()[0]
     theta[17] = best.theta
@@ -107,7 +109,6 @@ def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
 
 
 def test_survivors_did_not_arrive_at_the_same_value() -> None:
-    """Those that were still on the way may go anywhere."""
     theta = np.zeros(1)
 
     def candidate(number: int, value: float, status: Status) -> Candidate:
@@ -122,5 +123,5 @@ def test_survivors_did_not_arrive_at_the_same_value() -> None:
         candidate(5, 13.0, Status.MINIMUM),
     ]
     assert DEFAULT_HALVING.survivors == 3
-    assert _survivors(ranked, 0.5, 3) == [4, 7, 3]
-    assert _survivors(ranked, 0.05, 3) == [4, 2, 7]
+    assert [c.start for c in distinct(ranked, 0.5, 3)] == [4, 3, 5]
+    assert [c.start for c in distinct(ranked, 0.15, 3)] == [4, 2, 1]

@@ -39,7 +39,7 @@ def test_numbers_are_those_that_a_fit_uses() -> None:
     """A fit with other numbers goes another way: fewer starts compete."""
     x = np.linspace(-2, 2, 60)
     y = np.tanh(2 * x) + 0.1 * np.random.default_rng(1).normal(size=60)
-    few = replace(DEFAULT_TUNING, multi_start=replace(DEFAULT_TUNING.multi_start, most_candidates=20))
+    few = replace(DEFAULT_TUNING, multi_start=replace(DEFAULT_TUNING.multi_start, candidates=20))
     fits = [fx.Model((1, 2, 1), seed=1).fit(x, y, prior=3.0, tuning=t) for t in (DEFAULT_TUNING, few)]
-    assert [len(fit.restarts) for fit in fits] == [500, 20]
+    assert [len(fit.restarts) for fit in fits] == [60, 20]
     assert fits[0].fval == pytest.approx(fits[1].fval, rel=1e-6)

@@ -151,7 +151,7 @@ def test_no_hidden_layer_and_two_kinds_of_layers(net: Path) -> None:
 def test_a_loaded_network_is_where_the_next_fit_starts(net: Path) -> None:
     model, fit = fitted()
     model.save(net)
-    again = fx.load(net).fit(X, Y, 0.1, prior=1.0, restarts=1)
+    again = fx.load(net).fit(X, Y, 0.1, prior=1.0, start="current", restarts=1)
     assert again.valid
     assert again.fval == pytest.approx(fit.fval, rel=1e-6)
     assert np.allclose(again.parameters, fit.parameters, rtol=1e-2, atol=1e-2)
