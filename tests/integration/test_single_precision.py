@@ -43,7 +43,7 @@ def test_the_minimum_is_that_of_double_precision(dtypes: list[str], monkeypatch:
     monkeypatch.setattr(NetworkCost, "in_single_precision", lambda self: None)
     fine = fx.Model((8, 7, 9, 6), backend="numpy", seed=2)
     fine.parameters = rough.parameters
-    again = fine.fit(x, y, 0.1, prior=3.0, restarts=1)
+    again = fine.fit(x, y, 0.1, prior=3.0, start="current", restarts=1)
     assert set(dtypes) == {"float64"}
     assert again.fval == pytest.approx(rough.fval, abs=1e-6)
     np.testing.assert_allclose(again.errors, rough.errors, rtol=1e-6)

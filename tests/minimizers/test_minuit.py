@@ -191,7 +191,7 @@ def test_migrad_alone_looks_at_the_clock() -> None:
     """At each call; without a deadline it goes on until it is done, or has taken all that it may."""
     with pytest.raises(StopMinimization):
         Migrad().run(Ravine(), START, Budget(deadline=0.0))
-    assert Migrad(max_calls=100).run(Ravine(), START).status is Status.BUDGET_USED_UP
+    assert Migrad(max_calls=20).run(Ravine(), START).status is Status.BUDGET_USED_UP
     whole = Migrad().run(Ravine(), START)
     assert whole.converged
     np.testing.assert_allclose(whole.theta, 1.0, atol=0.05)

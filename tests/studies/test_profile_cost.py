@@ -20,7 +20,7 @@ NAMES = ["a_L1_L2[1,0]", "b_L1_L2[2]", "b_L2_L3[0]"]
 
 @pytest.fixture(scope="module")
 def fit() -> fx.FitResult:
-    found = fx.Model((2, 4, 1), backend="numpy", seed=2).fit(X, Y, 0.5, prior=3.0)
+    found = fx.Model((2, 4, 1), backend="numpy", seed=2).fit(X, Y, 0.5, prior=3.0, restarts=1)
     assert found.valid
     return found
 
