@@ -125,7 +125,7 @@ class MultiStart:
                 if c.status is Status.MINIMUM and not stopped:  # its own value is in single precision
                     log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
             for place, c in enumerate(best):
-                value = self.cost.value_and_gradient(c.theta)[0]
+                value = c.value if stopped else self.cost.value_and_gradient(c.theta)[0]
                 if place == 0 or is_lower(self.cost, value, log.value + self.tuning.near * stage.unit):
                     log.keep_point(before + c.start + 1, c.theta, value)
                     if stopped:

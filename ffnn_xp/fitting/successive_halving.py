@@ -16,6 +16,7 @@ import numpy as np
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Mask
+from ffnn_xp.backends import get_backend, to_numpy
 from ffnn_xp.minimizers import UNLIMITED, BatchedLevenbergMarquardt, BatchResult, Budget, PruneReplicas, Status
 from ffnn_xp.objective import NetworkCost, Replicas
 
@@ -87,7 +88,10 @@ class HalvingResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """The cost of many candidates at once, on all events or a sample of them, in single precision if that is faster.
+    """The cost of many candidates at once, on all events or a sample of them, in single precision.
+
+    It is computed by NumPy, so that the same seed finds the same minimum on every array library: libraries sum in other
+    orders, and the paths of a search part after a few hundred steps.
 
     Attributes
     ----------
@@ -107,14 +111,16 @@ class Stage:
     def of(cls, cost: NetworkCost, size: int, unit: float, rng: np.random.Generator) -> Stage:
         """Return the stage of a cost with at most so many events, drawn at random."""
         objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
+        n, scale = objective.events.n, 1.0
+        if size < n:
+            objective = objective.select(np.sort(rng.choice(n, size, replace=False)))
+            precision, scale = _scaled(precision, size / n), n / size
+        host = get_backend("numpy")
+        objective = replace(objective, events=objective.events.each(to_numpy), backend=host)
         if cost.precision is None:  # seven digits are enough for a ranking; a candidate that overflows is dropped
             with np.errstate(all="ignore"):
                 objective = objective.in_single_precision()
-        n = objective.events.n
-        if size >= n:
-            return cls(Replicas(objective, precision), 1.0, unit)
-        at = np.sort(rng.choice(n, size, replace=False))
-        return cls(Replicas(objective.select(at), _scaled(precision, size / n)), n / size, unit)
+        return cls(Replicas(objective, precision), scale, unit)
 
     def minimize(
         self,

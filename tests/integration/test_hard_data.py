@@ -60,7 +60,7 @@ def test_relu_that_stays_dead_is_named() -> None:
     model = fx.Model((1, 2, 1), activation="relu", output="relu", backend="numpy", seed=1)
     model.parameters = [0.0, -1.0, 0.0, -1.0, 0.0, 0.0, -1.0]
     with pytest.warns(fx.FitWarning, match="No parameter has any influence"):
-        fit = model.fit(X, 0 * X + 1, 0.1, restarts=1, progress=False)
+        fit = model.fit(X, 0 * X + 1, 0.1, start="current", restarts=1, progress=False)
     assert not fit.valid
 
 
