@@ -179,7 +179,7 @@ def fit(
             "by cross-validation, and makes an ensemble of networks with calibrated intervals.",
         ),
     ] = None,
-    restarts: Annotated[str, typer.Option(metavar="auto|N", help="Upper limit of random starts.")] = "auto",
+    restarts: Annotated[str, typer.Option(metavar="auto|N", help="Number of random starts.")] = "auto",
     seed: Annotated[
         int, typer.Option(metavar="N", help="Seed of the random starts: the same seed gives the same fit.")
     ] = 1,

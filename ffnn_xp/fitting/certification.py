@@ -150,6 +150,8 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
         n_null=0 if spectrum is None else spectrum.n_unidentified,
         edm_goal=found.goal,
         restarts=list(search.starts),
+        hops=search.hops,
+        found=search.found,
         seconds=time.monotonic() - began,
         cost=found.cost,
         standardised=np.asarray(found.theta),
@@ -242,7 +244,7 @@ def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, m
             f"Conjugate gradients on the Hessian certified the minimum: {known}; {why}, and an error band takes a "
             f"solve for each output that it is asked for.{more}"
         )
-    return f"Not certified: {known}; {why}. Call fit again to go on from here, or use a prior."
+    return f"Not certified: {known}; {why}. fit(..., start='current') goes on from here; or use a prior."
 
 
 def _words(found: Found, more: str) -> tuple[str, str]:
@@ -250,7 +252,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     problem, search, shape, certified = found.problem, found.search, found.spectrum, found.certified
     p = problem.layout.n_parameters
     if search.stopped and shape is None:
-        hint = "These are the best parameters so far; call fit again to go on from them."
+        hint = "These are the best parameters so far; fit(..., start='current') goes on from them."
         if found.recipe is not None and found.recipe.predictive is not None:
             hint = "Predictions are the ensemble's, which needs no certificate; for one give the prior as a number."
         return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
@@ -275,8 +277,8 @@ def _words(found: Found, more: str) -> tuple[str, str]:
         smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
         fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""
         return (
-            f"MIGRAD did not certify the point: EDM is above its goal. Call fit again to go on from here{fewer}."
-            f"{smooth}",
+            "MIGRAD did not certify the point: EDM is above its goal. fit(..., start='current') goes on from "
+            f"here{fewer}.{smooth}",
             "none",
         )
     matrix = "exact Hessian" if problem.network.smooth else "Gauss-Newton matrix (S is not smooth)"

@@ -64,6 +64,8 @@ class FitRecord:
         MIGRAD's goal for EDM.
     restarts : list of Restart
         One row for each start.
+    hops, found : int
+        Networks that basin hopping minimized after the starts, and how many of all came to the best minimum.
     seconds : float
         Wall time.
     cost : NetworkCost
@@ -117,6 +119,8 @@ class FitRecord:
     recipe: PriorSelection | None = None
     error_band: LinearBand | MatrixFreeBand | None = None
     predictive: Predictive | None = None
+    hops: int = 0
+    found: int = 0
 
     @property
     def layout(self) -> Layout:

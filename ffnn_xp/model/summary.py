@@ -24,7 +24,9 @@ def _lines(record: FitRecord) -> list[tuple[str, str]]:
     starts = f"{len(record.restarts)} start{'s' * (len(record.restarts) != 1)}"
     search = f"{starts}, the best is number {best}; {calls} gradient calls"
     minima = [r.minimum for r in record.restarts if r.minimum]
-    if len(minima) > 1:
+    if record.hops:
+        search = f"{starts} and {record.hops} networks of basin hopping, {record.found} of them at the best minimum"
+    elif len(minima) > 1:
         found = f"{max(minima)} minima, {minima.count(1)} at" if max(minima) > 1 else "the same minimum"
         search += f"; {len(minima)} converged to {found}{' the best' if max(minima) > 1 else ''}"
     checked = not np.isnan(record.hesse_difference)
