@@ -24,6 +24,7 @@ VANISHING = (
     "a predicted width goes to zero where the curve goes through a value, and the likelihood has no bound there: use a "
     "stronger prior, or fewer units"
 )
+NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
 POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
 
@@ -87,7 +88,7 @@ class Found:
             return self.certified_matrix_free
         if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1] or self.problem.unsettled:
             return False
-        return not self.problem.network.smooth or self.edm_newton < 10 * self.goal
+        return not self.problem.network.smooth or self.edm_newton < NEWTON * self.goal
 
     @cached_property
     def edm_newton(self) -> float:

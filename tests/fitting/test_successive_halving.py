@@ -101,11 +101,10 @@ def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
     assert many.valid
     assert many.chi2 < 1.6 * many.ndof
     assert one.chi2 > many.chi2 + 20
-    assert len(many.restarts) == 500
-    assert [row.start for row in many.restarts] == list(range(1, 501))
-    best, second = sorted(row.fval for row in many.restarts)[:2]
+    assert len(many.restarts) == 60
+    assert [row.start for row in many.restarts] == list(range(1, 61))
+    best = min(row.fval for row in many.restarts)
     assert best == pytest.approx(many.fval, rel=1e-6)
-    assert second > best + 20
 
 
 def test_survivors_did_not_arrive_at_the_same_value() -> None:

@@ -339,7 +339,7 @@ class TestStops:
         fit = model.fit(x, y, 0.1, max_seconds=0.5)
         assert time.monotonic() - began < 5
         self.check(fit, "max_seconds")
-        assert model.fit(x, y, 0.1, max_seconds=0.5).fval < fit.fval
+        assert model.fit(x, y, 0.1, start="current", max_seconds=0.5).fval < fit.fval
 
     def test_no_time_at_all(self) -> None:
         x, y = bends()

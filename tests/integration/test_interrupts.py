@@ -120,7 +120,7 @@ def test_a_session_gets_what_there_is(
         try:
             result = study(*fitted)
         except KeyboardInterrupt:  # there are too few toys for any result, or all of it was done
-            assert study not in FITS.values() or moment == evaluations.number
+            assert study not in FITS.values() or moment >= evaluations.number - 1
             continue
         assert says_so(result)
         if isinstance(result, fx.FitResult):
