@@ -137,6 +137,7 @@ def test_float32_models_predict_what_was_fitted_or_say_that_they_do_not(
     library: str, x0: float, dx: float, y0: float, dy: float
 ) -> None:
     """Timestamps and the like: the chi-square of the predictions is that of the fit, or the fit is refused."""
+    pytest.importorskip(library)
     backend = fx.get_backend(library, dtype="float32")
     if backend.name != library:
         pytest.skip(f"{library} is not here")
