@@ -111,7 +111,7 @@ def test_a_fit(device: Backend, data: tuple[np.ndarray, np.ndarray]) -> None:
     assert np.all(device.to_host(std) > 0)
     plain = fx.Model((3, 4, 2), backend="numpy", seed=1)
     plain.parameters = fit.parameters
-    again = plain.fit(x, y, 0.1, prior=3.0, start="current", restarts=1)  # from there, on NumPy: it is a minimum there too
+    again = plain.fit(x, y, 0.1, prior=3.0, start="current", restarts=1)  # on NumPy: it is a minimum there too
     assert again.fval == pytest.approx(fit.fval, rel=1e-9)
     np.testing.assert_allclose(again.errors, fit.errors, rtol=1e-4)
     np.testing.assert_allclose(device.to_host(std), plain.predict(x[:5], return_std=True)[1], rtol=1e-4)
