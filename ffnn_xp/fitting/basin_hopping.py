@@ -52,11 +52,15 @@ DEFAULT_HOPPING = HoppingTuning()
 
 
 class HoppingResult(NamedTuple):
-    """The best networks, the best first; how many networks were minimized; how many came to the best minimum."""
+    """The best networks, the best first; S of each arrival at a minimum; how many networks were minimized; the stop.
+
+    Each start that came to a minimum is an arrival, and each network that came to another minimum than that of the
+    network it was made of.
+    """
 
     best: list[Candidate]
+    arrivals: list[float]
     tried: int
-    found: int
     stopped: str
 
 
@@ -89,9 +93,11 @@ def hop(
     same = tuning.same_minimum * stage.unit
     patience = int(np.clip(tuning.patience // layout.n_parameters, tuning.least_patience, tuning.most_patience))
     best = distinct(candidates, same, tuning.population)
-    found, tried, stale = _number_at(best[0], candidates, same), 0, 0
+    arrivals = [c.value for c in candidates if c.status is Status.MINIMUM]
+    tried, stale, stopped = 0, 0, ""
     for _ in range(tuning.rounds * patience):
-        if stale >= patience or (found >= tuning.enough and stale >= tuning.few_rounds):
+        found = sum(value < best[0].value + same for value in arrivals)
+        if stopped or stale >= patience or (found >= tuning.enough and stale >= tuning.few_rounds):
             break
         parents = [best[min(i, len(best) - 1)] for i in (rng.geometric(0.5, size=tuning.batch) - 1).tolist()]
         theta = np.stack([_with_new_unit(layout, parent.theta, rng) for parent in parents])
@@ -102,21 +108,15 @@ def hop(
             )
             for i, parent in enumerate(parents)
         ]
-        tried, before = tried + len(parents), best[0].value
+        arrivals += [
+            child.value
+            for child, parent in zip(children, parents, strict=True)
+            if child.status is Status.MINIMUM and abs(child.value - parent.value) > same
+        ]
+        before = best[0].value
         best = distinct(sorted([*best, *children], key=lambda c: c.value), same, tuning.population)
-        if best[0].value < before - same:
-            found, stale = _number_at(best[0], children, same), 0
-        else:
-            elsewhere = [c for c, parent in zip(children, parents, strict=True) if parent.value > best[0].value + same]
-            found, stale = found + _number_at(best[0], elsewhere, same), stale + 1
-        if end.stopped:
-            return HoppingResult(best, tried, found, end.stopped)
-    return HoppingResult(best, tried, found, "")
-
-
-def _number_at(best: Candidate, candidates: Sequence[Candidate], same: float) -> int:
-    """Return how many of the candidates came to the minimum of the best one."""
-    return sum(c.status is Status.MINIMUM and c.value < best.value + same for c in candidates)
+        tried, stale, stopped = tried + len(parents), 0 if best[0].value < before - same else stale + 1, end.stopped
+    return HoppingResult(best, arrivals, tried, stopped)
 
 
 def _with_new_unit(layout: Layout, theta: HostArray, rng: np.random.Generator) -> HostArray:

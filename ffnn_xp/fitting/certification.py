@@ -15,7 +15,7 @@ from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import SearchResult
-from ffnn_xp.minimizers import EDM_FACTOR, TOLERANCE, Certificate, EDMBounds, hesse_errors
+from ffnn_xp.minimizers import Certificate, EDMBounds, edm_goal, hesse_errors
 from ffnn_xp.objective import DataCost, NetworkCost
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Spectrum, dead_units
 
@@ -72,13 +72,14 @@ class Found:
     @property
     def goal(self) -> float:
         """MIGRAD's goal for EDM."""
-        return float(EDM_FACTOR * TOLERANCE * self.raw_cost.errordef)
+        return edm_goal(self.raw_cost.errordef)
 
     @property
     def certified_matrix_free(self) -> bool:
         """True if the bounds of EDM certify the minimum."""
-        known = self.spectrum is None and self.bounds is not None and not self.problem.unsettled
-        return known and self.bounds is not None and self.bounds.upper < self.goal
+        if self.spectrum is not None or self.bounds is None or self.problem.unsettled:
+            return False
+        return self.bounds.upper < self.goal
 
     @property
     def certified(self) -> bool:
@@ -138,9 +139,7 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
         edm=_edm(found),
         certificate="conjugate gradients" if found.certified_matrix_free else "MIGRAD" if found.certified else "none",
         edm_newton=found.edm_newton,
-        hesse_difference=_hesse_difference(found, spectrum, deadline)
-        if good is not None and spectrum
-        else float("nan"),
+        hesse_difference=_hesse_difference(found, deadline),
         minuit_calls=0 if certificate is None else certificate.calls,
         n_data=problem.n_values,
         n_effective=effective,
@@ -180,19 +179,16 @@ def _edm(found: Found) -> float:
     return float("nan") if found.bounds is None else found.bounds.upper
 
 
-def _hesse_difference(found: Found, spectrum: Spectrum, deadline: float) -> float:
+def _hesse_difference(found: Found, deadline: float) -> float:
     """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot run."""
-    problem = found.problem
-    if (
-        spectrum.n_unidentified
-        or not problem.network.smooth
-        or problem.layout.n_parameters > problem.tuning.certification.hesse_limit
-    ):
+    problem, spectrum, errors = found.problem, found.spectrum, None
+    small = problem.layout.n_parameters <= problem.tuning.certification.hesse_limit
+    if found.certified and spectrum is not None and not spectrum.n_unidentified and problem.network.smooth and small:
+        with stoppable(deadline):
+            errors = hesse_errors(found.cost, found.theta)
+    if spectrum is None or errors is None:
         return float("nan")
-    errors = None
-    with stoppable(deadline):
-        errors = hesse_errors(found.cost, found.theta)
-    return float("nan") if errors is None else float(np.max(np.abs(errors / spectrum.errors - 1)))
+    return float(np.max(np.abs(errors / spectrum.errors - 1)))
 
 
 def _unidentified(problem: FitProblem, spectrum: Spectrum) -> HostArray:

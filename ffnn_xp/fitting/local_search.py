@@ -8,13 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
-import numpy as np
-
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers import (
-    EDM_FACTOR,
-    TOLERANCE,
     EDMBounds,
     KroneckerLBFGS,
     LevenbergMarquardt,
@@ -27,6 +23,7 @@ from ffnn_xp.minimizers import (
     Status,
     Tracker,
     Units,
+    edm_goal,
     evaluate_request,
     run_ask_tell,
 )
@@ -207,18 +204,18 @@ class LocalSearch:
         edm = result.edm if result.bounds is None else result.bounds.upper
         if spectrum is not None and not math.isfinite(edm) and status is not Status.SADDLE_POINT:
             edm = spectrum.edm(self.problem.value_and_gradient(result.theta)[1], self.problem.errordef)
-            status = Status.MINIMUM if edm < EDM_FACTOR * TOLERANCE * self.problem.errordef else status
+            status = Status.MINIMUM if edm < edm_goal(self.problem.errordef) else status
         return LocalMinimum(result.theta, result.value, edm, spectrum, status, result.saddles, result.bounds)
 
     def _own_minimizer(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise by the user's minimizer; where that does not end at a minimum, the refinement goes on from there."""
         assert self.minimizer is not None
         result = self.minimizer.run(tracker, theta)
-        if result.pruned or not (self.smooth and self.matrices and np.isfinite(result.value)):
+        if result.pruned or not (self.smooth and self.matrices and math.isfinite(result.value)):
             return result
         spectrum, gradient = self._spectrum(result.theta), self.problem.value_and_gradient(result.theta)[1]
-        goal = EDM_FACTOR * TOLERANCE * self.problem.errordef
-        if not spectrum.n_negative and spectrum.edm(gradient, self.problem.errordef) < goal:
+        errordef = self.problem.errordef
+        if not spectrum.n_negative and spectrum.edm(gradient, errordef) < edm_goal(errordef):
             return result
         return self._refinement(tracker, result.theta)
 

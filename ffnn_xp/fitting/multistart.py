@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -103,12 +102,9 @@ class MultiStart:
             Draws the samples of events, and the units of basin hopping.
         """
         log, began, before = _Log(self, found), time.monotonic(), len(found.starts)
-        budget, layout = (
-            log.tracker(before + 1, min(self.deadline, self.last_start)).budget,
-            self.cost.objective.network.layout,
-        )
+        budget = log.tracker(before + 1, min(self.deadline, self.last_start)).budget
         if log.best is None:
-            log.best = LocalMinimum.unfinished(starts[0], self.cost.value_and_gradient(starts[0])[0])
+            log.keep_point(before + 1, starts[0], self.cost.value_and_gradient(starts[0])[0])
         with log.stoppable():
             ranking, stage, stopped = halve_candidates(
                 self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
@@ -118,9 +114,10 @@ class MultiStart:
             log.starts += sorted(rows, key=lambda row: row.start)
             best = [c for c in ranking[: self.halving.survivors] if np.isfinite(c.value)]
             if best and not stopped:
+                layout = self.cost.objective.network.layout
                 end = hop(stage, layout, ranking, rng=rng, budget=budget, tuning=self.hopping)
                 best, stopped = end.best[: self.halving.survivors], end.stopped
-                log.hops, log.found = log.hops + end.tried, end.found
+                log.hops, log.arrivals = log.hops + end.tried, [*log.arrivals, *end.arrivals]
             for c in ranking:
                 if c.status is Status.MINIMUM and not stopped:  # its own value is in single precision
                     log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
@@ -133,8 +130,6 @@ class MultiStart:
                     log.refine(before + c.start + 1, c.theta)
             if stopped:
                 raise StopMinimization(stopped)
-        if not np.isfinite(log.value):
-            log.best = None
         if log.stopped in ("", TIME_IS_UP):
             log.finish()
         return log.result()
@@ -168,20 +163,26 @@ class MultiStart:
 
     def is_good(self, theta: HostArray, factor: float = 1.0) -> bool:
         """Return True if chi-square at theta is as low as it should be, or within a factor of that."""
-        return bool(np.isfinite(self.good_enough) and self.cost.chi2(theta) <= factor * self.good_enough)
+        return bool(self.has_goal and self.cost.chi2(theta) <= factor * self.good_enough)
 
     def number_minima(self, found: SearchResult, unit: float) -> SearchResult:
-        """Return the result with numbered minima in its table; `unit` is one standard deviation's rise of S."""
-        numbers = number_minima(self.cost, found.ends, unit)
-        return replace(found, starts=tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts))
+        """Return the result with numbered minima, and the number of arrivals at the best one.
 
-    @cached_property
-    def _has_goal(self) -> bool:
+        `unit` is one standard deviation's rise of S.
+        """
+        numbers = number_minima(self.cost, found.ends, unit)
+        rows = tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts)
+        most = found.value + self.hopping.same_minimum * unit
+        return replace(found, starts=rows, found=sum(value < most for value in found.arrivals))
+
+    @property
+    def has_goal(self) -> bool:
+        """True if there is a chi-square that is good enough."""
         return bool(np.isfinite(self.good_enough))
 
     def prune(self, theta: HostArray, gain: float) -> bool:
         """Return True if a start leads to a minimum that is not good enough, by its EDM or its last gain."""
-        return self._has_goal and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
+        return self.has_goal and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
 
 
 class _Log:
@@ -191,7 +192,7 @@ class _Log:
         self.search = search
         self.best, self.best_start, self.stopped = found.best, found.best_start, found.stopped
         self.starts, self.ends = list(found.starts), dict(found.ends)
-        self.hops, self.found = found.hops, found.found
+        self.hops, self.arrivals = found.hops, found.arrivals
 
     @property
     def value(self) -> float:
@@ -206,7 +207,7 @@ class _Log:
     def result(self) -> SearchResult:
         """Return the result so far."""
         return SearchResult(
-            self.best, self.best_start, tuple(self.starts), self.ends, self.stopped, self.hops, self.found
+            self.best, self.best_start, tuple(self.starts), self.ends, self.stopped, self.hops, self.arrivals
         )
 
     @contextmanager
@@ -235,7 +236,7 @@ class _Log:
         tracker = self.tracker(index, deadline, search.prune if search.n_starts > 1 else None)
         end, status = None, "pruned: worse than the best"
         always = local.minimizer is not None or (
-            local.uses_kronecker(theta) and (search.n_starts == 1 or bool(np.isfinite(search.good_enough)))
+            local.uses_kronecker(theta) and (search.n_starts == 1 or search.has_goal)
         )
         try:
             local.coarse_stage(tracker, theta, always_refine=always)

@@ -106,10 +106,6 @@ class FitOptions(StatisticalOptions):
         _check_minimizer(self.minimizer)
         if self.restarts != "auto" and not is_whole_number(self.restarts, 1):
             raise ValueError(f"`restarts` must be 'auto' or a positive integer, got {self.restarts!r}")
-        if self.prior == "auto" and self.minimizer == "migrad":
-            raise ValueError(
-                "prior='auto' follows a path of priors by methods of its own: leave minimizer='migrad' out"
-            )
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"`callback` must be a function of a FitState, got {self.callback!r}")
 

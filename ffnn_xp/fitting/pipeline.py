@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
 from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp._lib.validation import Seed
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
@@ -45,12 +44,15 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
         check_enough(problem)
     model.build(problem.layout.widths[0], problem.layout.widths[-1])
     deadline = deadline_of(options.max_seconds, began)
+    given = [] if start is None else [_standardised(problem, start)]
     chosen = None
     if prior == "auto":
         with progress_line(options.progress, options.callback) as report:
             chosen = choose(problem, options.seed, began, deadline, report)
         problem = _with_prior(problem, chosen)
-    limits, number = problem.tuning.time, _number_of_starts(options, problem) if chosen is None else 1
+    limits, rng = problem.tuning.time, np.random.default_rng(options.seed)
+    given += [] if chosen is None else chosen.members[:1]
+    number = _number_of_starts(options, problem, len(given))
     cost = problem.cost()
     most = np.inf if chosen is None else problem.tuning.prior_selection.certificate * chosen.gradients
     with progress_line(options.progress, options.callback) as report:
@@ -68,14 +70,12 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             hopping=problem.tuning.hopping,
             began=began,
         )
-        if chosen is None:
-            found = _search(problem, search, _starts(problem, start, number, options.seed))
-        elif chosen.stopped:
+        if chosen is not None and chosen.stopped:
             best = chosen.members[0]
             end = LocalMinimum.unfinished(best, cost.value_and_gradient(best)[0])
             found = SearchResult(end, stopped=chosen.stopped)
         else:
-            found = search.run(iter(chosen.members[:1]))
+            found = _search(problem, search, chain(given, _random_starts(problem, number - len(given), rng)), rng)
         with stoppable(limits.until(limits.minima, began, deadline)):
             checkpoint()
             found = search.number_minima(found, _unit(problem, found.value))
@@ -89,11 +89,13 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
     return replace(record, predictive=_predictive(problem, chosen, record))
 
 
-def _search(problem: FitProblem, search: MultiStart, starts: Iterator[HostArray]) -> SearchResult:
+def _search(
+    problem: FitProblem, search: MultiStart, starts: Iterator[HostArray], rng: np.random.Generator
+) -> SearchResult:
     """Find the best minimum: many starts of a small network compete, others are minimized one after another."""
     if search.n_starts < search.tuning.halving or not _can_be_halved(problem):
         return search.run(starts)
-    found, rng = SearchResult(), np.random.default_rng(search.n_starts)
+    found = SearchResult()
     while not found.stopped and (lot := list(islice(starts, search.tuning.most_candidates))):
         found = search.compete(np.stack(lot), found, unit=partial(_unit, problem), rng=rng)
     return search.refine(found) if found.stopped == TIME_IS_UP and not found.located else found
@@ -205,11 +207,12 @@ def _can_be_halved(problem: FitProblem) -> bool:
     return small and problem.minimizer is None and problem.loss.bounded_below and not problem.loss.has_linear_operator
 
 
-def _number_of_starts(options: FitOptions, problem: FitProblem) -> int:
+def _number_of_starts(options: FitOptions, problem: FitProblem, given: int) -> int:
+    """Return the number of starts; by default there are no others where some are given."""
     if options.restarts != "auto":
-        return int(options.restarts)
-    if options.start is not None and isinstance(problem.minimizer, Migrad):  # as in the lesson
-        return 1
+        return max(int(options.restarts), given)
+    if given:
+        return given
     tuning, p = problem.tuning.multi_start, problem.layout.n_parameters
     if _can_be_halved(problem):
         return tuning.candidates
@@ -237,14 +240,14 @@ def _unit(problem: FitProblem, value: float) -> float:
     return float(errordef * min(1.0, value / problem.n_values))
 
 
-def _starts(problem: FitProblem, start: HostArray | None, number: int, seed: Seed) -> Iterator[HostArray]:
-    rng = np.random.default_rng(seed)
-    if start is not None:
-        if len(start) != problem.layout.n_parameters:
-            raise ValueError(f"`start` must hold {problem.layout.n_parameters} parameters, got {len(start)}")
-        yield problem.scaling.to_standard(start)
-    gain = (
-        1.0 if problem.layout.n_parameters <= problem.tuning.halving.max_parameters else problem.tuning.multi_start.gain
-    )
-    for _ in range(number - (start is not None)):
-        yield glorot(problem.layout, rng, gain)
+def _standardised(problem: FitProblem, start: HostArray) -> HostArray:
+    """Return a start that the user gave, in standardised units."""
+    if len(start) != problem.layout.n_parameters:
+        raise ValueError(f"`start` must hold {problem.layout.n_parameters} parameters, got {len(start)}")
+    return problem.scaling.to_standard(start)
+
+
+def _random_starts(problem: FitProblem, number: int, rng: np.random.Generator) -> Iterator[HostArray]:
+    small = problem.layout.n_parameters <= problem.tuning.halving.max_parameters
+    for _ in range(number):
+        yield glorot(problem.layout, rng, 1.0 if small else problem.tuning.multi_start.gain)

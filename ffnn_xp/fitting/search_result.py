@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -85,8 +85,10 @@ class SearchResult:
         Why it was ended from outside, if it was.
     hops : int
         Networks that basin hopping has minimized.
+    arrivals : sequence of float
+        S of each start and each of these networks that came to a minimum (`basin_hopping.HoppingResult`).
     found : int
-        How many of them, and of the starts, came to the best minimum; 0 if that is not known.
+        How many of these are the best minimum.
     """
 
     best: LocalMinimum | None = None
@@ -95,6 +97,7 @@ class SearchResult:
     ends: Mapping[int, tuple[HostArray, float]] = field(default_factory=dict)
     stopped: str = ""
     hops: int = 0
+    arrivals: Sequence[float] = ()
     found: int = 0
 
     @property

@@ -12,9 +12,9 @@ from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
-from ffnn_xp.minimizers import EDM_FACTOR, BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS
+from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS, edm_goal
 
-REFIT_GOAL = 0.1 * EDM_FACTOR  # EDM in units of errordef: MINUIT's goal at its default tolerance
+REFIT_GOAL = edm_goal(1.0)  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
 
 @dataclass(frozen=True)

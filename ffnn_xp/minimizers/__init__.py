@@ -47,11 +47,10 @@ from ffnn_xp.minimizers.lbfgs import ScipyLBFGS
 from ffnn_xp.minimizers.levenberg_marquardt import LevenbergMarquardt
 from ffnn_xp.minimizers.matrix_free import MatrixFree
 from ffnn_xp.minimizers.minuit import (
-    EDM_FACTOR,
-    TOLERANCE,
     Certificate,
     Migrad,
     at_minimum,
+    edm_goal,
     hesse_errors,
     is_certified,
     preset,
@@ -64,9 +63,7 @@ from ffnn_xp.minimizers.quasi_newton import Coordinates, LineSearch, QuasiNewton
 from ffnn_xp.minimizers.registry import MINIMIZERS, get_minimizer
 
 __all__ = [
-    "EDM_FACTOR",
     "MINIMIZERS",
-    "TOLERANCE",
     "UNLIMITED",
     "AskTell",
     "AskTellHessian",
@@ -104,6 +101,7 @@ __all__ = [
     "as_minuit_reads_it",
     "at_minimum",
     "calling_minuit",
+    "edm_goal",
     "evaluate_request",
     "get_minimizer",
     "hesse_errors",

@@ -147,6 +147,11 @@ class Migrad:
         return MinimizerResult(found.values, found.fval, found.edm, Status.MINIMUM if found.certified else missed)
 
 
+def edm_goal(errordef: float) -> float:
+    """Return MIGRAD's goal for EDM at its default tolerance."""
+    return EDM_FACTOR * TOLERANCE * errordef
+
+
 def unstarted(cost: Any, theta: HostArray) -> iminuit.Minuit:
     """Return a live `Minuit` at this point that has not run: it certifies nothing."""
     return LiveMinuit(cost, theta)

@@ -137,25 +137,27 @@ class Model(Predictor):
             ensemble of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density` and
             `interval` are then the ensemble's, and the model itself is its best network.
         restarts : int or "auto"
-            Number of random starts. "auto" takes sixty of a network of up to 64 parameters, which compete, and goes on
-            by basin hopping from the best (`fitting.basin_hopping`); a larger network's starts are minimized one after
-            another until chi-square says that a fit is as good as it can be.
+            Number of starts, one by default where a start is given or comes from ``prior="auto"``. Otherwise "auto"
+            takes sixty of a network of up to 64 parameters; a larger network's, ten at most, are minimized one after
+            another until chi-square says that a fit is as good as it can be, or three to sixteen where the errors of y
+            are unknown. From eight starts on those of a small network compete, and basin hopping goes on from the best
+            (`fitting.basin_hopping`).
         start : {"auto", "random", "current"} or array with shape (p,)
             The first start: random; the model's current parameters, as after an interrupted fit; or these parameters.
-            Further starts are random. "auto" is random, but for MIGRAD alone the parameters that were set, loaded or
-            fitted before, and no others.
+            Further ones are random. "auto" is random, but for MIGRAD alone the parameters that were set, loaded or
+            fitted before, as in the lesson.
         minimizer : str or Minimizer
-            "auto" is multi-start minimization with methods made for networks. "migrad" is MIGRAD alone from the model's
-            parameters, as in the lesson. "lbfgs", "levenberg_marquardt", "preconditioned_lbfgs", "kronecker_lbfgs" and
-            "matrix_free" minimize from each start by this method alone, and so does an object of your own with a method
-            ``run(problem, theta, budget)`` that returns a `minimizers.MinimizerResult`. MINUIT certifies in any case.
+            "auto" is multi-start minimization with methods made for networks. "migrad" is MIGRAD alone. "lbfgs",
+            "levenberg_marquardt", "preconditioned_lbfgs", "kronecker_lbfgs" and "matrix_free" minimize from each start
+            by this method, and so does an object of your own with a method ``run(problem, theta, budget)`` that returns
+            a `minimizers.MinimizerResult`. Where that ends at no minimum, the last steps are those of "auto". MINUIT
+            certifies in any case.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the starts; by default the model's own.
         progress : bool, optional
             Whether to show a progress line; by default in a terminal.
         callback : callable, optional
-            Called with a `FitState` at each improvement, with ``minimizer="migrad"`` after some hundred calls; return
-            True to stop with the best so far.
+            Called with a `FitState` at each improvement; return True to stop with the best so far.
         max_seconds : float, optional
             Time after which the fit ends with the best so far, which is certified if there was time for that.
         tuning : Tuning

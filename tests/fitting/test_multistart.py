@@ -1,0 +1,131 @@
+"""Starts of a fit: which ones there are, and which of two points counts as the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ffnn_xp as fx
+from ffnn_xp.data import Measurements
+from ffnn_xp.fitting import FitOptions, MultiStart, read_problem
+from ffnn_xp.fitting.local_search import LocalMinimum
+from ffnn_xp.fitting.multistart import _Log
+from ffnn_xp.fitting.search_result import SearchResult
+from ffnn_xp.minimizers import Status, Tracker
+from ffnn_xp.uncertainty import Spectrum
+
+X = np.linspace(-2, 2, 60)
+Y = np.tanh(2 * X) + 0.1 * np.random.default_rng(1).normal(size=60)
+
+
+def network(*layers: int, seed: int = 1) -> fx.Model:
+    return fx.Model(layers or (1, 2, 1), backend="numpy", seed=seed)
+
+
+class TestTheBest:
+    """Values of S that differ by rounding are the same value."""
+
+    @pytest.fixture
+    def log(self) -> _Log:
+        job = read_problem(network(), Measurements(X, Y, 0.1), FitOptions())
+        return _Log(MultiStart(job.cost(), job.local_search(job.cost())), SearchResult())
+
+    def end(self, value: float) -> LocalMinimum:
+        return LocalMinimum(np.zeros(7), value, 1e-9, Spectrum.of_hessian(np.eye(7), 1.0), Status.MINIMUM)
+
+    def tracker(self, log: _Log, value: float) -> Tracker:
+        tracker = Tracker(log.search.cost)
+        tracker.best, tracker.best_value = np.ones(7), value
+        return tracker
+
+    @pytest.mark.parametrize("shift", [0.0, 1e-12, -1e-12, 1e-9])
+    def test_a_minimum_stands_against_a_point_on_the_way_to_it(self, log: _Log, shift: float) -> None:
+        """Which is lower by the last digits: the point has no spectrum, and the fit would have no covariance."""
+        log.keep(1, self.tracker(log, 50.0), None)
+        log.keep(1, self.tracker(log, 50.0), self.end(50.0 + shift))
+        assert log.best is not None
+        assert log.best.located
+
+    def test_the_first_of_two_minima_stays(self, log: _Log) -> None:
+        for index, value in enumerate((50.0, 50.0 - 1e-10, 50.0 + 1e-10), start=1):
+            log.keep(index, self.tracker(log, value), self.end(value))
+        assert log.best_start == 1
+
+    def test_what_is_really_lower_counts(self, log: _Log) -> None:
+        log.keep(1, self.tracker(log, 50.0), self.end(50.0))
+        log.keep(2, self.tracker(log, 49.9), None)
+        assert log.best is not None
+        assert (log.best.located, log.best_start) == (False, 2)
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_line_is_certified_in_any_order_of_its_events(order: slice, seed: int) -> None:
+    """Correlated values, whose chi-square is known to fewer digits: generalised least squares is the answer."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-2, 2, 80)
+    y = np.tanh(2 * x) + 0.1 * rng.normal(size=80)
+    V = 0.01 * np.exp(-np.abs(x[:, None] - x[None, :])) + 1e-4 * np.eye(80)
+    fit = network(1, 1).fit(x[order], y[order], y_cov=V[order, order])
+    A = np.stack([x, np.ones(80)], axis=1)
+    covariance = np.linalg.inv(A.T @ np.linalg.solve(V, A))
+    assert fit.valid
+    np.testing.assert_allclose(fit.parameters, covariance @ A.T @ np.linalg.solve(V, y), rtol=1e-8)
+    np.testing.assert_allclose(fit.errors, np.sqrt(np.diag(covariance)), rtol=1e-6)
+
+
+class TestStart:
+    def test_a_fit_starts_afresh(self) -> None:
+        """A loop over folds with one model gives what new models give."""
+        one = network(1, 3, 1)
+        for part in (slice(0, 40), slice(20, 60), slice(0, 40)):
+            again = network(1, 3, 1).fit(X[part], Y[part], 0.1, prior=3.0)
+            np.testing.assert_array_equal(one.fit(X[part], Y[part], 0.1, prior=3.0).parameters, again.parameters)
+
+    @pytest.mark.parametrize("options", [{}, {"minimizer": "lbfgs"}, {"minimizer": "migrad"}, {"prior": "auto"}])
+    def test_the_current_parameters_are_the_first_and_only_start(self, options: dict[str, Any]) -> None:
+        first = network().fit(X, Y, 0.1, prior=3.0)
+        for given in ("current", first.parameters, list(first.parameters)):
+            model = network()
+            model.parameters = first.parameters
+            fit = model.fit(X, Y, 0.1, **{"prior": 3.0, **options}, start=given)
+            if "prior" in options:  # there is that of the path of priors too
+                assert fit.valid
+                assert fit.restarts[0].calls < 50
+            else:
+                assert len(fit.restarts) == 1
+                np.testing.assert_allclose(fit.parameters, first.parameters, rtol=1e-3, atol=1e-3)
+
+    def test_others_follow_on_request(self) -> None:
+        first = network().fit(X, Y, 0.1, prior=3.0)
+        fit = network().fit(X, Y, 0.1, prior=3.0, start=first.parameters, restarts=3)
+        assert len(fit.restarts) == 3
+        assert fit.restarts[0].calls < 20
+
+    def test_starts_beside_the_path_of_priors(self) -> None:
+        fit = network().fit(X, Y, 0.1, prior="auto", restarts=4)
+        assert len(fit.restarts) == 4
+        assert fit.valid
+
+    def test_another_seed_is_another_stream(self) -> None:
+        rows = [network().fit(X, Y, 0.1, prior=3.0, restarts=12, seed=seed).restarts for seed in (1, 1, 2)]
+        assert [row.fval for row in rows[0]] == [row.fval for row in rows[1]]
+        assert [row.fval for row in rows[0]] != [row.fval for row in rows[2]]
+
+    def test_what_is_no_start(self) -> None:
+        with pytest.raises(ValueError, match="did you mean 'current'"):
+            network().fit(X, Y, 0.1, start="curent")
+        with pytest.raises(ValueError, match="`start` must hold 7 parameters, got 3"):
+            network().fit(X, Y, 0.1, start=[1.0, 2.0, 3.0], prior="auto")
+        for bad in ([np.nan] * 7, np.zeros((7, 1)), 3.0):
+            with pytest.raises(ValueError, match=r"finite parameters with shape \(p,\)"):
+                network().fit(X, Y, 0.1, start=bad)
+
+
+def test_a_number_of_starts_is_that_number() -> None:
+    """Also of networks that do not compete, and where the first start is as good as can be."""
+    for layers, number in (((1, 2, 1), 1), ((1, 2, 1), 5), ((1, 2, 1), 23), ((1, 30, 1), 3)):
+        fit = network(*layers).fit(X, Y, 0.1, prior=3.0, restarts=number)
+        assert len(fit.restarts) == number
