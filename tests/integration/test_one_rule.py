@@ -30,11 +30,6 @@ def test_migrad_alone_tells_its_callback_and_knows_a_density() -> None:
     assert stopped.minuit.nfcn <= fit.minuit.nfcn
 
 
-def test_prior_auto_is_no_path_of_migrad() -> None:
-    with pytest.raises(ValueError, match="prior='auto' follows a path of priors by methods of its own"):
-        fx.Model((1, 3, 1)).fit(X, _smooth(1), 0.1, prior="auto", minimizer="migrad")
-
-
 def test_replicas_estimate_errors_as_the_fit_does() -> None:
     """With more parameters than values, where their effective number counts."""
     x, y = X[::2], _smooth(2)[::2]
