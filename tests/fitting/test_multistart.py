@@ -60,6 +60,14 @@ class TestTheBest:
         assert (log.best.located, log.best_start) == (False, 2)
 
 
+def test_arrivals_at_the_best_minimum_are_counted() -> None:
+    """Within a tenth of a standard deviation's rise of S, which may itself be small where errors are unknown."""
+    job = read_problem(network(), Measurements(X, Y, 0.1), FitOptions())
+    search = MultiStart(job.cost(), job.local_search(job.cost()))
+    found = SearchResult(LocalMinimum.unfinished(np.zeros(7), 50.0), arrivals=(49.99, 50.05, 50.3, 60.0))
+    assert [search.number_minima(found, unit).found for unit in (1.0, 0.1, 10.0)] == [2, 1, 3]
+
+
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_line_is_certified_in_any_order_of_its_events(order: slice, seed: int) -> None:
