@@ -22,6 +22,8 @@ from ffnn_xp.minimizers import (
     BatchedLevenbergMarquardt,
     BatchResult,
     Budget,
+    EDMBounds,
+    MatrixFree,
     MinimizerResult,
     SaddleEscape,
     Status,
@@ -218,6 +220,32 @@ def test_beyond_matrices_replicas_are_refitted_by_products(kind: str, monkeypatc
     assert found.valid.all()
     np.testing.assert_allclose(found.fval, expected.fval, rtol=1e-5)
     np.testing.assert_allclose(found.parameters, expected.parameters, atol=0.05)
+
+
+def test_beyond_matrices_products_of_a_network_with_kinks_are_gauss_newtons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exact Hessian does not show the curvature of S."""
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("an exact product was computed")
+
+    monkeypatch.setattr(Objective, "hessian_product", forbidden)
+    x = np.linspace(-1, 1, 60)
+    model = Model((1, 4, 1), activation="relu", backend="numpy", seed=1)
+    found = model.fit_replicas(x, x**2, 0.1, prior=2.0, number=2, seed=1, tuning=Tuning(matrix_limit=5))
+    expected = model.fit_replicas(x, x**2, 0.1, prior=2.0, number=2, seed=1)
+    assert np.all(found.fval < expected.fval + 0.5)
+
+
+def test_an_edm_that_has_no_upper_bound_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unbounded(self: MatrixFree, problem: object, theta: np.ndarray) -> MinimizerResult:
+        bounds = EDMBounds(np.zeros(10), lower=1e-6, upper=np.inf, iterations=1)
+        return MinimizerResult(theta, 1.0, 1e-6, Status.NO_GAIN, bounds=bounds)
+
+    monkeypatch.setattr(MatrixFree, "run", unbounded)
+    x = np.linspace(-1, 1, 60)
+    found = Model((1, 3, 1), seed=1).fit_replicas(x, x, 0.1, prior=2.0, number=2, tuning=Tuning(matrix_limit=5))
+    assert np.all(np.isinf(found.edm))
+    assert not found.valid.any()
 
 
 def test_toys_of_a_lot_that_is_cut_short_do_not_count() -> None:

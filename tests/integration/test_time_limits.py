@@ -112,9 +112,12 @@ def test_a_study_is_partial_refused_or_complete(
 ) -> None:
     """The more time it has, the more it does; and what it did is the same as without a limit."""
     fit._fitted.minima.clear()
-    whole, spent = study(fit), seconds[0]
+    whole = study(fit)
     assert not whole.stopped
-    stops = []
+    fit._fitted.minima.clear()
+    seconds[0] = 0.0
+    assert repr(study(fit, max_seconds=1e9)) == repr(whole)
+    spent, stops = seconds[0], []
     for share in (1e-9, 0.3, 0.7, 1.5):
         fit._fitted.minima.clear()
         seconds[0] = 0.0
