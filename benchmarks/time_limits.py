@@ -126,7 +126,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="situations whose name contains this")
     only = parser.parse_args().only
-    fit(60, (1, 3, 1), 100.0, prior=1.0)()  # imports what it needs
+    for prior in (1.0, "auto"):
+        fit(60, (1, 3, 1), 100.0, prior=prior)()  # imports what it needs
     print("# Time limits\n")
     print(header() + "\n")
     print("| situation | limit | took | within 20 % + 0.5 s | result |")

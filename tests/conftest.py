@@ -6,6 +6,7 @@ CuPy without a GPU is left to `test_fallback`, which runs everywhere; with a GPU
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +20,12 @@ import pytest
 import ffnn_xp.backends
 from ffnn_xp import Backend, BackendUnavailableError, get_backend
 from ffnn_xp.backends import BACKENDS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_as_in_a_terminal() -> None:
+    """Jobs in a shell's background ignore Ctrl-C, and so would tests of it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

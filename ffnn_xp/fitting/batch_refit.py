@@ -1,6 +1,7 @@
 """Refits of many replicas in one batch from where a fit ended, and toys: new measurements around its prediction.
 
-Replicas are minimized in lots: a few at first, so that some are done when time is up, and then more and more together.
+Replicas are minimized in lots, more and more together, so that some are done when the user presses Ctrl-C. Those of the
+first lot share a product; where there is a deadline they are a few, so that some are done when time is up.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def toy_lots(
     """
     cost, start, tuning = problem.cost(), problem.scaling.to_standard(theta), problem.tuning.refit
     backend, precision = problem.model.backend, None if cost.prior is None else cost.prior.precision
-    for lot in _lots(number, budget, tuning, one_size=backend.compiles):
+    for lot in _lots(Replicas(cost.objective), number, budget, tuning):
         measured = measure_again(problem, theta, lot.stop - lot.start, rng)
         events = problem.events(backend.to_device(measured))
         replicas, everyone = Replicas(replace(cost.objective, events=events), precision), np.arange(len(measured))
@@ -96,7 +97,7 @@ def refit(
     Those that the budget is used up for stay at theta.
     """
     ends: list[BatchResult] = []
-    for lot in _lots(number, budget, tuning, one_size=replicas.compiles):
+    for lot in _lots(replicas, number, budget, tuning):
         rows = np.arange(lot.start, lot.stop)
         ends.append(_refit_lot(replicas.select(rows), theta, len(rows), budget, tuning, matrices=matrices))
         if ends[-1].stopped:
@@ -117,19 +118,19 @@ def refit(
     return BatchResult(at, value, edm, converged, steps, status, stopped)
 
 
-def _lots(number: int, budget: Budget, tuning: RefitTuning, *, one_size: bool) -> Iterator[slice]:
+def _lots(replicas: Replicas, number: int, budget: Budget, tuning: RefitTuning) -> Iterator[slice]:
     """Yield slices of replicas to minimize together, each larger than the one before as far as there is time.
 
-    Lots have `one_size` where each number of replicas costs a compilation.
+    Where each number of replicas costs a compilation all lots but the last have one size.
     """
-    size, done = tuning.first_lot, 0
-    if one_size:
+    size, done = tuning.first_lot if budget.deadline < np.inf else replicas.together, 0
+    if replicas.compiles:
         size = -(-number // -(-number // tuning.compiled_lot))
     while done < number:
         began, lot = time.monotonic(), slice(done, min(done + size, number))
         yield lot
         done, now = lot.stop, time.monotonic()
-        if not one_size:
+        if not replicas.compiles:
             each = max(now - began, 1e-9) / (lot.stop - lot.start)
             size = int(min(tuning.lot_growth * size, max(1.0, tuning.lot_share * (budget.deadline - now) / each)))
 
@@ -186,19 +187,24 @@ def measure_again(problem: FitProblem, theta: HostArray, number: int, rng: np.ra
 
     A weight is the number of times that an event was measured: measured values have errors smaller by its square root,
     counts are the mean of so many. (With a sandwich covariance weights say nothing about the scatter.)
+
+    Toys are drawn one after another, so that they are the same in lots of any size.
     """
     backend, data = problem.model.backend, problem.data_with_errors()
     predicted = problem.expected(theta)
     with backend.context():
         number_of = backend.to_host(data.auxiliary_of(backend.xp, problem.loss))
-    around = np.broadcast_to(predicted, (number, *predicted.shape))
+
+    def sample(possible: HostArray) -> HostArray:
+        return np.stack([problem.loss.sample(rng, predicted, possible) for _ in range(number)])
+
     if data.weights is None or problem.sandwich:
-        return problem.loss.sample(rng, around, number_of)
+        return sample(number_of)
     times = backend.to_host(data.weights)
     if problem.loss.target_kind == "real":
-        measured = problem.loss.sample(rng, around, number_of)
+        measured = sample(number_of)
         mean = predicted[: measured.shape[-2]]
         return np.asarray(mean + (measured - mean) / np.sqrt(times))
     if problem.loss.target_kind != "count" and np.any(times != np.round(times)):
         raise ValueError("toys need `weights` that are whole numbers: use fit_replicas with kind='bootstrap'")
-    return problem.loss.sample(rng, around, number_of * times) / times
+    return sample(number_of * times) / times

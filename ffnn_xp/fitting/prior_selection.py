@@ -106,13 +106,7 @@ def check_enough(problem: FitProblem) -> None:
         )
 
 
-def choose(
-    problem: FitProblem,
-    seed: Seed,
-    began: float = 0.0,
-    deadline: float = np.inf,
-    report: Report | None = None,
-) -> PriorSelection:
+def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, report: Report | None) -> PriorSelection:
     """Choose the strength, the networks and the calibration for a problem that has no prior yet.
 
     Parameters
@@ -123,7 +117,7 @@ def choose(
         Seed of the folds and starts.
     began, deadline : float
         `time.monotonic` values. The path ends early enough for the calibration and a certificate.
-    report : callable, optional
+    report : callable or None
         Called with a `FitState` where a network gets better; returns True to stop.
     """
     n = problem.data.n

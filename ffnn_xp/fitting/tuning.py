@@ -52,7 +52,7 @@ class TimeTuning:
     path : float
         Share of the path of priors; more leaves less time to calibrate and to certify.
     certificate : float
-        Share after which nothing is certified; more: limits are exceeded more, and less often in vain.
+        Share after which nothing is certified; more: more fits are certified, and limits are exceeded more.
     """
 
     starts: float = 0.6
@@ -111,7 +111,8 @@ class RefitTuning:
     matrix_free : MatrixFree
         All steps where no matrices are formed.
     first_lot, lot_growth : int
-        Replicas that are minimised first, and by how much lots grow. Smaller: some are done sooner, slower in all.
+        Replicas that are minimised first where there is a deadline, and by how much lots grow. Smaller: some are done
+        sooner, slower in all.
     lot_share : float
         Share of the time left that a lot may take. More: it is cut short more often, and then lost.
     compiled_lot : int

@@ -84,6 +84,14 @@ class Replicas:
         """True if each new number of replicas costs a compilation."""
         return self.objective.backend.compiles
 
+    @property
+    def together(self) -> int:
+        """The number of replicas that share a product: fewer take more time each, and more do not take less."""
+        events, p = self.objective.events, self.objective.network.layout.n_parameters
+        if self.objective.backend.on_gpu:
+            return max(1, self.tuning.gpu_bytes // (8 * p * p))
+        return max(1, self.tuning.cpu_values // max(events.n, 1))
+
     def bound(self, f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         """Bind ``f(*static, xp, ...)`` as a function of arrays, compiled where the library can."""
         return self.objective.backend.bind(f, *static)
@@ -201,13 +209,8 @@ class Replicas:
             return parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
 
     def _parts(self, r: int) -> Iterator[slice]:
-        """Yield slices of the replicas that share a product; all of them where kernels are compiled."""
-        events, p = self.objective.events, self.objective.network.layout.n_parameters
-        if self.objective.backend.on_gpu:
-            size = self.tuning.gpu_bytes // (8 * p * p)
-        else:
-            size = r if self.compiles else self.tuning.cpu_values // max(events.n, 1)
-        size = max(1, size)
+        """Yield slices of the replicas that share a product; all of them where kernels are compiled for a CPU."""
+        size = r if self.compiles and not self.objective.backend.on_gpu else self.together
         return (slice(i, min(i + size, r)) for i in range(0, r, size))
 
     def _of(self, rows: Rows) -> Objective:

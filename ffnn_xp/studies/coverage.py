@@ -82,9 +82,9 @@ def measure_coverage(
     problem, theta = fitted.problem, fitted.parameters
     backend, network = problem.model.backend, problem.network
     truth = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
-    effective = problem.effective(problem.cost(), problem.scaling.to_standard(theta))
     curves, widths, done = [], [], 0
     with stoppable(budget.deadline) as stop:
+        effective = problem.effective(problem.cost(), problem.scaling.to_standard(theta))
         for toys in toy_lots(problem, theta, number, rng, budget):
             for measured, start in zip(toys.measured, toys.theta, strict=True):
                 band = _band_of_toy(problem, measured, start, effective, budget)

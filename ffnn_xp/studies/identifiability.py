@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -181,11 +182,10 @@ def report(
     factors = cost.kronecker_factors(theta)
     events = cost.objective.events.n
     active = _layers(cost.active_events(theta) / events, layout.widths[1:-1])
-    overflows = not all(np.all(np.isfinite(M)) for factor in factors for M in factor)
-    if matrices and not overflows:
-        overflows = not np.all(np.isfinite(cost.gauss_newton(theta)))
-    if matrices and not overflows:
-        values, n_identified, shares, weakest, unidentified, by_parameter = _spectrum(cost, theta)
+    H = cost.gauss_newton(theta) if matrices else None
+    overflows = not all(np.all(np.isfinite(M)) for M in chain(*factors, () if H is None else (H,)))
+    if H is not None and not overflows:
+        values, n_identified, shares, weakest, unidentified, by_parameter = _spectrum(cost, H)
         effective = tuple(float(np.sum(A)) for A in layout.matrices(np, by_parameter))
     else:
         values, n_identified, shares, weakest, unidentified = None, None, None, (), ()
@@ -242,11 +242,10 @@ def prior_share(fitted: FittedProblem, known: LinearBand, x: Array) -> HostArray
 
 
 def _spectrum(
-    cost: NetworkCost, theta: HostArray
+    cost: NetworkCost, H: HostArray
 ) -> tuple[HostArray, int, HostArray, tuple[Direction, ...], tuple[tuple[str, float], ...], HostArray]:
     """Compute the fields of `Report` that need a p x p matrix, and each parameter's part of the effective number."""
-    names, p = cost.objective.network.layout.names, len(theta)
-    H = cost.gauss_newton(theta)
+    names, p = cost.objective.network.layout.names, len(H)
     own = np.zeros(p) if cost.prior is None else 2 * cost.errordef * cost.prior.precision
     G = H - np.diag(own)
     diagonal = np.diag(G)

@@ -97,7 +97,6 @@ def profile_predictions(
             outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
 
             def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
-                budget.check(0)
                 values, gradients = replicas.on_host(theta, rows)
                 return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
 

@@ -200,6 +200,10 @@ def test_threads_that_share_the_work_stop_with_it() -> None:
         assert isinstance(error, StopMinimization)
 
 
+def test_a_limit_is_counted_from_the_beginning() -> None:
+    assert [deadline_of(limit, began=100.0) for limit in (3, 0.5, None)] == [103.0, 100.5, float("inf")]
+
+
 @pytest.mark.parametrize("bad", [0, -1, "5", float("nan"), True])
 def test_a_limit_is_a_positive_number(bad: object) -> None:
     with pytest.raises(ValueError, match="`max_seconds` must be positive"):

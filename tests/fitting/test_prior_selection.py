@@ -13,7 +13,7 @@ import scipy.stats
 import ffnn_xp as fx
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
-from ffnn_xp.fitting.prior_selection import LEAST, shape_of_prior
+from ffnn_xp.fitting.prior_selection import LEAST, member, shape_of_prior
 from ffnn_xp.fitting.regularization_path import CostBatch, PathMinimizer
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
@@ -180,6 +180,14 @@ def test_the_density_integrates_to_one_and_has_its_quantiles(fitted: tuple[fx.Mo
     assert first == pytest.approx(float(mean[0]), rel=1e-4)
     second = scipy.integrate.quad(lambda y: (y - first) ** 2 * density(y), -900, 1100, points=ends, limit=400)[0]
     assert np.sqrt(second) == pytest.approx(float(std[0]), rel=0.02)
+
+
+def test_a_member_leaves_a_share_of_the_values_for_its_errors() -> None:
+    """However many parameters it has, and however weak its prior is: residuals of nothing would be no errors."""
+    fit = network().fit(X[:20], Y[:20], prior="auto")
+    assert fit.recipe is not None
+    found = member(fit.problem, fit.recipe.members[0], 1e-9 * fit.recipe.precision)
+    assert found.effective == pytest.approx(0.9 * 20)
 
 
 def test_the_prediction_is_the_mean_of_the_members(fitted: tuple[fx.Model, fx.FitResult]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.objective import Objective
+from ffnn_xp.objective import Objective, Replicas
 
 RNG = np.random.default_rng(5)
 X = RNG.uniform(-2, 2, 60)
@@ -74,18 +74,26 @@ class Evaluations:
     def press(self, *numbers: int) -> None:
         self.number, self.pressed_in = 0, numbers
 
+    def moments(self, run: Callable[[], Any], presses: int = 1) -> Iterator[int]:
+        """Yield the first and the last evaluation of a run, and some at random between them; Ctrl-C is for each."""
+        self.press()
+        run()
+        whole = self.number
+        for moment in {1, whole, *np.random.default_rng(whole).integers(1, whole + 1, 4).tolist()}:
+            self.press(*presses * [moment])
+            yield moment
+
 
 @pytest.fixture
 def evaluations(monkeypatch: pytest.MonkeyPatch) -> Evaluations:
     return Evaluations(monkeypatch)
 
 
-def moments(evaluations: Evaluations, run: Callable[[], Any], number: int = 4) -> Iterator[int]:
-    """Yield the first and the last evaluation of a run, and some at random between them."""
-    evaluations.press()
-    run()
-    whole = evaluations.number
-    yield from {1, whole, *np.random.default_rng(whole).integers(1, whole + 1, number).tolist()}
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be an interactive session, in which a few toys are a lot."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    monkeypatch.setattr(Replicas, "together", 4)
 
 
 def says_so(result: Any) -> bool:
@@ -97,8 +105,7 @@ def says_so(result: Any) -> bool:
 @pytest.mark.parametrize("study", NAMED)
 def test_a_script_stops(study: Study, fitted: tuple[fx.Model, fx.FitResult], evaluations: Evaluations) -> None:
     """At the next evaluation or a few later, those of the point that is kept."""
-    for moment in moments(evaluations, lambda: study(*fitted)):
-        evaluations.press(moment)
+    for moment in evaluations.moments(lambda: study(*fitted)):
         with pytest.raises(KeyboardInterrupt):
             study(*fitted)
         assert evaluations.number <= moment + 12
@@ -107,40 +114,35 @@ def test_a_script_stops(study: Study, fitted: tuple[fx.Model, fx.FitResult], eva
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ffnn_xp.FitWarning")
+@pytest.mark.usefixtures("session")
 @pytest.mark.parametrize("study", NAMED)
 def test_a_session_gets_what_there_is(
-    study: Study,
-    fitted: tuple[fx.Model, fx.FitResult],
-    evaluations: Evaluations,
-    monkeypatch: pytest.MonkeyPatch,
+    study: Study, fitted: tuple[fx.Model, fx.FitResult], evaluations: Evaluations
 ) -> None:
-    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
-    for moment in moments(evaluations, lambda: study(*fitted)):
-        evaluations.press(moment)
+    kept = 0
+    for moment in evaluations.moments(lambda: study(*fitted)):
         try:
             result = study(*fitted)
         except KeyboardInterrupt:  # there are too few toys for any result, or all of it was done
             assert study not in FITS.values() or moment >= evaluations.number - 1
             continue
+        kept += 1
         assert says_so(result)
         if isinstance(result, fx.FitResult):
             assert not result.valid
             assert result.covariance is None
             assert np.isfinite(result.parameters).all()
+    assert kept >= 2
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("session")
 @pytest.mark.parametrize("study", NAMED)
 def test_the_second_ctrl_c_stops_at_once(
-    study: Study,
-    fitted: tuple[fx.Model, fx.FitResult],
-    evaluations: Evaluations,
-    monkeypatch: pytest.MonkeyPatch,
+    study: Study, fitted: tuple[fx.Model, fx.FitResult], evaluations: Evaluations
 ) -> None:
     """In a session too."""
-    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
-    for moment in moments(evaluations, lambda: study(*fitted)):
-        evaluations.press(moment, moment)
+    for moment in evaluations.moments(lambda: study(*fitted), presses=2):
         with pytest.raises(KeyboardInterrupt):
             study(*fitted)
         assert evaluations.number == moment

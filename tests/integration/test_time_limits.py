@@ -112,24 +112,30 @@ def test_a_study_is_partial_refused_or_complete(
 ) -> None:
     """The more time it has, the more it does; and what it did is the same as without a limit."""
     fit._fitted.minima.clear()
-    whole, spent = study(fit), seconds[0]
+    whole = study(fit)
     assert not whole.stopped
-    stops = []
+    fit._fitted.minima.clear()
+    seconds[0] = 0.0
+    assert repr(study(fit, max_seconds=1e9)) == repr(whole)
+    spent, parts = seconds[0], []
+    fit._fitted.minima.clear()
     for share in (1e-9, 0.3, 0.7, 1.5):
-        fit._fitted.minima.clear()
         seconds[0] = 0.0
         try:
             result = study(fit, max_seconds=share * spent)
         except ValueError as refused:
             assert TIME_IS_UP in str(refused)  # noqa: PT017, it may also return
             continue
-        stops.append(result.stopped)
         assert seconds[0] <= share * spent + 5
+        assert bool(result.stopped) == (share < 1)
         if result.stopped:
-            assert result.stopped.startswith(TIME_IS_UP)
+            before, done = result.stopped.split(", after ")
+            assert before == TIME_IS_UP
             assert result.stopped in repr(result)
-    assert stops[-1] == ""
-    assert len(stops) > 1 or study is STUDIES["coverage"]
+            parts.append(int(done.split()[0]))
+    assert repr(result) == repr(whole)  # what was cut short before does not count
+    assert parts == sorted(parts)
+    assert len(set(parts)) > 1 or study is STUDIES["coverage"]
 
 
 @pytest.mark.slow

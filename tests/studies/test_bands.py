@@ -348,6 +348,12 @@ def test_what_is_refused(line: tuple[fx.Model, fx.FitResult]) -> None:
         counts.interval(AT)
 
 
+@pytest.mark.parametrize("method", ["linear", "profile", "replicas"])
+def test_without_time_for_a_linear_band_there_is_none(curve: tuple[fx.Model, fx.FitResult], method: str) -> None:
+    with pytest.raises(ValueError, match="there is no band yet: the time given by max_seconds is up"):
+        curve[1].band(AT, method=method, number=20 if method == "replicas" else None, max_seconds=1e-9)
+
+
 def test_what_no_data_determine_has_no_band() -> None:
     """The second input is constant: a prediction elsewhere along it depends on what was never seen."""
     x = np.stack([X, np.ones(40)], axis=1)

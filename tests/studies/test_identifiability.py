@@ -148,3 +148,14 @@ def test_where_s_overflows_a_report_says_so(layers: tuple[int, ...], matrix_limi
     assert np.all(np.isnan(found.effective))
     with pytest.raises(ValueError, match="there is no minimum here"):
         fit.minuit_of([fit.names[0]])
+
+
+def test_a_matrix_may_overflow_where_its_factors_do_not() -> None:
+    """Units of 1e151 whose weights are zero, and measurements that are known to a millionth."""
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    fit = fx.Model((2, 3, 1), activation="relu", backend="numpy", seed=1).fit(x, x[:, 0], 1e-6, prior=1.0)
+    far = np.where(np.arange(13) < 9, 1e151, 0.0)
+    assert all(np.all(np.isfinite(M)) for factor in fit.cost.kronecker_factors(far) for M in factor)
+    found = replace(fit, standardised=far, spectrum=None).report()
+    assert "overflow at these parameters" in repr(found)
+    assert np.all(np.isnan(found.effective))
