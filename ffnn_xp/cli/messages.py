@@ -20,7 +20,18 @@ from typing import Any, TextIO
 from ffnn_xp._lib.errors import BackendUnavailableError, FfnnXpWarning
 from ffnn_xp._lib.text import visible
 
-NOT_VALID, MISSING_LIBRARY, BAD_INPUT, SIGNALLED = 1, 1, 2, 128
+NOT_VALID, MISSING_LIBRARY, BAD_INPUT = 1, 1, 2
+
+
+def exit_code(name: str = "SIGINT") -> int:
+    """Return the exit code of a program that a signal ended.
+
+    Examples
+    --------
+    >>> exit_code("SIGTERM")
+    143
+    """
+    return 128 + signal.Signals[name]
 
 
 def say(text: object) -> None:
@@ -52,9 +63,7 @@ def _print(text: str, stream: TextIO | None) -> None:
     try:
         stream.flush()
         data = text.encode(stream.encoding, stream.errors or "strict")
-        while (
-            data
-        ):  # without Python's buffer (PYTHONUNBUFFERED) a full disk takes a part, and the rest is lost in silence
+        while data:  # without Python's buffer (PYTHONUNBUFFERED) a full disk takes a part, and says so at the next one
             data = data[stream.buffer.write(data) :]
         stream.flush()
     except OSError:
@@ -91,7 +100,7 @@ def plain_errors() -> Iterator[None]:
             sys.exit(BAD_INPUT)
         except KeyboardInterrupt as error:
             say("interrupted")
-            sys.exit(SIGNALLED + (error.args[0] if error.args else signal.SIGINT))
+            sys.exit(exit_code(*error.args))
 
 
 @contextmanager
