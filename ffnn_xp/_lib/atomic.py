@@ -1,8 +1,9 @@
 """Checks of files before they are read or written, and atomic writing: a file appears whole or not at all.
 
 A new file has no name until it is complete, so that a crash, a full disk, Ctrl-C or ``kill -9`` leave the old file as
-it was, and nothing beside it. Where the system gives every file a name, a hidden one (``.ffnn_xp-*.tmp``) is locked
-while its writer lives; hidden files of killed writers are removed when the next file is written into the folder.
+it was, and nothing beside it. For the moment before it replaces the old one, or all the time where the system gives
+every file a name, a hidden one (``.ffnn_xp-*.tmp``) is locked while its writer lives; hidden files of killed writers
+are removed when the next file is written into the folder.
 """
 
 from __future__ import annotations

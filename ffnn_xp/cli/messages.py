@@ -21,6 +21,7 @@ from ffnn_xp._lib.errors import BackendUnavailableError, FfnnXpWarning
 from ffnn_xp._lib.text import visible
 
 NOT_VALID, MISSING_LIBRARY, BAD_INPUT = 1, 1, 2
+OF_USERS = (OSError, ValueError, TypeError, BackendUnavailableError, MemoryError)  # errors that users can cause
 
 
 def exit_code(name: str = "SIGINT") -> int:
@@ -79,7 +80,7 @@ def going_on(failures: list[Exception]) -> Iterator[None]:
     """Print an error in writing a result and note it, so that the other results are written all the same."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except OF_USERS as error:
         say(_words(error))
         failures.append(error)
 
@@ -95,7 +96,7 @@ def plain_errors() -> Iterator[None]:
         except ImportError as error:
             say(f"{error.name} is not installed: pip install 'ffnn_xp[cli]'" if error.name else error)
             sys.exit(MISSING_LIBRARY)
-        except (OSError, ValueError, TypeError, BackendUnavailableError, MemoryError) as error:
+        except OF_USERS as error:
             say(_words(error))
             sys.exit(BAD_INPUT)
         except KeyboardInterrupt as error:

@@ -339,6 +339,19 @@ def test_a_network_that_cannot_be_saved_is_printed_all_the_same(data: Any) -> No
         assert message in result.stderr
 
 
+def test_a_network_without_memory_to_save_it_is_printed_all_the_same(
+    data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: fx.Model, *_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(fx.Model, "save", fail)
+    result = CliRunner().invoke(app, ["fit", "data.csv", "-t", "U", "-e", "0.1", "-i", "t", *FAST, "--save", "net"])
+    assert result.exit_code == 2
+    assert result.stdout.startswith("FitResult: valid")
+    assert "ffnn-xp: not enough memory" in result.stderr.splitlines()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="pipes of Unix")
 def test_a_closed_pipe_is_no_error() -> None:
