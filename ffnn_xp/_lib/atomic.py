@@ -73,9 +73,10 @@ def check_writable(path: PathLike) -> None:
         raise IsADirectoryError(f"{cannot}: it is a folder; give the name of a file in it")
     if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
         raise OSError(f"{cannot}: it is a pipe, a socket or a disk; give the name of a file")
-    barrier = folder if mode is None else target
-    if not os.access(barrier, os.W_OK) or (target.is_file() and not os.access(folder, os.W_OK)):
-        raise PermissionError(f"{cannot}: no permission to write to {str(barrier)!r}")
+    needed = [target] * (mode is not None) + [folder] * (mode is None or stat.S_ISREG(mode))
+    for barrier in needed:
+        if not os.access(barrier, os.W_OK):
+            raise PermissionError(f"{cannot}: no permission to write to {str(barrier)!r}")
 
 
 def is_same_file(first: PathLike, second: PathLike) -> bool:

@@ -207,6 +207,7 @@ def fit(
 
     Exit code 1 says that the fit is not valid; it is printed and saved all the same. Ctrl-C or SIGTERM stops the fit
     and saves the best so far; a file that is there already stays, and net.interrupted.safetensors is written beside it.
+    A second one, more than a second later, ends the program at once.
     """
     say = _silent if quiet else messages.say
     check_results(save, plot)
