@@ -84,6 +84,44 @@ def test_options_reach_the_fit(data: Any) -> None:
     assert len(header.fit["y_error"]) == 2
 
 
+def test_every_option_reaches_the_model_and_its_fit(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def spy(*arguments: Any, **options: Any) -> None:
+        seen.update(options)
+        raise ValueError("seen")
+
+    where = {"backend": "numpy", "device": "cpu", "dtype": "float32", "seed": "4"}
+    how = {"loss": "huber", "covariance": "sandwich", "restarts": "7", "prior": "0.5", "max-seconds": "9"}
+    events = {"weights": "sigma", "exposure": "2", "trials": "3"}
+    options = [text for name, value in {**where, **how, **events}.items() for text in (f"--{name}", value)]
+    arguments = ["fit", "data.csv", "-t", "U", "-e", "0.1", "-i", "t,p", "--x-err", "0.1", "--x-err", "0.2", *options]
+    with monkeypatch.context() as patched:
+        patched.setattr(fx.Model, "fit", spy)
+        run(*arguments, "--quiet", code=2)
+    plain = {
+        "loss": "huber",
+        "covariance": "sandwich",
+        "restarts": 7,
+        "prior": 0.5,
+        "max_seconds": 9,
+        "progress": False,
+    }
+    assert {name: seen[name] for name in plain} == plain
+    expected = {"y_err": np.full((60, 1), 0.1), "weights": np.full(60, 0.1), "exposure": np.full(60, 2.0)}
+    expected |= {"trials": np.full(60, 3.0), "x_err": np.tile([0.1, 0.2], (60, 1))}
+    for name, value in expected.items():
+        np.testing.assert_array_equal(seen[name], value)
+    fx.Model((2, 2, 1), seed=1).save("net", input_names=["t", "p"])
+    with monkeypatch.context() as patched:
+        patched.setattr(fx.Model, "__init__", spy)
+        run(*arguments, code=2)
+    assert {name: seen[name] for name in where} == {**where, "seed": 4}
+    monkeypatch.setattr(fx.Model, "from_state", spy)
+    run("predict", "net", "data.csv", "--backend", "torch", "--device", "cuda:1", code=2)
+    assert (seen["backend"], seen["device"]) == ("torch", "cuda:1")
+
+
 @pytest.mark.slow
 def test_the_recipe_and_its_intervals(data: Any) -> None:
     text = run(
