@@ -293,7 +293,7 @@ def test_signals_give_the_best_so_far(number: int, code: int) -> None:
 
 
 def stop_late(monkeypatch: pytest.MonkeyPatch, *, saving: bool) -> None:
-    """Have SIGTERM come at the end of the fit, or twice while its network is saved."""
+    """Have SIGTERM come twice: at the end of the fit and a moment later, or while its network is saved and much later."""
     place = "save" if saving else "fit"
     original = getattr(fx.Model, place)
 
@@ -301,8 +301,8 @@ def stop_late(monkeypatch: pytest.MonkeyPatch, *, saving: bool) -> None:
         result = None if saving else original(self, *arguments, **options)
         signal.raise_signal(signal.SIGTERM)
         if saving:
-            monkeypatch.setattr("ffnn_xp._lib.limits.time.monotonic", lambda: np.inf)  # of a user who does not wait
-            signal.raise_signal(signal.SIGTERM)
+            monkeypatch.setattr("ffnn_xp._lib.limits.time.monotonic", lambda: np.inf)
+        signal.raise_signal(signal.SIGTERM)
         return original(self, *arguments, **options) if saving else result
 
     monkeypatch.setattr(fx.Model, place, with_signal)
