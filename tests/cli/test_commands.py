@@ -293,7 +293,7 @@ def test_signals_give_the_best_so_far(number: int, code: int) -> None:
 
 
 def stop_late(monkeypatch: pytest.MonkeyPatch, *, saving: bool) -> None:
-    """Have SIGTERM come twice: at the end of the fit and a moment later, or while its network is saved and much later."""
+    """Have SIGTERM come twice: at the end of a fit and at once again, or while its network is saved and much later."""
     place = "save" if saving else "fit"
     original = getattr(fx.Model, place)
 

@@ -74,6 +74,14 @@ def test_header_that_is_no_json_object(model: fx.Model, net: Path, text: str) ->
         fx.load(net)
 
 
+def test_what_is_no_number_of_json_is_refused(model: fx.Model, net: Path) -> None:
+    model.save(net)
+    raw, tensors = content(net)
+    rewrite(net, {**raw, "fit": {"chi2": float("nan")}}, tensors)
+    with pytest.raises(fx.FileFormatError, match="NaN is no number of JSON"):
+        fx.load(net)
+
+
 def test_every_field_of_the_header_is_checked() -> None:
     names = [f.name for f in file_header.fields(file_header.Header)]
     assert sorted(names) == sorted(file_header._CHECKS)
