@@ -159,6 +159,15 @@ def test_a_handler_of_the_users_own_stays() -> None:
     assert not stop.reason
 
 
+def test_a_handler_that_is_set_in_the_block_stays_too() -> None:
+    try:
+        with interruptible():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def in_a_thread(f: Callable[[], None]) -> list[BaseException]:
     raised: list[BaseException] = []
 

@@ -196,6 +196,17 @@ def test_a_band_comes_back(model: fx.Model, net: Path) -> None:
     np.testing.assert_array_equal(same.band.theta, state.band.theta)
 
 
+def test_directions_of_negative_curvature_come_back_as_unidentified(model: fx.Model, net: Path) -> None:
+    state = model.to_state()
+    assert state.band is not None
+    spectrum, direction = state.band.spectrum, state.band.spectrum.factor[:, :1]
+    spectrum = replace(spectrum, factor=spectrum.factor[:, 1:], negative_directions=direction)
+    save_state(replace(state, band=replace(state.band, spectrum=spectrum)), net)
+    same = load_state(net)
+    assert same.band is not None
+    np.testing.assert_array_equal(same.band.spectrum.unidentified, direction)
+
+
 def test_states_that_could_not_be_read_again_are_not_made(model: fx.Model, line: NetworkState) -> None:
     with pytest.raises(ValueError, match="either an error band or a reason"):
         replace(line, no_band="")
