@@ -1,8 +1,9 @@
 """Checks of files before they are read or written, and atomic writing: a file appears whole or not at all.
 
 A new file has no name until it is complete, so that a crash, a full disk, Ctrl-C or ``kill -9`` leave the old file as
-it was, and nothing beside it. Where the system gives every file a name, a hidden one (``.ffnn_xp-*.tmp``) is locked
-while its writer lives; hidden files of killed writers are removed when the next file is written into the folder.
+it was, and nothing beside it. For the moment before it replaces the old one, or all the time where the system gives
+every file a name, a hidden one (``.ffnn_xp-*.tmp``) is locked while its writer lives; hidden files of killed writers
+are removed when the next file is written into the folder.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ def check_writable(path: PathLike) -> None:
         raise IsADirectoryError(f"{cannot}: it is a folder; give the name of a file in it")
     if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
         raise OSError(f"{cannot}: it is a pipe, a socket or a disk; give the name of a file")
-    barrier = folder if mode is None else target
-    if not os.access(barrier, os.W_OK) or (target.is_file() and not os.access(folder, os.W_OK)):
-        raise PermissionError(f"{cannot}: no permission to write to {str(barrier)!r}")
+    needed = [target] * (mode is not None) + [folder] * (mode is None or stat.S_ISREG(mode))
+    for barrier in needed:
+        if not os.access(barrier, os.W_OK):
+            raise PermissionError(f"{cannot}: no permission to write to {str(barrier)!r}")
 
 
 def is_same_file(first: PathLike, second: PathLike) -> bool:

@@ -1,12 +1,12 @@
 """Limits of a computation: a deadline, the user's callback, or Ctrl-C ends it early, with the best so far.
 
 Code that takes long calls `checkpoint`, which raises `StopMinimization` once the deadline of the `limited` block around
-it has passed, or once the user has pressed Ctrl-C in the `interruptible` block around it. What has partial results runs
-in a `stoppable` block, keeps them, and says why it was stopped.
+it has passed, or once the user has pressed Ctrl-C in the `Watch` around it. What has partial results runs in a
+`stoppable` block, keeps them, and says why it was stopped.
 
 The first Ctrl-C does no more than that, so that nothing is left half done; the second raises `KeyboardInterrupt` at
-once. At the end of the `interruptible` block a script gets its `KeyboardInterrupt`; an interactive session goes on, and
-gets what was kept.
+once. At the end of an `interruptible` block a script gets its `KeyboardInterrupt`; an interactive session goes on, and
+gets what was kept. So does a program with a `Watch` of its own, which may hear other signals too.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -26,6 +26,7 @@ import numpy as np
 
 INTERRUPTED = "interrupted by the user"
 TIME_IS_UP = "the time given by max_seconds is up"
+PYTHONS_OWN = {signal.SIGINT: signal.default_int_handler}  # handlers; those of all other signals are SIG_DFL
 EIGENVECTORS = 3e-10  # seconds of an eigen-decomposition over p^3, on one processor
 
 
@@ -33,17 +34,9 @@ class StopMinimization(Exception):  # noqa: N818, an ending and no error
     """An exception that ends a computation: its budget is used up, the user interrupted it, or a callback did."""
 
 
-@dataclass
-class _Watch:
-    """An `interruptible` block, and whether the user has interrupted it."""
-
-    interrupted: bool = False
-
-
 # Threads that share the work of a computation run in a copy of its context: its limits are theirs too.
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)  # None outside of `limited` blocks
-_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
-_hands_back: ContextVar[bool] = ContextVar("hands_back", default=False)
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @dataclass
@@ -152,57 +145,85 @@ def stoppable(deadline: float = np.inf) -> Iterator[Stop]:
         stop.reason = INTERRUPTED
 
 
+@dataclass
+class Watch:
+    """A block in which the first signal is noted, so that computations stop at a checkpoint; a later one raises.
+
+    Signals that are ignored, as by ``nohup``, and those with a handler of the user's own stay what they are. Python
+    tells the main thread alone of signals.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The signals, of which each system has some.
+    together : float
+        Seconds within which signals are one.
+
+    Attributes
+    ----------
+    interrupted : bool
+        True once there was a signal.
+    name : str
+        The first signal.
+    held : bool
+        Set it to True to have later signals wait for the end of the block.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At a later signal, and instead of an exception after the first one; its argument is the name of the signal.
+    """
+
+    names: Sequence[str] = ("SIGINT",)
+    together: float = 0.0
+    interrupted: bool = field(default=False, init=False)
+    name: str = field(default="SIGINT", init=False)
+    held: bool = field(default=False, init=False)
+    _patience: float = field(default=-np.inf, init=False)
+    _before: dict[int, Any] = field(default_factory=dict, init=False)
+    _token: Token[Watch | None] = field(init=False)
+
+    def __enter__(self) -> Watch:
+        self._token = _watch.set(self)
+        if threading.current_thread() is threading.main_thread():
+            for number in (getattr(signal, name) for name in self.names if hasattr(signal, name)):
+                if signal.getsignal(number) == PYTHONS_OWN.get(number, signal.SIG_DFL):
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)
+        _watch.reset(self._token)
+        if self.interrupted and isinstance(error, Exception):
+            raise KeyboardInterrupt(self.name) from error
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not self.interrupted:
+            self.interrupted, self.name, self._patience = True, signal.Signals(number).name, now + self.together
+        elif now >= self._patience and not self.held:
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 @contextmanager
 def interruptible() -> Iterator[Stop]:
     """Stop this block at its next checkpoint when the user presses Ctrl-C, and at once when they press it again.
 
     At its end a script gets a `KeyboardInterrupt`. An interactive session goes on with what was kept, if the block says
     so by the `reason` of the object that it gets: what came too late to stop anything is a `KeyboardInterrupt` too. A
-    handler of SIGINT of the user's own stays in place, and a block in such a block is part of it. Python tells the main
-    thread alone of Ctrl-C; in others a callback may raise `KeyboardInterrupt`.
+    block in a `Watch` is part of it. Threads other than the main one hear no Ctrl-C, but a callback may raise
+    `KeyboardInterrupt`.
     """
     stop = Stop()
     if _watch.get() is not None:
         yield stop
         return
-    watch = _Watch()
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if watch.interrupted:
+    with Watch() as watch:
+        yield stop
+        if watch.interrupted and not (INTERRUPTED in stop.reason and is_interactive()):
             raise KeyboardInterrupt
-        watch.interrupted = True
-
-    token = _watch.set(watch)
-    try:
-        if ours:
-            signal.signal(signal.SIGINT, note)
-        try:
-            yield stop
-        except Exception as error:
-            if watch.interrupted:
-                raise KeyboardInterrupt from error
-            raise
-        kept = INTERRUPTED in stop.reason and (_hands_back.get() or is_interactive())
-        if watch.interrupted and not kept:
-            raise KeyboardInterrupt
-    finally:
-        if ours and signal.getsignal(signal.SIGINT) is note:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        _watch.reset(token)
-
-
-@contextmanager
-def handing_back() -> Iterator[None]:
-    """Have interrupted computations in this block return what they kept, as in an interactive session."""
-    token = _hands_back.set(True)
-    try:
-        yield
-    finally:
-        _hands_back.reset(token)
 
 
 def is_interactive() -> bool:

@@ -4,7 +4,6 @@
 - `options`: the meaning of their options.
 - `tables`: tables in CSV, TSV and Parquet files.
 - `messages`: errors as one line and an exit code.
-- `stop_signals`: Ctrl-C and SIGTERM, which stop a fit with the best so far.
 """
 
 from __future__ import annotations

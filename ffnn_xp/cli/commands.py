@@ -11,7 +11,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from ffnn_xp._lib.atomic import write_file
-from ffnn_xp._lib.limits import handing_back
+from ffnn_xp._lib.limits import Watch
 from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import backend_status
@@ -31,7 +31,6 @@ from ffnn_xp.cli.options import (
     predictions,
     rows_in_use,
 )
-from ffnn_xp.cli.stop_signals import StopSignals
 from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
 from ffnn_xp.data import Measurements
 from ffnn_xp.io import load_state
@@ -39,6 +38,9 @@ from ffnn_xp.model import FitResult, Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")  # signals that end a program
+TOGETHER = 1.0  # seconds: batch systems and `timeout` send a signal to the program and once more to its group
 
 app = typer.Typer(
     help="Fit small neural networks with MINUIT: tables in, certified fits with errors out.",
@@ -205,6 +207,7 @@ def fit(
 
     Exit code 1 says that the fit is not valid; it is printed and saved all the same. Ctrl-C or SIGTERM stops the fit
     and saves the best so far; a file that is there already stays, and net.interrupted.safetensors is written beside it.
+    A second one, more than a second later, ends the program at once.
     """
     say = _silent if quiet else messages.say
     check_results(save, plot)
@@ -228,11 +231,11 @@ def fit(
         dtype=dtype,
         seed=seed,
     )
-    say(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
-    if left_out:
-        say(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
     failures: list[Exception] = []
-    with StopSignals() as stop, handing_back():  # a signal ends the fit, and what it has found is printed and kept
+    with Watch(ENDING, TOGETHER) as watch:  # a signal ends the fit, and what it has found is printed and kept
+        say(f"{len(frame)} events; {', '.join(target)} as a function of {', '.join(columns)}")
+        if left_out:
+            say(f"left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}")
         result = model.fit(
             **vars(data),
             loss=loss,
@@ -240,7 +243,7 @@ def fit(
             progress=False if quiet else None,
             **options,  # type: ignore[arg-type]
         )
-        stopped = stop.hold()
+        stopped, watch.held = watch.interrupted, True
         with messages.going_on(failures):
             if save is not None:
                 names = output_names(target, loss, model.network.layout.widths[-1])
@@ -258,8 +261,8 @@ def fit(
             say(f"plot written to {place}")
     if failures:
         raise typer.Exit(messages.BAD_INPUT)
-    if stop.number is not None:
-        raise typer.Exit(messages.SIGNALLED + stop.number)
+    if watch.interrupted:
+        raise typer.Exit(messages.exit_code(watch.name))
     if not result.valid:
         messages.say(
             "the fit is not valid. More --restarts, fewer units in --layers, --prior 1.0, or more --max-seconds help"

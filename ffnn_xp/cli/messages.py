@@ -20,7 +20,19 @@ from typing import Any, TextIO
 from ffnn_xp._lib.errors import BackendUnavailableError, FfnnXpWarning
 from ffnn_xp._lib.text import visible
 
-NOT_VALID, MISSING_LIBRARY, BAD_INPUT, SIGNALLED = 1, 1, 2, 128
+NOT_VALID, MISSING_LIBRARY, BAD_INPUT = 1, 1, 2
+OF_USERS = (OSError, ValueError, TypeError, BackendUnavailableError, MemoryError)  # errors that users can cause
+
+
+def exit_code(name: str = "SIGINT") -> int:
+    """Return the exit code of a program that a signal ended.
+
+    Examples
+    --------
+    >>> exit_code("SIGTERM")
+    143
+    """
+    return 128 + signal.Signals[name]
 
 
 def say(text: object) -> None:
@@ -52,9 +64,7 @@ def _print(text: str, stream: TextIO | None) -> None:
     try:
         stream.flush()
         data = text.encode(stream.encoding, stream.errors or "strict")
-        while (
-            data
-        ):  # without Python's buffer (PYTHONUNBUFFERED) a full disk takes a part, and the rest is lost in silence
+        while data:  # without Python's buffer (PYTHONUNBUFFERED) a full disk takes a part, and says so at the next one
             data = data[stream.buffer.write(data) :]
         stream.flush()
     except OSError:
@@ -70,7 +80,7 @@ def going_on(failures: list[Exception]) -> Iterator[None]:
     """Print an error in writing a result and note it, so that the other results are written all the same."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except OF_USERS as error:
         say(_words(error))
         failures.append(error)
 
@@ -86,12 +96,12 @@ def plain_errors() -> Iterator[None]:
         except ImportError as error:
             say(f"{error.name} is not installed: pip install 'ffnn_xp[cli]'" if error.name else error)
             sys.exit(MISSING_LIBRARY)
-        except (OSError, ValueError, TypeError, BackendUnavailableError, MemoryError) as error:
+        except OF_USERS as error:
             say(_words(error))
             sys.exit(BAD_INPUT)
         except KeyboardInterrupt as error:
             say("interrupted")
-            sys.exit(SIGNALLED + (error.args[0] if error.args else signal.SIGINT))
+            sys.exit(exit_code(*error.args))
 
 
 @contextmanager

@@ -95,6 +95,8 @@ def load_state(path: PathLike, activations: Iterable[Activation] = ()) -> Networ
     ------
     FileFormatError
         If it is no such file, damaged, or of another version of the format.
+    OSError
+        If the file cannot be read; the message says why.
     ValueError
         If one of your own activations is not given.
     ImportError
@@ -140,6 +142,8 @@ def read_header(path: PathLike) -> Header:
     ------
     FileFormatError
         If it is no such file, damaged, or of another version of the format.
+    OSError
+        If the file cannot be read; the message says why.
     ImportError
         If safetensors is not installed.
 

@@ -48,7 +48,7 @@ class Header:
     metadata : dict
         The user's own entries, text to text.
     name : str
-        Name of the network; empty for none, as in files of earlier versions, which have no such field.
+        Name of the network; empty for none.
     """
 
     format_version: int
@@ -88,7 +88,7 @@ def parse_header(text: str, path: str) -> Header:
     Raises
     ------
     FileFormatError
-        If the header is damaged, or was written by a newer version of the library.
+        If the header is damaged, or of another version of the format.
     """
     try:
         raw = json.loads(text, parse_constant=_refuse)
@@ -103,7 +103,6 @@ def parse_header(text: str, path: str) -> Header:
             f"{path!r} has format version {version}, written by ffnn_xp {_short(raw.get('library_version'))}; this one "
             f"reads {FORMAT_VERSION}: {remedy}"
         )
-    raw.setdefault("name", "")
     for name, (holds, what) in _CHECKS.items():
         if name not in raw:
             raise FileFormatError(f"the header of {path!r} is damaged: {name!r} is missing")

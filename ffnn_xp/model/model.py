@@ -470,6 +470,8 @@ class Model(Predictor):
         ------
         NotFittedError
             If widths are to be read from the data and there were none yet.
+        TypeError, ValueError
+            If the names, the metadata, `fit` or `band` are not those of a file of this model; the message says why.
         OSError
             If the file cannot be written; the message says why.
         ImportError
@@ -516,12 +518,15 @@ class Model(Predictor):
         Returns
         -------
         Model
-            A model with the same predictions, error band and predictive density; `fit` starts from its parameters.
+            A model with the same predictions, error band and predictive density; ``fit(start="current")`` goes on from
+            its parameters.
 
         Raises
         ------
         FileFormatError
-            If it is no such file, damaged, or written by a newer version.
+            If it is no such file, damaged, or of another version of the format, older or newer.
+        OSError
+            If the file cannot be read; the message says why.
         ValueError
             If one of your own activations is not given.
         ImportError

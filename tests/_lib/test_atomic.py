@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -107,8 +108,9 @@ def test_leftovers_of_killed_writers_are_removed(way: str, tmp_path: Path) -> No
         "descriptor = atomic._open_hidden(hidden)\n"
         "print(flush=True); time.sleep(600)"
     )
-    hidden, mine = tmp_path / ".ffnn_xp-1.tmp", tmp_path / ".of_the_user.tmp"
+    hidden, mine, pipe = (tmp_path / name for name in (".ffnn_xp-1.tmp", ".of_the_user.tmp", ".ffnn_xp-2.tmp"))
     mine.touch()
+    os.mkfifo(pipe)
     with subprocess.Popen([sys.executable, "-c", program, str(hidden)], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
@@ -116,7 +118,26 @@ def test_leftovers_of_killed_writers_are_removed(way: str, tmp_path: Path) -> No
         assert hidden.exists()
         child.kill()
     writing.write_file(tmp_path / "a", b"afterwards")
-    assert sorted(tmp_path.iterdir()) == [mine, tmp_path / "a"]
+    assert sorted(tmp_path.iterdir()) == [pipe, mine, tmp_path / "a"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks of Unix")
+def test_a_hidden_file_that_another_writer_took_for_a_leftover_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, taken = writing._lock, []
+
+    def late(descriptor: int) -> int:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        return lock(descriptor)
+
+    monkeypatch.setattr(writing, "_lock", late)
+    hidden = tmp_path / ".ffnn_xp-1.tmp"
+    os.close(writing._open_hidden(hidden))
+    assert taken == [hidden]
+    assert hidden.exists()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
@@ -169,9 +190,10 @@ def test_path_errors_when_saving(model: fx.Model, tmp_path: Path, monkeypatch: p
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file' is not a folder"):
         model.save(tmp_path / "file" / "net")
-    monkeypatch.setattr(writing.os, "access", lambda path, mode: False)
-    with pytest.raises(PermissionError, match="no permission to write"):
-        model.save(tmp_path / "net")
+    for barrier, name in ((tmp_path, "net"), (tmp_path, "file"), (tmp_path / "file", "file")):
+        monkeypatch.setattr(writing.os, "access", lambda path, mode, closed=barrier: Path(path) != closed)
+        with pytest.raises(PermissionError, match=f"no permission to write to {re.escape(repr(str(barrier)))}"):
+            model.save(tmp_path / name)
 
 
 def test_path_errors_when_loading(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from ffnn_xp._lib.limits import (
     INTERRUPTED,
     TIME_IS_UP,
     StopMinimization,
+    Watch,
     checkpoint,
     deadline_of,
-    handing_back,
     interrupted,
     interruptible,
     is_interactive,
@@ -84,8 +84,12 @@ def test_a_script_gets_its_interrupt_after_what_was_kept(by: str) -> None:
     assert not interrupted()
 
 
-def test_a_session_goes_on_with_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+
+
+def test_a_session_goes_on_with_what_was_kept(session: None) -> None:
     with interruptible() as whole:
         with stoppable() as stop:
             ctrl_c()
@@ -94,13 +98,13 @@ def test_a_session_goes_on_with_what_was_kept(monkeypatch: pytest.MonkeyPatch) -
     assert whole.reason == "interrupted by the user, after 3 of 7 toys"
 
 
-def test_a_session_gets_no_result_that_does_not_say_so() -> None:
-    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():
+def test_a_session_gets_no_result_that_does_not_say_so(session: None) -> None:
+    with pytest.raises(KeyboardInterrupt), interruptible():
         ctrl_c()  # too late to stop anything
 
 
-def test_what_was_too_little_to_keep_is_an_interrupt_in_a_session_too() -> None:
-    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():  # noqa: PT012, as above
+def test_what_was_too_little_to_keep_is_an_interrupt_in_a_session_too(session: None) -> None:
+    with pytest.raises(KeyboardInterrupt, match="SIGINT"), interruptible():  # noqa: PT012, as above
         ctrl_c()
         raise ValueError("1 of 200 toys reached a minimum")
     with pytest.raises(ValueError, match="200 toys"), interruptible():
@@ -109,14 +113,14 @@ def test_what_was_too_little_to_keep_is_an_interrupt_in_a_session_too() -> None:
 
 @pytest.mark.parametrize("first", ["signal", "exception"])
 @pytest.mark.parametrize("second", ["signal", "exception"])
-def test_the_second_interrupt_stops_at_once(first: str, second: str) -> None:
+def test_the_second_interrupt_stops_at_once(session: None, first: str, second: str) -> None:
     def press(how: str) -> None:
         if how == "exception":
             raise KeyboardInterrupt
         ctrl_c()
 
     went_on = []
-    with pytest.raises(KeyboardInterrupt), handing_back(), interruptible():  # noqa: PT012, as above
+    with pytest.raises(KeyboardInterrupt), interruptible():  # noqa: PT012, as above
         with stoppable():
             press(first)
         with stoppable():
@@ -127,8 +131,8 @@ def test_the_second_interrupt_stops_at_once(first: str, second: str) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_block_in_a_block_is_part_of_it() -> None:
-    with handing_back(), interruptible() as whole:
+def test_a_block_in_a_block_is_part_of_it(session: None) -> None:
+    with interruptible() as whole:
         with interruptible(), stoppable() as stop:
             ctrl_c()
             checkpoint()
@@ -155,6 +159,15 @@ def test_a_handler_of_the_users_own_stays() -> None:
     assert not stop.reason
 
 
+def test_a_handler_that_is_set_in_the_block_stays_too() -> None:
+    try:
+        with interruptible():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def in_a_thread(f: Callable[[], None]) -> list[BaseException]:
     raised: list[BaseException] = []
 
@@ -170,7 +183,7 @@ def in_a_thread(f: Callable[[], None]) -> list[BaseException]:
     return raised
 
 
-def test_another_thread_has_limits_of_its_own() -> None:
+def test_another_thread_has_limits_of_its_own(session: None) -> None:
     def computation() -> None:
         with interruptible(), stoppable(time.monotonic() - 1) as stop:
             checkpoint()
@@ -181,7 +194,7 @@ def test_another_thread_has_limits_of_its_own() -> None:
         with interruptible(), stoppable():
             raise KeyboardInterrupt
 
-    with handing_back(), interruptible() as whole, limited(time.monotonic() - 1):
+    with interruptible() as whole, limited(time.monotonic() - 1):
         whole.reason = INTERRUPTED
         ctrl_c()
         assert not in_a_thread(checkpoint)  # its own work, not that of this block
@@ -192,8 +205,8 @@ def test_another_thread_has_limits_of_its_own() -> None:
         assert isinstance(error, KeyboardInterrupt)
 
 
-def test_threads_that_share_the_work_stop_with_it() -> None:
-    with handing_back(), interruptible() as whole, stoppable():
+def test_threads_that_share_the_work_stop_with_it(session: None) -> None:
+    with interruptible() as whole, stoppable():
         context, whole.reason = copy_context(), INTERRUPTED
         ctrl_c()
         (error,) = in_a_thread(lambda: context.run(checkpoint))
@@ -202,6 +215,79 @@ def test_threads_that_share_the_work_stop_with_it() -> None:
 
 def test_a_limit_is_counted_from_the_beginning() -> None:
     assert [deadline_of(limit, began=100.0) for limit in (3, 0.5, None)] == [103.0, 100.5, float("inf")]
+
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "NONE_OF_THIS_SYSTEM")
+UNIX = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+
+
+def send(name: str) -> None:
+    signal.raise_signal(getattr(signal, name))
+
+
+@UNIX
+@pytest.mark.parametrize("name", ENDING[:4])
+def test_a_program_hears_the_signals_that_it_names_and_gets_what_was_kept(name: str) -> None:
+    handlers = [signal.getsignal(getattr(signal, n)) for n in ENDING[:4]]
+    with Watch(ENDING, together=100.0) as watch:
+        assert not watch.interrupted
+        with interruptible() as whole:
+            with stoppable() as stop:
+                send(name)
+                send("SIGTERM")  # at once, to the program's group
+                checkpoint()
+            whole.reason = stop.reason
+    assert (watch.interrupted, watch.name, whole.reason) == (True, name, INTERRUPTED)
+    assert [signal.getsignal(getattr(signal, n)) for n in ENDING[:4]] == handlers
+    assert not interrupted()
+
+
+@UNIX
+def test_a_signal_of_someone_who_does_not_wait_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 100.0
+    monkeypatch.setattr("ffnn_xp._lib.limits.time.monotonic", lambda: clock)
+    with Watch(ENDING, together=1.0) as watch:
+        send("SIGINT")
+        clock = 100.9
+        send("SIGTERM")
+        clock = 101.1
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            send("SIGTERM")
+        watch.held = True
+        send("SIGTERM")
+    assert watch.name == "SIGINT"
+
+
+@UNIX
+def test_what_fails_after_a_signal_is_an_interrupt() -> None:
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"), Watch(ENDING):  # noqa: PT012, as above
+        send("SIGTERM")
+        raise ValueError("there is nothing to keep")
+
+
+@UNIX
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
+def test_ignored_signals_stay_ignored(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Watch(ENDING) as watch:
+            send(name)
+        assert not watch.interrupted
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_in_another_thread_there_are_no_signals() -> None:
+    seen = []
+
+    def work() -> None:
+        with Watch(ENDING) as watch, interruptible():
+            seen.append(watch.interrupted)
+
+    assert not in_a_thread(work)
+    assert seen == [False]
 
 
 @pytest.mark.parametrize("bad", [0, -1, "5", float("nan"), True])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +82,44 @@ def test_options_reach_the_fit(data: Any) -> None:
     assert header.dtype == "float32"
     assert header.fit is not None
     assert len(header.fit["y_error"]) == 2
+
+
+def test_every_option_reaches_the_model_and_its_fit(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def spy(*arguments: Any, **options: Any) -> None:
+        seen.update(options)
+        raise ValueError("seen")
+
+    where = {"backend": "numpy", "device": "cpu", "dtype": "float32", "seed": "4"}
+    how = {"loss": "huber", "covariance": "sandwich", "restarts": "7", "prior": "0.5", "max-seconds": "9"}
+    events = {"weights": "sigma", "exposure": "2", "trials": "3"}
+    options = [text for name, value in {**where, **how, **events}.items() for text in (f"--{name}", value)]
+    arguments = ["fit", "data.csv", "-t", "U", "-e", "0.1", "-i", "t,p", "--x-err", "0.1", "--x-err", "0.2", *options]
+    with monkeypatch.context() as patched:
+        patched.setattr(fx.Model, "fit", spy)
+        run(*arguments, "--quiet", code=2)
+    plain = {
+        "loss": "huber",
+        "covariance": "sandwich",
+        "restarts": 7,
+        "prior": 0.5,
+        "max_seconds": 9,
+        "progress": False,
+    }
+    assert {name: seen[name] for name in plain} == plain
+    expected = {"y_err": np.full((60, 1), 0.1), "weights": np.full(60, 0.1), "exposure": np.full(60, 2.0)}
+    expected |= {"trials": np.full(60, 3.0), "x_err": np.tile([0.1, 0.2], (60, 1))}
+    for name, value in expected.items():
+        np.testing.assert_array_equal(seen[name], value)
+    fx.Model((2, 2, 1), seed=1).save("net", input_names=["t", "p"])
+    with monkeypatch.context() as patched:
+        patched.setattr(fx.Model, "__init__", spy)
+        run(*arguments, code=2)
+    assert {name: seen[name] for name in where} == {**where, "seed": 4}
+    monkeypatch.setattr(fx.Model, "from_state", spy)
+    run("predict", "net", "data.csv", "--backend", "torch", "--device", "cuda:1", code=2)
+    assert (seen["backend"], seen["device"]) == ("torch", "cuda:1")
 
 
 @pytest.mark.slow
@@ -240,8 +277,7 @@ def test_signals_give_the_best_so_far(number: int, code: int) -> None:
             *("--save", "net.safetensors"),
         )
         assert process.stderr is not None
-        assert "3000 events" in process.stderr.readline()  # from here on it fits
-        time.sleep(3.0)  # SciPy is imported by then, on a busy machine too: a signal may be lost in an import
+        assert "3000 events" in process.stderr.readline()  # from here on no signal is lost
         process.send_signal(number)
         process.send_signal(number)  # batch systems send it to the program and to its group
         try:
@@ -257,17 +293,16 @@ def test_signals_give_the_best_so_far(number: int, code: int) -> None:
 
 
 def stop_late(monkeypatch: pytest.MonkeyPatch, *, saving: bool) -> None:
-    """Have SIGTERM come at the end of the fit, or while its network is saved."""
+    """Have SIGTERM come twice: at the end of a fit and at once again, or while its network is saved and much later."""
     place = "save" if saving else "fit"
     original = getattr(fx.Model, place)
 
     def with_signal(self: fx.Model, *arguments: Any, **options: Any) -> Any:
         result = None if saving else original(self, *arguments, **options)
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0)
-        except KeyboardInterrupt:
-            assert not saving
+        signal.raise_signal(signal.SIGTERM)
+        if saving:
+            monkeypatch.setattr("ffnn_xp._lib.limits.time.monotonic", lambda: np.inf)
+        signal.raise_signal(signal.SIGTERM)
         return original(self, *arguments, **options) if saving else result
 
     monkeypatch.setattr(fx.Model, place, with_signal)
@@ -340,6 +375,19 @@ def test_a_network_that_cannot_be_saved_is_printed_all_the_same(data: Any) -> No
         assert result.stdout.startswith("FitResult: valid")
         message = f"ffnn-xp: cannot write '{name}': No space left on device; what was there is unchanged"
         assert message in result.stderr
+
+
+def test_a_network_without_memory_to_save_it_is_printed_all_the_same(
+    data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: fx.Model, *_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(fx.Model, "save", fail)
+    result = CliRunner().invoke(app, ["fit", "data.csv", "-t", "U", "-e", "0.1", "-i", "t", *FAST, "--save", "net"])
+    assert result.exit_code == 2
+    assert result.stdout.startswith("FitResult: valid")
+    assert "ffnn-xp: not enough memory" in result.stderr.splitlines()
 
 
 @pytest.mark.slow

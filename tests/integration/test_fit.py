@@ -15,7 +15,7 @@ import scipy.optimize
 from sklearn.linear_model import LinearRegression
 
 import ffnn_xp as fx
-from ffnn_xp._lib.limits import handing_back
+from ffnn_xp._lib.limits import Watch
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.tuning import Tuning
@@ -382,7 +382,7 @@ class TestStops:
                 raise KeyboardInterrupt
 
         model = fx.Model((1, 2, 1), backend="numpy", seed=1)
-        with handing_back():
+        with Watch():
             self.check(model.fit(x, y, 0.1, callback=interrupt), "interrupted")
 
     def test_control_c_while_minuit_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +390,7 @@ class TestStops:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Migrad, "certify", interrupt)
-        with handing_back():
+        with Watch():
             self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
 
     def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:

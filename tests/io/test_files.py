@@ -99,6 +99,17 @@ def test_parts_of_two_files_do_not_belong_together(model: fx.Model, net: Path) -
     fx.load(net)
 
 
+def test_far_from_zero_a_band_is_that_of_its_network_too(net: Path) -> None:
+    """Rounding on another machine is that of the terms, which cancel in the biases."""
+    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+    model.fit(X + 1e9, np.tanh(2 * X) - 1e9, 0.1, prior=1.0)
+    model.save(net)
+    raw, tensors = content(net)
+    for factor in (1 - 1e-14, 1 + 1e-14):
+        rewrite(net, raw, {**tensors, "band.theta": tensors["band.theta"] * factor})
+        assert fx.load(net).layers == (1, 2, 1)
+
+
 @pytest.mark.slow
 def test_networks_of_an_ensemble_are_of_the_same_data(net: Path) -> None:
     model = fx.Model((1, 3, 1), seed=1, backend="numpy")
@@ -172,6 +183,10 @@ def test_a_state_comes_back(line: NetworkState, net: Path) -> None:
 
 def test_a_band_comes_back(model: fx.Model, net: Path) -> None:
     state = model.to_state()
+    assert state.band is not None
+    spectrum = state.band.spectrum
+    spectrum = replace(spectrum, factor=np.asfortranarray(spectrum.factor))  # as LAPACK returns it
+    state = replace(state, band=replace(state.band, spectrum=spectrum))
     save_state(state, net)
     same = load_state(net)
     assert state.band is not None
@@ -179,6 +194,17 @@ def test_a_band_comes_back(model: fx.Model, net: Path) -> None:
     for name in ("factor", "unidentified", "scale", "negative_directions"):
         np.testing.assert_array_equal(getattr(same.band.spectrum, name), getattr(state.band.spectrum, name))
     np.testing.assert_array_equal(same.band.theta, state.band.theta)
+
+
+def test_directions_of_negative_curvature_come_back_as_unidentified(model: fx.Model, net: Path) -> None:
+    state = model.to_state()
+    assert state.band is not None
+    spectrum, direction = state.band.spectrum, state.band.spectrum.factor[:, :1]
+    spectrum = replace(spectrum, factor=spectrum.factor[:, 1:], negative_directions=direction)
+    save_state(replace(state, band=replace(state.band, spectrum=spectrum)), net)
+    same = load_state(net)
+    assert same.band is not None
+    np.testing.assert_array_equal(same.band.spectrum.unidentified, direction)
 
 
 def test_states_that_could_not_be_read_again_are_not_made(model: fx.Model, line: NetworkState) -> None:
@@ -197,7 +223,7 @@ def test_states_that_could_not_be_read_again_are_not_made(model: fx.Model, line:
 
 
 def test_any_text_comes_back_but_not_any_length(line: NetworkState, net: Path) -> None:
-    odd = {"\N{GREEK SMALL LETTER CHI}\x1b\n": '\udcff", "checksum": "', '"checksum"': "}"}
+    odd = {"\N{GREEK SMALL LETTER CHI}\x1b\n": '\udcff", "checksum": "', '"checksum"': "}", "checksum": "mine"}
     save_state(replace(line, metadata=odd), net)
     assert load_state(net).metadata == odd
     before = net.read_bytes()
