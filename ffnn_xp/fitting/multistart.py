@@ -109,8 +109,13 @@ class MultiStart:
             ranking, stage, stopped = halve_candidates(
                 self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
             )
-            each = (time.monotonic() - began) / max(len(ranking), 1)
-            rows = [Restart(before + c.start + 1, c.value, c.edm, c.status.value, c.steps, each) for c in ranking]
+            each, rows = (time.monotonic() - began) / max(len(ranking), 1), []
+            for c in ranking:
+                start, value = before + c.start + 1, c.value
+                if c.status is Status.MINIMUM and not stopped:  # its own value may be that of a sample of the events
+                    value = self.cost.value_and_gradient(c.theta)[0]
+                    log.ends[start] = c.theta, value
+                rows.append(Restart(start, value, c.edm, c.status.value, c.steps, each))
             log.starts += sorted(rows, key=lambda row: row.start)
             best = [c for c in ranking[: self.halving.survivors] if np.isfinite(c.value)]
             if best and not stopped:
@@ -118,9 +123,6 @@ class MultiStart:
                 end = hop(stage, layout, ranking, rng=rng, budget=budget, tuning=self.hopping)
                 best, stopped = end.best[: self.halving.survivors], end.stopped
                 log.hops, log.arrivals = log.hops + end.tried, [*log.arrivals, *end.arrivals]
-            for c in ranking:
-                if c.status is Status.MINIMUM and not stopped:  # its own value is in single precision
-                    log.ends[before + c.start + 1] = c.theta, self.cost.value_and_gradient(c.theta)[0]
             for place, c in enumerate(best):
                 value = c.value if stopped else self.cost.value_and_gradient(c.theta)[0]
                 if place == 0 or is_lower(self.cost, value, log.value + self.tuning.near * stage.unit):

@@ -77,6 +77,10 @@ class Candidate:
     status: Status
     steps: int
 
+    def dropped(self) -> Candidate:
+        """Return the candidate as pruned, if it had a finite value."""
+        return self if self.status is Status.NOT_FINITE else replace(self, status=Status.PRUNED)
+
 
 class HalvingResult(NamedTuple):
     """The candidates, the best first, the stage of the last round, and why the rounds were cut short, if they were."""
@@ -195,6 +199,9 @@ def halve_candidates(
         order = order[np.isfinite(end.value[order])][: _kept(len(order), tuning)]
         if not len(order):
             break
+        if stage.scale > 1:  # a minimum of a sample is none of all events
+            for number in set(numbers.tolist()) - set(numbers[order].tolist()):
+                found[number] = found[number].dropped()
         numbers, theta = numbers[order], end.theta[order]
     ranked = [found[i] for i in numbers.tolist()]
     stage = replace(stage, unit=unit(ranked[0].value))

@@ -52,6 +52,20 @@ def test_halving_finds_what_single_starts_find(n: int, backend: fx.Backend) -> N
     assert sum(c.status is Status.PRUNED for c in ranking) > 10
 
 
+def test_a_minimum_is_one_of_all_events() -> None:
+    """Candidates that the first round, on 256 of 400 events, dropped at its minimum are none."""
+    x, y = bends(400)
+    model = fx.Model((1, 1, 1), seed=1)
+    job = read_problem(model, Measurements(x, y, NOISE), FitOptions(prior=3.0))
+    cost, rng = job.cost(), np.random.default_rng(1)
+    ranking, stage, _ = halve_candidates(cost, starts(job, 40), far=1.5, unit=lambda _: 1.0, rng=rng)
+    assert stage.scale == 1
+    minima = [c for c in ranking if c.status is Status.MINIMUM]
+    assert 3 <= len(minima) <= 8
+    for c in minima:
+        assert c.value == pytest.approx(cost.value_and_gradient(c.theta)[0], rel=1e-5)
+
+
 def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backend) -> None:
     job = problem(backend)
     cost, theta = job.cost(), starts(job, 30)
