@@ -20,7 +20,7 @@ SWITCHED_ON = (
     "are float64 from now on. Switch it on yourself before, by jax.config.update('jax_enable_x64', True), and this is "
     "not said; or use dtype='float32'."
 )
-SHAPES = 8  # of a kernel's arrays; more: fewer compilations where data of many lengths take turns, more memory
+KEPT = 64  # compiled kernels, each for its shapes; more: fewer compilations where shapes take turns, more memory
 
 
 class JaxBackend(Backend):
@@ -106,15 +106,9 @@ class JaxBackend(Backend):
         return int(stats["bytes_limit"] - stats["bytes_in_use"]) if "bytes_limit" in stats else None
 
     def bind(self, kernel: Callable[..., Any], *static: Any, moving: int = 0) -> Callable[..., Any]:
-        """Compile a kernel for a network and a loss.
-
-        JAX keeps what it has compiled for each shape, some 30 MB for each new number of events. Beyond `SHAPES` of one
-        kernel all of that is dropped, the program's own compiled functions too, and compiled again when it is used.
-        """
-        compiled = _compiled(kernel, *static)
-        if compiled._cache_size() > SHAPES:  # type: ignore[attr-defined]
-            importlib.import_module("jax").clear_caches()
-        return compiled
+        """Compile a kernel for a network and a loss, once for arrays of the same shapes."""
+        bound = _bound(kernel, *static)
+        return lambda *arrays: _compiled(bound, *[getattr(a, "shape", None) for a in arrays])(*arrays)
 
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:
@@ -127,8 +121,17 @@ def _devices(a: Any) -> set[Any]:
     return a.devices()  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=256)
-def _compiled(kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-    """Return a kernel compiled for a network and a loss; all costs that share these share it."""
-    jax = importlib.import_module("jax")
-    return jax.jit(partial(kernel, *static, importlib.import_module("jax.numpy")))  # type: ignore[no-any-return]
+@lru_cache(maxsize=1024)
+def _bound(kernel: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+    """Return a kernel for a network and a loss, the same object each time."""
+    return partial(kernel, *static, importlib.import_module("jax.numpy"))
+
+
+@lru_cache(maxsize=KEPT)
+def _compiled(bound: Callable[..., Any], *shapes: tuple[int, ...] | None) -> Callable[..., Any]:
+    """Return a function for JAX to compile, which forgets what it compiled when nobody holds it any more.
+
+    A function of its own for arrays of other shapes: one that `jax.jit` had for all of them would keep each, some 30 MB
+    for each new number of events.
+    """
+    return importlib.import_module("jax").jit(partial(bound))  # type: ignore[no-any-return]

@@ -95,9 +95,8 @@ class PlusFunction(CostWithGradient):
         self._function_gradient = grad
         statistic = AddedLoss(cost.statistic.for_output("identity"))
         self._backend, self._p = cost.objective.backend, cost.npar
-        xp = self._backend.xp
         with self._backend.context():
-            plain = cost.data.events(xp, statistic.inner)
+            plain = cost.data.events(self._backend, statistic.inner)
         self._plain = Objective(cost.model.network, statistic, plain, self._backend)
         rows = cost.x
         self._x = rows[:, 0] if rows.shape[1] == 1 else rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ffnn_xp._lib.typing import Array, Namespace
+from ffnn_xp.backends import Backend
 from ffnn_xp.data.events import Events
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import units
@@ -90,17 +91,18 @@ class Dataset:
         """Return the arguments of the statistic from raw outputs at all columns of x; the first rows predict y."""
         return y if self.columns_of_event == 1 and self.nodes is None else loss.linear_operator(xp, y, (self.nodes,))
 
-    def events(self, xp: Namespace, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
+    def events(self, backend: Backend, loss: Loss, shift: Array | None = None, scale: Array | None = None) -> Events:
         """Return the events for an objective, for an output that is standardised by `shift` and `scale` ``(k, 1)``."""
+        xp, columns = backend.xp, backend.bind(loss.columns)
         auxiliary = self.auxiliary_of(xp, loss)
-        one = xp.ones_like(self.inputs[:1, :1])
         if shift is None or scale is None:
             if self.nodes is None:
                 return Events(self.inputs, loss.raw_columns(xp, self.y, auxiliary), self.weights, self.columns_of_event)
-            shift, scale = 0 * one, one
+            scale = xp.ones_like(self.inputs[:1, :1])
+            shift = 0 * scale
         if self.nodes is None:
-            data = loss.columns(xp, self.y, auxiliary, shift * one, scale * one)
+            data = columns(self.y, auxiliary, shift, scale)
             return Events(self.inputs, data, self.weights, self.columns_of_event)
         content = self.y - shift * xp.sum(self.nodes, axis=0, keepdims=True)
-        data = loss.columns(xp, content, auxiliary, 0 * shift * one, scale * one)
+        data = columns(content, auxiliary, 0 * shift, scale)
         return Events(self.inputs, (*data, self.nodes), self.weights, int(self.nodes.shape[0]))

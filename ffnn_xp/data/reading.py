@@ -14,7 +14,7 @@ import array_api_compat
 import numpy as np
 from array_api_compat import device
 
-from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp._lib.validation import letter
 from ffnn_xp.backends import Backend, host_floats, to_numpy
 from ffnn_xp.data.bins import Bins
@@ -216,7 +216,7 @@ def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, s
     n = int(rows.shape[0]) if points.node_weights is None else len(points)
     if n == 0 and to_fit:
         raise ValueError("`x` holds no events: a fit needs at least one row")
-    inputs = augment(backend.xp, backend.xp.matrix_transpose(rows))
+    inputs = backend.bind(_columns_above_ones)(rows)
     uncertain: Array = rows if loss.uncertain_inputs else None
     del rows  # with large data each copy counts
     targets, was_column = (
@@ -242,7 +242,19 @@ def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, s
 
 
 def _as_columns(backend: Backend, a: Array) -> Array:
-    return backend.contiguous(backend.xp.matrix_transpose(a))
+    return backend.contiguous(backend.bind(_columns)(a))
+
+
+def _columns(xp: Namespace, rows: Array) -> Array:
+    return xp.matrix_transpose(rows)
+
+
+def _columns_above_ones(xp: Namespace, rows: Array) -> Array:
+    return augment(xp, xp.matrix_transpose(rows))
+
+
+def _inverse_columns(xp: Namespace, rows: Array) -> Array:
+    return xp.matrix_transpose(1 / rows)
 
 
 def _inverse_error(backend: Backend, y_err: Any, shape: tuple[int, int], loss: Loss) -> Array | None:
@@ -251,7 +263,7 @@ def _inverse_error(backend: Backend, y_err: Any, shape: tuple[int, int], loss: L
         return None
     if loss.auxiliary != "y_err":
         raise ValueError(f"`y_err` has no place in loss {loss.name!r}: such values have the errors of their kind")
-    return _as_columns(backend, 1 / per_value(backend, y_err, *shape))
+    return backend.contiguous(backend.bind(_inverse_columns)(per_value(backend, y_err, *shape)))
 
 
 def _auxiliary(backend: Backend, auxiliary: Any, shape: tuple[int, int], loss: Loss) -> Array | None:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.data import Dataset, Events, Measurements, Scaling, read, scaling_of
 from ffnn_xp.fitting.local_search import LocalSearch
 from ffnn_xp.fitting.options import StatisticalOptions
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import KroneckerCoordinates, Minimizer, Problem
-from ffnn_xp.network import Layout, ModelLike, Network, augment, evaluate
+from ffnn_xp.network import Layout, ModelLike, Network, augment, evaluate, units
 from ffnn_xp.objective import DataCost, GaussianPrior, NetworkCost, Objective, network_precision
 from ffnn_xp.uncertainty import Spectrum, rank, sandwich
 
@@ -108,16 +108,15 @@ class FitProblem:
     def events(self, y: Array | None = None) -> Events:
         """Return the events in standardised units, with other measurements y ``(..., k, n)`` if given."""
         backend, s = self.model.backend, self.scaling
-        xp, to = backend.xp, backend.to_device
-        data = self.data_with_errors()
+        to, data = backend.to_device, self.data_with_errors()
         with backend.context():
-            x = (data.x - to(s.x_mean[:, None])) / to(s.x_scale[:, None])
+            x = backend.bind(_standardized)(data.inputs, to(s.x_mean[:, None]), to(s.x_scale[:, None]))
             shift, scale = s.y_mean[:, None], s.y_scale[:, None]
             output = self.network.activations[-1]
             if output.multiplicative and self.loss.link is None:  # a shift before it is a factor behind it
                 shift, scale = 0 * shift, np.exp(shift)
-            return replace(data, inputs=augment(xp, x), y=data.y if y is None else y).events(
-                xp, self.loss, to(shift), to(scale)
+            return replace(data, inputs=x, y=data.y if y is None else y).events(
+                backend, self.loss, to(shift), to(scale)
             )
 
     def raw_cost(self) -> DataCost:
@@ -219,3 +218,8 @@ def check_degrees_of_freedom(problem: FitProblem, *, auto: bool = False) -> None
             f"the errors of y cannot be estimated from {values} values with {p} parameters: "
             "give y_err, or a prior, or a smaller network"
         )
+
+
+def _standardized(xp: Namespace, inputs: Array, mean: Array, scale: Array) -> Array:
+    """Return ``(x, 1)`` of standardised inputs x, from ``(x, 1)`` of raw ones."""
+    return augment(xp, (units(inputs) - mean) / scale)

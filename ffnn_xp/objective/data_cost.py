@@ -52,7 +52,7 @@ class DataCost(NetworkCost):
         self.model, self.data = model, data
         self.statistic = statistic.for_output(model.network.activations[-1].name)
         with model.backend.context():
-            events = data.events(model.backend.xp, self.statistic).ready_to_stream(model.backend)
+            events = data.events(model.backend, self.statistic).ready_to_stream(model.backend)
         objective = Objective(model.network, self.statistic, events, model.backend)
         n_values = data.n * self.statistic.ndof_per_event(int(data.y.shape[0]))
         super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)

@@ -23,6 +23,15 @@ class Every:
 
     constant = 3.0
 
+    def __init__(self) -> None:
+        self.made = float(np.float64(1e200) ** 2)
+
+    def __call__(self) -> float:
+        return float(np.float64(1e200) ** 2)
+
+    def __repr__(self) -> str:
+        return str(np.float64(1e200) ** 2)
+
     def method(self, power: int = 2) -> float:
         """Compute a power that underflows."""
         return float(np.float64(1e-200) ** power)
@@ -49,10 +58,11 @@ class Every:
 
 
 def test_members_of_every_kind() -> None:
-    one = Every()
     with np.errstate(all="raise"):
+        one = Every()
         assert one.method(3) == 0.0
-        assert np.isinf([one.own, one.once, one.of_class()]).all()
+        assert repr(Every()) == "inf"
+        assert np.isinf([one.made, one(), one.own, one.once, one.of_class()]).all()
         assert np.isnan(one.of_none())
         one.own = 1e200
         assert one.kept == np.inf

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ffnn_xp import BackendUnavailableError, get_backend
-from ffnn_xp.backends.jax import SHAPES
+from ffnn_xp.backends.jax import KEPT, _compiled
 
 jax = pytest.importorskip("jax")
 
@@ -30,12 +32,29 @@ def test_a_jax_cpu_beyond_the_last() -> None:
 
 @pytest.mark.slow
 def test_compiled_shapes_do_not_pile_up() -> None:
-    """Data of ever other lengths: of each kernel a few shapes are kept, and results stay right."""
-    backend = get_backend("jax", fallback=False)
-    for n in range(1, 5 * SHAPES):
-        total = backend.bind(_total)
+    """Data of ever other lengths: the last kernels stay, older ones are freed, the program's own functions stay."""
+    backend, traced = get_backend("jax", fallback=False), []
+
+    def own(a: Any) -> Any:
+        traced.append(a.shape)
+        return a + 1
+
+    own = jax.jit(own)
+    for n in range(1, 4):
+        own(np.ones(n))
+    total = backend.bind(_total)
+    first = weakref.ref(_compiled(total.__closure__[0].cell_contents, (1,)))
+    for n in range(1, 2 * KEPT):
         assert float(total(backend.to_device(np.ones(n)))) == n
-        assert total._cache_size() <= SHAPES + 1
+    gc.collect()
+    assert first() is None
+    assert _compiled.cache_info().currsize == KEPT
+    misses = _compiled.cache_info().misses
+    total(backend.to_device(np.ones(2 * KEPT - 1)))
+    assert _compiled.cache_info().misses == misses
+    for n in range(1, 4):
+        own(np.ones(n))
+    assert traced == [(1,), (2,), (3,)]
 
 
 def _total(xp: Any, a: Any) -> Any:

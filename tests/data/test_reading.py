@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp import Backend, Model
+from ffnn_xp import Backend, Model, get_backend
 from ffnn_xp.data import Measurements, read
+from ffnn_xp.data.validation import check_resolved
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 Y = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
@@ -341,6 +342,21 @@ def test_classes_without_events_are_refused_unless_they_are_counted() -> None:
     with pytest.raises(ValueError, match="label 3, but the network has 3 outputs"):
         labelled([1, 2, 3] * 4, 3)
     assert labelled(np.eye(4)[[1, 2, 3] * 4], 4).valid
+
+
+@pytest.mark.parametrize("k", [None, 2])
+def test_one_class_is_refused(k: int | None) -> None:
+    with pytest.raises(ValueError, match="`y` holds one class only: a classifier needs at least two"):
+        labelled([0] * 12, k)
+
+
+def test_values_that_float32_cannot_tell_apart_are_refused() -> None:
+    """On a device without float64, of which float32 on NumPy is an example here: the fit itself would not see it."""
+    single, t = get_backend("numpy", dtype="float32"), np.linspace(-1, 1, 20)
+    check_resolved(single, (2000 + 5 * t).tolist(), "x")
+    check_resolved(get_backend("numpy"), (1.7e9 + 100 * t).tolist(), "x")
+    with pytest.raises(ValueError, match="`x` is not resolved by float32"):
+        check_resolved(single, (1.7e9 + 100 * t).tolist(), "x")
 
 
 @pytest.mark.parametrize("y", [[True, False] * 6, np.array([0.0, 1.0] * 6), np.array([1, 0] * 6, dtype=object)])

@@ -185,3 +185,9 @@ def test_units_whose_squares_are_no_numbers_are_refused(what: str, unit: float) 
 def test_one_tiny_value_is_no_constant() -> None:
     with pytest.raises(ValueError, match="`x` cannot be standardised"):
         fx.Model((1, 1), seed=1).fit(np.append(np.zeros(9), 1e-200), np.arange(10.0), 1.0)
+
+
+@pytest.mark.parametrize("unit", [1e153, 1e160])
+def test_values_on_both_sides_of_zero_whose_squares_overflow_are_refused(unit: float) -> None:
+    with pytest.raises(ValueError, match="`x` cannot be standardised"):
+        of("identity", unit * np.array([-1.0, 1.0, -1.0, 1.0]), np.arange(4.0))
