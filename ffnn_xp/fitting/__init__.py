@@ -22,7 +22,7 @@ from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_p
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import FitState, Restart
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, REFIT_GOAL, Tuning
-from ffnn_xp.fitting.y_error import residual_width, y_error_at
+from ffnn_xp.fitting.y_error import residual_width, settle
 
 __all__ = [
     "DEFAULT_TUNING",
@@ -43,6 +43,6 @@ __all__ = [
     "read_problem",
     "refit",
     "residual_width",
+    "settle",
     "toy_lots",
-    "y_error_at",
 ]

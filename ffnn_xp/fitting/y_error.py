@@ -103,21 +103,6 @@ def _is_degenerate(problem: FitProblem, theta: HostArray, small: Mask) -> bool:
     return bool(np.any(small & (largest > np.sqrt(PERFECT))))
 
 
-def y_error_at(problem: FitProblem, theta: HostArray) -> FitProblem:
-    """Return the problem with errors of y from the residuals at this theta, which stays.
-
-    With a prior the effective number of parameters depends on the errors, so the two are computed in turn.
-    """
-    tuning = problem.tuning.y_error
-    for _ in range(tuning.rounds):
-        new = residual_width(problem, theta, problem.effective(problem.cost(), theta))
-        settled = problem.prior is None or np.max(np.abs(new / problem.y_error - 1)) < tuning.settled
-        problem = problem.with_y_error(new)
-        if settled:
-            break
-    return problem
-
-
 def residual_width(problem: FitProblem, theta: HostArray, effective: float, y: Array | None = None) -> HostArray:
     """Compute the errors by the formula above, for other measurements y ``(k, n)`` if given.
 

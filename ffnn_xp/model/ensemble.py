@@ -28,7 +28,7 @@ from ffnn_xp.fitting import (
     measure_again,
     read_problem,
     refit,
-    y_error_at,
+    settle,
 )
 from ffnn_xp.minimizers import Budget
 from ffnn_xp.network import ModelLike, Network, evaluate
@@ -168,7 +168,9 @@ def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaO
     standard = problem.scaling.to_standard(theta)
     if not problem.errors_known:
         check_degrees_of_freedom(problem)
-        problem = y_error_at(problem, standard)
+        problem = settle(problem, standard, lambda _: standard)
+        if problem.unsettled:
+            raise ValueError(f"replicas need errors of y: {problem.unsettled}")
     cost = problem.cost()
     kind, events, precisions = _replicas(problem, cost, theta, own, options)
     number = next((len(a) for a in (own, options.priors) if a is not None), options.number)

@@ -9,6 +9,9 @@ import scipy.special
 import scipy.stats
 
 import ffnn_xp as fx
+from ffnn_xp.data import Measurements
+from ffnn_xp.fitting import FitOptions, FitProblem, read_problem, settle
+from ffnn_xp.fitting.y_error import CHANGES
 
 X = np.linspace(-1, 1, 50)
 MEDIAN = {"huber": scipy.stats.norm.ppf(0.75), "soft_l1": scipy.stats.norm.ppf(0.75), "student_t": 0.7406970841126831}
@@ -108,3 +111,37 @@ def test_a_predicted_width_that_vanishes_is_no_minimum() -> None:
                 model.predict(x, return_std=True)
     assert not all(valid)
     assert fx.Model((1, 2, 2), seed=1).fit(x, y, loss="normal", prior=1.0).valid
+
+
+class Offset:
+    """A minimizer of a line that is off by a multiple of the errors that it is given."""
+
+    def __init__(self, slope: float, floor: float = 0.1) -> None:
+        self.slope, self.floor, self.calls = slope, floor, 0
+        self.problem = read_problem(fx.Model((1, 1), seed=1), Measurements(X, 0 * X, None), FitOptions())
+
+    def __call__(self, problem: FitProblem) -> np.ndarray:
+        self.calls += 1
+        free = np.sqrt((50 - 2) / 50)  # residuals of r are errors of r over this
+        width = self.floor + self.slope * float(problem.y_error[0])
+        return np.asarray(problem.scaling.to_standard(np.array([0.0, width * problem.scaling.y_scale[0] * free])))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.9, -0.9])
+def test_slow_turns_are_shortened(slope: float) -> None:
+    """Errors that each fit leaves at nine tenths of the way to their own would take 59 turns to 0.2 %."""
+    minimize = Offset(slope)
+    settled = settle(minimize.problem, minimize(minimize.problem), minimize)
+    assert not settled.unsettled
+    assert settled.y_error[0] == pytest.approx(0.1 / (1 - slope), rel=5e-3)
+    assert minimize.calls < 20
+
+
+def test_what_never_settles_is_said() -> None:
+    """A minimum that is another one in each turn."""
+    minimize, calls = Offset(0.0), iter(range(100))
+
+    def jump(problem: FitProblem) -> np.ndarray:
+        return minimize(problem) * (1.0 if next(calls) % 2 else 3.0)
+
+    assert settle(minimize.problem, jump(minimize.problem), jump).unsettled == CHANGES
