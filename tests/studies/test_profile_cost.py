@@ -11,7 +11,8 @@ import scipy.optimize
 
 import ffnn_xp as fx
 from ffnn_xp.fitting.tuning import Tuning
-from ffnn_xp.studies.profile_cost import DEFAULT, SubsetCost
+from ffnn_xp.studies.other_parameters import DEFAULT
+from ffnn_xp.studies.profile_cost import SubsetCost
 
 X = np.stack([np.linspace(-2, 2, 80) * 3 + 10, np.cos(np.arange(80.0))], axis=1)
 Y = 5 * np.sin(0.6 * X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(0, 0.5, 80)
