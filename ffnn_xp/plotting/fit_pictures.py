@@ -52,6 +52,8 @@ class Drawn:
         Half the width of each bin in one dimension.
     y, error, predicted, pulls : array with shape (n, k)
         Measured values, their standard deviations (NaN where values are correlated), predictions, and pulls.
+    weight : array with shape (n,)
+        How many times each event counts in a group; ones where weights have both signs.
     grouped : bool
         Whether single values are yes or no, so that shares of groups are drawn.
     """
@@ -62,6 +64,7 @@ class Drawn:
     error: HostArray
     predicted: HostArray
     pulls: HostArray
+    weight: HostArray
     grouped: bool = False
 
     @classmethod
@@ -73,7 +76,8 @@ class Drawn:
             np.asarray(a, dtype=np.float64).reshape(n, -1)
             for a in (cost.y, cost.standard_deviations(theta), cost.prediction(theta), cost.pulls(theta))
         )
-        kind = cost.statistic.target_kind
+        kind, weights = cost.statistic.target_kind, cost.data.weights
+        weight = np.ones(n) if weights is None else cost.model.backend.to_host(weights)[0]
         return cls(
             cost.x,
             _half_width(fit),
@@ -81,6 +85,7 @@ class Drawn:
             deviation / unit,
             predicted / cost.volume(),
             pulls,
+            weight if np.all(weight >= 0) else np.ones(n),
             grouped=kind in ("successes", "class") and bool(np.all((y == 0) | (y == 1))),
         )
 
@@ -91,12 +96,12 @@ class Drawn:
         parts = np.array_split(order, max(1, min(GROUPS, n // LEAST_IN_GROUP)))
 
         def mean(a: HostArray) -> HostArray:
-            return np.stack([a[part].mean(axis=0) for part in parts])
+            return np.stack([np.average(a[part], axis=0, weights=self.weight[part]) for part in parts])
 
         y, predicted = mean(self.y[:, output : output + 1]), mean(self.predicted[:, output : output + 1])
-        root = np.sqrt([len(part) for part in parts])[:, None]
-        error = np.sqrt(mean(self.error[:, output : output + 1] ** 2)) / root
-        return Drawn(mean(self.x), None, y, error, predicted, (y - predicted) / error)
+        total = np.array([self.weight[part].sum() for part in parts])
+        error = np.sqrt(mean(self.error[:, output : output + 1] ** 2) / total[:, None])
+        return Drawn(mean(self.x), None, y, error, predicted, (y - predicted) / error, total)
 
 
 def plot_data(

@@ -144,6 +144,20 @@ def test_yes_or_no_and_classes_are_shares_of_groups(kind: str) -> None:
     assert any("groups of 10" in text.get_text() for text in main.get_legend().get_texts())
 
 
+def test_shares_count_an_event_as_often_as_its_weight() -> None:
+    """Events that are written once with the number of times they were measured have the shares of the whole table."""
+    x, yes = np.repeat(np.arange(5.0), 2), np.tile([0.0, 1.0], 5)
+    times = RNG.integers(1, 40, 10)
+    fit = model(1, 1, output="logistic").fit(x, yes, loss="binomial", weights=times)
+    drawn = Drawn.of(fit).in_groups(x, 0)
+    every, p = np.repeat(np.arange(10), times), fit.raw_cost.prediction(fit.parameters)[np.repeat(np.arange(10), times)]
+    assert len(drawn.y) == 1
+    assert drawn.y.item() == pytest.approx(np.mean(yes[every]))
+    assert drawn.x.item() == pytest.approx(np.mean(x[every]))
+    assert drawn.predicted.item() == pytest.approx(np.mean(p))
+    assert drawn.error.item() == pytest.approx(np.sqrt(np.sum(p * (1 - p))) / len(every))
+
+
 def test_predicted_widths_are_the_errors() -> None:
     y = X + RNG.normal(0, 0.3, 40)
     net = model(1, 2)
