@@ -177,14 +177,10 @@ class PlusFunction(CostWithGradient):
         return np.asarray(network + function)
 
     def pulls(self, args: Sequence[float]) -> HostArray:
-        """Return (measured - predicted) / standard deviation, in the shape of y."""
-        cost = self.cost
-        xp, loss = self._backend.xp, cost.statistic
-        predicted = np.atleast_2d(self.prediction(args).T)
+        """Return (measured - predicted) / standard deviation, in the shape of y, as those of the network's cost."""
         with self._backend.context():
-            y = self._backend.to_device(predicted)
-            pulls = self._backend.to_host(loss.pulls(xp, y, cost.data.y, cost.data.auxiliary_of(xp, loss)))
-        return cost._squeeze(pulls.T)
+            predicted = self._backend.to_device(np.atleast_2d(self.prediction(args).T))
+        return self.cost._squeeze(self.cost._pulls_of(predicted))
 
     def _at(self, phi: HostArray, *more: HostArray) -> Objective:
         """Return the objective with the function's values, after `more` columns, as first data of the events."""

@@ -2,6 +2,7 @@
 
 - `measurements`: the arrays of the user, by name and unchecked; every entry point makes them.
 - `reading`: `read`, the one reader, from measurements to checked data and their statistic.
+- `selection`, `targets`: its parts: the events to use, and the values that each statistic allows.
 - `uhi`, `histograms`: histograms of any library as bins with contents.
 - `tables`: columns with names, of any library's tables.
 - `points`, `bins`, `errors_in_x`: kinds of x; register a new one with `points_of`.
@@ -18,10 +19,12 @@ from ffnn_xp.data.events import Events
 from ffnn_xp.data.histograms import measurements_of
 from ffnn_xp.data.measurements import Measurements, refuse
 from ffnn_xp.data.points import Points, points_of
-from ffnn_xp.data.reading import CheckedData, check_sets, events_in_use, input_rows, read
+from ffnn_xp.data.reading import CheckedData, input_rows, read
+from ffnn_xp.data.selection import events_in_use
 from ffnn_xp.data.standardization import Scaling, scaling_of
 from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
 from ffnn_xp.data.tables import in_order, names_of_columns
+from ffnn_xp.data.targets import check_sets
 from ffnn_xp.data.uhi import is_histogram
 
 __all__ = [

@@ -76,13 +76,15 @@ class Dataset:
             return xp.ones_like(self.y if loss.auxiliary is not None else self.y[..., :1, :1])
         return given
 
-    def pulls(self, xp: Namespace, loss: Loss, arguments: Array, *, weighted: bool = True) -> Array:
+    def pulls(
+        self, xp: Namespace, loss: Loss, arguments: Array, *, weighted: bool = True, measured: Array | None = None
+    ) -> Array:
         """Return (measured - predicted) / standard deviation, ``(k, n)``, from the arguments of the statistic.
 
-        A measured value of weight w has an error smaller by sqrt(w), unless the weights say nothing about the scatter
-        (`weighted` is False).
+        The measured values are y, or others with the same errors. One of weight w has an error smaller by sqrt(w),
+        unless the weights say nothing about the scatter (`weighted` is False).
         """
-        pulls = loss.pulls(xp, arguments, self.y, self.auxiliary_of(xp, loss))
+        pulls = loss.pulls(xp, arguments, self.y if measured is None else measured, self.auxiliary_of(xp, loss))
         if self.weights is None or not weighted or loss.target_kind != "real":
             return pulls
         return pulls * xp.sqrt(self.weights)

@@ -10,43 +10,31 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import array_api_compat
-import numpy as np
-from array_api_compat import device
-
-from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp._lib.validation import letter
-from ffnn_xp.backends import Backend, host_floats, to_numpy
+from ffnn_xp.backends import Backend
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.dataset import Dataset
 from ffnn_xp.data.measurements import Measurements
-from ffnn_xp.data.points import Points, array_shape, points_of
+from ffnn_xp.data.points import Points, points_of
+from ffnn_xp.data.selection import events_in_use
 from ffnn_xp.data.statistic import find_statistic
 from ffnn_xp.data.tables import in_order, names_of_columns
+from ffnn_xp.data.targets import check_successes, counts_of_classes, measured_values
 from ffnn_xp.data.uhi import is_histogram
 from ffnn_xp.data.validation import (
-    CONTENT,
-    COUNT,
     FINITE,
-    LABEL,
     NO_OR_POSITIVE_ERROR,
-    NUMBER_CLASSES,
     POSITIVE,
     POSITIVE_WEIGHT,
-    SHARE,
-    SUCCESSES,
     TRIALS,
-    YES_OR_NO,
     check_resolved,
-    check_unambiguous,
     floats,
     per_value,
 )
 from ffnn_xp.data.whitening import whitening_matrix
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import ModelLike, augment
-
-Indices = np.ndarray[Any, np.dtype[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -119,93 +107,6 @@ def read(
     return CheckedData(data, statistic, known)
 
 
-def events_in_use(measurements: Measurements, *, signed: bool = False) -> Measurements:
-    """Return the measurements of the events to use: those of the mask and, if weights may be `signed`, of weight not 0.
-
-    Raises
-    ------
-    ValueError
-        If the mask is not boolean, or has not one value for each event.
-    """
-    m = measurements
-    n = len(points_of(m.x)) if m.mask is not None or (signed and m.weights is not None) else 0
-    if m.mask is not None:
-        use = np.asarray(to_numpy(m.mask) if array_api_compat.is_array_api_obj(m.mask) else m.mask)
-        if use.dtype != np.bool_ or use.ndim != 1:
-            raise ValueError(
-                f"`mask` must be boolean with shape (n,), True for events to use, got {use.dtype} {use.shape}"
-            )
-        if len(use) != n:
-            raise ValueError(f"`mask` must have shape ({n},), one for each event of `x`, got {use.shape}")
-        m, n = _selected(m, np.flatnonzero(use), n), int(np.sum(use))
-    if signed and m.weights is not None:
-        weights = host_floats(m.weights, "weights")
-        if weights.shape == (n,) and 0 < np.count_nonzero(weights) < n:
-            m = _selected(m, np.flatnonzero(weights), n)
-    return m
-
-
-def _selected(m: Measurements, at: Indices, n: int) -> Measurements:
-    """Return the measurements of the events `at`, of n events.
-
-    Arrays without a row for each event, such as one error for all, stay as they are. In sets of measurements y
-    ``(r, n, k)`` the events are selected in each set.
-    """
-    points = points_of(m.x)
-    if points.node_weights is None:
-        x = _rows(points.x, at, n)
-    else:
-        q = points.node_weights.shape[1]
-        x = Points(points.x.reshape(n, q, -1)[at].reshape(len(at) * q, -1), points.node_weights[at])
-
-    def per_value(name: str, of: Any) -> Any:
-        a, shape = getattr(m, name), () if of is None else array_shape(of)
-        if a is not None and len(shape) > 1:
-            check_unambiguous(tuple(array_shape(a)), n, shape[-1], name)
-        return _rows(a, at, n)
-
-    return replace(
-        m,
-        x=x,
-        y=_rows(m.y, at, n, axis=1 if m.y is not None and len(array_shape(m.y)) == 3 else 0),
-        y_err=per_value("y_err", m.y),
-        weights=_rows(m.weights, at, n),
-        mask=None,
-        exposure=per_value("exposure", m.y),
-        trials=per_value("trials", m.y),
-        y_cov=None if m.y_cov is None else _covariance(m.y_cov, at, n),
-        x_err=per_value("x_err", points.x),
-    )
-
-
-def _rows(a: Any, at: Indices, n: int, axis: int = 0) -> Any:
-    """Return the rows `at` of an array with n rows; any other array is returned itself."""
-    if a is None or len(array_shape(a)) <= axis:
-        return a
-    a = a if array_api_compat.is_array_api_obj(a) else np.asarray(a)
-    if a.shape[axis] != n:
-        return a
-    xp = array_api_compat.array_namespace(a)
-    return xp.take(a, xp.asarray(at, device=device(a)), axis=axis)
-
-
-def _covariance(covariance: Any, at: Indices, n: int) -> Any:
-    """Return the covariance of these events' values: rows and columns of ``(n k, n k)``, or blocks."""
-    if len(array_shape(covariance)) == 3:
-        return _rows(covariance, at, n)
-    V = np.asanyarray(to_numpy(covariance) if _is_device_array(covariance) else covariance)
-    k, rest = divmod(len(V), n)
-    if V.ndim != 2 or V.shape[0] != V.shape[1] or rest:
-        return V  # its shape does not fit: whitening refuses it
-    values = (at[:, None] * k + np.arange(k)).ravel()
-    return V[np.ix_(values, values)]
-
-
-def _is_device_array(a: Any) -> bool:
-    """Return True if `a` is an array of a library other than NumPy."""
-    return array_api_compat.is_array_api_obj(a) and not isinstance(a, np.ndarray)
-
-
 def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, signed: bool, to_fit: bool) -> Dataset:
     """Check inputs, targets, errors and weights together and move them to the device."""
     backend, (d, k) = model.backend, model.shape_of_data()
@@ -220,15 +121,15 @@ def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, s
     uncertain: Array = rows if loss.uncertain_inputs else None
     del rows  # with large data each copy counts
     targets, was_column = (
-        _classes(backend, m.y, n, k, to_fit=to_fit)
+        counts_of_classes(backend, m.y, n, k, to_fit=to_fit)
         if loss.target_kind == "class"
-        else _targets(backend, m.y, n, k, loss)
+        else measured_values(backend, m.y, n, k, loss)
     )
     shape = n, int(targets.shape[1])
     inverse = _inverse_error(backend, m.y_err, shape, loss)
     auxiliary = _auxiliary(backend, m.auxiliaries.get(str(loss.auxiliary)), shape, loss)
     if loss.target_kind == "successes":
-        _check_successes(backend, targets, auxiliary)
+        check_successes(backend, targets, auxiliary)
     measured = _as_columns(backend, targets)
     del targets
     weights = None if m.weights is None else _weights(backend, m.weights, n, signed=signed)
@@ -328,98 +229,3 @@ def input_rows(backend: Backend, x: Any, d: int | None, *, look: bool = False) -
     if a.shape[1] == 0:
         raise ValueError(f"`x` must have at least one column, got shape {a.shape}")
     return a, kind
-
-
-def _targets(backend: Backend, y: Any, n: int, k: int | None, loss: Loss) -> tuple[Array, bool]:
-    """Return measured values ``(n, m)`` for a network of k outputs; some losses need several outputs for each value."""
-    if k is not None:
-        each = loss.outputs(1)
-        if k % each:
-            raise ValueError(f"loss {loss.name!r} needs {each} outputs for each value of y, this network has {k}")
-        k //= each
-    counted = COUNT if loss.whole_counts else CONTENT
-    a = floats(backend, y, "y", {"real": FINITE, "successes": SUCCESSES}.get(loss.target_kind, counted))
-    was_column = a.ndim == 2 and a.shape[1] == 1
-    if a.ndim == 0 and n == 1:
-        a = backend.xp.reshape(a, (1, 1))
-    elif a.ndim == 1 and a.shape[0] == n and (k in (None, 1) or n != 1):
-        a = a[:, None]
-    elif a.ndim == 1 and n == 1:
-        a = a[None, :]
-    if a.ndim != 2 or a.shape[0] != n:
-        raise ValueError(f"`y` must have shape ({n}, {letter(k, 'k')}) to match the {n} events of `x`, got {a.shape}")
-    if k is not None and a.shape[1] != k:
-        raise ValueError(f"`y` must have shape ({n}, {k}) since the network has {k} outputs, got {a.shape}")
-    return a, was_column
-
-
-def _classes(backend: Backend, y: Any, n: int, k: int | None, *, to_fit: bool) -> tuple[Array, bool]:
-    """Return counts of classes ``(n, k)``; labels from 0 to k-1 with shape (n,) become counts of 0 and 1."""
-    labels = len(array_shape(y)) == 1 and k != 1
-    a = floats(backend, y, "y", LABEL if labels else SHARE)
-    xp = backend.xp
-    if labels:
-        k = _number_of_classes(np.unique(backend.to_host(a)), k, to_fit=to_fit)
-        a = xp.astype(a[:, None] == xp.arange(k, dtype=a.dtype, device=device(a))[None, :], a.dtype)
-    if a.ndim != 2 or a.shape[0] != n or a.shape[1] < 2 or (k is not None and a.shape[1] != k):
-        raise ValueError(
-            f"`y` must have shape ({n},), a label for each event, or ({n}, {letter(k, 'k')}), counts of classes, "
-            f"got {tuple(a.shape)}"
-        )
-    _check_shares(backend, a)
-    return a, False
-
-
-def _number_of_classes(labels: HostArray, k: int | None, *, to_fit: bool) -> int:
-    """Return the number of classes from the different labels, or check them for a network of k outputs.
-
-    A class without events would get a probability from nowhere, so that a fit needs events of each.
-    """
-    held = ", ".join(f"{label:g}" for label in labels[:4]) + (", ..." if len(labels) > 4 else "")
-    if k is not None and len(labels) and labels[-1] >= k:
-        raise ValueError(
-            f"`y` holds the label {labels[-1]:g}, but the network has {k} outputs, and labels go from 0 to {k - 1}: "
-            f"{NUMBER_CLASSES}"
-        )
-    if to_fit and len(labels) < 2:
-        raise ValueError("`y` holds one class only: a classifier needs at least two")
-    if to_fit and len(labels) != (labels[-1] + 1 if k is None else k):
-        upto = "" if k is None else f" up to {k - 1}"
-        keep = "" if k is None else f"; to keep classes without events, give y as counts of classes, (n, {k})"
-        raise ValueError(
-            f"`y` must hold all labels 0, 1, 2, ...{upto} without gaps, got {held}: {NUMBER_CLASSES}{keep}"
-        )
-    return len(labels) if k is None else k
-
-
-def check_sets(backend: Backend, sets: HostArray, loss: Loss, trials: Array | None) -> None:
-    """Check the values of many sets of measurements ``(r, n, k)`` by the rules of one set.
-
-    Raises
-    ------
-    ValueError
-        For values that the statistic does not allow.
-    """
-    rule = {"real": FINITE, "class": SHARE}.get(loss.target_kind, COUNT)
-    y = floats(backend, sets, "y", rule)
-    if loss.target_kind == "class":
-        _check_shares(backend, y)
-    if loss.target_kind == "successes":
-        _check_successes(backend, y, trials)
-
-
-def _check_shares(backend: Backend, y: Array) -> None:
-    """Check that each event is of some class."""
-    if y.shape[-2] and float(backend.to_host(backend.xp.min(backend.xp.sum(y, axis=-1)))) <= 0:
-        raise ValueError("`y` has an event that is of no class: leave it out")
-
-
-def _check_successes(backend: Backend, k: Array, trials: Array | None) -> None:
-    """Check that successes ``(..., n, k)`` are at most the trials ``(k, n)``, or 0 or 1 without trials."""
-    xp = backend.xp
-    too_many = xp.matrix_transpose(k) > (1 if trials is None else trials)
-    if float(backend.to_host(xp.sum(xp.astype(too_many, k.dtype)))):
-        what = "0 or 1 (or give `trials`)" if trials is None else "at most the number of `trials`"
-        remedy = f": {YES_OR_NO}" if trials is None else ""
-        at = tuple(np.argwhere(np.swapaxes(backend.to_host(too_many), -1, -2))[0])
-        raise ValueError(f"`y` must be {what}, got {backend.to_host(k)[at]:g} in row {at[-2]}{remedy}")

@@ -21,18 +21,18 @@ from ffnn_xp.io import NetworkState, load_state, save_state
 from ffnn_xp.losses import Loss
 from ffnn_xp.minimizers import Migrad, Minimizer
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
+from ffnn_xp.model.pictures import NetworkPicture
 from ffnn_xp.model.predictor import Predictor
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.model.single_precision import checked_in
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
 from ffnn_xp.network import Activation
-from ffnn_xp.plotting import draw_network
 
 STARTS = ("auto", "random", "current")
 
 
 @quiet
-class Model(Predictor):
+class Model(NetworkPicture, Predictor):
     r"""A feed-forward network, :math:`y = f_L(A_L \cdot (\ldots f_1(A_1 \cdot (x, 1)) \ldots, 1))`.
 
     Parameters
@@ -316,35 +316,6 @@ class Model(Predictor):
         if theta.ndim != 1 or not np.all(np.isfinite(theta)):
             raise ValueError(f"`start` must be a name or finite parameters with shape (p,), got {start!r}")
         return theta
-
-    def draw(self, axes: Any = None) -> Any:
-        """Draw the network, its units as circles and its weights as lines, and return the axes.
-
-        A line is the thicker the larger the weight is; blue is positive, red is negative. Of layers of more than 16
-        units the first are drawn.
-
-        Parameters
-        ----------
-        axes : matplotlib axes, optional
-            The panel; by default that of a new figure of pyplot.
-
-        Raises
-        ------
-        NotFittedError
-            If widths are to be read from the data and there were none yet.
-        ImportError
-            If matplotlib is not installed.
-
-        Examples
-        --------
-        >>> import ffnn_xp as fx
-        >>> from matplotlib.figure import Figure
-        >>> axes = fx.Model((2, 3, 1), seed=1).draw(Figure().subplots())
-        >>> [text.get_text() for text in axes.texts]
-        ['L1: 2', 'L2: 3', 'L3: 1']
-        """
-        matrices = [self._backend.to_host(A) for A in self.matrices]
-        return draw_network(matrices, self.input_names, self.target_names, axes)
 
     def to_state(
         self,

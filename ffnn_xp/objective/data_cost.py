@@ -108,11 +108,7 @@ class DataCost(NetworkCost):
         (Pearson's residuals). A measured value of weight w counts with an error smaller by sqrt(w); weights of both
         signs do not change pulls.
         """
-        xp, loss = self.model.backend.xp, self.statistic
-        with self.model.backend.context():
-            arguments, weights = self._loss_arguments(vector((args,), self.npar)), self.data.weights
-            pulls = self.data.pulls(xp, loss, arguments, weighted=weights is None or bool(xp.all(weights >= 0)))
-        return self._squeeze(self._rows(pulls))
+        return self._squeeze(self._pulls_of(self._loss_arguments(vector((args,), self.npar))))
 
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
         """Draw data and prediction into the current matplotlib axes.
@@ -160,18 +156,17 @@ class DataCost(NetworkCost):
     def standard_deviations(self, args: Sequence[float]) -> HostArray:
         """Return the standard deviation of each measured value, in the shape of `y`, by its statistic at theta.
 
-        They are NaN for correlated values, whose pulls are combinations of several.
+        They are those of `pulls`, weights included, and NaN for correlated values, whose pulls are combinations of
+        several.
         """
-        backend, loss = self.model.backend, self.statistic
-        if loss.auxiliary == "y_cov":
+        if self.statistic.auxiliary == "y_cov":
             return np.full_like(self.y, np.nan)
-        with backend.context():
-            arguments = self._loss_arguments(vector((args,), self.npar))
-            values = (value * backend.xp.ones_like(self.data.y) for value in (0.0, 1.0))
-            auxiliary = self.data.auxiliary_of(backend.xp, loss)
-            low, high = (loss.pulls(backend.xp, arguments, y, auxiliary) for y in values)
+        arguments = self._loss_arguments(vector((args,), self.npar))
+        with self.model.backend.context():
+            step = 1 + self.model.backend.xp.abs(self.data.y)  # so that no digits are lost, whatever the units of y
+            low, high = (self._pulls_of(arguments, self.data.y + add) for add in (0.0, step))
         with np.errstate(divide="ignore"):
-            return self._squeeze(1 / self._rows(high - low))
+            return self._squeeze(self._rows(step) / (high - low))
 
     def unit(self) -> HostArray:
         """Return the factor from outputs to expected values, ``(n, k)``: exposures, trials, volumes of bins, or 1."""
@@ -184,6 +179,13 @@ class DataCost(NetworkCost):
     def volume(self) -> HostArray | float:
         """Return the volume of bins, ``(n, 1)``; 1 for points."""
         return 1.0 if self.data.nodes is None else self._rows(self.data.nodes).sum(axis=1, keepdims=True)
+
+    def _pulls_of(self, arguments: Array, measured: Array | None = None) -> HostArray:
+        """Return pulls ``(n, k)`` by the arguments of the statistic, of the measured values or of others."""
+        xp, data = self.model.backend.xp, self.data
+        with self.model.backend.context():
+            weighted = data.weights is None or bool(xp.all(data.weights >= 0))
+            return self._rows(data.pulls(xp, self.statistic, arguments, weighted=weighted, measured=measured))
 
     def _rates(self) -> tuple[HostArray, HostArray | None]:
         """Return the measured values in units of the output, and their errors if they are known; ``(n, k)``."""

@@ -19,24 +19,25 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.network import evaluate
-from ffnn_xp.plotting.given_data import (
+from ffnn_xp.plotting.panels import (
     BLUE,
-    CURVE_POINTS,
-    GREY,
-    MOST_BARS,
+    LITERAL,
     MOST_OUTPUTS,
-    SKY,
     VERMILION,
     Axes,
-    _histogram,
-    _marker,
-    _opacity,
+    CurveData,
+    Label,
+    draw_curve,
+    draw_points,
+    draw_pulls,
+    entitle,
+    labels,
+    marker,
+    tidy,
 )
 
 GROUPS = 20  # groups of events whose shares are drawn, at most
 LEAST_IN_GROUP = 10  # events of a group: with fewer its error bar would mean little
-UNNAMED: Any = None  # the name of pulls that are those of the panel beside them
-LITERAL = {"parse_math": False}  # of names, which may hold signs of mathematical text
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Drawn:
         Half the width of each bin in one dimension.
     y, error, predicted, pulls : array with shape (n, k)
         Measured values, their standard deviations (NaN where values are correlated), predictions, and pulls.
+    weight : array with shape (n,)
+        How many times each event counts in a group; ones where weights have both signs.
     grouped : bool
         Whether single values are yes or no, so that shares of groups are drawn.
     """
@@ -61,6 +64,7 @@ class Drawn:
     error: HostArray
     predicted: HostArray
     pulls: HostArray
+    weight: HostArray
     grouped: bool = False
 
     @classmethod
@@ -72,7 +76,8 @@ class Drawn:
             np.asarray(a, dtype=np.float64).reshape(n, -1)
             for a in (cost.y, cost.standard_deviations(theta), cost.prediction(theta), cost.pulls(theta))
         )
-        kind = cost.statistic.target_kind
+        kind, weights = cost.statistic.target_kind, cost.data.weights
+        weight = np.ones(n) if weights is None else cost.model.backend.to_host(weights)[0]
         return cls(
             cost.x,
             _half_width(fit),
@@ -80,6 +85,7 @@ class Drawn:
             deviation / unit,
             predicted / cost.volume(),
             pulls,
+            weight if np.all(weight >= 0) else np.ones(n),
             grouped=kind in ("successes", "class") and bool(np.all((y == 0) | (y == 1))),
         )
 
@@ -90,12 +96,12 @@ class Drawn:
         parts = np.array_split(order, max(1, min(GROUPS, n // LEAST_IN_GROUP)))
 
         def mean(a: HostArray) -> HostArray:
-            return np.stack([a[part].mean(axis=0) for part in parts])
+            return np.stack([np.average(a[part], axis=0, weights=self.weight[part]) for part in parts])
 
         y, predicted = mean(self.y[:, output : output + 1]), mean(self.predicted[:, output : output + 1])
-        root = np.sqrt([len(part) for part in parts])[:, None]
-        error = np.sqrt(mean(self.error[:, output : output + 1] ** 2)) / root
-        return Drawn(mean(self.x), None, y, error, predicted, (y - predicted) / error)
+        total = np.array([self.weight[part].sum() for part in parts])
+        error = np.sqrt(mean(self.error[:, output : output + 1] ** 2) / total[:, None])
+        return Drawn(mean(self.x), None, y, error, predicted, (y - predicted) / error, total)
 
 
 def plot_data(
@@ -108,23 +114,21 @@ def plot_data(
     """Draw the data and the fit, two panels for each output (the first six); see `FitResult.plot`."""
     drawn = Drawn.of(fit)
     d, k = drawn.x.shape[1], drawn.y.shape[1]
-    inputs = column_names(input_names, "input_names", d) or fit.problem.data.input_names
-    outputs = column_names(target_names, "target_names", k) or fit.problem.data.target_names
+    inputs = labels(column_names(input_names, "input_names", d) or fit.problem.data.input_names, "x", d)
+    outputs = labels(column_names(target_names, "target_names", k) or fit.problem.data.target_names, "y", k)
     shown = min(k, MOST_OUTPUTS)
     panels = _panels(axes, shown, one_input=d == 1)
     for i, (main, below) in enumerate(panels):
-        name = f"output {i}" if outputs is None and k > 1 else "y" if outputs is None else outputs[i]
         if d == 1:
             _draw_curve(fit, drawn, i, main, below)
-            main.set_ylabel(name, **LITERAL)
-            below.set_xlabel("x" if inputs is None else inputs[0], **LITERAL)
+            main.set_ylabel(outputs[i].text, **outputs[i].style)
+            below.set_xlabel(inputs[0].text, **inputs[0].style)
         else:
-            _draw_against(drawn, i, main, below, name)
+            _draw_against(drawn, i, main, below, outputs[i])
         for panel in (main, below):
-            panel.spines[["top", "right"]].set_visible(False)
-            panel.tick_params(direction="in")
+            tidy(panel)
     if axes is None:
-        panels[0, 0].figure.suptitle(_title(fit, k > shown), fontsize="medium", **LITERAL)
+        entitle(panels[0, 0].figure, fit, fit.statistic.display_name, k)
     return panels
 
 
@@ -136,7 +140,7 @@ def plot_pulls(fit: FitRecord, axes: Any = None) -> Any:
     if drawn.grouped:
         columns = range(pulls.shape[1])
         pulls = np.concatenate([drawn.in_groups(drawn.predicted[:, i], i).pulls for i in columns])
-    _histogram(axes, pulls.ravel(), UNNAMED)
+    draw_pulls(axes, pulls.ravel(), None)
     return axes
 
 
@@ -151,8 +155,10 @@ def plot_minima(fit: FitRecord, axes: Any = None) -> Any:
     converged = np.array([r.minimum > 0 for r in rows])
     for which, color, label in ((converged, BLUE, "a minimum"), (~converged, VERMILION, "ended before")):
         if np.any(which):
-            axes.plot(rank[which], above[which], "o", color=color, ms=_marker(len(rows)) + 1, label=label)
-    axes.set_yscale("symlog", linthresh=1.0)
+            axes.plot(rank[which], above[which], "o", color=color, ms=marker(len(rows)) + 1, label=label)
+    if np.max(above) > 1:
+        axes.set_yscale("symlog", linthresh=1.0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="starts, the best first", ylabel="S above the best, in units of errordef")
     axes.legend(frameon=False)
     return axes
@@ -179,52 +185,31 @@ def plot_correlations(fit: FitRecord, axes: Any = None) -> Any:
 def _draw_curve(fit: FitRecord, drawn: Drawn, i: int, main: Axes, below: Axes) -> None:
     """Draw data, curve and band of one output of one input into `main`, pulls into `below`."""
     x = drawn.x[:, 0]
-    shown, j = (drawn.in_groups(x, i), 0) if drawn.grouped else (drawn, i)
-    label = f"data, in groups of {len(x) // len(shown.x)}" if drawn.grouped else "data"
-    _draw_points(main, shown.x[:, 0], shown.y[:, j], shown.error[:, j], shown.half_width, label)
-    limits = main.get_ylim()
     margin = 0.0 if drawn.half_width is None else drawn.half_width
-    span = np.linspace(np.min(x - margin), np.max(x + margin), CURVE_POINTS)
-    mean, std = _predicted(fit, span[:, None])
-    if std is not None:
-        # an infinite error, where the curve is unidentified, fills the panel
-        low, high = (np.clip(mean[:, i] + sign * std[:, i], *limits) for sign in (-1, 1))
-        main.fill_between(span, low, high, color=SKY, alpha=0.5, lw=0, label="68 % band of the curve", zorder=3)
-    main.plot(span, mean[:, i], color=BLUE, lw=1.8, label="fit", zorder=4)
-    main.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
-    pulls = shown.pulls[:, j]
-    below.axhspan(-1, 1, color=SKY, alpha=0.3, lw=0)
-    below.axhline(0, color=BLUE, lw=1)
-    below.plot(shown.x[:, 0], pulls, "o", ms=_marker(len(pulls)), color=GREY, alpha=_opacity(len(pulls)))
-    finite = np.abs(pulls[np.isfinite(pulls)])
-    reach = max(3.2, 1.1 * float(finite.max(initial=0.0)))
-    below.set(ylim=(-reach, reach), ylabel="pull")
+    shown, j = (drawn.in_groups(x, i), 0) if drawn.grouped else (drawn, i)
+    label = f"groups of {len(x) // len(shown.x)}" if drawn.grouped else "data"
+    data = CurveData(shown.x[:, 0], shown.y[:, j], shown.error[:, j], shown.pulls[:, j], shown.half_width, label)
+
+    def function(span: HostArray) -> tuple[HostArray, HostArray | None]:
+        mean, std = _predicted(fit, span[:, None])
+        return mean[:, i], None if std is None else std[:, i]
+
+    draw_curve(main, below, data, function, (float(np.min(x - margin)), float(np.max(x + margin))))
 
 
-def _draw_against(drawn: Drawn, i: int, main: Axes, below: Axes, name: str) -> None:
+def _draw_against(drawn: Drawn, i: int, main: Axes, below: Axes, name: Label) -> None:
     """Draw predictions against measured values of one output into `main`, the histogram of its pulls into `below`."""
     shown, j = (drawn.in_groups(drawn.predicted[:, i], i), 0) if drawn.grouped else (drawn, i)
     predicted, y, error = shown.predicted[:, j], shown.y[:, j], shown.error[:, j]
     label = f"groups of {len(drawn.y) // len(y)}" if drawn.grouped else None
-    _draw_points(main, predicted, y, error, None, label)
+    draw_points(main, predicted, y, error, None, label)
     values = np.concatenate([predicted, y])
     ends = (float(np.min(values)), float(np.max(values)))
     main.plot(ends, ends, color=VERMILION, lw=1.4, ls="--", label="predicted = measured", zorder=3)
-    main.set_xlabel(f"predicted {name}", **LITERAL)
-    main.set_ylabel(f"measured {name}", **LITERAL)
+    main.set_xlabel(f"predicted {name.text}", **name.style)
+    main.set_ylabel(f"measured {name.text}", **name.style)
     main.legend(frameon=False, loc="upper left")
-    _histogram(below, shown.pulls[:, j], UNNAMED)
-
-
-def _draw_points(
-    axes: Axes, x: HostArray, y: HostArray, error: HostArray, half_width: HostArray | None, label: str | None
-) -> None:
-    many = len(x) > MOST_BARS
-    bars = None if many or not np.all(np.isfinite(error)) else error
-    axes.errorbar(
-        x, y, bars, half_width, fmt="o", ms=_marker(len(x)), color=GREY, ecolor=GREY, elinewidth=0.8,
-        alpha=_opacity(len(x)), label=label, rasterized=many, zorder=2,
-    )  # fmt: skip
+    draw_pulls(below, shown.pulls[:, j], None)
 
 
 def _predicted(fit: FitRecord, x: HostArray) -> tuple[HostArray, HostArray | None]:
@@ -262,13 +247,6 @@ def _panels(axes: Any, outputs: int, *, one_input: bool) -> Any:
     if one_input:
         return figure.subplots(2, outputs, squeeze=False, sharex="col", height_ratios=(3, 1)).T
     return figure.subplots(outputs, 2, squeeze=False)
-
-
-def _title(fit: FitRecord, some: bool) -> str:
-    known = "" if fit.y_error is None else ", errors of y from the residuals"
-    parts = [fit.description, f"{fit.statistic.display_name} / ndof = {fit.chi2:.6g} / {fit.ndof:.5g}{known}"]
-    parts += [f"the first {MOST_OUTPUTS} outputs"] * some + ["NOT A VALID MINIMUM"] * (not fit.valid)
-    return "   ".join(parts)
 
 
 def _one_panel(axes: Any) -> Any:

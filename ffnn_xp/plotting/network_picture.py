@@ -9,7 +9,7 @@ import numpy as np
 
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.plotting.given_data import BLUE, GREY, VERMILION
+from ffnn_xp.plotting.panels import BLUE, GREY, VERMILION, labels
 
 MOST_UNITS = 16  # units of a layer that are drawn: with more, lines could not be told apart
 
@@ -37,9 +37,10 @@ def draw_network(
         axes.plot(np.full(len(height), l), height, "o", ms=11, color="white", mec=GREY, zorder=2)
         axes.text(l, 0.62, f"L{l + 1}: {h}", ha="center")
     for l, names, side in ((0, input_names, "right"), (len(widths) - 1, target_names, "left")):
-        for height, name in zip(heights[l], names or (), strict=False):
+        shown = [] if names is None else labels(names, "", widths[l])
+        for height, name in zip(heights[l], shown, strict=False):
             place = l - 0.1 if side == "right" else l + 0.1
-            axes.text(place, height, name, ha=side, va="center", parse_math=False)
+            axes.text(place, height, name.text, ha=side, va="center", **name.style)
     axes.set(xlim=(-0.6, len(matrices) + 0.6), ylim=(-0.6, 0.7))
     axes.axis("off")
     return axes

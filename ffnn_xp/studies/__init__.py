@@ -5,7 +5,7 @@
 - `goodness`: goodness of fit.
 - `identifiability`: directions that data and prior determine, and units that contribute nothing.
 - `propagation`: functions of predictions with their covariance.
-- `profile_cost`: MINUIT on some of the parameters, the others profiled.
+- `profile_cost`, `other_parameters`: MINUIT on some of the parameters, the others profiled.
 - `classification`: how well predicted probabilities separate classes, and whether they are calibrated.
 """
 

@@ -266,3 +266,12 @@ def test_it_can_be_pickled() -> None:
     cost = fx.PlusFunction(fx.Poisson(X, counts(), background()), peak, **PHI)
     copy = pickle.loads(pickle.dumps(cost))
     assert copy(cost.start) == cost(cost.start)
+
+
+def test_pulls_are_weighted_as_those_of_the_network() -> None:
+    x, weights = np.linspace(-1, 1, 20), np.linspace(1, 4, 20)
+    cost = fx.LeastSquares(x, np.cos(5 * x), 0.1, fx.Model((1, 2, 1), backend="numpy", seed=1), weights=weights)
+    total = fx.PlusFunction(cost, lambda x, height: height * x, height=0.0)
+    np.testing.assert_allclose(total.pulls(total.start), cost.pulls(cost.start), rtol=1e-12)
+    want = (np.cos(5 * x) - cost.prediction(cost.start) - 2 * x) / 0.1 * np.sqrt(weights)
+    np.testing.assert_allclose(total.pulls([*cost.start, 2.0]), want, rtol=1e-12)

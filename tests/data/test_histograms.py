@@ -190,6 +190,9 @@ def test_what_a_histogram_is() -> None:
     pd = pytest.importorskip("pandas")
     for other in (None, 1.0, [1.0], np.ones(3), pd.DataFrame({"a": [1.0]}), {"kind": 1}, fx.Bins(EDGES)):
         assert not is_histogram(other)
+    without = plain(filled(hist.storage.Double()))
+    del without.axes
+    assert not is_histogram(without)
 
 
 def test_predictions_of_bins_are_contents() -> None:

@@ -156,6 +156,8 @@ def test_names_of_columns() -> None:
     assert names_of_columns(pyarrow({"t": [1.0], "U": [1.0]})) == ("t", "U")
     for nothing in (None, 1.0, [1.0], ROWS, pd.DataFrame(ROWS), pd.Series([1.0]), pd.DataFrame({"a": [1.0], 2: [1.0]})):
         assert names_of_columns(nothing) is None
+    one = pd.Series([1.0], index=["not the name of a column"])
+    assert in_order(one, ("t",)) is one
     labelled = pd.Series([1.0, 2.0], index=["first event", "second event"])
     assert in_order(labelled, ("t",)) is labelled
 

@@ -74,6 +74,31 @@ def test_counts_with_exposure_are_rates() -> None:
     np.testing.assert_allclose(below.lines[-1].get_ydata(), (COUNTS - rate * exposure) / np.sqrt(rate * exposure))
 
 
+def test_weights_make_the_errors_smaller() -> None:
+    """A value of weight 4 is the mean of four, in the bars as in the pulls."""
+    y = 2 * X + 0.1 * np.cos(30 * X)
+    fit = model(1, 1).fit(X, y, 0.2, weights=np.full(40, 4.0))
+    main, below = fit.plot()[0]
+    np.testing.assert_allclose(bars(main)[2], 0.1)
+    np.testing.assert_allclose(below.lines[-1].get_ydata() * 0.1, y - fit.raw_cost.prediction(fit.parameters))
+
+
+def test_values_far_from_zero_keep_their_error_bars() -> None:
+    y = 1e17 * (2 + X)
+    fit = model(1, 1).fit(X, y + 1e15 * np.cos(30 * X), 1e15)
+    np.testing.assert_allclose(bars(fit.plot()[0][0])[2], 1e15, rtol=1e-3)
+
+
+def test_bins_of_two_dimensions_are_densities() -> None:
+    edges = np.array([0.0, 1.0, 3.0]), np.array([0.0, 0.5, 1.0])
+    n = np.array([20.0, 14.0, 31.0, 27.0])
+    fit = model(2, 1, output="exp").fit(fx.Bins(*edges), n, loss="poisson", prior=3.0)
+    area, expected = np.array([0.5, 0.5, 1.0, 1.0]), fit.raw_cost.prediction(fit.parameters)
+    main, _ = fit.plot()[0]
+    for drawn, want in zip(bars(main), (expected / area, n / area, np.sqrt(expected) / area), strict=True):
+        np.testing.assert_allclose(drawn, want)
+
+
 @pytest.mark.parametrize("nodes", [1, 4])
 def test_bins_are_densities(nodes: int) -> None:
     edges = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
@@ -119,6 +144,20 @@ def test_yes_or_no_and_classes_are_shares_of_groups(kind: str) -> None:
     assert any("groups of 10" in text.get_text() for text in main.get_legend().get_texts())
 
 
+def test_shares_count_an_event_as_often_as_its_weight() -> None:
+    """Events that are written once with the number of times they were measured have the shares of the whole table."""
+    x, yes = np.repeat(np.arange(5.0), 2), np.tile([0.0, 1.0], 5)
+    times = RNG.integers(1, 40, 10)
+    fit = model(1, 1, output="logistic").fit(x, yes, loss="binomial", weights=times)
+    drawn = Drawn.of(fit).in_groups(x, 0)
+    every, p = np.repeat(np.arange(10), times), fit.raw_cost.prediction(fit.parameters)[np.repeat(np.arange(10), times)]
+    assert len(drawn.y) == 1
+    assert drawn.y.item() == pytest.approx(np.mean(yes[every]))
+    assert drawn.x.item() == pytest.approx(np.mean(x[every]))
+    assert drawn.predicted.item() == pytest.approx(np.mean(p))
+    assert drawn.error.item() == pytest.approx(np.sqrt(np.sum(p * (1 - p))) / len(every))
+
+
 def test_predicted_widths_are_the_errors() -> None:
     y = X + RNG.normal(0, 0.3, 40)
     net = model(1, 2)
@@ -135,7 +174,7 @@ def test_correlated_values_have_no_error_bars() -> None:
     V = 0.01 * np.eye(40) + 0.02
     fit = model(1, 1).fit(X, 2 * X, y_cov=V)
     main, below = fit.plot()[0]
-    assert not main.containers[0][2]
+    assert not bars_of(main)
     np.testing.assert_allclose(below.lines[-1].get_ydata(), fit.raw_cost.pulls(fit.parameters))
 
 
@@ -180,6 +219,10 @@ def test_minima_and_correlations() -> None:
     assert fit.covariance is not None
     np.testing.assert_allclose(np.diag(image), 1.0)
     np.testing.assert_allclose(image[0, 1], fit.covariance[0, 1] / (fit.errors[0] * fit.errors[1]))
+    far = replace(fit, restarts=[replace(fit.restarts[0], fval=fit.restarts[0].fval + step) for step in (0.0, 50.0)])
+    near = replace(fit, restarts=[replace(fit.restarts[0], fval=fit.restarts[0].fval + step) for step in (0.0, 0.5)])
+    scales = [some.plot_minima(Figure().subplots()).get_yscale() for some in (far, near)]
+    assert scales == ["symlog", "linear"]
     with pytest.raises(ValueError, match="no starts to draw"):
         replace(fit, restarts=[]).plot_minima()
 
@@ -194,6 +237,85 @@ def test_a_fit_without_a_band_has_a_curve() -> None:
         fit.plot_correlations()
 
 
+def test_starts_that_ended_before_a_minimum_have_a_colour_of_their_own() -> None:
+    fit = model(1, 3, 1).fit(X, np.sin(2 * X), 0.01, prior=3.0, restarts=2)
+    one = fit.restarts[0]
+    rows = [replace(one, fval=3.0, minimum=0), replace(one, fval=1.0, minimum=1), replace(one, fval=2.0, minimum=2)]
+    lines = {found.get_label(): found for found in replace(fit, restarts=rows).plot_minima(Figure().subplots()).lines}
+    np.testing.assert_array_equal(lines["a minimum"].get_ydata(), [0.0, 1.0])
+    np.testing.assert_array_equal(lines["ended before"].get_xdata(), [3])
+
+
+def test_pulls_of_yes_or_no_are_those_of_groups() -> None:
+    x = RNG.uniform(-2, 2, 200)
+    fit = model(1, 1, output="logistic").fit(x, RNG.random(200) < 0.5, loss="binomial", prior=1.0)
+    assert sum(bar.get_height() for bar in fit.plot_pulls(Figure().subplots()).patches) == 20
+
+
+def test_what_the_data_leave_open_has_no_correlation() -> None:
+    net = fx.Model.from_matrices(
+        [([[1.0], [1.0]], [3.0, -9.0]), ([[1.0, 1.0]], [0.0])], activation="relu", backend="numpy"
+    )
+    fit = net.fit(X - 2, X, 0.1, minimizer="migrad")
+    assert fit.covariance is not None
+    image = np.asarray(fit.plot_correlations(Figure().subplots()).images[0].get_array())
+    error = np.sqrt(np.diag(fit.covariance))
+    np.testing.assert_allclose(np.diag(image), error > 0)
+
+
+@pytest.mark.slow
+def test_an_ensemble_draws_its_own_mean_and_band() -> None:
+    net = model(1, 2, 1)
+    fit = net.fit(X, np.sin(X) + RNG.normal(0, 0.1, 40), prior="auto")
+    main, _ = fit.plot()[0]
+    span, mean = line(main)
+    want, std = net.predict(span, return_std=True)
+    np.testing.assert_allclose(mean, want)
+    band = next(c for c in main.collections if str(c.get_label()).startswith("68")).get_paths()[0].vertices
+    inside = (want + std < main.get_ylim()[1]) & (want - std > main.get_ylim()[0])
+    for x, low, high in zip(span[inside][::40], (want - std)[inside][::40], (want + std)[inside][::40], strict=True):
+        drawn = band[np.isclose(band[:, 0], x), 1]
+        assert (drawn.min(), drawn.max()) == pytest.approx((low, high))
+
+
+def test_many_outputs_events_and_parameters() -> None:
+    """Panels for the first outputs, no bars, and no names that would cover each other."""
+    x = RNG.normal(size=(3000, 2))
+    fit = model(2, 14).fit(x, x @ RNG.normal(size=(2, 14)) + RNG.normal(0, 0.1, (3000, 14)), 0.1)
+    panels = fit.plot()
+    assert panels.shape == (6, 2)
+    assert "6 of 14 outputs" in panels[0, 0].figure.get_suptitle()
+    assert not bars_of(panels[0, 0])
+    assert fit.plot_correlations(Figure().subplots()).get_xlabel() == "parameter"
+
+
+def bars_of(axes: Any) -> Any:
+    return axes.containers[0][2]
+
+
+def test_a_pull_far_out_is_inside_of_its_panel() -> None:
+    y = 2 * X
+    y[20] += 100
+    _, below = model(1, 1).fit(X, y, 1.0).plot()[0]
+    assert below.get_ylim()[1] > np.max(np.abs(below.lines[-1].get_ydata())) > 50
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31m", "x" * 500, "U $[V"])
+def test_any_name_can_be_drawn(name: str) -> None:
+    """Names of columns come from files: drawn character by character, and shortened."""
+    pd = pytest.importorskip("pandas")
+    net = model(1, 1)
+    fit = net.fit(pd.DataFrame({name: X}), pd.DataFrame({name: 2 * X + 0.1 * np.cos(30 * X)}), 0.1)
+    main, below = fit.plot()[0]
+    texts = [main.yaxis.label, below.xaxis.label, *net.draw().texts[-2:]]
+    for text in texts:
+        assert text.get_text().isprintable()
+        assert 1 < len(text.get_text()) <= 60
+        assert not text.get_parse_math()
+        assert not text.get_usetex()
+    main.figure.canvas.draw()
+
+
 def test_a_network() -> None:
     net = fx.Model.from_matrices(
         [([[1.0, -2.0], [0.0, 4.0], [1.0, 1.0]], [0.0, 0.0, 0.0]), ([[3.0, 1.0, -1.0]], [0.0])]
@@ -201,6 +323,9 @@ def test_a_network() -> None:
     axes = net.draw()
     widths = [found.get_linewidth() for found in axes.lines if len(found.get_xdata()) == 2 and found.get_linewidth()]
     assert max(widths) == 3.0  # the weight 4
+    colors = {found.get_linewidth(): found.get_color() for found in axes.lines if found.get_marker() == "None"}
+    assert (colors[3.0], colors[1.5]) == ("#0072B2", "#D55E00")  # the weights 4 and -2
+    assert len(fx.Model((30, 1), seed=1).draw().lines) == 16 + 2
     assert [text.get_text() for text in axes.texts] == ["L1: 2", "L2: 3", "L3: 1"]
     with pytest.raises(fx.NotFittedError):
         fx.Model().draw()

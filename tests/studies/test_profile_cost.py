@@ -11,7 +11,8 @@ import scipy.optimize
 
 import ffnn_xp as fx
 from ffnn_xp.fitting.tuning import Tuning
-from ffnn_xp.studies.profile_cost import DEFAULT, SubsetCost
+from ffnn_xp.studies.other_parameters import DEFAULT
+from ffnn_xp.studies.profile_cost import SubsetCost, _is_positive, _positions
 
 X = np.stack([np.linspace(-2, 2, 80) * 3 + 10, np.cos(np.arange(80.0))], axis=1)
 Y = 5 * np.sin(0.6 * X[:, 0]) + X[:, 1] + np.random.default_rng(1).normal(0, 0.5, 80)
@@ -232,6 +233,9 @@ def test_a_deeper_minimum_is_told(fit: fx.FitResult) -> None:
     assert low < found.fval - 10
     assert found.cost.value_and_gradient(found.scaling.to_standard(m.cost.deeper))[0] == pytest.approx(low)
     assert m.cost.deeper[found.names.index("a_L2_L3[0,1]")] == pytest.approx(v[0])
+    first, more = m.cost.deeper, [m.fcn(m.cost.start + sigmas * m.errors[0]) for sigmas in (9.9, 10.1)]
+    assert min(more) < low
+    assert np.any(m.cost.deeper != first)  # it is told once, and the deepest is kept
 
 
 def test_a_refit_that_fails_says_where(fit: fx.FitResult) -> None:
@@ -297,3 +301,25 @@ def test_where_s_falls_there_is_no_profile(fit: fx.FitResult) -> None:
             break
     with pytest.raises(ValueError, match="S falls along some direction"):
         SubsetCost(fit.cost, fit.scaling, point, NAMES[:1], "profiled")
+
+
+def test_a_subset_that_is_too_large_for_minuit() -> None:
+    names = [f"w{i}" for i in range(501)]
+    assert _positions(names, names[1:]) == list(range(1, 501))
+    with pytest.raises(ValueError, match="at most 500 parameters, got 501"):
+        _positions(names, names)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "positive"),
+    [
+        (np.diag([1e-20, 1e20]), True),  # units are no matter
+        (np.array([[1.0, 0.999], [0.999, 1.0]]), True),
+        (np.array([[1e20, 1.0], [1.0, 1e-20]]), False),  # singular up to rounding
+        (np.array([[1.0, 2.0], [2.0, 1.0]]), False),
+        (np.diag([1.0, 0.0]), False),
+        (np.diag([1.0, np.nan]), False),
+    ],
+)
+def test_positive_matrices(matrix: np.ndarray, positive: bool) -> None:
+    assert _is_positive(matrix) is positive

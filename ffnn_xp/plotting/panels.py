@@ -1,0 +1,178 @@
+"""The parts of pictures: colours, names, the panels of a curve and of pulls, and the title."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ffnn_xp._lib.text import visible
+from ffnn_xp._lib.typing import HostArray
+
+Axes = Any
+"""A matplotlib Axes."""
+
+# M. Okabe and K. Ito, Color Universal Design (2008): distinguishable with any colour vision
+BLUE, SKY, VERMILION, GREY = "#0072B2", "#56B4E9", "#D55E00", "#4D4D4D"
+MOST_OUTPUTS = 6  # outputs that get panels: with more, panels would be too small
+MOST_BARS = 2000  # events above which error bars would cover everything
+LITERAL = {"parse_math": False, "usetex": False}  # of a text that is drawn character by character
+LONGEST_NAME = 60  # characters of a name on an axis: longer ones leave no room for the panels
+CURVE_POINTS = 400  # points of a drawn curve, about one for each pixel of a panel
+
+
+class DrawnFit(Protocol):
+    """The part of a `FitResult` that a drawing needs."""
+
+    @property
+    def valid(self) -> bool:
+        """True if a minimum was certified."""
+
+    @property
+    def chi2(self) -> float:
+        """The data's part of the cost."""
+
+    @property
+    def ndof(self) -> float:
+        """The degrees of freedom."""
+
+    @property
+    def y_error(self) -> HostArray | None:
+        """The errors of y ``(k,)``, if they were estimated from the residuals."""
+
+    @property
+    def description(self) -> str:
+        """The network in words."""
+
+
+class Label(NamedTuple):
+    """The name of a column as a picture shows it, and how matplotlib is to draw it."""
+
+    text: str
+    style: dict[str, bool]
+
+
+def labels(names: Sequence[str] | None, letter: str, number: int) -> list[Label]:
+    """Return the labels of columns: their names, which are no mathematical text, or a letter, which is."""
+    if names is None:
+        return [Label(f"${letter}_{{{i}}}$" if number > 1 else f"${letter}$", {}) for i in range(number)]
+    shown = [visible(name) for name in names]
+    return [Label(n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 3]}...", LITERAL) for n in shown]
+
+
+class CurveData(NamedTuple):
+    """Measured values over one input, ``(n,)``, with the half widths of their bins if they have any."""
+
+    x: HostArray
+    y: HostArray
+    error: HostArray
+    pulls: HostArray
+    half_width: HostArray | None = None
+    label: str = "data"
+
+
+def draw_curve(
+    main: Axes,
+    below: Axes,
+    data: CurveData,
+    function: Callable[[HostArray], tuple[HostArray, HostArray | None]],
+    ends: tuple[float, float] | None = None,
+) -> None:
+    """Draw data, curve and band in the upper panel, pulls in the lower one.
+
+    The function returns the curve at inputs ``(m,)``, and its standard deviation if it is known. The curve goes from
+    one of the `ends` to the other, by default those of the data.
+    """
+    draw_points(main, data.x, data.y, data.error, data.half_width, data.label)
+    limits = main.get_ylim()
+    span = np.linspace(*(ends or (np.min(data.x), np.max(data.x))), CURVE_POINTS)
+    mean, std = function(span)
+    if std is not None:
+        # an infinite error, where the curve is unidentified, fills the panel
+        low, high = (np.clip(mean + sign * std, *limits) for sign in (-1, 1))
+        main.fill_between(span, low, high, color=SKY, alpha=0.5, lw=0, label="68 % band of the curve", zorder=3)
+    main.plot(span, mean, color=BLUE, lw=1.8, label="fit", zorder=4)
+    main.set_ylim(limits)
+    main.legend(
+        frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, columnspacing=1.2,
+        handlelength=1.5, handletextpad=0.5,
+    )  # fmt: skip
+    n = len(data.x)
+    below.axhspan(-1, 1, color=SKY, alpha=0.3, lw=0)
+    below.axhline(0, color=BLUE, lw=1)
+    below.plot(data.x, data.pulls, "o", ms=marker(n), color=GREY, alpha=opacity(n), rasterized=n > MOST_BARS)
+    finite = np.abs(data.pulls[np.isfinite(data.pulls)])
+    reach = max(3.2, 1.1 * float(finite.max(initial=0.0)))
+    below.set(ylim=(-reach, reach), ylabel="pull")
+
+
+def draw_points(
+    axes: Axes, x: HostArray, y: HostArray, error: HostArray, half_width: HostArray | None, label: str | None
+) -> None:
+    """Draw points with their errors, if they are known and not too many."""
+    many = len(x) > MOST_BARS
+    bars = None if many or not np.all(np.isfinite(error)) else error
+    axes.errorbar(
+        x, y, bars, half_width, fmt="o", ms=marker(len(x)), color=GREY, ecolor=GREY, elinewidth=0.8,
+        alpha=opacity(len(x)), label=label, rasterized=many, zorder=2,
+    )  # fmt: skip
+
+
+def draw_pulls(axes: Axes, pulls: HostArray, name: Label | None) -> None:
+    """Draw the distribution of the pulls; the outermost bins also count what lies beyond five sigma."""
+    n, reach = len(pulls), 5.0
+    edges = np.linspace(-reach, reach, int(np.clip(2 * n ** (1 / 3), 10, 50)) // 2 * 2 + 1)
+    axes.hist(np.clip(pulls, -reach, reach), edges, color=SKY, edgecolor=BLUE, lw=0.6, label=_moments(pulls, reach))
+    z = np.linspace(-reach, reach, CURVE_POINTS)
+    normal = n * (edges[1] - edges[0]) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    axes.plot(z, normal, color=VERMILION, lw=1.8, label="unit normal")
+    of, style = ("", {}) if name is None else (f" of {name.text}", name.style)
+    axes.set(xlim=(-reach, reach), ylabel="entries per bin")
+    axes.set_xlabel(f"pull{of}, (measured - predicted) / error", **style)
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _moments(pulls: HostArray, reach: float) -> str:
+    """Return a text of mean and width with their statistical errors, and the number of pulls outside the histogram."""
+    n = len(pulls)
+    mean, width = float(np.mean(pulls)), float(np.std(pulls))
+    error = width / np.sqrt(n)
+    digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 8)) if error > 0 else 2
+    lines = [
+        f"{n} pulls",
+        f"mean {round(mean, digits) + 0.0:.{digits}f} ± {error:.{digits}f}",
+        f"width {width:.{digits}f} ± {error / np.sqrt(2):.{digits}f}",
+    ]
+    outside = int(np.sum(np.abs(pulls) > reach))
+    if outside:
+        lines.append(f"{outside} beyond ±{reach:g}, in the outermost bins")
+    return "\n".join(lines)
+
+
+def entitle(figure: Any, fit: DrawnFit, statistic: str, outputs: int) -> None:
+    """Give a figure of several outputs its title, and its panels one style."""
+    known = "" if fit.y_error is None else ", errors of y from the residuals"
+    parts = [fit.description, f"{statistic} / ndof = {fit.chi2:.6g} / {fit.ndof:.5g}{known}"]
+    if outputs > MOST_OUTPUTS:
+        parts.append(f"{MOST_OUTPUTS} of {outputs} outputs")
+    if not fit.valid:
+        parts.append("NOT A VALID MINIMUM")
+    figure.suptitle(visible("   ".join(parts)), fontsize="medium", **LITERAL)
+
+
+def tidy(panel: Axes) -> None:
+    """Give a panel the style of all pictures."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.tick_params(direction="in")
+
+
+def marker(n: int) -> float:
+    """Return the size of each of n points."""
+    return float(np.clip(40 / np.sqrt(n), 1.2, 4.5))
+
+
+def opacity(n: int) -> float:
+    """Return the opacity of each of n points."""
+    return float(np.clip(20 / np.sqrt(n), 0.1, 0.9))
