@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
 from ffnn_xp._lib.atomic import write_file
 from ffnn_xp._lib.limits import Watch
+from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import backend_status
 from ffnn_xp.cli import messages
 from ffnn_xp.cli.options import (
     Given,
-    check_loss,
     check_outputs,
     check_results,
     choose_columns,
@@ -32,8 +32,8 @@ from ffnn_xp.cli.options import (
     rows_in_use,
 )
 from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
-from ffnn_xp.data import Measurements
 from ffnn_xp.io import load_state
+from ffnn_xp.losses import get_loss
 from ffnn_xp.model import FitResult, Model
 
 P = ParamSpec("P")
@@ -212,7 +212,7 @@ def fit(
     say = _silent if quiet else messages.say
     check_results(save, plot)
     check_outputs({"the table": table}, {"--save": save, "--plot": plot})
-    check_loss(loss, plot)
+    get_loss(loss)  # unknown names are refused before the table is read
     if y_cov is not None:
         raise ValueError("--y-cov: a covariance of events is no column of a table; use Model.fit(y_cov=...) in Python")
     options = {"restarts": parse_restarts(restarts), "prior": parse_prior(prior), "max_seconds": max_seconds}
@@ -257,7 +257,8 @@ def fit(
     with messages.going_on(failures):
         if plot is not None:
             place = place_of(plot, stopped)
-            _draw(place, result, data, model, columns, target)
+            drawn = output_names(target, loss, int(result.problem.data.y.shape[0]))
+            _draw(place, result, columns, drawn)
             say(f"plot written to {place}")
     if failures:
         raise typer.Exit(messages.BAD_INPUT)
@@ -323,10 +324,9 @@ def _silent(text: object) -> None:
     pass
 
 
-def _draw(path: Path, result: FitResult, data: Measurements, model: Model, inputs: Any, targets: Any) -> None:
-    from ffnn_xp.plotting import plot_fit
-
-    figure = plot_fit(result, data.x, data.y, data.y_err, model, input_names=inputs, target_names=targets)
+def _draw(path: Path, result: FitResult, inputs: Sequence[str], targets: Sequence[str]) -> None:
+    figure = require("matplotlib.figure", "plot", "--plot").Figure()
+    result.plot(figure, input_names=inputs, target_names=targets)
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:].lower(), dpi=150)
     write_file(path, content.getvalue())

@@ -96,12 +96,6 @@ class Given:
         )
 
 
-def check_loss(loss: str, plot: Path | None) -> None:
-    """Raise a ValueError for an unknown loss, and for a plot with a loss that is not one of measured values."""
-    if get_loss(loss).auxiliary != "y_err" and plot is not None:
-        raise ValueError(f"--plot draws measured values with their errors, not the data of --loss {loss}")
-
-
 def rows_in_use(frame: Frame, mask: str | None) -> Frame:
     """Return the rows of a table where the column `mask` is 1 or true."""
     if mask is None:

@@ -31,8 +31,8 @@ class FitPictures(FitRecord):
 
         Parameters
         ----------
-        axes : array-like of matplotlib axes, optional
-            Two panels for each output; by default those of a new figure of pyplot.
+        axes : array-like of matplotlib axes, or an empty matplotlib figure, optional
+            Two panels for each output, or the figure that gets them; by default a new figure of pyplot.
         input_names, target_names : sequence of str, optional
             Labels of the axes; by default the names of the columns of tables.
 

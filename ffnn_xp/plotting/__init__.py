@@ -1,13 +1,11 @@
 """Pictures, with matplotlib.
 
-- `given_data`: a fit with data that are handed over, for the command line.
 - `fit_pictures`: a fit with its own data, for each statistic; its pulls, minima and correlations.
 - `network_picture`: the units and weights of a network.
 - `panels`: the parts of which these are made.
 """
 
 from ffnn_xp.plotting.fit_pictures import plot_correlations, plot_data, plot_minima, plot_pulls
-from ffnn_xp.plotting.given_data import plot_fit
 from ffnn_xp.plotting.network_picture import draw_network
 
-__all__ = ["draw_network", "plot_correlations", "plot_data", "plot_fit", "plot_minima", "plot_pulls"]
+__all__ = ["draw_network", "plot_correlations", "plot_data", "plot_minima", "plot_pulls"]

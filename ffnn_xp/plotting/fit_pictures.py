@@ -7,7 +7,7 @@ of their bins, successes over trials. The standard deviation of a measured value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +127,7 @@ def plot_data(
             _draw_against(drawn, i, main, below, outputs[i])
         for panel in (main, below):
             tidy(panel)
-    if axes is None:
+    if axes is None or _is_figure(axes):
         entitle(panels[0, 0].figure, fit, fit.statistic.display_name, k)
     return panels
 
@@ -237,22 +237,27 @@ def _half_width(fit: FitRecord) -> HostArray | None:
 
 
 def _panels(axes: Any, outputs: int, *, one_input: bool) -> Any:
-    """Return pairs of panels ``(outputs, 2)``, the user's or those of a new figure of pyplot."""
-    if axes is not None:
+    """Return pairs of panels ``(outputs, 2)``, the user's, or those of an empty figure, by default one of pyplot."""
+    if axes is not None and not _is_figure(axes):
         given = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
         if len(given) != 2 * outputs:
             raise ValueError(f"`axes` must have {2 * outputs} panels, two for each output, got {len(given)}")
         return given.reshape(outputs, 2)
-    figure = _figure((1.6 + 5.0 * outputs, 5.2) if one_input else (9.6, 0.6 + 4.2 * outputs))
+    figure = _figure() if axes is None else axes
+    figure.set_layout_engine("constrained")
+    figure.set_size_inches((1.6 + 5.0 * outputs, 5.2) if one_input else (9.6, 0.6 + 4.2 * outputs))
     if one_input:
         return figure.subplots(2, outputs, squeeze=False, sharex="col", height_ratios=(3, 1)).T
     return figure.subplots(outputs, 2, squeeze=False)
 
 
+def _is_figure(axes: Any) -> bool:
+    return hasattr(axes, "subplots")
+
+
 def _one_panel(axes: Any) -> Any:
-    return _figure((6.0, 4.4)).subplots() if axes is None else axes
+    return _figure(figsize=(6.0, 4.4), layout="constrained").subplots() if axes is None else axes
 
 
-def _figure(size: tuple[float, float]) -> Any:
-    figure: Callable[..., Any] = require("matplotlib.pyplot", "plot", "plotting").figure
-    return figure(figsize=size, layout="constrained")
+def _figure(**options: Any) -> Any:
+    return require("matplotlib.pyplot", "plot", "plotting").figure(**options)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.fitting import FitRecord
 
 Axes = Any
 """A matplotlib Axes."""
@@ -20,30 +21,6 @@ MOST_BARS = 2000  # events above which error bars would cover everything
 LITERAL = {"parse_math": False, "usetex": False}  # of a text that is drawn character by character
 LONGEST_NAME = 60  # characters of a name on an axis: longer ones leave no room for the panels
 CURVE_POINTS = 400  # points of a drawn curve, about one for each pixel of a panel
-
-
-class DrawnFit(Protocol):
-    """The part of a `FitResult` that a drawing needs."""
-
-    @property
-    def valid(self) -> bool:
-        """True if a minimum was certified."""
-
-    @property
-    def chi2(self) -> float:
-        """The data's part of the cost."""
-
-    @property
-    def ndof(self) -> float:
-        """The degrees of freedom."""
-
-    @property
-    def y_error(self) -> HostArray | None:
-        """The errors of y ``(k,)``, if they were estimated from the residuals."""
-
-    @property
-    def description(self) -> str:
-        """The network in words."""
 
 
 class Label(NamedTuple):
@@ -77,16 +54,15 @@ def draw_curve(
     below: Axes,
     data: CurveData,
     function: Callable[[HostArray], tuple[HostArray, HostArray | None]],
-    ends: tuple[float, float] | None = None,
+    ends: tuple[float, float],
 ) -> None:
-    """Draw data, curve and band in the upper panel, pulls in the lower one.
+    """Draw data, and the curve with its band between two ends, in the upper panel, pulls in the lower one.
 
-    The function returns the curve at inputs ``(m,)``, and its standard deviation if it is known. The curve goes from
-    one of the `ends` to the other, by default those of the data.
+    The function returns the curve at inputs ``(m,)``, and its standard deviation if it is known.
     """
     draw_points(main, data.x, data.y, data.error, data.half_width, data.label)
     limits = main.get_ylim()
-    span = np.linspace(*(ends or (np.min(data.x), np.max(data.x))), CURVE_POINTS)
+    span = np.linspace(*ends, CURVE_POINTS)
     mean, std = function(span)
     if std is not None:
         # an infinite error, where the curve is unidentified, fills the panel
@@ -151,7 +127,7 @@ def _moments(pulls: HostArray, reach: float) -> str:
     return "\n".join(lines)
 
 
-def entitle(figure: Any, fit: DrawnFit, statistic: str, outputs: int) -> None:
+def entitle(figure: Any, fit: FitRecord, statistic: str, outputs: int) -> None:
     """Give a figure of several outputs its title, and its panels one style."""
     known = "" if fit.y_error is None else ", errors of y from the residuals"
     parts = [fit.description, f"{statistic} / ndof = {fit.chi2:.6g} / {fit.ndof:.5g}{known}"]

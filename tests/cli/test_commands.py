@@ -195,6 +195,21 @@ def test_plot(data: Any) -> None:
     assert Path("fit.svg").read_text().startswith("<?xml")
 
 
+def test_plot_of_each_kind_of_data(data: Any) -> None:
+    """Its labels are the names of the columns, of classes those of the outputs."""
+    pytest.importorskip("matplotlib")
+    data["n"], data["k"], data["N"] = np.round(20 + 10 * data["U"]).clip(0), (data["U"] > 0).astype(int), 3
+    data.to_csv("data.csv", index=False)
+    for options, label in (
+        (("-t", "n", "--loss", "poisson", "--output", "exp"), "n"),
+        (("-t", "k", "--loss", "binomial", "--output", "logistic", "--trials", "N"), "k"),
+        (("-t", "k", "--loss", "multinomial", "--output", "softmax"), "k_1"),
+        (("-t", "U", "--loss", "normal"), "U"),
+    ):
+        fit("data.csv", *options, "-i", "t", *FAST, "--restarts", "1", "--plot", "fit.svg")
+        assert f"<!-- {label} -->" in Path("fit.svg").read_text()
+
+
 def test_fit_that_is_not_valid(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     original = fx.Model.fit
 

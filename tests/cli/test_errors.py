@@ -72,9 +72,9 @@ BAD = {
     "plot": (["data.csv", "-t", "U", "--plot", "nowhere/fit.png"], "the folder '.*nowhere' does not exist"),
     "plot format": (["data.csv", "-t", "U", "--plot", "fit.docx"], "--plot fit.docx: the ending must be one of .*png"),
     "unknown loss": (["data.csv", "-t", "U", "--loss", "huberr"], "unknown loss 'huberr': did you mean 'huber'"),
-    "plot of counts": (
-        ["data.csv", "-t", "U", "--loss", "poisson", "--plot", "fit.png"],
-        "--plot draws measured values with their errors, not the data of --loss poisson",
+    "loss": (
+        ["data.csv", "-t", "U", "--loss", "poison"],
+        "did you mean 'poisson'",
     ),
     "weight as input": (
         ["data.csv", "-t", "U", "--weights", "sigma", "-i", "sigma"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -192,6 +193,33 @@ def test_many_inputs() -> None:
     assert panels[0, 0].get_xlabel() == "predicted u $"
     assert sum(bar.get_height() for bar in panels[1, 1].patches) == 60
     panels[0, 0].figure.canvas.draw()
+
+
+def test_a_figure_of_ones_own() -> None:
+    """It gets the panels and the title, and pyplot knows nothing of it."""
+    fit = model(1, 2, 1).fit(X, np.sin(2 * X), 0.1, prior=3.0)
+    figure = Figure()
+    panels = fit.plot(figure)
+    assert panels.ravel().tolist() == figure.axes
+    assert f"{fit.chi2:.6g}" in figure.get_suptitle()
+    assert not plt.get_fignums()
+
+
+def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = model(1, 1).fit(X, X, 0.1)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for draw in (fit.plot, fit.plot_pulls, fit.plot_minima, fit.plot_correlations):
+        with pytest.raises(ImportError, match=r"plotting needs matplotlib: pip install 'ffnn_xp\[plot\]'"):
+            draw()
+
+
+def test_on_every_backend(backend: fx.Backend) -> None:
+    fit = fx.Model((1, 2, 1), backend=backend, seed=1).fit(X, np.sin(2 * X), 0.1, prior=3.0, restarts=1)
+    ((_, below),) = fit.plot(Figure())
+    np.testing.assert_allclose(
+        below.lines[-1].get_ydata(), (np.sin(2 * X) - fx.to_numpy(fit.problem.model(X))) / 0.1, atol=1e-6
+    )
 
 
 def test_axes_of_ones_own() -> None:

@@ -228,7 +228,7 @@ def test_a_deeper_minimum_is_told(fit: fx.FitResult) -> None:
     m = found.minuit_of(["a_L2_L3[0,1]"])
     assert m.cost.deeper is None
     v = m.cost.start + 10 * m.errors[0]
-    with pytest.warns(fx.FitWarning, match=r"S is lower by .* at a_L2_L3\[0,1\] = .* `minuit\.cost\.deeper`"):
+    with pytest.warns(fx.FitWarning, match=r"S is lower by .* at a_L2_L3\[0,1\] = .*start=minuit\.cost\.deeper"):
         low = m.fcn(v)
     assert low < found.fval - 10
     assert found.cost.value_and_gradient(found.scaling.to_standard(m.cost.deeper))[0] == pytest.approx(low)
