@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -328,8 +330,61 @@ def test_a_pull_far_out_is_inside_of_its_panel() -> None:
     assert below.get_ylim()[1] > np.max(np.abs(below.lines[-1].get_ydata())) > 50
 
 
+HARMLESS = [
+    "$x^{$",
+    "cost [$] of 5 $",
+    r"\frac{",
+    "a_b^c%#&~",
+    "\x1b[31m",
+    "a\nb",
+    "$\\undefined$",
+    "\udcff",
+    "x" * 5000,
+    "",
+]
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_names_that_are_given_are_drawn_as_they_are(name: str) -> None:
+    """Character by character, not as mathematics, also of several inputs, in files of vectors and of pixels."""
+    for x in (X, np.stack([X, X**2], axis=1)):
+        fit = model(1 if x.ndim == 1 else 2, 1).fit(x, 2 * X, 0.1)
+        inputs = [name] if x.ndim == 1 else [name, "b"]
+        ((main, _),) = fit.plot(Figure(), input_names=inputs, target_names=[name])
+        label = main.yaxis.label
+        assert not label.get_parse_math()
+        assert not label.get_usetex()
+        if name.isprintable() and len(name) < 50:
+            assert label.get_text().endswith(name)
+        for form in ("svg", "png"):
+            file = io.BytesIO()
+            main.figure.savefig(file, format=form, dpi=40)
+            if form == "svg":
+                ET.fromstring(file.getvalue())
+
+
+def test_infinite_errors_fill_the_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a curve is unidentified nothing is known of it."""
+    monkeypatch.setattr(
+        "ffnn_xp.plotting.fit_pictures._predicted", lambda fit, x: (2 * x, np.where(x > 2, np.inf, 0.1 + 0 * x))
+    )
+    main, _ = model(1, 1).fit(X, 2 * X, 0.1).plot()[0]
+    limits = main.get_ylim()
+    assert np.all(np.isfinite(limits))
+    band = next(c for c in main.collections if str(c.get_label()).startswith("68")).get_datalim(main.transData)
+    assert (band.y0, band.y1) == pytest.approx(limits)
+
+
+def test_pulls_far_outside_are_counted() -> None:
+    y = 2 * X
+    y[:3] += 100
+    ((_, below),) = model(2, 1).fit(np.stack([X, X**2], axis=1), y, 1.0, loss="huber").plot(Figure())
+    assert "3 beyond ±5" in below.get_legend().get_texts()[0].get_text()
+    assert sum(bar.get_height() for bar in below.patches) == 40
+
+
 @pytest.mark.parametrize("name", ["a\x1b[31m", "x" * 500, "U $[V"])
-def test_any_name_can_be_drawn(name: str) -> None:
+def test_any_name_of_a_column_can_be_drawn(name: str) -> None:
     """Names of columns come from files: drawn character by character, and shortened."""
     pd = pytest.importorskip("pandas")
     net = model(1, 1)
