@@ -17,6 +17,7 @@ transformed: they are in its range, and not at equal distances.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import Stop, stoppable
 from ffnn_xp._lib.text import pair_lines, stopped_lines
@@ -35,11 +36,11 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
 from ffnn_xp.minimizers import UNLIMITED, Budget
 from ffnn_xp.network import Network, evaluate, glorot
-from ffnn_xp.objective import NetworkCost
 from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, Texts, profile_predictions
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 
+DEEPER = 0.1  # fall of S, in units of errordef, from which on another minimum is told of
 UNIDENTIFIED = "depends on an unidentified direction"
 
 
@@ -60,6 +61,8 @@ class Interval:
         The reason why an end is not finite or not reliable, else "".
     stopped : str
         Why the band rests on fewer toys or starts than were asked for, or has ends that are not known, if so.
+    deeper : array with shape (p,) or None
+        The parameters of a deeper minimum than the fit's, if a start of a mixture came to one.
     """
 
     mean: HostArray
@@ -69,6 +72,7 @@ class Interval:
     method: str
     status: Texts
     stopped: str = ""
+    deeper: HostArray | None = None
 
     def __repr__(self) -> str:
         finite = np.isfinite(self.high - self.low)
@@ -81,13 +85,14 @@ class Interval:
 
 
 class Ends(NamedTuple):
-    """A prediction, the ends of its band, and their status, each ``(k, n)``, and why it was stopped, if it was."""
+    """A prediction, the ends of its band, and their status, each ``(k, n)``; the rest is as in `Interval`."""
 
     mean: HostArray
     low: HostArray
     high: HostArray
     status: Texts
     stopped: str = ""
+    deeper: HostArray | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ class BandMethod:
             with backend.context(), np.errstate(over="ignore"):
                 values = [backend.to_host(f.f(backend.xp, backend.to_device(a))) for a in values]
         mean, low, high, status = (a[0] if len(a) == 1 else a.T for a in (*values, ends.status))
-        return Interval(mean, low, high, cl, self.name, status.astype(np.str_), ends.stopped)
+        return Interval(mean, low, high, cl, self.name, status.astype(np.str_), ends.stopped, ends.deeper)
 
 
 def linear_ends(request: BandRequest) -> Ends:
@@ -225,7 +230,7 @@ def linear_ends(request: BandRequest) -> Ends:
 
 def profile_ends(request: BandRequest, tuning: ProfileTuning = DEFAULT_PROFILE) -> Ends:
     """Compute the ends of all values of the prediction where S has risen by no more than e z^2."""
-    mean, low, high, status, _ = linear_ends(request)
+    mean, low, high, status = linear_ends(request)[:4]
     known, cost = request.matrices(), request.fitted.cost
     linear = low, high, status
     return Ends(
@@ -235,7 +240,7 @@ def profile_ends(request: BandRequest, tuning: ProfileTuning = DEFAULT_PROFILE) 
 
 def replica_ends(request: BandRequest) -> Ends:
     """Compute the basic bootstrap interval of toys around the fit, each fitted again."""
-    mean, _, _, status, _ = linear_ends(request)
+    mean, _, _, status = linear_ends(request)[:4]
     problem, number = request.fitted.problem, request.number
     rng = np.random.default_rng(request.seed)
     toys = fit_toys(problem, request.known.parameters, number, rng, request.budget)
@@ -259,13 +264,15 @@ def mixture_ends(request: BandRequest) -> Ends:
             fitted.minima[key] = minima
     mean = np.stack([request.evaluate(minimum.parameters) for minimum in minima])
     std = np.stack([request.std(minimum) for minimum in minima])
-    weights = _evidence_shares(fitted.cost, minima)
+    values = np.array([fitted.cost.value_and_gradient(minimum.theta)[0] for minimum in minima])
+    weights = _evidence_shares(values, fitted.cost.errordef, minima)
     identified = np.isfinite(std).all(axis=0)
     width = np.maximum(np.where(identified, std, 1.0), np.finfo(float).tiny)
     low, high = (mixture_quantile(mean, width, weights, scipy.stats.norm, q) for q in request.tails)
     status = np.where(identified, "", UNIDENTIFIED)
     low, high = np.where(identified, low, -np.inf), np.where(identified, high, np.inf)
-    return Ends(np.tensordot(weights, mean, axes=1), low, high, status, stopped)
+    deeper = _deeper(values, fitted.cost.errordef, minima)
+    return Ends(np.tensordot(weights, mean, axes=1), low, high, status, stopped, deeper)
 
 
 BAND_METHODS = {
@@ -315,9 +322,24 @@ def other_minima(
     return minima, ""
 
 
-def _evidence_shares(cost: NetworkCost, minima: list[LinearBand]) -> HostArray:
-    """Compute each minimum's share of the evidence, by S alone if some have unidentified directions."""
-    log = np.array([-cost.value_and_gradient(m.theta)[0] / (2 * cost.errordef) for m in minima])
+def _evidence_shares(values: HostArray, errordef: float, minima: list[LinearBand]) -> HostArray:
+    """Compute each minimum's share of the evidence, by its S alone if some have unidentified directions."""
+    log = -values / (2 * errordef)
     if all(m.spectrum.factor.shape[1] == len(m.theta) for m in minima):
         log += [np.linalg.slogdet(m.spectrum.factor)[1] for m in minima]
     return np.asarray(scipy.special.softmax(log))
+
+
+def _deeper(values: HostArray, errordef: float, minima: list[LinearBand]) -> HostArray | None:
+    """Return the parameters of the lowest minimum if it is not the first, that of the fit, and warn of it."""
+    at = int(np.argmin(values))
+    fall = float(values[0] - values[at])
+    if fall < DEEPER * errordef:
+        return None
+    warnings.warn(
+        f"a start of this band came to a minimum in which S is lower by {fall:.3g} than in the fit's: fit(..., "
+        "start=band.deeper) goes on from there",
+        FitWarning,
+        stacklevel=outside_the_package(),
+    )
+    return minima[at].parameters

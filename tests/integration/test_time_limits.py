@@ -106,6 +106,7 @@ STUDIES: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:a start of this band came to a minimum")
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
 def test_a_study_is_partial_refused_or_complete(
     study: Callable[..., Any], fit: fx.FitResult, seconds: list[float]
