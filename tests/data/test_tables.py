@@ -149,6 +149,31 @@ def test_errors_with_the_names_of_values_are_put_in_their_order() -> None:
     assert other.fit(pandas(STRAIGHT), pandas(y), named, restarts=1).fval == straight.fval
 
 
+def test_all_that_goes_with_values_or_inputs_is_put_in_their_order() -> None:
+    """Exposures and trials have the names of values, errors of inputs those of inputs."""
+
+    def fits(loss: str, y: Any, output: str = "identity", **more: tuple[Any, Any]) -> list[float]:
+        return [
+            fx.Model((3, y.shape[1]), output=output, backend="numpy", seed=1)
+            .fit(pandas(STRAIGHT), y, loss=loss, restarts=1, **{name: pair[i] for name, pair in more.items()})
+            .fval
+            for i in (0, 1)
+        ]
+
+    counts = pandas({"u": np.round(5 * C), "v": np.round(20 * C)})
+    straight = np.stack([C, 4 * C], axis=1)
+    exposure = pandas({"v": 4 * C, "u": C}), straight
+    turned, plain = fits("poisson", counts, "exp", exposure=exposure)
+    assert turned == plain
+    trials = pandas({"v": np.full(40, 60), "u": np.full(40, 20)}), np.array([[20, 60]] * 40)
+    turned, plain = fits("binomial", counts, "logistic", trials=trials)
+    assert turned == plain
+    x_err = pandas({"c": 0 * C, "b": 0.3 * C, "a": 0.1 * C}), np.stack([0.1 * C, 0.3 * C, 0 * C], axis=1)
+    errors = np.full((40, 2), 0.2), np.full((40, 2), 0.2)
+    turned, plain = fits("least_squares", pandas({"u": Y, "v": -2 * Y}), x_err=x_err, y_err=errors)
+    assert turned == plain
+
+
 def test_names_of_columns() -> None:
     pd = pytest.importorskip("pandas")
     assert names_of_columns(pd.Series([1.0], name="t")) == ("t",)
