@@ -72,7 +72,10 @@ def test_standard_streams_that_are_closed_or_know_few_characters(data: Any) -> N
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
     out, err = start("predict", "net", "greek.csv", env=ascii_only).communicate(timeout=60)
     assert (out.splitlines()[0], err) == ("\\u03c7", "")
+    f2py = subprocess.run(["sh", "-c", '"$0" -c "import numpy.f2py" 2>&-', sys.executable])
     for closed, code in ((">&-", 2), ("2>&-", 0)):
+        if closed == "2>&-" and f2py.returncode:
+            pytest.skip("this NumPy cannot be imported without a standard error")
         command = f'"$0" -m ffnn_xp predict net greek.csv {closed}'
         done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True)
         assert done.returncode == code
