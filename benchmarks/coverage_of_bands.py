@@ -77,7 +77,7 @@ def measure(truth: Truth, toys: int, methods: Sequence[Method]) -> list[list[str
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, (truth.n, truth.d))
     at = rng.uniform(-0.9, 0.9, (50, truth.d))
-    eta, wanted = truth.f(x), _in_range(truth, truth.f(at))
+    eta, wanted = truth.f(x), in_range(truth, truth.f(at))
     covered: dict[str, list[list[np.ndarray]]] = {method: [] for method in methods}
     deviation: dict[str, list[np.ndarray]] = {method: [] for method in methods}
     seconds, failed = dict.fromkeys(methods, 0.0), 0
@@ -146,7 +146,7 @@ def fitted(truth: Truth, x: np.ndarray, y: np.ndarray, seed: int, options: dict[
         return model.fit(x, y, loss=truth.loss, prior=truth.prior, progress=False, **options)
 
 
-def _in_range(truth: Truth, eta: np.ndarray) -> np.ndarray:
+def in_range(truth: Truth, eta: np.ndarray) -> np.ndarray:
     """What the output is of what stands before it."""
     if truth.output == "exp":
         return np.asarray(np.exp(eta))

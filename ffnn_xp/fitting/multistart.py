@@ -175,7 +175,8 @@ class MultiStart:
         numbers = number_minima(self.cost, found.ends, unit)
         rows = tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts)
         most = found.value + self.hopping.same_minimum * unit
-        return replace(found, starts=rows, found=sum(value < most for value in found.arrivals))
+        at_best = max(1, sum(value < most for value in found.arrivals))
+        return replace(found, starts=rows, found=at_best if found.arrivals else 0)
 
     @property
     def has_goal(self) -> bool:

@@ -30,7 +30,7 @@ class StatisticalOptions:
     loss : str or Loss
         The statistic.
     prior : float, "auto" or None
-        Width of the prior on the standardised weights.
+        Width of the prior on the standardised weights; "auto" is chosen by a fit, and that of the fit in replicas.
     covariance : {"hessian", "sandwich"}
         Whether errors are those of the likelihood, or come from the scatter of the data.
     seed : int, sequence of int or None
@@ -42,7 +42,7 @@ class StatisticalOptions:
     """
 
     loss: str | Loss = "least_squares"
-    prior: Any = None
+    prior: Any = "auto"
     covariance: str = "hessian"
     seed: Seed = None
     max_seconds: float | None = None
@@ -73,6 +73,11 @@ class StatisticalOptions:
         return float(self.prior) if is_number(self.prior) else None
 
     def _check_prior(self) -> None:
+        if isinstance(self.prior, str):
+            if self.prior != "auto":
+                hint = did_you_mean(self.prior, ["auto"])
+                raise ValueError(f"`prior` must be a positive width, None or 'auto', got {self.prior!r}: {hint}")
+            return
         check_prior_width(self.prior)
 
 
@@ -113,14 +118,6 @@ class FitOptions(StatisticalOptions):
     def own_minimizer(self) -> Minimizer | None:
         """The minimizer that replaces the local search, if the user gave one."""
         return None if self.minimizer == "auto" else get_minimizer(self.minimizer)
-
-    def _check_prior(self) -> None:
-        if isinstance(self.prior, str):
-            if self.prior != "auto":
-                hint = did_you_mean(self.prior, ["auto"])
-                raise ValueError(f"`prior` must be a positive width, None or 'auto', got {self.prior!r}: {hint}")
-            return
-        super()._check_prior()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,9 +163,10 @@ class ReplicaOptions(StatisticalOptions):
         many = isinstance(self.prior, Sequence | np.ndarray) and np.ndim(self.prior) == 1
         if many and not len(self.prior):
             raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
-        for tau in self.prior if many else [self.prior]:
-            if many or tau is not None:
-                check_prior_width(tau, allow_none=False)
+        if not many:
+            super()._check_prior()
+        for tau in self.prior if many else ():
+            check_prior_width(tau, allow_none=False)
 
 
 def check_prior_width(prior: object, *, allow_none: bool = True) -> None:

@@ -22,7 +22,7 @@ from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
-from ffnn_xp.fitting.prior_selection import PriorSelection, check_enough, choose, typical_error
+from ffnn_xp.fitting.prior_selection import PriorSelection, choose, typical_error, why_not_chosen
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
@@ -36,17 +36,19 @@ from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
 
 def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> FitRecord:
     """Fit a model to measurements; see `Model.fit`."""
-    began, prior, start = time.monotonic(), options.prior, options.start
+    began, start = time.monotonic(), options.start
     model = model_for_fit(model, measurements)
     problem = read_problem(model, measurements, options)
-    check_degrees_of_freedom(problem, auto=prior == "auto")
-    if prior == "auto":
-        check_enough(problem)
+    auto = options.prior == "auto"
+    no_prior = why_not_chosen(problem) if auto else ""
+    auto = auto and not no_prior
+    if not auto:
+        check_degrees_of_freedom(problem)
     model.build(problem.layout.widths[0], problem.layout.widths[-1])
     deadline = deadline_of(options.max_seconds, began)
     given = [] if start is None else [_standardised(problem, start)]
     chosen = None
-    if prior == "auto":
+    if auto:
         with progress_line(options.progress, options.callback) as report:
             chosen = choose(problem, options.seed, began, deadline, report)
         problem = _with_prior(problem, chosen)
@@ -86,7 +88,7 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
                 problem, search, found = estimate_y_error(problem, search, found.cut_short(stop.reason))
     last = limits.until(limits.certificate, began, deadline)
     record = _certified(problem, search, found, chosen, last)
-    return replace(record, predictive=_predictive(problem, chosen, record))
+    return replace(record, predictive=_predictive(problem, chosen, record), no_prior=no_prior)
 
 
 def _search(

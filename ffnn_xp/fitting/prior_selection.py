@@ -97,13 +97,15 @@ class PriorSelection:
         return text + (f"; cut short: {self.stopped}" if self.stopped else "")
 
 
-def check_enough(problem: FitProblem) -> None:
-    """Raise a ValueError where there are too few events to hold some out."""
-    if problem.data.n < LEAST or problem.loss.has_linear_operator:
-        raise ValueError(
-            f"prior='auto' chooses by events that are held out: it needs at least {LEAST} independent ones, got "
-            f"{problem.data.n}; give the prior as a number"
-        )
+def why_not_chosen(problem: FitProblem) -> str:
+    """Return why the prior of a problem cannot or need not be chosen by events that are held out; empty if it can."""
+    if problem.loss.has_linear_operator:
+        return "events that are correlated or summed cannot be held out"
+    if problem.data.n < LEAST:
+        return f"{problem.data.n} events are too few to hold some out"
+    if problem.layout.n_layers == 1 and problem.layout.n_parameters < problem.n_values:
+        return "a network without hidden units needs none"
+    return ""
 
 
 def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, report: Report | None) -> PriorSelection:
@@ -174,15 +176,20 @@ def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, repor
 
 def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
-    cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0])).cost()
+    problem = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0]))
+    cost = problem.cost()
     G = cost.gauss_newton(theta)
     most = problem.tuning.prior_selection.most_effective * problem.n_values
     held = min(effective_number(G, 1.0, GaussianPrior(precision)), most)
     if problem.errors_known:
-        return Member(LinearBand(theta, problem.scaling, Spectrum.of_hessian(G, 1.0)), typical_error(problem), held)
-    y_error = residual_width(problem, theta, held)
-    shape = Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0)
-    return Member(LinearBand(theta, problem.scaling, shape), y_error * problem.scaling.y_scale, held)
+        y_error = typical_error(problem)
+    else:
+        residual = residual_width(problem, theta, held)
+        y_error, square = residual * problem.scaling.y_scale, float(np.mean(residual**2))
+        problem = replace(problem, prior=GaussianPrior(precision / square), y_error=np.full(len(residual), square**0.5))
+        G, cost = G / square, problem.cost() if problem.sandwich else cost
+    covariance = problem.covariance_of(cost, theta, Spectrum.of_hessian(G, cost.errordef))
+    return Member(LinearBand(theta, problem.scaling, covariance), y_error, held)
 
 
 def shape_of_prior(network: Network) -> HostArray:

@@ -210,10 +210,10 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
     )
 
 
-def check_degrees_of_freedom(problem: FitProblem, *, auto: bool = False) -> None:
+def check_degrees_of_freedom(problem: FitProblem) -> None:
     """Raise a ValueError where errors of y would be estimated from fewer values than parameters."""
     p, values = problem.layout.n_parameters, problem.n_values
-    if not problem.errors_known and problem.prior is None and not auto and p >= values:
+    if not problem.errors_known and problem.prior is None and p >= values:
         raise ValueError(
             f"the errors of y cannot be estimated from {values} values with {p} parameters: "
             "give y_err, or a prior, or a smaller network"

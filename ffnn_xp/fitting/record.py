@@ -84,6 +84,8 @@ class FitRecord:
         F with covariance F F^T in raw units; None without a covariance.
     recipe : PriorSelection or None
         The choice of ``prior="auto"``.
+    no_prior : str
+        Why ``prior="auto"`` chose none; empty if it chose one, or was not asked for.
     error_band : LinearBand, MatrixFreeBand or None
         The band that `Model.predict` uses.
     predictive : Predictive or None
@@ -119,6 +121,7 @@ class FitRecord:
     recipe: PriorSelection | None = None
     error_band: LinearBand | MatrixFreeBand | None = None
     predictive: Predictive | None = None
+    no_prior: str = ""
     hops: int = 0
     found: int = 0
 

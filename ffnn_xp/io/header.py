@@ -41,6 +41,8 @@ class Header:
         Why the file has no error band; empty if it has one.
     n_members : int
         Number of networks in the predictive density, an ensemble if more than one; 0 if the file has no density.
+    prior : bool
+        Whether the file has the precisions of the fit's prior.
     input_names, target_names : tuple of str or None
         Names of the inputs and outputs.
     fit : dict or None
@@ -61,6 +63,7 @@ class Header:
     y_was_column: bool
     no_band: str
     n_members: int = 0
+    prior: bool = False
     input_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
     fit: dict[str, Any] | None = None
@@ -164,6 +167,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "y_was_column": (lambda v: isinstance(v, bool), "true or false"),
     "no_band": _TEXT,
     "n_members": (lambda v: _natural(v) or (v == 0 and not isinstance(v, bool)), "zero or a positive integer"),
+    "prior": (lambda v: isinstance(v, bool), "true or false"),
     "input_names": _NAMES,
     "target_names": _NAMES,
     "fit": (lambda v: v is None or isinstance(v, dict), "an object or null"),

@@ -38,6 +38,8 @@ class NetworkState:
         Why there is no error band; empty if there is one.
     predictive : Predictive or None
         The density of new measurements.
+    prior : array with shape (p,) or None
+        The precisions of the prior of the fit, of standardised parameters; None without one.
     input_names, target_names : tuple of str or None
         Names of the inputs and outputs.
     fit : dict or None
@@ -62,6 +64,7 @@ class NetworkState:
     band: LinearBand | None = None
     no_band: str = ""
     predictive: Predictive | None = None
+    prior: HostArray | None = None
     input_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
     fit: dict[str, Any] | None = None
@@ -78,6 +81,9 @@ class NetworkState:
             raise ValueError("the predictive density of a single network needs its error band")
         p = Layout(self.widths).n_parameters
         _check(self.theta.shape == (p,) and _finite(self.theta), f"the network must have {p} finite parameters")
+        if self.prior is not None:
+            good = self.prior.shape == (p,) and _finite(self.prior) and np.all(self.prior >= 0)
+            _check(good, f"the prior must have {p} finite precisions, none negative")
         if self.predictive is not None:
             _check_density(self.predictive)
         members = () if self.predictive is None else self.predictive.members

@@ -39,6 +39,8 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
     }
     if state.band is not None:
         tensors |= _band_tensors("band", state.band)
+    if state.prior is not None:
+        tensors["prior"] = np.asarray(state.prior, dtype=np.float64)
     if density is not None:
         c = density.calibration
         tensors["density.calibration"] = np.array([c.a, c.b, 1 / c.nu])
@@ -123,6 +125,8 @@ def _shapes(layout: Layout, header: Header) -> dict[str, tuple[int | None, ...]]
     shapes: dict[str, tuple[int | None, ...]] = dict(zip(matrix_names(layout), layout.shapes, strict=True))
     if not header.no_band:
         shapes |= _band_shapes("band", layout)
+    if header.prior:
+        shapes["prior"] = (layout.n_parameters,)
     if header.n_members:
         shapes["density.calibration"] = (3,)
     for i in range(header.n_members):

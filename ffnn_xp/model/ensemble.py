@@ -32,7 +32,7 @@ from ffnn_xp.fitting import (
 )
 from ffnn_xp.minimizers import Budget
 from ffnn_xp.network import ModelLike, Network, evaluate
-from ffnn_xp.objective import NetworkCost, Replicas, network_precision
+from ffnn_xp.objective import GaussianPrior, NetworkCost, Replicas, network_precision
 
 PREDICTIONS = 2**22  # values of a layer that are computed at a time
 
@@ -149,8 +149,13 @@ class Ensemble:
         return "\n".join([head, *lines, *stopped_lines(self.stopped)])
 
 
-def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaOptions) -> Ensemble:
-    """Fit many replicas of the measurements in one batch; see `Model.fit_replicas`."""
+def fit_replicas(
+    model: ModelLike, measurements: Measurements, options: ReplicaOptions, prior: HostArray | None
+) -> Ensemble:
+    """Fit many replicas of the measurements in one batch; see `Model.fit_replicas`.
+
+    The precisions ``(p,)`` of the prior of the model's own fit are those of ``prior="auto"``.
+    """
     began = time.monotonic()
     measurements = replace(measurements, x=in_order(measurements.x, model.input_names))
     measurements = events_in_use(measurements, signed=options.signed_weights)
@@ -160,6 +165,8 @@ def fit_replicas(model: ModelLike, measurements: Measurements, options: ReplicaO
     if own is not None and options.priors is not None:
         raise ValueError("`prior` can be a sequence only for one set of measured values, and must not be empty")
     problem = read_problem(model, measurements if own is None else replace(measurements, y=own[0]), options)
+    if isinstance(options.prior, str) and prior is not None:
+        problem = replace(problem, prior=GaussianPrior(prior))
     if own is not None and not problem.errors_known:
         raise ValueError("replicas of your own need `y_err`: the residuals of their mean are not their errors")
     if own is not None:

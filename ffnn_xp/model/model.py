@@ -82,7 +82,7 @@ class Model(NetworkPicture, Predictor):
         y_cov: Any = None,
         x_err: Any = None,
         covariance: Literal["hessian", "sandwich"] = "hessian",
-        prior: float | Literal["auto"] | None = None,
+        prior: float | Literal["auto"] | None = "auto",
         restarts: int | Literal["auto"] = "auto",
         start: str | Any = "auto",
         minimizer: str | Minimizer = "auto",
@@ -129,13 +129,16 @@ class Model(NetworkPicture, Predictor):
             which is right if the network is nearly straight over x_err.
         covariance : {"hessian", "sandwich"}
             "hessian" is right if the statistic is the likelihood. "sandwich" takes the gradients' variance from the
-            data, for weighted events, wrong errors and outliers (`uncertainty.sandwich`). Standard deviations of an
-            ensemble (``prior="auto"``) are calibrated by held-out data in either case.
-        prior : float or "auto", optional
-            Width of a Gaussian prior on the standardised weights (`prior.layer_precision`): smaller is smoother. None
-            is no prior. "auto" chooses the width by cross-validation along a path from strong to weak, and makes an
-            ensemble of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density` and
-            `interval` are then the ensemble's, and the model itself is its best network.
+            data, for weighted events, wrong errors and outliers (`uncertainty.sandwich`). The predictive density after
+            ``prior="auto"`` is calibrated by held-out data in either case.
+        prior : "auto", float or None
+            "auto" chooses the width of a Gaussian prior by cross-validation along a path from strong to weak, and makes
+            an ensemble of networks with a calibrated predictive density (`prior_selection`); `predict`, `log_density`
+            and `interval` are then the ensemble's, and the model itself is its best network. It chooses none for
+            networks without hidden units (with more values than parameters), for fewer than ten events, and where
+            none can be held out (`y_cov`, bins); the result's text says so. A number is the width on the standardised
+            weights (`prior.layer_precision`), smaller is smoother. None is no prior: MINUIT's own chi-square, which
+            overfits unless the data determine all parameters.
         restarts : int or "auto"
             Number of starts, one by default where a start is given or comes from ``prior="auto"``. Otherwise "auto"
             takes sixty of a network of up to 64 parameters; a larger network's, ten at most, are minimized one after
@@ -212,7 +215,9 @@ class Model(NetworkPicture, Predictor):
             data = record.problem.data
             self._column, self._input_names = data.y_was_column, data.input_names
             self._target_names = data.target_names if len(data.target_names or ()) == self.layers[-1] else None
-            self._set_uncertainty(record.error_band, record.message, record.predictive)
+            chosen = record.problem.prior
+            precision = None if chosen is None else chosen.precision
+            self._set_uncertainty(record.error_band, record.message, record.predictive, precision)
         if not record.valid:
             warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=outside_the_package())
         return FitResult.of(record)
@@ -233,7 +238,7 @@ class Model(NetworkPicture, Predictor):
         y_cov: Any = None,
         x_err: Any = None,
         covariance: Literal["hessian", "sandwich"] = "hessian",
-        prior: float | Sequence[float] | None = None,
+        prior: float | Sequence[float] | Literal["auto"] | None = "auto",
         seed: Any = None,
         max_seconds: float | None = None,
         tuning: Tuning = DEFAULT_TUNING,
@@ -257,8 +262,9 @@ class Model(NetworkPicture, Predictor):
             As in `fit`. Weights may be negative in bootstrap copies.
         covariance : {"hessian", "sandwich"}
             As in `fit`. A sandwich takes errors from the scatter of the data, as bootstrap copies do and toys do not.
-        prior : float or sequence of float, optional
-            As in `fit`. A sequence makes one replica for each prior, all with the same data.
+        prior : "auto", float, sequence of float, or None
+            "auto" is that of the fit which the model's parameters come from, none if they were set by hand. Others as
+            in `fit`; a sequence makes one replica for each prior, all with the same data.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of toys and bootstrap copies; by default the model's own.
         max_seconds : float, optional
@@ -299,7 +305,7 @@ class Model(NetworkPicture, Predictor):
                 max_seconds=max_seconds,
                 tuning=tuning,
             )
-            ensemble = fit_replicas(self, measurements, options)
+            ensemble = fit_replicas(self, measurements, options, self._prior)
             stop.reason = ensemble.stopped
         return ensemble
 
@@ -366,6 +372,7 @@ class Model(NetworkPicture, Predictor):
             band=kept,
             no_band=no_band,
             predictive=predictive_to_save(self._predictive, kept, band),
+            prior=self._prior,
             input_names=column_names(input_names, "input_names", widths[0]) or self._input_names,
             target_names=column_names(target_names, "target_names", widths[-1]) or self._target_names,
             fit=None if fit is None else fit_summary(fit),
@@ -405,7 +412,7 @@ class Model(NetworkPicture, Predictor):
         model.parameters = state.theta
         model._column, model._input_names = state.y_was_column, state.input_names
         model._target_names = state.target_names
-        model._set_uncertainty(state.band, state.no_band, state.predictive)
+        model._set_uncertainty(state.band, state.no_band, state.predictive, state.prior)
         return model
 
     def save(

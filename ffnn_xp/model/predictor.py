@@ -49,15 +49,20 @@ class Predictor(NetworkFunction):
     _band: LinearBand | MatrixFreeBand | None = None
     _no_band: str = "the model has not been fitted"
     _predictive: Predictive | None = None
+    _prior: HostArray | None = None
 
     def _changed(self) -> None:
         self._set_uncertainty(None, "the parameters were set by hand", None)
 
     def _set_uncertainty(
-        self, band: LinearBand | MatrixFreeBand | None, no_band: str, predictive: Predictive | None
+        self,
+        band: LinearBand | MatrixFreeBand | None,
+        no_band: str,
+        predictive: Predictive | None,
+        prior: HostArray | None = None,
     ) -> None:
-        """Set the band that belongs to the parameters, or the reason why there is none, and the density."""
-        self._band, self._no_band, self._predictive = band, no_band, predictive
+        """Set what belongs to the parameters: the band or why there is none, the density, the prior's precisions."""
+        self._band, self._no_band, self._predictive, self._prior = band, no_band, predictive, prior
 
     def predict(
         self,
@@ -74,7 +79,8 @@ class Predictor(NetworkFunction):
         x : array-like with shape (n, d), (n,) for d = 1, or (d,) for one event; or Bins, or a histogram
             Inputs; of bins the integral over each is returned, with its error.
         return_std : bool
-            Whether to return the standard deviation too, linear in the parameters' covariance, in units of y. It is
+            Whether to return the standard deviation too, linear in the parameters' covariance, in units of y; of an
+            ensemble's mean it includes the scatter of its networks. It is
             infinite where the fit does not determine the output. After a fit that formed no p x p matrices each output
             of each event takes a solve: request few at a time.
         return_cov : bool

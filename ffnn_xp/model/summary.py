@@ -51,6 +51,8 @@ def _lines(record: FitRecord) -> list[tuple[str, str]]:
     ]
     if record.recipe is not None:
         lines.insert(1, ("prior", record.recipe.words()))
+    elif record.no_prior:
+        lines.insert(1, ("prior", f"none: {record.no_prior}"))
     if not np.isnan(record.log_evidence):
         lines.insert(1, ("evidence", f"log Z = {record.log_evidence:.6g} by Laplace; differences of it compare fits"))
     if record.fval != record.chi2:
