@@ -33,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 
 import ffnn_xp as fx
 
-CALLS: dict[str, dict[str, Any]] = {"default": {"prior": "auto"}, "None": {"prior": None}, "3.0": {"prior": 3.0}}
+CALLS: dict[str, dict[str, Any]] = {"default": {}, "None": {"prior": None}, "3.0": {"prior": 3.0}}
 MORE = (
     Truth("a peak that falls", lambda x: np.sin(4.5 * x[:, 0]) / (1 + (1.5 * x[:, 0]) ** 2), 1, 150),
     Truth("errors of 0.05 to 0.15", lambda x: np.sin(5 * x[:, 0]) / (1.5 + x[:, 0]), 1, 200),
@@ -117,7 +117,9 @@ def theirs(*, solver: str, standardised: bool) -> Any:
     """A function that fits MLPRegressor with ten units, or with all of its defaults for the solver adam."""
 
     def fit(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
-        network = MLPRegressor(**({} if solver == "adam" else {"hidden_layer_sizes": (10,), "solver": solver}), random_state=seed)
+        network = MLPRegressor(
+            **({} if solver == "adam" else {"hidden_layer_sizes": (10,), "solver": solver}), random_state=seed
+        )
         estimator = make_pipeline(StandardScaler(), network) if standardised else network
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -153,7 +155,9 @@ def main() -> None:
         for call in chosen.calls:
             print(f"| {call} | {seconds(CALLS[call])} |", flush=True)
     if "coverage" in chosen.tables:
-        print("\n| truth | n | prior | 68.3 %: averaged (lowest ... highest point) | 95.4 % | not valid | CPU s a toy |")
+        print(
+            "\n| truth | n | prior | 68.3 %: averaged (lowest ... highest point) | 95.4 % | not valid | CPU s a toy |"
+        )
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for truth in (*TRUTHS, *MORE):
             for call in chosen.calls:

@@ -87,7 +87,7 @@ def fit_case(name: str, layers: tuple[int, ...] | None, model: Options, data: Ca
     def run(backend: str) -> Numbers:
         network = fx.Model(*([] if layers is None else [layers]), seed=1, backend=backend, **model)
         x, *y = data()
-        result = network.fit(x, *y, **fit)
+        result = network.fit(x, *y, **{"prior": None, **fit})
         yield from of_fit(result)
         if not isinstance(x, fx.Bins):
             yield "predictions", fx.to_numpy(network(x))
@@ -242,7 +242,7 @@ def some_parameters(backend: str) -> Numbers:
 @case
 def plain_iminuit(backend: str) -> Numbers:
     model = fx.Model((1, 2, 1), seed=1, backend=backend)
-    model.fit(*curve())
+    model.fit(*curve(), prior=None)
     cost = fx.LeastSquares(*curve(), model)
     minuit = iminuit.Minuit(cost, cost.start + 0.01)
     yield from of_minuit(minuit.migrad())

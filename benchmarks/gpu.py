@@ -395,7 +395,7 @@ def single(found: dict[str, fx.Backend]) -> None:
     exact = fx.LeastSquares(x, y, NOISE, fx.Model((2, 10, 1), backend="numpy", seed=1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fx.FitWarning)
-        best = fx.Model((2, 10, 1), backend="numpy", seed=1).fit(x, y, NOISE, restarts=1)
+        best = fx.Model((2, 10, 1), backend="numpy", seed=1).fit(x, y, NOISE, prior=None, restarts=1)
         theta, value, errors = best.parameters, best.fval, best.errors
         gradient = exact.value_and_gradient(theta)[1]
         for name, b in found.items():
@@ -403,7 +403,7 @@ def single(found: dict[str, fx.Backend]) -> None:
             cost = fx.LeastSquares(x, y, NOISE, fx.Model((2, 10, 1), backend=backend, seed=1))
             S, g = cost.value_and_gradient(theta)
             model = fx.Model((2, 10, 1), backend=backend, seed=1)
-            fit = model.fit(x, y, NOISE, restarts=1)
+            fit = model.fit(x, y, NOISE, prior=None, restarts=1)
             there = exact.value_and_gradient(fit.parameters)[0] - value
             apart = np.max(np.abs(g - gradient) * errors)
             print(

@@ -51,7 +51,7 @@ def jacobian(theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def ours(x: np.ndarray, y: np.ndarray, seed: int, restarts: int | str = "auto") -> fx.FitResult:
     model = fx.Model((1, SIGMOIDS, 1), activation="logistic", backend="numpy", seed=seed)
-    return model.fit(x, y, NOISE, restarts=restarts, progress=False)
+    return model.fit(x, y, NOISE, prior=None, restarts=restarts, progress=False)
 
 
 def sklearn_best(x: np.ndarray, y: np.ndarray, starts: int) -> float:
@@ -122,7 +122,7 @@ def replicas(number: int, singly: int) -> None:
     for n in (100, 1000):
         x, y = (a[:n] for a in events(0))
         model = fx.Model((1, SIGMOIDS, 1), activation="logistic", backend="numpy", seed=1)
-        fit = model.fit(x, y, NOISE, progress=False)
+        fit = model.fit(x, y, NOISE, prior=None, progress=False)
         ensemble, seconds = timed(model.fit_replicas, x, y, NOISE, number=number, seed=1)
         toys = model(x) + NOISE * np.random.default_rng(1).normal(size=(singly, n))
         cells = []

@@ -103,7 +103,7 @@ def measure(name: str, library: str) -> None:
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fx.FitWarning)
-            fit = model.fit(problem.x, problem.y, progress=False, **problem.options)
+            fit = model.fit(problem.x, problem.y, progress=False, **{"prior": None, **problem.options})
         taken.append(time.perf_counter() - began)
         found.append(fit.fval if fit.y_error is None else 2 * len(problem.y) * float(np.log(np.mean(fit.y_error))))
     print(*found[1:], taken[0], statistics.median(taken[1:]))

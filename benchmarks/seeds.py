@@ -75,7 +75,7 @@ PROBLEMS = {
 
 def fit(problem: Problem, seed: int, **options: Any) -> fx.FitResult:
     model = fx.Model(**problem.network, backend="numpy", seed=seed)
-    return model.fit(*problem.data, **problem.options, **options, progress=False)
+    return model.fit(*problem.data, **{"prior": None, **problem.options}, **options, progress=False)
 
 
 def timed(run: Callable[[int], fx.FitResult], seeds: range) -> tuple[list[float], float]:

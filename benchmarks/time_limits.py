@@ -42,7 +42,7 @@ def fit(n: int, layers: tuple[int, ...], limit: float, y_err: float | None = 0.1
     output = {"poisson": "exp", "binomial": "logistic"}.get(loss, "identity")
     activation = options.pop("activation", "tanh")
     model = fx.Model(layers, activation=activation, output=output, seed=1)
-    return lambda: model.fit(x, y, y_err, max_seconds=limit, progress=False, **options)
+    return lambda: model.fit(x, y, y_err, max_seconds=limit, progress=False, **{"prior": None, **options})
 
 
 @cache

@@ -117,7 +117,7 @@ class Fit(NamedTuple):
         return (x, y, *(error if self.errors else ())) if self.n is None else (x[rows], y[rows])
 
     def run(self, tuning: Tuning) -> Outcome:
-        fit = self.model().fit(*self.data(), **self.options, tuning=tuning)
+        fit = self.model().fit(*self.data(), **{"prior": None, **self.options}, tuning=tuning)
         return Outcome(fit.fval, fit.valid, digest(fit.parameters), sum(row.calls for row in fit.restarts))
 
 
@@ -126,7 +126,7 @@ class Studies(Fit):
 
     def run(self, tuning: Tuning) -> Outcome:
         model = self.model()
-        fit = model.fit(*self.data(), **self.options, tuning=tuning)
+        fit = model.fit(*self.data(), **{"prior": None, **self.options}, tuning=tuning)
         toys = fit.goodness(10, seed=1)
         mixture = fit.band([0.2], method="mixture", seed=1, number=3)
         covered = fit.coverage(number=5, seed=1)

@@ -93,7 +93,7 @@ def find_it_back(rng: np.random.Generator, activation: str, output: str) -> None
     x = rng.normal(size=(EVENTS, 8))
     y = teacher(x) + NOISE * rng.normal(size=(EVENTS, 6))
     student = fx.Model((8, 7, 9, 6), activation=activation, output=output, seed=1)
-    fit = student.fit(x, y, NOISE, progress=False)
+    fit = student.fit(x, y, NOISE, prior=None, progress=False)
     fresh = rng.normal(size=(EVENTS, 8))
     off = np.sqrt(np.mean((student(fresh) - teacher(fresh)) ** 2))
     print(f"\n2. the lesson's matrices with {activation} and output {output}: {EVENTS} events, errors {NOISE}\n{fit}")
@@ -108,7 +108,7 @@ def curve(x: np.ndarray) -> np.ndarray:
 
 def fit_curve(x: np.ndarray, y: np.ndarray, restarts: int) -> tuple[fx.Model, fx.FitResult]:
     model = fx.Model((1, SIGMOIDS, 1), activation="logistic", seed=1)
-    return model, model.fit(x, y, CURVE_NOISE, restarts=restarts, progress=False)
+    return model, model.fit(x, y, CURVE_NOISE, prior=None, restarts=restarts, progress=False)
 
 
 def sklearn_curve(x: np.ndarray, y: np.ndarray, starts: int = 15) -> float | None:

@@ -9,5 +9,5 @@ NAME = "ffnn_xp, Model.fit"
 
 def fit(task: Problem, seed: int) -> Answer:
     model = task.student(seed)
-    found = model.fit(task.x, task.y, NOISE, progress=False)
+    found = model.fit(task.x, task.y, NOISE, prior=None, progress=False)
     return Answer(model(task.x), found.valid, found.edm, found.edm_newton)

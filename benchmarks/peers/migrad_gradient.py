@@ -9,5 +9,5 @@ NAME = "MIGRAD with ffnn_xp's gradient"
 
 def fit(task: Problem, seed: int) -> Answer:
     model = task.student(seed)
-    found = model.fit(task.x, task.y, NOISE, progress=False, minimizer="migrad")
+    found = model.fit(task.x, task.y, NOISE, prior=None, progress=False, minimizer="migrad")
     return Answer(model(task.x), found.valid, found.edm, found.edm_newton)

@@ -174,13 +174,13 @@ def fit(
         ),
     ] = "identity",
     prior: Annotated[
-        str | None,
+        str,
         typer.Option(
-            metavar="auto|WIDTH",
+            metavar="auto|none|WIDTH",
             help="Width of a Gaussian prior on the weights: smaller is smoother, 1.0 is moderate. auto chooses it "
             "by cross-validation, and makes an ensemble of networks with calibrated intervals.",
         ),
-    ] = None,
+    ] = "auto",
     restarts: Annotated[str, typer.Option(metavar="auto|N", help="Number of random starts.")] = "auto",
     seed: Annotated[
         int, typer.Option(metavar="N", help="Seed of the random starts: the same seed gives the same fit.")

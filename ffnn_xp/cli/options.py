@@ -182,14 +182,14 @@ def parse_restarts(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-def parse_prior(text: str | None) -> float | str | None:
-    """Parse a width of the prior, or ``auto``."""
-    if text is None or text == "auto":
-        return text
+def parse_prior(text: str) -> float | str | None:
+    """Parse a width of the prior, ``auto``, or ``none``."""
+    if text in ("auto", "none"):
+        return text if text == "auto" else None
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"--prior must be auto or a positive width, got {text!r}") from None
+        raise ValueError(f"--prior must be auto, none or a positive width, got {text!r}") from None
 
 
 def choose_columns(

@@ -65,7 +65,7 @@ BAD = {
     "prior": (["data.csv", "-t", "U", "--prior", "0"], "`prior` must be a positive width"),
     "prior word": (
         ["data.csv", "-t", "U", "--prior", "strong"],
-        "--prior must be auto or a positive width, got 'strong'",
+        "--prior must be auto, none or a positive width, got 'strong'",
     ),
     "seconds": (["data.csv", "-t", "U", "--max-seconds", "-1"], "`max_seconds` must be positive"),
     "save": (["data.csv", "-t", "U", "--save", "nowhere/net"], "the folder '.*nowhere' does not exist"),

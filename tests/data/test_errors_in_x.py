@@ -49,7 +49,7 @@ def test_a_straight_line_is_demings() -> None:
     rng = np.random.default_rng(3)
     true = rng.uniform(-1, 1, 60)
     x, y = true + 0.2 * rng.normal(size=60), 3 * true + 1 + 0.3 * rng.normal(size=60)
-    fit = fx.Model((1, 1), seed=1).fit(x, y, 0.3, x_err=0.2)
+    fit = fx.Model((1, 1), seed=1).fit(x, y, 0.3, x_err=0.2, prior=None)
     assert fit.valid
     assert fit.covariance is not None
     off = fit.parameters - np.ravel(_deming(x, y, (0.3 / 0.2) ** 2))
@@ -67,10 +67,10 @@ def test_errors_of_a_line_are_as_wide_as_its_toys_scatter() -> None:
     true = np.linspace(-1, 1, 50)
     x, y = true + 0.2 * rng.normal(size=(4000, 50)), 2 * true + 1 + 0.3 * rng.normal(size=(4000, 50))
     slope, intercept = _deming(x, y, (0.3 / 0.2) ** 2)
-    fits = [fx.Model((1, 1), seed=1).fit(x[i], y[i], 0.3, x_err=0.2) for i in range(40)]
+    fits = [fx.Model((1, 1), seed=1).fit(x[i], y[i], 0.3, x_err=0.2, prior=None) for i in range(40)]
     np.testing.assert_allclose(np.median([f.errors for f in fits], axis=0), [slope.std(), intercept.std()], rtol=0.1)
-    plain = fx.Model((1, 1), seed=1).fit(x.ravel(), y.ravel(), 0.3)
-    whole = fx.Model((1, 1), seed=1).fit(x.ravel(), y.ravel(), 0.3, x_err=0.2)
+    plain = fx.Model((1, 1), seed=1).fit(x.ravel(), y.ravel(), 0.3, prior=None)
+    whole = fx.Model((1, 1), seed=1).fit(x.ravel(), y.ravel(), 0.3, x_err=0.2, prior=None)
     assert whole.parameters[0] == pytest.approx(2, abs=3 * whole.errors[0])
     assert plain.parameters[0] < 1.85  # diluted, by var(x) / (var(x) + 0.04)
 
@@ -164,7 +164,7 @@ def test_toys_scatter_by_the_effective_variance() -> None:
     model = fx.Model.from_matrices([([[2.0]], [1.0])])
     toys = model.fit_replicas(x, 2 * x + 1, 0.3, x_err=0.2, number=600, seed=1)
     assert toys.valid.all()
-    fit = model.fit(x, 2 * x + 1, 0.3, x_err=0.2)
+    fit = model.fit(x, 2 * x + 1, 0.3, x_err=0.2, prior=None)
     np.testing.assert_allclose(toys.parameters.std(axis=0), fit.errors, rtol=0.1)
 
 
@@ -225,7 +225,6 @@ def test_the_sandwich_and_the_profile_work() -> None:
         ({"x_err": 0.1, "y_err": None}, "`x_err` needs `y_err`"),
         ({"x_err": 0.1, "loss": "huber"}, "`x_err` is for least squares with independent errors, not for 'huber'"),
         ({"x_err": 0.1, "y_err": None, "y_cov": np.eye(3)}, "`x_err` is for least squares with independent errors"),
-        ({"x_err": 0.1, "prior": "auto"}, "prior='auto'"),
     ],
 )
 def test_what_is_refused_says_why(options: dict[str, Any], message: str) -> None:
@@ -239,7 +238,7 @@ def test_what_is_refused_says_why(options: dict[str, Any], message: str) -> None
 def test_bins_single_precision_and_functions_are_refused() -> None:
     x, y = [0.0, 1.0, 2.0], [1.0, 2.0, 3.5]
     with pytest.raises(ValueError, match="beside Bins"):
-        fx.Model((1, 1), seed=1).fit(fx.Bins([0.0, 1.0, 2.0, 3.0]), y, 0.1, x_err=0.1)
+        fx.Model((1, 1), seed=1).fit(fx.Bins([0.0, 1.0, 2.0, 3.0]), y, 0.1, x_err=0.1, prior=None)
     with pytest.raises(ValueError, match="dtype='float64', got 'float32'"):
         fx.LeastSquares(x, y, 0.1, fx.Model((1, 1), seed=1, dtype="float32"), xerror=0.1)
     cost = fx.LeastSquares(x, y, 0.1, fx.Model((1, 1), seed=1), xerror=0.1)

@@ -78,7 +78,7 @@ def test_weighted_contents_count_with_their_variances() -> None:
     assert isinstance(cost.statistic.inner, WeightedPoissonLoss)
     assert cost(THETA) == pytest.approx(want(*THETA), rel=1e-9)
     reference = Minuit(want, *THETA).migrad().hesse()
-    fit = exponential().fit(h)
+    fit = exponential().fit(h, prior=None)
     assert fit.valid
     assert fit.fval == pytest.approx(reference.fval, abs=1e-4)
     np.testing.assert_allclose(fit.parameters, reference.values, atol=2e-3 * np.max(reference.errors))
@@ -89,7 +89,7 @@ def test_a_common_weight_scales_the_density_alone() -> None:
     """Each event of weight 2: the same S, twice the density, and relative errors of the number of events."""
     one, two = filled(hist.storage.Weight()), filled(hist.storage.Weight())
     two[...] = np.stack([2 * one.values(), 4 * one.values()], axis=-1)
-    fits = [exponential().fit(h) for h in (one, two)]
+    fits = [exponential().fit(h, prior=None) for h in (one, two)]
     assert fits[1].fval == pytest.approx(fits[0].fval, rel=1e-6)
     np.testing.assert_allclose(fits[1].parameters - fits[0].parameters, [0, np.log(2)], atol=1e-5)
     np.testing.assert_allclose(fits[1].errors, fits[0].errors, rtol=1e-4)
@@ -122,7 +122,7 @@ def test_means_of_samples_are_averages_over_bins() -> None:
     h = hist.Hist(hist.axis.Variable(EDGES), storage=hist.storage.Mean())
     x = rng.uniform(0, 5, 400)
     h.fill(x, sample=1 + 2 * x + rng.normal(size=400))
-    fit = fx.Model((1, 1), backend="numpy", seed=1).fit(h)
+    fit = fx.Model((1, 1), backend="numpy", seed=1).fit(h, prior=None)
     assert fit.n_data == 5  # one bin is empty
     middle, error = 0.5 * (EDGES[1:] + EDGES[:-1])[:5], np.sqrt(h.variances()[:5])
     M = np.stack([middle, np.ones(5)], axis=1) / error[:, None]
@@ -136,14 +136,14 @@ def test_least_squares_takes_the_variances_too() -> None:
     error = np.sqrt(h.variances())
     want = fx.LeastSquares(fx.Bins(EDGES), h.values(), error, exponential())(THETA)
     assert fx.LeastSquares(h, None, None, exponential())(THETA) == want
-    assert exponential().fit(h, loss="least_squares", restarts=1).chi2 == pytest.approx(
-        exponential().fit(fx.Bins(EDGES), h.values(), error, restarts=1).chi2, rel=1e-9
+    assert exponential().fit(h, loss="least_squares", restarts=1, prior=None).chi2 == pytest.approx(
+        exponential().fit(fx.Bins(EDGES), h.values(), error, restarts=1, prior=None).chi2, rel=1e-9
     )
 
 
 def test_replicas_of_a_histogram() -> None:
     h, model = filled(hist.storage.Weight(), weight=3.0), exponential()
-    fit = model.fit(h)
+    fit = model.fit(h, prior=None)
     toys = model.fit_replicas(h, number=400, seed=1)
     np.testing.assert_allclose(toys.parameters.std(axis=0), fit.errors, rtol=0.15)
 
@@ -162,27 +162,27 @@ def test_what_is_refused() -> None:
     model = exponential()
     for arguments in ((h, h), (x, h), (fx.Bins(h), h)):
         with pytest.raises(TypeError, match=r"`y` must be an array, got a histogram: .* fit\(h\), .*h\.values\(\)"):
-            model.fit(*arguments, loss="poisson")
+            model.fit(*arguments, loss="poisson", prior=None)
         with pytest.raises(TypeError, match="`y` must be an array, got a histogram"):
             fx.Poisson(*arguments, model)
     with pytest.raises(TypeError, match="`weights` must be an array, got a histogram"):
-        model.fit(x, x, weights=h)
+        model.fit(x, x, weights=h, prior=None)
     with pytest.raises(TypeError, match="got None: only a histogram"):
-        model.fit(x)
+        model.fit(x, prior=None)
     with pytest.raises(TypeError, match="`model` is missing"):
         fx.Poisson(x, x)
     with pytest.raises(ValueError, match="counts, for loss='poisson', got 'binomial'"):
-        model.fit(h, loss="binomial")
+        model.fit(h, loss="binomial", prior=None)
     weighted = filled(hist.storage.Double(), weight=3.0)
     with pytest.raises(ValueError, match=r"sums of weights without their variances.*storage\.Weight"):
-        model.fit(weighted)
+        model.fit(weighted, prior=None)
     negative = filled(hist.storage.Weight(), weight=3.0)
     negative[1] = (-1.0, 2.0)
     with pytest.raises(ValueError, match="merge such bins"):
-        model.fit(negative)
+        model.fit(negative, prior=None)
     negative[1] = (0.0, 0.0)
     with pytest.raises(ValueError, match="no entries"):
-        model.fit(negative, mask=np.arange(6) == 1)
+        model.fit(negative, mask=np.arange(6) == 1, prior=None)
 
 
 def test_what_a_histogram_is() -> None:
@@ -199,7 +199,7 @@ def test_predictions_of_bins_are_contents() -> None:
     """The integrals, with errors by error propagation from their derivatives by hand; a histogram is its bins."""
     h = filled(hist.storage.Weight(), weight=3.0)
     model = exponential()
-    fit = model.fit(h)
+    fit = model.fit(h, prior=None)
     a, b = fit.parameters
     want = np.diff(integral(EDGES, a, b))
     for x in (h, fx.Bins(EDGES), plain(h)):

@@ -29,10 +29,10 @@ def test_arrays_and_bins() -> None:
 def test_a_new_kind_of_input_is_one_function() -> None:
     points_of.register(Grid, lambda grid: Points(np.linspace(0, 1, grid.n)))
     y = np.linspace(1, 3, 12) ** 2
-    one = fx.Model((1, 1), seed=1).fit(Grid(12), y, 0.1)
-    two = fx.Model((1, 1), seed=1).fit(np.linspace(0, 1, 12), y, 0.1)
+    one = fx.Model((1, 1), seed=1).fit(Grid(12), y, 0.1, prior=None)
+    two = fx.Model((1, 1), seed=1).fit(np.linspace(0, 1, 12), y, 0.1, prior=None)
     np.testing.assert_array_equal(one.parameters, two.parameters)
     use = np.arange(12) % 3 > 0
-    one = fx.Model((1, 1), seed=1).fit(Grid(12), y, 0.1, mask=use)
-    two = fx.Model((1, 1), seed=1).fit(np.linspace(0, 1, 12)[use], y[use], 0.1)
+    one = fx.Model((1, 1), seed=1).fit(Grid(12), y, 0.1, mask=use, prior=None)
+    two = fx.Model((1, 1), seed=1).fit(np.linspace(0, 1, 12)[use], y[use], 0.1, prior=None)
     np.testing.assert_array_equal(one.parameters, two.parameters)

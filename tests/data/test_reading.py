@@ -110,7 +110,7 @@ def test_data_frames_and_series() -> None:
 def test_what_is_not_finite_is_found_by_row_and_name(index: Any, value: float, message: str) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(changed(X, index, value), columns=["mass", "pt"], index=[7, 8, 9])
-    for use in (lambda: cost_of(frame), lambda: model_22().fit(frame, Y, 0.1)):
+    for use in (lambda: cost_of(frame), lambda: model_22().fit(frame, Y, 0.1, prior=None)):
         with pytest.raises(ValueError, match=message):
             use()
 

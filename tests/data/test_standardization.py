@@ -179,12 +179,12 @@ def test_units_whose_squares_are_no_numbers_are_refused(what: str, unit: float) 
     x = np.arange(-10.0, 10.0) / 10
     sx, sy = (unit, 1.0) if what == "x" else (1.0, unit)
     with pytest.raises(ValueError, match=f"`{what}` cannot be standardised: .* overflow or underflow .* other units"):
-        fx.Model((1, 2, 1), seed=1).fit(sx * x, sy * x, sy)
+        fx.Model((1, 2, 1), seed=1).fit(sx * x, sy * x, sy, prior=None)
 
 
 def test_one_tiny_value_is_no_constant() -> None:
     with pytest.raises(ValueError, match="`x` cannot be standardised"):
-        fx.Model((1, 1), seed=1).fit(np.append(np.zeros(9), 1e-200), np.arange(10.0), 1.0)
+        fx.Model((1, 1), seed=1).fit(np.append(np.zeros(9), 1e-200), np.arange(10.0), 1.0, prior=None)
 
 
 @pytest.mark.parametrize("unit", [1e153, 1e160])

@@ -140,13 +140,13 @@ def test_names_are_kept_in_files(tmp_path: Path) -> None:
 def test_errors_with_the_names_of_values_are_put_in_their_order() -> None:
     y, error = {"u": Y, "v": -2 * Y}, {"v": 0.3 * C, "u": 0.1 * C}
     turned, straight = (
-        fx.Model((3, 2), backend="numpy", seed=1).fit(pandas(STRAIGHT), pandas(y), e, restarts=1)
+        fx.Model((3, 2), backend="numpy", seed=1).fit(pandas(STRAIGHT), pandas(y), e, restarts=1, prior=None)
         for e in (pandas(error), np.stack([error["u"], error["v"]], axis=1))
     )
     assert turned.fval == straight.fval
     other = fx.Model((3, 2), backend="numpy", seed=1)
     named = pandas({"u_error": error["u"], "v_error": error["v"]})
-    assert other.fit(pandas(STRAIGHT), pandas(y), named, restarts=1).fval == straight.fval
+    assert other.fit(pandas(STRAIGHT), pandas(y), named, restarts=1, prior=None).fval == straight.fval
 
 
 def test_all_that_goes_with_values_or_inputs_is_put_in_their_order() -> None:

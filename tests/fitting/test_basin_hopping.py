@@ -55,7 +55,7 @@ def test_one_unit_is_new_and_the_others_stay() -> None:
 def test_it_leaves_a_shallow_minimum() -> None:
     """One start in ten finds 201.7; this one does not."""
     job = problem()
-    single = fx.Model((1, 2, 1), seed=1).fit(*curve(), restarts=1)
+    single = fx.Model((1, 2, 1), seed=1).fit(*curve(), restarts=1, prior=None)
     stage, shallow = found(job, job.scaling.to_standard(single.parameters))
     end = hop(stage, job.layout, [shallow], rng=np.random.default_rng(1))
     assert shallow.value == pytest.approx(228.3, abs=0.1)
@@ -116,7 +116,7 @@ def test_libraries_come_to_the_same_minimum(backend: fx.Backend) -> None:
     rng = np.random.default_rng(2)
     x = rng.uniform(-2, 2, (150, 2))
     y = np.tanh(x.sum(axis=1, keepdims=True)) * np.ones((1, 2)) + 0.1 * rng.normal(size=(150, 2))
-    here, there = (fx.Model((2, 4, 2), backend=b, seed=1).fit(x, y, 0.1).fval for b in (backend, "numpy"))
+    here, there = (fx.Model((2, 4, 2), backend=b, seed=1).fit(x, y, 0.1, prior=None).fval for b in (backend, "numpy"))
     assert here == pytest.approx(there, abs=1e-3)
 
 

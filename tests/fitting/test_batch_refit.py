@@ -281,7 +281,7 @@ def sizes_of_lots(
         return BatchResult(start, nothing, nothing, nothing == 0, nothing.astype(int), (Status.MINIMUM,) * number)
 
     x = np.linspace(-1, 1, 2000)
-    fit = Model((1, 1), backend=backend, seed=1).fit(x, x, 0.1, tuning=Tuning(refit=tuning))
+    fit = Model((1, 1), backend=backend, seed=1).fit(x, x, 0.1, tuning=Tuning(refit=tuning), prior=None)
     monkeypatch.setattr(batch_refit, "_refit_lot", at_once)
     fit_toys(fit.problem, fit.parameters, 30, np.random.default_rng(1), Budget(deadline))
     return together

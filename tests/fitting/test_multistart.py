@@ -76,7 +76,7 @@ def test_a_line_is_certified_in_any_order_of_its_events(order: slice, seed: int)
     x = rng.uniform(-2, 2, 80)
     y = np.tanh(2 * x) + 0.1 * rng.normal(size=80)
     V = 0.01 * np.exp(-np.abs(x[:, None] - x[None, :])) + 1e-4 * np.eye(80)
-    fit = network(1, 1).fit(x[order], y[order], y_cov=V[order, order])
+    fit = network(1, 1).fit(x[order], y[order], y_cov=V[order, order], prior=None)
     A = np.stack([x, np.ones(80)], axis=1)
     covariance = np.linalg.inv(A.T @ np.linalg.solve(V, A))
     assert fit.valid
@@ -124,12 +124,12 @@ class TestStart:
 
     def test_what_is_no_start(self) -> None:
         with pytest.raises(ValueError, match="did you mean 'current'"):
-            network().fit(X, Y, 0.1, start="curent")
+            network().fit(X, Y, 0.1, start="curent", prior=None)
         with pytest.raises(ValueError, match="`start` must hold 7 parameters, got 3"):
             network().fit(X, Y, 0.1, start=[1.0, 2.0, 3.0], prior="auto")
         for bad in ([np.nan] * 7, np.zeros((7, 1)), 3.0):
             with pytest.raises(ValueError, match=r"finite parameters with shape \(p,\)"):
-                network().fit(X, Y, 0.1, start=bad)
+                network().fit(X, Y, 0.1, start=bad, prior=None)
 
 
 def test_a_number_of_starts_is_that_number() -> None:

@@ -54,7 +54,7 @@ def test_what_is_no_option_of_a_fit(options: dict[str, Any], message: str) -> No
         ({"number": 0}, "`number` must be a positive integer, got 0"),
         ({"prior": []}, "must not be empty"),
         ({"prior": [1.0, -1.0]}, "`prior` must be a positive width of the standardised weights, or None, got -1.0"),
-        ({"prior": "auto"}, "`prior` must be a positive width of the standardised weights, or None, got 'auto'"),
+        ({"prior": "atuo"}, "`prior` must be a positive width, None or 'auto', got 'atuo': did you mean 'auto'"),
         ({"covariance": "sandwich"}, "use kind='bootstrap'"),
         ({"seed": -1}, "`seed` must be"),
     ],

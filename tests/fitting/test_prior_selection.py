@@ -190,6 +190,28 @@ def test_a_member_leaves_a_share_of_the_values_for_its_errors() -> None:
     assert found.effective == pytest.approx(0.9 * 20)
 
 
+@pytest.mark.parametrize("covariance", ["hessian", "sandwich"])
+def test_the_covariance_of_a_member_is_that_of_the_fit(covariance: Any) -> None:
+    """A sandwich does not depend on errors that are wrong by a factor; and errors are as good as given ones."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, 100)
+    y = np.sin(3 * x) + 0.1 * rng.normal(size=100)
+    fits = [
+        fx.Model((1, 3, 1), backend="numpy", seed=1).fit(x, y, e, prior=1.0, covariance=covariance) for e in (0.1, 0.3)
+    ]
+    theta, P = fits[0].standardised, shape_of_prior(fits[0].problem.network)
+    right, wide = (member(fit.problem, theta, P / f) for fit, f in zip(fits, (1, 9), strict=True))
+    ratio = wide.band.spectrum.errors / right.band.spectrum.errors
+    np.testing.assert_allclose(ratio, 1.0 if covariance == "sandwich" else 3.0, rtol=1e-9)
+    unknown = fx.Model((1, 3, 1), backend="numpy", seed=1).fit(x, y, prior=1.0, covariance=covariance)
+    free = member(unknown.problem, theta, P)
+    width = float(free.y_error[0])
+    given = fx.Model((1, 3, 1), backend="numpy", seed=1).fit(x, y, width, prior=1.0, covariance=covariance)
+    scale = width / float(given.scaling.y_scale[0])
+    same = member(given.problem, theta, P / scale**2)
+    np.testing.assert_allclose(free.band.spectrum.errors, same.band.spectrum.errors, rtol=1e-9)
+
+
 def test_the_prediction_is_the_mean_of_the_members(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     model, fit = fitted
     assert fit.recipe is not None
@@ -262,16 +284,16 @@ def test_what_is_refused() -> None:
     before = model.parameters
     with pytest.raises(ValueError, match="did you mean 'auto'"):
         model.fit(X, Y, prior="autom")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=f"at least {LEAST} independent ones, got {LEAST - 1}"):
+    with pytest.raises(ValueError, match=f"cannot be estimated from {LEAST - 1} values with 49 parameters"):
         model.fit(X[: LEAST - 1], Y[: LEAST - 1], prior="auto")
     np.testing.assert_array_equal(model.parameters, before)
 
 
 def test_widths_are_of_noise_and_band_with_their_factors() -> None:
-    """One member with a band of 2 and noise 1, at a = 9 and b = 4."""
+    """One member with a band of 2 and noise 1, at a = 9 and b = 4, which are those of new measurements."""
 
     class Flat:
-        parameters = fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0).scaling.to_raw(np.zeros(2))
+        parameters = fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0, prior=None).scaling.to_raw(np.zeros(2))
 
         def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
             return np.full((1, x.shape[1]), 2.0)
@@ -280,7 +302,7 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     mixture = Predictive((Member(Flat(), np.ones(1)),), Calibration(9.0, 4.0))  # type: ignore[arg-type]
     ask = (model.network, model.backend, np.zeros((1, 3)))
     np.testing.assert_allclose(mixture.std(*ask, with_y_error=True), 5.0)
-    np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 4.0)
+    np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 2.0)
     half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
     np.testing.assert_allclose(half, 5.0, rtol=1e-9)
 

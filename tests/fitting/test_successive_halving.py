@@ -87,7 +87,7 @@ def test_the_same_starts_compete_on_every_library(backend: fx.Backend) -> None:
 
     def fitted(backend: fx.Backend | str) -> tuple[float, np.ndarray]:
         model = fx.Model((1, 3, 1), backend=backend, seed=1)
-        rows = model.fit(x, y, restarts=30, progress=False).restarts
+        rows = model.fit(x, y, restarts=30, progress=False, prior=None).restarts
         assert len(rows) == 30
         assert sum(row.status == "pruned" for row in rows) > 10
         return min(row.fval for row in rows), fx.to_numpy(model(x))
@@ -108,7 +108,12 @@ def test_a_rough_curve_needs_many_starts_and_gets_them() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fx.FitWarning)
             return fx.Model((1, 5, 1), activation="logistic", backend="numpy", seed=1).fit(
-                x, y, 0.03, restarts=restarts, progress=False
+                x,
+                y,
+                0.03,
+                restarts=restarts,
+                progress=False,
+                prior=None,
             )
 
     many, one = fit("auto"), fit(1)

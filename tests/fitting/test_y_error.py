@@ -31,7 +31,7 @@ def robust_line(y: np.ndarray, width: float, turns: int = 200) -> float:
 @pytest.mark.parametrize("minimizer", ["auto", "migrad"])
 def test_the_width_of_a_robust_line_is_hubers(minimizer: str) -> None:
     y = 2 * X + 0.1 * np.random.default_rng(1).standard_t(1.5, size=50)
-    fit = fx.Model((1, 1), seed=1).fit(X, y, loss="huber", minimizer=minimizer)
+    fit = fx.Model((1, 1), seed=1).fit(X, y, loss="huber", minimizer=minimizer, prior=None)
     assert fit.valid
     assert fit.y_error is not None
     assert fit.y_error[0] == pytest.approx(robust_line(y, 0.1), rel=5e-3)
@@ -62,23 +62,23 @@ def test_a_fit_is_valid_with_its_own_width_only(loss: str) -> None:
     y = np.where(np.arange(100) % 5 < 3, 3.0, 5 * rng.normal(size=100))
     model = fx.Model((1, 1), seed=1)
     if loss == "least_squares":
-        fit = model.fit(x, y)
+        fit = model.fit(x, y, prior=None)
         assert fit.valid
         assert fit.y_error is not None
         assert fit.y_error[0] == pytest.approx(np.sqrt(np.sum((y - model(x)) ** 2) / 98), rel=1e-6)
         return
     with pytest.warns(fx.FitWarning, match="Not certified: .*errors of y.*: give y_err"):
-        fit = model.fit(x, y, loss=loss)
+        fit = model.fit(x, y, loss=loss, prior=None)
     assert not fit.valid
     assert fit.covariance is None
     with pytest.raises(fx.NotFittedError, match="errors of y"):
         model.predict(x, return_std=True)
-    assert model.fit(x, y, 1.0, loss=loss).valid
+    assert model.fit(x, y, 1.0, loss=loss, prior=None).valid
 
 
 @pytest.mark.parametrize("loss", MEDIAN)
 def test_exact_data_have_a_valid_fit(loss: str) -> None:
-    fit = fx.Model((1, 1), seed=1).fit(X, 2 * X + 1, loss=loss)
+    fit = fx.Model((1, 1), seed=1).fit(X, 2 * X + 1, loss=loss, prior=None)
     assert fit.valid
     np.testing.assert_allclose(fit.parameters, [2, 1], rtol=1e-5)
 
@@ -87,7 +87,7 @@ def test_two_outputs_settle_each_by_itself() -> None:
     rng = np.random.default_rng(3)
     y = np.stack([X + 0.1 * rng.standard_t(2, size=50), 3 * X + 2 * rng.standard_t(2, size=50)], axis=1)
     model = fx.Model((1, 2), seed=1)
-    fit = model.fit(X, y, loss="soft_l1")
+    fit = model.fit(X, y, loss="soft_l1", prior=None)
     assert fit.y_error is not None
     own = np.median(np.abs(y - model(X)), axis=0) / MEDIAN["soft_l1"] * np.sqrt(50 / 48)
     np.testing.assert_allclose(fit.y_error, own, rtol=1e-2)
@@ -101,7 +101,7 @@ def test_a_predicted_width_that_vanishes_is_no_minimum() -> None:
         x = np.sort(rng.uniform(-1, 1, 25))
         y = np.sin(2 * x) + 0.1 * rng.normal(size=25)
         model = fx.Model((1, 4, 2), seed=1)
-        fit = model.fit(x, y, loss="normal", restarts=4)
+        fit = model.fit(x, y, loss="normal", restarts=4, prior=None)
         width = np.exp(model(x)[:, 1])
         valid.append(fit.valid)
         if fit.valid:

@@ -105,7 +105,7 @@ def test_weakly_determined_directions_are_followed_to_the_end(seed: int) -> None
     rng, teacher = np.random.default_rng(seed), fx.Model((4, 10, 10, 2), backend="numpy", seed=seed)
     x = rng.normal(size=(400, 4))
     y = teacher(x) + 0.1 * rng.normal(size=(400, 2))
-    fit = fx.Model((4, 10, 10, 2), backend="numpy", seed=seed + 1000).fit(x, y, 0.1)
+    fit = fx.Model((4, 10, 10, 2), backend="numpy", seed=seed + 1000).fit(x, y, 0.1, prior=None)
     assert fit.valid
     assert fit.minuit_calls < 60
     assert fit.edm_newton < 0.1

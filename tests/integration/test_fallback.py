@@ -97,7 +97,7 @@ def test_the_numbers_are_numpys_to_the_last_bit(way: str, rng: np.random.Generat
         fallen = Model((2, 3, 1), backend="cupy", seed=1)
     plain = Model((2, 3, 1), backend="numpy", seed=1)
     np.testing.assert_array_equal(fallen(x), plain(x))
-    results = [model.fit(x, y, 0.1, restarts=2, seed=5) for model in (fallen, plain)]
+    results = [model.fit(x, y, 0.1, restarts=2, seed=5, prior=None) for model in (fallen, plain)]
     np.testing.assert_array_equal(results[0].parameters, results[1].parameters)
     np.testing.assert_array_equal(results[0].errors, results[1].errors)
     assert results[0].fval == results[1].fval

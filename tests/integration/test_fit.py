@@ -41,7 +41,7 @@ def teacher(activation: str, seed: int, n: int = 2000) -> tuple[np.ndarray, np.n
 
 def test_lesson_network_is_certified_at_195_parameters() -> None:
     x, y = teacher("tanh", 3)
-    fit = fx.Model((8, 7, 9, 6), backend="numpy", seed=1).fit(x, y, 0.1)
+    fit = fx.Model((8, 7, 9, 6), backend="numpy", seed=1).fit(x, y, 0.1, prior=None)
     assert fit.valid
     assert fit.edm < 2e-4
     assert abs(fit.chi2 / fit.ndof - 1) < 0.05
@@ -80,7 +80,7 @@ def test_relu_ends_at_kinks_and_is_certified_or_says_why_not(output: str) -> Non
     certified = 0
     for seed in (1, 2, 3, 4):
         model = fx.Model((8, 7, 9, 6), activation="relu", output=output, backend="numpy", seed=seed)
-        fit = model.fit(x, y, 0.1, restarts=4)
+        fit = model.fit(x, y, 0.1, restarts=4, prior=None)
         if fit.valid:
             assert "Gauss-Newton" in fit.covariance_source
             assert fit.n_null >= 16  # each hidden relu unit can be scaled against the next layer
@@ -96,8 +96,8 @@ def test_relu_ends_at_kinks_and_is_certified_or_says_why_not(output: str) -> Non
 
 def test_equal_on_every_backend(backend: Backend) -> None:
     x, y = bends()
-    here = fx.Model((1, 2, 1), backend=backend, seed=3).fit(x, y, 0.1, seed=4)
-    numpy = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, seed=4)
+    here = fx.Model((1, 2, 1), backend=backend, seed=3).fit(x, y, 0.1, seed=4, prior=None)
+    numpy = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, seed=4, prior=None)
     assert here.valid
     assert here.fval == pytest.approx(numpy.fval, rel=1e-9)
     np.testing.assert_allclose(here.errors, numpy.errors, rtol=1e-4)
@@ -105,9 +105,9 @@ def test_equal_on_every_backend(backend: Backend) -> None:
 
 def test_independent_of_units() -> None:
     x, y = bends()
-    plain = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, seed=4)
+    plain = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, seed=4, prior=None)
     model = fx.Model((1, 2, 1), backend="numpy", seed=3)
-    scaled = model.fit(1e6 + 1e3 * x, 5e-20 * y + 3e-19, 5e-21, seed=4)
+    scaled = model.fit(1e6 + 1e3 * x, 5e-20 * y + 3e-19, 5e-21, seed=4, prior=None)
     assert scaled.valid
     assert scaled.fval == pytest.approx(plain.fval, rel=1e-6)
     a, b = np.array(model.parameters)[[0, 2]], np.array(model.parameters)[[1, 3]]
@@ -121,7 +121,7 @@ def test_linear_network_is_linear_regression() -> None:
     rng = np.random.default_rng(2)
     x, sigma = rng.normal(size=(80, 3)) * [1, 10, 0.1] + [0, 5, 100], rng.uniform(0.5, 2, 80)
     y = x @ [1.0, -0.3, 4.0] + 7 + sigma * rng.normal(size=80)
-    fit = fx.Model((3, 1), backend="numpy", seed=1).fit(x, y, sigma)
+    fit = fx.Model((3, 1), backend="numpy", seed=1).fit(x, y, sigma, prior=None)
     A = np.column_stack([x, np.ones(80)]) / sigma[:, None]
     np.testing.assert_allclose(fit.parameters, np.linalg.lstsq(A, y / sigma, rcond=None)[0], rtol=1e-7)
     np.testing.assert_allclose(fit.covariance, np.linalg.inv(A.T @ A), rtol=1e-7)
@@ -134,7 +134,7 @@ def test_unknown_errors_are_the_residuals_of_linear_regression() -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(60, 2))
     y = np.stack([x @ [1.0, 2.0] + 0.3 * rng.normal(size=60), x @ [5.0, 0.1] + 20 * rng.normal(size=60)], axis=1)
-    fit = fx.Model((2, 2), backend="numpy", seed=1).fit(x, y)
+    fit = fx.Model((2, 2), backend="numpy", seed=1).fit(x, y, prior=None)
     A = np.column_stack([x, np.ones(60)])
     rss = np.sum((y - A @ np.linalg.lstsq(A, y, rcond=None)[0]) ** 2, axis=0)
     np.testing.assert_allclose(fit.y_error, np.sqrt(rss / (60 - 3)), rtol=1e-6)
@@ -148,7 +148,7 @@ def test_unknown_errors_are_the_residuals_of_linear_regression() -> None:
 def test_covariance_and_band_against_curve_fit() -> None:
     x, y = bends()
     model = fx.Model((1, 2, 1), backend="numpy", seed=3)
-    fit = model.fit(x, y, 0.1)
+    fit = model.fit(x, y, 0.1, prior=None)
 
     def curve(x: np.ndarray, *theta: float) -> np.ndarray:
         return np.asarray(model(x, np.array(theta)))
@@ -172,11 +172,15 @@ def test_band_covers_what_it_claims() -> None:
     x, _ = bends(60)
     model = fx.Model((1, 2, 1), backend="numpy", seed=3)
     truth = np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1)
-    start = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, truth + 0.1 * rng.normal(size=60), 0.1).parameters
+    start = (
+        fx.Model((1, 2, 1), backend="numpy", seed=3)
+        .fit(x, truth + 0.1 * rng.normal(size=60), 0.1, prior=None)
+        .parameters
+    )
     covered = []
     for _ in range(100):
         model.parameters = start
-        if model.fit(x, truth + 0.1 * rng.normal(size=60), 0.1).valid:
+        if model.fit(x, truth + 0.1 * rng.normal(size=60), 0.1, prior=None).valid:
             mean, std = model.predict(x, return_std=True)
             covered.append(np.mean(np.abs(mean - truth) < std))
     assert len(covered) > 90
@@ -213,7 +217,7 @@ def test_prior_is_ridge_regression_for_a_linear_network() -> None:
 def test_too_large_a_network_is_not_called_valid() -> None:
     x, y = bends(60)
     model = fx.Model((1, 20, 1), backend="numpy", seed=1)
-    fit = model.fit(x, y, 0.1, restarts=2)
+    fit = model.fit(x, y, 0.1, restarts=2, prior=None)
     assert not fit.valid or fit.n_null > 0
     if not fit.valid:
         assert "prior" in fit.message
@@ -228,14 +232,14 @@ def test_saddle_of_a_split_unit_is_left() -> None:
     K. Fukumizu and S. Amari, Neural Networks 13 (2000) 317, theorem 3. Gradients alone would never leave it.
     """
     x, y = bends()
-    one = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.1)
+    one = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=None)
     a, b, v, c = one.parameters
     statuses = []
     for share in (0.5, 1.5):
         model = fx.Model((1, 2, 1), backend="numpy")
         model.parameters = [a, b, a, b, share * v, (1 - share) * v, c]
         assert np.max(np.abs(fx.LeastSquares(x, y, 0.1, model).grad(model.parameters))) < 1e-2
-        fit = model.fit(x, y, 0.1, start="current", restarts=1)
+        fit = model.fit(x, y, 0.1, start="current", restarts=1, prior=None)
         statuses.append(fit.restarts[0].status)
         if "behind" in statuses[-1]:
             assert fit.valid
@@ -247,7 +251,9 @@ def test_undetermined_parameters_and_predictions_are_infinite() -> None:
     """A relu unit that is off on all data: nothing is known of it, nor of predictions where it would be on."""
     x = np.linspace(0.0, 1.0, 40)
     model = fx.Model.from_matrices([[[1.0, 0.5], [1.0, -3.0]], [[1.0, 1.0, 0.0]]], activation="relu", backend="numpy")
-    fit = model.fit(x, 2 * x + 1 + 0.1 * np.random.default_rng(1).normal(size=40), 0.1, start="current", restarts=1)
+    fit = model.fit(
+        x, 2 * x + 1 + 0.1 * np.random.default_rng(1).normal(size=40), 0.1, start="current", restarts=1, prior=None
+    )
     assert fit.valid
     assert "unit 1 of layer L2" in fit.message
     assert np.all(np.isinf(fit.errors[[2, 3, 5]]))
@@ -258,27 +264,27 @@ def test_undetermined_parameters_and_predictions_are_infinite() -> None:
 
 def test_bad_description_is_said() -> None:
     x, y = bends(sigma=0.1)
-    fit = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.01)
+    fit = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.01, prior=None)
     assert "does not describe the data" in fit.message
 
 
 def test_migrad_alone_starts_from_the_models_parameters() -> None:
     x, y = bends()
     model = fx.Model((1, 2, 1), backend="numpy", seed=3)
-    best = model.fit(x, y, 0.1).fval
+    best = model.fit(x, y, 0.1, prior=None).fval
     model.parameters = np.array(model.parameters) * 1.05
-    fit = model.fit(x, y, 0.1, minimizer="migrad")
+    fit = model.fit(x, y, 0.1, minimizer="migrad", prior=None)
     assert fit.valid
     assert fit.fval == pytest.approx(best, abs=1e-2)
     assert fit.minuit.fmin.algorithm == "Migrad"
     assert len(fit.restarts) == 1
-    unknown = model.fit(x, y, minimizer="migrad")
+    unknown = model.fit(x, y, minimizer="migrad", prior=None)
     assert unknown.y_error == pytest.approx([0.1], rel=0.15)
 
 
 def test_minuit_stays_live() -> None:
     x, y = bends()
-    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1)
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, prior=None)
     assert isinstance(fit.minuit, iminuit.Minuit)
     np.testing.assert_array_equal(fit.parameters, np.array(fit.minuit.values))
     hesse = np.array(fit.minuit.hesse().covariance)
@@ -290,8 +296,8 @@ def test_minuit_stays_live() -> None:
 def test_a_fit_goes_on_from_the_current_parameters() -> None:
     x, y = bends()
     model = fx.Model((1, 2, 1), backend="numpy", seed=3)
-    first = model.fit(x, y, 0.1)
-    second = model.fit(x, y, 0.1, start="current", restarts=1)
+    first = model.fit(x, y, 0.1, prior=None)
+    second = model.fit(x, y, 0.1, start="current", restarts=1, prior=None)
     assert len(second.restarts) == 1
     assert second.restarts[0].calls < 10
     assert second.fval == pytest.approx(first.fval, rel=1e-9)
@@ -305,7 +311,7 @@ def test_seeds_are_reproducible() -> None:
 
 def test_repr_is_short_at_any_size() -> None:
     x, y = teacher("tanh", 3, n=300)
-    fit = fx.Model((8, 30, 30, 6), backend="numpy", seed=1).fit(x, y, 0.1, restarts=1, max_seconds=0.2)
+    fit = fx.Model((8, 30, 30, 6), backend="numpy", seed=1).fit(x, y, 0.1, restarts=1, max_seconds=0.2, prior=None)
     for text in (repr(fit), fit._repr_html_()):
         assert len(text) < 3000
     assert len(repr(fit).splitlines()) < 20
@@ -313,7 +319,7 @@ def test_repr_is_short_at_any_size() -> None:
 
 def test_html_escapes_and_tells_the_same() -> None:
     x, y = bends()
-    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1)
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, prior=None)
     html = fit._repr_html_()
     assert "Valid minimum" in html
     assert fit.message in html
@@ -336,14 +342,16 @@ class TestStops:
         x, y = teacher("relu", 2)
         model = fx.Model((8, 30, 30, 6), activation="relu", backend="numpy", seed=1)
         began = time.monotonic()
-        fit = model.fit(x, y, 0.1, max_seconds=0.5)
+        fit = model.fit(x, y, 0.1, max_seconds=0.5, prior=None)
         assert time.monotonic() - began < 5
         self.check(fit, "max_seconds")
-        assert model.fit(x, y, 0.1, start="current", max_seconds=0.5).fval < fit.fval
+        assert model.fit(x, y, 0.1, start="current", max_seconds=0.5, prior=None).fval < fit.fval
 
     def test_no_time_at_all(self) -> None:
         x, y = bends()
-        self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, max_seconds=1e-9), "max_seconds")
+        self.check(
+            fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, max_seconds=1e-9, prior=None), "max_seconds"
+        )
 
     def test_callback_returns_true(self) -> None:
         x, y = bends()
@@ -353,7 +361,7 @@ class TestStops:
             seen.append(state)
             return len(seen) == 5
 
-        fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, callback=enough)
+        fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, callback=enough, prior=None)
         self.check(fit, "callback")
         assert len(seen) == 5
         assert fit.fval == pytest.approx(seen[-1].best)
@@ -361,7 +369,9 @@ class TestStops:
 
     def test_unknown_errors(self) -> None:
         x, y = bends()
-        fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, callback=lambda state: state.calls == 10)
+        fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(
+            x, y, callback=lambda state: state.calls == 10, prior=None
+        )
         self.check(fit, "callback")
         assert fit.chi2 == pytest.approx(150 - 7, rel=1e-6)  # the errors are those of the residuals so far
         assert fit.y_error is not None
@@ -370,7 +380,12 @@ class TestStops:
     def test_what_was_certified_before_counts(self) -> None:
         x, y = bends()
         fit = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(
-            x, y, 0.1, restarts=3, callback=lambda state: state.start == 3
+            x,
+            y,
+            0.1,
+            restarts=3,
+            callback=lambda state: state.start == 3,
+            prior=None,
         )
         assert not fit.valid or "Other starts were not tried" in fit.message
 
@@ -383,7 +398,7 @@ class TestStops:
 
         model = fx.Model((1, 2, 1), backend="numpy", seed=1)
         with Watch():
-            self.check(model.fit(x, y, 0.1, callback=interrupt), "interrupted")
+            self.check(model.fit(x, y, 0.1, callback=interrupt, prior=None), "interrupted")
 
     def test_control_c_while_minuit_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*args: object) -> None:
@@ -391,7 +406,7 @@ class TestStops:
 
         monkeypatch.setattr(Migrad, "certify", interrupt)
         with Watch():
-            self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1), "interrupted")
+            self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, prior=None), "interrupted")
 
     def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:
         def fail(state: fx.FitState) -> None:
@@ -400,7 +415,7 @@ class TestStops:
         model = fx.Model((1, 2, 1), backend="numpy", seed=1)
         before = np.array(model.parameters)
         with pytest.raises(ZeroDivisionError, match="mine"):
-            model.fit(*bends(), 0.1, callback=fail)
+            model.fit(*bends(), 0.1, callback=fail, prior=None)
         np.testing.assert_array_equal(model.parameters, before)
 
 
@@ -408,7 +423,7 @@ def test_progress_line_goes_to_the_terminal_only(monkeypatch: pytest.MonkeyPatch
     pytest.importorskip("tqdm")
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
-    fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1)
+    fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, prior=None)
     assert stream.getvalue() == ""
 
 
@@ -440,7 +455,7 @@ def test_options_are_checked(options: dict[str, object], error: str) -> None:
 
 def test_more_parameters_than_values_cannot_give_errors() -> None:
     with pytest.raises(ValueError, match="cannot be estimated from 5 values with 31 parameters"):
-        fx.Model((1, 10, 1), backend="numpy").fit(np.arange(5.0), np.arange(5.0))
+        fx.Model((1, 10, 1), backend="numpy").fit(np.arange(5.0), np.arange(5.0), prior=None)
 
 
 def test_extreme_data_end_in_words() -> None:
@@ -450,7 +465,7 @@ def test_extreme_data_end_in_words() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                fit = model.fit(x, y, y_err)
+                fit = model.fit(x, y, y_err, prior=None)
             except ValueError as error:
                 assert "cannot be standardised" in str(error)  # noqa: PT017
             else:
@@ -459,13 +474,13 @@ def test_extreme_data_end_in_words() -> None:
 
 def test_perfect_data() -> None:
     x = np.linspace(-1, 1, 50)
-    fit = fx.Model((1, 1), backend="numpy", seed=1).fit(x, 3 * x + 1)
+    fit = fx.Model((1, 1), backend="numpy", seed=1).fit(x, 3 * x + 1, prior=None)
     np.testing.assert_allclose(fit.parameters, [3.0, 1.0], atol=1e-6)
 
 
 def test_search_keeps_the_best_of_its_starts() -> None:
     x, y = bends()
-    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, restarts=6)
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, restarts=6, prior=None)
     assert len(fit.restarts) == 6
     assert isinstance(fit.restarts[0].fval, float)
     best = min(fit.restarts, key=lambda row: row.fval)
@@ -480,7 +495,9 @@ class TestHonesty:
     def test_errors_far_too_small(self) -> None:
         """chi2 of 1e11: MIGRAD's own arithmetic gives up, and what it hands back is no certificate."""
         x = np.arange(1990, 2021.0)
-        fit = fx.Model((1, 6, 1), backend="numpy", seed=1).fit(x, 3 + 0.1 * (x - 2005) + np.sin((x - 1990) / 3), 1e-9)
+        fit = fx.Model((1, 6, 1), backend="numpy", seed=1).fit(
+            x, 3 + 0.1 * (x - 2005) + np.sin((x - 1990) / 3), 1e-9, prior=None
+        )
         assert not fit.valid or fit.edm < 2e-3
 
     @pytest.mark.parametrize(("offset", "width"), [(59000, 5), (2005, 15), (1.7e9, 86400)])
@@ -503,7 +520,7 @@ class TestHonesty:
         rng = np.random.default_rng(4)
         x = np.linspace(-2, 2, 200)
         y = np.tanh(2 * x - 0.5) - 0.7 * np.tanh(1.2 * x + 1) + 0.5 * np.tanh(3 * x + 2) + sigma * rng.normal(size=200)
-        fit = fx.Model((1, 3, 1), backend="numpy", seed=3).fit(x, y)
+        fit = fx.Model((1, 3, 1), backend="numpy", seed=3).fit(x, y, prior=None)
         assert fit.valid
         assert fit.y_error == pytest.approx([sigma], rel=0.1)
         assert fit.chi2 == pytest.approx(fit.ndof, rel=1e-3)
@@ -511,14 +528,18 @@ class TestHonesty:
     @pytest.mark.slow
     def test_effective_parameters_never_exceed_the_values(self) -> None:
         rng = np.random.default_rng(5)
-        fit = fx.Model((1, 20, 1), backend="numpy", seed=1).fit(np.linspace(0, 1, 20), rng.normal(size=20), 0.1)
+        fit = fx.Model((1, 20, 1), backend="numpy", seed=1).fit(
+            np.linspace(0, 1, 20), rng.normal(size=20), 0.1, prior=None
+        )
         assert fit.n_effective <= 20
         assert fit.ndof > 0 or not fit.valid or "chi2 says nothing" in fit.message
 
     def test_overfitting_is_said(self) -> None:
         rng = np.random.default_rng(6)
         x = rng.normal(size=(400, 20))
-        fit = fx.Model((20, 6, 1), backend="numpy", seed=1).fit(x, x[:, 0] + 0.1 * rng.normal(size=400), 0.5)
+        fit = fx.Model((20, 6, 1), backend="numpy", seed=1).fit(
+            x, x[:, 0] + 0.1 * rng.normal(size=400), 0.5, prior=None
+        )
         assert "overfits" in fit.message
 
     @pytest.mark.slow
@@ -527,7 +548,7 @@ class TestHonesty:
         w = np.random.default_rng(1).uniform(0.5, 2, 150)
         models = [fx.Model((1, 2, 1), backend="numpy", seed=3) for _ in range(5)]
         factors = (1.0, 1 / 64, 64.0, 0.01, 100.0)  # the powers of two leave every bit of the ratios as it is
-        fits = [model.fit(x, y, weights=c * w) for model, c in zip(models, factors, strict=True)]
+        fits = [model.fit(x, y, weights=c * w, prior=None) for model, c in zip(models, factors, strict=True)]
         bands = [model.predict(x, return_std=True) for model in models]
         for fit, (mean, std) in zip(fits, bands, strict=True):
             assert fit.y_error == pytest.approx(fits[0].y_error, rel=1e-3)
@@ -540,27 +561,27 @@ class TestHonesty:
     def test_weights_are_inverse_variances(self) -> None:
         x, y = bends()
         w = np.random.default_rng(1).uniform(0.5, 2, 150)
-        weighted = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, weights=w)
-        plain = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1 / np.sqrt(w))
+        weighted = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, weights=w, prior=None)
+        plain = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1 / np.sqrt(w), prior=None)
         assert weighted.fval == pytest.approx(plain.fval, rel=1e-9)
         np.testing.assert_allclose(weighted.errors, plain.errors, rtol=1e-3)
         assert np.isnan(weighted.p_value)
 
     def test_a_network_that_is_off_everywhere(self) -> None:
         x = np.linspace(0, 1, 30)
-        fit = fx.Model((1, 6, 1), output="relu", backend="numpy", seed=1).fit(x, -1 - x, 0.05, restarts=2)
+        fit = fx.Model((1, 6, 1), output="relu", backend="numpy", seed=1).fit(x, -1 - x, 0.05, restarts=2, prior=None)
         assert not fit.valid
         assert "No parameter has any influence" in fit.message
         assert fit.covariance is None
 
     def test_what_is_not_valid_is_warned_of(self) -> None:
         with pytest.warns(fx.FitWarning, match="the fit is not valid"):
-            fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, max_seconds=1e-9)
+            fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, max_seconds=1e-9, prior=None)
 
     def test_a_refused_fit_leaves_the_widths_open(self) -> None:
         model = fx.Model(backend="numpy")
         with pytest.raises(ValueError, match="cannot be estimated"):
-            model.fit(np.ones((5, 3)), np.arange(5.0))
+            model.fit(np.ones((5, 3)), np.arange(5.0), prior=None)
         assert model.layers == (None, 10, None)
         model.fit(*bends(), 0.1, prior=3.0)
         assert model.layers == (1, 10, 1)
@@ -568,7 +589,7 @@ class TestHonesty:
     def test_another_seed_tries_other_starts(self) -> None:
         x, y = bends()
         model = fx.Model((1, 3, 1), backend="numpy", seed=3)
-        first, second = (model.fit(x, y, restarts=4, seed=seed) for seed in (1, 2))
+        first, second = (model.fit(x, y, restarts=4, seed=seed, prior=None) for seed in (1, 2))
         values = {round(row.fval, 6) for row in first.restarts}
         assert any(round(row.fval, 6) not in values for row in second.restarts[1:])
 
@@ -588,7 +609,7 @@ def test_no_witness_where_directions_are_open() -> None:
     x, y = bends()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fx.FitWarning)
-        fit = fx.Model((1, 12, 1), backend="numpy", seed=3).fit(x, y, 0.1, restarts=1)
+        fit = fx.Model((1, 12, 1), backend="numpy", seed=3).fit(x, y, 0.1, restarts=1, prior=None)
     assert fit.n_null > 0 or not fit.valid
     assert np.isnan(fit.hesse_difference)
     assert "HESSE" not in repr(fit)

@@ -76,8 +76,8 @@ def test_gradients_that_would_be_lost_are_refused(library: str) -> None:
         lambda x: model(x, np.zeros(13)),
         lambda x: fit.band(x).high,
         lambda x: fit.propagate(np.sum, x),
-        lambda x: model.fit(x, AT[:, 0], 0.1),
-        lambda x: model.fit(AT, x[:, 0], 0.1),
+        lambda x: model.fit(x, AT[:, 0], 0.1, prior=None),
+        lambda x: model.fit(AT, x[:, 0], 0.1, prior=None),
         lambda x: fx.LeastSquares(x, AT[:, 0], 0.1, model),
         lambda x: other(x),
     ]

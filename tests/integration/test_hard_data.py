@@ -52,7 +52,7 @@ def test_relu_that_is_dead_at_the_start_gets_other_starts() -> None:
     model.parameters = np.r_[[0.0, -1.0] * 4, [1.0] * 4, 0.0]  # off at every event
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fx.FitWarning)
-        fit = model.fit(X, np.abs(X), 0.1, restarts=10, progress=False)
+        fit = model.fit(X, np.abs(X), 0.1, restarts=10, progress=False, prior=None)
     assert fit.chi2 / fit.n_data < 1.5
 
 
@@ -60,7 +60,7 @@ def test_relu_that_stays_dead_is_named() -> None:
     model = fx.Model((1, 2, 1), activation="relu", output="relu", backend="numpy", seed=1)
     model.parameters = [0.0, -1.0, 0.0, -1.0, 0.0, 0.0, -1.0]
     with pytest.warns(fx.FitWarning, match="No parameter has any influence"):
-        fit = model.fit(X, 0 * X + 1, 0.1, start="current", restarts=1, progress=False)
+        fit = model.fit(X, 0 * X + 1, 0.1, start="current", restarts=1, progress=False, prior=None)
     assert not fit.valid
 
 
@@ -155,7 +155,7 @@ def test_values_that_are_nowhere_finite_are_an_error_and_change_nothing() -> Non
     model = fx.Model((1, 3, 1), activation=own, backend="numpy", seed=3)
     before = np.array(model.parameters)
     with pytest.raises(ValueError, match="not finite at any start"):
-        model.fit(X, Y, 0.1, progress=False)
+        model.fit(X, Y, 0.1, progress=False, prior=None)
     np.testing.assert_array_equal(model.parameters, before)
 
 

@@ -41,7 +41,7 @@ class TestFit:
 
     @pytest.mark.slow
     def test_errors_from_the_residuals(self) -> None:
-        with_matrices, without = self.fit(y_err=None, restarts=3)
+        with_matrices, without = self.fit(y_err=None, restarts=3, prior=None)
         assert without.valid
         np.testing.assert_allclose(without.y_error, with_matrices.y_error, rtol=0.1)
 

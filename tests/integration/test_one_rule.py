@@ -39,7 +39,7 @@ def test_replicas_estimate_errors_as_the_fit_does() -> None:
     given = model.fit_replicas(x, y, float(fit.y_error[0]), prior=1.0, number=20, seed=1)
     np.testing.assert_allclose(estimated.fval, given.fval, rtol=1e-2)
     with pytest.raises(ValueError, match="parameters"):
-        model.fit_replicas(x, y, number=20)
+        model.fit_replicas(x, y, prior=None, number=20)
 
 
 def test_all_sets_of_replicas_are_checked() -> None:
@@ -79,7 +79,7 @@ def test_weights_of_both_signs_may_leave_no_errors_of_y() -> None:
     w[np.argmax(np.abs(y - np.tanh(2 * X)))] = -300.0
     w[0] = 400.0
     with pytest.raises(ValueError, match="the sum of squared residuals is negative; give y_err"):
-        fx.Model((1, 1), seed=1).fit(X, y, weights=w, covariance="sandwich")
+        fx.Model((1, 1), seed=1).fit(X, y, weights=w, covariance="sandwich", prior=None)
 
 
 def test_weights_are_in_pulls() -> None:
@@ -127,7 +127,7 @@ def test_intervals_of_a_robust_loss_hold_their_share_of_events() -> None:
 def test_coverage_uses_the_covariance_of_the_fit() -> None:
     """Errors stated three times too small do not make each toy's sandwich three times too wide."""
     y = np.random.default_rng(4).normal(size=N) * 0.3 + X
-    fits = {c: fx.Model((1, 1), seed=1).fit(X, y, 0.1, covariance=c) for c in ("hessian", "sandwich")}
+    fits = {c: fx.Model((1, 1), seed=1).fit(X, y, 0.1, covariance=c, prior=None) for c in ("hessian", "sandwich")}
     x = np.linspace(-2, 2, 5)
     for fit in fits.values():  # toys are drawn with the stated errors, which both know or find in the toys' scatter
         assert fit.coverage(x, number=100, seed=2, cl=0.683).averaged == pytest.approx(0.683, abs=0.1)
@@ -139,7 +139,7 @@ def test_coverage_uses_the_covariance_of_the_fit() -> None:
 def test_ties_of_toys_and_data_do_not_depend_on_rounding(seed: int) -> None:
     """Toys of 0 and 1 often repeat the data, or mirror them: each counts as at least as bad."""
     x, y = np.arange(8.0), np.array([0.0, 1, 0, 1, 0, 1, 1, 0])
-    fit = fx.Model((1, 1), output="logistic", seed=1).fit(x, y, loss="binomial")
+    fit = fx.Model((1, 1), output="logistic", seed=1).fit(x, y, loss="binomial", prior=None)
     toys = fit_toys(fit.problem, fit.parameters, 200, np.random.default_rng(seed))
     as_bad = toys.chi2[toys.valid] > fit.chi2 - 1e-3
     assert fit.goodness(200, seed=seed).p_toys == pytest.approx((1 + as_bad.sum()) / (1 + len(as_bad)))

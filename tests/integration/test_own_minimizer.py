@@ -76,7 +76,9 @@ def test_others_are_refused(minimizer: object, error: type[Exception], words: st
 @pytest.mark.parametrize(("offset", "scale"), [(0.0, 1e-12), (0.0, 1e8), (1e6, 1.0), (5.0, 1e-3)])
 def test_units_are_nothing_to_migrad(offset: float, scale: float) -> None:
     """A straight line has one answer, whatever the units of x; MIGRAD's own EDM would be small in many other places."""
-    line = fx.Model((1, 1), backend="numpy", seed=1).fit(offset + scale * X, 2 * X + Y, 0.1, minimizer="migrad")
+    line = fx.Model((1, 1), backend="numpy", seed=1).fit(
+        offset + scale * X, 2 * X + Y, 0.1, minimizer="migrad", prior=None
+    )
     slope, intercept = np.polyfit(X, 2 * X + Y, 1)
     assert line.valid
     assert line.chi2 == pytest.approx(np.sum(((2 * X + Y - slope * X - intercept) / 0.1) ** 2), rel=1e-6)

@@ -41,14 +41,14 @@ def test_gaussian(sm: Any) -> None:
     y_err = RNG.uniform(0.1, 0.3, N)
     y = ETA + y_err * RNG.normal(size=N)
     oracle = sm.WLS(y, WITH_ONE, weights=1 / y_err**2).fit(cov_type="fixed scale", cov_kwds={"scale": 1.0})
-    same(fx.Model((2, 1), seed=1).fit(X, y, y_err), oracle)
+    same(fx.Model((2, 1), seed=1).fit(X, y, y_err, prior=None), oracle)
 
 
 def test_poisson_with_exposure(sm: Any) -> None:
     exposure = RNG.uniform(0.5, 20, N)
     counts = RNG.poisson(exposure * np.exp(ETA))
     oracle = sm.GLM(counts, WITH_ONE, family=sm.families.Poisson(), exposure=exposure).fit(tol=1e-13)
-    fit = fx.Model((2, 1), output="exp", seed=1).fit(X, counts, loss="poisson", exposure=exposure)
+    fit = fx.Model((2, 1), output="exp", seed=1).fit(X, counts, loss="poisson", exposure=exposure, prior=None)
     same(fit, oracle)
     assert fit.chi2 == pytest.approx(oracle.deviance, rel=1e-9)
     assert np.isnan(fit.p_value)
@@ -59,7 +59,7 @@ def test_binomial(sm: Any) -> None:
     trials = RNG.integers(1, 30, N)
     k = RNG.binomial(trials, 1 / (1 + np.exp(-ETA)))
     oracle = sm.GLM(np.column_stack([k, trials - k]), WITH_ONE, family=sm.families.Binomial()).fit(tol=1e-13)
-    fit = fx.Model((2, 1), output="logistic", seed=1).fit(X, k, loss="binomial", trials=trials)
+    fit = fx.Model((2, 1), output="logistic", seed=1).fit(X, k, loss="binomial", trials=trials, prior=None)
     same(fit, oracle)
     assert fit.chi2 == pytest.approx(oracle.deviance, rel=1e-9)
 
@@ -67,7 +67,7 @@ def test_binomial(sm: Any) -> None:
 def test_yes_and_no(sm: Any) -> None:
     k = RNG.binomial(1, 1 / (1 + np.exp(-ETA)))
     same(
-        fx.Model((2, 1), output="logistic", seed=1).fit(X, k, loss="binomial"),
+        fx.Model((2, 1), output="logistic", seed=1).fit(X, k, loss="binomial", prior=None),
         sm.GLM(k, WITH_ONE, family=sm.families.Binomial()).fit(tol=1e-13),
     )
 
@@ -78,7 +78,7 @@ def test_classes_have_the_probabilities_of_a_multinomial_logit(sm: Any) -> None:
     labels = np.array([RNG.choice(3, p=each) for each in p])
     oracle = sm.MNLogit(labels, WITH_ONE).fit(method="newton", disp=False, tol=1e-13)
     model = fx.Model((2, 3), output="softmax", seed=1)
-    fit = model.fit(X, labels, loss="multinomial")
+    fit = model.fit(X, labels, loss="multinomial", prior=None)
     p, std = model.predict(X[:5], return_std=True)
     np.testing.assert_allclose(p, oracle.predict(WITH_ONE[:5]), rtol=1e-6)
     assert fit.valid
@@ -97,11 +97,11 @@ def test_the_sandwich_is_statsmodels_hc0(sm: Any, kind: str) -> None:
     if kind == "gaussian":
         y = ETA + np.abs(X[:, 0]) * RNG.normal(size=N)
         oracle = sm.OLS(y, WITH_ONE).fit(cov_type="HC0")
-        fit = fx.Model((2, 1), seed=1).fit(X, y, 1.0, covariance="sandwich")
+        fit = fx.Model((2, 1), seed=1).fit(X, y, 1.0, covariance="sandwich", prior=None)
     else:
         y = RNG.poisson(np.exp(ETA + 0.5 * RNG.normal(size=N)))
         oracle = sm.GLM(y, WITH_ONE, family=sm.families.Poisson()).fit(tol=1e-13, cov_type="HC0")
-        fit = fx.Model((2, 1), output="exp", seed=1).fit(X, y, loss="poisson", covariance="sandwich")
+        fit = fx.Model((2, 1), output="exp", seed=1).fit(X, y, loss="poisson", covariance="sandwich", prior=None)
     same(fit, oracle)
 
 
@@ -109,7 +109,7 @@ def test_weighted_events_have_the_error_of_their_weights() -> None:
     """The mean of weighted values: its variance is sum w^2 sigma^2 / (sum w)^2, whatever the weights' scale."""
     w = RNG.choice([-1.0, 2.0, 3.0], N)
     y = RNG.normal(size=N)
-    fit = fx.Model((1, 1), seed=1).fit(np.linspace(-1, 1, N), y, 1.0, weights=w, covariance="sandwich")
+    fit = fx.Model((1, 1), seed=1).fit(np.linspace(-1, 1, N), y, 1.0, weights=w, covariance="sandwich", prior=None)
     A = np.column_stack([np.linspace(-1, 1, N), np.ones(N)])
     H = A.T @ (w[:, None] * A)
     best = np.linalg.solve(H, A.T @ (w * y))
@@ -127,8 +127,8 @@ def test_frequency_weights_are_repeated_events() -> None:
     each = fx.LeastSquares(np.repeat(x, times), np.repeat(y, times), 0.1, model)
     assert once(once.start) == pytest.approx(each(once.start), rel=1e-12)
     np.testing.assert_allclose(once.hessian(once.start), each.hessian(once.start), rtol=1e-9, atol=1e-9)
-    fits = [fx.Model((1, 1), seed=1).fit(x, y, 0.1, weights=times)]
-    fits.append(fx.Model((1, 1), seed=1).fit(np.repeat(x, times), np.repeat(y, times), 0.1))
+    fits = [fx.Model((1, 1), seed=1).fit(x, y, 0.1, weights=times, prior=None)]
+    fits.append(fx.Model((1, 1), seed=1).fit(np.repeat(x, times), np.repeat(y, times), 0.1, prior=None))
     np.testing.assert_allclose(fits[0].covariance, fits[1].covariance, rtol=1e-6)
 
 
@@ -164,7 +164,7 @@ def test_correlated_values_have_the_errors_of_generalised_least_squares() -> Non
     x = np.linspace(0, 1, 30)
     V = 0.01 * np.eye(30) + 0.04  # a common offset of 0.2
     y = 2 * x + RNG.multivariate_normal(np.zeros(30), V)
-    fit = fx.Model((1, 1), seed=1).fit(x, y, y_cov=V)
+    fit = fx.Model((1, 1), seed=1).fit(x, y, y_cov=V, prior=None)
     A = np.column_stack([x, np.ones(30)])
     want = np.linalg.inv(A.T @ np.linalg.solve(V, A))
     np.testing.assert_allclose(fit.covariance, want, rtol=1e-6)
@@ -176,8 +176,8 @@ def test_blocks_are_the_whole_covariance() -> None:
     x = np.linspace(-1, 1, 20)
     y = np.stack([x, x**2], axis=1) + 0.1 * RNG.normal(size=(20, 2))
     block = np.array([[0.02, 0.01], [0.01, 0.03]])
-    parts = fx.Model((1, 2), seed=1).fit(x, y, y_cov=np.broadcast_to(block, (20, 2, 2)))
-    whole = fx.Model((1, 2), seed=1).fit(x, y, y_cov=np.kron(np.eye(20), block))
+    parts = fx.Model((1, 2), seed=1).fit(x, y, y_cov=np.broadcast_to(block, (20, 2, 2)), prior=None)
+    whole = fx.Model((1, 2), seed=1).fit(x, y, y_cov=np.kron(np.eye(20), block), prior=None)
     np.testing.assert_allclose(parts.covariance, whole.covariance, rtol=1e-6, atol=1e-12)
     assert parts.chi2 == pytest.approx(whole.chi2, rel=1e-9)
 
@@ -187,29 +187,29 @@ def test_bins_find_the_density_where_centres_do_not() -> None:
     edges = np.linspace(0, 6, 7)
     contents = 1e6 * (np.exp(-2 * edges[:-1]) - np.exp(-2 * edges[1:]))
     model = fx.Model((1, 1), output="exp", seed=1)
-    model.fit(fx.Bins(edges, nodes=8), np.round(contents), loss="poisson")
+    model.fit(fx.Bins(edges, nodes=8), np.round(contents), loss="poisson", prior=None)
     np.testing.assert_allclose(model.parameters, [-2.0, np.log(2e6)], rtol=1e-4)
     average = fx.Model((1, 1), output="exp", seed=1)
-    average.fit(fx.Bins(edges, nodes=8, average=True), np.round(contents), loss="poisson")
+    average.fit(fx.Bins(edges, nodes=8, average=True), np.round(contents), loss="poisson", prior=None)
     np.testing.assert_allclose(average.parameters, [-2.0, np.log(2e6)], rtol=1e-4)
 
 
 def test_a_mask_takes_events_away() -> None:
     x, y = np.linspace(0, 1, 20), np.linspace(1, 3, 20)
     y[3] = np.nan
-    fit = fx.Model((1, 1), seed=1).fit(x, y, np.full(20, 0.1), mask=np.isfinite(y))
+    fit = fx.Model((1, 1), seed=1).fit(x, y, np.full(20, 0.1), mask=np.isfinite(y), prior=None)
     assert fit.n_data == 19
     np.testing.assert_allclose(fit.parameters, [2.0, 1.0], rtol=1e-6)
     for mask in (np.ones(19, bool), np.ones(20), np.ones((20, 1), bool)):
         with pytest.raises(ValueError, match="`mask` must"):
-            fx.Model((1, 1), seed=1).fit(x, y, mask=mask)
+            fx.Model((1, 1), seed=1).fit(x, y, mask=mask, prior=None)
 
 
 def test_toys_of_counts_are_refitted_in_one_batch() -> None:
     x = np.linspace(-1, 1, 60)
     model = fx.Model((1, 1), output="exp", seed=1)
     counts = RNG.poisson(np.exp(2 + x))
-    fit = model.fit(x, counts, loss="poisson")
+    fit = model.fit(x, counts, loss="poisson", prior=None)
     toys = model.fit_replicas(x, counts, loss="poisson", number=400, seed=1)
     assert toys.valid.all()
     np.testing.assert_allclose(toys.parameters.std(axis=0), fit.errors, rtol=0.12)
@@ -251,7 +251,7 @@ def test_what_is_refused_says_why_and_changes_nothing(message: str) -> None:
 
 def test_labels_beyond_the_outputs() -> None:
     with pytest.raises(ValueError, match="label 2, but the network has 2 outputs, and labels go from 0 to 1"):
-        fx.Model((1, 2), output="softmax", seed=1).fit([0.0, 1.0, 2.0], [0, 1, 2], loss="multinomial")
+        fx.Model((1, 2), output="softmax", seed=1).fit([0.0, 1.0, 2.0], [0, 1, 2], loss="multinomial", prior=None)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +265,9 @@ def test_bins_out_of_order(edges: list[float], message: str) -> None:
 
 def test_bins_need_errors_or_counts() -> None:
     with pytest.raises(ValueError, match="need `y_err`, or loss='poisson'"):
-        fx.Model((1, 1), seed=1).fit(fx.Bins([0.0, 1.0, 2.0]), [1.0, 2.0])
+        fx.Model((1, 1), seed=1).fit(fx.Bins([0.0, 1.0, 2.0]), [1.0, 2.0], prior=None)
     with pytest.raises(ValueError, match="independent bins"):
-        fx.Model((1, 1), output="logistic", seed=1).fit(fx.Bins([0.0, 1.0, 2.0]), [1, 0], loss="binomial")
+        fx.Model((1, 1), output="logistic", seed=1).fit(fx.Bins([0.0, 1.0, 2.0]), [1, 0], loss="binomial", prior=None)
 
 
 def test_the_sandwich_of_a_true_likelihood_with_a_prior_is_the_covariance() -> None:

@@ -172,4 +172,4 @@ def test_what_is_no_limit(name: str, bad: Any, fit: fx.FitResult) -> None:
 
 def test_a_sandwich_beyond_matrices_is_refused_before_the_fit() -> None:
     with pytest.raises(ValueError, match="matrices of 10 x 10, and none are formed above 9 parameters"):
-        network().fit(X, Y, 0.1, covariance="sandwich", tuning=Tuning(matrix_limit=9))
+        network().fit(X, Y, 0.1, covariance="sandwich", tuning=Tuning(matrix_limit=9), prior=None)

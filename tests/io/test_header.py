@@ -38,6 +38,7 @@ WRONG = {
     "dtype": ["float16", 64, ["float64"]],
     "y_was_column": ["no", 0],
     "no_band": [False],
+    "prior": [None, 0, "yes"],
     "n_members": [-1, "two", True, False, 1.5, 3, 10**9, 10**4000],
     "input_names": [["a", "b"], "a", [1]],
     "target_names": [[], {"a": 1}],

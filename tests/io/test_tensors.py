@@ -56,7 +56,7 @@ def test_every_tensor_is_needed_and_checked(model: fx.Model, net: Path) -> None:
             with pytest.raises(fx.FileFormatError, match=f"'{name}' .*{message}"):
                 fx.load(net)
         for value in (np.nan, np.inf, 1e308):
-            if a.size and (value != 1e308 or not name.endswith((".noise", ".calibration", ".scale"))):
+            if a.size and (value != 1e308 or not name.endswith(("prior", ".noise", ".calibration", ".scale"))):
                 bad = a.copy()
                 bad.flat[-1] = value
                 rewrite(net, raw, {**tensors, name: bad})

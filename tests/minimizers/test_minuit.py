@@ -22,7 +22,7 @@ Y = 3 * X + 1
 def line() -> tuple[fx.LeastSquares, np.ndarray, np.ndarray]:
     """A cost, its minimum, and the inverse Hessian there."""
     model = fx.Model((1, 1), backend="numpy", seed=1)
-    fit = model.fit(X, Y, 0.1)
+    fit = model.fit(X, Y, 0.1, prior=None)
     cost = fx.LeastSquares(X, Y, 0.1, model)
     return cost, fit.parameters, np.linalg.inv(cost.hessian(fit.parameters))
 

@@ -72,7 +72,7 @@ def test_seeds_that_are_none_are_refused_by_name() -> None:
     for seed in (-1, 1.5, "3"):
         with pytest.raises(ValueError, match="`seed` must be 0 or a positive integer"):
             Model((1, 1), seed=seed)
-    fit = Model((1, 1), seed=1).fit(X2[:, 0], X2[:, 1], 0.1)
+    fit = Model((1, 1), seed=1).fit(X2[:, 0], X2[:, 1], 0.1, prior=None)
     for draw in (fit.goodness, fit.coverage, lambda **options: fit.band([0.0], method="replicas", **options)):
         with pytest.raises(ValueError, match="`seed` must be 0 or a positive integer"):
             draw(seed=-1)

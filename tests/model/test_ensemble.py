@@ -68,7 +68,7 @@ class TestFitReplicas:
         rng = np.random.default_rng(1)
         x, y = rng.normal(size=200), rng.normal(size=200)
         model = fx.Model((1, 1), backend="numpy", seed=1)
-        model.fit(x, y)
+        model.fit(x, y, prior=None)
         ensemble = model.fit_replicas(x, y, kind="bootstrap", number=1000, seed=2)
         assert ensemble.valid.all()
         X = np.stack([x, np.ones(200)], axis=1)

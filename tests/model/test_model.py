@@ -111,7 +111,7 @@ def test_a_column_of_targets_comes_back_as_a_column(backend: Backend) -> None:
     x, y = np.linspace(-1, 1, 30), np.linspace(0, 1, 30)
     model = Model((1, 1), backend=backend)
     for target, expected in ((y[:, None], (30, 1)), (y, (30,))):
-        model.fit(x, target, 0.1, restarts=1)
+        model.fit(x, target, 0.1, restarts=1, prior=None)
         assert tuple(model.predict(x).shape) == expected
         assert [tuple(a.shape) for a in model.predict(x, return_std=True)] == [expected] * 2
         assert fx.LeastSquares(x, target, 0.1, model).prediction(np.ones(2)).shape == expected
@@ -193,7 +193,7 @@ class TestParameters:
 
     def test_setting_them_ends_the_band(self) -> None:
         model = Model((1, 1), backend="numpy")
-        assert model.fit([0.0, 1, 2], [0.0, 1, 2], 0.1).valid
+        assert model.fit([0.0, 1, 2], [0.0, 1, 2], 0.1, prior=None).valid
         model.predict([1.0], return_std=True)
         model.parameters = [1.0, 0.0]
         with pytest.raises(NotFittedError, match="no error band: the parameters were set by hand"):
@@ -216,7 +216,7 @@ class TestWidths:
     def test_bad_data_leave_them_open(self) -> None:
         model = Model(backend="numpy")
         with pytest.raises(ValueError, match="`y`"):
-            model.fit(X2, np.ones(4), 0.1)
+            model.fit(X2, np.ones(4), 0.1, prior=None)
         assert model.layers == (None, 10, None)
 
     @pytest.mark.parametrize(

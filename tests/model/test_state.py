@@ -114,7 +114,7 @@ def test_float32_fit_keeps_its_band(net: Path) -> None:
 @pytest.mark.slow
 def test_undetermined_directions_stay_infinite(net: Path) -> None:
     model = fx.Model((1, 12, 1), seed=1)
-    fit = model.fit(X, Y, 0.1)
+    fit = model.fit(X, Y, 0.1, prior=None)
     if not fit.valid or not fit.n_null:
         pytest.skip("this fit happens to have no null directions")
     model.save(net)
@@ -182,7 +182,7 @@ def test_header_tells_everything_in_plain_json(net: Path) -> None:
     assert (raw["activations"], raw["output"], raw["own_activations"]) == (["tanh"], "identity", [])
     assert (raw["dtype"], raw["y_was_column"], raw["no_band"]) == ("float64", False, "")
     assert raw["n_members"] == 1
-    assert set(tensors) == {"A_L1_L2", "A_L2_L3", "density.0.noise", "density.calibration"} | {
+    assert set(tensors) == {"A_L1_L2", "A_L2_L3", "prior", "density.0.noise", "density.calibration"} | {
         f"band.{n}" for n in ("theta", "x_mean", "x_scale", "y_mean", "y_scale", "factor", "null", "scale")
     }
     header = read_header(net)
@@ -241,7 +241,7 @@ def test_header_without_extras(model: fx.Model, net: Path) -> None:
 
 def test_estimated_errors_and_values_that_are_not_finite_in_the_summary(net: Path) -> None:
     model = fx.Model((1, 2, 1), seed=1)
-    fit = model.fit(X, Y, max_seconds=1e9, callback=lambda state: state.calls > 3)
+    fit = model.fit(X, Y, max_seconds=1e9, callback=lambda state: state.calls > 3, prior=None)
     assert not fit.valid
     assert np.isnan(fit.edm)
     model.save(net, fit=fit)
@@ -263,7 +263,7 @@ def test_why_there_is_no_band_survives(model: fx.Model, net: Path) -> None:
     model.save(net, band=False)
     with pytest.raises(fx.NotFittedError, match="left out of the file"):
         fx.load(net).predict(X, return_std=True)
-    assert set(content(net)[1]) == {"A_L1_L2", "A_L2_L3"}
+    assert set(content(net)[1]) == {"A_L1_L2", "A_L2_L3", "prior"}
 
 
 def test_large_bands_on_demand_only(model: fx.Model, net: Path) -> None:

@@ -12,7 +12,7 @@ from .two_bends import SIGMA, data
 @pytest.fixture(scope="module")
 def fitted() -> tuple[fx.Model, fx.FitResult]:
     model = fx.Model((1, 2, 1), backend="numpy", seed=1)
-    return model, model.fit(*data(), SIGMA)
+    return model, model.fit(*data(), SIGMA, prior=None)
 
 
 @pytest.fixture

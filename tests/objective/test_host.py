@@ -192,7 +192,7 @@ def test_model_serves_iminuits_own_cost(fitted: tuple[fx.Model, fx.FitResult]) -
 def test_float32_declares_its_precision() -> None:
     x, y = data()
     model = fx.Model((1, 2, 1), backend="numpy", dtype="float32", seed=1)
-    model.fit(x, y, SIGMA)
+    model.fit(x, y, SIGMA, prior=None)
     cost = fx.LeastSquares(x, y, SIGMA, model)
     m = Minuit(cost, cost.start)
     assert m.precision == pytest.approx(8 * np.finfo(np.float32).eps)

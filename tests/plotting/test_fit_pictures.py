@@ -80,7 +80,7 @@ def test_counts_with_exposure_are_rates() -> None:
 def test_weights_make_the_errors_smaller() -> None:
     """A value of weight 4 is the mean of four, in the bars as in the pulls."""
     y = 2 * X + 0.1 * np.cos(30 * X)
-    fit = model(1, 1).fit(X, y, 0.2, weights=np.full(40, 4.0))
+    fit = model(1, 1).fit(X, y, 0.2, weights=np.full(40, 4.0), prior=None)
     main, below = fit.plot()[0]
     np.testing.assert_allclose(bars(main)[2], 0.1)
     np.testing.assert_allclose(below.lines[-1].get_ydata() * 0.1, y - fit.raw_cost.prediction(fit.parameters))
@@ -88,7 +88,7 @@ def test_weights_make_the_errors_smaller() -> None:
 
 def test_values_far_from_zero_keep_their_error_bars() -> None:
     y = 1e17 * (2 + X)
-    fit = model(1, 1).fit(X, y + 1e15 * np.cos(30 * X), 1e15)
+    fit = model(1, 1).fit(X, y + 1e15 * np.cos(30 * X), 1e15, prior=None)
     np.testing.assert_allclose(bars(fit.plot()[0][0])[2], 1e15, rtol=1e-3)
 
 
@@ -107,7 +107,7 @@ def test_bins_are_densities(nodes: int) -> None:
     edges = np.array([0.0, 0.5, 1.0, 2.0, 4.0])
     n = np.array([20.0, 14.0, 15.0, 9.0])
     net = model(1, 1, output="exp")
-    fit = net.fit(fx.Bins(edges, nodes=nodes), n, loss="poisson")
+    fit = net.fit(fx.Bins(edges, nodes=nodes), n, loss="poisson", prior=None)
     main, _ = fit.plot()[0]
     expected, width = fit.raw_cost.prediction(fit.parameters), np.diff(edges)
     centers = 0.5 * (edges[1:] + edges[:-1])
@@ -121,7 +121,7 @@ def test_bins_are_densities(nodes: int) -> None:
 def test_successes_in_trials_are_shares() -> None:
     k = RNG.binomial(20, 1 / (1 + np.exp(X - 2)))
     net = model(1, 1, output="logistic")
-    main, _ = net.fit(X, k, loss="binomial", trials=20).plot()[0]
+    main, _ = net.fit(X, k, loss="binomial", trials=20, prior=None).plot()[0]
     p = net(X)
     for drawn, want in zip(bars(main), (X, k / 20, np.sqrt(p * (1 - p) / 20)), strict=True):
         np.testing.assert_allclose(drawn, want)
@@ -151,7 +151,7 @@ def test_shares_count_an_event_as_often_as_its_weight() -> None:
     """Events that are written once with the number of times they were measured have the shares of the whole table."""
     x, yes = np.repeat(np.arange(5.0), 2), np.tile([0.0, 1.0], 5)
     times = RNG.integers(1, 40, 10)
-    fit = model(1, 1, output="logistic").fit(x, yes, loss="binomial", weights=times)
+    fit = model(1, 1, output="logistic").fit(x, yes, loss="binomial", weights=times, prior=None)
     drawn = Drawn.of(fit).in_groups(x, 0)
     every, p = np.repeat(np.arange(10), times), fit.raw_cost.prediction(fit.parameters)[np.repeat(np.arange(10), times)]
     assert len(drawn.y) == 1
@@ -164,7 +164,7 @@ def test_shares_count_an_event_as_often_as_its_weight() -> None:
 def test_predicted_widths_are_the_errors() -> None:
     y = X + RNG.normal(0, 0.3, 40)
     net = model(1, 2)
-    fit = net.fit(X, y, loss="normal")
+    fit = net.fit(X, y, loss="normal", prior=None)
     main, below = fit.plot()[0]
     mean, log_width = net(X).T
     for drawn, want in zip(bars(main), (X, y, np.exp(log_width)), strict=True):
@@ -175,7 +175,7 @@ def test_predicted_widths_are_the_errors() -> None:
 
 def test_correlated_values_have_no_error_bars() -> None:
     V = 0.01 * np.eye(40) + 0.02
-    fit = model(1, 1).fit(X, 2 * X, y_cov=V)
+    fit = model(1, 1).fit(X, 2 * X, y_cov=V, prior=None)
     main, below = fit.plot()[0]
     assert not bars_of(main)
     np.testing.assert_allclose(below.lines[-1].get_ydata(), fit.raw_cost.pulls(fit.parameters))
@@ -186,7 +186,7 @@ def test_many_inputs() -> None:
     x = pd.DataFrame(RNG.normal(size=(60, 2)), columns=["a", "b"])
     y = pd.DataFrame({"u $": x.a + RNG.normal(0, 0.1, 60), "v": x.b})
     net = model(2, 2)
-    fit = net.fit(x, y, 0.1)
+    fit = net.fit(x, y, 0.1, prior=None)
     panels = fit.plot()
     assert panels.shape == (2, 2)
     drawn = bars(panels[1, 0])
@@ -208,7 +208,7 @@ def test_a_figure_of_ones_own() -> None:
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = model(1, 1).fit(X, X, 0.1)
+    fit = model(1, 1).fit(X, X, 0.1, prior=None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     for draw in (fit.plot, fit.plot_pulls, fit.plot_minima, fit.plot_correlations):
@@ -225,7 +225,7 @@ def test_on_every_backend(backend: fx.Backend) -> None:
 
 
 def test_axes_of_ones_own() -> None:
-    fit = model(1, 1).fit(X, 2 * X + 0.1 * np.cos(30 * X), 0.1)
+    fit = model(1, 1).fit(X, 2 * X + 0.1 * np.cos(30 * X), 0.1, prior=None)
     figure = Figure()
     own = figure.subplots(2)
     panels = fit.plot(own)
@@ -259,7 +259,7 @@ def test_minima_and_correlations() -> None:
 
 def test_a_fit_without_a_band_has_a_curve() -> None:
     with pytest.warns(fx.FitWarning):
-        fit = model(1, 3, 1).fit(X, np.sin(2 * X), 0.01, callback=lambda state: state.calls > 2)
+        fit = model(1, 3, 1).fit(X, np.sin(2 * X), 0.01, callback=lambda state: state.calls > 2, prior=None)
     main, _ = fit.plot()[0]
     assert [text.get_text() for text in main.get_legend().get_texts()] == ["fit", "data"]
     assert "NOT A VALID MINIMUM" in main.figure.get_suptitle()
@@ -286,7 +286,7 @@ def test_what_the_data_leave_open_has_no_correlation() -> None:
     net = fx.Model.from_matrices(
         [([[1.0], [1.0]], [3.0, -9.0]), ([[1.0, 1.0]], [0.0])], activation="relu", backend="numpy"
     )
-    fit = net.fit(X - 2, X, 0.1, minimizer="migrad")
+    fit = net.fit(X - 2, X, 0.1, minimizer="migrad", prior=None)
     assert fit.covariance is not None
     image = np.asarray(fit.plot_correlations(Figure().subplots()).images[0].get_array())
     error = np.sqrt(np.diag(fit.covariance))
@@ -311,7 +311,7 @@ def test_an_ensemble_draws_its_own_mean_and_band() -> None:
 def test_many_outputs_events_and_parameters() -> None:
     """Panels for the first outputs, no bars, and no names that would cover each other."""
     x = RNG.normal(size=(3000, 2))
-    fit = model(2, 14).fit(x, x @ RNG.normal(size=(2, 14)) + RNG.normal(0, 0.1, (3000, 14)), 0.1)
+    fit = model(2, 14).fit(x, x @ RNG.normal(size=(2, 14)) + RNG.normal(0, 0.1, (3000, 14)), 0.1, prior=None)
     panels = fit.plot()
     assert panels.shape == (6, 2)
     assert "6 of 14 outputs" in panels[0, 0].figure.get_suptitle()
@@ -326,7 +326,7 @@ def bars_of(axes: Any) -> Any:
 def test_a_pull_far_out_is_inside_of_its_panel() -> None:
     y = 2 * X
     y[20] += 100
-    _, below = model(1, 1).fit(X, y, 1.0).plot()[0]
+    _, below = model(1, 1).fit(X, y, 1.0, prior=None).plot()[0]
     assert below.get_ylim()[1] > np.max(np.abs(below.lines[-1].get_ydata())) > 50
 
 
@@ -348,7 +348,7 @@ HARMLESS = [
 def test_names_that_are_given_are_drawn_as_they_are(name: str) -> None:
     """Character by character, not as mathematics, also of several inputs, in files of vectors and of pixels."""
     for x in (X, np.stack([X, X**2], axis=1)):
-        fit = model(1 if x.ndim == 1 else 2, 1).fit(x, 2 * X, 0.1)
+        fit = model(1 if x.ndim == 1 else 2, 1).fit(x, 2 * X, 0.1, prior=None)
         inputs = [name] if x.ndim == 1 else [name, "b"]
         ((main, _),) = fit.plot(Figure(), input_names=inputs, target_names=[name])
         label = main.yaxis.label
@@ -368,7 +368,7 @@ def test_infinite_errors_fill_the_panel(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(
         "ffnn_xp.plotting.fit_pictures._predicted", lambda fit, x: (2 * x, np.where(x > 2, np.inf, 0.1 + 0 * x))
     )
-    main, _ = model(1, 1).fit(X, 2 * X, 0.1).plot()[0]
+    main, _ = model(1, 1).fit(X, 2 * X, 0.1, prior=None).plot()[0]
     limits = main.get_ylim()
     assert np.all(np.isfinite(limits))
     band = next(c for c in main.collections if str(c.get_label()).startswith("68")).get_datalim(main.transData)
@@ -378,7 +378,7 @@ def test_infinite_errors_fill_the_panel(monkeypatch: pytest.MonkeyPatch) -> None
 def test_pulls_far_outside_are_counted() -> None:
     y = 2 * X
     y[:3] += 100
-    ((_, below),) = model(2, 1).fit(np.stack([X, X**2], axis=1), y, 1.0, loss="huber").plot(Figure())
+    ((_, below),) = model(2, 1).fit(np.stack([X, X**2], axis=1), y, 1.0, loss="huber", prior=None).plot(Figure())
     assert "3 beyond ±5" in below.get_legend().get_texts()[0].get_text()
     assert sum(bar.get_height() for bar in below.patches) == 40
 
@@ -388,7 +388,7 @@ def test_any_name_of_a_column_can_be_drawn(name: str) -> None:
     """Names of columns come from files: drawn character by character, and shortened."""
     pd = pytest.importorskip("pandas")
     net = model(1, 1)
-    fit = net.fit(pd.DataFrame({name: X}), pd.DataFrame({name: 2 * X + 0.1 * np.cos(30 * X)}), 0.1)
+    fit = net.fit(pd.DataFrame({name: X}), pd.DataFrame({name: 2 * X + 0.1 * np.cos(30 * X)}), 0.1, prior=None)
     main, below = fit.plot()[0]
     texts = [main.yaxis.label, below.xaxis.label, *net.draw().texts[-2:]]
     for text in texts:

@@ -19,7 +19,7 @@ def test_pulls_of_toys_are_standard_normal() -> None:
     pulls = []
     for _ in range(100):
         model.parameters = truth
-        fit = model.fit(x, y + rng.normal(0, 0.05, 30), 0.05, start="current", restarts=1)
+        fit = model.fit(x, y + rng.normal(0, 0.05, 30), 0.05, start="current", restarts=1, prior=None)
         assert fit.valid
         pulls.append((fit.parameters - truth) / fit.errors)
     pulls = np.array(pulls)

@@ -15,7 +15,7 @@ X = np.linspace(-1, 1, 80)
 def straight(seed: int, error: float = 0.1, auxiliary: float = 0.0) -> fx.FitResult:
     rng = np.random.default_rng(seed)
     y = 2 * X + auxiliary * np.sin(9 * X) + 0.1 * rng.normal(size=80)
-    return fx.Model((1, 1), seed=1).fit(X, y, error)
+    return fx.Model((1, 1), seed=1).fit(X, y, error, prior=None)
 
 
 def test_p_values_by_toys_are_those_of_chi_square() -> None:
@@ -55,7 +55,7 @@ def test_runs_have_their_distribution() -> None:
 
 def test_small_counts_have_a_p_value_by_toys_alone() -> None:
     rng = np.random.default_rng(2)
-    fit = fx.Model((1, 1), output="exp", seed=1).fit(X, rng.poisson(0.15 * np.exp(X)), loss="poisson")
+    fit = fx.Model((1, 1), output="exp", seed=1).fit(X, rng.poisson(0.15 * np.exp(X)), loss="poisson", prior=None)
     good = fit.goodness(300, seed=1)
     assert np.isnan(good.p_value)
     assert 0.05 < good.p_toys < 0.95
@@ -111,6 +111,6 @@ def test_where_and_how_are_checked() -> None:
     with pytest.raises(ValueError, match="`number` must be"):
         fit.goodness(-1)
     with pytest.warns(fx.FitWarning):
-        bad = fx.Model((1, 8, 1), seed=1).fit(X, X, 0.1, max_seconds=1e-9)
+        bad = fx.Model((1, 8, 1), seed=1).fit(X, X, 0.1, max_seconds=1e-9, prior=None)
     with pytest.raises(fx.NotFittedError, match="no error band"):
         bad.coverage()

@@ -20,7 +20,7 @@ METHODS = ("linear", "profile", "replicas", "mixture")
 @pytest.fixture(scope="module")
 def line() -> tuple[fx.Model, fx.FitResult]:
     model = fx.Model((1, 1), backend="numpy", seed=1)
-    return model, model.fit(X, 2 * X + 1 + 0.1 * np.random.default_rng(1).normal(size=40), 0.1)
+    return model, model.fit(X, 2 * X + 1 + 0.1 * np.random.default_rng(1).normal(size=40), 0.1, prior=None)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_poisson_profile_is_exact() -> None:
     """One rate of 40 counts: MINOS of log mu by hand."""
     counts = np.random.default_rng(1).poisson(0.2, 40)
     model = fx.Model((1, 1), output="exp", seed=1)
-    fit = model.fit(X, counts, loss="poisson")
+    fit = model.fit(X, counts, loss="poisson", prior=None)
     band = fit.band([0.0], cl=0.683, method="profile")
     cost = fx.Poisson(X, counts, model)
     z = scipy.stats.norm.ppf(0.8415)
@@ -133,7 +133,7 @@ def test_covariances_of_predictions(line: tuple[fx.Model, fx.FitResult]) -> None
 def test_covariances_of_two_outputs_are_event_by_event() -> None:
     model = fx.Model((1, 2), seed=1)
     rng = np.random.default_rng(1)
-    model.fit(X, np.stack([X, -X], axis=1) + rng.normal(size=(40, 2)) * [0.1, 0.5], [0.1, 0.5])
+    model.fit(X, np.stack([X, -X], axis=1) + rng.normal(size=(40, 2)) * [0.1, 0.5], [0.1, 0.5], prior=None)
     _, std = model.predict(AT, return_std=True)
     _, cov = model.predict(AT, return_cov=True)
     np.testing.assert_allclose(np.sqrt(np.diag(cov)), std.ravel(), rtol=1e-9)
@@ -225,7 +225,7 @@ def test_new_measurements_have_errors_like_those_of_the_fit(backend: Backend) ->
     error = np.stack([np.linspace(0.1, 0.3, 40), np.linspace(2.0, 1.0, 40)], axis=1)
     y = np.stack([X, 3 * X], axis=1) + error * np.random.default_rng(1).normal(size=(40, 2))
     model = fx.Model((1, 2), backend=backend, seed=1)
-    model.fit(X, y, error)
+    model.fit(X, y, error, prior=None)
     band = backend.to_host(model.predict(AT, return_std=True)[1])
     std = backend.to_host(model.predict(AT, return_std=True, kind="prediction")[1])
     typical = np.sqrt(np.mean(error**2, axis=0))
@@ -283,8 +283,8 @@ def test_values_switched_off_by_their_errors_say_nothing_of_new_measurements(off
     with_off[off, 0] = huge  # type: ignore[index]
     kept[off] = False  # type: ignore[index]
     model, alone = fx.Model((1, 2), seed=1), fx.Model((1, 1), seed=1)
-    model.fit(X, y, with_off)
-    alone.fit(X[kept], y[kept, 0], error[kept, 0])
+    model.fit(X, y, with_off, prior=None)
+    alone.fit(X[kept], y[kept, 0], error[kept, 0], prior=None)
     std = model.predict(AT, return_std=True, kind="prediction")[1]
     np.testing.assert_allclose(std[:, 0], alone.predict(AT, return_std=True, kind="prediction")[1], rtol=1e-3)
     band = model.predict(AT, return_std=True)[1][:, 1]
@@ -350,7 +350,7 @@ def test_what_is_refused(line: tuple[fx.Model, fx.FitResult]) -> None:
             model.interval(AT, cl=cl)
     bad = fx.Model((1, 8, 1), seed=1)
     with pytest.warns(fx.FitWarning):
-        result = bad.fit(X, X, 0.1, max_seconds=1e-9)
+        result = bad.fit(X, X, 0.1, max_seconds=1e-9, prior=None)
     asked = (lambda: result.band(AT), lambda: result.propagate(np.sum, AT), lambda: bad.predict(AT, return_cov=True))
     for ask in asked:
         with pytest.raises(fx.NotFittedError):
@@ -358,7 +358,7 @@ def test_what_is_refused(line: tuple[fx.Model, fx.FitResult]) -> None:
     with pytest.raises(fx.NotFittedError, match="no predictive density"):
         bad.log_density(AT, AT)
     counts = fx.Model((1, 1), output="exp", seed=1)
-    counts.fit(X, np.arange(40), loss="poisson")
+    counts.fit(X, np.arange(40), loss="poisson", prior=None)
     with pytest.raises(fx.NotFittedError, match="the statistic has none"):
         counts.interval(AT)
 
@@ -373,7 +373,7 @@ def test_what_no_data_determine_has_no_band() -> None:
     """The second input is constant: a prediction elsewhere along it depends on what was never seen."""
     x = np.stack([X, np.ones(40)], axis=1)
     model = fx.Model((2, 1), seed=1)
-    fit = model.fit(x, X, 0.1)
+    fit = model.fit(x, X, 0.1, prior=None)
     band = fit.band([[0.0, 1.0], [0.0, 2.0]])
     assert np.isfinite(band.high - band.low).tolist() == [True, False]
     assert band.status[1] == "depends on an unidentified direction"
@@ -410,7 +410,7 @@ def test_on_every_backend_they_are_numpys(backend: Backend) -> None:
 def test_no_band_on_every_backend(backend: Backend) -> None:
     x = np.stack([X, np.ones(40)], axis=1)
     model = fx.Model((2, 1), backend=backend, seed=1)
-    fit = model.fit(x, X, 0.1)
+    fit = model.fit(x, X, 0.1, prior=None)
     assert np.isnan(fit.prior_share([[0.0, 1.0], [0.0, 2.0]])).tolist() == [False, True]
     _, std = model.predict([[0.0, 1.0], [0.0, 2.0]], return_std=True)
     assert np.isfinite(backend.to_host(std)).tolist() == [True, False]

@@ -24,7 +24,7 @@ LABELS = np.array([RNG.choice(3, p=[0.2, 0.8 * p, 0.8 * (1 - p)]) for p in P])
 @pytest.fixture(scope="module")
 def logistic() -> fx.Model:
     model = fx.Model((2, 1), output="logistic", backend="numpy", seed=1)
-    model.fit(X[:300], YES[:300], loss="binomial")
+    model.fit(X[:300], YES[:300], loss="binomial", prior=None)
     return model
 
 

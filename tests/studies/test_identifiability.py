@@ -128,7 +128,7 @@ def test_of_a_fit_that_is_not_valid_and_in_html() -> None:
     x = rng.normal(size=(40, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fx.FitWarning)
-        fit = fx.Model((2, 3, 1), seed=1).fit(x, x[:, 0], 0.1, max_seconds=1e-9)
+        fit = fx.Model((2, 3, 1), seed=1).fit(x, x[:, 0], 0.1, max_seconds=1e-9, prior=None)
     assert not fit.valid
     assert "<table>" in fit.report()._repr_html_()
 

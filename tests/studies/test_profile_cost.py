@@ -254,7 +254,7 @@ def test_a_refit_that_fails_says_where(fit: fx.FitResult) -> None:
 def test_what_the_data_leave_open_has_no_profile() -> None:
     """A relu unit that is off everywhere: S does not depend on its parameters, whatever the others do."""
     model = fx.Model.from_matrices([([[1.0], [1.0]], [3.0, -9.0]), ([[1.0, 1.0]], [0.0])], activation="relu")
-    fit = model.fit(CURVE, CURVE, 0.1, minimizer="migrad")
+    fit = model.fit(CURVE, CURVE, 0.1, minimizer="migrad", prior=None)
     for others in ("profiled", "fixed"):
         with pytest.raises(ValueError, match=r"b_L1_L2\[1\].*a prior, or fewer units"):
             fit.minuit_of(["b_L1_L2[1]"], others)

@@ -121,7 +121,7 @@ class TestAStraightLine:
 
     def fitted(self, backend: Backend) -> tuple[Model, fx.FitResult]:
         model = Model((1, 1), backend=backend, seed=1)
-        return model, model.fit(self.x, self.y, self.sigma, restarts=1)
+        return model, model.fit(self.x, self.y, self.sigma, restarts=1, prior=None)
 
     def test_parameters_and_covariance(self, backend: Backend) -> None:
         _, fit = self.fitted(backend)
@@ -145,7 +145,7 @@ class TestAStraightLine:
     def test_errors_that_are_estimated(self, backend: Backend) -> None:
         """sigma^2 = RSS/(n - 2), and the covariance of unit errors times that."""
         model = Model((1, 1), backend=backend, seed=1)
-        fit = model.fit(self.x, self.y, restarts=1)
+        fit = model.fit(self.x, self.y, restarts=1, prior=None)
         line, covariance = np.polyfit(self.x, self.y, 1, cov=True)
         residual = self.y - np.polyval(line, self.x)
         assert fit.y_error[0] == pytest.approx(np.sqrt(residual @ residual / 3), rel=1e-6)
@@ -154,8 +154,8 @@ class TestAStraightLine:
     def test_offsets_do_not_cost_digits(self) -> None:
         """The same data 1e6 away: errors of the slope and of predictions stay."""
         near, far = Model((1, 1), backend="numpy", seed=1), Model((1, 1), backend="numpy", seed=1)
-        fit = near.fit(self.x, self.y, self.sigma, restarts=1)
-        moved = far.fit(self.x + 1e6, self.y - 1e5, self.sigma, restarts=1)
+        fit = near.fit(self.x, self.y, self.sigma, restarts=1, prior=None)
+        moved = far.fit(self.x + 1e6, self.y - 1e5, self.sigma, restarts=1, prior=None)
         assert moved.errors[0] == pytest.approx(fit.errors[0], rel=1e-6)
         at = np.array([0.0, 3.0])
         np.testing.assert_allclose(

@@ -46,7 +46,7 @@ def test_what_the_data_leave_open_is_infinite(backend: Backend) -> None:
     x = np.stack([np.linspace(-1, 1, 20), np.full(20, 3.0)], axis=1)
     y = 2 * x[:, 0] + 1
     model = Model((2, 1), backend=backend, seed=1)
-    fit = model.fit(x, y, 0.1, restarts=1)
+    fit = model.fit(x, y, 0.1, restarts=1, prior=None)
     assert fit.n_null == 1
     assert np.isfinite(fit.errors[0])
     assert np.isinf(fit.errors[1])
