@@ -1,13 +1,12 @@
 """Is the default call honest? Coverage, held-out R^2 and time of `Model.fit` without options, beside fixed priors.
 
 Coverage is that of ``predict(x, return_std=True)`` at 50 points of the middle 90 % of each input, averaged over points
-and toys, with ten units: the truths of `coverage_of_bands.py`, one whose errors differ from event to event, and one
-whose errors are not given. Held-out R^2 is the mean over five folds of ten units, beside scikit-learn's MLPRegressor with
-its defaults, with lbfgs, and with lbfgs on standardised data. Time is that of a certified fit of 31 parameters to 200
-points, CPU seconds, the median of ten seeds.
+and toys, with ten units: the truths of `coverage_of_bands.py`, a peak, one whose errors differ from event to event, and
+one whose errors are not given. Held-out R^2 is the mean over five folds of ten units, beside MLPRegressor of scikit-learn
+with its defaults, with lbfgs, and with lbfgs on standardised data. Time is that of a certified fit of 31 parameters to
+200 points, CPU seconds, the median of ten seeds.
 
-The shared sets lie in the folder that the environment variable FFNN_XP_DATA names; without it only those of scikit-learn
-are fitted.
+The sets lie in the folder that the environment variable FFNN_XP_DATA names; without it only diabetes is fitted.
 
     python benchmarks/default_call.py --toys 100
 """
