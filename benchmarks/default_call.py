@@ -2,7 +2,7 @@
 
 Coverage is that of ``predict(x, return_std=True)`` at 50 points of the middle 90 % of each input, averaged over points
 and toys, with ten units: the truths of `coverage_of_bands.py`, a peak, one whose errors differ from event to event, and
-one whose errors are not given. Held-out R^2 is the mean over five folds of ten units, beside MLPRegressor of scikit-learn
+one whose errors are not given. Held-out R^2 is the mean over five folds of ten units, beside scikit-learn's network
 with its defaults, with lbfgs, and with lbfgs on standardised data. Time is that of a certified fit of 31 parameters to
 200 points, CPU seconds, the median of ten seeds.
 
