@@ -20,7 +20,7 @@ SWITCHED_ON = (
     "are float64 from now on. Switch it on yourself before, by jax.config.update('jax_enable_x64', True), and this is "
     "not said; or use dtype='float32'."
 )
-KEPT = 64  # compiled kernels, each for its shapes; more: fewer compilations where shapes take turns, more memory
+KEPT = 32  # compiled kernels, each for its shapes; more: fewer compilations where shapes take turns, more memory
 
 
 class JaxBackend(Backend):
