@@ -15,7 +15,7 @@ import numpy as np
 from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers import Budget, KroneckerLBFGS, ScipyLBFGS, Tracker, run_batched
+from ffnn_xp.minimizers import Budget, KroneckerLBFGS, ScipyLBFGS, Tracker, is_lower, run_batched
 from ffnn_xp.objective import GaussianPrior, NetworkCost, Objective, Replicas, stack_objectives
 
 
@@ -41,6 +41,10 @@ class PathTuning:
     stride: int = tuned(3, "strengths between those at which networks that join later are minimised; more: faster")
     single_precision_error: float = tuned(1e-3, "relative, of S; larger: single precision is accepted more often")
     level_rounds: int = tuned(6, "strengths that gain little together and end the path; more: longer paths")
+    events_per_parameter: float = tuned(
+        2.0, "from which on folds go on from each other's networks; fewer: these still know held-out events"
+    )
+    learnt: float = tuned(0.9, "share of S under the strongest prior that networks come below before a path ends")
     level_factor: float = tuned(1.1, "larger: the path ends earlier where scores hardly fall")
 
 
@@ -223,21 +227,41 @@ def follow_path(
 ) -> tuple[int, list[float], list[HostArray]]:
     """Follow the path; return the place of its best score, all scores, and the folds' networks at the best.
 
-    A score is S per held-out value.
+    A score is S per held-out value. Where another fold's network, which was fitted to other events, describes a fold's
+    events better than its own does, its own is in a poor minimum, and the fold goes on from the other one: else the
+    score would tell of that minimum, and not of the prior. The other network knows the events that are held out here,
+    and so this is for networks that forget them in the new minimization, with few parameters. The path does not end
+    while the networks are what the strongest prior makes them, a constant.
     """
     batch, ends, t = CostBatch([fold.inside for fold in folds]), list(thetas), minimizer.tuning
-    number = sum(len(fold.out) for fold in folds)
-    best, kept, scores = np.inf, [], []
+    number, forgets = sum(len(fold.out) for fold in folds), t.events_per_parameter * len(P) <= float(np.min(batch.n))
+    best, kept, scores, totals, units = np.inf, [], [], [], batch.cost(0, P)
     for strength in strengths:
         ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
+        values = _values(batch, ends, strength * P)
+        own, lowest = np.diag(values), np.argmin(values, axis=1)
+        poor = [forgets and is_lower(units, values[i, j], own[i]) for i, j in enumerate(lowest)]
+        if any(poor) and not minimizer.stopped:
+            ends = [ends[j if worse else i] for i, (j, worse) in enumerate(zip(lowest, poor, strict=True))]
+            ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
+        totals.append(float(np.sum(own)))
         scores.append(sum(fold.score(theta) for fold, theta in zip(folds, ends, strict=True)) / number)
         kept.append(ends)
         best = min(best, scores[-1])
         level = len(scores) > t.level_rounds and t.level_factor * best > min(scores[: -t.level_rounds])
-        if minimizer.stopped or level:
+        if minimizer.stopped or (level and totals[-1] < t.learnt * totals[0]):
             break
     at = int(np.argmin(scores))
     return at, scores, kept[at]
+
+
+def _values(batch: CostBatch, thetas: Sequence[HostArray], precision: HostArray) -> HostArray:
+    """Compute S of each cost, in rows, at each of the points, in columns; infinite where it is not finite."""
+    m = len(thetas)
+    costs, points = np.repeat(np.arange(m), m), np.tile(np.stack(list(thetas)), (m, 1))
+    with np.errstate(all="ignore"):
+        values, _ = Replicas(batch.stacked, precision).on_host(points, costs)
+    return np.where(np.isfinite(values), values, np.inf).reshape(m, m)
 
 
 def grow_ensemble(

@@ -12,7 +12,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.fitting.prior_selection import shape_of_prior
-from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer, PathTuning, grow_ensemble
+from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer, PathTuning, follow_path, grow_ensemble
 from ffnn_xp.minimizers import KroneckerLBFGS
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.batch import Replicas, stack_objectives
@@ -62,6 +62,31 @@ def test_the_same_events_are_not_copied() -> None:
     assert batch.n.tolist() == [103] * 3
     same = folds_of(cost(n=104))
     assert stack_objectives([fold.inside for fold in same]).events.weights is None  # all of one length: nothing to fill
+
+
+def test_a_fold_leaves_a_poor_minimum() -> None:
+    """The first starts where nothing but the output's bias has a gradient; the others describe its events better."""
+    whole = cost()
+    folds, P = folds_of(whole), shape_of_prior(whole.objective.network)
+    thetas = [np.zeros(whole.npar), *starts(whole, 3)]
+    strengths = np.array([0.1, 0.01, 0.001])
+    _, _, ends = follow_path(folds, thetas, strengths, P, PathMinimizer(np.inf))
+    values = [fold.cost(0 * P)(theta) for fold, theta in zip(folds, ends, strict=True)]
+    assert max(values) < 1.5 * np.median(values)
+    alone = PathMinimizer(np.inf).minimize(CostBatch([folds[0].inside]), thetas[:1], strengths[-1] * P, 60)
+    assert folds[0].cost(0 * P)(alone[0]) > 10 * np.median(values)
+
+
+@pytest.mark.parametrize("seed", [9, 27, 34])
+def test_a_path_does_not_end_before_anything_is_learnt(seed: int) -> None:
+    """Under a strong prior these networks are straight lines, and score alike for seven strengths."""
+    rng = np.random.default_rng(3000 + seed)
+    x = rng.uniform(-2, 2, 150)
+    y = np.sin(3 * x) / (1 + x**2) + 0.1 * rng.normal(size=150)
+    fit = fx.Model((1, 8, 1), backend="numpy", seed=seed).fit(x, y, 0.1, prior="auto")
+    assert fit.recipe is not None
+    assert len(fit.recipe.path) > 10
+    assert fit.chi2 / fit.ndof < 1.5
 
 
 def test_each_network_ends_where_it_does_alone(backend: Backend) -> None:
