@@ -18,7 +18,7 @@ import numpy as np
 from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
-from ffnn_xp.fitting.certification import Found, certify_fit
+from ffnn_xp.fitting.certification import NEWTON, Found, certify_fit
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
@@ -28,7 +28,7 @@ from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.y_error import estimate_y_error
-from ffnn_xp.minimizers import Certificate, Migrad, is_lower
+from ffnn_xp.minimizers import Certificate, Migrad, edm_goal, is_lower
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
 from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
@@ -157,8 +157,9 @@ def _certified(
             if not is_lower(search.cost, certificate.fval, before):  # the spectrum is still that of the point
                 break
             spectrum, beyond = search.local.spectrum_at(best.theta)
-            if beyond is None and certificate.cut_short:
-                beyond = best.theta  # MIGRAD used up its calls: the local search goes on
+            newton = spectrum.edm(search.cost.value_and_gradient(best.theta)[1], search.cost.errordef)
+            if beyond is None and (certificate.cut_short or newton > NEWTON * edm_goal(search.cost.errordef)):
+                beyond = best.theta  # MIGRAD used up its calls, or trusts its covariance too much: the search goes on
             smooth = problem.network.smooth
             if beyond is None and not certificate.certified and smooth:  # its updates of the covariance led it astray
                 best = replace(best, value=certificate.fval)

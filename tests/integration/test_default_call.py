@@ -123,3 +123,13 @@ def test_replicas_have_the_prior_of_the_fit(tmp_path: Path) -> None:
     model.save(tmp_path / "net.safetensors")
     again = fx.load(tmp_path / "net.safetensors", backend="numpy").fit_replicas(x, y, 0.1, number=5, seed=1)
     np.testing.assert_allclose(again.fval, replicas.fval, rtol=1e-6)
+
+
+def test_the_search_goes_on_where_newtons_step_says_that_migrad_is_too_sure() -> None:
+    """A network of 81 parameters and 30 values: MIGRAD's covariance is far too small along some direction."""
+    rng = np.random.default_rng(25)
+    x = rng.uniform(-1, 1, (30, 2))
+    y = np.sin(3 * x[:, 0]) * x[:, 1] + 0.05 * rng.normal(size=30)
+    fit = fx.Model((2, 20, 1), backend="numpy", seed=25).fit(x, y, 0.1, prior=300.0, restarts=1)
+    assert fit.valid, fit.message
+    assert fit.edm_newton < 20 * fit.edm_goal
