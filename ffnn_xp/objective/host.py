@@ -72,6 +72,11 @@ class NetworkCost(CostWithGradient):
         tuning: HostTuning = TUNING,
     ) -> None:
         p = objective.network.layout.n_parameters
+        if prior is not None and not isinstance(prior, GaussianPrior):
+            raise TypeError(
+                f"`prior` of a cost must be a GaussianPrior, as `fit.raw_cost.prior` is one, got {prior!r}: a width "
+                "belongs to standardised weights, which only a fit has"
+            )
         if prior is not None and prior.precision.shape != (p,):
             raise ValueError(f"`prior` must have a precision for each of {p} parameters, got {prior.precision.shape}")
         self.objective = objective

@@ -55,3 +55,13 @@ def test_copies_of_costs() -> None:
     cost = fx.Poisson(X, np.arange(12.0), line("exp"), exposure=2.0, mask=X > 0)
     for same in (copy.deepcopy(cost), pickle.loads(pickle.dumps(cost))):
         assert same([0.1, 0.2]) == cost([0.1, 0.2])
+
+
+def test_a_prior_is_an_object_with_its_scaling() -> None:
+    x = np.linspace(-1, 1, 30)
+    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+    fit = model.fit(x, np.tanh(x), 0.1, prior=3.0)
+    with pytest.raises(TypeError, match=r"`prior` of a cost must be a GaussianPrior, .* got 3\.0: a width"):
+        fx.LeastSquares(x, np.tanh(x), 0.1, model, prior=3.0)  # type: ignore[arg-type]
+    cost = fx.LeastSquares(x, np.tanh(x), 0.1, model, prior=fit.raw_cost.prior)
+    assert cost(*cost.start) == fit.fval
