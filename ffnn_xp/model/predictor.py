@@ -59,6 +59,11 @@ class Predictor(NetworkFunction):
         """Set the band that belongs to the parameters, or the reason why there is none, and the density."""
         self._band, self._no_band, self._predictive = band, no_band, predictive
 
+    @property
+    def uncertainty(self) -> tuple[LinearBand | MatrixFreeBand | None, str, Predictive | None]:
+        """The error band of the parameters, or the reason why there is none, and the density of new measurements."""
+        return self._band, self._no_band, self._predictive
+
     def predict(
         self,
         x: Any,
