@@ -27,7 +27,7 @@ from ffnn_xp.backends import get_backend
 from ffnn_xp.data import in_order, input_rows
 from ffnn_xp.model import Model
 from ffnn_xp.network import Activation, evaluate
-from ffnn_xp.uncertainty import TOUCHES, LinearBand, MatrixFreeBand
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,6 @@ class Content:
     def widths(self) -> tuple[int, ...]:
         """The numbers of inputs, of units of each hidden layer, and of outputs."""
         return (len(self.inputs), *(len(A) for A in self.networks[0]))
-
-    @property
-    def touches(self) -> float:
-        """The share of unidentified directions above which a prediction is not determined."""
-        return TOUCHES
 
     @property
     def title(self) -> str:

@@ -14,6 +14,7 @@ from ffnn_xp.export.expressions import Expression
 from ffnn_xp.export.source import filled, functions_of, numbers, write_text
 from ffnn_xp.model import Model
 from ffnn_xp.network import softmax
+from ffnn_xp.uncertainty import TOUCHES
 
 KEYWORDS = """alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl
 const const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern
@@ -124,7 +125,7 @@ def source_of(content: Content, file: str) -> str:
         "LAST_DELTA": f"d{last}",
         "BACK": _block(back, 4),
         "OUTER": _block(outer, 4),
-        "TOUCHES": repr(content.touches),
+        "TOUCHES": repr(TOUCHES),
     }
     kept = {
         "STD": content.std,

@@ -10,6 +10,7 @@ from ffnn_xp.export.expressions import Expression
 from ffnn_xp.export.source import filled, functions_of, numbers, write_text
 from ffnn_xp.model import Model
 from ffnn_xp.network import Activation, softmax
+from ffnn_xp.uncertainty import TOUCHES
 
 SOFTMAX = """\
 def f_softmax(z):
@@ -102,7 +103,7 @@ def source_of(content: Content) -> str:
         "OR_EVENT": "" if d == 1 else " or x.shape == (len(INPUTS),)",
         "SHAPED": "y[:, 0]" if k == 1 and not content.column else "y",
         "LIFT": ", lift, unidentified" if unidentified else "",
-        "TOUCHES": repr(content.touches),
+        "TOUCHES": repr(TOUCHES),
     }
     kept = {
         "NAMED": content.named,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -58,7 +58,7 @@ def filled(template: str, values: Mapping[str, str], kept: Mapping[str, bool]) -
     return "\n".join(lines) + "\n"
 
 
-def numbers(values: HostArray, brackets: str, number: Callable[[float], str] = repr) -> str:
+def numbers(values: HostArray, brackets: str) -> str:
     """Write an array of any dimension with all digits, in these brackets, rows on lines of their own.
 
     Examples
@@ -67,9 +67,9 @@ def numbers(values: HostArray, brackets: str, number: Callable[[float], str] = r
     '{1.0, 0.1}'
     """
     if values.ndim < 2:
-        text = f"{brackets[0]}{', '.join(number(float(v)) for v in values)}{brackets[1]}"
+        text = f"{brackets[0]}{', '.join(repr(float(v)) for v in values)}{brackets[1]}"
         return textwrap.fill(text, 118, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False)
-    rows = ",\n".join(textwrap.indent(numbers(row, brackets, number), "    ") for row in np.asarray(values))
+    rows = ",\n".join(textwrap.indent(numbers(row, brackets), "    ") for row in np.asarray(values))
     return f"{brackets[0]}\n{rows}\n{brackets[1]}"
 
 
