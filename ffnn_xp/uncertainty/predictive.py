@@ -120,12 +120,19 @@ class Predictive:
         return np.asarray(np.mean([m.mean(network, backend, x) for m in self.members], axis=0))
 
     def std(self, network: Network, backend: Backend, x: Array, *, with_y_error: bool) -> HostArray:
-        """Return the standard deviation of the function or, with `with_y_error`, of a new measurement; ``(k, n)``."""
+        """Return the standard deviation of the mean or, with `with_y_error`, of a new measurement; ``(k, n)``.
+
+        That of the mean has two parts: the band, which all M networks share since their data are the same, and 1/M of
+        the variance between the networks, which are minima found from different starts. The calibration is that of
+        new measurements, whose errors are much larger: it says too little about the band.
+        """
         y, width, band = self._parts(network, backend, x)
-        c = self.calibration
-        heavy = 1.0 if np.isinf(c.nu) else c.nu / (c.nu - 2) if c.nu > 2 else np.inf
-        variance = heavy * width**2 if with_y_error else c.b * band**2
-        return np.asarray(np.sqrt(np.mean(variance, axis=0) + np.var(y, axis=0)))
+        nu, M = self.calibration.nu, len(self.members)
+        if with_y_error:
+            heavy = 1.0 if np.isinf(nu) else nu / (nu - 2) if nu > 2 else np.inf
+            return np.asarray(np.sqrt(np.mean(heavy * width**2, axis=0) + np.var(y, axis=0)))
+        between = np.var(y, axis=0, ddof=1) / M if M > 1 else 0.0
+        return np.asarray(np.sqrt(np.mean(band**2, axis=0) + between))
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
         """Return the log density ``(n,)`` of measurements y ``(k, n)``; given a network, outputs are independent."""
