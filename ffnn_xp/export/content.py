@@ -5,10 +5,11 @@ The mean is that of networks in raw units. The error band is that of `uncertaint
 :math:`\Sigma = F F^T`, the standard deviation is the length of the rows of J F. The mean :math:`\bar y` of an ensemble
 of M networks has
 
-.. math:: A = \frac{1}{\sqrt M} (\sqrt b\, J_1 F_1, \ldots, \sqrt b\, J_M F_M, y_1 - \bar y, \ldots, y_M - \bar y),
+.. math:: A = \frac{1}{\sqrt M} \left(J_1 F_1, \ldots, J_M F_M,
+          \frac{y_1 - \bar y}{\sqrt{M - 1}}, \ldots, \frac{y_M - \bar y}{\sqrt{M - 1}}\right),
           \qquad \sigma^2 = \mathrm{diag}(A A^T)
 
-with b the calibration of the band; for a single network A = J F.
+(`uncertainty.Predictive.std`), and a single network A = J F.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Band:
     matrices : tuple of arrays with shape (h_l, h_{l-1} + 1)
         The augmented matrices of the standardised network.
     factor : array with shape (p, r)
-        F, times :math:`\sqrt{b/M}` in an ensemble.
+        F, over :math:`\sqrt M` in an ensemble.
     lift : array with shape (p,)
         The spectrum's scale; the shares of unidentified directions are those of J times it.
     unidentified : array with shape (p, m)
@@ -142,9 +143,8 @@ def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Con
     band, why, density = model.uncertainty
     bands: tuple[LinearBand | MatrixFreeBand, ...] = () if band is None else (band,)
     theta = [np.asarray(state.theta, dtype=np.float64)]
-    b = 1.0
     if density is not None and len(density.members) > 1:
-        bands, b = tuple(member.band for member in density.members), density.calibration.b
+        bands = tuple(member.band for member in density.members)
         theta = [band.parameters for band in bands]
     if (std or modes) and not bands:
         raise NotFittedError(f"there is no error band to export: {why}")
@@ -162,8 +162,8 @@ def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Con
     return Content(
         activations=state.activations,
         networks=tuple(tuple(layout.matrices(np, t)) for t in theta),
-        bands=tuple(_band(band, np.sqrt(b / len(wanted))) for band in wanted if isinstance(band, LinearBand)),
-        modes=_leading_modes(model, modes, x, wanted, b) if modes else np.empty((0, 0)),
+        bands=tuple(_band(band, 1 / np.sqrt(len(wanted))) for band in wanted if isinstance(band, LinearBand)),
+        modes=_leading_modes(model, modes, x, wanted) if modes else np.empty((0, 0)),
         std=std,
         x_mean=np.zeros(d) if scaling is None else scaling.x_mean,
         x_scale=np.ones(d) if scaling is None else scaling.x_scale,
@@ -194,7 +194,7 @@ def _band(band: LinearBand, weight: float) -> Band:
     return Band(tuple(matrices), weight * spectrum.factor, spectrum.scale, spectrum.unidentified)
 
 
-def _leading_modes(model: Model, number: int, x: Any, bands: Sequence[Any], b: float) -> HostArray:
+def _leading_modes(model: Model, number: int, x: Any, bands: Sequence[Any]) -> HostArray:
     """Return the combinations of the columns of A that vary the predictions at x most, orthonormal ``(r, number)``.
 
     They are the eigenvectors of the sum of A^T A over the points x with the largest eigenvalues, in this order. Of the
@@ -203,10 +203,10 @@ def _leading_modes(model: Model, number: int, x: Any, bands: Sequence[Any], b: f
     number, backend = whole_number(number, "modes", 1), get_backend("numpy")
     rows, _ = input_rows(backend, in_order(x, model.input_names), model.network.layout.widths[0])
     network, columns, m = model.network, rows.T, len(bands)
-    parts = [np.sqrt(b / m) * band.covariance_root(network, backend, columns) for band in bands]
+    parts = [band.covariance_root(network, backend, columns) / np.sqrt(m) for band in bands]
     if m > 1:
         y = [evaluate(network, backend, band.parameters, columns).T.ravel() for band in bands]
-        parts.append(((y - np.mean(y, axis=0)) / np.sqrt(m)).T)
+        parts.append(((y - np.mean(y, axis=0)) / np.sqrt(m * (m - 1))).T)
     A = np.concatenate(parts, axis=1)
     A = A[np.all(np.isfinite(A), axis=1)]
     if number > min(A.shape):

@@ -110,7 +110,7 @@ def proto_of(onnx: Any, content: Content, dtype: str) -> Any:
     if content.bands:
         parts = [_root(graph, content, band) for band in content.bands]
         if m > 1:
-            scale = graph.constant(1 / math.sqrt(m))
+            scale = graph.constant(1 / math.sqrt(m * (m - 1)))
             parts += [graph.axis(graph.add("Mul", graph.add("Sub", y, mean), scale), -1) for y in values]
         A = parts[0] if m == 1 else graph.add("Concat", *parts, axis=-1)
         if content.std:
