@@ -268,10 +268,10 @@ def test_what_is_refused() -> None:
 
 
 def test_widths_are_of_noise_and_band_with_their_factors() -> None:
-    """One member with a band of 2 and noise 1, at a = 9 and b = 4."""
+    """One member with a band of 2 and noise 1, at a = 9 and b = 4, which are those of new measurements."""
 
     class Flat:
-        parameters = fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0).scaling.to_raw(np.zeros(2))
+        parameters = fx.Model((1, 1), seed=1).fit(X[:, 0], Y, 1.0, prior=None).scaling.to_raw(np.zeros(2))
 
         def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
             return np.full((1, x.shape[1]), 2.0)
@@ -280,7 +280,7 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     mixture = Predictive((Member(Flat(), np.ones(1)),), Calibration(9.0, 4.0))  # type: ignore[arg-type]
     ask = (model.network, model.backend, np.zeros((1, 3)))
     np.testing.assert_allclose(mixture.std(*ask, with_y_error=True), 5.0)
-    np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 4.0)
+    np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 2.0)
     half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
     np.testing.assert_allclose(half, 5.0, rtol=1e-9)
 
