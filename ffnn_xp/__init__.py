@@ -1,5 +1,6 @@
 """Fit small neural networks the way physicists fit everything else: with MINUIT, on any array library."""
 
+from ffnn_xp import export as export
 from ffnn_xp._lib.errors import (
     BackendFallbackWarning,
     BackendUnavailableError,

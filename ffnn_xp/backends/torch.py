@@ -104,11 +104,6 @@ class TorchBackend(Backend):
         plain = super().bind(kernel, *static)
         return GraphedKernel(plain, moving, CudaGraph, self.tuning) if moving and self.on_gpu else plain
 
-    @staticmethod
-    def erf(xp: Namespace, z: Array) -> Array:
-        """Compute the error function."""
-        return xp.erf(z)
-
     @classmethod
     def tanh(cls, xp: Namespace, z: Array, out: Array | None = None) -> Array:
         """Compute tanh; with a gradient PyTorch writes only copies to an array."""

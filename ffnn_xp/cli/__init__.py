@@ -1,7 +1,8 @@
 """The command line ``ffnn-xp``.
 
-- `commands`: the commands `backends`, `fit` and `predict`; it needs typer.
+- `commands`: the commands `backends`, `fit`, `predict` and `export`; it needs typer.
 - `options`: the meaning of their options.
+- `exports`: the formats of the command `export`.
 - `tables`: tables in CSV, TSV and Parquet files.
 - `messages`: errors as one line and an exit code.
 """

@@ -1,4 +1,4 @@
-"""The commands of ``ffnn-xp``: backends, fit, predict."""
+"""The commands of ``ffnn-xp``: backends, fit, predict, export."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import backend_status
 from ffnn_xp.cli import messages
+from ffnn_xp.cli.exports import check_options, export_network
 from ffnn_xp.cli.options import (
     Given,
     check_outputs,
@@ -318,6 +319,48 @@ def predict(
     else:
         write_table(result, out)
         messages.say(f"{len(result)} predictions written to {out}")
+
+
+@app.command("export")
+@_guarded
+def export_to_file(
+    net: Annotated[Path, typer.Argument(metavar="NET", help="Network that `ffnn-xp fit --save` or Model.save wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; its ending tells the format.")],
+    std: Annotated[
+        bool, typer.Option("--std", help="With the standard deviations of the predictions; not for .tex.")
+    ] = False,
+    modes: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="With the N leading modes of the error band at --points; .onnx only."),
+    ] = None,
+    points: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Table of the points at which --modes are the leading ones.")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE", help="Type of all numbers, by default the network's: float64, float32; .onnx only."
+        ),
+    ] = None,
+) -> None:
+    """Write a fitted network in a format that other programs read.
+
+    The ending of the file's name tells the format: .onnx for ONNX Runtime, ROOT's SOFIE and hls4ml; .hpp (.hh, .h) for
+    a C++17 header without dependencies; .py for Python source that needs NumPy alone; .tex for the network's matrices
+    with their errors in LaTeX.
+
+    Example: ffnn-xp export masses.safetensors masses.onnx --std
+    """
+    check_options(out, {"std": std, "modes": modes, "points": points, "dtype": dtype})
+    tables = {} if points is None else {"the table": points}
+    check_outputs({"the network": net, **tables}, {"FILE": out})
+    state = load_state(net)
+    if state.fit is not None and not state.fit.get("valid"):
+        messages.say("warning: this network comes from a fit that was not valid")
+    frame = None if points is None else read_table(points)
+    x = None if frame is None else numbers(frame, input_columns(frame, state))
+    export_network(Model.from_state(state, backend="numpy"), out, {"std": std, "modes": modes, "x": x, "dtype": dtype})
+    messages.say(f"network written to {out}")
 
 
 def _silent(text: object) -> None:

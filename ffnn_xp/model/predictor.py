@@ -64,6 +64,11 @@ class Predictor(NetworkFunction):
         """Set what belongs to the parameters: the band or why there is none, the density, the prior's precisions."""
         self._band, self._no_band, self._predictive, self._prior = band, no_band, predictive, prior
 
+    @property
+    def uncertainty(self) -> tuple[LinearBand | MatrixFreeBand | None, str, Predictive | None]:
+        """The error band of the parameters, or the reason why there is none, and the density of new measurements."""
+        return self._band, self._no_band, self._predictive
+
     def predict(
         self,
         x: Any,
