@@ -88,6 +88,9 @@ class FitRecord:
         The band that `Model.predict` uses.
     predictive : Predictive or None
         The density of new measurements, if there is one.
+    caution : str
+        Why the fit has to be used with care, in a few words: its minimum lies at infinity, or it does not describe its
+        data; empty for most fits.
     """
 
     valid: bool
@@ -119,6 +122,7 @@ class FitRecord:
     recipe: PriorSelection | None = None
     error_band: LinearBand | MatrixFreeBand | None = None
     predictive: Predictive | None = None
+    caution: str = ""
     hops: int = 0
     found: int = 0
 

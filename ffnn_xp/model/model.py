@@ -179,7 +179,7 @@ class Model(NetworkPicture, Predictor):
         Warns
         -----
         FitWarning
-            If the result is not valid.
+            If the result is not valid, its minimum lies at infinity, or it does not describe the data.
 
         Examples
         --------
@@ -213,8 +213,9 @@ class Model(NetworkPicture, Predictor):
             self._column, self._input_names = data.y_was_column, data.input_names
             self._target_names = data.target_names if len(data.target_names or ()) == self.layers[-1] else None
             self._set_uncertainty(record.error_band, record.message, record.predictive)
-        if not record.valid:
-            warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=outside_the_package())
+        if not record.valid or record.caution:
+            state = "valid, but take care" if record.valid else "not valid"
+            warnings.warn(f"the fit is {state}. {record.message}", FitWarning, stacklevel=outside_the_package())
         return FitResult.of(record)
 
     def fit_replicas(

@@ -15,8 +15,8 @@ RESOLUTION = 0.1  # standard deviations of the data by which predictions in floa
 
 
 def checked_in(backend: Backend, record: FitRecord) -> FitRecord:
-    """Return the record of a fit, not valid if predictions with the model's own backend are far from the fit's."""
-    if record.problem.model.backend.dtype == backend.dtype:
+    """Return the record, not valid if predictions with the model's own backend are far from those of the fit."""
+    if record.problem.model.backend.dtype == backend.dtype or not record.valid:
         return record
     lost = _lost(backend, record.problem, record.parameters)
     if lost <= RESOLUTION:
