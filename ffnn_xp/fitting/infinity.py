@@ -58,9 +58,10 @@ class Infinity:
         """
         some = first_names(names) if names else "the parameters"
         begin = f"The minimum lies at infinity, since {self.why}: S falls for ever as {some} go there"
-        if self.spectrum is None or not certified:
-            return f"{begin}. There are no errors: {self.hint}."
-        p, determined = self.spectrum.factor.shape
+        p, determined = (0, 0) if self.spectrum is None else self.spectrum.factor.shape
+        if not certified:
+            also = ", and MIGRAD did not certify a minimum along the other directions" if determined else ""
+            return f"{begin}{also}. There are no errors: {self.hint}."
         return (
             f"{begin}. Their errors, and those of predictions that depend on them, are infinite: {self.hint}. MIGRAD "
             f"certified the minimum along the other {determined} of {p} directions."

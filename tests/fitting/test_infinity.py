@@ -217,6 +217,14 @@ def test_an_output_whose_bias_has_no_prior_is_advised_against() -> None:
     assert "use an output nonlinearity whose range holds the data" in fit.message
 
 
+@pytest.mark.parametrize("kind", ["empty bins", "a group of empty bins"])
+def test_a_report_says_it_too(kind: str) -> None:
+    _, fit = INFINITE[kind].fit()
+    report = repr(fit.report()).splitlines()
+    assert report[1].split(maxsplit=1) == ["but", fit.caution]
+    assert "but" not in repr(INFINITE[kind].fit(prior=1.0)[1].report())
+
+
 def test_toys_of_a_rate_without_counts_are_no_band_of_nothing() -> None:
     _, fit = INFINITE["a group of empty bins"].fit()
     band = fit.band([0.0, 1.0], method="replicas", number=50, seed=1)
