@@ -90,7 +90,7 @@ def minimum_at_infinity(
         Whether p x p matrices may be formed.
     """
     output = problem.network.activations[-1]
-    if output.linear or output.homogeneous or not problem.loss.separable:
+    if output.linear or output.homogeneous:
         return None
     if problem.prior is not None and np.all(problem.prior.precision > 0):
         return None
@@ -98,6 +98,8 @@ def minimum_at_infinity(
     most = np.clip(tuning.unnoticed * edm / cost.errordef, np.sqrt(cost.epsilon), tuning.most_unnoticed)
     effect, downhill = _effects(problem, cost, theta)
     small = _smallest(effect, float(most) * cost.errordef)
+    if not problem.loss.separable:  # correlated values matter together
+        small[:] = small.all()
     if not small.any():
         return None
     some, spectrum = small, None
@@ -128,14 +130,16 @@ def _effects(problem: FitProblem, cost: NetworkCost, theta: HostArray) -> tuple[
     backend, events, network = problem.model.backend, cost.objective.events, problem.network
     with backend.context():
         z = evaluate(network.before_output(), backend, backend.to_device(theta), events.x)
-        kernel = backend.bind(_derivatives, network.activations[-1], problem.loss)
+        kernel = backend.bind(_derivatives, network.activations[-1], problem.loss, events.nodes)
         size, first = backend.to_host(kernel(z, events.weights, *events.data))
     if problem.loss.coupled_outputs and problem.loss.link is None:  # an event matters with all of its outputs
         size = np.broadcast_to(np.sum(size, axis=0), size.shape)
     return size, -np.sign(first)
 
 
-def _derivatives(output: Activation, loss: Loss, xp: Namespace, z: Array, weights: Array | None, *data: Array) -> Array:
+def _derivatives(
+    output: Activation, loss: Loss, nodes: int, xp: Namespace, z: Array, weights: Array | None, *data: Array
+) -> Array:
     """Return the sum of the first and second derivative of the statistic in z, both absolute, and the first.
 
     Both are summed over the nodes of an event; the result is ``(2, k, n)``.
@@ -150,7 +154,7 @@ def _derivatives(output: Activation, loss: Loss, xp: Namespace, z: Array, weight
         second = second * slope * slope + xp.abs(first * output.d2f(xp, z, y))
         first = first * slope
     both = xp.stack([xp.abs(first) + second, first])
-    both = xp.sum(xp.reshape(both, (2, z.shape[0], data[0].shape[-1], -1)), axis=-1)
+    both = xp.sum(xp.reshape(both, (2, z.shape[0], -1, nodes)), axis=-1)
     return both if weights is None else both * xp.abs(weights)
 
 
@@ -165,17 +169,19 @@ def _smallest(values: HostArray, most: float) -> Mask:
 def _part(cost: NetworkCost, small: Mask, downhill: HostArray, matrix: str, theta: HostArray) -> HostArray:
     """Return the part of the Hessian, or of the Gauss-Newton matrix, that these values ``(k, n)`` contribute.
 
-    A softmax couples an event's values: there it is what is lost if theirs arguments go to their limit, downhill.
+    A softmax couples an event's values: there it is what is lost where their arguments go to the limit, downhill.
     """
     objective, backend, loss = cost.objective, cost.objective.backend, cost.objective.loss
-    if objective.events.nodes == 1:
-        rows = np.flatnonzero(small.any(axis=0))
-        objective, small, downhill = objective.select(rows), small[:, rows], downhill[:, rows]
-    events = objective.events
 
     def of(objective: Objective) -> HostArray:
         return NetworkCost(objective, n_values=small.size).matrix(matrix, theta)
 
+    if small.all():
+        return of(objective)
+    if objective.events.nodes == 1:
+        rows = np.flatnonzero(small.any(axis=0))
+        objective, small, downhill = objective.select(rows), small[:, rows], downhill[:, rows]
+    events = objective.events
     with backend.context():
         if loss.coupled_outputs and loss.link is not None:
             far = backend.to_device(np.where(small, FAR * downhill, 0.0))

@@ -178,7 +178,7 @@ class Loss(ABC):
         some : boolean array with shape (k, n)
             Those predictions.
         """
-        return f"values at {share(some)} lie at or beyond the edge of the range of the output nonlinearity"
+        return f"{share(some, 'values')} lie at or beyond the edge of the range of the output nonlinearity"
 
     def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
         """Return the argument of the `link` that predicts the mean of the data, ``(k,)``, for standardisation.
@@ -351,15 +351,15 @@ class WrappedLoss(Loss):
         return self.inner.constant_output(observed, possible)
 
 
-def share(some: Mask) -> str:
-    """Say how many of these ``(k, n)`` are true; with one output they are events.
+def share(some: Mask, kind: str = "") -> str:
+    """Say how many of these ``(k, n)`` are true; with one output they are events, if of no other kind.
 
     Examples
     --------
     >>> share(np.array([[True, False]])), share(np.array([[True, True], [True, True]]))
     ('1 of 2 events', 'all 4 values')
     """
-    number, kind = int(np.sum(some)), "events" if len(some) == 1 else "values"
+    number, kind = int(np.sum(some)), kind or ("events" if len(some) == 1 else "values")
     return f"all {number} {kind}" if number == some.size else f"{number} of {some.size} {kind}"
 
 

@@ -25,6 +25,7 @@ def checked_in(backend: Backend, record: FitRecord) -> FitRecord:
         f"{backend.dtype} does not hold this fit, which was made in float64: predictions would be wrong by up to "
         f"{lost:.2g} standard deviations of the data. Use dtype='float64', or subtract an offset from x or y."
     )
+    message += f" {record.message}" if record.caution else ""
     return replace(record, valid=False, message=message, error_band=None, predictive=None)
 
 

@@ -81,13 +81,13 @@ INFINITE = {
     ),
     "a region without counts": Case((1, 3, 1), "exp", WIDE, RATE * (WIDE < 0.5), POISSON, "no counts at 38 of 100", 6),
     "zeros of an exponential": Case(
-        (1, 2, 1), "exp", X, np.where(X > 0, 1 + X, 0.0), {"y_err": 0.1}, "values at 20 of 40 events lie at", 5
+        (1, 2, 1), "exp", X, np.where(X > 0, 1 + X, 0.0), {"y_err": 0.1}, "20 of 40 values lie at", 5
     ),
-    "ones of a tanh": Case((1, 1), "tanh", X, np.sign(X), {"y_err": 0.1}, "values at all 40 events lie at"),
-    "beyond a tanh": Case((1, 1), "tanh", X, 1.02 * np.sign(X), {"y_err": 0.1}, "values at all 40 events lie at"),
-    "robust": Case(
-        (1, 1), "logistic", X, (X > 0) * 1.0, {"y_err": 0.1, "loss": "student_t"}, "values at all 40 events lie at"
-    ),
+    "ones of a tanh": Case((1, 1), "tanh", X, np.sign(X), {"y_err": 0.1}, "all 40 values lie at"),
+    "beyond a tanh": Case((1, 1), "tanh", X, 1.02 * np.sign(X), {"y_err": 0.1}, "all 40 values lie at"),
+    "correlated": Case((1, 1), "tanh", X, np.sign(X), {"y_cov": 0.01 * np.eye(40)}, "all 40 values lie at"),
+    "errors of x": Case((1, 1), "tanh", X, np.sign(X), {"y_err": 0.1, "x_err": 0.01}, "all 40 values lie at"),
+    "robust": Case((1, 1), "logistic", X, (X > 0) * 1.0, {"y_err": 0.1, "loss": "student_t"}, "all 40 values lie at"),
 }
 
 
@@ -175,7 +175,7 @@ def test_on_each_library(kind: str, backend: fx.Backend) -> None:
     assert len(fit.parameters) - fit.n_null == case.determined
 
 
-@pytest.mark.parametrize("kind", ["separated classes", "a group of empty bins"])
+@pytest.mark.parametrize("kind", ["separated classes", "separated but for one x", "a group of empty bins"])
 def test_of_a_model_in_single_precision(kind: str) -> None:
     assert INFINITE[kind].why in INFINITE[kind].fit(dtype="float32")[1].message
 
