@@ -8,6 +8,7 @@ from html import escape
 
 Pair = tuple[str, str]
 
+SHOWN = 4  # names that a message has room for
 KEY_WIDTH = 12  # so that the values of all results begin in the same column
 _CELL = 'style="text-align:left"'
 
@@ -24,6 +25,17 @@ def visible(text: str) -> str:
         return text
     hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction, lone surrogates, ends of lines
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in hidden else c for c in text)
+
+
+def first_names(names: Sequence[str]) -> str:
+    """List the first names, as many as a message has room for.
+
+    Examples
+    --------
+    >>> first_names("abcdef")
+    'a, b, c, d, ...'
+    """
+    return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
 
 
 def pair_lines(pairs: Iterable[Pair]) -> list[str]:

@@ -21,7 +21,7 @@ from ffnn_xp.data.measurements import Measurements, refuse
 from ffnn_xp.data.points import Points, points_of
 from ffnn_xp.data.reading import CheckedData, input_rows, read
 from ffnn_xp.data.selection import events_in_use
-from ffnn_xp.data.standardization import Scaling, scaling_of
+from ffnn_xp.data.standardization import Scaling, has_centred_argument, scaling_of
 from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
 from ffnn_xp.data.tables import in_order, names_of_columns
 from ffnn_xp.data.targets import check_sets
@@ -38,6 +38,7 @@ __all__ = [
     "Scaling",
     "check_sets",
     "events_in_use",
+    "has_centred_argument",
     "host_resident_if_needed",
     "in_order",
     "input_rows",

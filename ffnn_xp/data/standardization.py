@@ -113,13 +113,18 @@ def scaling_of(network: Network, backend: Backend, data: Dataset, loss: Loss) ->
         rates = data.y if data.nodes is None else data.y / backend.xp.sum(data.nodes, axis=0, keepdims=True)
     y_mean, y_width = _moments(backend, rates, "y")
     output = network.activations[-1]
-    if loss.link is not None or (loss.target_kind == "count" and output.multiplicative):
+    if has_centred_argument(network, loss):
         y_mean, y_width = _constant_output(backend, data, loss), np.ones_like(y_width)
     elif not output.linear or loss.target_kind != "real":
         y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
     y_width = _or_one(y_width)
     return Scaling(network.layout, x_mean, _or_one(x_width), *loss.output_scaling(y_mean, y_width))
+
+
+def has_centred_argument(network: Network, loss: Loss) -> bool:
+    """Return True if the argument of the output's nonlinearity is shifted, by that of a constant network."""
+    return loss.link is not None or (loss.target_kind == "count" and network.activations[-1].multiplicative)
 
 
 def _constant_output(backend: Backend, data: Dataset, loss: Loss) -> HostArray:

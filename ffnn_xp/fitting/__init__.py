@@ -9,6 +9,7 @@
 - `prior_selection`, `regularization_path`: the prior's width by cross-validation, and the ensemble of networks.
 - `y_error`: errors of y from the residuals, where none are given.
 - `certification`, `record`: MINUIT's certificate and the message to the user; `FitRecord`, the numbers of a fit.
+- `infinity`, `description`: minima that are no point, because S falls for ever; fits that do not describe their data.
 - `batch_refit`: refits of toys and other replicas in one batch.
 - `progress`: the progress line.
 """

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.text import first_names
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.fitting.description import poor_description
+from ffnn_xp.fitting.infinity import Infinity, minimum_at_infinity
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.record import FitRecord
@@ -25,7 +27,6 @@ VANISHING = (
     "stronger prior, or fewer units"
 )
 NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
-POOR = 1e-6  # p-value below which a fit is said not to describe the data
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Found:
         The run of MIGRAD that counts.
     recipe : PriorSelection or None
         The choice of the prior, with ``prior="auto"``.
+    infinity : Infinity or None
+        What the data lack, if the minimum lies at infinity.
     """
 
     problem: FitProblem
@@ -57,6 +60,7 @@ class Found:
     spectrum: Spectrum | None
     certificate: Certificate | None
     recipe: PriorSelection | None = None
+    infinity: Infinity | None = None
 
     @property
     def theta(self) -> HostArray:
@@ -77,7 +81,7 @@ class Found:
     @property
     def certified_matrix_free(self) -> bool:
         """True if the bounds of EDM certify the minimum."""
-        if self.spectrum is not None or self.bounds is None or self.problem.unsettled:
+        if self.spectrum is not None or self.bounds is None or self.problem.unsettled or self.infinity is not None:
             return False
         return self.bounds.upper < self.goal
 
@@ -113,6 +117,9 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     if found.problem.loss.predicts_width and _has_vanishing_width(found.problem, theta):
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
     problem = found.problem
+    if search.best is not None and search.best.located and (spectrum is None or not spectrum.n_negative):
+        found = _at_infinity(found)
+        spectrum = found.spectrum
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:
@@ -122,7 +129,11 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     chi2, effective = raw.chi2(theta), float(p)
     if search.located or found.certified:
         effective = problem.effective(found.cost, found.theta)
-    more = _poor(problem, chi2, problem.n_values - effective)
+    if found.infinity is not None and spectrum is not None:
+        effective = min(effective, float(spectrum.factor.shape[1]))
+    caution, more = poor_description(problem, chi2, problem.n_values - effective)
+    if found.infinity is not None:
+        caution, more = f"the minimum lies at infinity, since {found.infinity.why}", ""
     if search.stopped and spectrum is not None:
         more += f" Other starts were not tried: {search.stopped}."
     message, source = _words(found, more)
@@ -162,7 +173,15 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
         factor=factor,
         recipe=found.recipe,
         error_band=band,
+        caution=caution if found.certified or found.infinity is not None else "",
     )
+
+
+def _at_infinity(found: Found) -> Found:
+    """Return the point with the spectrum of the limit, if the minimum lies at infinity."""
+    edm = float(np.nan_to_num(np.fmax(found.edm_newton, _edm(found)), nan=np.inf))
+    infinity = minimum_at_infinity(found.problem, found.cost, found.theta, edm, matrices=found.spectrum is not None)
+    return found if infinity is None else replace(found, spectrum=infinity.spectrum, infinity=infinity)
 
 
 def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
@@ -199,25 +218,6 @@ def _unidentified(problem: FitProblem, spectrum: Spectrum) -> HostArray:
     return np.asarray(np.any(problem.scaling.linear(unit) != 0, axis=0))
 
 
-def _poor(problem: FitProblem, chi2: float, ndof: float) -> str:
-    """Return a sentence for a minimum, however certified, that does not describe the data."""
-    if ndof <= 0:
-        return " There are as many effective parameters as values, so chi2 says nothing about the fit."
-    if not problem.is_chi_square or problem.data.weights is not None:
-        return ""
-    if scipy.special.gammainc(ndof / 2, chi2 / 2) < POOR:
-        return (
-            f" But chi2/ndof = {chi2 / ndof:.3g} is too small: the network overfits, and its band is too narrow (use a "
-            "prior, or fewer units), or the errors of y are too large."
-        )
-    if scipy.special.gammaincc(ndof / 2, chi2 / 2) > POOR:
-        return ""
-    return (
-        f" But chi2/ndof = {chi2 / ndof:.3g} says that the fit does not describe the data within their errors: a local "
-        "minimum (try more restarts), too few units, or errors of y that are too small."
-    )
-
-
 def _along(problem: FitProblem, spectrum: Spectrum) -> str:
     """Name the parameters that the most negative direction is made of."""
     share = np.abs(spectrum.negative_directions[:, 0])
@@ -244,6 +244,20 @@ def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, m
     return f"Not certified: {known}; {why}. fit(..., start='current') goes on from here; or use a prior."
 
 
+def _steps(found: Found) -> list[str]:
+    """Name the hidden units that react to no event: their steps lie between events, and may be ever steeper."""
+    widths = found.problem.layout.widths[1:-1]
+    names = [f"unit {i} of layer L{l}" for l, width in enumerate(widths, start=2) for i in range(width)]
+    return [name for name, active in zip(names, found.cost.active_events(found.theta), strict=True) if not active]
+
+
+def _source(problem: FitProblem, identified: str) -> str:
+    """Return which matrix the covariance is the inverse of, on the identified directions."""
+    matrix = "exact Hessian" if problem.network.smooth else "Gauss-Newton matrix (S is not smooth)"
+    known = f"inverse of the {matrix}{', prior included' if problem.prior is not None else ''}, {identified}"
+    return f"sandwich of the gradients' variance and the {known}" if problem.sandwich else known
+
+
 def _words(found: Found, more: str) -> tuple[str, str]:
     """Return the message, and where the covariance comes from."""
     problem, search, shape, certified = found.problem, found.search, found.spectrum, found.certified
@@ -253,6 +267,12 @@ def _words(found: Found, more: str) -> tuple[str, str]:
         if found.recipe is not None and found.recipe.predictive is not None:
             hint = "Predictions are the ensemble's, which needs no certificate; for one give the prior as a number."
         return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
+    if found.infinity is not None:
+        open_ = np.zeros(p, dtype=bool) if shape is None else _unidentified(problem, shape)
+        message = found.infinity.message([problem.layout.names[i] for i in np.flatnonzero(open_)], certified)
+        if shape is None or not certified:
+            return message, "none"
+        return message, _source(problem, f"on {shape.factor.shape[1]} of {p} directions")
     if shape is None:
         return _words_without_matrices(p, found.bounds, certified, more), "none"
     if shape.n_negative:
@@ -278,21 +298,19 @@ def _words(found: Found, more: str) -> tuple[str, str]:
             f"here{fewer}.{smooth}",
             "none",
         )
-    matrix = "exact Hessian" if problem.network.smooth else "Gauss-Newton matrix (S is not smooth)"
-    known = f"inverse of the {matrix}{', prior included' if problem.prior is not None else ''}"
-    if problem.sandwich:
-        known = f"sandwich of the gradients' variance and the {known}"
     if not shape.n_unidentified:
         return (
             f"MIGRAD certified the minimum; all {p} directions are determined.{more}",
-            f"{known}, all {p} directions",
+            _source(problem, f"all {p} directions"),
         )
     hint = "Fewer units would help." if problem.prior is not None else "Fewer units or a prior would hold them."
     dead = dead_units(problem.layout, found.cost.gauss_newton(found.theta))
-    named = f" (no influence: {', '.join(dead[:4])}{', ...' if len(dead) > 4 else ''})" if dead else ""
+    kinds = {"no influence": dead, "steps between events": [name for name in _steps(found) if name not in dead]}
+    named = "; ".join(f"{kind}: {first_names(names)}" for kind, names in kinds.items() if names)
+    named = f" ({named})" if named else ""
     unidentified = shape.n_unidentified
     return (
         f"MIGRAD certified the minimum; {unidentified} of {p} directions are not determined by the data{named}: the "
         f"errors of parameters that take part in them are infinite. {hint}{more}",
-        f"{known}, on {p - unidentified} of {p} directions",
+        _source(problem, f"on {p - unidentified} of {p} directions"),
     )

@@ -36,7 +36,7 @@ from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path
 from ffnn_xp.fitting.search_result import FitState
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.network import Network, evaluate, glorot
-from ffnn_xp.objective import GAUGE, GaussianPrior
+from ffnn_xp.objective import GaussianPrior, output_bias_precision
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, calibrate
 
 LEAST = 10  # events without which cross-validation says nothing
@@ -125,7 +125,7 @@ def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, repor
     n = problem.data.n
     rng = np.random.default_rng(seed)
     whole = replace(problem, prior=None, y_error=np.ones(problem.data.y.shape[0])).cost()
-    P = shape_of_prior(problem.network)
+    P = shape_of_prior(problem.network, output_bias_precision(problem.network, problem.loss))
     zero = np.zeros(whole.npar)
     unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
     tuning = problem.tuning.prior_selection
@@ -192,8 +192,8 @@ def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Membe
     return Member(LinearBand(theta, problem.scaling, covariance), y_error, held)
 
 
-def shape_of_prior(network: Network) -> HostArray:
-    """Return P, the precisions of the prior at strength 1.
+def shape_of_prior(network: Network, output_bias: float = 0.0) -> HostArray:
+    """Return P, the precisions of the prior at strength 1, with that of output biases.
 
     Examples
     --------
@@ -207,7 +207,7 @@ def shape_of_prior(network: Network) -> HostArray:
         P = np.full((h, columns), 20.0 if l else columns - 1.0)
         P[:, -1] = 20.0 if l else 1.0
         if l == network.layout.n_layers - 1:
-            P[:, -1] = GAUGE if network.activations[-1].coupled_outputs else 0.0
+            P[:, -1] = output_bias
         rows.append(P.ravel())
     return np.concatenate(rows)
 

@@ -201,7 +201,7 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
         loss,
         data,
         scaling_of(network, model.backend, data, loss),
-        None if options.prior_width is None else GaussianPrior(network_precision(network, options.prior_width)),
+        None if options.prior_width is None else GaussianPrior(network_precision(network, options.prior_width, loss)),
         np.ones(data.y.shape[0]),
         errors_known=checked.errors_known,
         sandwich=options.covariance == "sandwich",

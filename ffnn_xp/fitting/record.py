@@ -90,6 +90,9 @@ class FitRecord:
         The band that `Model.predict` uses.
     predictive : Predictive or None
         The density of new measurements, if there is one.
+    caution : str
+        Why the fit has to be used with care, in a few words: its minimum lies at infinity, or it does not describe its
+        data; empty for most fits.
     """
 
     valid: bool
@@ -122,6 +125,7 @@ class FitRecord:
     error_band: LinearBand | MatrixFreeBand | None = None
     predictive: Predictive | None = None
     no_prior: str = ""
+    caution: str = ""
     hops: int = 0
     found: int = 0
 

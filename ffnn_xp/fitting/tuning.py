@@ -80,6 +80,10 @@ class CertificationTuning:
     runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to the minimum")
     runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
     hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")
+    unnoticed: float = tuned(
+        100.0, "EDMs by which S may depend on events on their way to infinity; larger: weak ones are taken for such too"
+    )
+    most_unnoticed: float = tuned(0.02, "upper limit of that, over errordef; larger: where EDM is large, too")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.errors import did_you_mean
-from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace
 
 Data = tuple[Array, ...]
 """The columns of each event that a statistic computes with, made by `Loss.columns`."""
@@ -165,6 +165,20 @@ class Loss(ABC):
         None, the default, means that they are estimated by the mean square of the residuals.
         """
         return None
+
+    def without_end(self, measured: HostArray, possible: HostArray, some: Mask) -> str:
+        """Say why S may fall for ever as the predictions of some events approach the edge of the output's range.
+
+        Parameters
+        ----------
+        measured : array with shape (k, n)
+            Measured values.
+        possible : array that broadcasts to it
+            Exposures or numbers of trials.
+        some : boolean array with shape (k, n)
+            Those predictions.
+        """
+        return f"{share(some, 'values')} lie at or beyond the edge of the range of the output nonlinearity"
 
     def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
         """Return the argument of the `link` that predicts the mean of the data, ``(k,)``, for standardisation.
@@ -324,6 +338,10 @@ class WrappedLoss(Loss):
         """Draw new measurements from the inner statistic's distribution."""
         return self.inner.sample(rng, prediction, auxiliary)
 
+    def without_end(self, measured: HostArray, possible: HostArray, some: Mask) -> str:
+        """Say by the inner statistic why S may fall for ever."""
+        return self.inner.without_end(measured, possible, some)
+
     def median_pull(self) -> float | None:
         """Return the inner statistic's median of absolute pulls."""
         return self.inner.median_pull()
@@ -331,6 +349,18 @@ class WrappedLoss(Loss):
     def constant_output(self, observed: HostArray, possible: HostArray) -> HostArray:
         """Return the inner statistic's constant output."""
         return self.inner.constant_output(observed, possible)
+
+
+def share(some: Mask, kind: str = "") -> str:
+    """Say how many of these ``(k, n)`` are true; with one output they are events, if of no other kind.
+
+    Examples
+    --------
+    >>> share(np.array([[True, False]])), share(np.array([[True, True], [True, True]]))
+    ('1 of 2 events', 'all 4 values')
+    """
+    number, kind = int(np.sum(some)), kind or ("events" if len(some) == 1 else "values")
+    return f"all {number} {kind}" if number == some.size else f"{number} of {some.size} {kind}"
 
 
 def check_positive(name: str, value: float) -> None:

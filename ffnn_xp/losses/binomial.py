@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.losses.base import Data, Loss, x_log
+from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace
+from ffnn_xp.losses.base import Data, Loss, share, x_log
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,13 @@ class BinomialLoss(Loss):
     def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
         """Compute (k - N p) / sqrt(N p (1 - p)), Pearson's residuals."""
         return (measured - auxiliary * y) / xp.sqrt(auxiliary * y * (1 - y))
+
+    def without_end(self, measured: HostArray, possible: HostArray, some: Mask) -> str:
+        """Say that there are no successes, or successes alone, or that the classes are separated."""
+        k, rest = measured[some], (possible - measured)[some]
+        if not np.any(k) or not np.any(rest):
+            return f"there are {'successes alone' if np.any(k) else 'no successes'} at {share(some)}"
+        return f"{'the classes' if np.all(possible == 1) else 'successes and failures'} are separated at {share(some)}"
 
     def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
         """Draw numbers of successes."""

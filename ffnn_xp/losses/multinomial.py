@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.losses.base import Data, Loss, x_log
+from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace
+from ffnn_xp.losses.base import Data, Loss, share, x_log
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,15 @@ class MultinomialLoss(Loss):
     def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
         """Compute (t - N p) / sqrt(N p (1 - p)), Pearson's residuals."""
         return (measured - auxiliary * y) / xp.sqrt(auxiliary * y * (1 - y))
+
+    def without_end(self, measured: HostArray, possible: HostArray, some: Mask) -> str:
+        """Say that there is one class only, or that classes are separated."""
+        events = np.any(some, axis=0)
+        where = share(events[None, :])
+        if np.sum(np.any(measured[:, events] > 0, axis=1)) == 1:
+            return f"there is one class only at {where}"
+        what = "the classes are separated" if np.all(some[:, events]) else "not all classes occur"
+        return f"{what} at {where}"
 
     def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
         """Draw counts of the classes."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.losses.base import Data, Loss
+from ffnn_xp._lib.typing import Array, HostArray, Mask, Namespace
+from ffnn_xp.losses.base import Data, Loss, share
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,21 @@ class PoissonLoss(Loss):
 
     def second(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Compute 2 t / y^2."""
-        return 2 * data[0] / xp.where(y > 0, y * y, xp.ones_like(y))
+        safe = _not_too_small(xp, y)
+        return 2 * data[0] / (safe * safe)
 
     def fisher(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Compute 2 e / y, the expectation."""
-        return 2 * data[1] / xp.where(y > 0, y, xp.ones_like(y))
+        return 2 * data[1] / _not_too_small(xp, y)
 
     def pulls(self, xp: Namespace, y: Array, measured: Array, auxiliary: Array) -> Array:
         """Compute (t - lambda) / sqrt(lambda), Pearson's residuals."""
         expected = y * auxiliary
         return (measured - expected) / xp.sqrt(expected)
+
+    def without_end(self, measured: HostArray, possible: HostArray, some: Mask) -> str:
+        """Say that there are no counts."""
+        return f"there are no counts at {share(some)}"
 
     def sample(self, rng: np.random.Generator, prediction: HostArray, auxiliary: HostArray) -> HostArray:
         """Draw counts.
@@ -137,3 +142,9 @@ class WeightedPoissonLoss(PoissonLoss):
     def for_output(self, output: str) -> Loss:
         """Return the statistic itself."""
         return self
+
+
+def _not_too_small(xp: Namespace, y: Array) -> Array:
+    """Return rates whose squares do not underflow: below that they have no influence; 1 where they are not positive."""
+    least = float(xp.finfo(y.dtype).smallest_normal) ** 0.5
+    return xp.where(y > 0, xp.where(y > least, y, least * xp.ones_like(y)), xp.ones_like(y))

@@ -220,7 +220,11 @@ def _replicas(
     backend, events, rng = problem.model.backend, cost.objective.events, np.random.default_rng(options.seed)
     precision = None if cost.prior is None else cost.prior.precision
     if options.priors is not None:
-        return "priors", events, np.stack([network_precision(problem.network, tau) for tau in options.priors])
+        return (
+            "priors",
+            events,
+            np.stack([network_precision(problem.network, tau, problem.loss) for tau in options.priors]),
+        )
     if own is not None:
         return "data", problem.events(backend.to_device(np.swapaxes(own, 1, 2))), precision
     if options.kind == "toys":

@@ -182,7 +182,7 @@ class Model(NetworkPicture, Predictor):
         Warns
         -----
         FitWarning
-            If the result is not valid.
+            If the result is not valid, its minimum lies at infinity, or it does not describe the data.
 
         Examples
         --------
@@ -218,8 +218,9 @@ class Model(NetworkPicture, Predictor):
             chosen = record.problem.prior
             precision = None if chosen is None else chosen.precision
             self._set_uncertainty(record.error_band, record.message, record.predictive, precision)
-        if not record.valid:
-            warnings.warn(f"the fit is not valid. {record.message}", FitWarning, stacklevel=outside_the_package())
+        if not record.valid or record.caution:
+            state = "valid, but take care" if record.valid else "not valid"
+            warnings.warn(f"the fit is {state}. {record.message}", FitWarning, stacklevel=outside_the_package())
         return FitResult.of(record)
 
     def fit_replicas(

@@ -417,4 +417,11 @@ class FitResult(FitPictures):
         (('input 0', 'input 1'),)
         """
         names = self.problem.data.input_names
-        return report(self.cost, self.standardised, self.description, matrices=self.with_matrices, input_names=names)
+        return report(
+            self.cost,
+            self.standardised,
+            self.description,
+            matrices=self.with_matrices,
+            input_names=names,
+            caution=self.caution,
+        )

@@ -15,8 +15,8 @@ RESOLUTION = 0.1  # standard deviations of the data by which predictions in floa
 
 
 def checked_in(backend: Backend, record: FitRecord) -> FitRecord:
-    """Return the record of a fit, not valid if predictions with the model's own backend are far from the fit's."""
-    if record.problem.model.backend.dtype == backend.dtype:
+    """Return the record, not valid if predictions with the model's own backend are far from those of the fit."""
+    if record.problem.model.backend.dtype == backend.dtype or not record.valid:
         return record
     lost = _lost(backend, record.problem, record.parameters)
     if lost <= RESOLUTION:
@@ -25,6 +25,7 @@ def checked_in(backend: Backend, record: FitRecord) -> FitRecord:
         f"{backend.dtype} does not hold this fit, which was made in float64: predictions would be wrong by up to "
         f"{lost:.2g} standard deviations of the data. Use dtype='float64', or subtract an offset from x or y."
     )
+    message += f" {record.message}" if record.caution else ""
     return replace(record, valid=False, message=message, error_band=None, predictive=None)
 
 

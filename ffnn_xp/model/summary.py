@@ -90,15 +90,18 @@ def _layers(record: FitRecord) -> list[tuple[str, ...]]:
 def to_text(record: FitRecord) -> str:
     """Return the text of a fit's record."""
     head = f"FitResult: {'valid minimum' if record.valid else 'NOT VALID'} of {record.description}"
+    if record.caution:
+        head += f"{', but' if record.valid else ':'} {record.caution}"
     table = table_lines([_HEADER, *_layers(record)])
     return "\n".join([head, *pair_lines(_lines(record)), *table, f"  {record.message}"])
 
 
 def to_html(record: FitRecord) -> str:
     """Return the HTML of a fit's record, for notebooks."""
-    color = "#2e7d32" if record.valid else "#c62828"
+    color = "#c62828" if not record.valid else "#ef6c00" if record.caution else "#2e7d32"
     word = "Valid minimum" if record.valid else "Not valid"
-    head = f'<p><b style="color:{color}">{word}</b> of {escape(record.description)}</p>'
+    caution = f"{', but' if record.valid else ':'} <b>{escape(record.caution)}</b>" if record.caution else ""
+    head = f'<p><b style="color:{color}">{word}</b> of {escape(record.description)}{caution}</p>'
     layers = table_html([_HEADER, *_layers(record)])
     return f"{head}{pair_html(_lines(record))}{layers}<p>{escape(record.message)}</p>"
 

@@ -16,10 +16,9 @@ from ffnn_xp.objective.data_cost import DataCost
 from ffnn_xp.objective.host import HostTuning, NetworkCost
 from ffnn_xp.objective.iminuit_cost import CostSum, CostWithGradient
 from ffnn_xp.objective.objective import Objective
-from ffnn_xp.objective.prior import GAUGE, GaussianPrior, layer_precision, network_precision
+from ffnn_xp.objective.prior import GaussianPrior, layer_precision, network_precision, output_bias_precision
 
 __all__ = [
-    "GAUGE",
     "BatchTuning",
     "ChunkSizes",
     "ChunkTuning",
@@ -34,5 +33,6 @@ __all__ = [
     "SumKind",
     "layer_precision",
     "network_precision",
+    "output_bias_precision",
     "stack_objectives",
 ]

@@ -14,10 +14,11 @@ import numpy as np
 
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data import Scaling
+from ffnn_xp.data import Scaling, has_centred_argument
+from ffnn_xp.losses import Loss
 from ffnn_xp.network import Layout, Network
 
-GAUGE = 1e-2  # precision of a softmax's output biases: a width of 10, wide for the data, that fixes their common shift
+BIAS_PRECISION = 1e-2  # of the logarithm of a rate, or a logit: a width of 10 is wide for the data, and holds it
 
 
 @quiet
@@ -97,9 +98,17 @@ def layer_precision(layout: Layout, tau: float) -> HostArray:
     return np.concatenate(parts)
 
 
-def network_precision(network: Network, tau: float) -> HostArray:
-    """Return `layer_precision` of a network; a softmax's output biases, whose shift is unidentified, get `GAUGE`."""
+def output_bias_precision(network: Network, loss: Loss) -> float:
+    """Return the prior's precision of output biases.
+
+    It is zero, but for logarithms of rates and for logits: these would go to infinity where there are no counts, or one
+    class only, and a softmax's have a common shift that changes nothing.
+    """
+    return BIAS_PRECISION if has_centred_argument(network, loss) else 0.0
+
+
+def network_precision(network: Network, tau: float, loss: Loss) -> HostArray:
+    """Return `layer_precision` of a network, with output biases by `output_bias_precision`."""
     P = layer_precision(network.layout, tau)
-    if network.activations[-1].coupled_outputs:
-        P[P == 0] = GAUGE
+    P[P == 0] = output_bias_precision(network, loss)
     return P

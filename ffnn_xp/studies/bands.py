@@ -250,7 +250,8 @@ def replica_ends(request: BandRequest) -> Ends:
         raise ValueError(f"{len(minima)} of {number} toys reached a minimum: {hint}")
     y = np.stack([request.evaluate(theta) for theta in minima])
     high, low = (2 * mean - np.quantile(y, q, axis=0) for q in request.tails)
-    return Ends(mean, low, high, status, toys.stopped)
+    identified = status == ""  # elsewhere toys follow the minimum to infinity, or stay where they began
+    return Ends(mean, np.where(identified, low, -np.inf), np.where(identified, high, np.inf), status, toys.stopped)
 
 
 def mixture_ends(request: BandRequest) -> Ends:

@@ -90,6 +90,9 @@ class Report:
         For each hidden layer the share of events at which each unit reacts (absolute slope above 0.0025).
     canonical : array with shape (p,)
         The standardised network with order, signs and scales of its units fixed (`network.canonical`).
+    caution : str
+        Why the fit has to be used with care (`FitRecord`): where its minimum lies at infinity, directions whose
+        curvature vanishes there may count as determined.
     overflows : bool
         Whether derivatives of S or values of units overflow at these parameters, which are then no minimum: nothing is
         said of directions, and effective parameters are NaN.
@@ -112,10 +115,11 @@ class Report:
     canonical: HostArray
     with_prior: bool
     overflows: bool = False
+    caution: str = ""
 
     def _lines(self) -> list[tuple[str, str]]:
         """Return the lines of the text, each with its heading."""
-        p, lines = self.layout.n_parameters, []
+        p, lines = self.layout.n_parameters, [("but", self.caution)] if self.caution else []
         if self.eigenvalues is not None and self.shares is not None:
             identified = f"{self.n_held} of {p} are determined by the data"
             if self.with_prior:
@@ -168,6 +172,7 @@ def report(
     *,
     matrices: bool,
     input_names: Sequence[str] | None = None,
+    caution: str = "",
     thresholds: ReportThresholds = THRESHOLDS,
 ) -> Report:
     """Report on a point ``(p,)`` of a cost, both standardised; without `matrices` no p x p matrix is formed."""
@@ -226,6 +231,7 @@ def report(
         canonical=canonical(network, theta),
         with_prior=cost.prior is not None,
         overflows=overflows,
+        caution=caution,
     )
 
 

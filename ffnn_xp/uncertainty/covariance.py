@@ -91,6 +91,23 @@ class Spectrum:
         unidentified = np.concatenate([self.unidentified, self.negative_directions], axis=1)
         return replace(self, unidentified=unidentified, negative_directions=self.negative_directions[:, :0])
 
+    def without(self, part: HostArray, errordef: float) -> Spectrum:
+        """Return the spectrum with directions as unidentified that owe most of their curvature to this part of H.
+
+        Examples
+        --------
+        >>> spectrum = Spectrum.of_hessian(np.diag([2.0, 8.0]), errordef=1.0)
+        >>> spectrum.without(np.diag([0.1, 7.9]), errordef=1.0).errors
+        array([ 1., inf])
+        """
+        share, U = scipy.linalg.eigh(self.factor.T @ part @ self.factor / (2 * errordef), check_finite=False)
+        owing = share > 0.5
+        if not owing.any():
+            return self
+        gone = self.factor @ U[:, owing] / self.scale[:, None]
+        whole = np.concatenate([self.unidentified, gone / np.sqrt(np.sum(gone**2, axis=0))], axis=1)
+        return replace(self, factor=self.factor @ U[:, ~owing], unidentified=scipy.linalg.orth(whole))
+
     @property
     def n_unidentified(self) -> int:
         """The number of directions that the data do not determine."""

@@ -14,7 +14,7 @@ from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Scaling
-from ffnn_xp.network import Network, raw_jacobian
+from ffnn_xp.network import Activation, Network, forward, jacobian_through_output, raw_jacobian
 from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum
 
 
@@ -107,15 +107,29 @@ def _covariance_root(
 ) -> Array:
     """Return A of each output at each of some raw inputs, ``(k, n, r)``.
 
-    The arrays `lift` and `unidentified` are the spectrum's scale and unidentified directions, if there are any.
+    The arrays `lift` and `unidentified` are the spectrum's scale and unidentified directions, if there are any. Whether
+    an output depends on these is asked of the argument of its nonlinearity, whose slope may be zero up to rounding.
     """
-    J = raw_jacobian(network, xp, theta, (x - x_mean) / x_scale, y_scale, y_mean)
-    A = J @ factor
+    inner, x = network.before_output(), (x - x_mean) / x_scale
+    J = raw_jacobian(inner, xp, theta, x, y_scale, y_mean)
+    z = J[..., 0] if network.activations[-1].linear else y_scale * forward(inner, xp, theta, x).y + y_mean
+    A = jacobian_through_output(network, xp, z, J) @ factor
     if lift is None or unidentified is None:
         return A
-    v = J * lift
+    v = (_of_logits(network.activations[-1], xp, z, J) if network.activations[-1].coupled_outputs else J) * lift
     share = xp.sum((v @ unidentified) ** 2, axis=-1, keepdims=True)
-    return xp.where(share > TOUCHES * xp.sum(v * v, axis=-1, keepdims=True), float("inf"), A)
+    depends = share > TOUCHES * xp.sum(v * v, axis=-1, keepdims=True)
+    return xp.where(depends, float("inf"), A if factor.shape[-1] else xp.zeros_like(share))
+
+
+def _of_logits(softmax: Activation, xp: Namespace, z: Array, J: Array) -> Array:
+    """Return the derivatives of log p / (1 - p) of each probability from those of all arguments, ``(k, n, p)``."""
+    rows = []
+    for i in range(J.shape[0]):
+        others = [j for j in range(J.shape[0]) if j != i]
+        weights = softmax.f(xp, xp.stack([z[j, :] for j in others]))
+        rows.append(J[i, ...] - sum(weights[m, :, None] * J[j, ...] for m, j in enumerate(others)))
+    return xp.stack(rows)
 
 
 def _std(network: Network, xp: Namespace, *arrays: Array) -> Array:

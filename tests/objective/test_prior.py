@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import ffnn_xp as fx
 from ffnn_xp import Backend, GaussianPrior, Model
 from ffnn_xp.data.standardization import Scaling
+from ffnn_xp.losses import get_loss
 from ffnn_xp.network.layout import Layout
-from ffnn_xp.objective.prior import layer_precision
+from ffnn_xp.objective.prior import layer_precision, network_precision
 
 from ..oracles.loops import assert_close, central_gradient
 
@@ -127,3 +128,33 @@ def test_a_strong_prior_holds_the_weights() -> None:
     np.testing.assert_allclose(model.predict(x), np.mean(y), atol=1e-4)
     model.fit(x, y, 0.1, prior=10.0, restarts=2)
     np.testing.assert_allclose(model.predict(x), y, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("output", "loss", "want"),
+    [
+        ("identity", "least_squares", 0.0),
+        ("tanh", "least_squares", 0.0),
+        ("exp", "least_squares", 0.0),
+        ("exp", "poisson", 0.01),
+        ("softplus", "poisson", 0.0),
+        ("logistic", "binomial", 0.01),
+        ("softmax", "multinomial", 0.01),
+    ],
+)
+def test_biases_of_logarithms_and_logits_have_a_wide_prior(output: str, loss: str, want: float) -> None:
+    network = Model((1, 2, 2), output=output).network
+    P = network_precision(network, 3.0, get_loss(loss).for_output(output))
+    assert network.layout.matrices(np, P)[-1][:, -1].tolist() == [want, want]
+    assert (np.delete(P, [6, 9]) > 0).all()
+
+
+def test_it_holds_a_rate_without_counts_and_leaves_others_alone() -> None:
+    """At the minimum 2 n exp(b) balances 2 b / 100, b the logarithm of the rate less that of half a count over n."""
+    n, x = 40, np.zeros((40, 1))
+    fit = Model((1, 1), output="exp", backend="numpy", seed=1).fit(x, np.zeros(n), loss="poisson", prior=1.0)
+    b = fit.parameters[1] - np.log(0.5 / n)
+    assert n * np.exp(fit.parameters[1]) == pytest.approx(-b / 100, rel=1e-5)
+    y = np.full(n, 100.0)
+    fit = Model((1, 1), output="exp", backend="numpy", seed=1).fit(x, y, loss="poisson", prior=1.0)
+    assert np.exp(fit.parameters[1]) == pytest.approx(100.0, rel=1e-9)

@@ -161,3 +161,23 @@ class TestAStraightLine:
         np.testing.assert_allclose(
             far.predict(at + 1e6, return_std=True)[1], near.predict(at, return_std=True)[1], rtol=1e-6
         )
+
+
+def test_directions_that_owe_their_curvature_to_a_part_of_the_data() -> None:
+    """The part's direction is left out whole, also where it is oblique; the rest is the inverse of the rest."""
+    rng = np.random.default_rng(3)
+    rest = rng.normal(size=(40, 5))
+    gone = rng.normal(size=5)
+    rest -= np.outer(rest @ gone, gone) / (gone @ gone)  # says nothing along it
+    tail = 1e-4 * np.outer(gone, gone)
+    spectrum = Spectrum.of_hessian(2 * rest.T @ rest + tail, 1.0).without(tail, 1.0)
+    assert spectrum.n_unidentified == 1
+    direction = spectrum.scale * spectrum.unidentified[:, 0]
+    np.testing.assert_allclose(abs(direction @ gone), np.linalg.norm(direction) * np.linalg.norm(gone), rtol=1e-9)
+    np.testing.assert_allclose(spectrum.covariance, np.linalg.pinv(rest.T @ rest), rtol=1e-8, atol=1e-10)
+
+
+def test_a_part_that_adds_little_takes_nothing_away() -> None:
+    spectrum = Spectrum.of_hessian(np.diag([2.0, 8.0]), 1.0)
+    assert spectrum.without(np.diag([0.9, 3.9]), 1.0) is spectrum
+    assert spectrum.without(np.diag([2.0, 8.0]), 1.0).factor.shape == (2, 0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ffnn_xp import Backend, Model, NotFittedError, to_numpy
+from ffnn_xp import Backend, Model, NotFittedError, get_backend, to_numpy
 from ffnn_xp.data.standardization import Scaling
 from ffnn_xp.network.activations import identity
 from ffnn_xp.network.layout import Layout
@@ -76,3 +76,45 @@ def test_a_null_direction_among_parameters_of_unequal_size(backend: Backend) -> 
 def test_no_fit_no_band() -> None:
     with pytest.raises(NotFittedError, match="no error band: the model has not been fitted"):
         Model((1, 1), backend="numpy").predict([1.0], return_std=True)
+
+
+def _band_of(matrix: list[list[float]], output: str, unidentified: list[float]) -> tuple[Network, LinearBand]:
+    """Return a network without hidden layers, and its band where one direction of its parameters is unidentified."""
+    model = Model.from_matrices([matrix], output=output, backend="numpy")
+    p = model.n_parameters
+    U = np.array(unidentified, dtype=float)[:, None]
+    spectrum = Spectrum(np.zeros((p, 0)), U / np.linalg.norm(U), np.ones(p), np.zeros((p, 0)))
+    layout, (k, _) = model.network.layout, np.shape(matrix)
+    scaling = Scaling(layout, np.zeros(1), np.ones(1), np.zeros(k), np.ones(k))
+    return model.network, LinearBand(np.array(matrix, dtype=float).ravel(), scaling, spectrum)
+
+
+@pytest.mark.parametrize("bias", [0.0, 50.0, 800.0, -800.0])
+@pytest.mark.parametrize("output", ["logistic", "tanh"])
+def test_a_probability_of_one_depends_on_the_direction_that_its_logit_depends_on(output: str, bias: float) -> None:
+    """There its slope is zero up to rounding, and asked of itself it would depend on nothing."""
+    network, band = _band_of([[0.0, bias]], output, [0.0, 1.0])
+    assert np.isinf(band.std(network, get_backend("numpy"), np.zeros((1, 1)))).all()
+    network, band = _band_of([[0.0, bias]], output, [1.0, 0.0])
+    assert band.std(network, get_backend("numpy"), np.zeros((1, 1))).tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize(
+    ("biases", "direction", "infinite"),
+    [
+        ([0.0, 0.0, 0.0], [1, 1, 1], [False, False, False]),  # the common shift changes no probability
+        ([0.0, 0.0, 0.0], [1, 0, 0], [True, True, True]),
+        ([900.0, 0.0, 0.0], [1, 0, 0], [True, True, True]),  # 1, 0 and 0: the first is 1 less what is open
+        ([-900.0, 0.0, 0.0], [1, 0, 0], [True, False, False]),  # the others share what the first does not take
+        ([0.0, 0.0, -900.0], [0, 1, 0], [True, True, True]),
+        ([900.0, 0.0, 0.0], [0, 1, -1], [False, True, True]),
+    ],
+)
+def test_which_probabilities_depend_on_a_direction(
+    biases: list[float], direction: list[int], infinite: list[bool]
+) -> None:
+    flat = np.column_stack([np.zeros(3), direction]).ravel().tolist()
+    network, band = _band_of([[0.0, b] for b in biases], "softmax", flat)
+    std = band.std(network, get_backend("numpy"), np.zeros((1, 1)))[:, 0]
+    assert np.isinf(std).tolist() == infinite
+    assert (std[~np.isinf(std)] == 0).all()
