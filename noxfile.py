@@ -108,6 +108,15 @@ def typecheck(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
+@nox.session(python=next(filter(starts, PYTHONS), PYTHONS[0]), default=False)
+def fuzz(session: nox.Session) -> None:
+    """Make random calls of `Model.fit`, 2,000 new ones or as many as stand after ``--``."""
+    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"))
+    env = {**ENV, "FFNN_XP_FUZZ": next(iter(session.posargs), "2000")}
+    test = "tests/integration/test_random_fits.py"
+    session.run("pytest", test, "-m", "slow", "--hypothesis-show-statistics", env=env)
+
+
 @nox.session(default=False)
 def doctest(session: nox.Session) -> None:
     """Run the README's Python blocks, in order as one script, and the examples in the docstrings."""

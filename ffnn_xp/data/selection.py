@@ -54,20 +54,29 @@ def _selected(m: Measurements, at: Indices, n: int) -> Measurements:
         x = _rows(points.x, at, n)
     else:
         q = points.node_weights.shape[1]
-        x = Points(points.x.reshape(n, q, -1)[at].reshape(len(at) * q, -1), points.node_weights[at])
+        d = points.n_inputs
+        x = Points(points.x.reshape(n, q, d)[at].reshape(len(at) * q, d), points.node_weights[at])
 
     def per_value(name: str, of: Any) -> Any:
         a, shape = getattr(m, name), () if of is None else array_shape(of)
-        if a is not None and len(shape) > 1:
-            check_unambiguous(tuple(array_shape(a)), n, shape[-1], name)
-        return _rows(a, at, n)
+        k = shape[-1] if len(shape) > 1 else 1
+        if a is not None and k > 1:
+            check_unambiguous(tuple(array_shape(a)), n, k, name)
+        return a if a is not None and tuple(array_shape(a)) in ((k,), (1,), (1, k)) else per_event(name)
+
+    def per_event(name: str, axis: int = 0) -> Any:
+        a = getattr(m, name)
+        shape = () if a is None else array_shape(a)
+        if len(shape) > axis and shape[axis] != n:
+            raise ValueError(f"`{name}` must have {n} rows like `x`, before the mask, got {shape[axis]}")
+        return _rows(a, at, n, axis=axis)
 
     return replace(
         m,
         x=x,
-        y=_rows(m.y, at, n, axis=1 if m.y is not None and len(array_shape(m.y)) == 3 else 0),
+        y=per_event("y", axis=1 if m.y is not None and len(array_shape(m.y)) == 3 else 0),
         y_err=per_value("y_err", m.y),
-        weights=_rows(m.weights, at, n),
+        weights=per_event("weights"),
         mask=None,
         exposure=per_value("exposure", m.y),
         trials=per_value("trials", m.y),

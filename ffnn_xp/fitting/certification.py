@@ -27,6 +27,7 @@ VANISHING = (
     "stronger prior, or fewer units"
 )
 NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
+BESIDE = 1e-8  # length of a step in standardised units that leaves a kink, and nothing else
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,24 @@ class Found:
             return self.certified_matrix_free
         if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1] or self.problem.unsettled:
             return False
-        return not self.problem.network.smooth or self.edm_newton < NEWTON * self.goal
+        return self.edm_newton < NEWTON * self.goal if self.problem.network.smooth else not self._falls
+
+    @cached_property
+    def _falls(self) -> bool:
+        """True if S, which has kinks, is lower along Newton's step, or at once along gradients to the right and left.
+
+        At a kink the gradient is that of one side, and may vanish where S falls on the other.
+        """
+        assert self.spectrum is not None
+        cost, factor, scale = self.cost, self.spectrum.factor, self.spectrum.scale
+        escape = self.problem.tuning.local_search.escape
+        at_once = replace(escape, line_steps=escape.line_steps[:1])
+        value, gradient = cost.value_and_gradient(self.theta)
+        aside = BESIDE * np.random.default_rng(0).normal(size=len(scale))
+        lines = [(escape, factor @ (factor.T @ gradient))]
+        lines += [(at_once, scale**2 * cost.value_and_gradient(self.theta + d)[1]) for d in (aside, -aside)]
+        fall = escape.min_gain * cost.errordef
+        return any(e.lower_point(cost, self.theta, value, along, fall) is not None for e, along in lines if along.any())
 
     @cached_property
     def edm_newton(self) -> float:

@@ -211,11 +211,11 @@ class LocalSearch:
         """Minimise by the user's minimizer; where that does not end at a minimum, the refinement goes on from there."""
         assert self.minimizer is not None
         result = self.minimizer.run(tracker, theta)
-        if result.pruned or not (self.smooth and self.matrices and math.isfinite(result.value)):
+        if result.pruned or not (self.matrices and math.isfinite(result.value)):
             return result
         spectrum, gradient = self._spectrum(result.theta), self.problem.value_and_gradient(result.theta)[1]
         errordef = self.problem.errordef
-        if not spectrum.n_negative and spectrum.edm(gradient, errordef) < edm_goal(errordef):
+        if self.smooth and not spectrum.n_negative and spectrum.edm(gradient, errordef) < edm_goal(errordef):
             return result
         return self._refinement(tracker, result.theta)
 
@@ -288,12 +288,26 @@ class LocalSearch:
     def _refinement(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise with second derivatives, past saddle points."""
         if not self.smooth:
-            return self.tuning.non_smooth.run(tracker, theta)
+            return self._non_smooth(tracker, theta)
         t = self.tuning
         minimizer = t.refinement_after_kronecker if self.uses_kronecker(theta) else t.refinement
         minimize = partial(minimizer.steps, tracker, prune=tracker.budget.prune)
         steps = t.escape.steps(minimize, tracker, theta, partial(negative_directions, self.problem))
         return run_ask_tell(steps, partial(evaluate_request, tracker))
+
+    def _non_smooth(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
+        """Minimise with Gauss-Newton matrices, past saddle points between kinks; no Hessian has a kink's curvature."""
+        t = self.tuning
+        result = t.non_smooth.run(tracker, theta)
+        for saddles in range(1, t.escape.max_saddles + 1):
+            if not result.converged:
+                break
+            down = negative_directions(self.problem, tracker.hessian(result.theta))
+            beyond = t.escape.lower_point(tracker, result.theta, result.value, down)
+            if beyond is None:
+                break
+            result = replace(t.non_smooth.run(tracker, beyond), saddles=saddles)
+        return result
 
     def _matrix_free(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise without matrices; EDM and its bounds come from products."""

@@ -35,6 +35,8 @@ class KroneckerCoordinates:
         """A lower bound of the eigenvalues of the preconditioned Gauss-Newton matrix, if all parameters have a prior
         (but an output's bias, which the data determine); infinite if none is known."""
         for G, A, prior in factors:
+            if not (np.all(np.isfinite(G)) and np.all(np.isfinite(A))):  # squares that overflow are no scale
+                G, A = np.eye(len(G)), np.eye(len(A))
             before_eigenvectors(max(len(G), len(A)))
             gamma, U = scipy.linalg.eigh(G, check_finite=False)
             least = FLOOR * max(float(A.max()) * float(gamma[-1]), 1e-30)

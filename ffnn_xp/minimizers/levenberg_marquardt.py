@@ -89,7 +89,7 @@ class LevenbergMarquardt(DampedSteps):
             if gain > 0:
                 theta, value, g = theta + step, new_value, new_g
                 B = tracker.gauss_newton(theta)
-                mu, nu = max(mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), LEAST_DAMPING), 2.0
+                mu, nu = max(mu * max(1 / 3, 1 - (2 * min(gain, 1.0) - 1) ** 3), LEAST_DAMPING), 2.0
                 history.append(value)
             else:
                 mu, nu = mu * nu, 2 * nu

@@ -7,6 +7,8 @@ diagonal). The public way to preset one is `Minuit.scipy` with a method that ret
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +114,8 @@ class Migrad:
         p = len(theta)
         calls = min(200 + 100 * p + 5 * p * p, max(self.min_calls, self.history_bytes // (4 * p * p)))
         m = _preset(_Certifier(cost, theta), cost, theta, inverse_hessian)
-        m.migrad(ncall=calls, iterate=1, use_simplex=False)
+        with _silent(m):
+            m.migrad(ncall=calls, iterate=1, use_simplex=False)
         found = Certificate.of(m)
         if 4 * p * p * found.calls > self.collect_bytes:
             del m
@@ -141,7 +144,8 @@ class Migrad:
             g2=lambda point: np.diag(tracker.gauss_newton(point.copy())),
         )
         m.errordef, m.strategy = tracker.errordef, 0
-        m.migrad(ncall=self.max_calls, iterate=1, use_simplex=False)
+        with _silent(m):
+            m.migrad(ncall=self.max_calls, iterate=1, use_simplex=False)
         found = Certificate.of(m)
         missed = Status.BUDGET_USED_UP if found.cut_short else Status.NO_GAIN
         return MinimizerResult(found.values, found.fval, found.edm, Status.MINIMUM if found.certified else missed)
@@ -166,7 +170,8 @@ def at_minimum(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminu
     m = preset(cost, theta, inverse_hessian)
     usual = m.precision
     m.precision = max(COARSE, 0.0 if usual is None else usual)
-    m.migrad(iterate=1, use_simplex=False)
+    with _silent(m):
+        m.migrad(iterate=1, use_simplex=False)
     m.precision = usual
     return m
 
@@ -197,6 +202,19 @@ def preset(cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.M
     return _preset(LiveMinuit(cost, theta), cost, theta, inverse_hessian)
 
 
+@contextmanager
+def _silent(m: iminuit.Minuit) -> Iterator[None]:
+    """Keep MINUIT from printing its errors, such as a matrix that is not positive definite: the caller looks for them.
+
+    The level is one of all `Minuit` objects, and that of the user's program comes back.
+    """
+    level, m.print_level = m.print_level, -1
+    try:
+        yield
+    finally:
+        m.print_level = level
+
+
 def _preset(m: iminuit.Minuit, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> iminuit.Minuit:
     m.strategy = 0
     value, gradient = cost.value_and_gradient(theta)
@@ -215,6 +233,7 @@ def hesse_errors(cost: Any, theta: HostArray) -> HostArray | None:
     """
     m = iminuit.Minuit(cost, theta)
     m.strategy = 1
-    m.hesse()
+    with _silent(m):
+        m.hesse()
     good = m.fmin is not None and m.fmin.has_accurate_covar and not m.fmin.has_made_posdef_covar
     return np.asarray(m.errors, dtype=np.float64) if good else None

@@ -15,6 +15,8 @@ from ffnn_xp.minimizers.base import MinimizerResult, Problem, Status, Units, rou
 NegativeDirections = Callable[[HostArray], HostArray]
 """A function that returns the directions ``(p, q)`` of negative curvature of an exact Hessian ``(p, p)``."""
 
+SHORTEST = 1e-12  # of theta's length: shorter steps are rounding
+
 
 @dataclass(frozen=True)
 class SaddleEscape:
@@ -46,7 +48,8 @@ class SaddleEscape:
         """Yield points along each direction ``(p, q)``; return the lowest, None if S is nowhere lower by `fall`.
 
         `value` is S at theta. Even a small decrease may lead far down: near a saddle point curvatures of either sign
-        may be much smaller than elsewhere.
+        may be much smaller than elsewhere. Where S is nowhere lower, shorter steps follow until it rises no more: the
+        decrease may lie between walls that are closer than the shortest step.
         """
         size = max(1.0, float(np.linalg.norm(theta)))
         least, lowest = value - fall, None
@@ -57,6 +60,13 @@ class SaddleEscape:
                 there, _ = yield point
                 if there < least:
                     least, lowest = there, point
+            step = self.line_steps[0] / 10
+            while lowest is None and step > SHORTEST:
+                point = theta + step * unit
+                there, _ = yield point
+                if there < least:
+                    lowest, least = point, there
+                step = step / 10 if not there - value < fall else 0.0
         return lowest
 
     def lower_point(

@@ -154,22 +154,20 @@ class Predictor(NetworkFunction):
         root = self._covariance_root(bins.x)
         A = bins.contents(root.reshape(len(bins.x), -1, root.shape[-1]))
         if return_cov:
-            A = A.reshape(-1, A.shape[-1])
-            return mean, A @ A.T
+            return mean, _covariance(A.reshape(-1, A.shape[-1]))
         return mean, self._backend.to_device(np.sqrt(np.sum(A * A, axis=-1)).reshape(tuple(mean.shape)))
 
     def _with_covariance(self, x: Any, kind: str) -> tuple[Array, HostArray]:
         if kind != "confidence":
             raise ValueError("new measurements are independent: add their variances to the diagonal yourself")
-        A = self._covariance_root(x)
-        return self(x), A @ A.T
+        return self(x), _covariance(self._covariance_root(x))
 
     def _covariance_root(self, x: Any) -> HostArray:
-        """Return A ``(n k, r)`` with A A^T the covariance of the outputs, NaN where the fit does not determine one."""
+        """Return A ``(n k, r)`` with A A^T the covariance of the outputs, infinite where the fit leaves one open."""
         if not isinstance(self._band, LinearBand):
             raise NotFittedError(f"no covariance of predictions: {self._no_band}")
-        A = self._backend.to_host(self._band.covariance_root(self.network, self._backend, self._columns(x)[0]))
-        return np.where(np.isfinite(A), A, np.nan)
+        columns = self._columns(x)[0]
+        return self._backend.to_host(self._band.covariance_root(self.network, self._backend, columns))
 
     def log_density(self, x: Any, y: Any, *, mask: Any = None, **others: Any) -> HostArray:
         """Return the logarithm of the predictive density of each event, in units of y.
@@ -306,3 +304,9 @@ class Predictor(NetworkFunction):
                 )
             raise NotFittedError(f"no predictive density: {why}")
         return self._predictive
+
+
+def _covariance(A: HostArray) -> HostArray:
+    """Return A A^T, NaN in the rows and columns of infinite rows of A."""
+    A = np.where(np.isfinite(A), A, np.nan)
+    return np.asarray(A @ A.T)

@@ -66,10 +66,10 @@ class Goodness:
         pulls = self.pulls[np.isfinite(self.pulls)]
         toys = f"{self.p_toys:.3g} ({self.n_toys} toys)" if self.n_toys else "none"
         head = f"Goodness of fit: {self.statistic} {self.value:.6g} with {self.ndof:.5g} degrees of freedom"
-        lines = [
-            ("p-value", f"{self.p_value:.3g}; by toys {toys}"),
-            ("pulls", f"mean {pulls.mean():.3g}, width {pulls.std():.3g}, largest {np.abs(pulls).max():.3g}"),
-        ]
+        size = "none that is finite"
+        if len(pulls):
+            size = f"mean {pulls.mean():.3g}, width {pulls.std():.3g}, largest {np.abs(pulls).max():.3g}"
+        lines = [("p-value", f"{self.p_value:.3g}; by toys {toys}"), ("pulls", size)]
         if len(self.calibration):
             lines.append(("runs", f"p-value {self.p_runs:.3g}"))
             lines.append(("calibration", "  ".join(f"{c:.1f}:{s:.2f}" for c, s in self.calibration)))
@@ -96,11 +96,11 @@ def assess_goodness(
         if problem.errors_known and n_toys and loss.bounded_below:
             tie = REFIT_GOAL * loss.errordef  # a toy's S is known to its EDM: a tie is not decided by rounding
             p_toys = (1 + int(np.sum(toys.chi2[toys.valid] >= fitted.chi2 - tie))) / (1 + n_toys)
-    nominal = np.linspace(0.1, 0.9, 9)
-    within = np.abs(pulls[np.isfinite(pulls)])
-    observed = np.array([np.mean(within < scipy.special.ndtri(0.5 + c / 2)) for c in nominal])
-    calibration = np.stack([nominal, observed], axis=1)
-    if loss.target_kind != "real":
+    nominal, within = np.linspace(0.1, 0.9, 9), np.abs(pulls[np.isfinite(pulls)])
+    if loss.target_kind == "real" and len(within):
+        observed = np.mean(within[:, None] < scipy.special.ndtri(0.5 + nominal / 2), axis=0)
+        calibration = np.stack([nominal, observed], axis=1)
+    else:
         p_runs, calibration = float("nan"), np.empty((0, 2))
     return Goodness(
         loss.display_name, fitted.chi2, fitted.ndof, fitted.p_value, p_toys, n_toys, pulls, p_runs, calibration, stopped

@@ -309,11 +309,12 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def _decades(values: HostArray, n_identified: int) -> str:
-    """Count the eigenvalues in each decade, the largest first."""
+    """Count the eigenvalues in each decade, the largest first; weights of both signs make some of them negative."""
     positive = values[len(values) - n_identified :]
+    positive = positive[positive > 0]
     if not len(positive):
         return "all zero"
     decade = np.floor(np.log10(positive)).astype(int)
     numbers, counts = np.unique(decade, return_counts=True)
     text = ", ".join(f"{c} in 1e{d:+d}" for d, c in zip(numbers[::-1], counts[::-1], strict=True))
-    return text + (f", {len(values) - n_identified} zero" if n_identified < len(values) else "")
+    return text + (f", {len(values) - len(positive)} zero" if len(positive) < len(values) else "")

@@ -385,3 +385,20 @@ def test_a_mask_of_another_shape() -> None:
             cost_of(mask=mask)
     with pytest.raises(ValueError, match="`x` holds no events"):
         cost_of(mask=[False] * 3)
+
+
+def test_a_mask_that_leaves_no_bins_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="`x` holds no events"):
+        Model((1, 2, 1), backend="numpy").fit(fx.Bins([0.0, 1.0, 2.0]), [3, 4], loss="poisson", mask=[False, False])
+
+
+@pytest.mark.parametrize("name", ["y", "y_err", "weights", "exposure"])
+def test_rows_that_are_those_of_the_mask_already_are_refused(name: str) -> None:
+    """They would go with other events if x were sorted in another way, and mean nothing if it is not."""
+    given: dict[str, Any] = {"y": np.ones(4), name: np.ones(3)}
+    y = given.pop("y")
+    loss = "poisson" if name == "exposure" else "least_squares"
+    with pytest.raises(ValueError, match=f"`{name}` must have 4 rows like `x`, before the mask, got 3"):
+        Model((1, 1), output="exp", backend="numpy").fit(
+            np.arange(4.0), y, loss=loss, mask=[True, True, False, True], **given
+        )

@@ -214,3 +214,13 @@ def test_single_precision_is_first_with_matrices_too(stages: list[Stage], dear: 
     assert kinds[-1] == ("PreconditionedLBFGS", False)
     assert (("KroneckerLBFGS", False) in kinds) is not rough_end
     assert ("PreconditionedLBFGS", True) in kinds
+
+
+@pytest.mark.parametrize("minimizer", ["auto", "lbfgs", "levenberg_marquardt"])
+def test_a_saddle_point_between_kinks_is_left(minimizer: str) -> None:
+    """With all weights zero no gradient is left, and the Gauss-Newton matrix sees no negative curvature."""
+    x = np.linspace(-2, 2, 40)
+    fit = fx.Model((1, 3, 1), output="leaky_relu", backend="numpy", seed=1).fit(
+        x, 2 + np.sin(x), 0.1, start=np.r_[np.zeros(9), 2.0], prior=None, minimizer=minimizer
+    )
+    assert fit.chi2 < 50 < 2 * np.sum((np.sin(x) / 0.1) ** 2)

@@ -109,3 +109,24 @@ def test_weakly_determined_directions_are_followed_to_the_end(seed: int) -> None
     assert fit.valid
     assert fit.minuit_calls < 60
     assert fit.edm_newton < 0.1
+
+
+def test_a_point_above_a_kink_is_not_certified_where_s_falls_along_newtons_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MIGRAD's covariance, built from gradients that jump, may be far too small; then its EDM is, too."""
+    rng = np.random.default_rng(5)
+    y = np.abs(X) + rng.normal(0, 0.1, 50)
+
+    def blind(self: Migrad, cost: Any, theta: np.ndarray, inverse: np.ndarray) -> Certificate:
+        return Certificate(start, float(cost.value_and_gradient(start)[0]), edm=0.0, calls=1, certified=True)
+
+    model = fx.Model((1, 3, 1), activation="leaky_relu", backend="numpy", seed=1)
+    fit = model.fit(X, y, 0.1, prior=3.0, restarts=3)
+    start = fit.standardised
+    monkeypatch.setattr(Migrad, "certify", blind)
+    assert model.fit(X, y, 0.1, prior=3.0, start="current").valid == fit.valid is True
+    start = fit.standardised + 0.5 * fit.spectrum.errors[-1] * np.eye(10)[-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.FitWarning)
+        assert not model.fit(X, y, 0.1, prior=3.0, start="current").valid

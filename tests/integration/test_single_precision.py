@@ -160,3 +160,18 @@ def test_float32_models_predict_what_was_fitted_or_say_that_they_do_not(
     assert seen == pytest.approx(fit.chi2, rel=0.01)
     exact = fx.Model((1, 2, 1), seed=1).fit(x, y, 0.1 * dy, prior=3.0, restarts=1)
     assert fit.chi2 == pytest.approx(exact.chi2, rel=0.01)
+
+
+@pytest.mark.parametrize(("offset", "valid"), [(1e3, True), (1e12, False)])
+def test_what_float64_does_not_hold_in_raw_units_is_not_valid(offset: float, valid: bool) -> None:
+    """At x = 1e12 plus numbers of order one a bias is rounded by 6e-5, which is six errors of y."""
+    x = np.linspace(0, 30, 40)
+    model = fx.Model((1, 1), backend="numpy", seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.FitWarning)
+        fit = model.fit(x + offset, x / 3, 1e-5, prior=None)
+    assert fit.valid == valid
+    assert ("subtract an offset from x or y." in fit.message) != valid
+    if not valid:
+        with pytest.raises(fx.NotFittedError, match="standardised units"):
+            model.predict(x + offset, return_std=True)

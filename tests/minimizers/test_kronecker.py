@@ -42,3 +42,11 @@ def test_coordinates_make_the_approximation_round() -> None:
     V = np.stack([W.back(e) for e in np.eye(p)], axis=1)
     np.testing.assert_allclose(V.T @ M @ V, np.eye(p), atol=1e-6)
     np.testing.assert_allclose(np.stack([W.forth(e) for e in np.eye(p)], axis=1), V.T, atol=1e-12)
+
+
+def test_factors_that_overflow_are_no_scale() -> None:
+    """They are taken as ones: coordinates stay finite, and so does the bound, P / (1 + P)."""
+    A = np.array([[np.inf, 1.0], [1.0, 1.0]])
+    W = KroneckerCoordinates([(np.eye(1), A, np.ones((1, 2)))])
+    np.testing.assert_allclose(W.precondition(np.ones(2)), 0.5)
+    assert W.least == 0.5

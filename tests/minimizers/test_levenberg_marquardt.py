@@ -27,3 +27,14 @@ def test_it_takes_no_more_steps_than_it_may(steps: int) -> None:
     end = LevenbergMarquardt(max_iterations=steps).run(tracker, np.array([-1.2, 1.0]))
     assert end.status is Status.BUDGET_USED_UP
     assert tracker.calls == 1 + steps
+
+
+def test_a_fall_far_beyond_what_was_predicted_ends_in_no_overflow() -> None:
+    """Behind a wall of 1 S falls to -1e200: the cube of that gain is no float."""
+
+    class Abyss(Residuals):
+        def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+            return (float(theta[0] ** 2), 2 * theta) if theta[0] > 0.5 else (-1e200, 0 * theta)
+
+    end = LevenbergMarquardt().run(Abyss(lambda t: t, lambda t: np.eye(1)), np.array([1.0]))
+    assert end.value == -1e200

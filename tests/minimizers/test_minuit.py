@@ -195,3 +195,14 @@ def test_migrad_alone_looks_at_the_clock() -> None:
     whole = Migrad().run(Ravine(), START)
     assert whole.converged
     np.testing.assert_allclose(whole.theta, 1.0, atol=0.05)
+
+
+def test_a_matrix_that_is_not_positive_definite_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """In raw units its elements span 48 orders of magnitude; MINUIT's messages are for those who call it themselves."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(30, 3)) * [1e-12, 1.0, 1e12]
+    fit = fx.Model((3, 1), backend="numpy", seed=1).fit(x, rng.normal(size=30), 0.1, prior=3.0)
+    m = fit.minuit
+    assert capfd.readouterr() == ("", "")
+    assert m.print_level == 0
+    np.testing.assert_allclose(m.values, fit.parameters, rtol=1e-6)

@@ -121,3 +121,24 @@ def test_saddles_without_end_are_given_up() -> None:
     assert arrived == Ended(values[MOST], MOST, False, runs=MOST + 1, matrices=MOST)
     arrived = ended(values, last_is_minimum=False, flat_from=MOST + 1)  # where nothing is known but that nothing falls
     assert arrived == Ended(values[MOST], MOST, False, runs=MOST + 1, matrices=MOST + 1)
+
+
+def test_a_fall_between_walls_that_are_closer_than_the_shortest_step_is_found() -> None:
+    """S = -t^2 + (t / w)^4 is lower only for t up to w^2."""
+    w = 1.7e-3
+
+    def lower(fall: float) -> np.ndarray | None:
+        steps = ESCAPE.lower_points(np.zeros(1), 0.0, np.ones((1, 1)), fall)
+        return run_ask_tell(steps, lambda t: (-float(t[0] ** 2) + float(t[0] / w) ** 4, t))
+
+    found = lower(1e-18)
+    assert found is not None
+    assert abs(found[0]) < w**2
+    assert lower(1e-3) is None
+
+
+def test_along_a_direction_in_which_nothing_changes_there_are_no_shorter_steps() -> None:
+    asked = []
+    steps = ESCAPE.lower_points(np.zeros(1), 0.0, np.ones((1, 1)), 1e-9)
+    assert run_ask_tell(steps, lambda t: (asked.append(t) or 0.0, t)) is None
+    assert len(asked) == 2 * len(ESCAPE.line_steps) + 1

@@ -282,3 +282,16 @@ def test_in_place_changes_of_what_it_hands_out_do_not_reach_it() -> None:
         except ValueError:  # read-only is fine too
             continue
     np.testing.assert_array_equal(model(X2), before)
+
+
+def test_contents_of_bins_that_the_fit_leaves_open_have_an_infinite_error() -> None:
+    """As values at points have; their covariance is NaN."""
+    bins = fx.Bins([0.0, 1.0])
+    model = fx.Model((1, 3, 1), backend="numpy", seed=1)
+    fit = model.fit(bins, [10.0], loss="poisson", prior=None)
+    assert fit.valid
+    far = fx.Bins([5.0, 6.0, 7.0])
+    mean, std = model.predict(far, return_std=True)
+    assert np.all(np.isfinite(mean))
+    assert np.all(np.isposinf(std))
+    assert np.all(np.isnan(model.predict(far, return_cov=True)[1]))

@@ -19,7 +19,7 @@ from ffnn_xp.network.sweeps import Network
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior, layer_precision
-from ffnn_xp.studies.identifiability import Report, report
+from ffnn_xp.studies.identifiability import Report, _decades, report
 
 
 def point(
@@ -159,3 +159,10 @@ def test_a_matrix_may_overflow_where_its_factors_do_not() -> None:
     found = replace(fit, standardised=far, spectrum=None).report()
     assert "overflow at these parameters" in repr(found)
     assert np.all(np.isnan(found.effective))
+
+
+def test_negative_eigenvalues_are_in_no_decade() -> None:
+    """With weights of both signs the Gauss-Newton matrix has some."""
+    with np.errstate(all="raise"):
+        assert _decades(np.array([-9e15, -0.03, 0.1, 5.0]), 3) == "1 in 1e+0, 1 in 1e-1, 2 zero"
+        assert _decades(np.array([-2.0, -1.0]), 2) == "all zero"
