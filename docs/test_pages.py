@@ -12,6 +12,7 @@ import ffnn_xp
 from ffnn_xp.backends import BACKENDS
 
 sys.path.insert(0, str(Path(__file__).parent))
+from notebook import NOTEBOOKS, cells, sources
 from pages import DOCS, PAGES, Output, pictures, run
 
 
@@ -52,3 +53,9 @@ def test_outputs_are_compared() -> None:
     assert not Output("chi2 194.437\n", "chi2 184.437\n", (0, 0)).right
     assert not Output("chi2 194.437\n", "deviance 194.437\n", (0, 0)).right
     assert not Output("", "chi2 194.437\n", (0, 0)).right
+
+
+def test_notebooks_are_those_of_their_pages() -> None:
+    """If this fails: ``python docs/notebook.py``."""
+    for page, notebook in NOTEBOOKS.items():
+        assert sources(notebook) == cells(page)
