@@ -114,9 +114,9 @@ def doctest(session: nox.Session) -> None:
     libraries = [requirement for name in BACKENDS for requirement in LIBRARIES[name]]
     install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"), *libraries)
     session.chdir(session.create_tmp())  # whatever the examples write stays out of the repository
-    config = f"--config-file={ROOT / 'pyproject.toml'}"
-    session.run("pytest", config, str(ROOT / "docs" / "test_pages.py"), *session.posargs, env=ENV)
-    session.run("pytest", config, "--doctest-modules", "--pyargs", "ffnn_xp", *session.posargs, env=ENV)
+    pytest = ["pytest", f"--config-file={ROOT / 'pyproject.toml'}", "-n", "auto", "--maxprocesses=8", *session.posargs]
+    session.run(*pytest, str(ROOT / "docs" / "test_pages.py"), env=ENV)
+    session.run(*pytest, "--doctest-modules", "--pyargs", "ffnn_xp", env=ENV)
 
 
 @nox.session(default=False)

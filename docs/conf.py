@@ -47,7 +47,7 @@ copybutton_prompt_is_regexp = True
 def links(app, page, text):
     """Make links to files outside of this folder downloads: they are no pages."""
     outside = "../" * (page.count("/") + 1)
-    text[0] = re.sub(rf"\]\((?={re.escape(outside)}\w[^)]*\.(md|png|py)\))", "](path:", text[0])
+    text[0] = re.sub(rf"\]\((?={re.escape(outside)}\w[^)]*\.(ipynb|md|png|py)\))", "](path:", text[0])
 
 
 def inline_math(translator, node):
