@@ -119,24 +119,21 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def doctest(session: nox.Session) -> None:
-    """Run the README's Python blocks, in order as one script, and the examples in the docstrings."""
-    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"))
+    """Run the code of the README and of the documentation, page by page, and the examples in the docstrings."""
+    libraries = [requirement for name in BACKENDS for requirement in LIBRARIES[name]]
+    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "test"), *libraries)
     session.chdir(session.create_tmp())  # whatever the examples write stays out of the repository
-    script = Path("README.py")
-    script.write_text(python_blocks((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8")
-    session.run("python", str(script), env=ENV)
-    config = f"--config-file={ROOT / 'pyproject.toml'}"
-    session.run("pytest", config, "--doctest-modules", "--pyargs", "ffnn_xp", *session.posargs, env=ENV)
+    pytest = ["pytest", f"--config-file={ROOT / 'pyproject.toml'}", "-n", "auto", "--maxprocesses=8", *session.posargs]
+    session.run(*pytest, str(ROOT / "docs" / "test_pages.py"), env=ENV)
+    session.run(*pytest, "--doctest-modules", "--pyargs", "ffnn_xp", env=ENV)
 
 
-def python_blocks(markdown: str) -> str:
-    """Blank every line that is not in a Python block, so that a traceback gives the line of the page."""
-    lines, inside = [], False
-    for line in markdown.splitlines():
-        if line.startswith("```"):
-            inside, line = line.strip() == "```python", ""
-        lines.append(line if inside else "")
-    return "\n".join(lines) + "\n"
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation as HTML; warnings are errors."""
+    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html", *session.posargs, env=ENV)
+    session.log("the start page is docs/_build/html/index.html")
 
 
 @nox.session(default=False)

@@ -17,7 +17,7 @@ from ffnn_xp.network import Layout, glorot
 
 
 def curve() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The README's data, whose 1-2-1 network has minima at 228.3, 205.7 and 201.7."""
+    """The data of docs/minuit.md, whose 1-2-1 network has minima at 228.3, 205.7 and 201.7."""
     rng = np.random.default_rng(1)
     x, y_err = rng.uniform(0, 1, 200), rng.uniform(0.05, 0.15, 200)
     return x, np.sin(5 * x) / (0.5 + x) + y_err * rng.normal(size=200), y_err
