@@ -81,6 +81,8 @@ def data() -> dict[str, tuple[Any, ...]]:
     table = rng.uniform(-1, 1, (300, 3))
     plane = rng.uniform(-1, 1, (6000, 2))
     many = rng.uniform(0, 1, 4000)
+    late = np.random.default_rng(3009)
+    wide = late.uniform(-2, 2, 150)
     return {
         "curve": (x, y, error),
         "outliers": (x, outliers, error),
@@ -93,6 +95,7 @@ def data() -> dict[str, tuple[Any, ...]]:
         "labels": (x, rng.integers(0, 3, 200)),
         "table": (table, np.sin(3 * table[:, 0]) + table[:, 1] ** 2 + 0.1 * rng.normal(size=300)),
         "plane": (plane, np.sin(3 * plane[:, 0]) * plane[:, 1] + 0.1 * rng.normal(size=6000)),
+        "slow to learn": (wide, np.sin(3 * wide) / (1 + wide**2) + 0.1 * late.normal(size=150), 0.1),
         "long": (many, np.sin(9 * many) / (0.5 + many) + 0.1 * rng.normal(size=4000)),
     }
 
@@ -162,6 +165,7 @@ FITS: dict[str, Fit] = {
     "relu 1-10-1": Fit((1, 10, 1), "curve", {"prior": 3.0}, {"activation": "relu"}),
     "relu 3-4-1, auto": Fit((3, 4, 1), "table", {"prior": "auto"}, {"activation": "relu"}),
     "3-10-1, auto": Fit((3, 10, 1), "table", {"prior": "auto"}),
+    "1-8-1, auto": Fit((1, 8, 1), "slow to learn", {"prior": "auto"}),
     "2-8-1, auto, 2,500 events": Fit((2, 8, 1), "plane", {"prior": "auto"}, n=2500),
     "2-5-1, auto, 6,000 events": Fit((2, 5, 1), "plane", {"prior": "auto"}),
     "Poisson": Fit((1, 3, 1), "counts", {"loss": "poisson", "prior": 3.0}, {"output": "exp"}),
