@@ -153,9 +153,9 @@ def _certified(
             certificate = _run_migrad(problem, search, best.theta, spectrum)
             if problem.errors_known:  # else the table stays in the units of the first errors of y
                 found = found.improved(certificate.fval)
-            before, best = best.value, replace(best, theta=certificate.values)
-            if not is_lower(search.cost, certificate.fval, before):  # the spectrum is still that of the point
-                break
+            if not is_lower(search.cost, certificate.fval, best.value):
+                break  # the minimum stays the point that the spectrum is of
+            best = replace(best, theta=certificate.values)
             spectrum, beyond = search.local.spectrum_at(best.theta)
             newton = spectrum.edm(search.cost.value_and_gradient(best.theta)[1], search.cost.errordef)
             if beyond is None and (certificate.cut_short or newton > NEWTON * edm_goal(search.cost.errordef)):

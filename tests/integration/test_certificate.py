@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
+from ffnn_xp.fitting.certification import Found
+from ffnn_xp.fitting.local_search import LocalMinimum
+from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING
 from ffnn_xp.minimizers import Certificate, Migrad
 
@@ -30,7 +33,8 @@ def test_a_fit_and_its_live_minuit_have_the_same_errors(prior: float | None) -> 
     assert m.accurate
 
 
-def test_the_point_that_is_reported_is_the_one_that_migrad_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_point_that_is_reported_is_the_one_that_its_covariance_belongs_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one beside it, to which MIGRAD moved on: both are the minimum to all digits that count."""
     seen: list[Certificate] = []
 
     def moved(self: Migrad, cost: Any, theta: np.ndarray, inverse: np.ndarray) -> Certificate:
@@ -38,9 +42,10 @@ def test_the_point_that_is_reported_is_the_one_that_migrad_certified(monkeypatch
         seen.append(replace(run, values=run.values * (1 + 1e-9)))
         return seen[-1]
 
+    plain = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
     monkeypatch.setattr(Migrad, "certify", moved)
     fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
-    np.testing.assert_array_equal(fit.standardised, seen[-1].values)
+    np.testing.assert_array_equal(fit.standardised, plain.standardised)
     assert fit.edm == seen[-1].edm
 
 
@@ -111,22 +116,30 @@ def test_weakly_determined_directions_are_followed_to_the_end(seed: int) -> None
     assert fit.edm_newton < 0.1
 
 
-def test_a_point_above_a_kink_is_not_certified_where_s_falls_along_newtons_step(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_point_above_a_kink_is_not_certified_where_s_falls_along_newtons_step() -> None:
     """MIGRAD's covariance, built from gradients that jump, may be far too small; then its EDM is, too."""
     rng = np.random.default_rng(5)
     y = np.abs(X) + rng.normal(0, 0.1, 50)
-
-    def blind(self: Migrad, cost: Any, theta: np.ndarray, inverse: np.ndarray) -> Certificate:
-        return Certificate(start, float(cost.value_and_gradient(start)[0]), edm=0.0, calls=1, certified=True)
-
     model = fx.Model((1, 3, 1), activation="leaky_relu", backend="numpy", seed=1)
     fit = model.fit(X, y, 0.1, prior=3.0, restarts=3)
-    start = fit.standardised
-    monkeypatch.setattr(Migrad, "certify", blind)
-    assert model.fit(X, y, 0.1, prior=3.0, start="current").valid == fit.valid is True
-    start = fit.standardised + 0.5 * fit.spectrum.errors[-1] * np.eye(10)[-1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fx.FitWarning)
-        assert not model.fit(X, y, 0.1, prior=3.0, start="current").valid
+    assert fit.spectrum is not None
+    beside = fit.standardised + 0.5 * fit.spectrum.errors[-1] * np.eye(10)[-1]
+    for theta, certified in ((fit.standardised, True), (beside, False)):
+        value = float(fit.cost(theta))
+        search = SearchResult(LocalMinimum.unfinished(theta, value))
+        migrad = Certificate(theta, value, edm=0.0, calls=1, certified=True)
+        assert Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, migrad).certified is certified
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_errors_are_those_of_the_hessian_at_the_parameters(seed: int) -> None:
+    """Also where MIGRAD moves on by next to nothing, along a bent valley: the Hessian there is another one."""
+    rng = np.random.default_rng(3)
+    x = np.sort(rng.uniform(0, 4, 80))
+    y = np.sin(2 * x) * np.exp(-x / 2) + 0.1 * rng.normal(size=80)
+    fit = fx.Model((1, 10, 1), backend="numpy", seed=seed).fit(x, y, 0.1, prior="auto")
+    assert fit.valid
+    covariance = 2 * np.linalg.inv(fit.cost.hessian(fit.standardised))
+    assert fit.spectrum is not None
+    np.testing.assert_allclose(fit.spectrum.errors, np.sqrt(np.diag(covariance)), rtol=1e-6)
+    assert fit.hesse_difference < 1e-6
