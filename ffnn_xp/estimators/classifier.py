@@ -101,7 +101,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
             raise ValueError(f"`y` holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two")
         loss = self._loss(len(classes))
         self._fit_network(inputs, codes, None, weights, loss=loss, output=str(loss.link), backend=self._backend_for(x))
-        self.classes_ = classes
+        self.classes_ = _labels_like(x, classes)
         return self
 
     def decision_function(self, X: Any) -> Any:
@@ -114,7 +114,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         """
         x = self._checked(X, "decision_function")
         logits = self._logits(x)
-        return self._as(x, logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits)
+        return self._as(x, logits[:, 1] - logits[:, 0] if self.classes_.shape[0] == 2 else logits)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of the probabilities of the classes ``(m, k)``, exact where they are small.
@@ -149,10 +149,8 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         """
         x = self._checked(X, "predict")
         logits = self._logits(x)
-        labels = self.classes_[to_numpy(array_namespace(logits).argmax(logits, axis=1))]
-        if isinstance(x, np.ndarray) or labels.dtype.kind not in "biuf":
-            return labels
-        return array_namespace(x).asarray(labels, device=device(x))
+        best = to_numpy(array_namespace(logits).argmax(logits, axis=1))
+        return _labels_like(x, to_numpy(self.classes_)[best])
 
     def _log_probabilities(self, x: Any) -> Array:
         """Compute log p from the logits ``(m, k)``, without the difference of large numbers."""
@@ -178,3 +176,10 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         if loss.target_kind == "successes" and n_classes > 2:
             raise ValueError(f"loss {loss.name!r} is for two classes, got {n_classes}: use 'multinomial'")
         return loss
+
+
+def _labels_like(x: Any, labels: Array) -> Array:
+    """Return labels from the host as an array of the library of x, but for text, which stays on the host."""
+    if isinstance(x, np.ndarray) or labels.dtype.kind not in "biuf":
+        return labels
+    return array_namespace(x).asarray(labels, device=device(x))

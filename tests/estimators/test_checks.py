@@ -11,14 +11,21 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs scikit-learn, the extra sklearn")
 
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from ffnn_xp.estimators import FFNNClassifier, FFNNRegressor
 
 pytestmark = pytest.mark.slow
 
 
-@parametrize_with_checks([FFNNRegressor(backend="numpy"), FFNNClassifier(backend="numpy")])
+CHECKS = [
+    pytest.param(one, check, id=f"{type(one).__name__}-{getattr(check, 'func', check).__name__}")
+    for estimator in (FFNNRegressor(backend="numpy"), FFNNClassifier(backend="numpy"))
+    for one, check in estimator_checks_generator(estimator)
+]
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_check(estimator: Any, check: Any) -> None:
     check(estimator)
 
@@ -26,11 +33,11 @@ def test_check(estimator: Any, check: Any) -> None:
 def test_checks_of_array_libraries() -> None:
     """SciPy reads the variable when it is imported, hence the process of its own; libraries that are absent skip."""
     code = """
-from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
+from sklearn.utils.estimator_checks import estimator_checks_generator
 from ffnn_xp.estimators import FFNNClassifier, FFNNRegressor
 passed = 0
 for estimator in (FFNNRegressor((2,)), FFNNClassifier((2,))):
-    for one, check in estimator_checks_generator(estimator, mark="skip"):
+    for one, check in estimator_checks_generator(estimator):
         if "array_api" in str(check):
             try:
                 check(one)
