@@ -13,7 +13,7 @@ A `Backend` is a namespace ``xp`` with a device and a dtype, and copies arrays i
 - `tuning`: the tuned numbers of the backends.
 """
 
-from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, refuse_gradient, to_numpy
+from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, library_of, refuse_gradient, to_numpy
 from ffnn_xp.backends.base import Backend
 from ffnn_xp.backends.conversion import column_names, host_floats, labels_of_columns, place_of
 from ffnn_xp.backends.elementwise import (
@@ -61,6 +61,7 @@ __all__ = [
     "in_one_pass",
     "is_foreign_device_array",
     "labels_of_columns",
+    "library_of",
     "multiplication",
     "pairs",
     "place_of",

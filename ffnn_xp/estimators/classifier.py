@@ -1,0 +1,185 @@
+"""`FFNNClassifier`: a network for the probabilities of classes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from array_api_compat import array_namespace, device
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from ffnn_xp._lib.typing import Array
+from ffnn_xp.backends import to_numpy
+from ffnn_xp.estimators.network_estimator import NetworkEstimator
+from ffnn_xp.losses import Loss, get_loss
+from ffnn_xp.model import Model
+
+Self = TypeVar("Self", bound="FFNNClassifier")
+
+
+class FFNNClassifier(ClassifierMixin, NetworkEstimator):
+    """A network for classification in scikit-learn's pipelines, fitted by `ffnn_xp.Model` and certified by MINUIT.
+
+    Two classes have one logistic output and the binomial likelihood, more have a softmax and the multinomial one. The
+    options of `MLPClassifier` that have an equivalent are taken; others are refused with what to do.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, alpha, solver, max_iter, backend, restarts, random_state
+        As in `FFNNRegressor`.
+    prior : float, "auto" or None
+        As in `FFNNRegressor`; with "auto" the probabilities are those of the best network.
+    loss : {"binomial", "multinomial"}, optional
+        The likelihood, by default by the number of classes; "multinomial" has two outputs for two classes.
+    warm_start, verbose, max_seconds
+        As in `FFNNRegressor`.
+
+    Attributes
+    ----------
+    classes_ : array with shape (k,)
+        The labels, sorted.
+    fit_, model_, coefs_, intercepts_, loss_, n_iter_, n_layers_, n_outputs_, out_activation_
+        As in `FFNNRegressor`.
+    n_features_in_, feature_names_in_
+        Number and names of the inputs.
+
+    Notes
+    -----
+    An integer `sample_weight` is the same as repeated rows. There is no `partial_fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffnn_xp.estimators import FFNNClassifier
+    >>> X = np.random.default_rng(1).normal(size=(200, 2))
+    >>> y = np.where(np.hypot(X[:, 0], X[:, 1]) < 1.2, "in", "out")
+    >>> classifier = FFNNClassifier((4,), random_state=1).fit(X, y)
+    >>> classifier.predict([[0.0, 0.0], [2.0, 2.0]])
+    array(['in', 'out'], dtype='<U3')
+    >>> classifier.predict_proba([[0.0, 0.0]]).shape
+    (1, 2)
+    """
+
+    def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the network to rows.
+
+        Parameters
+        ----------
+        X : array-like with shape (n, d)
+            Inputs, in any units.
+        y : array-like with shape (n,)
+            Labels of at least two classes: text, integers or booleans.
+        sample_weight : array-like with shape (n,), optional
+            Weights; an integer is the same as repeated rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data or options cannot be used; the message says what to do.
+
+        Warns
+        -----
+        FitConvergenceWarning
+            If no minimum was certified.
+
+        Examples
+        --------
+        >>> from ffnn_xp.estimators import FFNNClassifier
+        >>> X, y = [[0.0], [1.0], [1.0], [2.0], [2.0], [3.0]], [False, False, True, False, True, True]
+        >>> FFNNClassifier((), prior=None).fit(X, y).predict_proba([[1.5]]).round(6)
+        array([[0.5, 0.5]])
+        """
+        x, labels = validate_data(self, X, y)
+        labels = column_or_1d(to_numpy(labels), warn=True)
+        check_classification_targets(labels)
+        _, codes = np.unique(labels, return_inverse=True)
+        inputs, rows, weights = self._events(X, x, [codes], sample_weight)
+        classes, codes = np.unique(labels[rows], return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"`y` holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two")
+        loss = self._loss(len(classes))
+        self._fit_network(inputs, codes, None, weights, loss=loss, output=str(loss.link), backend=self._backend_for(x))
+        self.classes_ = _labels_like(x, classes)
+        return self
+
+    def decision_function(self, X: Any) -> Any:
+        """Return the outputs before their nonlinearity: logits ``(m,)`` of the second of two classes, or ``(m, k)``.
+
+        Parameters
+        ----------
+        X : array-like with shape (m, d)
+            Inputs.
+        """
+        x = self._checked(X, "decision_function")
+        logits = self._logits(x)
+        return self._as(x, logits[:, 1] - logits[:, 0] if self.classes_.shape[0] == 2 else logits)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithms of the probabilities of the classes ``(m, k)``, exact where they are small.
+
+        Parameters
+        ----------
+        X : array-like with shape (m, d)
+            Inputs.
+        """
+        x = self._checked(X, "predict_log_proba")
+        return self._as(x, self._log_probabilities(x))
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probabilities of the classes ``(m, k)``, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array-like with shape (m, d)
+            Inputs.
+        """
+        x = self._checked(X, "predict_proba")
+        log = self._log_probabilities(x)
+        return self._as(x, array_namespace(log).exp(log))
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable label of each row ``(m,)``.
+
+        Parameters
+        ----------
+        X : array-like with shape (m, d)
+            Inputs.
+        """
+        x = self._checked(X, "predict")
+        logits = self._logits(x)
+        best = to_numpy(array_namespace(logits).argmax(logits, axis=1))
+        return _labels_like(x, to_numpy(self.classes_)[best])
+
+    def _log_probabilities(self, x: Any) -> Array:
+        """Compute log p from the logits ``(m, k)``, without the difference of large numbers."""
+        logits = self._logits(x)
+        xp = array_namespace(logits)
+        below = logits - xp.max(logits, axis=1, keepdims=True)
+        return below - xp.log(xp.sum(xp.exp(below), axis=1, keepdims=True))
+
+    def _logits(self, x: Any) -> Array:
+        """Compute a logit for each class ``(m, k)``, from a network that ends before its nonlinearity."""
+        *hidden, _ = self.model_.activations
+        straight = Model(self.model_.layers, activation=hidden, backend=self.model_.backend)
+        straight.parameters = self.model_.parameters
+        logits = straight(x)
+        xp = array_namespace(logits)
+        return logits if logits.ndim == 2 else xp.stack([xp.zeros_like(logits), logits], axis=1)
+
+    def _loss(self, n_classes: int) -> Loss:
+        """Return the statistic of so many classes."""
+        loss = get_loss(("binomial" if n_classes == 2 else "multinomial") if self.loss is None else self.loss)
+        if loss.target_kind not in ("successes", "class"):
+            raise ValueError(f"loss {loss.name!r} is for measured values: use FFNNRegressor")
+        if loss.target_kind == "successes" and n_classes > 2:
+            raise ValueError(f"loss {loss.name!r} is for two classes, got {n_classes}: use 'multinomial'")
+        return loss
+
+
+def _labels_like(x: Any, labels: Array) -> Array:
+    """Return labels from the host as an array of the library of x, but for text, which stays on the host."""
+    if isinstance(x, np.ndarray) or labels.dtype.kind not in "biuf":
+        return labels
+    return array_namespace(x).asarray(labels, device=device(x))
