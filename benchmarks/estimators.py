@@ -158,9 +158,12 @@ def main() -> None:
             continue
         for label, make in methods(name).items():
             number = 1 if label == "GaussianProcess" and len(data(name)[1]) > SLOW else options.splits
-            rows = np.array(
-                [measured(make(i, split[0].shape[1]), split) for i, split in enumerate(splits(name, number))]
-            )
+            try:
+                found = [measured(make(i, split[0].shape[1]), split) for i, split in enumerate(splits(name, number))]
+            except ValueError as error:
+                print(f"| {name} | {label} | {number} | a fit fails: {str(error).splitlines()[0]} | | | |", flush=True)
+                continue
+            rows = np.array(found)
             mean, error = rows.mean(axis=0), rows.std(axis=0) / np.sqrt(len(rows))
             density_or_none = "" if np.isnan(mean[1]) else f"{mean[1]:.3f} ± {error[1]:.3f}"
             coverage = "" if np.isnan(mean[2]) else f"{mean[2]:.2f}"
