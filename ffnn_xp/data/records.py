@@ -73,9 +73,13 @@ def as_table(a: Any, what: str) -> Any:
     arrays = getattr(a, "arrays", None)
     if isinstance(a, Mapping) and callable(arrays):  # a tree
         a = arrays()
-    columns = [(name, _column(values, name, what)) for name, values in _columns(a)]
-    if not columns:
+    found = _columns(a)
+    if not found:
         return a
+    along = {values.dims for _, values in found if hasattr(values, "dims")}
+    if len(along) > 1:
+        raise ValueError(f"the columns of `{what}` must lie along one dimension, got {', '.join(map(str, along))}")
+    columns = [(name, _column(values, name, what)) for name, values in found]
     if len({c.shape for _, c in columns}) > 1:
         lengths = ", ".join(f"{c.size} of {name!r}" for name, c in columns)
         raise ValueError(f"the columns of `{what}` must have the same length, got {lengths}")
@@ -92,7 +96,7 @@ def _columns(a: Any) -> list[tuple[Any, Any]]:
         return [(name, a[name]) for name in a.dtype.names or ()]
     if callable(getattr(a, "get_columns", None)):  # polars
         return [(column.name, column) for column in a.get_columns()]
-    if hasattr(a, "column_names") and hasattr(a, "columns"):  # pyarrow
+    if isinstance(getattr(a, "column_names", None), list):  # pyarrow
         return list(zip(a.column_names, a.columns, strict=True))
     return [(name, a[name]) for name in a.fields] if type(a).__module__.startswith("awkward.") else []
 

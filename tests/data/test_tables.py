@@ -265,6 +265,11 @@ JAGGED = [[1.0, 2.0], [3.0]] * 20
         (lambda: awkward({"a": A, "b": [{"c": 1.0}] * 40}), ValueError, r"'b' of `x` holds records \(c\)"),
         (lambda: awkward([[{"a": 1.0}], []] * 20), ValueError, r"column 'a' of `x` .* 40 \* var \* float64"),
         (lambda: awkward(JAGGED), ValueError, "`x` must be a rectangular array of numbers: cannot convert .* regular$"),
+        (
+            lambda: pytest.importorskip("xarray").Dataset({"a": ("i", A), "b": ("j", B)}),
+            ValueError,
+            "columns of `x` must lie along one dimension",
+        ),
         (lambda: polars(STRAIGHT).lazy(), TypeError, r"`x` is a LazyFrame, .* give x\.collect\(\)"),
     ],
 )
