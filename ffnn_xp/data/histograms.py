@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.backends import host_floats
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.records import Table
@@ -113,11 +114,7 @@ def _fractions(given: Measurements, h: Any, loss: Loss) -> Measurements:
     outcomes = [i for i, axis in enumerate(h.axes) if has_categories(axis)]
     rest = [axis for axis in h.axes if not has_categories(axis)]
     edges, cells = edges_of(rest), tuple(len(axis) for axis in rest)
-    y, trials = _counts(h), given.trials
-    if is_histogram(trials):
-        if len(edges) != len(trials.axes) or not all(map(np.array_equal, edges, edges_of(trials.axes))):
-            raise ValueError("`trials` must be a histogram with the bins of `x`: of all events, where x is of some")
-        trials = _counts(trials)
+    y, trials = _counts(h), None if given.trials is None else _all_events(given.trials, edges, cells)
     if len(outcomes) != (loss.target_kind == "class" or trials is None) or not rest:
         raise ValueError(
             f"loss={loss.name!r} needs a histogram with bins and one axis of categories, or for 'binomial' one of the "
@@ -133,8 +130,7 @@ def _fractions(given: Measurements, h: Any, loss: Loss) -> Measurements:
                     "passed, fit(passed, trials=total, loss='binomial'), or all by loss='multinomial'"
                 )
             y, trials = y[..., 1], y.sum(axis=-1)
-    of_events = y.sum(axis=-1) if trials is None else np.broadcast_to(np.reshape(trials, _shape(trials, cells)), cells)
-    filled = np.ravel(of_events > 0)
+    filled = np.ravel(y.sum(axis=-1) > 0 if trials is None else (trials > 0) | (y > 0))
     use = np.ones(cells, dtype=bool) if given.mask is None else np.asarray(given.mask)
     if use.dtype != np.bool_ or use.shape not in (cells, filled.shape):
         raise ValueError(
@@ -146,18 +142,25 @@ def _fractions(given: Measurements, h: Any, loss: Loss) -> Measurements:
     x = x if columns is None else Table(columns, x)
     if trials is None:
         return replace(given, x=x, y=Table(tuple(names), y.reshape(-1, len(names))), mask=mask)
-    return replace(given, x=x, y=y.ravel(), trials=np.where(filled, of_events.ravel(), 1.0), mask=mask)
+    return replace(given, x=x, y=y.ravel(), trials=np.where(filled, trials.ravel(), 1.0), mask=mask)
 
 
-def _shape(a: Any, cells: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of cells for an array with one value for each, else its own."""
-    return cells if np.size(a) == np.prod(cells) else np.shape(a)
+def _all_events(trials: Any, edges: list[HostArray], cells: tuple[int, ...]) -> HostArray:
+    """Return the number of all events in each cell, from a histogram with the same edges, or from an array."""
+    if is_histogram(trials):
+        if len(edges) != len(trials.axes) or not all(map(np.array_equal, edges, edges_of(trials.axes))):
+            raise ValueError("`trials` must be a histogram with the bins of `x`: of all events, where x is of some")
+        return _counts(trials)
+    numbers = host_floats(trials, "trials")
+    if numbers.size not in (1, np.prod(cells)):
+        raise ValueError(f"`trials` must be a histogram, one number, or have shape {cells}, got {numbers.shape}")
+    return np.broadcast_to(numbers.reshape(cells if numbers.size > 1 else ()), cells)
 
 
 def _counts(h: Any) -> HostArray:
     """Return the contents in their shape; refuse sums of weights."""
     values, variances = np.asarray(h.values(), dtype=np.float64), h.variances()
-    if variances is not None and not np.array_equal(values, variances):
+    if not np.array_equal(values, np.round(values) if variances is None else variances):
         raise ValueError(
             "fractions need counts, and this histogram holds sums of weights, which are not binomial: fit the ratio "
             "with its errors, fit(Bins(h).centers, ratio, error)"

@@ -298,6 +298,8 @@ def test_fractions_that_are_refused() -> None:
     weighted = hist.Hist.new.Reg(6, -1, 5).Weight().fill(x, weight=2.0)
     coarse = hist.Hist.new.Reg(3, -1, 5).Int64().fill(x)
     means = hist.Hist.new.Reg(6, -1, 5).Mean().fill(x, sample=x)
+    double, hole = hist.Hist.new.Reg(6, -1, 5).Double().fill(x, weight=0.7), total.copy()
+    hole[2] = 0
     for given, trials, message in (
         (passed, None, r"fit\(passed, trials=total, loss='binomial'\)"),
         (text, None, r"an axis that is true or false, got the categories \['fail', 'pass'\]"),
@@ -305,6 +307,9 @@ def test_fractions_that_are_refused() -> None:
         (passed, coarse, "`trials` must be a histogram with the bins of `x`"),
         (passed, h, "`trials` must be a histogram with the bins of `x`"),
         (total, passed, "`y` must be at most the number of `trials`"),
+        (passed, hole, r"`trials` must be a number: 1, 2, .* got 0.0 in row 2"),
+        (passed, [100, 100], r"`trials` must be a histogram, one number, or have shape \(6,\), got \(2,\)"),
+        (double, total, "fractions need counts"),
         (weighted, weighted, "fractions need counts, and this histogram holds sums of weights"),
         (means, total, "means of samples, which are no counts"),
     ):
