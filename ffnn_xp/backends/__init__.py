@@ -15,7 +15,7 @@ A `Backend` is a namespace ``xp`` with a device and a dtype, and copies arrays i
 
 from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, library_of, refuse_gradient, to_numpy
 from ffnn_xp.backends.base import Backend
-from ffnn_xp.backends.conversion import column_names, host_floats, labels_of_columns, place_of
+from ffnn_xp.backends.conversion import DATES, column_names, first_line, host_floats, labels_of_columns, place_of
 from ffnn_xp.backends.elementwise import (
     above_ones,
     compiles,
@@ -45,6 +45,7 @@ from ffnn_xp.backends.tuning import BackendTuning
 
 __all__ = [
     "BACKENDS",
+    "DATES",
     "DTYPES",
     "Backend",
     "BackendStatus",
@@ -55,6 +56,7 @@ __all__ = [
     "compiles",
     "describe_array",
     "erf",
+    "first_line",
     "get_backend",
     "has_nvidia_driver",
     "host_floats",

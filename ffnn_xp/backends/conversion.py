@@ -10,6 +10,8 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends.arrays import to_numpy
 
+DATES = "count time from some moment as a number, such as (t - t[0]) / numpy.timedelta64(1, 's')"
+
 
 def host_floats(a: Any, name: str, of_text: str = "convert it first") -> HostArray:
     """Return anything array-like as a float64 NumPy array, or raise an error that says why not.
@@ -41,16 +43,11 @@ def host_floats(a: Any, name: str, of_text: str = "convert it first") -> HostArr
     try:
         raw = np.asarray(to_numpy(a)) if array_api_compat.is_array_api_obj(a) else np.asarray(a)
     except ValueError as error:
-        raise ValueError(f"`{name}` must be a rectangular array of numbers: {error}") from error
+        raise ValueError(f"`{name}` must be a rectangular array of numbers: {first_line(error)}") from error
     if raw.dtype.kind == "c":
         raise TypeError(f"`{name}` must be real, got complex numbers")
-    if raw.dtype.names is not None:
-        raise TypeError(
-            f"`{name}` must be a plain array of numbers, got one with the fields {', '.join(raw.dtype.names)}: make "
-            f"columns of them by `numpy.stack([{name}[f] for f in {name}.dtype.names], axis=-1)`, or give a DataFrame"
-        )
     if raw.dtype.kind in "mMSUV":
-        remedy = of_text if raw.dtype.kind in "SU" else "convert it first"
+        remedy = {"m": DATES, "M": DATES, "V": "convert it first"}.get(raw.dtype.kind, of_text)
         raise TypeError(f"`{name}` must hold numbers, got dtype {raw.dtype}: {remedy}")
     if raw.dtype.kind != "O":
         return raw.astype(np.float64, copy=False)
@@ -59,18 +56,26 @@ def host_floats(a: Any, name: str, of_text: str = "convert it first") -> HostArr
             raise TypeError("text is no number, even if it looks like one")
         return raw.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"`{name}` must hold numbers, got {_first_text(raw, column_names(a))}: {of_text}") from error
+        what, remedy = _first_text(raw, column_names(a), of_text)
+        raise TypeError(f"`{name}` must hold numbers, got {what}: {remedy}") from error
 
 
-def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, without the place in compiled code that `awkward` adds."""
+    return str(error).strip().partition("\n")[0].partition(" (in compiled code")[0]
+
+
+def _first_text(raw: np.ndarray[Any, Any], columns: list[str] | None, of_text: str) -> tuple[str, str]:
+    """Return the first value that is no number, with its place, and what to do."""
     for index in np.ndindex(raw.shape):
         try:
             if isinstance(raw[index], str | bytes):
                 raise TypeError
             float(raw[index])
         except (TypeError, ValueError):
-            return f"{raw[index]!r} in {place_of(index, columns)}"
-    return "objects of unequal length"
+            remedy = DATES if hasattr(raw[index], "isoformat") else of_text
+            return f"{raw[index]!r} in {place_of(index, columns)}", remedy
+    return "objects of unequal length", of_text
 
 
 def place_of(index: tuple[int, ...], columns: list[str] | None) -> str:
@@ -90,10 +95,6 @@ def column_names(a: Any) -> list[str] | None:
 
 
 def labels_of_columns(a: Any) -> list[Any] | None:
-    """Return what a table calls its columns, which may be no text; None if it is no table.
-
-    In pyarrow's tables `columns` are the columns themselves, and `column_names` their names.
-    """
-    labels = getattr(a, "column_names", None)
-    labels = getattr(a, "columns", None) if labels is None else labels
+    """Return what a table calls its columns, which may be no text; None if it is no table."""
+    labels = getattr(a, "columns", None)
     return None if labels is None else list(labels)

@@ -32,6 +32,7 @@ from ffnn_xp.cli.options import (
     predictions,
     rows_in_use,
 )
+from ffnn_xp.cli.root import split_root
 from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
 from ffnn_xp.io import load_state
 from ffnn_xp.losses import get_loss
@@ -51,7 +52,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table with named columns: .csv, .tsv or .parquet.")]
+Table = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="Table with named columns: .csv, .tsv, .parquet or events.root:TREE.")
+]
 BackendName = Annotated[
     str,
     typer.Option(
@@ -212,7 +215,7 @@ def fit(
     """
     say = _silent if quiet else messages.say
     check_results(save, plot)
-    check_outputs({"the table": table}, {"--save": save, "--plot": plot})
+    check_outputs({"the table": split_root(table)[0]}, {"--save": save, "--plot": plot})
     get_loss(loss)  # unknown names are refused before the table is read
     if y_cov is not None:
         raise ValueError("--y-cov: a covariance of events is no column of a table; use Model.fit(y_cov=...) in Python")
@@ -306,7 +309,7 @@ def predict(
     """
     if out is not None:
         kind_of(out)
-    check_outputs({"the network": net, "the table": table}, {"--out": out})
+    check_outputs({"the network": net, "the table": split_root(table)[0]}, {"--out": out})
     state = load_state(net)
     model = Model.from_state(state, backend=backend, device=device)
     frame = read_table(table)

@@ -17,6 +17,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import to_numpy
 from ffnn_xp.cli.tables import (
     COMPRESSIONS,
+    ROOT,
     SEPARATORS,
     Frame,
     numbers,
@@ -29,7 +30,7 @@ from ffnn_xp.io import NetworkState
 from ffnn_xp.losses import get_loss
 from ffnn_xp.model import Model
 
-OF_OTHER_FILES = (*SEPARATORS, *COMPRESSIONS, ".parquet", ".pq", ".png", ".pdf", ".svg")
+OF_OTHER_FILES = (*SEPARATORS, *COMPRESSIONS, ROOT, ".parquet", ".pq", ".png", ".pdf", ".svg")
 """Endings of tables and pictures, which no network has: it would replace one by mistake."""
 
 

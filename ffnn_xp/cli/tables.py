@@ -1,4 +1,4 @@
-"""Reading and writing of tables in CSV, TSV and Parquet files, with errors that name row and column.
+"""Reading and writing of tables in CSV, TSV and Parquet files, and reading of ROOT files; errors name row and column.
 
 Rows are counted from 0 without the header.
 """
@@ -18,6 +18,7 @@ from ffnn_xp._lib.atomic import check_readable, write_file
 from ffnn_xp._lib.errors import nearest
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray, PathLike
+from ffnn_xp.cli.root import read_tree, split_root
 
 Frame = Any
 """A pandas DataFrame."""
@@ -25,10 +26,11 @@ Frame = Any
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
 KNOWN = ".csv, .tsv (also .gz), .parquet"
+ROOT = ".root"
 
 
-def kind_of(path: PathLike) -> str:
-    """Return the ending of a file's name, which decides on its format.
+def kind_of(path: PathLike, *, to_read: bool = False) -> str:
+    """Return the ending of a file's name, which decides on its format; ROOT files can be read, not written.
 
     Examples
     --------
@@ -45,13 +47,14 @@ def kind_of(path: PathLike) -> str:
     if kind in COMPRESSIONS and len(suffixes) > 1 and suffixes[-2] in SEPARATORS:
         kind = suffixes[-2]
     kind = {".pq": ".parquet"}.get(kind, kind)
-    if kind not in (*SEPARATORS, ".parquet"):
-        raise ValueError(f"{os.fspath(path)!r}: the ending of its name must tell the format of a table: {KNOWN}")
+    if kind not in (*SEPARATORS, ".parquet", *([ROOT] if to_read else [])):
+        known = f"{KNOWN}, .root:TREE" if to_read else KNOWN
+        raise ValueError(f"{os.fspath(path)!r}: the ending of its name must tell the format of a table: {known}")
     return kind
 
 
 def read_table(path: PathLike) -> Frame:
-    r"""Read a table with named columns.
+    r"""Read a table with named columns; of a ROOT file a tree, ``events.root:tree``.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def read_table(path: PathLike) -> Frame:
     ValueError
         If it holds no table, or one without rows.
     ImportError
-        If pandas (or pyarrow, for Parquet) is not installed.
+        If pandas (or pyarrow, for Parquet, or uproot, for ROOT) is not installed.
 
     Examples
     --------
@@ -73,11 +76,15 @@ def read_table(path: PathLike) -> Frame:
            [ 6., 12.]])
     """
     name = os.fspath(path)
-    kind = kind_of(path)
+    path, tree = split_root(path)
+    kind = kind_of(path, to_read=True)
     check_readable(path, "a table")
     require("pandas", "table", "reading tables")
     try:
-        frame = _read_text(path, kind) if kind in SEPARATORS else _read_parquet(path)
+        if kind == ROOT:
+            frame = read_tree(path, tree)
+        else:
+            frame = _read_text(path, kind) if kind in SEPARATORS else _read_parquet(path)
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # every reader and every compression has its own for damaged files
@@ -180,6 +187,10 @@ def _first_text(column: Any) -> str:
     pandas = require("pandas", "table", "reading tables")
     if column.dtype.kind not in "OSUT":
         return f"its type is {column.dtype}"
+    several = [i for i, value in enumerate(column) if np.ndim(value)]
+    if several:
+        at = several[0]
+        return f"several values, {column.iloc[at]}, in row {column.index[at]}"
     bad = (pandas.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy().nonzero()[0]
     return f"{column.iloc[bad[0]]!r} in row {column.index[bad[0]]}" if len(bad) else "numbers written as text"
 

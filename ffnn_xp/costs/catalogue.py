@@ -42,8 +42,8 @@ class LeastSquares(DataCost):
 
     Parameters
     ----------
-    x : array-like with shape (n, d), or (n,) for d = 1
-        Inputs, events as rows.
+    x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
+        Inputs, events as rows. A histogram has contents and errors in it, ``LeastSquares(h, model)``.
     y : array-like with shape (n, k), or (n,) for k = 1
         Measured values.
     yerror : float or array-like with shape (n,), (n, k) or (k,), or None
@@ -85,8 +85,8 @@ class LeastSquares(DataCost):
         self,
         x: Any,
         y: Any,
-        yerror: Any,
-        model: ModelLike,
+        yerror: Any = None,
+        model: ModelLike | None = None,
         *,
         xerror: Any = None,
         weights: Any = None,
@@ -101,6 +101,7 @@ class LeastSquares(DataCost):
         if statistic.auxiliary != "y_err":
             raise ValueError(f"`loss` must be a function of pulls for LeastSquares, got {statistic.name!r}")
         refuse(others, "LeastSquares", {name: ONLY_FOR[name] for name in ("exposure", "trials", "covariance")})
+        y, model = _values_and_model(x, y, model, "LeastSquares(x, y, yerror, model)")
         if yerror is None and y_cov is None and not is_histogram(x):
             raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
         measurements = Measurements(x, y, yerror, weights, mask, y_cov=y_cov, x_err=xerror)
@@ -119,12 +120,13 @@ class OwnErrors(DataCost):
 
     _of: ClassVar[Loss]
     _takes: ClassVar[tuple[str, ...]] = ()
+    _values: ClassVar[str] = "y"
 
     def __init__(
         self,
         x: Any,
         y: Any,
-        model: ModelLike,
+        model: ModelLike | None = None,
         *,
         weights: Any = None,
         mask: Any = None,
@@ -132,8 +134,10 @@ class OwnErrors(DataCost):
         verbose: int = 0,
         **others: Any,
     ) -> None:
+        of = type(self).__name__
+        y, model = _values_and_model(x, y, model, f"{of}(x, {self._values}, model)")
         own = {name: others.pop(name, None) for name in self._takes}
-        refuse(others, type(self).__name__, {name: why for name, why in ONLY_FOR.items() if name not in self._takes})
+        refuse(others, of, {name: why for name, why in ONLY_FOR.items() if name not in self._takes})
         self._read(model, Measurements(x, y, weights=weights, mask=mask, **own), self._of, prior=prior, verbose=verbose)
 
 
@@ -174,11 +178,9 @@ class Poisson(OwnErrors):
 
     _of = PoissonLoss()
     _takes = ("exposure",)
+    _values = "n"
 
     def __init__(self, x: Any, n: Any, model: ModelLike | None = None, *, exposure: Any = None, **options: Any) -> None:
-        if model is None and not is_histogram(x):
-            raise TypeError("`model` is missing: write Poisson(x, n, model), or Poisson(h, model) for a histogram h")
-        n, model = (None, n) if model is None else (n, model)
         super().__init__(x, n, model, exposure=exposure, **options)
 
 
@@ -189,10 +191,11 @@ class Binomial(OwnErrors):
 
     Parameters
     ----------
-    x : array-like with shape (n, d), or (n,) for d = 1
-        Inputs.
+    x : array-like with shape (n, d), or (n,) for d = 1; or a histogram
+        Inputs. A histogram of the events that passed goes with that of all, ``Binomial(passed, model, trials=total)``,
+        and one with a boolean axis alone, ``Binomial(h, model)``: the network is the efficiency at the bins' centres.
     k : array-like with shape (n,) or (n, k)
-        Successes.
+        Successes; left out after a histogram.
     model : Model
         A network with ``output="logistic"``.
     trials : int or array-like with shape (n,) or (n, k), optional
@@ -218,8 +221,9 @@ class Binomial(OwnErrors):
 
     _of = BinomialLoss()
     _takes = ("trials",)
+    _values = "k"
 
-    def __init__(self, x: Any, k: Any, model: ModelLike, *, trials: Any = None, **options: Any) -> None:
+    def __init__(self, x: Any, k: Any, model: ModelLike | None = None, *, trials: Any = None, **options: Any) -> None:
         super().__init__(x, k, model, trials=trials, **options)
 
 
@@ -230,10 +234,10 @@ class Multinomial(OwnErrors):
 
     Parameters
     ----------
-    x : array-like with shape (n, d), or (n,) for d = 1
-        Inputs.
+    x : array-like with shape (n, d), or (n,) for d = 1; or a histogram
+        Inputs. A histogram with an axis of categories has the counts in it, ``Multinomial(h, model)``.
     y : array-like with shape (n,) or (n, k)
-        Labels 0 ... k-1, or counts of each class.
+        Labels 0 ... k-1, or counts of each class; left out after a histogram.
     model : Model
         A network with ``output="softmax"``.
     weights, mask, prior, verbose
@@ -284,3 +288,12 @@ class Normal(OwnErrors):
     """
 
     _of = NormalLoss()
+
+
+def _values_and_model(x: Any, y: Any, model: ModelLike | None, call: str) -> tuple[Any, ModelLike]:
+    """Return the measured values and the network: after a histogram, which has the values in it, the network alone."""
+    if model is not None:
+        return y, model
+    if not is_histogram(x):
+        raise TypeError(f"`model` is missing: write {call}, or {call.partition('(')[0]}(h, model) for a histogram h")
+    return None, y

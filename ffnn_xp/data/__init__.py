@@ -4,7 +4,7 @@
 - `reading`: `read`, the one reader, from measurements to checked data and their statistic.
 - `selection`, `targets`: its parts: the events to use, and the values that each statistic allows.
 - `uhi`, `histograms`: histograms of any library as bins with contents.
-- `tables`: columns with names, of any library's tables.
+- `tables`, `records`: columns with names, of any library's tables and records.
 - `points`, `bins`, `errors_in_x`: kinds of x; register a new one with `points_of`.
 - `validation`, `whitening`: rules for the values of arrays, and for covariances of y.
 - `statistic`: the statistic that belongs to the measurements.

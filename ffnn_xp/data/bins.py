@@ -16,7 +16,7 @@ import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import whole_number
-from ffnn_xp.data.uhi import edges_of, is_histogram
+from ffnn_xp.data.uhi import edges_of, is_histogram, names_of_axes
 
 
 class Bins:
@@ -32,6 +32,15 @@ class Bins:
         Points of the integral in each dimension.
     average : bool
         Whether y are means over the bins instead of integrals.
+
+    Attributes
+    ----------
+    edges : tuple of array with shape (b + 1,)
+        The edges of each dimension.
+    axes : tuple
+        The axes of the histogram; none if edges were given.
+    columns : tuple of str or None
+        The names of the dimensions, where the histogram's axes have names.
 
     Raises
     ------
@@ -50,8 +59,11 @@ class Bins:
         if not edges:
             raise ValueError("`edges` are missing: give those of each dimension, Bins(edges) or Bins(edges_x, edges_y)")
         nodes = whole_number(nodes, "nodes", 1)
+        self.axes: tuple[Any, ...] = ()
         if len(edges) == 1 and is_histogram(edges[0]):
-            edges = tuple(edges_of(edges[0]))
+            self.axes = tuple(edges[0].axes)
+            edges = tuple(edges_of(self.axes))
+        self.columns = names_of_axes(self.axes) or None
         checked = [_edges(e, i) for i, e in enumerate(edges)]
         t, w = np.polynomial.legendre.leggauss(nodes)
         points = [np.add.outer(0.5 * (e[1:] + e[:-1]), 0.0 * t) + np.outer(0.5 * np.diff(e), t) for e in checked]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ffnn_xp._lib.typing import Array, Namespace
 from ffnn_xp.backends import Backend
+from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.events import Events
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import units
@@ -33,6 +34,8 @@ class Dataset:
         Whether y came as ``(n, 1)``, so that predictions go back in that shape.
     input_names, target_names : tuple of str or None
         Names of the columns of x and y, if they came as tables.
+    bins : Bins or None
+        The bins that x were, also those that a mask left out.
     """
 
     inputs: Array
@@ -45,6 +48,7 @@ class Dataset:
     x_error: Array | None = None
     input_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
+    bins: Bins | None = None
 
     @property
     def x(self) -> Array:

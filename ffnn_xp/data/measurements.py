@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp.data.records import as_table
 
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
     """Inputs and measured values with their errors, weights and masks, as the user gave them; `data.read` checks them.
+
+    Records of any kind become tables here (`data.records`).
 
     Attributes
     ----------
@@ -42,6 +45,10 @@ class Measurements:
     trials: Any = None
     y_cov: Any = None
     x_err: Any = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, as_table(getattr(self, field.name), field.name))
 
     @property
     def auxiliaries(self) -> dict[str, Any]:

@@ -103,7 +103,9 @@ def read(
         data = _dataset(model, m, points, statistic, signed=signed, to_fit=to_fit)
         if not known and data.weights is not None:
             data = replace(data, weights=data.weights / backend.xp.mean(data.weights))
-    data = replace(data, input_names=of_x, target_names=of_y if len(of_y or ()) == data.y.shape[0] else None)
+    of_y = of_y if len(of_y or ()) == data.y.shape[0] else None
+    bins = measurements.x if isinstance(measurements.x, Bins) else None
+    data = replace(data, input_names=of_x, target_names=of_y, bins=bins)
     return CheckedData(data, statistic, known)
 
 

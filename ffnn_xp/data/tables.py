@@ -1,7 +1,8 @@
-"""Tables with named columns, of pandas, polars, pyarrow and others that are like them; none is imported.
+"""Tables with named columns, of pandas and others that are like it, and records, which become tables (`data.records`).
 
-A table is anything with columns that have names, all of them text. A fit keeps the names, and tables that are given
-later, for predictions or costs, are read by name. Everything without names is read by position.
+None of these libraries is imported. A table is anything with columns that have names, all of them text. A fit keeps the
+names, and tables that are given later, for predictions or costs, are read by name. Everything without names is read by
+position.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from ffnn_xp._lib.errors import nearest
 from ffnn_xp.backends import host_floats, labels_of_columns
+from ffnn_xp.data.records import as_table
 
 
 def names_of_columns(a: Any) -> tuple[str, ...] | None:
@@ -34,7 +36,7 @@ def in_order(x: Any, names: Sequence[str] | None, what: str = "x", *, strict: bo
     Parameters
     ----------
     x : array-like
-        Inputs: a table, or one event as a row of one, whose labels are the columns' names, or anything else.
+        Inputs: a table or records; one event as a row of one, whose labels are the columns' names; or anything else.
     names : sequence of str or None
         The columns of the fit; None for a fit to data without names.
     what : str
@@ -53,13 +55,13 @@ def in_order(x: Any, names: Sequence[str] | None, what: str = "x", *, strict: bo
     >>> in_order(pd.DataFrame({"t": [1.0], "U": [2.0]}), ("U", "t"))
     array([[2., 1.]])
     """
+    x = as_table(x, what)
     shape = getattr(x, "shape", ())
     if names is None or len(shape) not in (1, 2):
         return x
-    if len(shape) == 2:
-        given = names_of_columns(x)
-    else:
-        given = _texts(getattr(x, "index", None)) if shape == (len(names),) != (1,) else None
+    given = _texts(labels_of_columns(x))
+    if given is None and shape == (len(names),) != (1,):
+        given = _texts(getattr(x, "index", None))
     if given is None or given == tuple(names):
         return x
     missing, unknown = [n for n in names if n not in given], [n for n in given if n not in names]

@@ -97,9 +97,12 @@ class Model(NetworkPicture, Predictor):
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
-            Inputs, events as rows, in any units: the fit standardises them. With ``ffnn_xp.Bins(edges)`` the network is
+            Inputs, events as rows, in any units: the fit standardises them. Tables and records (`data.records`), such
+            as a dict of columns, have names, by which later ones are read. With ``ffnn_xp.Bins(edges)`` the network is
             a density, and y are its integrals over the bins. A histogram of `hist`, `boost_histogram` or `uproot` is
-            its bins and their contents, counts or sums of weights with their variances; y is then left out.
+            its bins and their contents, counts or sums of weights with their variances; y is then left out. With
+            ``loss="binomial"`` a histogram with a boolean axis is an efficiency at the bins' centres, and one of the
+            events that passed too, with that of all as `trials`.
         y : array-like with shape (n, k), or (n,) for k = 1
             Measured values.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
@@ -118,7 +121,7 @@ class Model(NetworkPicture, Predictor):
             True for events to use.
         exposure : float or array-like with shape (n,) or (n, k), optional
             Factor from the output to the expected counts, such as a time, a volume or a bin width.
-        trials : int or array-like with shape (n,) or (n, k), optional
+        trials : int, array-like with shape (n,) or (n, k), or histogram, optional
             N of the binomial k.
         y_cov : array-like with shape (n, n), (n k, n k) or (n, k, k), optional
             Covariance of the measured values, instead of `y_err`: of all values, event by event, or of the values of

@@ -17,7 +17,7 @@ from ffnn_xp._lib.limits import deadline_of, interruptible
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.backends import refuse_gradient
-from ffnn_xp.data import in_order, input_rows
+from ffnn_xp.data import Bins, in_order, input_rows
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.minimizers import Budget, at_minimum, is_certified, preset, unstarted
 from ffnn_xp.model.pictures import FitPictures
@@ -31,6 +31,7 @@ from ffnn_xp.studies import (
     Report,
     assess_goodness,
     find_band_method,
+    histogram_of,
     measure_coverage,
     minuit_of_subset,
     prior_share,
@@ -45,9 +46,9 @@ from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 class FitResult(FitPictures):
     """The result of `Model.fit`: its numbers (`FitRecord` lists all of them), and studies of the fit.
 
-    The studies are bands (`band`), functions of predictions (`propagate`), MINUIT itself (`minuit`, `minuit_of`), the
-    goodness of fit (`goodness`), the coverage of bands (`coverage`), the directions that the data determine (`report`),
-    and the influence of the prior (`prior_share`).
+    The studies are bands (`band`), functions of predictions (`propagate`), histograms (`to_hist`), MINUIT itself
+    (`minuit`, `minuit_of`), the goodness of fit (`goodness`), the coverage of bands (`coverage`), the directions that
+    the data determine (`report`), and the influence of the prior (`prior_share`).
 
     Attributes
     ----------
@@ -278,6 +279,55 @@ class FitResult(FitPictures):
         if not isinstance(known, LinearBand):
             raise NotFittedError("no covariance of predictions: matrices were not formed")
         return propagate_predictions(self._fitted, known, function, self._columns(x))
+
+    def to_hist(self, bins: Any = None) -> Any:
+        """Return a histogram of the fitted function: its integral over each bin, with the variance of that.
+
+        Parameters
+        ----------
+        bins : Bins or histogram, optional
+            The bins; by default those of the fit, also those that a mask left out.
+
+        Returns
+        -------
+        hist.Hist
+            Its axes are those of the histogram that was fitted, or of the edges. Its contents are ``model.predict`` of
+            the bins, without exposures; variances are NaN where the fit does not determine the contents.
+
+        Raises
+        ------
+        ImportError
+            If `hist` is not installed.
+        NotFittedError
+            If the fit is not valid, or formed no covariance.
+        TypeError
+            If the fit was not to bins, and none are given.
+        ValueError
+            If the network has several outputs, or not as many inputs as the bins have dimensions.
+
+        Examples
+        --------
+        >>> import hist
+        >>> import ffnn_xp as fx
+        >>> h = hist.Hist.new.Reg(4, 0, 2, name="t").Int64()
+        >>> h[...] = [100, 60, 36, 22]
+        >>> fit = fx.Model((1, 1), output="exp", seed=1).fit(h, prior=None)
+        >>> of_fit = fit.to_hist()
+        >>> of_fit.axes.name, of_fit.values().round(1), (of_fit.variances() ** 0.5).round(1)
+        (('t',), array([99.8, 60.1, 36.2, 21.8]), array([9.1, 4.1, 3.6, 3.4]))
+        """
+        given = self.problem.data.bins if bins is None else Bins.of(bins)
+        if given is None:
+            raise TypeError(
+                "`bins` must be ffnn_xp.Bins(edges) or a histogram: this fit was not to the contents of any"
+            )
+        d = self.layout.widths[0]
+        if len(given.edges) != d:
+            raise ValueError(f"`bins` must have {d} dimensions as the network has inputs, got {len(given.edges)}")
+        known = self._known_band()
+        if not isinstance(known, LinearBand):
+            raise NotFittedError("no covariance of contents: matrices were not formed")
+        return histogram_of(self._fitted, known, given)
 
     @cached_property
     def _fitted(self) -> FittedProblem:

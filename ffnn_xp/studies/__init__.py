@@ -4,6 +4,7 @@
 - `coverage`: the coverage of bands, by toys.
 - `goodness`: goodness of fit.
 - `identifiability`: directions that data and prior determine, and units that contribute nothing.
+- `histograms`: contents of bins with their variances.
 - `propagation`: functions of predictions with their covariance.
 - `profile_cost`, `other_parameters`: MINUIT on some of the parameters, the others profiled.
 - `classification`: how well predicted probabilities separate classes, and whether they are calibrated.
@@ -14,6 +15,7 @@ from ffnn_xp.studies.classification import Classification, score_probabilities
 from ffnn_xp.studies.coverage import Coverage, measure_coverage
 from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.studies.goodness import Goodness, assess_goodness
+from ffnn_xp.studies.histograms import histogram_of
 from ffnn_xp.studies.identifiability import Report, prior_share, report
 from ffnn_xp.studies.profile_cost import Others, minuit_of_subset
 from ffnn_xp.studies.propagation import propagate, propagate_predictions
@@ -31,6 +33,7 @@ __all__ = [
     "Report",
     "assess_goodness",
     "find_band_method",
+    "histogram_of",
     "measure_coverage",
     "minuit_of_subset",
     "prior_share",

@@ -150,9 +150,12 @@ def test_replicas_of_a_histogram() -> None:
 
 def test_integer_axes_and_categories() -> None:
     counts = hist.Hist(hist.axis.Integer(3, 6))
-    np.testing.assert_array_equal(edges_of(counts)[0], [3, 4, 5, 6])
+    np.testing.assert_array_equal(edges_of(counts.axes)[0], [3, 4, 5, 6])
     with pytest.raises(ValueError, match="axis 0 of the histogram has categories"):
         fx.Bins(hist.Hist(hist.axis.StrCategory(["a", "b"])))
+    for axis in (hist.axis.IntCategory([0, 1]), hist.axis.Boolean()):
+        with pytest.raises(ValueError, match="axis 1 of the histogram has categories, not bins: fit one of them"):
+            fx.Bins(hist.Hist(hist.axis.Integer(3, 6), axis))
     with pytest.raises(ValueError, match="gaps"):
         fx.Bins(Plain([[(0.0, 1.0), (2.0, 3.0)]], np.ones(2), None))
 
@@ -171,7 +174,7 @@ def test_what_is_refused() -> None:
         model.fit(x, prior=None)
     with pytest.raises(TypeError, match="`model` is missing"):
         fx.Poisson(x, x)
-    with pytest.raises(ValueError, match="counts, for loss='poisson', got 'binomial'"):
+    with pytest.raises(ValueError, match="loss='binomial' needs a histogram with bins and one axis of categories"):
         model.fit(h, loss="binomial", prior=None)
     weighted = filled(hist.storage.Double(), weight=3.0)
     with pytest.raises(ValueError, match=r"sums of weights without their variances.*storage\.Weight"):
@@ -231,3 +234,171 @@ def test_contents_of_several_dimensions_and_outputs() -> None:
     want = np.stack([volume * (middle @ [1.0, 2.0] + 3.0), volume], axis=1)
     np.testing.assert_allclose(model(bins), want)
     np.testing.assert_allclose(model.predict(bins), want)
+
+
+def passed_and_failed() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-1, 5, 2000)
+    return x, rng.random(2000) < 1 / (1 + np.exp(-(x - 2)))
+
+
+def sigmoid() -> fx.Model:
+    return fx.Model((1, 1), output="logistic", backend="numpy", seed=1)
+
+
+@pytest.mark.parametrize("through", ["two histograms", "boolean axis", "plain"])
+def test_efficiency(through: str) -> None:
+    """Deviance of k of N at the centres of bins: against iminuit's multinomial deviance of each bin."""
+    x, ok = passed_and_failed()
+    h = hist.Hist.new.Var(EDGES, name="pt").Bool(name="passed").Int64().fill(pt=x, passed=ok)
+    k, total = h.values()[:, 1], h.values().sum(axis=1)
+    assert total[-1] == 0  # a bin without events has no efficiency, and is left out
+    theta = np.array([0.9, -1.8])
+    used = total > 0
+    p = 1 / (1 + np.exp(-(theta[0] * 0.5 * (EDGES[1:] + EDGES[:-1]) + theta[1])))
+    parts = np.stack([k, total - k], axis=1)[used], (total[:, None] * np.stack([p, 1 - p], axis=1))[used]
+    want = sum(map(iminuit.cost.multinomial_chi2, *parts))
+    arguments: tuple[Any, dict[str, Any]] = {
+        "two histograms": (h[:, True], {"trials": h[:, sum]}),
+        "boolean axis": (h, {}),
+        "plain": (plain(h[:, True]), {"trials": total}),
+    }[through]
+    given, more = arguments
+    cost = fx.Binomial(given, sigmoid(), **more)
+    assert cost(theta) == pytest.approx(want, rel=1e-9)
+    model = sigmoid()
+    fit = model.fit(given, loss="binomial", prior=None, **more)
+    reference = Minuit(fx.Binomial(cost.x, k[used], sigmoid(), trials=total[used]), theta).migrad()
+    assert fit.n_data == used.sum()
+    assert fit.fval == pytest.approx(reference.fval, abs=1e-4)
+    np.testing.assert_allclose(fit.errors, reference.errors, rtol=1e-3)
+    assert model.input_names == (None if through == "plain" else ("pt",))
+    mask = np.arange(6) > 1
+    masked = fx.Binomial(given, sigmoid(), mask=mask, **more)(theta)
+    assert masked == pytest.approx(fx.Binomial(cost.x, k[used], sigmoid(), trials=total[used], mask=mask[used])(theta))
+
+
+def test_shares_of_categories() -> None:
+    x, ok = passed_and_failed()
+    h = hist.Hist.new.StrCat(["low", "high"], name="kind").Reg(6, -1, 5, name="t").Double()
+    h.fill(kind=np.where(ok, "high", "low"), t=x)
+    model = fx.Model((1, 2), output="softmax", backend="numpy", seed=1)
+    fit = model.fit(h, loss="multinomial", prior=1.0)
+    counts = h.values().T
+    assert (model.input_names, model.target_names) == (("t",), ("low", "high"))
+    cost, direct = fx.Multinomial(h, model), fx.Multinomial(np.arange(-0.5, 5), counts, model)
+    assert cost(fit.parameters) == pytest.approx(direct(fit.parameters), rel=1e-9)
+
+
+def test_fractions_that_are_refused() -> None:
+    x, ok = passed_and_failed()
+    h = hist.Hist.new.Reg(6, -1, 5).Bool().Int64().fill(x, ok)
+    passed, total, model = h[:, True], h[:, sum], sigmoid()
+    text = hist.Hist.new.Reg(6, -1, 5).StrCat(["fail", "pass"]).Int64().fill(x, np.where(ok, "pass", "fail"))
+    weighted = hist.Hist.new.Reg(6, -1, 5).Weight().fill(x, weight=2.0)
+    coarse = hist.Hist.new.Reg(3, -1, 5).Int64().fill(x)
+    means = hist.Hist.new.Reg(6, -1, 5).Mean().fill(x, sample=x)
+    double, hole = hist.Hist.new.Reg(6, -1, 5).Double().fill(x, weight=0.7), total.copy()
+    hole[2] = 0
+    for given, trials, message in (
+        (passed, None, r"fit\(passed, trials=total, loss='binomial'\)"),
+        (text, None, r"an axis that is true or false, got the categories \['fail', 'pass'\]"),
+        (h, total, "needs a histogram with bins and one axis of categories"),
+        (passed, coarse, "`trials` must be a histogram with the bins of `x`"),
+        (passed, h, "`trials` must be a histogram with the bins of `x`"),
+        (total, passed, "`y` must be at most the number of `trials`"),
+        (passed, hole, r"`trials` must be a number: 1, 2, .* got 0.0 in row 2"),
+        (passed, [100, 100], r"`trials` must be a histogram, one number, or have shape \(6,\), got \(2,\)"),
+        (double, total, "fractions need counts"),
+        (weighted, weighted, "fractions need counts, and this histogram holds sums of weights"),
+        (means, total, "means of samples, which are no counts"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(given, trials=trials, loss="binomial", prior=None)
+    with pytest.raises(ValueError, match=r"`mask` must be boolean with shape \(6,\).*got bool \(2,\)"):
+        model.fit(h, loss="binomial", mask=[True, False], prior=None)
+    with pytest.raises(TypeError, match="`trials` must be an array, got a histogram"):
+        model.fit(x, ok, trials=total, loss="binomial", prior=None)
+
+
+def test_costs_take_a_histogram_and_the_model() -> None:
+    h = filled(hist.storage.Weight(), weight=3.0)
+    assert fx.LeastSquares(h, exponential())(THETA) == fx.LeastSquares(h, None, None, exponential())(THETA)
+    for cost, call in ((fx.LeastSquares, "x, y, yerror"), (fx.Binomial, "x, k"), (fx.Multinomial, "x, y")):
+        with pytest.raises(TypeError, match=rf"write {cost.__name__}\({call}, model\), or {cost.__name__}\(h, model\)"):
+            cost([1.0], [1.0])
+
+
+def test_names_of_axes_are_those_of_inputs() -> None:
+    named = hist.Hist.new.Reg(4, 0, 2, name="t").Reg(3, 0, 1, name="U").Double()
+    named[...] = np.arange(1.0, 13).reshape(4, 3)
+    model = fx.Model((2, 1), output="exp", backend="numpy", seed=1)
+    fit = model.fit(named, prior=None)
+    assert model.input_names == fit.to_hist().axes.name == ("t", "U")
+    assert model({"U": [0.5], "t": [1.0]}) == model([[1.0, 0.5]])
+
+
+def test_flow_bins_are_left_out() -> None:
+    """Of the fit, of the bins, and of the histogram that comes back."""
+    h = filled(hist.storage.Double())
+    assert h.values(flow=True)[[0, -1]].min() > 0
+    fit = exponential().fit(h, prior=None)
+    assert fit.n_data == len(EDGES) - 1
+    back = fit.to_hist()
+    assert not back.values(flow=True)[[0, -1]].any()
+    assert back.axes == h.axes
+
+
+@pytest.mark.parametrize("through", [lambda h: h, plain, lambda h: __import__("boost_histogram").Histogram(h)])
+def test_a_fit_comes_back_as_a_histogram(through: Callable[[Any], Any]) -> None:
+    """With the integrals as contents, and their variances by hand, also of bins that were masked."""
+    h = through(filled(hist.storage.Weight(), weight=3.0))
+    fit = exponential().fit(h, prior=None, mask=np.arange(6) != 2)
+    a, b = fit.parameters
+    want = np.diff(integral(EDGES, a, b))
+    J = np.stack([np.diff(np.exp(a * EDGES + b) * (EDGES / a - 1 / a**2)), want], axis=1)
+    back = fit.to_hist()
+    assert isinstance(back, hist.Hist)
+    np.testing.assert_array_equal(back.axes[0].edges, EDGES)
+    np.testing.assert_allclose(back.values(), want, rtol=1e-6)
+    assert fit.covariance is not None
+    np.testing.assert_allclose(back.variances(), np.einsum("ni,ij,nj->n", J, fit.covariance, J), rtol=1e-4)
+    finer = fit.to_hist(fx.Bins(np.linspace(0, 8, 17)))
+    np.testing.assert_allclose(finer.values().sum(), want.sum(), rtol=1e-6)
+
+
+def test_a_fit_of_several_dimensions_comes_back() -> None:
+    h = hist.Hist.new.Reg(4, 0, 2).Var([0, 1, 4]).Double()
+    h[...] = np.arange(1.0, 9).reshape(4, 2)
+    model = fx.Model((2, 1), output="exp", backend="numpy", seed=1)
+    back = model.fit(h, prior=None).to_hist()
+    mean, std = model.predict(h, return_std=True)
+    np.testing.assert_allclose(back.values().ravel(), mean, rtol=1e-12)
+    np.testing.assert_allclose(back.variances().ravel(), std**2, rtol=1e-9)
+    assert back.axes == h.axes
+
+
+def test_what_has_no_histogram(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.linspace(0, 1, 20)
+    fit = fx.Model((1, 1), backend="numpy", seed=1).fit(x, x, 0.1, prior=None)
+    with pytest.raises(TypeError, match=r"`bins` must be ffnn_xp.Bins\(edges\) or a histogram: this fit was not to"):
+        fit.to_hist()
+    with pytest.raises(ValueError, match="`bins` must have 1 dimensions as the network has inputs, got 2"):
+        fit.to_hist(fx.Bins([0, 1], [0, 1]))
+    two = fx.Model((1, 2), backend="numpy", seed=1).fit(x, np.stack([x, x], axis=1), 0.1, prior=None)
+    with pytest.raises(ValueError, match="a histogram is of one output, and this network has 2"):
+        two.to_hist(fx.Bins([0, 1]))
+    monkeypatch.setitem(__import__("sys").modules, "hist", None)
+    with pytest.raises(ImportError, match=r"to_hist needs hist: pip install 'ffnn_xp\[root\]'"):
+        fit.to_hist(fx.Bins([0, 1]))
+
+
+def test_histograms_of_root_files(tmp_path: Any) -> None:
+    uproot = pytest.importorskip("uproot")
+    h = filled(hist.storage.Weight(), weight=3.0)
+    with uproot.recreate(tmp_path / "h.root") as file:
+        file["h"] = h
+    with uproot.open(tmp_path / "h.root") as file:
+        read = file["h"]
+    assert fx.Poisson(read, exponential())(THETA) == fx.Poisson(h, exponential())(THETA)
+    np.testing.assert_array_equal(exponential().fit(read, prior=None).to_hist().axes[0].edges, EDGES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp.data import in_order, names_of_columns
+from ffnn_xp.data.records import as_table
 
 RNG = np.random.default_rng(0)
 A, B, C = RNG.normal(size=40), 10 * RNG.normal(size=40), RNG.uniform(1, 2, 40)
@@ -30,7 +32,28 @@ def pyarrow(columns: dict[str, Any]) -> Any:
     return pytest.importorskip("pyarrow").table(columns)
 
 
-TABLES = [pandas, polars, pyarrow]
+def structured(columns: dict[str, Any]) -> Any:
+    return np.rec.fromarrays(list(columns.values()), names=list(columns))
+
+
+def xarray(columns: dict[str, Any]) -> Any:
+    return pytest.importorskip("xarray").Dataset({name: ("event", values) for name, values in columns.items()})
+
+
+def awkward(columns: dict[str, Any]) -> Any:
+    return pytest.importorskip("awkward").Array(columns)
+
+
+def tree(columns: dict[str, Any]) -> Any:
+    uproot, content = pytest.importorskip("uproot"), io.BytesIO()
+    pytest.importorskip("awkward")
+    with uproot.recreate(content) as file:
+        file.mktree("events", {name: np.asarray(values).dtype for name, values in columns.items()}).extend(columns)
+        written = io.BytesIO(content.getvalue())
+    return uproot.open(written)["events"]
+
+
+TABLES = [pandas, polars, pyarrow, dict, structured, xarray, awkward, tree]
 STRAIGHT, TURNED = {"a": A, "b": B, "c": C}, {"c": C, "a": A, "b": B}
 Table = Callable[[dict[str, Any]], Any]
 
@@ -40,8 +63,7 @@ def fitted(x: Any) -> tuple[fx.Model, fx.FitResult]:
     return model, model.fit(x, Y, 0.1, prior=3.0, restarts=1)
 
 
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("other", TABLES)
+@pytest.mark.parametrize(("table", "other"), [*zip(TABLES, TABLES[1:] + TABLES[:1], strict=True), (polars, polars)])
 def test_another_order_is_put_right(table: Table, other: Table) -> None:
     """In everything that takes x after a fit, whatever library the table is of."""
     plain, of_plain = fitted(ROWS)
@@ -70,7 +92,9 @@ def test_another_order_is_put_right(table: Table, other: Table) -> None:
 
 def test_one_event_is_a_row_of_a_table() -> None:
     model, _ = fitted(pandas(STRAIGHT))
-    assert model.predict(pandas(TURNED).iloc[3]) == model.predict(ROWS[3])
+    for table in (pandas(TURNED).iloc, structured(TURNED), awkward(TURNED)):
+        assert model.predict(table[3]) == model.predict(ROWS[3])
+    assert model.predict({"c": C[3], "a": A[3], "b": B[3]}) == model.predict(ROWS[3])
     with pytest.raises(ValueError, match="missing: 'b'; unknown: 'd'"):
         model.predict(pandas({"c": C, "a": A, "d": B}).iloc[3])
 
@@ -178,7 +202,7 @@ def test_names_of_columns() -> None:
     pd = pytest.importorskip("pandas")
     assert names_of_columns(pd.Series([1.0], name="t")) == ("t",)
     assert names_of_columns(polars({"t": [1.0]})["t"]) == ("t",)
-    assert names_of_columns(pyarrow({"t": [1.0], "U": [1.0]})) == ("t", "U")
+    assert names_of_columns(as_table(pyarrow({"t": [1.0], "U": [1.0]}), "x")) == ("t", "U")
     for nothing in (None, 1.0, [1.0], ROWS, pd.DataFrame(ROWS), pd.Series([1.0]), pd.DataFrame({"a": [1.0], 2: [1.0]})):
         assert names_of_columns(nothing) is None
     one = pd.Series([1.0], index=["not the name of a column"])
@@ -209,3 +233,84 @@ def test_costs_name_the_inputs_of_a_network_that_was_never_fitted() -> None:
     mine.parameters = [1.0, 2.0, 3.0, 4.0]
     fx.LeastSquares(pandas(STRAIGHT), Y, 0.1, mine)
     assert mine.input_names is None
+
+
+@pytest.mark.parametrize("of", [dict, polars, pyarrow, structured, xarray, awkward])
+def test_columns_of_any_type_of_number(of: Table) -> None:
+    """Integers, booleans and floats side by side are the same numbers as in one array."""
+    columns = {"a": np.arange(4), "b": np.array([True, False, True, True]), "c": np.array([0.5, 1, 2, 3], np.float32)}
+    model = fx.Model((3, 1), backend="numpy", seed=1)
+    model.parameters = [1.0, 10.0, 100.0, 0.5]
+    np.testing.assert_array_equal(model(of(columns)), [60.5, 101.5, 212.5, 313.5])
+
+
+JAGGED = [[1.0, 2.0], [3.0]] * 20
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: {"a": A, "b": B[:3]}, ValueError, "columns of `x` must have the same length, got 40 of 'a', 3 of 'b'"),
+        (lambda: {"a": A, "b": ROWS}, ValueError, "column 'b' of `x` must have one value for each event, got several"),
+        (
+            lambda: {"a": A, "b": JAGGED},
+            ValueError,
+            r"'b' of `x` must .*make an event of each \(`awkward",
+        ),
+        (lambda: {"a": A, "b": np.ma.masked_less(B, 0)}, ValueError, "column 'b' of `x` has masked values"),
+        (lambda: {"a": A, "b": ["low"] * 40}, TypeError, r"must hold numbers, got 'low' in row 0, column 1 \(b\)"),
+        (lambda: {"a": A, "b": [A.tolist()]}, ValueError, "column 'b'"),
+        (lambda: awkward({"a": A, "b": JAGGED}), ValueError, r"got 40 \* var \* float64: of several choose one"),
+        (lambda: awkward({"a": A, "b": [1.0, None] * 20}), ValueError, r"got 40 \* \?float64: .*leave events without"),
+        (lambda: awkward({"a": A, "b": [{"c": 1.0}] * 40}), ValueError, r"'b' of `x` holds records \(c\)"),
+        (lambda: awkward([[{"a": 1.0}], []] * 20), ValueError, r"column 'a' of `x` .* 40 \* var \* float64"),
+        (lambda: awkward(JAGGED), ValueError, "`x` must be a rectangular array of numbers: cannot convert .* regular$"),
+        (
+            lambda: pytest.importorskip("xarray").Dataset({"a": ("i", A), "b": ("j", B)}),
+            ValueError,
+            "columns of `x` must lie along one dimension",
+        ),
+        (lambda: polars(STRAIGHT).lazy(), TypeError, r"`x` is a LazyFrame, .* give x\.collect\(\)"),
+    ],
+)
+def test_what_is_no_table(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    model = fx.Model((None, 1), backend="numpy", seed=1)
+    known = fx.Model((2, 1), backend="numpy", seed=1)
+    for use in (
+        lambda x: model.fit(x, Y, prior=None),
+        known,
+        known.predict,
+        lambda x: fx.LeastSquares(x, Y, 1.0, known),
+    ):
+        with pytest.raises(error, match=message):
+            use(make())
+
+
+@pytest.mark.parametrize("of", [pandas, polars, pyarrow, dict, structured, xarray])
+def test_dates_are_refused(of: Table) -> None:
+    dates = np.arange("2026-01-01", "2026-02-10", dtype="M8[D]").astype("M8[ns]")
+    model = fx.Model((2, 1), backend="numpy", seed=1)
+    with pytest.raises(TypeError, match=r"count time from some moment as a number, such as \(t - t\[0\]\) /"):
+        model(of({"a": A, "t": dates}))
+
+
+def test_gradients_of_columns_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    model = fx.Model((2, 1), backend="numpy", seed=1)
+    with pytest.raises(TypeError, match=r"`x\['b'\]` needs a gradient"):
+        model({"a": A, "b": torch.tensor(B, requires_grad=True)})
+
+
+def test_classification_and_values_with_names() -> None:
+    """Wherever measurements enter, records are tables."""
+    yes = {"y": (A > 0).astype(int)}
+    model = fx.Model((3, 1), output="logistic", backend="numpy", seed=1)
+    model.fit(STRAIGHT, yes, loss="binomial", prior=1.0)
+    np.testing.assert_array_equal(model.classification(TURNED, yes).auc, model.classification(ROWS, yes["y"]).auc)
+    both = fx.Model((3, 2), backend="numpy", seed=1)
+    both.fit(STRAIGHT, {"u": Y, "v": -2 * Y}, {"v": 0.3 * C, "u": 0.1 * C}, prior=None)
+    assert both.target_names == ("u", "v")
+    np.testing.assert_array_equal(
+        both.log_density(awkward(TURNED), structured({"v": -2 * Y, "u": Y})),
+        both.log_density(ROWS, np.stack([Y, -2 * Y], axis=1)),
+    )
