@@ -71,7 +71,8 @@ def coverage(truth: Truth, toys: int, options: dict[str, Any]) -> list[str]:
             mean, std = model.predict(at, return_std=True)
         except fx.NotFittedError:
             continue
-        pulls.append(np.abs(mean - wanted) / std)
+        with np.errstate(divide="ignore"):  # a width of zero does not cover
+            pulls.append(np.abs(mean - wanted) / std)
     each = [np.mean(np.array(pulls) < z, axis=0) for z in (1.0, 2.0)]
     cells = [f"{100 * e.mean():.1f} ({100 * e.min():.0f} ... {100 * e.max():.0f})" for e in each]
     return [*cells, str(failed), f"{(time.process_time() - began) / toys:.2f}"]
