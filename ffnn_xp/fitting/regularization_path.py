@@ -238,13 +238,14 @@ def follow_path(
     best, kept, scores, totals, units = np.inf, [], [], [], batch.cost(0, P)
     for strength in strengths:
         ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
-        values = _values(batch, ends, strength * P)
-        own, lowest = np.diag(values), np.argmin(values, axis=1)
-        poor = [forgets and is_lower(units, values[i, j], own[i]) for i, j in enumerate(lowest)]
-        if any(poor) and not minimizer.stopped:
-            ends = [ends[j if worse else i] for i, (j, worse) in enumerate(zip(lowest, poor, strict=True))]
-            ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
-        totals.append(float(np.sum(own)))
+        if not minimizer.stopped:
+            values = _values(batch, ends, strength * P)
+            own, lowest = np.diag(values), np.argmin(values, axis=1)
+            totals.append(float(np.sum(own)))
+            poor = [forgets and is_lower(units, values[i, j], own[i]) for i, j in enumerate(lowest)]
+            if any(poor):
+                ends = [ends[j if worse else i] for i, (j, worse) in enumerate(zip(lowest, poor, strict=True))]
+                ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
         scores.append(sum(fold.score(theta) for fold, theta in zip(folds, ends, strict=True)) / number)
         kept.append(ends)
         best = min(best, scores[-1])

@@ -24,7 +24,7 @@ def fitted(widths: tuple[int, ...], x: Any, y: Any, y_err: Any, **options: Any) 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", fx.FitWarning)
-        fit = model.fit(x, y, y_err, progress=False, **{"restarts": 2, **options})
+        fit = model.fit(x, y, y_err, progress=False, **{"restarts": 2, "prior": None, **options})
     assert np.all(np.isfinite(fit.parameters))
     np.testing.assert_array_equal(model.parameters, fit.parameters)
     assert fit.message

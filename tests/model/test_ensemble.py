@@ -32,7 +32,7 @@ class TestFitReplicas:
         model, x, _ = self.fitted()
         toys = model(x) + NOISE * np.random.default_rng(5).normal(size=(6, len(x)))
         before = model.parameters.copy()
-        ensemble = model.fit_replicas(x, toys[:, :, None], NOISE)
+        ensemble = model.fit_replicas(x, toys[:, :, None], NOISE, prior=None)
         assert ensemble.kind == "data"
         assert ensemble.valid.sum() >= 5  # without a prior a toy may run along a valley, and says so
         np.testing.assert_array_equal(model.parameters, before)
