@@ -131,7 +131,7 @@ def doctest(session: nox.Session) -> None:
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the documentation as HTML; warnings are errors."""
-    install(session, ".[cli]", *nox.project.dependency_groups(PROJECT, "docs"))
+    install(session, ".[cli,sklearn]", *nox.project.dependency_groups(PROJECT, "docs"))
     session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build/html", *session.posargs, env=ENV)
     session.log("the start page is docs/_build/html/index.html")
 
