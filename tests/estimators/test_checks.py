@@ -32,6 +32,7 @@ def test_check(estimator: Any, check: Any) -> None:
 
 def test_checks_of_array_libraries() -> None:
     """SciPy reads the variable when it is imported, hence the process of its own; libraries that are absent skip."""
+    pytest.importorskip("scipy", minversion="1.14", reason="SciPy dispatches arrays from 1.14 on")
     code = """
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from ffnn_xp.estimators import FFNNClassifier, FFNNRegressor

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy
+import scipy.special
 
 Function = Callable[[np.ndarray], tuple[Any, Any, Any]]
 
@@ -131,7 +132,11 @@ def softplus(z: Taylor) -> Taylor:
 
 
 def _logistic(z: Taylor) -> Taylor:
-    return ((z * 0.5).of(_tanh) + 1.0) * 0.5
+    def of(v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        p, q = scipy.special.expit(v), scipy.special.expit(-v)  # both with all digits, unlike 1 - p
+        return p, p * q, p * q * (q - p)
+
+    return z.of(of)
 
 
 ACTIVATIONS: dict[str, Callable[[Taylor], Taylor]] = {

@@ -7,7 +7,7 @@ import pickle
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -162,11 +162,16 @@ def not_a_minimum(call: RandomFit, model: fx.Model, fit: fx.FitResult) -> list[s
         directions = [steps[:, i] * length[i] for i in range(len(w))]
         directions.append(-steps[:, identified] @ (slopes[identified] / w[identified]))
 
-        def nearby(step: float) -> list[float]:
-            moved = (theta + sign * step * v for v in directions for sign in (1, -1))
-            return [float(statistic(call, model, replace(fit, standardised=point))[0].value) for point in moved]
+        def values(moves: Iterable[np.ndarray]) -> list[float]:
+            points = (theta + move for move in moves)
+            return [float(statistic(call, model, replace(fit, standardised=point))[0].value) for point in points]
 
-        rounding = float(np.nanmax(np.abs(np.subtract([nearby(step) for step in (1e-7, 1e-6, 1e-5)], S.value))))
+        def nearby(step: float) -> list[float]:
+            return values(sign * step * v for v in directions for sign in (1, -1))
+
+        last_digits = values(sign * move for move in np.diag(np.spacing(np.abs(theta))) for sign in (1, -1))
+        close = [*last_digits, *nearby(1e-7), *nearby(1e-6), *nearby(1e-5)]
+        rounding = float(np.nanmax(np.abs(np.subtract(close, S.value))))
         lower = S.value - np.nanmin([nearby(step) for step in tried])
         allowed = EDM * e + 1e-12 * abs(S.value) + 10 * rounding + (0 if smooth else 0.1 * e)
         if smooth and edm > 1.5 * allowed:
