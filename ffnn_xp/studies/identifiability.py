@@ -261,7 +261,8 @@ def _spectrum(
     F = Spectrum.of_hessian(H, cost.errordef, cost.epsilon).factor
     by_parameter = np.sum(F * (G @ F), axis=1) / (2 * cost.errordef)
     shares = np.zeros(p)
-    shares[p - F.shape[1] :] = scipy.linalg.eigvalsh(F.T @ G @ F / (2 * cost.errordef), check_finite=False)
+    if F.shape[1]:
+        shares[p - F.shape[1] :] = scipy.linalg.eigvalsh(F.T @ G @ F / (2 * cost.errordef), check_finite=False)
     weakest = []
     for i in range(p - n_identified, min(p, p - n_identified + SHOWN)):
         v, direction = V[:, i], scale * V[:, i]

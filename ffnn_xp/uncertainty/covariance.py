@@ -100,6 +100,8 @@ class Spectrum:
         >>> spectrum.without(np.diag([0.1, 7.9]), errordef=1.0).errors
         array([ 1., inf])
         """
+        if not self.factor.shape[1]:
+            return self
         share, U = scipy.linalg.eigh(self.factor.T @ part @ self.factor / (2 * errordef), check_finite=False)
         owing = share > 0.5
         if not owing.any():
@@ -159,6 +161,8 @@ def sandwich(spectrum: Spectrum, scores: HostArray, errordef: float, precision: 
     >>> sandwich(spectrum, np.diag([4.0, 64.0]), 1.0, None).errors
     array([1., 1.])
     """
+    if not spectrum.factor.shape[1]:
+        return spectrum
     B = scores / (4 * errordef**2)
     if precision is not None:
         B = B + np.diag(precision)

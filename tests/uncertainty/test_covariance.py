@@ -181,3 +181,10 @@ def test_a_part_that_adds_little_takes_nothing_away() -> None:
     spectrum = Spectrum.of_hessian(np.diag([2.0, 8.0]), 1.0)
     assert spectrum.without(np.diag([0.9, 3.9]), 1.0) is spectrum
     assert spectrum.without(np.diag([2.0, 8.0]), 1.0).factor.shape == (2, 0)
+
+
+def test_where_nothing_is_identified_there_is_nothing_to_replace() -> None:
+    nothing = Spectrum.of_hessian(np.zeros((2, 2)), errordef=1.0)
+    assert not nothing.factor.shape[1]
+    assert sandwich(nothing, np.eye(2), 1.0, None) is nothing
+    assert nothing.without(np.eye(2), 1.0) is nothing
