@@ -8,7 +8,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend, Model, to_numpy
 from ffnn_xp.network.layout import Layout
-from ffnn_xp.uncertainty.covariance import Spectrum, dead_units
+from ffnn_xp.uncertainty.covariance import Spectrum, dead_units, sandwich
 
 from ..oracles.loops import assert_close
 
