@@ -36,8 +36,8 @@ from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path
 from ffnn_xp.fitting.search_result import FitState
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.network import Network, evaluate, glorot
-from ffnn_xp.objective import GaussianPrior, output_bias_precision
-from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, calibrate
+from ffnn_xp.objective import GaussianPrior, NetworkCost, output_bias_precision
+from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, calibrate, sandwich
 
 LEAST = 10  # events without which cross-validation says nothing
 CONSTANT = 1e-12  # S per event below which the values themselves are constant
@@ -176,9 +176,8 @@ def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, repor
 
 def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
-    problem = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0]))
-    cost = problem.cost()
-    G = cost.gauss_newton(theta)
+    cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0])).cost()
+    G, square = cost.gauss_newton(theta), 1.0
     most = problem.tuning.prior_selection.most_effective * problem.n_values
     held = min(effective_number(G, 1.0, GaussianPrior(precision)), most)
     if problem.errors_known:
@@ -186,10 +185,16 @@ def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Membe
     else:
         residual = residual_width(problem, theta, held)
         y_error, square = residual * problem.scaling.y_scale, float(np.mean(residual**2))
-        problem = replace(problem, prior=GaussianPrior(precision / square), y_error=np.full(len(residual), square**0.5))
-        G, cost = G / square, problem.cost() if problem.sandwich else cost
-    covariance = problem.covariance_of(cost, theta, Spectrum.of_hessian(G, cost.errordef))
-    return Member(LinearBand(theta, problem.scaling, covariance), y_error, held)
+    return Member(LinearBand(theta, problem.scaling, _covariance(problem, cost, theta, G, square)), y_error, held)
+
+
+def _covariance(problem: FitProblem, cost: NetworkCost, theta: HostArray, G: HostArray, square: float) -> Spectrum:
+    """Return the covariance at errors of y with this mean square, from a cost with errors 1 and its matrix G."""
+    spectrum = Spectrum.of_hessian(G / square, cost.errordef)
+    if not problem.sandwich:
+        return spectrum
+    assert cost.prior is not None
+    return sandwich(spectrum, cost.scores(theta) / square**2, cost.errordef, cost.prior.precision / square)
 
 
 def shape_of_prior(network: Network, output_bias: float = 0.0) -> HostArray:
@@ -229,7 +234,8 @@ def _calibration(problem: FitProblem, parts: list[Fold], thetas: list[HostArray]
     plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
     pulls, bands = [], []
     for part, theta in zip(parts, thetas, strict=True):
-        G = part.cost(precision).gauss_newton(theta)
+        cost = part.cost(precision)
+        G = cost.gauss_newton(theta)
         y_error = np.ones((k, 1))
         if not problem.errors_known:
             r = _residuals(network, backend, theta, part.inside.events)
@@ -239,7 +245,7 @@ def _calibration(problem: FitProblem, parts: list[Fold], thetas: list[HostArray]
             )
             y_error = held_out_width(problem, r, _weights(backend, part.inside.events))[:, None]
             y_error = y_error * np.sqrt(r.shape[1] / free)
-        band = LinearBand(theta, plain, Spectrum.of_hessian(G / float(np.mean(y_error**2)), 1.0))
+        band = LinearBand(theta, plain, _covariance(problem, cost, theta, G, float(np.mean(y_error**2))))
         checkpoint()
         std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
         residuals, w = _residuals(network, backend, theta, part.outside.events), _weights(backend, part.outside.events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import scipy.stats
 import ffnn_xp as fx
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
-from ffnn_xp.fitting.prior_selection import LEAST, member, shape_of_prior
-from ffnn_xp.fitting.regularization_path import CostBatch, PathMinimizer
+from ffnn_xp.fitting.prior_selection import LEAST, _calibration, member, shape_of_prior
+from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective import Objective
@@ -210,6 +211,25 @@ def test_the_covariance_of_a_member_is_that_of_the_fit(covariance: Any) -> None:
     scale = width / float(given.scaling.y_scale[0])
     same = member(given.problem, theta, P / scale**2)
     np.testing.assert_allclose(free.band.spectrum.errors, same.band.spectrum.errors, rtol=1e-9)
+
+
+def test_the_calibration_knows_a_sandwich() -> None:
+    """With errors three times as large, pulls and bands are a third in their units: only the noise's factor changes."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, 400)
+    y = np.sin(3 * x) + 0.1 * rng.normal(size=400)
+    found = []
+    for error in (0.1, 0.3):
+        fit = fx.Model((1, 3, 1), backend="numpy", seed=1).fit(x, y, error, prior=1.0, covariance="sandwich")
+        problem = replace(fit.problem, prior=None)
+        rows = np.arange(400)
+        part = Fold(problem.cost(), rows[rows % 2 == 0], rows[rows % 2 == 1])
+        theta = fit.standardised if not found else found[0][1]
+        P = 1e-7 * shape_of_prior(problem.network) / error**2
+        found.append((_calibration(problem, [part], [theta], P), theta))
+    (near, _), (far, _) = found
+    assert far.a == pytest.approx(near.a / 9, rel=0.05)
+    assert far.b == pytest.approx(near.b, rel=0.2)
 
 
 def test_the_prediction_is_the_mean_of_the_members(fitted: tuple[fx.Model, fx.FitResult]) -> None:
