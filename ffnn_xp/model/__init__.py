@@ -1,7 +1,8 @@
 """The model: the user's object, and the results of its fits.
 
-- `function`, `predictor`, `model`: `Model` in three steps: a function of x, predictions with errors, fits and files.
-- `result`, `summary`: `FitResult`, its studies, and its text and HTML.
+- `function`, `predictor`, `files`, `model`: `Model` in four steps, a function of x, predictions with errors, files and
+  fits.
+- `result`, `fit_predictions`, `summary`: `FitResult`, its studies, and its text and HTML.
 - `pictures`: what results and models draw, as methods.
 - `ensemble`: `Ensemble`, fits of many replicas in one batch.
 - `state`: the parts of a fitted model that its file keeps.

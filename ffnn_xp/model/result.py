@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -11,39 +10,27 @@ from typing import Any
 import iminuit
 import numpy as np
 
-from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.limits import deadline_of, interruptible
-from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.validation import level, seed_numbers, whole_number
-from ffnn_xp.backends import refuse_gradient
-from ffnn_xp.data import Bins, in_order, input_rows
+from ffnn_xp._lib.limits import interruptible
+from ffnn_xp._lib.validation import seed_numbers, whole_number
 from ffnn_xp.fitting import FitRecord
-from ffnn_xp.minimizers import Budget, at_minimum, is_certified, preset, unstarted
+from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
+from ffnn_xp.model.fit_predictions import FitPredictions
 from ffnn_xp.model.pictures import FitPictures
 from ffnn_xp.model.summary import to_html, to_text
 from ffnn_xp.studies import (
-    Coverage,
-    FittedProblem,
     Goodness,
-    Interval,
     Others,
     Report,
     assess_goodness,
-    find_band_method,
-    histogram_of,
-    measure_coverage,
     minuit_of_subset,
-    prior_share,
-    propagate_predictions,
     report,
 )
-from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 
 @quiet
 @dataclass(frozen=True, repr=False)
-class FitResult(FitPictures):
+class FitResult(FitPictures, FitPredictions):
     """The result of `Model.fit`: its numbers (`FitRecord` lists all of them), and studies of the fit.
 
     The studies are bands (`band`), functions of predictions (`propagate`), histograms (`to_hist`), MINUIT itself
@@ -88,44 +75,6 @@ class FitResult(FitPictures):
         # the minimum; then `Minuit` has the covariance alone.
         minuit = at_minimum(raw, theta, covariance)
         return minuit if is_certified(minuit) else preset(raw, theta, covariance)
-
-    def prior_share(self, x: Any) -> HostArray:
-        r"""Return the prior's share of each prediction's posterior precision, from 0, the data alone, to 1.
-
-        The precision of the parameters is G from the data (the Gauss-Newton matrix) plus P from the prior; a prediction
-        with derivatives j has the variance :math:`v = j^T A j`, :math:`A = (G + P)^{-1}`, and the share is
-        :math:`j^T A P A j / v`.
-
-        Parameters
-        ----------
-        x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs.
-
-        Returns
-        -------
-        array with shape (n,) or (n, k)
-            The shares, in the shape of `Model.predict`; zeros without a prior.
-
-        Raises
-        ------
-        NotFittedError
-            If the fit is not valid, or formed no matrices.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import ffnn_xp as fx
-        >>> x = np.linspace(-1, 1, 50)
-        >>> fit = fx.Model((1, 3, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=1.0)
-        >>> near, far = fit.prior_share([0.0, 4.0])
-        >>> bool(0 < near < far < 1)
-        True
-        """
-        known = self._known_band()
-        if not isinstance(known, LinearBand):
-            raise NotFittedError("the prior's share of a prediction needs matrices, which were not formed")
-        share = prior_share(self._fitted, known, self._columns(x))
-        return share[0] if len(share) == 1 else share.T
 
     def minuit_of(self, names: Sequence[str], others: Others = "profiled") -> iminuit.Minuit:
         """Return a live `Minuit` of some of the parameters; this works for networks of any size.
@@ -173,185 +122,6 @@ class FitResult(FitPictures):
         """
         return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
 
-    def band(
-        self,
-        x: Any,
-        *,
-        cl: float = 0.683,
-        method: str = "linear",
-        number: int | None = None,
-        seed: Any = None,
-        max_seconds: float | None = None,
-    ) -> Interval:
-        """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
-
-        Parameters
-        ----------
-        x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs.
-        cl : float
-            Confidence level.
-        method : {"linear", "profile", "replicas", "mixture"}
-            The kind of band; see `studies.bands`. A profile takes some tenths of a second for each end at 31 parameters
-            (`benchmarks/bands.py`), each toy a refit. Only "mixture" includes other minima, in which random starts may
-            end. With ``covariance="sandwich"`` only "linear" is right, and others are refused.
-        number : int, optional
-            Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
-        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
-            Seed of the toys or starts.
-        max_seconds : float, optional
-            Time after which the band is made of what there is: the toys, starts or ends so far. The band's `stopped`
-            says how many. In an interactive session Ctrl-C does the same; a script ends.
-
-        Raises
-        ------
-        NotFittedError
-            If the fit is not valid.
-        ValueError
-            If the level is not between 0 and 1, or the method is unknown, or a profile would need matrices that were
-            not formed, or there was no time for any band.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import ffnn_xp as fx
-        >>> x = np.linspace(-2, 2, 50)
-        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
-        >>> linear, profile = (fit.band([0.0], method=method) for method in ("linear", "profile"))
-        >>> bool(np.isclose(linear.high[0], profile.high[0], rtol=0.1))
-        True
-        """
-        band = find_band_method(method)
-        cl, budget = level(cl), self._budget(max_seconds)
-        with interruptible() as stop:
-            found = band(
-                self._fitted,
-                self._known_band(),
-                self._columns(x),
-                cl=cl,
-                number=number,
-                seed=seed_numbers(seed),
-                budget=budget,
-            )
-            stop.reason = found.stopped
-        return found
-
-    def propagate(self, function: Callable[[HostArray], Any], x: Any) -> tuple[HostArray, HostArray]:
-        """Return a function of predictions, such as an average, a ratio or an integral, and its covariance.
-
-        Parameters
-        ----------
-        function : callable
-            A function of the predictions at all x, in the shape of `Model.predict`; it returns a number or a vector
-            (m,).
-        x : array-like with shape (n, d), or (n,) for d = 1
-            Inputs.
-
-        Returns
-        -------
-        value : array with shape () or (m,)
-        covariance : array with shape () or (m, m)
-            Linear error propagation from the covariance J Sigma J^T of the predictions, with all correlations.
-
-        Raises
-        ------
-        NotFittedError
-            If the fit is not valid, or formed no covariance.
-        ValueError
-            If a prediction depends on a direction that the fit does not determine.
-
-        Examples
-        --------
-        The slope of a straight line from two predictions, and the integral between them:
-
-        >>> import numpy as np
-        >>> import ffnn_xp as fx
-        >>> x = np.linspace(0, 1, 50)
-        >>> fit = fx.Model((1, 1), seed=1).fit(x, 2 * x + 1, 0.1)
-        >>> slope, variance = fit.propagate(lambda y: y[1] - y[0], [0.0, 1.0])
-        >>> round(float(slope), 6), bool(np.isclose(variance, fit.errors[0] ** 2))
-        (2.0, True)
-        >>> area, variance = fit.propagate(lambda y: np.trapezoid(y, dx=0.1), np.linspace(0, 1, 11))
-        >>> round(float(area), 6), round(float(np.sqrt(variance)), 4)
-        (2.0, 0.0141)
-        """
-        known = self._known_band()
-        if not isinstance(known, LinearBand):
-            raise NotFittedError("no covariance of predictions: matrices were not formed")
-        return propagate_predictions(self._fitted, known, function, self._columns(x))
-
-    def to_hist(self, bins: Any = None) -> Any:
-        """Return a histogram of the fitted function: its integral over each bin, with the variance of that.
-
-        Parameters
-        ----------
-        bins : Bins or histogram, optional
-            The bins; by default those of the fit, also those that a mask left out.
-
-        Returns
-        -------
-        hist.Hist
-            Its axes are those of the histogram that was fitted, or of the edges. Its contents are ``model.predict`` of
-            the bins, without exposures; variances are NaN where the fit does not determine the contents.
-
-        Raises
-        ------
-        ImportError
-            If `hist` is not installed.
-        NotFittedError
-            If the fit is not valid, or formed no covariance.
-        TypeError
-            If the fit was not to bins, and none are given.
-        ValueError
-            If the network has several outputs, or not as many inputs as the bins have dimensions.
-
-        Examples
-        --------
-        >>> import hist
-        >>> import ffnn_xp as fx
-        >>> h = hist.Hist.new.Reg(4, 0, 2, name="t").Int64()
-        >>> h[...] = [100, 60, 36, 22]
-        >>> fit = fx.Model((1, 1), output="exp", seed=1).fit(h, prior=None)
-        >>> of_fit = fit.to_hist()
-        >>> of_fit.axes.name, of_fit.values().round(1), (of_fit.variances() ** 0.5).round(1)
-        (('t',), array([99.8, 60.1, 36.2, 21.8]), array([9.1, 4.1, 3.6, 3.4]))
-        """
-        given = self.problem.data.bins if bins is None else Bins.of(bins)
-        if given is None:
-            raise TypeError(
-                "`bins` must be ffnn_xp.Bins(edges) or a histogram: this fit was not to the contents of any"
-            )
-        d = self.layout.widths[0]
-        if len(given.edges) != d:
-            raise ValueError(f"`bins` must have {d} dimensions as the network has inputs, got {len(given.edges)}")
-        known = self._known_band()
-        if not isinstance(known, LinearBand):
-            raise NotFittedError("no covariance of contents: matrices were not formed")
-        return histogram_of(self._fitted, known, given)
-
-    @cached_property
-    def _fitted(self) -> FittedProblem:
-        """The problem and its minimum, for studies."""
-        return FittedProblem(self.problem, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
-
-    @staticmethod
-    def _budget(max_seconds: float | None) -> Budget:
-        """Return the limits of a study that begins now."""
-        return Budget(deadline_of(max_seconds, time.monotonic()))
-
-    def _columns(self, x: Any) -> Array:
-        """Check inputs and return them as columns on the device."""
-        refuse_gradient(x, "x")
-        backend = self.problem.model.backend
-        with backend.context():
-            x = in_order(x, self.problem.data.input_names)
-            return backend.xp.matrix_transpose(input_rows(backend, x, self.layout.widths[0])[0])
-
-    def _known_band(self) -> LinearBand | MatrixFreeBand:
-        if self.error_band is None:
-            raise NotFittedError(f"no error band: {self.message}")
-        return self.error_band
-
     def goodness(self, number: int = 0, *, seed: Any = None, max_seconds: float | None = None) -> Goodness:
         """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
@@ -385,69 +155,6 @@ class FitResult(FitPictures):
         number, budget = whole_number(number, "number", 0), self._budget(max_seconds)
         with interruptible() as stop:
             found = assess_goodness(self._fitted, number, np.random.default_rng(seed_numbers(seed)), budget)
-            stop.reason = found.stopped
-        return found
-
-    def coverage(
-        self,
-        x: Any = None,
-        *,
-        cl: float | Sequence[float] = (0.683, 0.954),
-        number: int = 200,
-        seed: Any = None,
-        max_seconds: float | None = None,
-    ) -> Coverage:
-        """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
-
-        Parameters
-        ----------
-        x : array-like with shape (m, d), or (m,) for d = 1, optional
-            Inputs; by default at most 200 of the data's.
-        cl : float or sequence of float
-            Nominal coverages: confidence levels.
-        number : int
-            Number of toys.
-        seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
-            Seed of the toys.
-        max_seconds : float, optional
-            Time after which there are no further toys; `stopped` says how many there are. In an interactive session
-            Ctrl-C does the same; a script ends.
-
-        Raises
-        ------
-        NotFittedError
-            If the fit is not valid.
-        ValueError
-            If levels are not between 0 and 1, or fewer than two toys have a band.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import ffnn_xp as fx
-        >>> x = np.linspace(-2, 2, 50)
-        >>> fit = fx.Model((1, 2, 1), seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0)
-        >>> measured = fit.coverage(number=100, seed=1)
-        >>> measured.n_toys > 90, bool(abs(measured.averaged[0] - 0.683) < 0.1)
-        (True, True)
-        """
-        if not self.valid or not self.with_matrices:
-            raise NotFittedError(f"no error band: {self.message}")
-        levels = np.atleast_1d(np.asarray(cl, dtype=np.float64))
-        if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
-            raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
-        number, budget = whole_number(number, "number", 2), self._budget(max_seconds)
-        backend = self.problem.model.backend
-        with backend.context():
-            if x is None:
-                columns = self.problem.data.measured_x(backend.xp)[:, :: -(-self.problem.data.n // 200)]
-            else:
-                columns = self._columns(x)
-        if not columns.shape[-1]:
-            raise ValueError("`x` holds no events: a coverage is measured at one point at least")
-        with interruptible() as stop:
-            found = measure_coverage(
-                self._fitted, columns, levels, number, np.random.default_rng(seed_numbers(seed)), budget
-            )
             stop.reason = found.stopped
         return found
 
