@@ -77,6 +77,16 @@ def test_a_fold_leaves_a_poor_minimum() -> None:
     assert folds[0].cost(0 * P)(alone[0]) > 10 * np.median(values)
 
 
+def test_a_network_that_would_remember_the_held_out_events_stays_in_its_fold() -> None:
+    """Of 37 parameters and 30 events: the fold whose own network is stuck has no other."""
+    whole = cost(n=40)
+    folds, P = folds_of(whole), shape_of_prior(whole.objective.network)
+    thetas = [np.zeros(whole.npar), *starts(whole, 3)]
+    _, _, ends = follow_path(folds, thetas, np.array([0.01, 0.001]), P, PathMinimizer(np.inf))
+    assert np.count_nonzero(ends[0]) == 1  # the output's bias
+    assert all(np.count_nonzero(end) == whole.npar for end in ends[1:])
+
+
 @pytest.mark.parametrize("seed", [9, 27, 34])
 def test_a_path_does_not_end_before_anything_is_learnt(seed: int) -> None:
     """Under a strong prior these networks are straight lines, and score alike for seven strengths."""
