@@ -47,6 +47,8 @@ class FitPredictions(FitRecord):
     ) -> Interval:
         """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
 
+        After ``prior="auto"`` the function is that of the best network; `Model.predict` has the ensemble's mean.
+
         Parameters
         ----------
         x : array-like with shape (n, d), or (n,) for d = 1
