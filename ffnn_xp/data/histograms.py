@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.backends import host_floats
 from ffnn_xp.data.bins import Bins
 from ffnn_xp.data.measurements import Measurements
+from ffnn_xp.data.points import array_shape
 from ffnn_xp.data.records import Table
 from ffnn_xp.data.uhi import edges_of, has_categories, is_histogram, names_of_axes
 from ffnn_xp.losses import Loss, WeightedPoissonLoss, get_loss
@@ -59,6 +60,7 @@ def measurements_of(given: Measurements, loss: str | Loss | None) -> tuple[Measu
             )
         return given, USUAL if loss is None else loss
     h = given.x
+    given = _flat(given, _cells(h))
     if given.y is not None:
         return replace(given, x=Bins(h)), USUAL if loss is None else loss
     means = str(getattr(h.kind, "value", h.kind)) == "MEAN"
@@ -68,9 +70,6 @@ def measurements_of(given: Measurements, loss: str | Loss | None) -> tuple[Measu
     if kind in ("successes", "class"):
         assert loss is not None
         return _fractions(given, h, get_loss(loss)), loss
-    mask = None if given.mask is None else np.asarray(given.mask)
-    if mask is not None and mask.shape == np.shape(h.values()):
-        given = replace(given, mask=mask.ravel())
     if kind == "real":
         return _with_errors(given, h, means=means), USUAL if loss is None else loss
     return _counted(given, h, "poisson" if loss is None else loss)
@@ -82,7 +81,7 @@ def _with_errors(given: Measurements, h: Any, *, means: bool) -> Measurements:
     variances = values if variances is None else variances
     if means:
         known = np.isfinite(values) & (variances > 0) & np.isfinite(variances)
-        given = replace(given, mask=known if given.mask is None else known & np.asarray(given.mask, dtype=bool))
+        given = replace(given, mask=_used(given, known, _cells(h)))
         values, variances = np.where(known, values, 0.0), np.where(known, variances, 1.0)
     error = np.sqrt(variances) if given.y_err is None and given.y_cov is None else given.y_err
     return replace(given, x=Bins(h, average=means), y=values, y_err=error)
@@ -100,26 +99,29 @@ def _counted(given: Measurements, h: Any, loss: str | Loss) -> tuple[Measurement
     if variances is None or np.array_equal(values, variances):
         return given, loss
     filled = variances > 0
-    used = filled if given.mask is None else filled & np.asarray(given.mask, dtype=bool)
+    used = _used(given, filled, _cells(h))
     if not np.any(used):
         raise ValueError("the histogram has no entries in the bins to use")
     scale = np.where(filled, np.abs(values) / np.where(filled, variances, 1.0), 0.0)
     scale = np.where(scale > 0, scale, np.median(scale[used]))
-    exposure = scale if given.exposure is None else scale * np.ravel(given.exposure)
-    return replace(given, y=values * scale, exposure=exposure), WeightedPoissonLoss()
+    exposure = np.ravel(1.0 if given.exposure is None else host_floats(given.exposure, "exposure"))
+    if exposure.size not in (1, scale.size):
+        raise ValueError(f"`exposure` must be one number or have shape {_cells(h)}, got {np.shape(given.exposure)}")
+    return replace(given, y=values * scale, exposure=scale * exposure), WeightedPoissonLoss()
 
 
 def _fractions(given: Measurements, h: Any, loss: Loss) -> Measurements:
     """Return the counts of outcomes at the centres of bins: k of N, or counts of each category."""
     outcomes = [i for i, axis in enumerate(h.axes) if has_categories(axis)]
     rest = [axis for axis in h.axes if not has_categories(axis)]
-    edges, cells = edges_of(rest), tuple(len(axis) for axis in rest)
-    y, trials = _counts(h), None if given.trials is None else _all_events(given.trials, edges, cells)
-    if len(outcomes) != (loss.target_kind == "class" or trials is None) or not rest:
+    edges, cells, y = edges_of(rest), _cells(h), _counts(h)
+    unfit = loss.target_kind == "class" and not outcomes
+    if unfit or len(outcomes) != (given.trials is None) or not rest:
         raise ValueError(
             f"loss={loss.name!r} needs a histogram with bins and one axis of categories, or for 'binomial' one of the "
             "events that passed, and that of all as `trials`: fit(passed, trials=total, loss='binomial')"
         )
+    trials = None if given.trials is None else _all_events(given.trials, edges, cells)
     if outcomes:
         categories = h.axes[outcomes[0]]
         y, names = np.moveaxis(y, outcomes[0], -1), list(categories)
@@ -131,18 +133,36 @@ def _fractions(given: Measurements, h: Any, loss: Loss) -> Measurements:
                 )
             y, trials = y[..., 1], y.sum(axis=-1)
     filled = np.ravel(y.sum(axis=-1) > 0 if trials is None else (trials > 0) | (y > 0))
-    use = np.ones(cells, dtype=bool) if given.mask is None else np.asarray(given.mask)
-    if use.dtype != np.bool_ or use.shape not in (cells, filled.shape):
-        raise ValueError(
-            f"`mask` must be boolean with shape {cells}, True for bins to use, got {use.dtype} {use.shape}"
-        )
-    mask = filled & use.ravel()
+    mask = _used(given, filled, cells)
     x: Any = Bins(*edges).centers
     columns = names_of_axes(rest)
     x = x if columns is None else Table(columns, x)
     if trials is None:
         return replace(given, x=x, y=Table(tuple(names), y.reshape(-1, len(names))), mask=mask)
     return replace(given, x=x, y=y.ravel(), trials=np.where(filled, trials.ravel(), 1.0), mask=mask)
+
+
+def _cells(h: Any) -> tuple[int, ...]:
+    """Return the numbers of bins of the axes that have some, without those of categories."""
+    return tuple(len(axis) for axis in h.axes if not has_categories(axis))
+
+
+def _flat(given: Measurements, cells: tuple[int, ...]) -> Measurements:
+    """Return the measurements with one value for each bin where arrays have the shape of the histogram."""
+    arrays = {name: getattr(given, name) for name in ("y", "y_err", "exposure", "weights", "mask")}
+    shaped = {name: a for name, a in arrays.items() if a is not None and array_shape(a) == cells}
+    return replace(
+        given, **{name: (a if hasattr(a, "reshape") else np.asarray(a)).reshape(-1) for name, a in shaped.items()}
+    )
+
+
+def _used(given: Measurements, filled: Mask, cells: tuple[int, ...]) -> Mask:
+    """Return which bins to use, ``(n,)``: those of the mask that have entries."""
+    use = np.ones_like(filled) if given.mask is None else np.asarray(given.mask)
+    if use.dtype != np.bool_ or use.shape != filled.shape:
+        got = f"{use.dtype} {use.shape}"
+        raise ValueError(f"`mask` must be boolean with shape {cells}, True for bins to use, got {got}")
+    return filled & use
 
 
 def _all_events(trials: Any, edges: list[HostArray], cells: tuple[int, ...]) -> HostArray:

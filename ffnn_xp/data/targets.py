@@ -54,7 +54,7 @@ def counts_of_classes(backend: Backend, y: Any, n: int, k: int | None, *, to_fit
     a = floats(backend, y, "y", LABEL if labels else SHARE)
     xp = backend.xp
     if labels:
-        k = _number_ofcounts_of_classes(np.unique(backend.to_host(a)), k, to_fit=to_fit)
+        k = _number_of_classes(np.unique(backend.to_host(a)), k, to_fit=to_fit)
         a = xp.astype(a[:, None] == xp.arange(k, dtype=a.dtype, device=device(a))[None, :], a.dtype)
     if a.ndim != 2 or a.shape[0] != n or a.shape[1] < 2 or (k is not None and a.shape[1] != k):
         raise ValueError(
@@ -65,7 +65,7 @@ def counts_of_classes(backend: Backend, y: Any, n: int, k: int | None, *, to_fit
     return a, False
 
 
-def _number_ofcounts_of_classes(labels: HostArray, k: int | None, *, to_fit: bool) -> int:
+def _number_of_classes(labels: HostArray, k: int | None, *, to_fit: bool) -> int:
     """Return the number of classes from the different labels, or check them for a network of k outputs.
 
     A class without events would get a probability from nowhere, so that a fit needs events of each.

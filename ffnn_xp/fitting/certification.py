@@ -198,7 +198,7 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
 def _at_infinity(found: Found) -> Found:
     """Return the point with the spectrum of the limit, if the minimum lies at infinity."""
     edm = float(np.nan_to_num(np.fmax(found.edm_newton, _edm(found)), nan=np.inf))
-    infinity = minimum_at_infinity(found.problem, found.cost, found.theta, edm, matrices=found.spectrum is not None)
+    infinity = minimum_at_infinity(found.problem, found.cost, found.theta, edm, found.spectrum)
     return found if infinity is None else replace(found, spectrum=infinity.spectrum, infinity=infinity)
 
 

@@ -69,11 +69,11 @@ class Infinity:
 
 
 def minimum_at_infinity(
-    problem: FitProblem, cost: NetworkCost, theta: HostArray, edm: float, *, matrices: bool
+    problem: FitProblem, cost: NetworkCost, theta: HostArray, edm: float, spectrum: Spectrum | None
 ) -> Infinity | None:
     """Return the minimum at infinity that a minimization from this point leads to; None if the minimum is a point.
 
-    Without matrices it is found if no event has any effect.
+    Without a spectrum it is found if no event has any effect.
 
     Parameters
     ----------
@@ -86,8 +86,9 @@ def minimum_at_infinity(
     edm : float
         EDM there, infinite if it is not known. S falls exponentially: on the way to infinity, EDM is of the size of
         what the events in question still add to S.
-    matrices : bool
-        Whether p x p matrices may be formed.
+    spectrum : Spectrum or None
+        The spectrum of the Hessian there, or of the Gauss-Newton matrix where S is not smooth, without negative
+        directions; None where no matrices are formed.
     """
     output = problem.network.activations[-1]
     if output.linear or output.homogeneous:
@@ -102,15 +103,10 @@ def minimum_at_infinity(
         small[:] = small.all()
     if not small.any():
         return None
-    some, spectrum = small, None
-    if matrices:
-        matrix = "hessian" if problem.network.smooth else "gauss_newton"
-        spectrum = Spectrum.of_hessian(cost.matrix(matrix, theta), cost.errordef, cost.epsilon)
-        part = _part(cost, small, downhill, matrix, theta)
-        spectrum = spectrum.with_negative_directions_unidentified().without(part, cost.errordef)
+    some = small & small.all()
+    if spectrum is not None:
+        spectrum = spectrum.without(_part(cost, small, downhill, theta), cost.errordef)
         some = small & _undetermined(problem, theta, spectrum)
-    elif not small.all():
-        return None
     if not some.any():
         return None
     backend, data = problem.model.backend, problem.data
@@ -166,7 +162,7 @@ def _smallest(values: HostArray, most: float) -> Mask:
     return small.reshape(values.shape)
 
 
-def _part(cost: NetworkCost, small: Mask, downhill: HostArray, matrix: str, theta: HostArray) -> HostArray:
+def _part(cost: NetworkCost, small: Mask, downhill: HostArray, theta: HostArray) -> HostArray:
     """Return the part of the Hessian, or of the Gauss-Newton matrix, that these values ``(k, n)`` contribute.
 
     A softmax couples an event's values: there it is what is lost where their arguments go to the limit, downhill.
@@ -174,7 +170,8 @@ def _part(cost: NetworkCost, small: Mask, downhill: HostArray, matrix: str, thet
     objective, backend, loss = cost.objective, cost.objective.backend, cost.objective.loss
 
     def of(objective: Objective) -> HostArray:
-        return NetworkCost(objective, n_values=small.size).matrix(matrix, theta)
+        kind = "hessian" if objective.network.smooth else "gauss_newton"
+        return NetworkCost(objective, n_values=small.size).matrix(kind, theta)
 
     if small.all():
         return of(objective)

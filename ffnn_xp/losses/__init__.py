@@ -12,7 +12,7 @@
 
 To add a statistic, write one file with a subclass of `Loss` (`base`); if users name it, add it to `LOSSES` here. Of
 correlated values (`correlated`, `block_correlated`), uncertain inputs (`effective_variance`), contents of bins
-(`integrated`) and sums with a function (`added`) users need no names.
+(`integrated`) and sums with a function (`added`) users need no names; the last two wrap another one (`wrapped`).
 """
 
 from __future__ import annotations

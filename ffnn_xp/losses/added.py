@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.losses.base import Data, WrappedLoss
+from ffnn_xp.losses.base import Data
+from ffnn_xp.losses.wrapped import WrappedLoss
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,6 @@ class AddedLoss(WrappedLoss):
     def unwrapped(self, y: Array, data: Data) -> tuple[Array, Data]:
         """Return the sum, and the data of its statistic."""
         return y + data[0], data[1:]
-
-    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Compute s and ds/dy of the sum."""
-        return self.inner.value_and_first(xp, y + data[0], data[1:])
 
     def columns(self, xp: Namespace, y: Array, auxiliary: Array, shift: Array, scale: Array) -> Data:
         """Return zeros for the added function, and the data of the inner statistic."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.losses.base import Data, WrappedLoss
+from ffnn_xp.losses.base import Data
+from ffnn_xp.losses.wrapped import WrappedLoss
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,6 @@ class IntegratedLoss(WrappedLoss):
     def unwrapped(self, y: Array, data: Data) -> tuple[Array, Data]:
         """Return contents and their data."""
         return y, data[:-1]
-
-    def value_and_first(self, xp: Namespace, y: Array, data: Data) -> tuple[Array, Array]:
-        """Compute s and ds/du of the contents u."""
-        return self.inner.value_and_first(xp, y, data[:-1])
 
     def linear_operator(self, xp: Namespace, y: Array, data: Data) -> Array:
         """Compute integrals over bins."""

@@ -129,6 +129,46 @@ def test_means_of_samples_are_averages_over_bins() -> None:
     np.testing.assert_allclose(fit.parameters, np.linalg.lstsq(M, h.values()[:5] / error, rcond=None)[0], rtol=1e-6)
     with pytest.raises(ValueError, match="means of samples, which are no counts"):
         fx.Poisson(h, exponential())
+    np.testing.assert_array_equal(
+        fx.Model((1, 1), seed=1).fit(h, mask=np.arange(6) > 1, prior=None).raw_cost.y, h.values()[2:5]
+    )
+
+
+def test_means_whose_error_is_not_known_are_left_out() -> None:
+    """One sample has no variance, and samples that are all the same have the variance zero."""
+    h = hist.Hist(hist.axis.Variable(EDGES), storage=hist.storage.Mean())
+    h.fill([0.1, 0.7, 0.8, 1.2, 1.4, 2.2, 2.4, 3.3, 3.5], sample=[1.0, 2.0, 2.0, 1.0, 1.5, 2.0, 2.7, 3.0, 3.2])
+    np.testing.assert_array_equal(fx.Model((1, 1), seed=1).fit(h, prior=1.0).raw_cost.y, h.values()[2:5])
+
+
+@pytest.mark.parametrize("storage", ["Int64", "Weight", "Mean"])
+def test_masks_are_boolean_and_have_a_value_for_each_bin(storage: str) -> None:
+    h = hist.Hist(hist.axis.Variable(EDGES), storage=getattr(hist.storage, storage)())
+    x = np.random.default_rng(5).exponential(2.0, 300)
+    h.fill(x, **{"Int64": {}, "Weight": {"weight": 0.3 + x}, "Mean": {"sample": x}}[storage])
+    model = fx.Model((1, 1), output="identity" if storage == "Mean" else "exp", seed=1)
+    for mask in (np.arange(6) % 2, np.arange(3), np.ones(4, dtype=bool)):
+        with pytest.raises(ValueError, match=r"`mask` must .*shape"):
+            model.fit(h, mask=mask, prior=None)
+
+
+@pytest.mark.parametrize("weight", [None, 0.7])
+def test_arrays_beside_a_histogram_may_have_its_shape(weight: float | None) -> None:
+    rng = np.random.default_rng(6)
+    h = hist.Hist(hist.axis.Regular(3, 0, 3), hist.axis.Regular(4, 0, 3), storage=hist.storage.Weight())
+    h.fill(*rng.uniform(0, 3, (2, 400)), **({} if weight is None else {"weight": rng.uniform(0, weight, 400)}))
+    model, exposure = fx.Model((2, 1), output="exp", backend="numpy", seed=1), rng.uniform(1, 2, (3, 4))
+    costs = [fx.Poisson(h, model, exposure=e) for e in (exposure, exposure.ravel(), np.ones(12), 2.0)]
+    shaped, flat, ones, double = ([cost([0.1, -0.2, b]) for b in (2.0, 2.0 + np.log(2))] for cost in costs)
+    assert shaped == flat
+    assert double[0] == pytest.approx(ones[1])
+    assert abs(shaped[0] - ones[0]) > 1
+    with pytest.raises(ValueError, match=r"`exposure` must be one number"):
+        fx.Poisson(h, model, exposure=np.ones(5))([0.1, -0.2, 2.0])
+    error = rng.uniform(1, 2, (3, 4))
+    line = fx.Model((2, 1), backend="numpy", seed=1)
+    fits = [line.fit(h, y_err=e, loss="least_squares", prior=None) for e in (error, error.ravel())]
+    assert fits[0].chi2 == fits[1].chi2
 
 
 def test_least_squares_takes_the_variances_too() -> None:
@@ -317,6 +357,11 @@ def test_fractions_that_are_refused() -> None:
             model.fit(given, trials=trials, loss="binomial", prior=None)
     with pytest.raises(ValueError, match=r"`mask` must be boolean with shape \(6,\).*got bool \(2,\)"):
         model.fit(h, loss="binomial", mask=[True, False], prior=None)
+    for given, trials in ((text, total), (passed, None), (passed, total)):
+        with pytest.raises(
+            ValueError, match="loss='multinomial' needs a histogram with bins and one axis of categories"
+        ):
+            fx.Model((1, 2), output="softmax", seed=1).fit(given, trials=trials, loss="multinomial", prior=None)
     with pytest.raises(TypeError, match="`trials` must be an array, got a histogram"):
         model.fit(x, ok, trials=total, loss="binomial", prior=None)
 
@@ -336,6 +381,8 @@ def test_names_of_axes_are_those_of_inputs() -> None:
     fit = model.fit(named, prior=None)
     assert model.input_names == fit.to_hist().axes.name == ("t", "U")
     assert model({"U": [0.5], "t": [1.0]}) == model([[1.0, 0.5]])
+    half = hist.Hist.new.Reg(4, 0, 2, name="t").Reg(3, 0, 1).Double()
+    assert fx.Bins(half).columns is None  # not all axes have a name
 
 
 def test_flow_bins_are_left_out() -> None:

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import scipy
 
 import ffnn_xp as fx
+from ffnn_xp.fitting.infinity import Infinity, minimum_at_infinity
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.uncertainty import Spectrum
+from tests.oracles.infinity import few_events
 
 X = np.linspace(-1, 1, 40)
 WIDE = np.linspace(-2, 2, 100)
@@ -240,6 +242,15 @@ REGULAR = {
     "classes that overlap": Case((1, 1), "logistic", X, OVERLAP, BINOMIAL, "", 2),
     "one event on the wrong side": Case((1, 1), "logistic", X, np.where(X < 1, X > 0.1, 0.0), BINOMIAL, "", 2),
     "far tail": Case((1, 1), "exp", 20 * (X + 1), RNG.poisson(50 * np.exp(-20 * (X + 1))), POISSON, "", 2),
+    "far tail of small weights": Case(
+        (1, 1),
+        "exp",
+        20 * (X + 1),
+        RNG.poisson(50 * np.exp(-20 * (X + 1))),
+        {**POISSON, "weights": np.full(40, 1e-6)},
+        "",
+        2,
+    ),
     "near the edge": Case((1, 1), "tanh", X, np.tanh(5 * X) + RNG.normal(0, 0.1, 40), {"y_err": 0.1}, "", 2),
     "small weights": Case((1, 1), "exp", X, COUNTS, {**POISSON, "weights": np.full(40, 1e-6)}, "", 2),
     "small exposures": Case((1, 1), "exp", X, COUNTS, {**POISSON, "exposure": np.full(40, 1e-6)}, "", 2),
@@ -277,62 +288,49 @@ def test_a_unit_that_becomes_a_step_is_named() -> None:
     assert np.isfinite(fit.errors[2:]).all()
 
 
-def recedes(x: np.ndarray, y: np.ndarray, trials: np.ndarray, loss: str) -> bool:
-    """Whether S falls for ever along a direction c of a network without hidden layers: by a linear programme.
-
-    Each count of a class, success, failure or event wants its linear predictor not to fall: (z_i c) >= 0, and for some
-    it rises without end (A. Albert and J. A. Anderson, 1984). The number of these is maximised.
-    """
-    Z, rows = np.column_stack([x, np.ones(len(x))]), []
-    d = Z.shape[1]
-    for z, t, n in zip(Z, y, trials, strict=True):
-        if loss == "poisson":
-            rows += [-z, *([z] if t > 0 else [])]
-        elif loss == "binomial":
-            rows += [*([z] if t > 0 else []), *([-z] if t < n else [])]
-        else:
-            for other in {0, 1, 2} - {int(t)}:
-                row = np.zeros((3, d))
-                row[int(t)], row[other] = z, -z
-                rows.append(row.ravel())
-    A = np.array(rows)
-    m, p = A.shape
-    found = scipy.optimize.linprog(
-        np.append(np.zeros(p), -np.ones(m)),
-        A_ub=np.hstack([-A, np.eye(m)]),
-        b_ub=np.zeros(m),
-        bounds=[(None, None)] * p + [(0, 1)] * m,
-    )
-    return bool(-found.fun > 0.5)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["poisson", "binomial", "multinomial"])
 def test_as_a_linear_programme_says(loss: str) -> None:
     """Random data, so few that many have their minimum at infinity: each one is told from the others."""
-    output, k = {"poisson": ("exp", 1), "binomial": ("logistic", 1), "multinomial": ("softmax", 3)}[loss]
     seen = {True: 0, False: 0}
     for seed in range(50):
-        rng = np.random.default_rng([seed, len(loss)])
-        d, n = int(rng.integers(1, 4)), int(rng.integers(8, 40))
-        x = rng.normal(size=(n, d))
-        x = np.where(rng.random((n, d)) < 0.5, np.round(x), x)
-        s, trials = x @ rng.normal(size=d) * rng.choice([0.5, 2.0, 5.0]) + rng.normal(), rng.integers(1, 3, n) * 1.0
-        options: dict[str, Any] = {}
-        if loss == "poisson":
-            y = rng.poisson(np.exp(np.clip(s - 2, -20, 6))).astype(float)
-        elif loss == "binomial":
-            y = rng.binomial(trials.astype(int), 1 / (1 + np.exp(-s))).astype(float)
-            options["trials"] = trials
-        else:
-            y = np.argmax(np.stack([s, -s, 0 * s]) + rng.gumbel(size=(3, n)), axis=0)
-            if len(np.unique(y)) < 3:
-                continue
-        fit = fx.Model((d, k), output=output, backend="numpy", seed=seed).fit(x, y, loss=loss, prior=None, **options)
-        want = recedes(x, y, trials, loss)
-        assert ("infinity" in fit.caution) == want, (seed, fit.message)
-        seen[want] += 1
+        events = few_events(loss, seed, most_trials=2)
+        model = fx.Model((events.x.shape[1], events.k), output=events.output, backend="numpy", seed=seed)
+        fit = model.fit(events.x, events.y, loss=loss, prior=None, **events.options)
+        assert ("infinity" in fit.caution) == events.recedes, (seed, fit.message)
+        seen[events.recedes] += 1
     assert min(seen.values()) >= 5
+
+
+def at(case: Case, theta: list[float], edm: float) -> Infinity | None:
+    """Ask for the minimum at infinity from raw parameters."""
+    _, fit = case.fit()
+    standard = fit.problem.scaling.to_standard(np.array(theta))
+    spectrum = Spectrum.of_hessian(fit.cost.hessian(standard), fit.cost.errordef)
+    return minimum_at_infinity(fit.problem, fit.cost, standard, edm, spectrum)
+
+
+def test_on_the_way_the_limit_says_what_is_determined() -> None:
+    """Only class 0 at -1, never at 1: there the odds of the classes 1 and 2 are determined, as of 20 tosses of a coin."""
+    x, y = np.repeat([-1.0, 1.0], 20), np.r_[np.zeros(20), np.tile([1, 2], 10)]
+    infinity = at(Case((1, 3), "softmax", x, y, CLASSES, ""), [-9, 0, 0, 0, 0, 0], np.inf)
+    assert infinity is not None
+    assert infinity.spectrum is not None
+    assert infinity.spectrum.factor.shape == (6, 1)
+    odds = np.array([0, 0, 1, 1, -1, -1]) @ infinity.spectrum.factor
+    assert odds**2 == pytest.approx(1 / (20 * 0.25), rel=1e-3)
+
+
+def test_where_edm_is_not_known_few_events_still_matter() -> None:
+    case = Case((1, 1), "logistic", np.array([-1.0, -1.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0]), BINOMIAL, "")
+    assert at(case, [0.0, 0.0], np.inf) is None
+
+
+def test_events_that_matter_little_each_may_matter_together() -> None:
+    counts = np.tile([4.0, 6.0], 20)
+    for weight, matters in ((5e-10, True), (1e-12, False)):
+        case = Case((1, 1), "exp", X, counts, {**POISSON, "weights": np.full(40, weight)}, "")
+        assert (at(case, [0.0, np.log(5.0)], 0.0) is None) == matters
 
 
 def test_the_numbers_are_in_the_tuning() -> None:

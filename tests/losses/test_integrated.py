@@ -31,6 +31,17 @@ def test_bins_are_integrals() -> None:
     assert cost(cost.start) == pytest.approx(deviance, rel=1e-9)
 
 
+def test_contents_of_a_straight_line_are_fitted_by_its_integrals() -> None:
+    """Bins differ in width, so that a shift of the line changes each content by another amount."""
+    edges = np.array([0.0, 1.0, 1.5, 3.0, 7.0])
+    width, middle = np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+    y, error = np.array([20.0, 9.0, 45.0, 170.0]), np.array([1.0, 2.0, 1.0, 3.0])
+    M = (width * np.stack([middle, np.ones(4)])).T / error[:, None]
+    fit = fx.Model((1, 1), seed=1).fit(fx.Bins(edges), y, error, prior=None)
+    np.testing.assert_allclose(fit.parameters, np.linalg.lstsq(M, y / error, rcond=None)[0], rtol=1e-9)
+    np.testing.assert_allclose(fit.covariance, np.linalg.inv(M.T @ M), rtol=1e-9)
+
+
 def test_bins_of_two_dimensions_and_their_derivatives(backend: Backend) -> None:
     model = fx.Model((2, 3, 1), output="exp", backend=backend, seed=1)
     cost = fx.Poisson(BINS, CONTENTS[:, 0], model)

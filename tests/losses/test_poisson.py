@@ -26,3 +26,13 @@ def test_a_poisson_mean_that_is_not_positive_is_infinitely_bad() -> None:
 def test_the_output_decides_between_the_two() -> None:
     assert PoissonLoss().for_output("exp") == PoissonLogLoss()
     assert PoissonLogLoss().for_output("softplus") == PoissonLoss()
+
+
+def test_the_square_of_a_rate_may_underflow() -> None:
+    """Without counts it has no curvature and a finite expectation of one; with counts it is large, and a number."""
+    poisson, one = PoissonLoss(), np.ones((1, 1))
+    for rate in (0.0, 1e-310, 1e-200):
+        assert poisson.second(np, rate * one, (0 * one, one)) == 0
+        assert 0 < poisson.fisher(np, rate * one, (one, one)) < np.inf
+        assert 0 < poisson.second(np, rate * one, (one, one)) < np.inf
+    assert poisson.second(np, 1e-100 * one, (one, one)) == 2e200
