@@ -30,7 +30,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
     hidden_layer_sizes, activation, alpha, solver, max_iter, backend, restarts, random_state
         As in `FFNNRegressor`.
     prior : float, "auto" or None
-        As in `FFNNRegressor`; with "auto" the probabilities are those of the best network.
+        As in `FFNNRegressor`, but that "auto" makes no ensemble of classes: it predicts by the best network.
     loss : {"binomial", "multinomial"}, optional
         The likelihood, by default by the number of classes; "multinomial" has two outputs for two classes.
     warm_start, verbose, max_seconds

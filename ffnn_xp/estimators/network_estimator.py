@@ -18,6 +18,7 @@ from ffnn_xp._lib.typing import Array, HostArray, Rows
 from ffnn_xp.backends import Backend, get_backend, library_of, to_numpy
 from ffnn_xp.estimators.options import minimizer_of, prior_of, refusing_others, tuning_of
 from ffnn_xp.estimators.rows import distinct_rows
+from ffnn_xp.fitting import FEWEST_TO_CHOOSE
 from ffnn_xp.losses import Loss
 from ffnn_xp.model import FitResult, Model
 
@@ -110,6 +111,8 @@ class NetworkEstimator(BaseEstimator):
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
         layers = (d, *hidden, loss.outputs(k))
         model = Model(layers, activation=self.activation, output=output, backend=backend, seed=self.random_state)
+        undetermined = len(layers) > 2 or model.n_parameters >= y.size
+        too_few = len(y) < FEWEST_TO_CHOOSE and undetermined
         start: Any = "random"
         if self.warm_start and hasattr(self, "model_"):
             start = to_numpy(self.model_.parameters)
@@ -126,10 +129,10 @@ class NetworkEstimator(BaseEstimator):
                 y_err,
                 loss=loss,
                 weights=None if np.all(weights == 1) else weights,
-                prior=prior_of(self.prior, self.alpha, len(y)),
+                prior=prior_of(self.prior, self.alpha, too_few=too_few),
                 restarts=self.restarts,
                 start=start,
-                minimizer=minimizer_of(self.solver),
+                minimizer=minimizer_of(self.solver, self.max_iter),
                 progress=bool(self.verbose),
                 max_seconds=self.max_seconds,
                 tuning=tuning_of(self.max_iter),

@@ -32,7 +32,8 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
         smooth, unlike "relu", so that a minimum can be certified.
     prior : float, "auto" or None
         Width of a Gaussian prior on the standardised weights: smaller is smoother. "auto" chooses it by rows that are
-        held out, and predicts by an ensemble. Of fewer than ten distinct rows none can be held out: the width is 1.
+        held out, and predicts by an ensemble. Of fewer than ten distinct rows none can be held out: the width is 1. A
+        linear function that has fewer parameters than there are values needs no prior, and has none.
     alpha : float, optional
         Penalty, as in scikit-learn, instead of `prior`, whose width is then ``alpha ** -0.5``; 0 is no prior.
     loss : str or Loss, optional
@@ -41,8 +42,8 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
     solver : str or Minimizer
         The minimizer of `ffnn_xp.Model.fit`: "auto", "lbfgs", "migrad", ...
     max_iter : int, optional
-        Steps at most of each minimization on the way to MINUIT's certificate; fewer are faster, and may end at a poorer
-        minimum.
+        Steps, or rounds of a few steps, at most of each minimization on the way to MINUIT's certificate; fewer are
+        faster, and may end at a poorer minimum.
     backend : str or Backend
         The array library: "numpy", "torch", "cupy", "jax"; "auto" is a usable GPU, else NumPy, and for arrays on a
         device their own.
