@@ -95,7 +95,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         labels = column_or_1d(to_numpy(labels), warn=True)
         check_classification_targets(labels)
         _, codes = np.unique(labels, return_inverse=True)
-        inputs, rows, weights = self._events(X, x, [codes], sample_weight)
+        inputs, rows, weights = self._events(x, [codes], sample_weight)
         classes, codes = np.unique(labels[rows], return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"`y` holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two")

@@ -137,7 +137,7 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
         values = to_numpy(values)
         errors: Any = None if y_err is None else to_numpy(y_err)
         by_row = np.ndim(errors) > 0 and len(errors) == len(values)
-        inputs, rows, weights = self._events(X, x, [values, errors] if by_row else [values], sample_weight)
+        inputs, rows, weights = self._events(x, [values, errors] if by_row else [values], sample_weight)
         self._fit_network(
             inputs,
             values[rows],
@@ -167,7 +167,8 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
             Whether to return the standard deviations too, in the shape of the predictions.
         return_cov : bool
             Whether to return the covariances of the predictions at all X too, with shape (m, m), or (m, m, k) for
-            several outputs.
+            several outputs. After ``prior="auto"`` predictions and covariances are then those of the best network
+            alone.
         kind : {"confidence", "prediction"}
             Whether standard deviations are those of the fitted function, or those of new measurements.
 

@@ -42,6 +42,20 @@ def test_a_linear_function_is_linear_regression(rng: np.random.Generator, weight
     np.testing.assert_allclose(ours.score(X, y), theirs.score(X, y), rtol=1e-9)
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_errors_belong_to_their_rows(rng: np.random.Generator, outputs: int) -> None:
+    """Each output is a regression of its own, with weights 1 / y_err^2; some rows are there twice."""
+    X = np.tile(rng.normal(size=(25, 2)), (2, 1))
+    y, y_err = np.tile(rng.normal(size=(25, outputs)), (2, 1)), rng.uniform(0.1, 2, (50, outputs))
+    y_err[30:] = y_err[5:25]
+    ours = FFNNRegressor((), prior=None).fit(X, np.squeeze(y), y_err=np.squeeze(y_err))
+    assert ours.fit_.n_data == 30 * outputs
+    for k in range(outputs):
+        theirs = LinearRegression().fit(X, y[:, k], 1 / y_err[:, k] ** 2)
+        np.testing.assert_allclose(ours.coefs_[0][:, k], theirs.coef_, rtol=1e-6)
+        np.testing.assert_allclose(ours.intercepts_[0][k], theirs.intercept_, rtol=1e-6)
+
+
 def test_errors_of_a_line_are_those_of_the_textbook(rng: np.random.Generator) -> None:
     """Sigma^2 (X^T X)^-1, by rows and for a number."""
     X, y_err = rng.normal(size=(30, 1)), 0.3
@@ -140,11 +154,15 @@ def test_a_warm_start_goes_on_from_the_last_parameters(data: Any) -> None:
     assert warm.n_iter_ < first / 4
     with pytest.raises(ValueError, match="set warm_start=False"):
         warm.set_params(hidden_layer_sizes=(5,)).fit(*data)
+    with pytest.raises(ValueError, match="set warm_start=False"):
+        warm.set_params(hidden_layer_sizes=(4,), activation="logistic").fit(*data)
+    warm.set_params(hidden_layer_sizes=(5,))
     assert warm.set_params(warm_start=False).fit(*data).model_.layers == (2, 5, 1)
 
 
 def test_a_pickle_predicts_the_same(data: Any) -> None:
     fitted = FFNNRegressor((3,), random_state=1).fit(*data)
+    assert fitted.n_iter_ > fitted.fit_.recipe.gradients > sum(start.calls for start in fitted.fit_.restarts)
     twin = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(twin.predict(data[0], return_std=True), fitted.predict(data[0], return_std=True))
     assert twin.fit_.valid
