@@ -97,7 +97,7 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
+        tags.target_tags.positive_only = getattr(self.loss, "name", self.loss) == "poisson"
         return tags
 
     def fit(self: Self, X: Any, y: Any, sample_weight: Any = None, y_err: Any = None) -> Self:

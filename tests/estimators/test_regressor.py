@@ -16,6 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression
 
 from ffnn_xp.estimators import FFNNRegressor
+from ffnn_xp.losses import get_loss
 
 
 def truth(X: np.ndarray) -> np.ndarray:
@@ -131,8 +132,14 @@ def test_standard_deviations_cover_the_truth_and_new_measurements(rng: np.random
 def test_counts(rng: np.random.Generator) -> None:
     X = rng.uniform(-1, 1, (200, 1))
     y = rng.poisson(np.exp(1 + X[:, 0]))
-    fitted = FFNNRegressor((), prior=None, loss="poisson").fit(X, y)
+    by_name, fitted = (
+        FFNNRegressor((), prior=None, loss=loss, random_state=1).fit(X, y) for loss in ("poisson", get_loss("poisson"))
+    )
     assert fitted.out_activation_ == "exp"
+    np.testing.assert_array_equal(fitted.predict(X), by_name.predict(X))
+    tags = [one.__sklearn_tags__().target_tags for one in (by_name, fitted, FFNNRegressor())]
+    assert [each.positive_only for each in tags] == [True, True, False]
+    assert all(each.multi_output for each in tags)
     np.testing.assert_allclose(fitted.predict([[0.0], [1.0]]), np.exp([1, 2]), rtol=0.15)
 
 
@@ -174,6 +181,7 @@ def test_another_backend_gives_host_arrays(data: Any) -> None:
         FFNNRegressor((2,), prior=1.0, restarts=1, random_state=1, backend=backend).fit(*data)
         for backend in ("numpy", "array_api_strict")
     )
+    assert (one.model_.backend.name, other.model_.backend.name) == ("numpy", "array_api_strict")
     mean, std = other.predict(data[0], return_std=True)
     assert type(mean) is type(std) is np.ndarray
     np.testing.assert_allclose(mean, one.predict(data[0]), rtol=1e-6)

@@ -54,7 +54,7 @@ def test_the_order_of_rows_changes_nothing(rng: np.random.Generator) -> None:
 
 
 def test_negative_weights_are_refused() -> None:
-    with pytest.raises(ValueError, match="[Nn]egative"):
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
         FFNNRegressor().fit([[0.0], [1.0]], [0.0, 1.0], sample_weight=[1.0, -1.0])
 
 

@@ -54,6 +54,12 @@ def test_shapes_are_those_of_predict(widths: tuple[int, ...]) -> None:
         predict(np.zeros((4, 3)))
 
 
+def test_events_of_very_different_size_stay_apart() -> None:
+    model = fx.Model.from_matrices([np.array([[1.0, 0.0], [1.0, 1.0]])], output="softmax")
+    x = [[-1e4], [0.0], [1e4]]
+    np.testing.assert_allclose(executed(to_python(model))["predict"](x), model.predict(x), rtol=1e-12)
+
+
 def test_many_events_are_computed_in_chunks() -> None:
     model = model_of()
     x = np.random.default_rng(1).normal(size=(2500, 2))
