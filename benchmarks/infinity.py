@@ -12,21 +12,31 @@ called so. `--tuning` prints the first table for other values of the two tuned n
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
 from header import header
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import ffnn_xp as fx
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING
 from ffnn_xp.network import forward, jacobian
+from tests.oracles.infinity import few_events
 
 FAR, PRICE, HIGHER = 15.0, (1e-3, 1e-4), 0.01
-FEW = ("counts", "yes or no", "trials", "classes")
+FEW = {
+    "counts": ("poisson", 1),
+    "yes or no": ("binomial", 1),
+    "trials": ("binomial", 3),
+    "classes": ("multinomial", 1),
+}  # statistic, and trials at most
 ORDINARY = (
     "chi-square",
     "chi-square of a tanh",
@@ -51,42 +61,12 @@ class Problem(NamedTuple):
         return model.fit(self.x, self.y, prior=prior, progress=False, **self.options, **more)
 
 
-def few(statistic: str, seed: int) -> Problem:
-    """So few events that classes are often separated, and counts often missing, for a network without hidden layers."""
-    rng = np.random.default_rng([seed, len(statistic)])
-    d, n = int(rng.integers(1, 4)), int(rng.integers(8, 40))
-    x = rng.normal(size=(n, d))
-    x = np.where(rng.random((n, d)) < 0.5, np.round(x), x)
-    s = x @ rng.normal(size=d) * rng.choice([0.5, 2.0, 5.0]) + rng.normal()
-    if statistic == "counts":
-        return Problem((d, 1), "exp", x, rng.poisson(np.exp(np.clip(s - 2, -20, 6))), {"loss": "poisson"})
-    if statistic == "classes":
-        y = np.argmax(np.stack([s, -s, 0 * s]) + rng.gumbel(size=(3, n)), axis=0)
-        y[:3] = 0, 1, 2
-        return Problem((d, 3), "softmax", x, y, {"loss": "multinomial"})
-    trials = rng.integers(1, 4, n) if statistic == "trials" else np.ones(n, dtype=int)
-    y = rng.binomial(trials, 1 / (1 + np.exp(-s)))
-    return Problem((d, 1), "logistic", x, y, {"loss": "binomial", "trials": trials})
-
-
-def recedes(problem: Problem) -> bool:
-    """Whether S falls for ever along some direction of a network without hidden layers."""
-    Z, rows = np.column_stack([problem.x, np.ones(len(problem.x))]), []
-    trials = problem.options.get("trials", np.ones(len(Z)))
-    for z, t, n in zip(Z, problem.y, trials, strict=True):
-        if problem.output == "exp":
-            rows += [-z, *([z] if t > 0 else [])]
-        elif problem.output == "logistic":
-            rows += [*([z] if t > 0 else []), *([-z] if t < n else [])]
-        else:
-            for other in {0, 1, 2} - {int(t)}:
-                row = np.zeros((3, Z.shape[1]))
-                row[int(t)], row[other] = z, -z
-                rows.append(row.ravel())
-    A = np.array(rows)
-    m, p = A.shape
-    cost, bounds = np.append(np.zeros(p), -np.ones(m)), [(None, None)] * p + [(0, 1)] * m
-    return bool(-scipy.optimize.linprog(cost, np.hstack([-A, np.eye(m)]), np.zeros(m), bounds=bounds).fun > 0.5)
+def few(statistic: str, seed: int) -> tuple[Problem, bool]:
+    """Return so few events that their minimum is often at infinity, without hidden layers, and whether it is."""
+    loss, most_trials = FEW[statistic]
+    events = few_events(loss, seed, most_trials)
+    layers, options = (events.x.shape[1], events.k), {"loss": loss, **events.options}
+    return Problem(layers, events.output, events.x, events.y, options), events.recedes
 
 
 def ordinary(statistic: str, seed: int) -> Problem:
@@ -155,12 +135,18 @@ def said(problems: Sequence[Problem], **options: Any) -> np.ndarray:
     return np.array(["infinity" in problem.fit(seed, **options).caution for seed, problem in enumerate(problems)])
 
 
+def few_problems(statistics: Iterable[str], number: int) -> tuple[list[Problem], np.ndarray]:
+    """Return this many problems of each statistic, and which of them have their minimum at infinity."""
+    problems, at_infinity = zip(*[few(statistic, seed) for statistic in statistics for seed in range(number)], strict=True)
+    return list(problems), np.array(at_infinity)
+
+
 def against_the_programme(number: int) -> None:
     print("| few events, no hidden layer | fits | at infinity by the programme | said so | said so wrongly | missed |")
     print("| --- | --- | --- | --- | --- | --- |")
     for statistic in FEW:
-        problems = [few(statistic, seed) for seed in range(number)]
-        want, found = np.array([recedes(problem) for problem in problems]), said(problems)
+        problems, want = few_problems([statistic], number)
+        found = said(problems)
         wrong, missed = int(np.sum(found & ~want)), int(np.sum(want & ~found))
         print(f"| {statistic} | {len(want)} | {want.sum()} | {found.sum()} | {wrong} | {missed} |", flush=True)
 
@@ -185,8 +171,7 @@ def of_ordinary_data(number: int) -> None:
 def of_other_numbers(number: int) -> None:
     print("| number | value | factor | minimizer | said so wrongly | missed |")
     print("| --- | --- | --- | --- | --- | --- |")
-    problems = [few(statistic, seed) for statistic in FEW for seed in range(number)]
-    want = np.array([recedes(problem) for problem in problems])
+    problems, want = few_problems(FEW, number)
     for name in ("unnoticed", "most_unnoticed"):
         for factor in (1 / 10, 1 / 3, 1, 3, 10):
             value = factor * getattr(DEFAULT_TUNING.certification, name)

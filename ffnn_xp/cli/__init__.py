@@ -1,7 +1,9 @@
 """The command line ``ffnn-xp``.
 
-- `commands`: the commands `backends`, `fit`, `predict` and `export`; it needs typer.
-- `options`: the meaning of their options.
+- `commands`: the program and its commands; it needs typer.
+- `fit_command`, `network_commands`: the command `fit`, and those that take a fitted network, `predict` and `export`.
+- `arguments`: arguments and options that several commands have.
+- `options`: the meaning of the options.
 - `exports`: the formats of the command `export`.
 - `tables`: tables in CSV, TSV and Parquet files.
 - `messages`: errors as one line and an exit code.

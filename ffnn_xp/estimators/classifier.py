@@ -30,7 +30,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
     hidden_layer_sizes, activation, alpha, solver, max_iter, backend, restarts, random_state
         As in `FFNNRegressor`.
     prior : float, "auto" or None
-        As in `FFNNRegressor`; with "auto" the probabilities are those of the best network.
+        As in `FFNNRegressor`, but that "auto" makes no ensemble of classes: it predicts by the best network.
     loss : {"binomial", "multinomial"}, optional
         The likelihood, by default by the number of classes; "multinomial" has two outputs for two classes.
     warm_start, verbose, max_seconds
@@ -95,7 +95,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         labels = column_or_1d(to_numpy(labels), warn=True)
         check_classification_targets(labels)
         _, codes = np.unique(labels, return_inverse=True)
-        inputs, rows, weights = self._events(X, x, [codes], sample_weight)
+        inputs, rows, weights = self._events(x, [codes], sample_weight)
         classes, codes = np.unique(labels[rows], return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"`y` holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two")

@@ -10,7 +10,6 @@ import numpy as np
 import sklearn.exceptions
 from array_api_compat import device
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ffnn_xp._lib.errors import FitWarning, outside_the_package
@@ -18,6 +17,7 @@ from ffnn_xp._lib.typing import Array, HostArray, Rows
 from ffnn_xp.backends import Backend, get_backend, library_of, to_numpy
 from ffnn_xp.estimators.options import minimizer_of, prior_of, refusing_others, tuning_of
 from ffnn_xp.estimators.rows import distinct_rows
+from ffnn_xp.fitting import FEWEST_TO_CHOOSE
 from ffnn_xp.losses import Loss
 from ffnn_xp.model import FitResult, Model
 
@@ -39,6 +39,7 @@ class NetworkEstimator(BaseEstimator):
 
     fit_: FitResult
     model_: Model
+    n_features_in_: int
 
     @refusing_others
     def __init__(
@@ -77,15 +78,13 @@ class NetworkEstimator(BaseEstimator):
         tags.array_api_support = True
         return tags
 
-    def _events(self, X: Any, x: Any, columns: list[Array], sample_weight: Any) -> tuple[Any, Rows, HostArray]:
-        """Return the inputs of the distinct rows, as a table where X is one, the rows' indices and their weights.
+    def _events(self, x: Any, columns: list[Array], sample_weight: Any) -> tuple[Any, Rows, HostArray]:
+        """Return the inputs of the distinct rows, by name where they have names, the rows' indices and their weights.
 
         Parameters
         ----------
-        X : array-like with shape (n, d)
-            Inputs as they were given.
         x : array with shape (n, d)
-            The same, checked.
+            Checked inputs.
         columns : list of array with shape (n,) or (n, m)
             What else makes rows differ.
         sample_weight : array-like with shape (n,) or None
@@ -97,19 +96,21 @@ class NetworkEstimator(BaseEstimator):
             raise ValueError("`sample_weight` is zero for all rows: a fit needs at least one with a weight above zero")
         table = np.column_stack([host, *columns]).astype(np.float64, copy=False)
         rows, weights = distinct_rows(table, every)
-        named = getattr(self, "feature_names_in_", None) is not None
-        return _safe_indexing(X, rows) if named else host[rows], rows, weights
+        names = getattr(self, "feature_names_in_", None)
+        return host[rows] if names is None else dict(zip(names.tolist(), host[rows].T, strict=True)), rows, weights
 
     def _fit_network(
         self, x: Any, y: Array, y_err: Any, weights: HostArray, *, loss: Loss, output: str, backend: Backend | str
     ) -> None:
         """Fit a network to events, from the parameters of the last fit if `warm_start` says so."""
-        d, k = x.shape[1], 1 if y.ndim == 1 else y.shape[1]
+        k = 1 if y.ndim == 1 else y.shape[1]
         if loss.target_kind == "class":
             k = int(y.max()) + 1
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
-        layers = (d, *hidden, loss.outputs(k))
+        layers = (self.n_features_in_, *hidden, loss.outputs(k))
         model = Model(layers, activation=self.activation, output=output, backend=backend, seed=self.random_state)
+        undetermined = len(layers) > 2 or model.n_parameters >= y.size
+        too_few = len(y) < FEWEST_TO_CHOOSE and undetermined
         start: Any = "random"
         if self.warm_start and hasattr(self, "model_"):
             start = to_numpy(self.model_.parameters)
@@ -126,10 +127,10 @@ class NetworkEstimator(BaseEstimator):
                 y_err,
                 loss=loss,
                 weights=None if np.all(weights == 1) else weights,
-                prior=prior_of(self.prior, self.alpha, len(y)),
+                prior=prior_of(self.prior, self.alpha, too_few=too_few),
                 restarts=self.restarts,
                 start=start,
-                minimizer=minimizer_of(self.solver),
+                minimizer=minimizer_of(self.solver, self.max_iter),
                 progress=bool(self.verbose),
                 max_seconds=self.max_seconds,
                 tuning=tuning_of(self.max_iter),

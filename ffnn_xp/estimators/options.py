@@ -7,14 +7,14 @@ limit of its steps. One without is refused where it is given, with a sentence of
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp._lib.validation import is_number, whole_number
 from ffnn_xp.fitting import DEFAULT_TUNING, Tuning
-from ffnn_xp.minimizers import MINIMIZERS, Minimizer
+from ffnn_xp.minimizers import ConjugateGradients, Minimizer, get_minimizer
 
 _STOCHASTIC = "it is an option of stochastic gradient descent, and here each step takes all rows: leave it out"
 _HELD_OUT = "prior='auto', the default, chooses by rows that are held out how smooth the network is: leave it out"
@@ -29,10 +29,12 @@ REFUSED = {
 }
 """Arguments of scikit-learn's networks that have no equivalent, and what to do."""
 
-LIMITS = ("max_iterations", "max_rounds", "evaluations", "last_evaluations")
+LIMITS = ("max_iterations", "max_rounds", "max_evaluations", "max_calls", "evaluations", "last_evaluations")
 """Fields of the minimizers, and of what runs them, that limit the steps of one minimization."""
 
-FEWEST_TO_CHOOSE = 10  # distinct rows below which nothing can be held out
+SEARCHES = ("local_search", "halving", "hopping", "path")
+"""Fields of `Tuning` that are the minimizations of a fit; those of its studies have limits of their own."""
+
 PRIOR_OF_FEW = 1.0  # then each unit's input varies as much as a standardised input does, whatever the rows say
 
 Init = TypeVar("Init", bound=Callable[..., None])
@@ -50,8 +52,8 @@ def refusing_others(init: Init) -> Init:
     return checked  # type: ignore[return-value]
 
 
-def prior_of(prior: Any, alpha: Any, n_rows: int) -> Any:
-    """Return the prior of a fit: as it is given, from scikit-learn's penalty `alpha`, or by default for few rows.
+def prior_of(prior: Any, alpha: Any, *, too_few: bool) -> Any:
+    """Return the prior of a fit: as it is given, from scikit-learn's penalty `alpha`, or by default for too few rows.
 
     Raises
     ------
@@ -60,41 +62,49 @@ def prior_of(prior: Any, alpha: Any, n_rows: int) -> Any:
 
     Examples
     --------
-    >>> prior_of("auto", None, 100), prior_of("auto", None, 5), prior_of("auto", 0.25, 100), prior_of("auto", 0, 100)
-    ('auto', 1.0, 2.0, None)
+    >>> prior_of("auto", None, too_few=False), prior_of("auto", None, too_few=True), prior_of(2.0, None, too_few=True)
+    ('auto', 1.0, 2.0)
+    >>> prior_of("auto", 0.25, too_few=False), prior_of("auto", 0, too_few=False)
+    (2.0, None)
     """
     automatic = isinstance(prior, str) and prior == "auto"
     if alpha is None:
-        return PRIOR_OF_FEW if automatic and n_rows < FEWEST_TO_CHOOSE else prior
+        return PRIOR_OF_FEW if automatic and too_few else prior
     if not automatic:
         raise ValueError(f"give `prior` or `alpha`, not both: got prior={prior!r} and alpha={alpha!r}")
-    if not (is_number(alpha) and alpha >= 0):
-        raise ValueError(f"`alpha` must be 0 or positive, got {alpha!r}")
+    if not (is_number(alpha) and 0 <= alpha < math.inf):
+        raise ValueError(f"`alpha` must be 0 or positive, and finite, got {alpha!r}")
     return float(alpha) ** -0.5 if alpha else None
 
 
-def minimizer_of(solver: Any) -> str | Minimizer:
-    """Return the minimizer of this name, or the object that was given.
+def minimizer_of(solver: Any, max_iter: Any) -> str | Minimizer:
+    """Return the minimizer of this name, or the object that was given, with at most `max_iter` steps.
 
     Raises
     ------
     ValueError
-        For scikit-learn's stochastic solvers, and for unknown names.
+        For scikit-learn's stochastic solvers, for unknown names, and for limits of a minimizer that has none.
+    TypeError
+        If it is no minimizer.
 
     Examples
     --------
-    >>> minimizer_of("lbfgs")
-    'lbfgs'
+    >>> minimizer_of("lbfgs", 7).max_iterations, minimizer_of("auto", 7)
+    (7, 'auto')
     """
-    if isinstance(solver, str):
-        if solver in ("adam", "sgd"):
-            raise ValueError(
-                f"solver={solver!r} is stochastic gradient descent, which has no minimum to certify: leave `solver` "
-                "out, or use 'lbfgs'"
-            )
-        if solver not in ("auto", *MINIMIZERS):
-            raise ValueError(f"unknown solver {solver!r}: {did_you_mean(solver, ('auto', *MINIMIZERS))}")
-    return solver  # type: ignore[no-any-return]
+    if isinstance(solver, str) and solver in ("adam", "sgd"):
+        raise ValueError(
+            f"solver={solver!r} is stochastic gradient descent, which has no minimum to certify: leave `solver` "
+            "out, or use 'lbfgs'"
+        )
+    if isinstance(solver, str) and solver == "auto":
+        return solver
+    minimizer: Any = get_minimizer(solver)
+    if max_iter is None:
+        return minimizer  # type: ignore[no-any-return]
+    if not (is_dataclass(minimizer) and any(f.name in LIMITS for f in fields(minimizer))):
+        raise ValueError(f"`max_iter` cannot limit the steps of {minimizer!r}: leave it out, and limit them there")
+    return _limited(minimizer, max_iter)  # type: ignore[no-any-return]
 
 
 def tuning_of(max_iter: Any) -> Tuning:
@@ -107,16 +117,16 @@ def tuning_of(max_iter: Any) -> Tuning:
     """
     if max_iter is None:
         return DEFAULT_TUNING
-    return _limited(DEFAULT_TUNING, whole_number(max_iter, "max_iter", 1))  # type: ignore[no-any-return]
+    return replace(DEFAULT_TUNING, **{name: _limited(getattr(DEFAULT_TUNING, name), max_iter) for name in SEARCHES})
 
 
-def _limited(numbers: Any, most: int) -> Any:
-    """Return a dataclass whose limits of steps, and those of the dataclasses in it, are not above `most`."""
-    changes = {}
+def _limited(numbers: Any, max_iter: Any) -> Any:
+    """Return a dataclass whose limits of steps, and those of the minimizers in it, are not above `max_iter`."""
+    changes, most = {}, whole_number(max_iter, "max_iter", 1)
     for f in fields(numbers):
         value = getattr(numbers, f.name)
-        if is_dataclass(value):
-            changes[f.name] = _limited(value, most)
-        elif f.name in LIMITS:
+        if f.name in LIMITS:
             changes[f.name] = min(value, most)
+        elif is_dataclass(value) and not isinstance(value, ConjugateGradients):  # which compute bounds at a point
+            changes[f.name] = _limited(value, most)
     return replace(numbers, **changes)

@@ -32,7 +32,8 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
         smooth, unlike "relu", so that a minimum can be certified.
     prior : float, "auto" or None
         Width of a Gaussian prior on the standardised weights: smaller is smoother. "auto" chooses it by rows that are
-        held out, and predicts by an ensemble. Of fewer than ten distinct rows none can be held out: the width is 1.
+        held out, and predicts by an ensemble. Of fewer than ten distinct rows none can be held out: the width is 1. A
+        linear function that has fewer parameters than there are values needs no prior, and has none.
     alpha : float, optional
         Penalty, as in scikit-learn, instead of `prior`, whose width is then ``alpha ** -0.5``; 0 is no prior.
     loss : str or Loss, optional
@@ -41,8 +42,8 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
     solver : str or Minimizer
         The minimizer of `ffnn_xp.Model.fit`: "auto", "lbfgs", "migrad", ...
     max_iter : int, optional
-        Steps at most of each minimization on the way to MINUIT's certificate; fewer are faster, and may end at a poorer
-        minimum.
+        Steps, or rounds of a few steps, at most of each minimization on the way to MINUIT's certificate; fewer are
+        faster, and may end at a poorer minimum.
     backend : str or Backend
         The array library: "numpy", "torch", "cupy", "jax"; "auto" is a usable GPU, else NumPy, and for arrays on a
         device their own.
@@ -96,7 +97,7 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
+        tags.target_tags.positive_only = getattr(self.loss, "name", self.loss) == "poisson"
         return tags
 
     def fit(self: Self, X: Any, y: Any, sample_weight: Any = None, y_err: Any = None) -> Self:
@@ -136,7 +137,7 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
         values = to_numpy(values)
         errors: Any = None if y_err is None else to_numpy(y_err)
         by_row = np.ndim(errors) > 0 and len(errors) == len(values)
-        inputs, rows, weights = self._events(X, x, [values, errors] if by_row else [values], sample_weight)
+        inputs, rows, weights = self._events(x, [values, errors] if by_row else [values], sample_weight)
         self._fit_network(
             inputs,
             values[rows],
@@ -166,7 +167,8 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
             Whether to return the standard deviations too, in the shape of the predictions.
         return_cov : bool
             Whether to return the covariances of the predictions at all X too, with shape (m, m), or (m, m, k) for
-            several outputs.
+            several outputs. After ``prior="auto"`` predictions and covariances are then those of the best network
+            alone.
         kind : {"confidence", "prediction"}
             Whether standard deviations are those of the fitted function, or those of new measurements.
 

@@ -36,7 +36,5 @@ def distinct_rows(table: HostArray, weights: HostArray) -> tuple[Rows, HostArray
     (array([1, 0]), array([1. , 1.5]))
     """
     used: Rows = np.flatnonzero(weights)
-    order = used[np.lexsort(table[used].T[::-1])]
-    rows = table[order]
-    new = np.concatenate([[True], np.any(rows[1:] != rows[:-1], axis=1)]) if len(order) else np.zeros(0, bool)
-    return order[new], np.bincount(np.cumsum(new) - 1, weights[order]).astype(np.float64)
+    _, first, event = np.unique(table[used], axis=0, return_index=True, return_inverse=True)
+    return used[first], np.bincount(event.ravel(), weights[used]).astype(np.float64)

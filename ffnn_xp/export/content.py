@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
+from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import whole_number
 from ffnn_xp._lib.version import __version__
@@ -115,7 +116,7 @@ class Content:
         *hidden, output = (f.name for f in self.activations)
         layers = ", ".join(dict.fromkeys(hidden)) or "no hidden layer"
         called = f"{self.name}: " if self.name else ""
-        return f"{called}{what} ({layers}; output {output}), written by ffnn_xp {__version__}"
+        return visible(f"{called}{what} ({layers}; output {output}), written by ffnn_xp {__version__}")
 
 
 def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Content:

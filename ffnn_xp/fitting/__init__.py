@@ -19,6 +19,7 @@ from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
 from ffnn_xp.fitting.pipeline import fit
+from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import FitState, Restart
@@ -27,6 +28,7 @@ from ffnn_xp.fitting.y_error import residual_width, settle
 
 __all__ = [
     "DEFAULT_TUNING",
+    "FEWEST_TO_CHOOSE",
     "REFIT_GOAL",
     "FitOptions",
     "FitProblem",

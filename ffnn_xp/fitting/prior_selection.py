@@ -39,7 +39,7 @@ from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import GaussianPrior, NetworkCost, output_bias_precision
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, calibrate, sandwich
 
-LEAST = 10  # events without which cross-validation says nothing
+FEWEST_TO_CHOOSE = 10  # events without which cross-validation says nothing
 CONSTANT = 1e-12  # S per event below which the values themselves are constant
 SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
@@ -101,7 +101,7 @@ def why_not_chosen(problem: FitProblem) -> str:
     """Return why the prior of a problem cannot or need not be chosen by events that are held out; empty if it can."""
     if problem.loss.has_linear_operator:
         return "events that are correlated or summed cannot be held out"
-    if problem.data.n < LEAST:
+    if problem.data.n < FEWEST_TO_CHOOSE:
         return f"{problem.data.n} events are too few to hold some out"
     if problem.layout.n_layers == 1 and problem.layout.n_parameters < problem.n_values:
         return "a network without hidden units needs none"

@@ -82,6 +82,15 @@ def test_what_cannot_be_is_refused(data: Any, arguments: list[str], why: str) ->
     assert sorted(os.listdir()) == before
 
 
+def test_a_link_to_the_points_is_not_replaced(net: fx.Model) -> None:
+    pytest.importorskip("onnx")
+    before = Path("data.csv").read_text()
+    Path("out.onnx").symlink_to("data.csv")
+    refused = run("export", "net.safetensors", "out.onnx", "--modes", "1", "--points", "data.csv", code=2)
+    assert "FILE out.onnx: this is the file of the table, data.csv, and would replace it" in refused.stderr
+    assert Path("data.csv").read_text() == before
+
+
 def test_a_fit_that_is_not_valid_is_told_of() -> None:
     x = np.linspace(-1, 1, 20)
     model = fx.Model((1, 2, 1), seed=1)

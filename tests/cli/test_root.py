@@ -112,3 +112,11 @@ def test_fit_and_predict_from_a_tree() -> None:
     assert tree == text
     refused = fit("events.root:events", *options, "--save", "events.root", code=2).stderr
     assert "this ending is not that of a network" in refused
+    Path("link.csv").symlink_to("events.root")
+    Path("link.onnx").symlink_to("events.root")
+    for command in (
+        ["fit", "events.root:events", "-t", "U", "--save", "link.onnx"],
+        ["predict", "tree.safetensors", "events.root:events", "--out", "link.csv"],
+        ["export", "tree.safetensors", "link.onnx", "--modes", "1", "--points", "events.root:events"],
+    ):
+        assert "this is the file of the table, events.root, and would replace it" in run(*command, code=2).stderr

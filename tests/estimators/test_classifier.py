@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs scikit-learn, the extra sklearn")
 
+from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 
 from ffnn_xp.estimators import FFNNClassifier
@@ -82,6 +83,15 @@ def test_two_classes_with_two_outputs(rng: np.random.Generator) -> None:
     assert two.n_outputs_ == 2
     np.testing.assert_allclose(one.predict_proba(X), two.predict_proba(X), atol=1e-4)
     np.testing.assert_allclose(one.decision_function(X), two.decision_function(X), atol=1e-3)
+
+
+def test_labels_that_are_measured_values_or_a_column(rng: np.random.Generator) -> None:
+    X, y = overlapping(rng, 2)
+    with pytest.raises(ValueError, match="continuous"):
+        FFNNClassifier().fit(X, y + 0.5 * X[:, 0])
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        column = FFNNClassifier((), prior=1.0, random_state=1).fit(X, y[:, None])
+    np.testing.assert_array_equal(column.predict(X), FFNNClassifier((), prior=1.0, random_state=1).fit(X, y).predict(X))
 
 
 def test_one_class_and_losses_that_do_not_go_together(rng: np.random.Generator) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -16,7 +18,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import ffnn_xp as fx
 from ffnn_xp.estimators import FFNNClassifier, FFNNRegressor, FitConvergenceWarning
-from ffnn_xp.estimators.options import REFUSED
+from ffnn_xp.estimators.options import LIMITS, REFUSED, minimizer_of
+from ffnn_xp.fitting import DEFAULT_TUNING
+from ffnn_xp.minimizers import MINIMIZERS, LevenbergMarquardt, ScipyLBFGS, get_minimizer
 
 PAIRS = [(FFNNRegressor, MLPRegressor), (FFNNClassifier, MLPClassifier)]
 
@@ -94,6 +98,8 @@ def data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     [
         ({"solver": "adam"}, "stochastic gradient descent.* leave `solver` out"),
         ({"solver": "lbgfs"}, "did you mean 'lbfgs'"),
+        ({"solver": "lbfgs", "max_iter": 1.5}, "`max_iter` must be a positive integer"),
+        ({"alpha": float("inf")}, "`alpha` must be 0 or positive, and finite"),
         ({"alpha": 1.0, "prior": 1.0}, "`prior` or `alpha`, not both"),
         ({"alpha": -1.0}, "`alpha` must be 0 or positive"),
         ({"max_iter": 0}, "`max_iter` must be a positive integer"),
@@ -128,11 +134,75 @@ def test_solver_and_limits_reach_the_fit(data: Any) -> None:
         for options in ({}, {"max_iter": 2}, {"solver": "levenberg_marquardt"})
     )
     assert len({plain.n_iter_, short.n_iter_, other.n_iter_}) == 3
+    assert plain.n_iter_ == plain.fit_.restarts[0].calls
     with pytest.warns(ConvergenceWarning, match="the fit is not valid") as caught:
         FFNNRegressor((3,), random_state=1, max_seconds=1e-6).fit(*data)
     assert issubclass(caught[0].category, fx.FitWarning)
     assert caught[0].category is FitConvergenceWarning
     assert caught[0].filename == __file__
+
+
+def limits(numbers: Any) -> Iterator[tuple[str, float]]:
+    """Yield the limits of steps in a dataclass and in all dataclasses in it."""
+    for f in dataclasses.fields(numbers):
+        value = getattr(numbers, f.name)
+        if dataclasses.is_dataclass(value):
+            yield from ((f"{f.name}.{name}", most) for name, most in limits(value))
+        elif f.name in LIMITS:
+            yield f.name, value
+
+
+@pytest.mark.parametrize("solver", [*MINIMIZERS, LevenbergMarquardt(damping=0.1)], ids=str)
+def test_max_iter_limits_each_solver(solver: Any) -> None:
+    found = dict(limits(minimizer_of(solver, 2)))
+    bounds = {name: most for name, most in found.items() if "conjugate_gradients" in name or "random_search" in name}
+    assert set(found) > set(bounds)
+    assert {most for name, most in found.items() if name not in bounds} == {2}
+    assert set(bounds.values()) <= {300}  # they compute bounds on EDM where a minimization ends
+    assert minimizer_of(solver, None) == get_minimizer(solver)
+    most = dict(limits(get_minimizer(solver)))
+    assert dict(limits(minimizer_of(solver, 50))) == {n: v if n in bounds else min(v, 50) for n, v in most.items()}
+
+
+def test_max_iter_limits_the_minimizations_of_the_fit_and_not_those_of_its_studies(data: Any) -> None:
+    tuning = FFNNRegressor((2,), prior=1.0, restarts=1, random_state=1, max_iter=3).fit(*data).fit_.problem.tuning
+    searches = dict(limits(tuning.local_search)) | dict(limits(tuning.path))
+    assert {most for name, most in searches.items() if "matrix_free" not in name} == {3}
+    assert {tuning.halving.minimizer.max_iterations, tuning.hopping.minimizer.max_iterations} == {3}
+    assert tuning.refit == DEFAULT_TUNING.refit
+    assert tuning.local_search.matrix_free.conjugate_gradients.max_iterations == 300
+
+
+def test_max_iter_reaches_the_solver(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    run = ScipyLBFGS.run
+    monkeypatch.setattr(ScipyLBFGS, "run", lambda self, *a: steps.append(self.max_iterations) or run(self, *a))
+    for options, expected in (({}, 3000), ({"max_iter": 2}, 2)):
+        steps.clear()
+        FFNNRegressor((3,), prior=1.0, random_state=1, restarts=1, solver="lbfgs", **options).fit(*data)
+        assert set(steps) == {expected}
+
+    class Own:
+        def run(self, problem: Any, theta: Any, budget: Any = None) -> Any:
+            raise NotImplementedError
+
+    with pytest.raises(ValueError, match=r"`max_iter` cannot limit the steps of .*Own.*: leave it out"):
+        FFNNRegressor(solver=Own(), max_iter=2).fit(*data)
+
+
+@pytest.mark.parametrize(
+    ("rows", "hidden", "prior"),
+    [(9, (2,), 1.0), (10, (2,), "auto"), (9, (), None), (4, (), None), (3, (), 1.0)],
+)
+def test_the_default_prior_of_few_rows(rng: np.random.Generator, rows: int, hidden: Any, prior: Any) -> None:
+    """It is of width 1 where the rows do not determine the parameters, and none can be held out."""
+    X, y = rng.normal(size=(2, rows, 2))
+    ours, same = (
+        FFNNRegressor(hidden, prior=width, random_state=1).fit(X, y[:, 0], y_err=0.5) for width in ("auto", prior)
+    )
+    np.testing.assert_array_equal(ours.model_.parameters, same.model_.parameters)
+    assert (ours.fit_.problem.prior is None) is (prior is None)
+    assert (ours.fit_.recipe is None) is (prior != "auto")
 
 
 def test_restarts_and_loss_reach_the_fit(data: Any) -> None:

@@ -16,6 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression
 
 from ffnn_xp.estimators import FFNNRegressor
+from ffnn_xp.losses import get_loss
 
 
 def truth(X: np.ndarray) -> np.ndarray:
@@ -40,6 +41,20 @@ def test_a_linear_function_is_linear_regression(rng: np.random.Generator, weight
     np.testing.assert_allclose(ours.coefs_[0].T, np.atleast_2d(theirs.coef_), rtol=1e-7)
     np.testing.assert_allclose(ours.intercepts_[0], np.atleast_1d(theirs.intercept_), rtol=1e-7)
     np.testing.assert_allclose(ours.score(X, y), theirs.score(X, y), rtol=1e-9)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_errors_belong_to_their_rows(rng: np.random.Generator, outputs: int) -> None:
+    """Each output is a regression of its own, with weights 1 / y_err^2; some rows are there twice."""
+    X = np.tile(rng.normal(size=(25, 2)), (2, 1))
+    y, y_err = np.tile(rng.normal(size=(25, outputs)), (2, 1)), rng.uniform(0.1, 2, (50, outputs))
+    y_err[30:] = y_err[5:25]
+    ours = FFNNRegressor((), prior=None).fit(X, np.squeeze(y), y_err=np.squeeze(y_err))
+    assert ours.fit_.n_data == 30 * outputs
+    for k in range(outputs):
+        theirs = LinearRegression().fit(X, y[:, k], 1 / y_err[:, k] ** 2)
+        np.testing.assert_allclose(ours.coefs_[0][:, k], theirs.coef_, rtol=1e-6)
+        np.testing.assert_allclose(ours.intercepts_[0][k], theirs.intercept_, rtol=1e-6)
 
 
 def test_errors_of_a_line_are_those_of_the_textbook(rng: np.random.Generator) -> None:
@@ -117,8 +132,14 @@ def test_standard_deviations_cover_the_truth_and_new_measurements(rng: np.random
 def test_counts(rng: np.random.Generator) -> None:
     X = rng.uniform(-1, 1, (200, 1))
     y = rng.poisson(np.exp(1 + X[:, 0]))
-    fitted = FFNNRegressor((), prior=None, loss="poisson").fit(X, y)
+    by_name, fitted = (
+        FFNNRegressor((), prior=None, loss=loss, random_state=1).fit(X, y) for loss in ("poisson", get_loss("poisson"))
+    )
     assert fitted.out_activation_ == "exp"
+    np.testing.assert_array_equal(fitted.predict(X), by_name.predict(X))
+    tags = [one.__sklearn_tags__().target_tags for one in (by_name, fitted, FFNNRegressor())]
+    assert [each.positive_only for each in tags] == [True, True, False]
+    assert all(each.multi_output for each in tags)
     np.testing.assert_allclose(fitted.predict([[0.0], [1.0]]), np.exp([1, 2]), rtol=0.15)
 
 
@@ -140,11 +161,15 @@ def test_a_warm_start_goes_on_from_the_last_parameters(data: Any) -> None:
     assert warm.n_iter_ < first / 4
     with pytest.raises(ValueError, match="set warm_start=False"):
         warm.set_params(hidden_layer_sizes=(5,)).fit(*data)
+    with pytest.raises(ValueError, match="set warm_start=False"):
+        warm.set_params(hidden_layer_sizes=(4,), activation="logistic").fit(*data)
+    warm.set_params(hidden_layer_sizes=(5,))
     assert warm.set_params(warm_start=False).fit(*data).model_.layers == (2, 5, 1)
 
 
 def test_a_pickle_predicts_the_same(data: Any) -> None:
     fitted = FFNNRegressor((3,), random_state=1).fit(*data)
+    assert fitted.n_iter_ > fitted.fit_.recipe.gradients > sum(start.calls for start in fitted.fit_.restarts)
     twin = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(twin.predict(data[0], return_std=True), fitted.predict(data[0], return_std=True))
     assert twin.fit_.valid
@@ -156,6 +181,7 @@ def test_another_backend_gives_host_arrays(data: Any) -> None:
         FFNNRegressor((2,), prior=1.0, restarts=1, random_state=1, backend=backend).fit(*data)
         for backend in ("numpy", "array_api_strict")
     )
+    assert (one.model_.backend.name, other.model_.backend.name) == ("numpy", "array_api_strict")
     mean, std = other.predict(data[0], return_std=True)
     assert type(mean) is type(std) is np.ndarray
     np.testing.assert_allclose(mean, one.predict(data[0]), rtol=1e-6)

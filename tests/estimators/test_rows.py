@@ -53,6 +53,11 @@ def test_the_order_of_rows_changes_nothing(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
 
 
+def test_negative_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        FFNNRegressor().fit([[0.0], [1.0]], [0.0, 1.0], sample_weight=[1.0, -1.0])
+
+
 def test_no_row_has_a_weight() -> None:
     with pytest.raises(ValueError, match="zero"):
         FFNNRegressor().fit([[0.0], [1.0]], [0.0, 1.0], sample_weight=[0.0, 0.0])

@@ -49,6 +49,25 @@ def test_a_band_without_matrices_is_refused() -> None:
     assert "predict" in to_python(model)
 
 
+def test_predicted_widths_have_names_of_their_own() -> None:
+    model = fx.Model((2, 2), seed=1)
+    model.fit(X, np.sin(X[:, 0]), loss="normal", prior=1.0)
+    assert "OUTPUTS = ('y', 'y_log_width')\n" in to_python(model)
+
+
+def test_a_name_of_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "net\udcff.hpp"
+    assert to_cpp(model_of(), path).count("\udcff") == 1
+    assert b'#include "net\\udcff.hpp"' in path.read_bytes()
+
+
+def test_a_name_with_a_line_break_stays_in_its_comment() -> None:
+    own = fx.Activation("a\nint b", lambda xp, z: 2 * z, lambda xp, z, a: 2.0, lambda xp, z, a: 0.0)
+    model = fx.Model((1, 2, 1), activation=own, seed=1)
+    for source, comment in ((to_cpp(model), "// "), (to_python(model), "# "), (to_latex(model), "% ")):
+        assert source.startswith(f"{comment}1-2-1 network (a\\nint b; output identity), written by ffnn_xp")
+
+
 def test_modes_need_points_and_points_need_modes() -> None:
     pytest.importorskip("onnx")
     model = model_of()

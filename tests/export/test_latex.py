@@ -68,7 +68,10 @@ def test_errors_are_those_of_the_fit() -> None:
 
 def test_open_directions_have_no_error() -> None:
     text = to_latex(model_of(unidentified=(0,)))
-    assert cells(text)[0][0][0].endswith(r" \pm \infty")
+    first, *others = cells(text)[0]
+    assert [cell.endswith(r" \pm \infty") for cell in first] == [True, False, True]  # the bias in raw units too
+    assert text.count(r"\infty") == 2
+    assert not [cell for row in others for cell in row if r"\infty" in cell]
     assert r"\infty" not in to_latex(model_of())
     assert r"\pm" not in to_latex(fx.Model((2, 3, 1), seed=1))
 
@@ -84,6 +87,12 @@ def test_activations_and_names() -> None:
     assert r"\mathbf{a}_{2}^{(3)} =" in ensemble
 
 
+def test_characters_with_a_meaning_in_latex_are_written_as_themselves() -> None:
+    text = to_latex(model_of(widths=(2, 1), input_names=("a&b#c", "d$e{f}g h"), target_names=("i^j~k\\",)))
+    assert r"\mathrm{a\&b\#c} \\ \mathrm{d\$e\{f\}g\ h} \\ 1" in text
+    assert r"\mathrm{i\hat{}j\sim k\backslash }" in text
+
+
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [
@@ -93,6 +102,9 @@ def test_activations_and_names() -> None:
         (1234567.0, 1234.0, r"(1.2346 \pm 0.0012) \times 10^{6}"),
         (1e-5, 2.0, r"0.0 \pm 2.0"),
         (-0.004, 1e-4, r"-0.00400 \pm 0.00010"),
+        (0.00012, 1e-5, r"(1.20 \pm 0.10) \times 10^{-4}"),
+        (99994.0, 100.0, r"99990 \pm 100"),
+        (100000.0, 100.0, r"(1.0000 \pm 0.0010) \times 10^{5}"),
         (3.0, float("nan"), "3"),
         (0.0, None, "0"),
         (-123456789.0, None, r"-1.23457 \times 10^{8}"),

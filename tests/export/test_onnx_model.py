@@ -12,6 +12,7 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp.export import to_onnx
+from ffnn_xp.network import ACTIVATIONS
 
 from .models import CASES, X, events, model_of
 
@@ -79,6 +80,15 @@ def test_sofie_knows_all_operators_of_the_band(case: str) -> None:
     assert set(operators(to_onnx(model_of(**CASES[case]), std=True, dtype="float32"))) <= SOFIE
 
 
+@pytest.mark.parametrize("f", ACTIVATIONS.values(), ids=lambda f: f.name)
+def test_activations_keep_all_digits(f: fx.Activation) -> None:
+    """Near zero and far from it, where formulas that look the same lose digits."""
+    z = np.concatenate([sign * np.logspace(-12, 2, 400) for sign in (-1, 1)])
+    model = fx.Model.from_matrices([np.array([[1.0, 0.0]])], output=f)
+    atol = 1e-14 if f.name in ("gelu", "logistic") else 1e-300  # the quadrature of erf, and ONNX Runtime's own Sigmoid
+    np.testing.assert_allclose(run(to_onnx(model), z[:, None])["mean"][:, 0], f.f(np, z), rtol=1e-13, atol=atol)
+
+
 def test_the_lesson_of_one_layer() -> None:
     proto = to_onnx(fx.Model((2, 5, 1), seed=1))
     assert operators(proto) == ["Gemm", "Tanh", "Gemm"]
@@ -126,6 +136,23 @@ def test_a_mode_is_the_change_of_the_prediction_by_one_standard_deviation_of_the
         full_matrices=False,
     )
     np.testing.assert_allclose(np.abs(shifts), np.abs(A[0] * A[1]), rtol=1e-4, atol=1e-6)
+
+
+def test_points_of_modes_are_read_by_the_names_of_their_columns() -> None:
+    pandas = pytest.importorskip("pandas")
+    model = model_of(input_names=("t", "p"))
+    table = pandas.DataFrame(X[:, ::-1], columns=["p", "t"])
+    assert to_onnx(model, modes=2, x=table) == to_onnx(model, modes=2, x=X)
+
+
+def test_modes_leave_out_what_the_fit_does_not_determine() -> None:
+    """The first unit of a ReLU network is not determined: points at which it is on do not count."""
+    model = model_of("relu", widths=(1, 2, 1), unidentified=(0, 1))
+    x = np.linspace(-20, 20, 41)[:, None]
+    std = model.predict(x, return_std=True)[1]
+    open_ = np.isinf(std)
+    assert 0 < open_.sum() < len(x)
+    assert to_onnx(model, modes=2, x=x) == to_onnx(model, modes=2, x=x[~open_])
 
 
 def test_names_are_kept(tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ def test_it_predicts_what_the_model_predicts(case: str) -> None:
     assert np.isinf(found[1]).any() == ("unidentified" in case)
 
 
+def test_numbers_have_all_digits() -> None:
+    model = model_of(networks=3)
+    exported = executed(to_python(model, std=True))
+    for matrices, member in zip(exported["NETWORKS"], model.uncertainty[2].members, strict=True):
+        expected = model.network.layout.matrices(np, member.band.parameters)
+        assert all(np.array_equal(*pair) for pair in zip(matrices, expected, strict=True))
+
+
 @pytest.mark.parametrize("widths", [(1, 2, 1), (1, 2, 2), (2, 2, 1), (2, 2, 2)])
 def test_shapes_are_those_of_predict(widths: tuple[int, ...]) -> None:
     model = model_of(widths=widths)
@@ -44,6 +52,12 @@ def test_shapes_are_those_of_predict(widths: tuple[int, ...]) -> None:
             np.testing.assert_allclose(theirs, ours, rtol=1e-12)
     with pytest.raises(ValueError, match=rf"x must have shape \(n, {widths[0]}\), got \(4, 3\)"):
         predict(np.zeros((4, 3)))
+
+
+def test_events_of_very_different_size_stay_apart() -> None:
+    model = fx.Model.from_matrices([np.array([[1.0, 0.0], [1.0, 1.0]])], output="softmax")
+    x = [[-1e4], [0.0], [1e4]]
+    np.testing.assert_allclose(executed(to_python(model))["predict"](x), model.predict(x), rtol=1e-12)
 
 
 def test_many_events_are_computed_in_chunks() -> None:

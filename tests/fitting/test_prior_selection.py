@@ -14,7 +14,7 @@ import scipy.stats
 import ffnn_xp as fx
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
-from ffnn_xp.fitting.prior_selection import LEAST, _calibration, member, shape_of_prior
+from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _calibration, member, shape_of_prior
 from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
@@ -304,8 +304,8 @@ def test_what_is_refused() -> None:
     before = model.parameters
     with pytest.raises(ValueError, match="did you mean 'auto'"):
         model.fit(X, Y, prior="autom")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=f"cannot be estimated from {LEAST - 1} values with 49 parameters"):
-        model.fit(X[: LEAST - 1], Y[: LEAST - 1], prior="auto")
+    with pytest.raises(ValueError, match=f"cannot be estimated from {FEWEST_TO_CHOOSE - 1} values with 49 parameters"):
+        model.fit(X[: FEWEST_TO_CHOOSE - 1], Y[: FEWEST_TO_CHOOSE - 1], prior="auto")
     np.testing.assert_array_equal(model.parameters, before)
 
 
