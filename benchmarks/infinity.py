@@ -137,7 +137,9 @@ def said(problems: Sequence[Problem], **options: Any) -> np.ndarray:
 
 def few_problems(statistics: Iterable[str], number: int) -> tuple[list[Problem], np.ndarray]:
     """Return this many problems of each statistic, and which of them have their minimum at infinity."""
-    problems, at_infinity = zip(*[few(statistic, seed) for statistic in statistics for seed in range(number)], strict=True)
+    problems, at_infinity = zip(
+        *[few(statistic, seed) for statistic in statistics for seed in range(number)], strict=True
+    )
     return list(problems), np.array(at_infinity)
 
 

@@ -311,9 +311,9 @@ def at(case: Case, theta: list[float], edm: float) -> Infinity | None:
 
 
 def test_on_the_way_the_limit_says_what_is_determined() -> None:
-    """Only class 0 at -1, never at 1: there the odds of the classes 1 and 2 are determined, as of 20 tosses of a coin."""
+    """Only class 0 at -1, never at 1, where the odds of classes 1 and 2 are determined, as by 20 tosses."""
     x, y = np.repeat([-1.0, 1.0], 20), np.r_[np.zeros(20), np.tile([1, 2], 10)]
-    infinity = at(Case((1, 3), "softmax", x, y, CLASSES, ""), [-9, 0, 0, 0, 0, 0], np.inf)
+    infinity = at(Case((1, 3), "softmax", x, y, CLASSES, ""), [-12, 0, 0, 0, 0, 0], np.inf)
     assert infinity is not None
     assert infinity.spectrum is not None
     assert infinity.spectrum.factor.shape == (6, 1)

@@ -14,7 +14,7 @@ OUTPUTS = {"poisson": ("exp", 1), "binomial": ("logistic", 1), "multinomial": ("
 
 @dataclass(frozen=True, eq=False)
 class FewEvents:
-    """Events for a network without hidden layers: x ``(n, d)``, counts, successes or labels of 3 classes, and trials."""
+    """Events for a network without hidden layers: x ``(n, d)``, counts, successes or labels, and trials."""
 
     loss: str
     x: np.ndarray
