@@ -46,7 +46,37 @@ def pair_lines(pairs: Iterable[Pair]) -> list[str]:
     >>> pair_lines([("EDM", "1e-5"), ("covariance", "exact Hessian")])
     ['  EDM          1e-5', '  covariance   exact Hessian']
     """
-    return [f"  {key:<{KEY_WIDTH}} {value}" for key, value in pairs]
+    pairs = list(pairs)
+    width = max([KEY_WIDTH, *(len(key) for key, _ in pairs)])
+    return [f"  {key:<{width}} {value}" for key, value in pairs]
+
+
+def counted(number: float, noun: str) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "value"), counted(3, "value")
+    ('1 value', '3 values')
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def titled_text(title: str, pairs: Iterable[Pair]) -> str:
+    """Write a title, and below it pairs of key and value.
+
+    Examples
+    --------
+    >>> print(titled_text("Ensemble: 3 toys", [("cost", "1.5")]))
+    Ensemble: 3 toys
+      cost         1.5
+    """
+    return "\n".join([title, *pair_lines(pairs)])
+
+
+def titled_html(title: str, pairs: Iterable[Pair]) -> str:
+    """Write a title, and below it pairs of key and value, as HTML."""
+    return f"<p><b>{escape(title)}</b></p>{pair_html(pairs)}"
 
 
 def pair_html(pairs: Iterable[Pair]) -> str:
