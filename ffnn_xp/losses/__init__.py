@@ -112,5 +112,5 @@ def get_loss(name: LossLike) -> Loss:
         )
     name = ALIASES.get(name, name)
     if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r}: {did_you_mean(name, LOSSES)}")
+        raise ValueError(f"unknown loss {name!r}: {did_you_mean(name, [*ALIASES, *LOSSES])}")
     return LOSSES[name]
