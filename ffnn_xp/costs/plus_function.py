@@ -59,7 +59,7 @@ class PlusFunction(CostWithGradient):
     ----------
     start : array with shape (p + q,)
         The network's parameters now, and the function's, as start values for MINUIT.
-    x, y, yerror, mask, loss
+    x, y, yerror, mask, loss, weights, exposure
         Those of `cost`, which can be set.
 
     Raises
@@ -91,7 +91,9 @@ class PlusFunction(CostWithGradient):
     has_hessian = True
     has_g2 = False
     _data: Dataset | None = None
-    x, y, yerror, mask, loss = map(_of_cost, ("x", "y", "yerror", "mask", "loss"))
+    x, y, yerror, mask, loss, weights, exposure = map(
+        _of_cost, ("x", "y", "yerror", "mask", "loss", "weights", "exposure")
+    )
 
     def __init__(
         self, cost: DataCost, function: Callable[..., Any], *, grad: Callable[..., Any] | None = None, **start: float
@@ -101,7 +103,7 @@ class PlusFunction(CostWithGradient):
                 f"`cost` must be one of a network, such as LeastSquares or Poisson, got {type(cost).__name__}"
             )
         limits = dict(list(describe(function, annotations=True).items())[1:])
-        _check_names(list(limits), start)
+        _check_names(list(limits), start, cost)
         self.cost, self.function = cost, function
         self._function_gradient = grad
         self._backend, self._p = cost.objective.backend, cost.npar
@@ -286,9 +288,12 @@ def _steps(phi: HostArray) -> HostArray:
     return np.asarray(STEP * np.where(phi == 0, 1.0, np.abs(phi)))
 
 
-def _check_names(names: list[str], start: dict[str, float]) -> None:
+def _check_names(names: list[str], start: dict[str, float], cost: DataCost) -> None:
     if not names:
         raise ValueError("the function must have parameters after x: function(x, amplitude, mean, ...)")
+    both = [n for n in names if n in cost._parameters]
+    if both:
+        raise ValueError(f"the function and the network both have the parameters {both}: give those of one other names")
     missing, unknown = [n for n in names if n not in start], [n for n in start if n not in names]
     if missing or unknown:
         raise ValueError(

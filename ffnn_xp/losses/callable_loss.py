@@ -28,8 +28,9 @@ class CallableLoss(RobustLoss):
 
     Raises
     ------
-    ValueError
-        When it is computed, if the function returns no array of the shape that it got.
+    TypeError, ValueError
+        When it is computed, if the function does not take arrays of the model's library, or returns no array of the
+        shape that it got.
 
     Examples
     --------
@@ -67,7 +68,13 @@ class CallableLoss(RobustLoss):
     def _of(self, z: Array) -> Array:
         """Compute the function of the squared pulls."""
         square = z * z
-        value = self.function(square)
+        try:
+            value = self.function(square)
+        except TypeError as error:
+            raise TypeError(
+                "the function given as `loss` must compute with arrays of the model's library, such as jax.numpy.log1p "
+                f"for JAX; of {type(square).__name__} it says: {error}"
+            ) from error
         if getattr(value, "shape", None) != square.shape:
             raise ValueError(
                 f"the function given as `loss` must return an array of the shape of the squared pulls, {square.shape}, "

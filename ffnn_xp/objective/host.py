@@ -62,7 +62,7 @@ class NetworkCost(CostWithGradient):
     """
 
     _cannot_be_set: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("x", "y", "yerror", "mask", "loss"),
+        ("x", "y", "yerror", "mask", "loss", "weights", "exposure", "trials"),
         "its data are those of a fit: make a cost of your own, such as LeastSquares(x, y, yerror, model, mask=mask)",
     )
     has_hessian = True
@@ -141,7 +141,7 @@ class NetworkCost(CostWithGradient):
             value += self.errordef * self.prior.value(theta)
             gradient = gradient + self.errordef * self.prior.gradient(theta)
         cached = ((key, value, gradient), *cached[: self._others])
-        self._cached = cached  # replaced as a whole, as threads may share it
+        object.__setattr__(self, "_cached", cached)  # replaced as a whole, as threads may share it; skips our check
         return value, gradient.copy()
 
     def chi2(self, theta: HostArray) -> float:

@@ -120,6 +120,13 @@ def test_other_losses_are_refused(loss: Any, error: type[Exception], message: st
         ours(loss=loss)(AT)
 
 
+def test_a_callable_of_another_library_is_refused() -> None:
+    pytest.importorskip("jax")
+    cost = fx.LeastSquares(X, Y, ERROR, network(backend="jax"), loss=cauchy)
+    with pytest.raises(TypeError, match="must compute with arrays of the model's library, such as jax"):
+        cost(AT)
+
+
 @pytest.mark.parametrize("loss", ["linar", "poisson", 3])
 def test_other_losses_cannot_be_set(loss: Any) -> None:
     cost = ours(loss="soft_l1")

@@ -153,7 +153,7 @@ def test_a_hessian_wrapped_by_somebody_else(cost: fx.LeastSquares) -> None:
 
 def test_the_data_of_a_fit_cannot_be_set(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     for cost in (fitted[1].cost, fitted[1].raw_cost):
-        for name in ("mask", "loss"):
+        for name in ("mask", "loss", "weights"):
             with pytest.raises(AttributeError, match=r"those of a fit: make a cost of your own, such as LeastSquares"):
                 setattr(cost, name, None)
 
