@@ -38,7 +38,7 @@ def first_names(names: Sequence[str]) -> str:
     return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
 
 
-def pair_lines(pairs: Iterable[Pair]) -> list[str]:
+def pair_lines(pairs: Iterable[Pair], width: int = KEY_WIDTH) -> list[str]:
     """Write each key and its value on a line, the values in one column.
 
     Examples
@@ -46,8 +46,6 @@ def pair_lines(pairs: Iterable[Pair]) -> list[str]:
     >>> pair_lines([("EDM", "1e-5"), ("covariance", "exact Hessian")])
     ['  EDM          1e-5', '  covariance   exact Hessian']
     """
-    pairs = list(pairs)
-    width = max([KEY_WIDTH, *(len(key) for key, _ in pairs)])
     return [f"  {key:<{width}} {value}" for key, value in pairs]
 
 
@@ -62,8 +60,8 @@ def counted(number: float, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def titled_text(title: str, pairs: Iterable[Pair]) -> str:
-    """Write a title, and below it pairs of key and value.
+def titled_text(title: str, pairs: Sequence[Pair]) -> str:
+    """Write a title, and below it pairs of key and value, all values in one column.
 
     Examples
     --------
@@ -71,7 +69,8 @@ def titled_text(title: str, pairs: Iterable[Pair]) -> str:
     Ensemble: 3 toys
       cost         1.5
     """
-    return "\n".join([title, *pair_lines(pairs)])
+    width = max([KEY_WIDTH, *(len(key) for key, _ in pairs)])
+    return "\n".join([title, *pair_lines(pairs, width)])
 
 
 def titled_html(title: str, pairs: Iterable[Pair]) -> str:
