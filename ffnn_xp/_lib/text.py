@@ -38,7 +38,7 @@ def first_names(names: Sequence[str]) -> str:
     return ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
 
 
-def pair_lines(pairs: Iterable[Pair]) -> list[str]:
+def pair_lines(pairs: Iterable[Pair], width: int = KEY_WIDTH) -> list[str]:
     """Write each key and its value on a line, the values in one column.
 
     Examples
@@ -46,7 +46,36 @@ def pair_lines(pairs: Iterable[Pair]) -> list[str]:
     >>> pair_lines([("EDM", "1e-5"), ("covariance", "exact Hessian")])
     ['  EDM          1e-5', '  covariance   exact Hessian']
     """
-    return [f"  {key:<{KEY_WIDTH}} {value}" for key, value in pairs]
+    return [f"  {key:<{width}} {value}" for key, value in pairs]
+
+
+def counted(number: float, noun: str) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "value"), counted(3, "value")
+    ('1 value', '3 values')
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def titled_text(title: str, pairs: Sequence[Pair]) -> str:
+    """Write a title, and below it pairs of key and value, all values in one column.
+
+    Examples
+    --------
+    >>> print(titled_text("Ensemble: 3 toys", [("cost", "1.5")]))
+    Ensemble: 3 toys
+      cost         1.5
+    """
+    width = max([KEY_WIDTH, *(len(key) for key, _ in pairs)])
+    return "\n".join([title, *pair_lines(pairs, width)])
+
+
+def titled_html(title: str, pairs: Iterable[Pair]) -> str:
+    """Write a title, and below it pairs of key and value, as HTML."""
+    return f"<p><b>{escape(title)}</b></p>{pair_html(pairs)}"
 
 
 def pair_html(pairs: Iterable[Pair]) -> str:

@@ -1,8 +1,8 @@
-r"""The costs for MINUIT, one for each kind of data.
+r"""The costs of values whose errors follow from the statistic, one for each kind of data.
 
 | data | cost |
 | --- | --- |
-| measured values with errors | `LeastSquares`, also robust: ``loss="huber"`` |
+| measured values with errors | `least_squares.LeastSquares`, also robust |
 | values whose width is predicted too | `Normal` |
 | counts | `Poisson` |
 | k out of N, yes or no | `Binomial` |
@@ -14,108 +14,19 @@ derivatives, and keeps the order of the parameters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.data import Measurements, is_histogram, refuse
-from ffnn_xp.losses import BinomialLoss, Loss, MultinomialLoss, NormalLoss, PoissonLoss, get_loss
+from ffnn_xp.costs.measured import ONLY_FOR, MeasuredCost, given, values_and_model
+from ffnn_xp.data import Measurements, refuse
+from ffnn_xp.losses import BinomialLoss, Loss, MultinomialLoss, NormalLoss, PoissonLoss
 from ffnn_xp.network import ModelLike
-from ffnn_xp.objective import DataCost, GaussianPrior
-
-ONLY_FOR = {
-    "exposure": "it is for counts: see Poisson",
-    "trials": "it is for k out of N: see Binomial",
-    "y_err": "these values have the errors of their kind",
-    "y_cov": "it is for measured values: see LeastSquares",
-    "x_err": "it is for measured values: see LeastSquares",
-    "xerror": "it is for measured values: see LeastSquares",
-    "covariance": "MINUIT makes the covariance of a cost from second derivatives: Model.fit has the sandwich",
-}
+from ffnn_xp.objective import GaussianPrior
 
 
 @quiet
-class LeastSquares(DataCost):
-    r"""Chi-square of a network and measured values, :math:`S = \sum_n \sum_k ((y_k(x_n) - t_{nk})/\sigma_{nk})^2`.
-
-    The argument order is that of `iminuit.cost.LeastSquares`.
-
-    Parameters
-    ----------
-    x : array-like with shape (n, d), or (n,) for d = 1; or Bins; or a histogram
-        Inputs, events as rows. A histogram has contents and errors in it, ``LeastSquares(h, model)``.
-    y : array-like with shape (n, k), or (n,) for k = 1
-        Measured values.
-    yerror : float or array-like with shape (n,), (n, k) or (k,), or None
-        Their standard deviations, in units of y. With shape (n,), the outputs of an event share one.
-    model : Model
-        The network; widths that are None are read from the data.
-    xerror : float or array-like with shape (n, d), (d,), or (n,) for d = 1, optional
-        Standard deviations of x: the variance is then the effective one (`losses.EffectiveVarianceLoss`).
-    weights : array-like with shape (n,), optional
-        Factor on each event's term, as if its errors were smaller by the square root.
-    mask : boolean array-like with shape (n,), optional
-        True for events to use.
-    y_cov : array-like with shape (n, n), (n k, n k) or (n, k, k), optional
-        Covariance of the measured values, event by event, in place of `yerror`, which is then None.
-    loss : {"least_squares", "soft_l1", "huber", "student_t"} or Loss
-        Another function of the pull than its square, for data some of which are wrong.
-    prior : GaussianPrior, optional
-        A prior, which is added to S.
-    verbose : int
-        1 prints every call.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If shapes do not fit, values are not finite or errors not positive; the message names row and column.
-
-    Examples
-    --------
-    >>> import ffnn_xp as fx
-    >>> from iminuit import Minuit
-    >>> model = fx.Model((1, 1), seed=1)
-    >>> cost = fx.LeastSquares([0.0, 1.0, 2.0], [1.0, 3.0, 5.0], 0.1, model)
-    >>> m = Minuit(cost, cost.start).migrad()
-    >>> m.valid, [round(v, 6) for v in m.values]
-    (True, [2.0, 1.0])
-    """
-
-    def __init__(
-        self,
-        x: Any,
-        y: Any,
-        yerror: Any = None,
-        model: ModelLike | None = None,
-        *,
-        xerror: Any = None,
-        weights: Any = None,
-        mask: Any = None,
-        y_cov: Any = None,
-        loss: str | Loss = "least_squares",
-        prior: GaussianPrior | None = None,
-        verbose: int = 0,
-        **others: Any,
-    ) -> None:
-        statistic = get_loss(loss)
-        if statistic.auxiliary != "y_err":
-            raise ValueError(f"`loss` must be a function of pulls for LeastSquares, got {statistic.name!r}")
-        refuse(others, "LeastSquares", {name: ONLY_FOR[name] for name in ("exposure", "trials", "covariance")})
-        y, model = _values_and_model(x, y, model, "LeastSquares(x, y, yerror, model)")
-        if yerror is None and y_cov is None and not is_histogram(x):
-            raise ValueError("`yerror` is needed: a chi-square has no meaning without errors (Model.fit can estimate)")
-        measurements = Measurements(x, y, yerror, weights, mask, y_cov=y_cov, x_err=xerror)
-        self._read(model, measurements, statistic, prior=prior, verbose=verbose)
-
-    @property
-    def yerror(self) -> HostArray | None:
-        """The errors of y, in the shape of `y`; None if the values are correlated."""
-        inverse = self.data.inverse_error
-        return None if inverse is None else self._squeeze(1 / self._rows(inverse))
-
-
-@quiet
-class OwnErrors(DataCost):
+class OwnErrors(MeasuredCost):
     """Base class of the costs of values whose errors follow from the statistic, such as counts."""
 
     _of: ClassVar[Loss]
@@ -132,13 +43,15 @@ class OwnErrors(DataCost):
         mask: Any = None,
         prior: GaussianPrior | None = None,
         verbose: int = 0,
+        name: Sequence[str] | None = None,
         **others: Any,
     ) -> None:
         of = type(self).__name__
-        y, model = _values_and_model(x, y, model, f"{of}(x, {self._values}, model)")
-        own = {name: others.pop(name, None) for name in self._takes}
-        refuse(others, of, {name: why for name, why in ONLY_FOR.items() if name not in self._takes})
-        self._read(model, Measurements(x, y, weights=weights, mask=mask, **own), self._of, prior=prior, verbose=verbose)
+        y, model = values_and_model(x, y, model, f"{of}(x, {self._values}, model)")
+        own = {key: others.pop(key, None) for key in self._takes}
+        refuse(others, of, {key: why for key, why in ONLY_FOR.items() if key not in self._takes})
+        measurements = Measurements(x, y, weights=weights, mask=mask, **own)
+        super().__init__(model, measurements, self._of, prior=prior, verbose=verbose, name=name)
 
 
 class Poisson(OwnErrors):
@@ -157,7 +70,7 @@ class Poisson(OwnErrors):
         The network, best with ``output="exp"``.
     exposure : float or array-like with shape (n,) or (n, k), optional
         Factor from the output to the expected count: a time, a volume, a bin's width.
-    weights, mask, prior, verbose
+    weights, mask, prior, verbose, name
         As for `LeastSquares`.
 
     Raises
@@ -179,6 +92,8 @@ class Poisson(OwnErrors):
     _of = PoissonLoss()
     _takes = ("exposure",)
     _values = "n"
+    n = given("y", "The counts of all events; the same as `y`.")
+    exposure = given("exposure", "The exposures, in the shape of the counts; None without them.")
 
     def __init__(self, x: Any, n: Any, model: ModelLike | None = None, *, exposure: Any = None, **options: Any) -> None:
         super().__init__(x, n, model, exposure=exposure, **options)
@@ -200,7 +115,7 @@ class Binomial(OwnErrors):
         A network with ``output="logistic"``.
     trials : int or array-like with shape (n,) or (n, k), optional
         Number of trials N; 1 if not given.
-    weights, mask, prior, verbose
+    weights, mask, prior, verbose, name
         As for `LeastSquares`.
 
     Raises
@@ -222,6 +137,8 @@ class Binomial(OwnErrors):
     _of = BinomialLoss()
     _takes = ("trials",)
     _values = "k"
+    k = given("y", "The successes of all events; the same as `y`.")
+    trials = given("trials", "The numbers of trials, in the shape of the successes; None without them.")
 
     def __init__(self, x: Any, k: Any, model: ModelLike | None = None, *, trials: Any = None, **options: Any) -> None:
         super().__init__(x, k, model, trials=trials, **options)
@@ -240,7 +157,7 @@ class Multinomial(OwnErrors):
         Labels 0 ... k-1, or counts of each class; left out after a histogram.
     model : Model
         A network with ``output="softmax"``.
-    weights, mask, prior, verbose
+    weights, mask, prior, verbose, name
         As for `LeastSquares`.
 
     Raises
@@ -271,7 +188,7 @@ class Normal(OwnErrors):
         Measured values.
     model : Model
         A network with 2 m outputs: the means, then the logarithms of the widths.
-    weights, mask, prior, verbose
+    weights, mask, prior, verbose, name
         As for `LeastSquares`.
 
     Raises
@@ -288,12 +205,3 @@ class Normal(OwnErrors):
     """
 
     _of = NormalLoss()
-
-
-def _values_and_model(x: Any, y: Any, model: ModelLike | None, call: str) -> tuple[Any, ModelLike]:
-    """Return the measured values and the network: after a histogram, which has the values in it, the network alone."""
-    if model is not None:
-        return y, model
-    if not is_histogram(x):
-        raise TypeError(f"`model` is missing: write {call}, or {call.partition('(')[0]}(h, model) for a histogram h")
-    return None, y

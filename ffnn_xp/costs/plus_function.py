@@ -17,16 +17,27 @@ from typing import Any
 import numpy as np
 from iminuit.util import describe
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.text import Pair
+from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.data import in_order
+from ffnn_xp.data import Dataset, in_order
 from ffnn_xp.losses import AddedLoss
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network import Network, evaluate
-from ffnn_xp.objective import CostWithGradient, DataCost, Objective
+from ffnn_xp.objective import CostWithGradient, Curve, DataCost, Objective, draw_cost
 
 STEP = 6e-6  # step of central differences, relative to a parameter: the third root of epsilon
 SECOND = 5.0  # factor on the step for second derivatives, differences of gradients that may be differences too
+
+
+def _of_cost(name: str) -> Any:
+    """Return a property that is one of the network's cost."""
+    return property(
+        lambda self: getattr(self.cost, name),
+        lambda self, value: setattr(self.cost, name, value),
+        None,
+        f"The cost's `{name}`.",
+    )
 
 
 class PlusFunction(CostWithGradient):
@@ -48,6 +59,8 @@ class PlusFunction(CostWithGradient):
     ----------
     start : array with shape (p + q,)
         The network's parameters now, and the function's, as start values for MINUIT.
+    x, y, yerror, mask, loss, weights, exposure
+        Those of `cost`, which can be set.
 
     Raises
     ------
@@ -77,6 +90,10 @@ class PlusFunction(CostWithGradient):
 
     has_hessian = True
     has_g2 = False
+    _data: Dataset | None = None
+    x, y, yerror, mask, loss, weights, exposure = map(
+        _of_cost, ("x", "y", "yerror", "mask", "loss", "weights", "exposure")
+    )
 
     def __init__(
         self, cost: DataCost, function: Callable[..., Any], *, grad: Callable[..., Any] | None = None, **start: float
@@ -85,26 +102,33 @@ class PlusFunction(CostWithGradient):
             raise TypeError(
                 f"`cost` must be one of a network, such as LeastSquares or Poisson, got {type(cost).__name__}"
             )
+        limits = dict(list(describe(function, annotations=True).items())[1:])
+        _check_names(list(limits), start, cost)
+        self.cost, self.function = cost, function
+        self._function_gradient = grad
+        self._backend, self._p = cost.objective.backend, cost.npar
+        self._start = np.array([float(start[name]) for name in limits])
+        super().__init__(dict.fromkeys(cost._parameters) | limits, cost.verbose)
+        self._update()
+        self._columns(self._start)  # checks the function's values before any minimization
+
+    def _update(self) -> None:
+        """Take the data of the network's cost, if they are others than before."""
+        cost, data = self.cost, self.cost.data
+        if self._data is data:
+            return
         refused = _cannot_be_added_to(cost)
         if refused is not None:
             raise ValueError(f"a function can be added to measured values and to counts at points x, not to {refused}")
-        limits = dict(list(describe(function, annotations=True).items())[1:])
-        names = cost.objective.network.layout.names
-        _check_names(list(limits), start)
-        self.cost, self.function = cost, function
-        self._function_gradient = grad
         statistic = AddedLoss(cost.statistic.for_output("identity"))
-        self._backend, self._p = cost.objective.backend, cost.npar
         with self._backend.context():
-            plain = cost.data.events(self._backend, statistic.inner)
+            plain = data.events(self._backend, statistic.inner)
+            rows = self._backend.to_host(data.x).T
         self._plain = Objective(cost.model.network, statistic, plain, self._backend)
-        rows = cost.x
         self._x = rows[:, 0] if rows.shape[1] == 1 else rows
-        self._shape = tuple(int(s) for s in cost.data.y.shape)
-        self._start = np.array([float(start[name]) for name in limits])
+        self._shape = tuple(int(s) for s in data.y.shape)
         self._cached: tuple[bytes, float, HostArray] = b"", np.inf, np.empty(0)
-        super().__init__(dict.fromkeys(names) | limits, cost.verbose)
-        self._columns(self._start)  # checks the function's values before any minimization
+        self._data = data
 
     @property
     def network(self) -> Network:
@@ -118,6 +142,7 @@ class PlusFunction(CostWithGradient):
 
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
         """Compute S and its gradient in the parameters of network and function, ``(p + q,)``."""
+        self._update()
         v = np.ascontiguousarray(v, dtype=np.float64)
         if self._cached[0] != v.tobytes():
             theta, phi = v[: self._p], v[self._p :]
@@ -142,6 +167,7 @@ class PlusFunction(CostWithGradient):
 
     def matrix(self, name: str, v: HostArray) -> HostArray:
         """Compute the matrix called "hessian" or "gauss_newton"; they differ in the network's part."""
+        self._update()
         p, phi = self._p, v[self._p :]
         H = np.empty((len(v), len(v)))
         part = self._backend.host_function(getattr(self._at(phi), name))(v[:p])
@@ -159,17 +185,16 @@ class PlusFunction(CostWithGradient):
         return np.diag(self.matrix("gauss_newton", vector(args, self.npar))).copy()
 
     def parts(self, args: Sequence[float], x: Any = None) -> tuple[HostArray, HostArray]:
-        """Return the predictions of network and function at the events, or at other x, each in the shape of y."""
-        v = vector((args,), self.npar)
-        backend = self._backend
-        if x is None:
-            network = self.cost.prediction(v[: self._p].tolist())
-            return network, self.cost._squeeze(self._values(self._x, v[self._p :], self._shape[1]).T)
-        rows = np.asarray(in_order(x, self.cost.model.input_names), dtype=np.float64)
-        columns = np.ascontiguousarray(np.atleast_2d(rows if rows.ndim == 1 else rows.T))
+        """Return the predictions of network and function at all events, or at other x, each in the shape of y."""
+        self._update()
+        v, backend = vector((args,), self.npar), self._backend
+        rows = self.cost.x if x is None else in_order(x, self.cost.model.input_names)
+        rows = np.asarray(rows, dtype=np.float64)
+        rows = rows[:, 0] if rows.ndim == 2 and rows.shape[1] == 1 else rows
+        columns = np.ascontiguousarray(np.atleast_2d(rows.T))
         y = evaluate(self.cost.model.network, backend, backend.to_device(v[: self._p]), backend.to_device(columns))
         function = self._values(rows, v[self._p :], columns.shape[1])
-        return self.cost._squeeze(backend.to_host(y).T), self.cost._squeeze(function.T)
+        return self.cost._in_shape_of_y(backend.to_host(y).T), self.cost._in_shape_of_y(function.T)
 
     def prediction(self, args: Sequence[float]) -> HostArray:
         """Return the sum of network and function at each event, ``(n,)`` or ``(n, k)``."""
@@ -178,9 +203,30 @@ class PlusFunction(CostWithGradient):
 
     def pulls(self, args: Sequence[float]) -> HostArray:
         """Return (measured - predicted) / standard deviation, in the shape of y, as those of the network's cost."""
+        return self.cost._squeeze(self.cost._pulls_of(self._predicted(args)))
+
+    def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 0) -> Any:
+        """Draw data, the sum, and its parts into the current axes of matplotlib; see `LeastSquares.visualize`.
+
+        The network alone is a dashed line, and what the function adds to it an area.
+        """
+        names = self.cost._names_of_columns()._replace(function=getattr(self.function, "__name__", "function"))
+
+        def curve(x: HostArray) -> Curve:
+            network, function = (a.reshape(len(x), -1) for a in self.parts(args, x))
+            return Curve(network + function, None, network)
+
+        return draw_cost(self.cost._drawn(self._predicted(args)), curve, model_points, names)
+
+    def _predicted(self, args: Sequence[float]) -> Array:
+        """Return the sum at the events in use, ``(k, n)`` on the device."""
+        rows, used = self.prediction(args), self.cost._used
         with self._backend.context():
-            predicted = self._backend.to_device(np.atleast_2d(self.prediction(args).T))
-        return self.cost._squeeze(self.cost._pulls_of(predicted))
+            return self._backend.to_device(np.atleast_2d((rows if used is None else rows[used]).T))
+
+    def _pairs(self) -> list[Pair]:
+        of = ", ".join(list(self._parameters)[self._p :])
+        return [*self.cost._pairs(), ("function", f"{getattr(self.function, '__name__', 'function')}(x, {of})")]
 
     def _at(self, phi: HostArray, *more: HostArray) -> Objective:
         """Return the objective with the function's values, after `more` columns, as first data of the events."""
@@ -242,9 +288,12 @@ def _steps(phi: HostArray) -> HostArray:
     return np.asarray(STEP * np.where(phi == 0, 1.0, np.abs(phi)))
 
 
-def _check_names(names: list[str], start: dict[str, float]) -> None:
+def _check_names(names: list[str], start: dict[str, float], cost: DataCost) -> None:
     if not names:
         raise ValueError("the function must have parameters after x: function(x, amplitude, mean, ...)")
+    both = [n for n in names if n in cost._parameters]
+    if both:
+        raise ValueError(f"the function and the network both have the parameters {both}: give those of one other names")
     missing, unknown = [n for n in names if n not in start], [n for n in start if n not in names]
     if missing or unknown:
         raise ValueError(

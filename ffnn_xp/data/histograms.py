@@ -24,19 +24,19 @@ from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import array_shape
 from ffnn_xp.data.records import Table
 from ffnn_xp.data.uhi import edges_of, has_categories, is_histogram, names_of_axes
-from ffnn_xp.losses import Loss, WeightedPoissonLoss, get_loss
+from ffnn_xp.losses import Loss, LossLike, WeightedPoissonLoss, get_loss
 
 USUAL = "least_squares"  # the statistic where none is named, but for histograms of counts
 
 
-def measurements_of(given: Measurements, loss: str | Loss | None) -> tuple[Measurements, str | Loss]:
+def measurements_of(given: Measurements, loss: LossLike | None) -> tuple[Measurements, LossLike]:
     """Return measurements whose x is no histogram, and their statistic.
 
     Parameters
     ----------
     given : Measurements
         The user's arrays. A histogram as x alone is its bins with its contents as y; `trials` beside it may be one too.
-    loss : str, Loss or None
+    loss : str, Loss, callable or None
         The statistic as the user names it; None is "least_squares", or "poisson" for a histogram of counts.
 
     Raises
@@ -87,7 +87,7 @@ def _with_errors(given: Measurements, h: Any, *, means: bool) -> Measurements:
     return replace(given, x=Bins(h, average=means), y=values, y_err=error)
 
 
-def _counted(given: Measurements, h: Any, loss: str | Loss) -> tuple[Measurements, str | Loss]:
+def _counted(given: Measurements, h: Any, loss: LossLike) -> tuple[Measurements, LossLike]:
     """Return the contents as counts, scaled by their variances where they are sums of weights."""
     values, variances = _values(h), _variances(h)
     given = replace(given, x=Bins(h), y=values)

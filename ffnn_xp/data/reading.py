@@ -33,7 +33,7 @@ from ffnn_xp.data.validation import (
     per_value,
 )
 from ffnn_xp.data.whitening import whitening_matrix
-from ffnn_xp.losses import Loss
+from ffnn_xp.losses import Loss, LossLike
 from ffnn_xp.network import ModelLike, augment
 
 
@@ -59,7 +59,7 @@ class CheckedData:
 def read(
     model: ModelLike,
     measurements: Measurements,
-    loss: str | Loss = "least_squares",
+    loss: LossLike = "least_squares",
     *,
     signed: bool = False,
     to_fit: bool = True,
@@ -72,7 +72,7 @@ def read(
         The model, whose backend, output and widths are used.
     measurements : Measurements
         The user's arrays.
-    loss : str or Loss
+    loss : str, Loss or callable
         The statistic as the user names it.
     signed : bool
         Whether weights may be negative or zero. Events of weight zero are left out.

@@ -7,11 +7,11 @@ import numpy as np
 from ffnn_xp.data.errors_in_x import uncertain_inputs
 from ffnn_xp.data.measurements import Measurements
 from ffnn_xp.data.points import Points, array_shape
-from ffnn_xp.losses import IntegratedLoss, Loss, get_loss
+from ffnn_xp.losses import IntegratedLoss, Loss, LossLike, get_loss
 from ffnn_xp.network import Activation
 
 
-def find_statistic(loss: str | Loss, output: Activation, measurements: Measurements, points: Points) -> Loss:
+def find_statistic(loss: LossLike, output: Activation, measurements: Measurements, points: Points) -> Loss:
     """Return the statistic of these measurements for a network with this output.
 
     Raises

@@ -13,7 +13,7 @@ from ffnn_xp._lib.limits import deadline_of
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import Seed, is_number, is_whole_number, seed_numbers, whole_number
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
-from ffnn_xp.losses import Loss, get_loss
+from ffnn_xp.losses import LossLike, get_loss
 from ffnn_xp.minimizers import MINIMIZERS, Minimizer, get_minimizer
 
 SMALLEST_PRIOR = 1e-8  # widths below hold all weights at zero to all digits, and nothing else has any left
@@ -27,7 +27,7 @@ class StatisticalOptions:
 
     Attributes
     ----------
-    loss : str or Loss
+    loss : str, Loss or callable
         The statistic.
     prior : float, "auto" or None
         Width of the prior on the standardised weights; "auto" is chosen by a fit, and that of the fit in replicas.
@@ -41,7 +41,7 @@ class StatisticalOptions:
         The tuned numbers of all algorithms.
     """
 
-    loss: str | Loss = "least_squares"
+    loss: LossLike = "least_squares"
     prior: Any = "auto"
     covariance: str = "hessian"
     seed: Seed = None

@@ -152,9 +152,7 @@ class FitRecord:
     @property
     def description(self) -> str:
         """The widths and activations, such as "1-10-1, tanh, identity", after the network's name if it has one."""
-        names = dict.fromkeys(a.name for a in self.problem.network.activations)
-        of = f"{self.layout.name}, " if self.layout.name else ""
-        return of + ", ".join(["-".join(map(str, self.layout.widths)), *names])
+        return self.problem.network.description
 
     @property
     def names(self) -> tuple[str, ...]:

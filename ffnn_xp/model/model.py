@@ -17,7 +17,7 @@ from ffnn_xp.backends import host_floats
 from ffnn_xp.data import Measurements, measurements_of
 from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, ReplicaOptions, Tuning
 from ffnn_xp.fitting import fit as run_fit
-from ffnn_xp.losses import Loss
+from ffnn_xp.losses import LossLike
 from ffnn_xp.minimizers import Migrad, Minimizer
 from ffnn_xp.model.ensemble import Ensemble, fit_replicas
 from ffnn_xp.model.files import SavablePredictor
@@ -71,7 +71,7 @@ class Model(NetworkPicture, SavablePredictor):
         y: Any = None,
         y_err: Any = None,
         *,
-        loss: str | Loss | None = None,
+        loss: LossLike | None = None,
         weights: Any = None,
         mask: Any = None,
         exposure: Any = None,
@@ -104,9 +104,10 @@ class Model(NetworkPicture, SavablePredictor):
             Measured values.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
             Standard deviations of y. If None, one for each output is estimated from the residuals.
-        loss : str or Loss, optional
+        loss : str, Loss or callable, optional
             The statistic: "least_squares", the default except for a histogram of counts; "soft_l1", "huber",
-            "student_t" where some values are wrong by many sigma; "normal" for a network with 2 k outputs, means and
+            "student_t", or a function of squared pulls as iminuit takes one, where some values are wrong by many sigma;
+            "normal" for a network with 2 k outputs, means and
             logarithms of widths; "poisson" for counts, with ``output="exp"``; "binomial" for k out of N, or yes and no,
             with ``output="logistic"``; "multinomial" for labels 0 ... k-1 or counts of classes, with
             ``output="softmax"``. Other labels have to be numbered first, by
@@ -231,7 +232,7 @@ class Model(NetworkPicture, SavablePredictor):
         *,
         kind: Literal["toys", "bootstrap"] = "toys",
         number: int = 200,
-        loss: str | Loss | None = None,
+        loss: LossLike | None = None,
         weights: Any = None,
         mask: Any = None,
         exposure: Any = None,

@@ -42,6 +42,13 @@ class Network:
         """True if the output has continuous derivatives in theta."""
         return all(f.smooth for f in self.activations)
 
+    @property
+    def description(self) -> str:
+        """The widths and activations, such as "1-10-1, tanh, identity", after the network's name if it has one."""
+        names = dict.fromkeys(a.name for a in self.activations)
+        of = [self.layout.name] if self.layout.name else []
+        return ", ".join([*of, "-".join(map(str, self.layout.widths)), *names])
+
     def before_output(self) -> Network:
         """Return the network without its output nonlinearity."""
         return replace(self, activations=(*self.activations[:-1], identity))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.drawing import labels
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.text import Pair, counted
+from ffnn_xp._lib.typing import Array, HostArray, Mask
 from ffnn_xp._lib.validation import vector
-from ffnn_xp.data import Dataset, Measurements, host_resident_if_needed, in_order, measurements_of, read
+from ffnn_xp.data import Dataset
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import ModelLike, evaluate
+from ffnn_xp.objective.drawn import Drawn, half_width
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.objective import Objective
 from ffnn_xp.objective.prior import GaussianPrior
+from ffnn_xp.objective.visualize import Curve, Names, draw_cost
 
 
 @quiet
@@ -36,6 +39,8 @@ class DataCost(NetworkCost):
     model: ModelLike
     data: Dataset
     statistic: Loss
+    _used: Mask | None
+    """True for those of the user's events that are in use, ``(n,)``; None where all are."""
 
     @classmethod
     def from_dataset(
@@ -47,34 +52,35 @@ class DataCost(NetworkCost):
         return cost
 
     def _init(
-        self, data: Dataset, model: ModelLike, statistic: Loss, prior: GaussianPrior | None, verbose: int
-    ) -> None:
-        self.model, self.data = model, data
-        self.statistic = statistic.for_output(model.network.activations[-1].name)
-        with model.backend.context():
-            events = data.events(model.backend, self.statistic).ready_to_stream(model.backend)
-        objective = Objective(model.network, self.statistic, events, model.backend)
-        n_values = data.n * self.statistic.ndof_per_event(int(data.y.shape[0]))
-        super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose)
-
-    def _read(
         self,
+        data: Dataset,
         model: ModelLike,
-        measurements: Measurements,
-        loss: str | Loss,
-        *,
-        prior: GaussianPrior | None = None,
-        verbose: int = 0,
+        statistic: Loss,
+        prior: GaussianPrior | None,
+        verbose: int,
+        name: Sequence[str] | None = None,
+        used: Mask | None = None,
     ) -> None:
-        """Check the data, complete the model's widths, and build the cost."""
-        measurements, loss = measurements_of(measurements, loss)
-        measurements = replace(measurements, x=in_order(measurements.x, model.input_names))
-        model = host_resident_if_needed(model, measurements)
-        checked = read(model, measurements, loss)
-        data = checked.data
-        model.build(int(data.x.shape[0]), checked.loss.outputs(int(data.y.shape[0])))
-        model.name_inputs(data.input_names)
-        self._init(data, model, checked.loss, prior, verbose)
+        statistic = statistic.for_output(model.network.activations[-1].name)
+        with model.backend.context():
+            events = data.events(model.backend, statistic).ready_to_stream(model.backend)
+        objective = Objective(model.network, statistic, events, model.backend)
+        n_values = data.n * statistic.ndof_per_event(int(data.y.shape[0]))
+        super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose, name=name)
+        self.model, self.data, self.statistic, self._used = model, data, statistic, used
+
+    def _pairs(self) -> list[Pair]:
+        data, loss = self.data, self.statistic
+        d, k = int(data.x.shape[0]), int(data.y.shape[0])
+        events = counted(data.n if self._used is None else len(self._used), "event")
+        used = "" if self._used is None else f"{data.n} of "
+        what = "" if data.nodes is None else " in bins"
+        pairs = [
+            ("data", f"{used}{events} of {counted(d, 'input')}{what} and {counted(k, 'measured value')}"),
+            ("statistic", f"{loss.display_name} of {loss.name}"),
+            *super()._pairs(),
+        ]
+        return pairs if self.prior is None else [*pairs, ("prior", "Gaussian, part of the cost")]
 
     @property
     def start(self) -> HostArray:
@@ -110,48 +116,30 @@ class DataCost(NetworkCost):
         """
         return self._squeeze(self._pulls_of(self._loss_arguments(vector((args,), self.npar))))
 
-    def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
-        """Draw data and prediction into the current matplotlib axes.
+    def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 0) -> Any:
+        """Draw data and prediction into the current axes of matplotlib.
 
-        With one input it draws the curve and the points, with several predicted against measured values.
+        With one input it draws the curve and the points, with several measured against predicted values. Yes or no, and
+        classes, are drawn as shares of groups of events. Values are in units of the network's output.
 
         Parameters
         ----------
         args : array-like with shape (p,)
             Theta.
         model_points : int or array-like
-            The number of points of the curve, or the points.
+            The number of points of the curve, or the points; 0 leaves the number to this function.
 
         Returns
         -------
         tuple
-            The numbers that were drawn, ``((x, y, yerror), (x_model, y_model))``.
+            The numbers that were drawn, ``((x, y, yerror), (x_model, y_model))``; yerror is None where none is drawn.
         """
-        from matplotlib import pyplot as plt
+        theta = vector((args,), self.npar)
+        return draw_cost(self.drawn(theta), lambda x: self._curve(theta, x), model_points, self._names_of_columns())
 
-        x, (y, error) = self.x, self._rates()
-        if x.shape[1] > 1:
-            drawn = self._rows(self._loss_arguments(vector((args,), self.npar)))[:, : y.shape[1]] / self.volume()
-            for i in range(y.shape[1]):
-                bar = None if error is None else error[:, i]
-                plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
-            ends = [min(y.min(), drawn.min()), max(y.max(), drawn.max())]
-            plt.plot(ends, ends, color="black", lw=1)
-            plt.xlabel("measured")
-            plt.ylabel("predicted")
-            return (x, y, error), (x, drawn)
-        if np.ndim(model_points) == 0:
-            points = np.linspace(x.min(), x.max(), int(np.asarray(model_points)))
-        else:
-            points = np.asarray(model_points, dtype=np.float64)
-        curve = self._rows(self._outputs(vector((args,), self.npar), self.model.backend.to_device(points[None, :])))
-        for i in range(y.shape[1]):
-            bar, across = None if error is None else error[:, i], self.xerror
-            across = None if across is None else across[:, 0]
-            line = plt.errorbar(x[:, 0], y[:, i], bar, across, fmt="o", ms=3, alpha=0.6)
-            plt.plot(points, curve[:, i], color=line[0].get_color() if y.shape[1] > 1 else "black", zorder=3)
-        shown = None if error is None else self._squeeze(error)
-        return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
+    def drawn(self, args: Sequence[float] | HostArray) -> Drawn:
+        """Return the numbers of a picture of the data in use and their predictions."""
+        return self._drawn(self._loss_arguments(vector((args,), self.npar)))
 
     def standard_deviations(self, args: Sequence[float]) -> HostArray:
         """Return the standard deviation of each measured value, in the shape of `y`, by its statistic at theta.
@@ -159,14 +147,7 @@ class DataCost(NetworkCost):
         They are those of `pulls`, weights included, and NaN for correlated values, whose pulls are combinations of
         several.
         """
-        if self.statistic.auxiliary == "y_cov":
-            return np.full_like(self.y, np.nan)
-        arguments = self._loss_arguments(vector((args,), self.npar))
-        with self.model.backend.context():
-            step = 1 + self.model.backend.xp.abs(self.data.y)  # so that no digits are lost, whatever the units of y
-            low, high = (self._pulls_of(arguments, self.data.y + add) for add in (0.0, step))
-        with np.errstate(divide="ignore"):
-            return self._squeeze(self._rows(step) / (high - low))
+        return self._squeeze(self._deviations(self._loss_arguments(vector((args,), self.npar))))
 
     def unit(self) -> HostArray:
         """Return the factor from outputs to expected values, ``(n, k)``: exposures, trials, volumes of bins, or 1."""
@@ -187,10 +168,48 @@ class DataCost(NetworkCost):
             weighted = data.weights is None or bool(xp.all(data.weights >= 0))
             return self._rows(data.pulls(xp, self.statistic, arguments, weighted=weighted, measured=measured))
 
-    def _rates(self) -> tuple[HostArray, HostArray | None]:
-        """Return the measured values in units of the output, and their errors if they are known; ``(n, k)``."""
-        y, inverse = self._rows(self.data.y) / self.unit(), self.data.inverse_error
-        return y, None if inverse is None else 1 / self._rows(inverse) / self.volume()
+    def _deviations(self, arguments: Array) -> HostArray:
+        """Return standard deviations ``(n, k)`` by the arguments of the statistic."""
+        if self.statistic.auxiliary == "y_cov":
+            return np.full_like(self._rows(self.data.y), np.nan)
+        with self.model.backend.context():
+            step = 1 + self.model.backend.xp.abs(self.data.y)  # so that no digits are lost, whatever the units of y
+            low, high = (self._pulls_of(arguments, self.data.y + add) for add in (0.0, step))
+        with np.errstate(divide="ignore"):
+            return np.asarray(self._rows(step) / (high - low))
+
+    def _drawn(self, arguments: Array) -> Drawn:
+        """Return the numbers of a picture by the arguments of the statistic."""
+        data, unit, kind = self.data, self.unit(), self.statistic.target_kind
+        y = self._rows(data.y)
+        weight = np.ones(data.n) if data.weights is None else self._rows(data.weights)[:, 0]
+        x = self._rows(data.measured_x(self.model.backend.xp))
+        across: HostArray | None = None
+        if x.shape[1] == 1 and data.nodes is not None:
+            across = half_width(self._rows(data.x).reshape(data.n, -1), self._rows(data.nodes))
+        elif x.shape[1] == 1 and data.x_error is not None:
+            across = self._rows(data.x_error)[:, 0]
+        return Drawn(
+            x,
+            across,
+            y / unit,
+            self._deviations(arguments) / unit,
+            self._rows(arguments[: y.shape[1], :]) / self.volume(),
+            self._pulls_of(arguments),
+            weight if np.all(weight >= 0) else np.ones(data.n),
+            grouped=kind in ("successes", "class") and bool(np.all((y == 0) | (y == 1))),
+        )
+
+    def _curve(self, theta: HostArray, x: HostArray) -> Curve:
+        """Return the curve of a picture at inputs ``(m,)``."""
+        rows = self._rows(self._outputs(theta, self.model.backend.to_device(x[None, :])))
+        k = int(self.data.y.shape[0])
+        return Curve(rows[:, :k], np.exp(rows[:, k:]) if self.statistic.predicts_width else None)
+
+    def _names_of_columns(self) -> Names:
+        data = self.data
+        d, k = int(data.x.shape[0]), int(data.y.shape[0])
+        return Names(labels(data.input_names, "x", d), labels(data.target_names, "y", k))
 
     def _outputs(self, theta: HostArray, columns: Array) -> Array:
         backend = self.model.backend
@@ -205,4 +224,11 @@ class DataCost(NetworkCost):
         return self.objective.backend.to_host(columns).T.copy()
 
     def _squeeze(self, rows: HostArray) -> HostArray:
+        """Return rows ``(n, k)`` of the events in use in the shape of y, with NaN for all others."""
+        if self._used is not None:
+            rows, some = np.full((len(self._used), rows.shape[1]), np.nan), rows
+            rows[self._used] = some
+        return self._in_shape_of_y(rows)
+
+    def _in_shape_of_y(self, rows: HostArray) -> HostArray:
         return rows[:, 0] if rows.shape[1] == 1 and not self.data.y_was_column else rows

@@ -7,16 +7,16 @@ the device, and each matrix in one. The costs of each kind of data are in `costs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp._lib.validation import vector
+from ffnn_xp._lib.validation import column_names, vector
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network import Network
 from ffnn_xp.objective.iminuit_cost import CostWithGradient
@@ -55,10 +55,16 @@ class NetworkCost(CostWithGradient):
         Number of measured values.
     verbose : int
         1 prints every call.
+    name : sequence of str, optional
+        Names of the parameters in place of the network's, as in iminuit's costs.
     tuning : HostTuning
         Tuned numbers.
     """
 
+    _cannot_be_set: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("x", "y", "yerror", "mask", "loss", "weights", "exposure", "trials"),
+        "its data are those of a fit: make a cost of your own, such as LeastSquares(x, y, yerror, model, mask=mask)",
+    )
     has_hessian = True
     has_g2 = False  # MINUIT takes the Hessian's diagonal, and warns if it is offered both
 
@@ -69,6 +75,7 @@ class NetworkCost(CostWithGradient):
         n_values: int,
         prior: GaussianPrior | None = None,
         verbose: int = 0,
+        name: Sequence[str] | None = None,
         tuning: HostTuning = TUNING,
     ) -> None:
         p = objective.network.layout.n_parameters
@@ -79,6 +86,7 @@ class NetworkCost(CostWithGradient):
             )
         if prior is not None and prior.precision.shape != (p,):
             raise ValueError(f"`prior` must have a precision for each of {p} parameters, got {prior.precision.shape}")
+        self.__dict__.pop("_packed", None)  # of an objective before this one
         self.objective = objective
         self.prior = prior
         self._n_values = n_values
@@ -86,7 +94,10 @@ class NetworkCost(CostWithGradient):
         self._cached: tuple[tuple[bytes, float, HostArray], ...] = ()
         self._others = min(tuning.cached_points, max(1, tuning.cached_bytes // (16 * p))) - 1
         self._matrices: dict[str, tuple[bytes, HostArray]] = {}
-        super().__init__(dict.fromkeys(objective.network.layout.names), verbose)
+        names = column_names(name, "name", p) or objective.network.layout.names
+        if len(set(names)) < p:
+            raise ValueError(f"`name` must have {p} different names, one for each parameter, got {tuple(names)}")
+        super().__init__(dict.fromkeys(names), verbose)
 
     @property
     def network(self) -> Network:
@@ -236,10 +247,8 @@ class NetworkCost(CostWithGradient):
         return super().__reduce_ex__(protocol)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("mask", "loss"):
-            raise AttributeError(
-                f"`{name}` cannot be set on this cost: make another one, of the selected events (x[mask], y[mask])"
-            )
+        if name in self._cannot_be_set and not hasattr(type(self), name):
+            raise AttributeError(f"`{name}` has no place in {type(self).__name__}: {self._cannot_be_set[name]}")
         super().__setattr__(name, value)
 
     def _errordef(self) -> float:

@@ -12,13 +12,32 @@ from typing import Any
 import iminuit.cost
 import numpy as np
 
+from ffnn_xp._lib.text import Pair, counted, first_names, titled_html, titled_text
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import vector
 from ffnn_xp.minimizers import as_minuit_reads_it, calling_minuit
 from ffnn_xp.network import Network
 
 
-class CostWithGradient(iminuit.cost.Cost):
+class Readable:
+    """Base class of costs that say in text and HTML what they are made of."""
+
+    def _title(self) -> str:
+        """Return the first line."""
+        raise NotImplementedError
+
+    def _pairs(self) -> list[Pair]:
+        """Return what is below it, as pairs of key and value."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return titled_text(self._title(), self._pairs())
+
+    def _repr_html_(self) -> str:
+        return titled_html(self._title(), self._pairs())
+
+
+class CostWithGradient(Readable, iminuit.cost.Cost):
     """A cost that computes value and gradient together, by its `value_and_gradient`."""
 
     @property
@@ -29,6 +48,12 @@ class CostWithGradient(iminuit.cost.Cost):
     def value_and_gradient(self, v: HostArray) -> tuple[float, HostArray]:
         """Compute S and its gradient ``(p,)``."""
         raise NotImplementedError
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}: {_size(self)}"
+
+    def _pairs(self) -> list[Pair]:
+        return [("network", self.network.description), ("parameters", first_names(list(self._parameters)))]
 
     def _value(self, args: Sequence[Any]) -> float:
         return self.value_and_gradient(vector(args, self.npar))[0]
@@ -46,12 +71,13 @@ class CostWithGradient(iminuit.cost.Cost):
         return CostSum(lhs, self)
 
 
-class CostSum(iminuit.cost.CostSum):
+class CostSum(Readable, iminuit.cost.CostSum):
     """The sum ``cost + other``, in which each part is divided by its errordef.
 
     Parts may be this library's costs, `iminuit.cost.NormalConstraint`, any other cost of iminuit, and numbers.
     Parameters of the same name are the same parameter: two costs of one model are a simultaneous fit. Networks of
-    different models need names, ``Model(..., name="signal")``, so that their parameters are not the same.
+    different models need names, ``Model(..., name="signal")``, so that their parameters are not the same; names
+    given by ``name=``, and those of added functions, may be shared. The parts are the elements of the sum.
 
     Raises
     ------
@@ -72,7 +98,9 @@ class CostSum(iminuit.cost.CostSum):
         super().__init__(*items)
         owners: dict[str, Network] = {}
         for item in self._items:
-            for name in item._parameters if isinstance(item, CostWithGradient) else ():
+            for name in item.network.layout.names if isinstance(item, CostWithGradient) else ():
+                if name not in item._parameters:
+                    continue  # the user gave it another name
                 if owners.setdefault(name, item.network) is not item.network:
                     called = item.network.layout.name
                     raise ValueError(
@@ -112,6 +140,12 @@ class CostSum(iminuit.cost.CostSum):
     def has_g2(self) -> bool:
         """True if MINUIT should call `g2`; next to a Hessian it would only warn."""
         return not self.has_hessian
+
+    def _title(self) -> str:
+        return f"CostSum of {counted(len(self), 'part')}: {_size(self)}"
+
+    def _pairs(self) -> list[Pair]:
+        return [_line(item) for item in self._items]
 
     def _value(self, args: Sequence[Any]) -> float:
         return float(super()._value(vector(args, self.npar)))
@@ -158,6 +192,20 @@ class CostSum(iminuit.cost.CostSum):
 
     def __radd__(self, lhs: Any) -> CostSum:
         return CostSum(lhs, self)
+
+
+def _line(item: Any) -> Pair:
+    """Describe a part of a sum by its type, and in a few words."""
+    of = type(item).__name__
+    if isinstance(item, iminuit.cost.Constant):
+        return of, f"{item.value:g}"
+    network = isinstance(item, CostWithGradient)
+    return of, f"{_size(item)}: {item.network.description if network else first_names(list(item._parameters))}"
+
+
+def _size(cost: iminuit.cost.Cost) -> str:
+    """Say how many data and parameters a cost has."""
+    return f"{counted(cost.ndata, 'value')}, {counted(cost.npar, 'parameter')}"
 
 
 def _has_hessian(item: Any) -> bool:

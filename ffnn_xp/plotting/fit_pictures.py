@@ -8,100 +8,19 @@ of their bins, successes over trials. The standard deviation of a measured value
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.drawing import BLUE, LITERAL, VERMILION, Axes, Label, draw_points, labels, marker
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.network import evaluate
-from ffnn_xp.plotting.panels import (
-    BLUE,
-    LITERAL,
-    MOST_OUTPUTS,
-    VERMILION,
-    Axes,
-    CurveData,
-    Label,
-    draw_curve,
-    draw_points,
-    draw_pulls,
-    entitle,
-    labels,
-    marker,
-    tidy,
-)
-
-GROUPS = 20  # groups of events whose shares are drawn, at most
-LEAST_IN_GROUP = 10  # events of a group: with fewer its error bar would mean little
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The numbers that are drawn of the data, in units of the network's output; all arrays are on the host.
-
-    Attributes
-    ----------
-    x : array with shape (n, d)
-        Inputs, or the centres of bins.
-    half_width : array with shape (n,) or None
-        Half the width of each bin in one dimension.
-    y, error, predicted, pulls : array with shape (n, k)
-        Measured values, their standard deviations (NaN where values are correlated), predictions, and pulls.
-    weight : array with shape (n,)
-        How many times each event counts in a group; ones where weights have both signs.
-    grouped : bool
-        Whether single values are yes or no, so that shares of groups are drawn.
-    """
-
-    x: HostArray
-    half_width: HostArray | None
-    y: HostArray
-    error: HostArray
-    predicted: HostArray
-    pulls: HostArray
-    weight: HostArray
-    grouped: bool = False
-
-    @classmethod
-    def of(cls, fit: FitRecord) -> Drawn:
-        """Return the numbers of the data of a fit."""
-        cost, theta = fit.raw_cost, fit.parameters.tolist()
-        n, unit = cost.data.n, cost.unit()
-        y, deviation, predicted, pulls = (
-            np.asarray(a, dtype=np.float64).reshape(n, -1)
-            for a in (cost.y, cost.standard_deviations(theta), cost.prediction(theta), cost.pulls(theta))
-        )
-        kind, weights = cost.statistic.target_kind, cost.data.weights
-        weight = np.ones(n) if weights is None else cost.model.backend.to_host(weights)[0]
-        return cls(
-            cost.x,
-            _half_width(fit),
-            y / unit,
-            deviation / unit,
-            predicted / cost.volume(),
-            pulls,
-            weight if np.all(weight >= 0) else np.ones(n),
-            grouped=kind in ("successes", "class") and bool(np.all((y == 0) | (y == 1))),
-        )
-
-    def in_groups(self, along: HostArray, output: int) -> Drawn:
-        """Return the means of one output over groups of events that are neighbours along some values ``(n,)``."""
-        n = len(along)
-        order = np.argsort(along, kind="stable")
-        parts = np.array_split(order, max(1, min(GROUPS, n // LEAST_IN_GROUP)))
-
-        def mean(a: HostArray) -> HostArray:
-            return np.stack([np.average(a[part], axis=0, weights=self.weight[part]) for part in parts])
-
-        y, predicted = mean(self.y[:, output : output + 1]), mean(self.predicted[:, output : output + 1])
-        total = np.array([self.weight[part].sum() for part in parts])
-        error = np.sqrt(mean(self.error[:, output : output + 1] ** 2) / total[:, None])
-        return Drawn(mean(self.x), None, y, error, predicted, (y - predicted) / error, total)
+from ffnn_xp.objective import Drawn
+from ffnn_xp.plotting.panels import MOST_OUTPUTS, CurveData, draw_curve, draw_pulls, entitle, tidy
 
 
 def plot_data(
@@ -112,7 +31,7 @@ def plot_data(
     target_names: Sequence[str] | None = None,
 ) -> Any:
     """Draw the data and the fit, two panels for each output (the first six); see `FitResult.plot`."""
-    drawn = Drawn.of(fit)
+    drawn = fit.raw_cost.drawn(fit.parameters)
     d, k = drawn.x.shape[1], drawn.y.shape[1]
     inputs = labels(column_names(input_names, "input_names", d) or fit.problem.data.input_names, "x", d)
     outputs = labels(column_names(target_names, "target_names", k) or fit.problem.data.target_names, "y", k)
@@ -135,7 +54,7 @@ def plot_data(
 def plot_pulls(fit: FitRecord, axes: Any = None) -> Any:
     """Draw the distribution of the pulls of all outputs; see `FitResult.plot_pulls`."""
     axes = _one_panel(axes)
-    drawn = Drawn.of(fit)
+    drawn = fit.raw_cost.drawn(fit.parameters)
     pulls = drawn.pulls
     if drawn.grouped:
         columns = range(pulls.shape[1])
@@ -222,18 +141,6 @@ def _predicted(fit: FitRecord, x: HostArray) -> tuple[HostArray, HostArray | Non
         return fit.predictive.mean(*at).T, fit.predictive.std(*at, with_y_error=False).T
     mean = backend.to_host(evaluate(network, backend, backend.to_device(fit.parameters), columns)).T
     return mean, None if fit.error_band is None else backend.to_host(fit.error_band.std(*at)).T
-
-
-def _half_width(fit: FitRecord) -> HostArray | None:
-    """Return half the width of each bin in one dimension, ``(n,)``, from the outermost of its nodes."""
-    data, backend = fit.problem.data, fit.problem.model.backend
-    if data.nodes is None or data.x.shape[0] > 1:
-        return None
-    x = backend.to_host(data.x).reshape(data.n, -1)
-    if x.shape[1] == 1:
-        return np.asarray(0.5 * backend.to_host(data.nodes)[0])
-    outermost = float(np.max(np.polynomial.legendre.leggauss(x.shape[1])[0]))
-    return np.asarray(0.5 * (x[:, -1] - x[:, 0]) / outermost)
 
 
 def _panels(axes: Any, outputs: int, *, one_input: bool) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.drawing import BLUE, GREY, VERMILION, labels
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.plotting.panels import BLUE, GREY, VERMILION, labels
 
 MOST_UNITS = 16  # units of a layer that are drawn: with more, lines could not be told apart
 

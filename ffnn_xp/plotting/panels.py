@@ -1,41 +1,31 @@
-"""The parts of pictures: colours, names, the panels of a curve and of pulls, and the title."""
+"""The panels of a curve and of pulls, and the title."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ffnn_xp._lib.drawing import (
+    BLUE,
+    CURVE_POINTS,
+    GREY,
+    LITERAL,
+    MOST_BARS,
+    SKY,
+    VERMILION,
+    Axes,
+    Label,
+    draw_points,
+    marker,
+    opacity,
+)
 from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import FitRecord
 
-Axes = Any
-"""A matplotlib Axes."""
-
-# M. Okabe and K. Ito, Color Universal Design (2008): distinguishable with any colour vision
-BLUE, SKY, VERMILION, GREY = "#0072B2", "#56B4E9", "#D55E00", "#4D4D4D"
 MOST_OUTPUTS = 6  # outputs that get panels: with more, panels would be too small
-MOST_BARS = 2000  # events above which error bars would cover everything
-LITERAL = {"parse_math": False, "usetex": False}  # of a text that is drawn character by character
-LONGEST_NAME = 60  # characters of a name on an axis: longer ones leave no room for the panels
-CURVE_POINTS = 400  # points of a drawn curve, about one for each pixel of a panel
-
-
-class Label(NamedTuple):
-    """The name of a column as a picture shows it, and how matplotlib is to draw it."""
-
-    text: str
-    style: dict[str, bool]
-
-
-def labels(names: Sequence[str] | None, letter: str, number: int) -> list[Label]:
-    """Return the labels of columns: their names, which are no mathematical text, or a letter, which is."""
-    if names is None:
-        return [Label(f"${letter}_{{{i}}}$" if number > 1 else f"${letter}$", {}) for i in range(number)]
-    shown = [visible(name) for name in names]
-    return [Label(n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 3]}...", LITERAL) for n in shown]
 
 
 class CurveData(NamedTuple):
@@ -81,18 +71,6 @@ def draw_curve(
     finite = np.abs(data.pulls[np.isfinite(data.pulls)])
     reach = max(3.2, 1.1 * float(finite.max(initial=0.0)))
     below.set(ylim=(-reach, reach), ylabel="pull")
-
-
-def draw_points(
-    axes: Axes, x: HostArray, y: HostArray, error: HostArray, half_width: HostArray | None, label: str | None
-) -> None:
-    """Draw points with their errors, if they are known and not too many."""
-    many = len(x) > MOST_BARS
-    bars = None if many or not np.all(np.isfinite(error)) else error
-    axes.errorbar(
-        x, y, bars, half_width, fmt="o", ms=marker(len(x)), color=GREY, ecolor=GREY, elinewidth=0.8,
-        alpha=opacity(len(x)), label=label, rasterized=many, zorder=2,
-    )  # fmt: skip
 
 
 def draw_pulls(axes: Axes, pulls: HostArray, name: Label | None) -> None:
@@ -142,13 +120,3 @@ def tidy(panel: Axes) -> None:
     """Give a panel the style of all pictures."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.tick_params(direction="in")
-
-
-def marker(n: int) -> float:
-    """Return the size of each of n points."""
-    return float(np.clip(40 / np.sqrt(n), 1.2, 4.5))
-
-
-def opacity(n: int) -> float:
-    """Return the opacity of each of n points."""
-    return float(np.clip(20 / np.sqrt(n), 0.1, 0.9))

@@ -253,6 +253,12 @@ def test_bad_functions_are_refused(function: object, start: dict[str, float], me
         fx.PlusFunction(cost, function, **start)  # type: ignore[arg-type]
 
 
+def test_names_of_function_and_network_differ() -> None:
+    cost = fx.LeastSquares(X, X, 1.0, fx.Model((1, 1), seed=1), name=("slope", "signal"))
+    with pytest.raises(ValueError, match=r"both have the parameters \['signal'\]"):
+        fx.PlusFunction(cost, peak, **PHI)
+
+
 def test_probabilities_and_bins_are_refused() -> None:
     efficiency = fx.Binomial(X, X > 120, fx.Model((1, 1), output="logistic", seed=1))
     with pytest.raises(ValueError, match="not to 'binomial'"):

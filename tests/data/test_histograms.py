@@ -308,14 +308,16 @@ def test_efficiency(through: str) -> None:
     assert cost(theta) == pytest.approx(want, rel=1e-9)
     model = sigmoid()
     fit = model.fit(given, loss="binomial", prior=None, **more)
-    reference = Minuit(fx.Binomial(cost.x, k[used], sigmoid(), trials=total[used]), theta).migrad()
+    reference = Minuit(fx.Binomial(cost.x[used], k[used], sigmoid(), trials=total[used]), theta).migrad()
     assert fit.n_data == used.sum()
     assert fit.fval == pytest.approx(reference.fval, abs=1e-4)
     np.testing.assert_allclose(fit.errors, reference.errors, rtol=1e-3)
     assert model.input_names == (None if through == "plain" else ("pt",))
     mask = np.arange(6) > 1
     masked = fx.Binomial(given, sigmoid(), mask=mask, **more)(theta)
-    assert masked == pytest.approx(fx.Binomial(cost.x, k[used], sigmoid(), trials=total[used], mask=mask[used])(theta))
+    assert masked == pytest.approx(
+        fx.Binomial(cost.x[used], k[used], sigmoid(), trials=total[used], mask=mask[used])(theta)
+    )
 
 
 def test_shares_of_categories() -> None:

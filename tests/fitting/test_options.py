@@ -34,7 +34,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"minimizer": None}, "`minimizer` must be a name or an object with a method run"),
     ({"covariance": None}, "unknown covariance None"),
     ({"loss": "huberr"}, "unknown loss 'huberr': did you mean 'huber'"),
-    ({"loss": 3}, "`loss` must be a name or a Loss"),
+    ({"loss": 3}, "`loss` must be a name, a Loss such as"),
     ({"callback": 3}, "`callback` must be a function of a FitState, got 3"),
 ]
 

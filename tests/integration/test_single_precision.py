@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.costs.catalogue import LeastSquares
+from ffnn_xp.costs import LeastSquares
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.minimizers import KroneckerLBFGS, MinimizerResult

@@ -265,7 +265,7 @@ def test_losses_by_name_and_unknown_ones() -> None:
     assert get_loss(fx.StudentTLoss(nu=3)).name == "student_t"
     with pytest.raises(ValueError, match="did you mean 'poisson'"):
         get_loss("poison")
-    with pytest.raises(TypeError, match="a name or a Loss"):
+    with pytest.raises(TypeError, match="a name, a Loss such as"):
         get_loss(3)  # type: ignore[arg-type]
 
 

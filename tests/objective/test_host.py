@@ -151,10 +151,11 @@ def test_a_hessian_wrapped_by_somebody_else(cost: fx.LeastSquares) -> None:
     np.testing.assert_array_equal(seen[-1], cost.hessian(np.append(np.array(m.values), cost.start[2:])))
 
 
-def test_what_iminuits_cost_has_and_this_one_has_not(cost: fx.LeastSquares) -> None:
-    for name in ("mask", "loss"):
-        with pytest.raises(AttributeError, match=r"make another one, of the selected events"):
-            setattr(cost, name, None)
+def test_the_data_of_a_fit_cannot_be_set(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    for cost in (fitted[1].cost, fitted[1].raw_cost):
+        for name in ("mask", "loss", "weights"):
+            with pytest.raises(AttributeError, match=r"those of a fit: make a cost of your own, such as LeastSquares"):
+                setattr(cost, name, None)
 
 
 def test_copies_and_pickles_after_use(cost: fx.LeastSquares, fitted: tuple[fx.Model, fx.FitResult]) -> None:

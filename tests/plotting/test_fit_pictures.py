@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.plotting.fit_pictures import Drawn
 
 pytest.importorskip("matplotlib")
 from matplotlib import pyplot as plt
@@ -113,7 +112,7 @@ def test_bins_are_densities(nodes: int) -> None:
     centers = 0.5 * (edges[1:] + edges[:-1])
     for drawn, want in zip(bars(main), (centers, n / width, np.sqrt(expected) / width), strict=True):
         np.testing.assert_allclose(drawn, want)
-    np.testing.assert_allclose(Drawn.of(fit).half_width, width / 2)
+    np.testing.assert_allclose(fit.raw_cost.drawn(fit.parameters).half_width, width / 2)
     np.testing.assert_allclose(line(main)[0][[0, -1]], [0.0, 4.0], atol=1e-12)
     np.testing.assert_allclose(line(main)[1], net(line(main)[0]))
 
@@ -152,7 +151,7 @@ def test_shares_count_an_event_as_often_as_its_weight() -> None:
     x, yes = np.repeat(np.arange(5.0), 2), np.tile([0.0, 1.0], 5)
     times = RNG.integers(1, 40, 10)
     fit = model(1, 1, output="logistic").fit(x, yes, loss="binomial", weights=times, prior=None)
-    drawn = Drawn.of(fit).in_groups(x, 0)
+    drawn = fit.raw_cost.drawn(fit.parameters).in_groups(x, 0)
     every, p = np.repeat(np.arange(10), times), fit.raw_cost.prediction(fit.parameters)[np.repeat(np.arange(10), times)]
     assert len(drawn.y) == 1
     assert drawn.y.item() == pytest.approx(np.mean(yes[every]))
