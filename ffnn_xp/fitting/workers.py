@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from ffnn_xp._lib.errors import FfnnXpWarning, WorkerError, outside_the_package
-from ffnn_xp._lib.limits import StopMinimization, checkpoint, limited
+from ffnn_xp._lib.limits import StopMinimization, checkpoint, limited, stoppable
 from ffnn_xp.backends import one_blas_thread
 
 Item = TypeVar("Item")
@@ -103,13 +103,21 @@ def _done_here(task: Callable[[Item], Result], item: Item, deadline: float) -> R
         return task(item)
 
 
+class _Done(NamedTuple):
+    """The results of a worker, the seconds that they took, and why there are fewer than items, if so."""
+
+    results: list[Any]
+    seconds: float
+    stopped: str = ""
+
+
 @dataclass(frozen=True)
 class _Piece(Generic[Item]):
     """Some items that a worker gets together."""
 
     first: int
     items: Sequence[Item]
-    future: Future[tuple[list[Any], float]]
+    future: Future[_Done]
     attempt: int
 
 
@@ -144,9 +152,11 @@ class _Distribution(Generic[Item, Result]):
                         yield _done_here(self.task, item, self.deadline)
                     return
                 piece = waiting.popleft()
-                results, took = self._taken(piece)
-                done, seconds = done + len(piece.items), seconds + took
-                yield from results
+                of_worker = self._taken(piece)
+                done, seconds = done + len(piece.items), seconds + of_worker.seconds
+                yield from of_worker.results
+                if of_worker.stopped:
+                    raise StopMinimization(of_worker.stopped)
         finally:
             for piece in waiting:
                 piece.future.cancel()
@@ -156,16 +166,16 @@ class _Distribution(Generic[Item, Result]):
         try:  # the attempt is an argument since Dask answers the same call by the same result, which may be an error
             seconds = self.deadline - time.monotonic()
             future = self.executor.submit(_done_there, self.key, self.pickled, items, time.time() + seconds, attempt)
-        except (BrokenExecutor, OSError) as error:
+        except Exception as error:
+            if not first:
+                raise ValueError(
+                    f"`executor` takes no work ({type(error).__name__}: {error}): make the call within its `with` block"
+                ) from error
             self._breaks(error, first)
             return None
-        except RuntimeError as error:
-            if "shutdown" not in str(error):
-                raise
-            raise ValueError(f"`executor` is shut down: make the call within its `with` block ({error})") from error
         return _Piece(first, items, future, attempt)
 
-    def _taken(self, piece: _Piece[Item]) -> tuple[list[Result], float]:
+    def _taken(self, piece: _Piece[Item]) -> _Done:
         """Wait for a piece; do it again if a worker failed at it, here if the executor is broken."""
         try:
             return self._waited(piece.future)
@@ -185,9 +195,9 @@ class _Distribution(Generic[Item, Result]):
                 return self._taken(again)
         began = time.monotonic()
         results = [_done_here(self.task, item, self.deadline) for item in piece.items]
-        return results, time.monotonic() - began
+        return _Done(results, time.monotonic() - began)
 
-    def _waited(self, future: Future[tuple[list[Result], float]]) -> tuple[list[Result], float]:
+    def _waited(self, future: Future[_Done]) -> _Done:
         """Return the result of a future, unless the deadline or Ctrl-C comes first."""
         while True:
             with limited(self.deadline):
@@ -214,8 +224,8 @@ _tasks: OrderedDict[str, Callable[[Any], Any]] = OrderedDict()
 _lock = threading.Lock()
 
 
-def _done_there(key: str, task: bytes, items: Sequence[Any], until: float, attempt: int) -> tuple[list[Any], float]:
-    """Do a task for some items in a worker, until a time of the clock; return the results and the seconds."""
+def _done_there(key: str, task: bytes, items: Sequence[Any], until: float, attempt: int) -> _Done:
+    """Do a task for some items in a worker, until a time of the clock."""
     began = time.monotonic()
     if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that gave the work hears Ctrl-C, and stops it
@@ -225,10 +235,12 @@ def _done_there(key: str, task: bytes, items: Sequence[Any], until: float, attem
             while len(_tasks) > TASKS:
                 _tasks.popitem(last=False)
         own = _tasks[key]
-    with limited(began + until - time.time()), one_blas_thread():
-        checkpoint()
-        results = [own(item) for item in items]
-    return results, time.monotonic() - began
+    results: list[Any] = []
+    with stoppable(began + until - time.time()) as stop, one_blas_thread():
+        for item in items:
+            checkpoint()
+            results.append(own(item))
+    return _Done(results, time.monotonic() - began, stop.reason)
 
 
 def pickled(task: Any) -> bytes:
