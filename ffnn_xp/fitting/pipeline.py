@@ -48,10 +48,10 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
     model.build(problem.layout.widths[0], problem.layout.widths[-1])
     deadline = deadline_of(options.max_seconds, began)
     given = [] if start is None else [_standardised(problem, start)]
-    chosen = None
+    chosen, workers = None, Workers(options.executor, deadline)
     if auto:
         with progress_line(options.progress, options.callback) as report:
-            chosen = choose(problem, options.seed, began, deadline, report)
+            chosen = choose(problem, options.seed, began, workers, report)
         problem = _with_prior(problem, chosen)
     limits, rng = problem.tuning.time, np.random.default_rng(options.seed)
     given += [] if chosen is None else chosen.members[:1]
@@ -71,7 +71,7 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             tuning=problem.tuning.multi_start,
             halving=problem.tuning.halving,
             hopping=problem.tuning.hopping,
-            workers=Workers(options.executor, deadline),
+            workers=workers,
             began=began,
         )
         if chosen is not None and chosen.stopped:

@@ -166,8 +166,8 @@ class Model(NetworkPicture, SavablePredictor):
         max_seconds : float, optional
             Time after which the fit ends with the best so far, which is certified if there was time for that.
         executor : concurrent.futures.Executor, optional
-            Whose workers minimize from several starts at once; see `fit_replicas`. What leads to one minimum after
-            another, such as the choice of the prior, stays in this process.
+            Whose workers minimize from several starts, or the networks of several folds, at once; see `fit_replicas`.
+            Small networks, which are minimized in one batch, stay in this process.
         tuning : Tuning
             The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`, for experts.
 

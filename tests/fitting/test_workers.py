@@ -136,6 +136,26 @@ def test_starts_end_where_one_is_good_enough() -> None:
     assert [row.start for row in here.restarts] == [row.start for row in there.restarts]
 
 
+def test_networks_of_a_path_are_shared_where_they_are_too_large_for_a_batch() -> None:
+    x = np.linspace(-1, 1, 60)
+    y = np.tanh(2 * x) + 0.1 * np.random.default_rng(1).normal(size=60)
+    heard: list[fx.FitState] = []
+
+    def fit(together: int, executor: Executor | None) -> fx.FitResult:
+        tuning = fx.fitting.Tuning(path=fx.fitting.regularization_path.PathTuning(together=together))
+        model = fx.Model((1, 4, 1), backend="numpy", seed=1)
+        return model.fit(x, y, 0.1, tuning=tuning, callback=heard.append, executor=executor)
+
+    executor, unused = AtOnce(), AtOnce()
+    here, there, batch, also = fit(1, None), fit(1, executor), fit(10**9, None), fit(10**9, unused)
+    assert len(executor.calls) > 20
+    assert not unused.calls
+    assert heard
+    np.testing.assert_array_equal(here.parameters, there.parameters)
+    np.testing.assert_array_equal(batch.parameters, also.parameters)
+    np.testing.assert_allclose(here.fval, batch.fval, rtol=1e-6)
+
+
 def test_a_callback_hears_of_each_start_and_can_stop_the_others() -> None:
     x = np.linspace(-1, 1, 60)
     heard: list[fx.FitState] = []
