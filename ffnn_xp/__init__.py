@@ -8,6 +8,7 @@ from ffnn_xp._lib.errors import (
     FileFormatError,
     FitWarning,
     NotFittedError,
+    WorkerError,
 )
 from ffnn_xp._lib.version import __version__ as __version__
 from ffnn_xp.backends import Backend, get_backend, to_numpy
@@ -51,6 +52,7 @@ __all__ = [
     "Restart",
     "SoftL1Loss",
     "StudentTLoss",
+    "WorkerError",
     "get_backend",
     "load",
     "to_numpy",

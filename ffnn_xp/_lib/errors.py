@@ -19,6 +19,10 @@ class FileFormatError(ValueError):
     """A file is not a network saved by this library, or it is damaged."""
 
 
+class WorkerError(RuntimeError):
+    """A worker of an executor failed twice at the same work."""
+
+
 class FfnnXpWarning(UserWarning):
     """Base class of the library's warnings."""
 

@@ -70,6 +70,12 @@ def deadline_of(max_seconds: Any, began: float) -> float:
     return began + float(max_seconds)
 
 
+def deadline_in_force() -> float:
+    """Return the deadline of the `limited` block around this code; infinite outside of one."""
+    deadline = _deadline.get()
+    return np.inf if deadline is None else deadline
+
+
 def interrupted() -> bool:
     """Return True once the user has interrupted the computation."""
     watch = _watch.get()

@@ -40,7 +40,7 @@ from ffnn_xp.backends.registry import (
     streamed_through,
 )
 from ffnn_xp.backends.streaming import returned, streamed
-from ffnn_xp.backends.threads import processor_count, sum_in_parts, thread_count
+from ffnn_xp.backends.threads import one_blas_thread, processor_count, sum_in_parts, thread_count
 from ffnn_xp.backends.tuning import BackendTuning
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "labels_of_columns",
     "library_of",
     "multiplication",
+    "one_blas_thread",
     "pairs",
     "place_of",
     "processor_count",

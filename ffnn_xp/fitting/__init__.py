@@ -10,11 +10,12 @@
 - `y_error`: errors of y from the residuals, where none are given.
 - `certification`, `record`: MINUIT's certificate and the message to the user; `FitRecord`, the numbers of a fit.
 - `infinity`, `description`: minima that are no point, because S falls for ever; fits that do not describe their data.
-- `batch_refit`: refits of toys and other replicas in one batch.
+- `batch_refit`: refits of toys and other replicas, in lots.
+- `workers`: independent tasks, done here or by the workers of an executor.
 - `progress`: the progress line.
 """
 
-from ffnn_xp.fitting.batch_refit import fit_toys, measure_again, refit, toy_lots
+from ffnn_xp.fitting.batch_refit import Refits, Seeds, fit_toys, refit, seeds_of
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
@@ -24,11 +25,13 @@ from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_p
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import FitState, Restart
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, REFIT_GOAL, Tuning
+from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.fitting.y_error import residual_width, settle
 
 __all__ = [
     "DEFAULT_TUNING",
     "FEWEST_TO_CHOOSE",
+    "HERE",
     "REFIT_GOAL",
     "FitOptions",
     "FitProblem",
@@ -36,16 +39,18 @@ __all__ = [
     "FitState",
     "LocalMinimum",
     "MultiStart",
+    "Refits",
     "ReplicaOptions",
     "Restart",
+    "Seeds",
     "Tuning",
+    "Workers",
     "check_degrees_of_freedom",
     "fit",
     "fit_toys",
-    "measure_again",
     "read_problem",
     "refit",
     "residual_width",
+    "seeds_of",
     "settle",
-    "toy_lots",
 ]

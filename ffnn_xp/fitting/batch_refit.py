@@ -1,37 +1,162 @@
-"""Refits of many replicas in one batch from where a fit ended, and toys: new measurements around its prediction.
+"""Refits of many replicas from where a fit ended, in lots that are minimized together.
 
-Replicas are minimized in lots, more and more together, so that some are done when the user presses Ctrl-C. Those of the
-first lot share a product; where there is a deadline they are a few, so that some are done when time is up.
+A replica has its own copy of the data: a toy, new measurements around a prediction; a bootstrap copy, events drawn with
+replacement; measurements of the user's own; or the same data with another prior. Each has a seed of its own, and lots
+have a size that follows from the problem alone, so that replicas are the same whoever computes them (`workers`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.limits import StopMinimization, stoppable
+from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
 from ffnn_xp._lib.typing import HostArray, Mask
+from ffnn_xp._lib.validation import Seed
 from ffnn_xp.fitting.local_search import negative_directions
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.tuning import DEFAULT_TUNING, RefitTuning
-from ffnn_xp.minimizers import UNLIMITED, BatchResult, Budget, Status, Tracker
+from ffnn_xp.fitting.tuning import RefitTuning
+from ffnn_xp.fitting.workers import HERE, Workers
+from ffnn_xp.minimizers import BatchResult, Budget, Status, Tracker
 from ffnn_xp.objective import GaussianPrior, NetworkCost, Replicas
+
+Seeds = Sequence[np.random.SeedSequence]
+
+
+def seeds_of(seed: Seed, number: int) -> Seeds:
+    """Return a seed for each replica, the same whatever their number."""
+    return np.random.SeedSequence(seed).spawn(number)
+
+
+@dataclass(frozen=True)
+class Refits:
+    """Refits of a lot of replicas of a problem, from the same point: a task for `Workers`.
+
+    Parameters
+    ----------
+    problem : FitProblem
+        The problem, whose prior each replica has.
+    standard : array with shape (p,)
+        The standardised point that toys are drawn around, and that all start from.
+    kind : {"toys", "bootstrap", "data", "priors"}
+        What replicas are. A lot of toys or of bootstrap copies is a sequence of their seeds; one of data is an array
+        of measured values, ``(r, n, k)``; one of priors is an array of their precisions, ``(r, p)``.
+    """
+
+    problem: FitProblem
+    standard: HostArray
+    kind: str = "toys"
+
+    @cached_property
+    def cost(self) -> NetworkCost:
+        """The cost of the problem's own data."""
+        return self.problem.cost()
+
+    @property
+    def size(self) -> int:
+        """The number of replicas of a lot."""
+        replicas, tuning = Replicas(self.cost.objective), self.problem.tuning.refit
+        if replicas.compiles:
+            return tuning.most
+        if self.problem.model.backend.on_gpu:
+            return replicas.together
+        return int(np.clip(tuning.work // (self.cost.objective.events.n * len(self.standard)), 1, tuning.most))
+
+    def lots(self, replicas: Seeds | HostArray) -> list[Any]:
+        """Split what replicas are made of into lots, all of about the same size."""
+        number = len(replicas)
+        size = -(-number // -(-number // self.size))
+        return [replicas[i : i + size] for i in range(0, number, size)]
+
+    def __call__(self, lot: Any) -> BatchResult:
+        """Refit a lot."""
+        return self.minimized(self.replicas(lot), len(lot))
+
+    def minimized(self, replicas: Replicas, number: int) -> BatchResult:
+        """Minimise so many replicas from the same point; the ends are on the host."""
+        tuning, matrices = self.problem.tuning.refit, self.problem.with_matrices
+        end = _refit_lot(replicas, self.standard, number, Budget(deadline_in_force()), tuning, matrices=matrices)
+        return replace(end, theta=replicas.numbers(end.theta))
+
+    def replicas(self, lot: Any) -> Replicas:
+        """Return the replicas of a lot; arrays of their events have a replica axis where they differ in them."""
+        objective, backend = self.cost.objective, self.problem.model.backend
+        if self.kind == "priors":
+            return Replicas(objective, lot)
+        if self.kind == "bootstrap":
+            events = objective.events
+            rngs, shares = map(np.random.default_rng, lot), np.full(events.n, 1 / events.n)
+            counts = np.stack([rng.multinomial(events.n, shares) for rng in rngs])[:, None, :]
+            weights = backend.to_device(counts.astype(np.float64))
+            events = replace(events, weights=weights if events.weights is None else weights * events.weights)
+            precision = None if self.cost.prior is None else self.cost.prior.precision
+            return Replicas(replace(objective, events=events), precision)
+        return self.of_measurements(np.swapaxes(lot, 1, 2) if self.kind == "data" else self.toys(lot))
+
+    def of_measurements(self, measured: HostArray) -> Replicas:
+        """Return the replicas that have these measured values ``(r, k, n)``, in raw units."""
+        events = self.problem.events(self.problem.model.backend.to_device(measured))
+        precision = None if self.cost.prior is None else self.cost.prior.precision
+        return Replicas(replace(self.cost.objective, events=events), precision)
+
+    def toys(self, seeds: Seeds) -> HostArray:
+        """Draw new measurements ``(r, k, n)`` around the prediction, in raw units, one for each seed.
+
+        A weight is the number of times that an event was measured: measured values have errors smaller by its square
+        root, counts are the mean of so many. (With a sandwich covariance weights say nothing about the scatter.)
+        """
+        problem, backend, data = self.problem, self.problem.model.backend, self.problem.data_with_errors()
+        predicted = problem.expected(problem.scaling.to_raw(self.standard))
+        with backend.context():
+            number_of = backend.to_host(data.auxiliary_of(backend.xp, problem.loss))
+
+        def sample(possible: HostArray) -> HostArray:
+            rngs = map(np.random.default_rng, seeds)
+            return np.stack([problem.loss.sample(rng, predicted, possible) for rng in rngs])
+
+        if data.weights is None or problem.sandwich:
+            return sample(number_of)
+        times = backend.to_host(data.weights)
+        if problem.loss.target_kind == "real":
+            measured = sample(number_of)
+            mean = predicted[: measured.shape[-2]]
+            return np.asarray(mean + (measured - mean) / np.sqrt(times))
+        if problem.loss.target_kind != "count" and np.any(times != np.round(times)):
+            raise ValueError("toys need `weights` that are whole numbers: use fit_replicas with kind='bootstrap'")
+        return sample(number_of * times) / times
+
+
+def refit(task: Refits, replicas: Seeds | HostArray, workers: Workers = HERE) -> BatchResult:
+    """Refit all replicas, lot by lot; those that there is no time for stay where they were, as interrupted ones."""
+    ends: list[BatchResult] = []
+    with stoppable(workers.deadline) as stop:
+        for end in workers.map(task, task.lots(replicas)):
+            ends.append(end)
+            if end.stopped:
+                raise StopMinimization(end.stopped)
+    left = len(replicas) - sum(len(end.value) for end in ends)
+    if left:
+        never, none = np.full(left, np.inf), np.zeros(left, dtype=np.int64)
+        start = np.broadcast_to(task.standard, (left, len(task.standard)))
+        ends.append(BatchResult(start, never, never, none > 0, none, (Status.INTERRUPTED,) * left))
+    theta, value, edm, converged, steps = (
+        np.concatenate([getattr(end, name) for end in ends]) for name in ("theta", "value", "edm", "converged", "steps")
+    )
+    return BatchResult(theta, value, edm, converged, steps, tuple(s for end in ends for s in end.status), stop.reason)
 
 
 @dataclass(frozen=True)
 class ToyFits:
-    """Toys and their fits.
+    """The fits of toys.
 
     Attributes
     ----------
-    measured : array with shape (r, k, n)
-        Their values.
     theta : array with shape (r, p)
-        The points where the fits ended, standardised.
+        The points where they ended, standardised.
     chi2 : array with shape (r,)
         The data's part of S there.
     valid : boolean array with shape (r,)
@@ -40,99 +165,43 @@ class ToyFits:
         Why there are fewer toys than were asked for, if there are.
     """
 
-    measured: HostArray
     theta: HostArray
     chi2: HostArray
     valid: Mask
     stopped: str = ""
 
 
-def fit_toys(
-    problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
-) -> ToyFits:
-    """Draw toys around the prediction of raw theta ``(p,)``, and fit each with the prior; see `toy_lots`."""
-    k, n = problem.data.y.shape
-    lots = [ToyFits(np.empty((0, k, n)), np.empty((0, len(theta))), np.empty(0), np.empty(0, dtype=bool))]
-    with stoppable(budget.deadline) as stop:
-        for lot in toy_lots(problem, theta, number, rng, budget):
-            lots.append(lot)
-    measured, ends, chi2, valid = (
-        np.concatenate([getattr(lot, name) for lot in lots]) for name in ("measured", "theta", "chi2", "valid")
-    )
-    return ToyFits(measured, ends, chi2, valid, stop.after(len(ends), number, "toys"))
+@dataclass(frozen=True)
+class FitsOfToys:
+    """Refits of toys around the prediction of a fit: a task for `Workers`, of the seeds of a lot."""
 
+    refits: Refits
 
-def toy_lots(
-    problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
-) -> Iterator[ToyFits]:
-    """Draw toys around the prediction of raw theta ``(p,)``, fit each with the prior, and yield them lot by lot.
+    def __call__(self, seeds: Seeds) -> ToyFits:
+        """Draw toys and fit each of them.
 
-    Raises
-    ------
-    StopMinimization
-        If the budget is used up in a lot, whose toys do not count: those that are done by then were the quick ones.
-    """
-    cost, start, tuning = problem.cost(), problem.scaling.to_standard(theta), problem.tuning.refit
-    backend, precision = problem.model.backend, None if cost.prior is None else cost.prior.precision
-    for lot in _lots(Replicas(cost.objective), number, budget, tuning):
-        measured = measure_again(problem, theta, lot.stop - lot.start, rng)
-        events = problem.events(backend.to_device(measured))
-        replicas, everyone = Replicas(replace(cost.objective, events=events), precision), np.arange(len(measured))
-        end = _refit_lot(replicas, start, len(measured), budget, tuning, matrices=problem.with_matrices)
+        Raises
+        ------
+        StopMinimization
+            If there is no time for all of them: those that are done by then were the quick ones.
+        """
+        replicas = self.refits.replicas(seeds)
+        end = self.refits.minimized(replicas, len(seeds))
         if end.stopped:
             raise StopMinimization(end.stopped)
-        yield ToyFits(measured, backend.to_host(end.theta), replicas.chi2(end.theta, everyone), end.converged)
+        chi2 = replicas.chi2(replicas.on_device(end.theta), np.arange(len(seeds)))
+        return ToyFits(end.theta, chi2, end.converged)
 
 
-def refit(
-    replicas: Replicas,
-    theta: HostArray,
-    number: int,
-    budget: Budget = UNLIMITED,
-    tuning: RefitTuning = DEFAULT_TUNING.refit,
-    matrices: bool = True,
-) -> BatchResult:
-    """Minimise all replicas from the same standardised theta ``(p,)``, lot by lot.
-
-    Those that the budget is used up for stay at theta.
-    """
-    ends: list[BatchResult] = []
-    for lot in _lots(replicas, number, budget, tuning):
-        rows = np.arange(lot.start, lot.stop)
-        ends.append(_refit_lot(replicas.select(rows), theta, len(rows), budget, tuning, matrices=matrices))
-        if ends[-1].stopped:
-            left = number - lot.stop
-            if left:
-                never, start = np.full(left, np.inf), replicas.on_device(np.broadcast_to(theta, (left, len(theta))))
-                none = np.zeros(left, dtype=np.int64)
-                ends.append(BatchResult(start, never, never, none > 0, none, (Status.INTERRUPTED,) * left))
-            break
-    if len(ends) == 1:
-        return ends[0]
-    with replicas.objective.backend.context():
-        at = replicas.xp.concat([end.theta for end in ends], axis=0)
-    value, edm, converged, steps = (
-        np.concatenate([getattr(end, name) for end in ends]) for name in ("value", "edm", "converged", "steps")
-    )
-    status, stopped = tuple(s for end in ends for s in end.status), "".join(end.stopped for end in ends)
-    return BatchResult(at, value, edm, converged, steps, status, stopped)
-
-
-def _lots(replicas: Replicas, number: int, budget: Budget, tuning: RefitTuning) -> Iterator[slice]:
-    """Yield slices of replicas to minimize together, each larger than the one before as far as there is time.
-
-    Where each number of replicas costs a compilation all lots but the last have one size.
-    """
-    size, done = tuning.first_lot if budget.deadline < np.inf else replicas.together, 0
-    if replicas.compiles:
-        size = -(-number // -(-number // tuning.compiled_lot))
-    while done < number:
-        began, lot = time.monotonic(), slice(done, min(done + size, number))
-        yield lot
-        done, now = lot.stop, time.monotonic()
-        if not replicas.compiles:
-            each = max(now - began, 1e-9) / (lot.stop - lot.start)
-            size = int(min(tuning.lot_growth * size, max(1.0, tuning.lot_share * (budget.deadline - now) / each)))
+def fit_toys(problem: FitProblem, theta: HostArray, seeds: Seeds, workers: Workers = HERE) -> ToyFits:
+    """Draw a toy around the prediction of raw theta ``(p,)`` with each seed, and fit it with the prior."""
+    refits, nothing = Refits(problem, problem.scaling.to_standard(theta)), np.empty(0)
+    lots = [ToyFits(np.empty((0, len(theta))), nothing, nothing > 0)]
+    with stoppable(workers.deadline) as stop:
+        for lot in workers.map(FitsOfToys(refits), refits.lots(seeds)):
+            lots.append(lot)
+    ends, chi2, valid = (np.concatenate([getattr(lot, name) for lot in lots]) for name in ("theta", "chi2", "valid"))
+    return ToyFits(ends, chi2, valid, stop.after(len(ends), len(seeds), "toys"))
 
 
 def _refit_lot(
@@ -180,31 +249,3 @@ def _one_by_one(replicas: Replicas, starts: HostArray, budget: Budget, tuning: R
                     theta[i], value[i] = tracker.best, tracker.best_value
     converged = np.array([how is Status.MINIMUM for how in status])
     return BatchResult(replicas.on_device(theta), value, edm, converged, steps, tuple(status), stop.reason)
-
-
-def measure_again(problem: FitProblem, theta: HostArray, number: int, rng: np.random.Generator) -> HostArray:
-    """Draw new measurements ``(r, k, n)`` around the prediction of raw theta ``(p,)``, in raw units.
-
-    A weight is the number of times that an event was measured: measured values have errors smaller by its square root,
-    counts are the mean of so many. (With a sandwich covariance weights say nothing about the scatter.)
-
-    Toys are drawn one after another, so that they are the same in lots of any size.
-    """
-    backend, data = problem.model.backend, problem.data_with_errors()
-    predicted = problem.expected(theta)
-    with backend.context():
-        number_of = backend.to_host(data.auxiliary_of(backend.xp, problem.loss))
-
-    def sample(possible: HostArray) -> HostArray:
-        return np.stack([problem.loss.sample(rng, predicted, possible) for _ in range(number)])
-
-    if data.weights is None or problem.sandwich:
-        return sample(number_of)
-    times = backend.to_host(data.weights)
-    if problem.loss.target_kind == "real":
-        measured = sample(number_of)
-        mean = predicted[: measured.shape[-2]]
-        return np.asarray(mean + (measured - mean) / np.sqrt(times))
-    if problem.loss.target_kind != "count" and np.any(times != np.round(times)):
-        raise ValueError("toys need `weights` that are whole numbers: use fit_replicas with kind='bootstrap'")
-    return sample(number_of * times) / times

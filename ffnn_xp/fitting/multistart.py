@@ -23,6 +23,7 @@ from ffnn_xp.fitting.minima import number_minima
 from ffnn_xp.fitting.search_result import FitState, Restart, SearchResult
 from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingTuning, halve_candidates
 from ffnn_xp.fitting.tuning import MultiStartTuning
+from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker, is_lower
 from ffnn_xp.objective import NetworkCost
 
@@ -54,6 +55,8 @@ class MultiStart:
         The numbers of successive halving.
     hopping : HoppingTuning
         The numbers of basin hopping.
+    workers : Workers
+        Those who minimize from the starts, or from lots of those that compete.
     """
 
     cost: NetworkCost
@@ -67,44 +70,64 @@ class MultiStart:
     tuning: MultiStartTuning = field(default=MultiStartTuning())
     halving: HalvingTuning = field(default=DEFAULT_HALVING)
     hopping: HoppingTuning = field(default=DEFAULT_HOPPING)
+    workers: Workers = HERE
     began: float = field(default_factory=time.monotonic)
 
     def run(self, starts: Iterable[HostArray]) -> SearchResult:
         """Minimize from each start until one is good enough; then refine the best, if there is time."""
         log = _Log(self, SearchResult())
         with log.stoppable():
-            for index, theta in enumerate(starts, start=1):
-                if index == 1:
-                    log.best = LocalMinimum.unfinished(theta, np.inf)
-                log.minimize(index, theta)
-                if log.satisfied:
-                    break
+            if self.workers.executor is None or self.n_starts == 1:
+                for index, theta in enumerate(starts, start=1):
+                    log.minimize(index, theta)
+                    if log.satisfied:
+                        break
+            else:
+                for found in self.workers.map(_FromOneStart(self.alone), list(enumerate(starts, start=1))):
+                    log.add(found)
+                    if log.satisfied:
+                        break
             if not np.isfinite(log.value):
                 log.best = None
         if log.stopped in ("", TIME_IS_UP):
             log.finish()
         return log.result()
 
-    def compete(
-        self, starts: HostArray, found: SearchResult, *, unit: Callable[[float], float], rng: np.random.Generator
-    ) -> SearchResult:
-        """Run successive halving on starts ``(r, p)``, basin hopping from the best, and refine the best of all.
+    def compete(self, starts: HostArray, *, unit: Callable[[float], float], rng: np.random.Generator) -> SearchResult:
+        """Have starts ``(r, p)`` compete, in lots; return the best minimum of all lots.
 
         Parameters
         ----------
         starts : array with shape (r, p)
             Theta of each.
-        found : SearchResult
-            The result of other starts before.
         unit : callable
             Returns one standard deviation's rise of S where S has a value.
         rng : numpy.random.Generator
             Draws the samples of events, and the units of basin hopping.
         """
-        log, began, before = _Log(self, found), time.monotonic(), len(found.starts)
+        firsts = range(0, len(starts), self.tuning.most_candidates)
+        rngs = [rng, *rng.spawn(len(firsts) - 1)]
+        lots = [(first, starts[first : first + firsts.step], own) for first, own in zip(firsts, rngs, strict=True)]
+        if len(lots) == 1:
+            return self.compete_in_lot(*lots[0], unit)
+        log = _Log(self, SearchResult())
+        with log.stoppable():
+            for found in self.workers.map(_Competition(self.alone, unit), lots):
+                log.add(found)
+        if log.stopped in ("", TIME_IS_UP):
+            log.finish()
+        return log.result()
+
+    def compete_in_lot(
+        self, before: int, starts: HostArray, rng: np.random.Generator, unit: Callable[[float], float]
+    ) -> SearchResult:
+        """Run successive halving on starts ``(r, p)``, basin hopping from the best, and refine the best of all.
+
+        So many starts are numbered `before` these.
+        """
+        log, began = _Log(self, SearchResult()), time.monotonic()
         budget = log.tracker(before + 1, min(self.deadline, self.last_start)).budget
-        if log.best is None:
-            log.keep_point(before + 1, starts[0], self.cost.value_and_gradient(starts[0])[0])
+        log.keep_point(before + 1, starts[0], self.cost.value_and_gradient(starts[0])[0])
         with log.stoppable():
             ranking, stage, stopped = halve_candidates(
                 self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
@@ -135,6 +158,11 @@ class MultiStart:
         if log.stopped in ("", TIME_IS_UP):
             log.finish()
         return log.result()
+
+    @property
+    def alone(self) -> MultiStart:
+        """The search as a worker runs it: without the user's callback, and without workers of its own."""
+        return replace(self, callback=None, workers=HERE)
 
     def for_cost(self, cost: NetworkCost) -> MultiStart:
         """Return the search for a cost whose minimum is near the best point, all of it in double precision."""
@@ -188,6 +216,30 @@ class MultiStart:
         return self.has_goal and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
 
 
+@dataclass(frozen=True)
+class _FromOneStart:
+    """The minimization from one start: a task for `Workers`, of the number of the start and its theta."""
+
+    search: MultiStart
+
+    def __call__(self, start: tuple[int, HostArray]) -> SearchResult:
+        log = _Log(self.search, SearchResult())
+        with log.stoppable():
+            log.minimize(*start)
+        return log.result()
+
+
+@dataclass(frozen=True)
+class _Competition:
+    """The competition of a lot of starts: a task for `Workers`, of their place, theta and generator."""
+
+    search: MultiStart
+    unit: Callable[[float], float]
+
+    def __call__(self, lot: tuple[int, HostArray, np.random.Generator]) -> SearchResult:
+        return self.search.compete_in_lot(*lot, self.unit)
+
+
 class _Log:
     """Collects the results of a run, so that nothing is lost when it is stopped; becomes a `SearchResult`."""
 
@@ -235,7 +287,9 @@ class _Log:
     def minimize(self, index: int, theta: HostArray) -> None:
         """Run the coarse stage from a start, and refine it if its chi-square is low enough."""
         search, local, began = self.search, self.search.local, time.monotonic()
-        deadline = search.deadline if self.best_start == 0 else min(search.deadline, search.last_start)
+        deadline = search.deadline if index == 1 else min(search.deadline, search.last_start)
+        if index == 1:
+            self.best = LocalMinimum.unfinished(theta, np.inf)
         tracker = self.tracker(index, deadline, search.prune if search.n_starts > 1 else None)
         end, status = None, "pruned: worse than the best"
         always = local.minimizer is not None or (
@@ -257,6 +311,18 @@ class _Log:
             seconds = time.monotonic() - began
             self.starts.append(Restart(index, tracker.best_value, edm, status, tracker.calls, seconds))
 
+    def add(self, found: SearchResult) -> None:
+        """Add the result of other starts, and tell the user's callback."""
+        self.starts += found.starts
+        self.ends |= found.ends
+        self.hops, self.arrivals = self.hops + found.hops, [*self.arrivals, *found.arrivals]
+        if found.best is not None:
+            self.keep_minimum(found.best_start, found.best)
+        if self.search.callback is not None and found.starts:
+            self.tracker(found.starts[-1].start, np.inf).budget.tell(found.value, sum(row.calls for row in self.starts))
+        if found.stopped:
+            raise StopMinimization(found.stopped)
+
     def finish(self) -> None:
         """Refine the best point of all starts, unless it is the end of a local search."""
         if self.best is not None and not self.best.located:
@@ -271,17 +337,16 @@ class _Log:
             end = self.search.local.refine(tracker, theta)
         finally:
             self.keep(index, tracker, end)
-            i = index - 1
-            if end is not None and i < len(self.starts):
-                row, seconds = self.starts[i], time.monotonic() - began
-                self.starts[i] = replace(
-                    row,
-                    fval=min(row.fval, end.value),  # the table stays in the units of the first errors of y
-                    edm=end.edm,
-                    status=end.description,
-                    calls=row.calls + tracker.calls,
-                    seconds=row.seconds + seconds,
-                )
+            for i, row in enumerate(self.starts):
+                if end is not None and row.start == index:
+                    self.starts[i] = replace(
+                        row,
+                        fval=min(row.fval, end.value),  # the table stays in the units of the first errors of y
+                        edm=end.edm,
+                        status=end.description,
+                        calls=row.calls + tracker.calls,
+                        seconds=row.seconds + time.monotonic() - began,
+                    )
 
     def keep(self, index: int, tracker: Tracker, end: LocalMinimum | None) -> None:
         """Remember the best point of all; it is located if the local search came to its end.
@@ -290,13 +355,17 @@ class _Log:
         """
         if end is not None and end.status is not Status.SADDLE_POINT:
             self.ends[index] = end.theta, end.value
-        units, located = self.search.cost, self.best is not None and self.best.located
-        if end is not None and (
-            is_lower(units, end.value, self.value) or not (located or is_lower(units, self.value, end.value))
-        ):
-            self.best, self.best_start = end, index
-        elif tracker.best is not None:
+        if not (end is not None and self.keep_minimum(index, end)) and tracker.best is not None:
             self.keep_point(index, tracker.best, tracker.best_value)
+
+    def keep_minimum(self, index: int, end: LocalMinimum) -> bool:
+        """Remember the end of a minimization as the best one, if S is lower there; return True if so."""
+        units, located = self.search.cost, self.best is not None and self.best.located
+        known = not end.located or located
+        better = is_lower(units, end.value, self.value) or not (known or is_lower(units, self.value, end.value))
+        if better:
+            self.best, self.best_start = end, index
+        return better
 
     def keep_point(self, index: int, theta: HostArray, value: float) -> None:
         """Remember a point as the best one, if S is lower there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from ffnn_xp._lib.limits import deadline_of
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import Seed, is_number, is_whole_number, seed_numbers, whole_number
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.losses import LossLike, get_loss
 from ffnn_xp.minimizers import MINIMIZERS, Minimizer, get_minimizer
 
@@ -37,6 +39,8 @@ class StatisticalOptions:
         Seed of everything random.
     max_seconds : float or None
         Time after which the best so far is returned.
+    executor : concurrent.futures.Executor or None
+        Whose workers do what can be done side by side; None is this process.
     tuning : Tuning
         The tuned numbers of all algorithms.
     """
@@ -46,6 +50,7 @@ class StatisticalOptions:
     covariance: str = "hessian"
     seed: Seed = None
     max_seconds: float | None = None
+    executor: Executor | None = None
     tuning: Tuning = DEFAULT_TUNING
 
     @property
@@ -61,6 +66,7 @@ class StatisticalOptions:
         self._check_prior()
         object.__setattr__(self, "seed", seed_numbers(self.seed))
         deadline_of(self.max_seconds, began=0.0)
+        Workers(self.executor)
 
     @property
     def signed_weights(self) -> bool:

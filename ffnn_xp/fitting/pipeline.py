@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_p
 from ffnn_xp.fitting.progress import progress_line
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import SearchResult
+from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.fitting.y_error import estimate_y_error
 from ffnn_xp.minimizers import Certificate, Migrad, edm_goal, is_lower
 from ffnn_xp.network import ModelLike, glorot
@@ -47,10 +48,10 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
     model.build(problem.layout.widths[0], problem.layout.widths[-1])
     deadline = deadline_of(options.max_seconds, began)
     given = [] if start is None else [_standardised(problem, start)]
-    chosen = None
+    chosen, workers = None, Workers(options.executor, deadline)
     if auto:
         with progress_line(options.progress, options.callback) as report:
-            chosen = choose(problem, options.seed, began, deadline, report)
+            chosen = choose(problem, options.seed, began, workers, report)
         problem = _with_prior(problem, chosen)
     limits, rng = problem.tuning.time, np.random.default_rng(options.seed)
     given += [] if chosen is None else chosen.members[:1]
@@ -70,6 +71,7 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
             tuning=problem.tuning.multi_start,
             halving=problem.tuning.halving,
             hopping=problem.tuning.hopping,
+            workers=workers,
             began=began,
         )
         if chosen is not None and chosen.stopped:
@@ -97,9 +99,7 @@ def _search(
     """Find the best minimum: many starts of a small network compete, others are minimized one after another."""
     if search.n_starts < search.tuning.halving or not _can_be_halved(problem):
         return search.run(starts)
-    found = SearchResult()
-    while not found.stopped and (lot := list(islice(starts, search.tuning.most_candidates))):
-        found = search.compete(np.stack(lot), found, unit=partial(_unit, problem), rng=rng)
+    found = search.compete(np.stack(list(starts)), unit=partial(_unit, problem), rng=rng)
     return search.refine(found) if found.stopped == TIME_IS_UP and not found.located else found
 
 

@@ -34,6 +34,7 @@ from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.progress import Report
 from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path, grow_ensemble
 from ffnn_xp.fitting.search_result import FitState
+from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import GaussianPrior, NetworkCost, output_bias_precision
@@ -108,7 +109,9 @@ def why_not_chosen(problem: FitProblem) -> str:
     return ""
 
 
-def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, report: Report | None) -> PriorSelection:
+def choose(
+    problem: FitProblem, seed: Seed, began: float, workers: Workers = HERE, report: Report | None = None
+) -> PriorSelection:
     """Choose the strength, the networks and the calibration for a problem that has no prior yet.
 
     Parameters
@@ -117,8 +120,11 @@ def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, repor
         The problem.
     seed : int, tuple of int or None
         Seed of the folds and starts.
-    began, deadline : float
-        `time.monotonic` values. The path ends early enough for the calibration and a certificate.
+    began : float
+        `time.monotonic` value.
+    workers : Workers
+        Those who minimize networks too large for a batch. The path ends early enough before their deadline for the
+        calibration and a certificate.
     report : callable or None
         Called with a `FitState` where a network gets better; returns True to stop.
     """
@@ -144,8 +150,8 @@ def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, repor
         return None if report is None else report(FitState(0, 0, value, lowest, calls, time.monotonic() - began))
 
     time_of = problem.tuning.time
-    last = time_of.until(time_of.path, began, deadline)
-    path = PathMinimizer(last, problem.tuning.path, None if report is None else tell)
+    last = time_of.until(time_of.path, began, workers.deadline)
+    path = PathMinimizer(replace(workers, deadline=last), problem.tuning.path, None if report is None else tell)
     starts = (glorot(problem.layout, rng) for _ in count())
     at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
     strength = float(strengths[at])
@@ -154,7 +160,7 @@ def choose(problem: FitProblem, seed: Seed, began: float, deadline: float, repor
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     members, calibration, predictive = [found[i] for i in np.argsort(values)], None, None
     y_error = _held_out_error(problem, parts, thetas)
-    with stoppable(deadline) as stop:
+    with stoppable(workers.deadline) as stop:
         if problem.loss.auxiliary == "y_err" and problem.with_matrices:
             checkpoint()
             calibrated = _calibration(problem, parts, thetas, strength * P)

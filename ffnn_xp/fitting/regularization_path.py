@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
+from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.minimizers import Budget, KroneckerLBFGS, ScipyLBFGS, Tracker, is_lower, run_batched
 from ffnn_xp.objective import GaussianPrior, NetworkCost, Objective, Replicas, stack_objectives
 
@@ -46,6 +48,7 @@ class PathTuning:
     )
     learnt: float = tuned(0.9, "share of S under the strongest prior that networks come below before a path ends")
     level_factor: float = tuned(1.1, "larger: the path ends earlier where scores hardly fall")
+    together: int = tuned(300_000, "events times parameters up to which networks are minimized together; more: slower")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ class CostBatch:
                     each[id(o)] = o.in_single_precision()
         return CostBatch([each[id(o)] for o in self.objectives])
 
+    @cached_property
+    def each(self) -> list[CostBatch]:
+        """Batches of one of the costs."""
+        return [CostBatch([objective]) for objective in self.objectives]
+
     def cost(self, number: int, precision: HostArray) -> NetworkCost:
         """Return one of the costs, with a prior."""
         return NetworkCost(self.objectives[number], n_values=1, prior=GaussianPrior(precision))
@@ -106,14 +114,15 @@ class Fold:
 
 @dataclass
 class PathMinimizer:
-    """Minimises networks together and counts their events, until time is up; then `stopped` says why.
+    """Minimises networks and counts their events, until time is up; then `stopped` says why.
 
-    It computes in single precision where that is faster, as long as its seven digits are enough for S.
+    Small ones are minimized together, in one batch; large ones one by one, which takes no more time, and which workers
+    share. It computes in single precision where that is faster, as long as its seven digits are enough for S.
 
     Parameters
     ----------
-    deadline : float
-        `time.monotonic` value.
+    workers : Workers
+        Those who minimize, until their deadline.
     tuning : PathTuning
         The numbers.
     report : callable, optional
@@ -127,7 +136,7 @@ class PathMinimizer:
         Events that gradients were taken of.
     """
 
-    deadline: float
+    workers: Workers = HERE
     tuning: PathTuning = field(default=PathTuning())
     report: Callable[[float, int], bool | None] | None = None
     stopped: str = ""
@@ -137,6 +146,25 @@ class PathMinimizer:
         self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
     ) -> list[HostArray]:
         """Minimise all networks with so many gradients each, and return the best point of each."""
+        if len(thetas[0]) * int(np.max(costs.n)) <= self.tuning.together:
+            return self.minimize_together(costs, thetas, precision, evaluations)
+        here, best = self.workers.executor is None, list(thetas)
+        items = [(i, theta, precision, evaluations) for i, theta in enumerate(thetas)]
+        with stoppable(self.workers.deadline) as stop:
+            task = _NetworksOfPath(costs, self.tuning, self.report if here else None)
+            for i, end in enumerate(self.workers.map(task, items)):
+                best[i] = end.theta
+                self.events += end.events
+                Budget(report=None if here else self.report).tell(end.value, end.events)
+                if end.stopped:
+                    raise StopMinimization(end.stopped)
+        self.stopped = stop.reason or self.stopped
+        return best
+
+    def minimize_together(
+        self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
+    ) -> list[HostArray]:
+        """Minimise all networks in one batch."""
         start, everyone = np.stack(list(thetas)), np.arange(len(thetas))
         single = costs.single
         if single is None:
@@ -158,9 +186,9 @@ class PathMinimizer:
         strength would then make up for that.
         """
         costs = [batch.cost(int(i), precision) for i in which]
-        budget = Budget(self.deadline, report=self.report)
+        budget = Budget(self.workers.deadline, report=self.report)
         evaluate = _Evaluator(Replicas(batch.stacked, precision), which, batch.n, start, budget)
-        with stoppable(self.deadline) as stop:
+        with stoppable(self.workers.deadline) as stop:
             if not batch.objectives[0].network.smooth:
                 minimizer = replace(self.tuning.non_smooth, max_iterations=evaluations)
                 for i, cost in enumerate(costs):
@@ -188,6 +216,31 @@ class PathMinimizer:
         """Return the minimizer of a network; `unit` is S per event in units of errordef."""
         t = self.tuning
         return replace(t.kronecker, edm_goal=t.edm_goal * unit, max_evaluations=evaluations)
+
+
+class _EndOfPath(NamedTuple):
+    """The best point of a network, S there, the events that its gradients were taken of, and why it was stopped."""
+
+    theta: HostArray
+    value: float
+    events: int
+    stopped: str
+
+
+@dataclass(frozen=True)
+class _NetworksOfPath:
+    """The minimization of one network: a task for `Workers`, of its number, start, precision and gradients."""
+
+    costs: CostBatch
+    tuning: PathTuning
+    report: Callable[[float, int], bool | None] | None = None
+
+    def __call__(self, item: tuple[int, HostArray, HostArray, int]) -> _EndOfPath:
+        number, theta, precision, evaluations = item
+        minimizer = PathMinimizer(Workers(deadline=deadline_in_force()), self.tuning, self.report)
+        (best,) = minimizer.minimize_together(self.costs.each[number], [theta], precision, evaluations)
+        value = self.costs.cost(number, precision).value_and_gradient(best)[0]
+        return _EndOfPath(best, value, minimizer.events, minimizer.stopped)
 
 
 class _Evaluator:

@@ -114,13 +114,6 @@ class RefitTuning:
         The last steps, which are those of single fits.
     matrix_free : MatrixFree
         All steps where no matrices are formed.
-    first_lot, lot_growth : int
-        Replicas that are minimised first where there is a deadline, and by how much lots grow. Smaller: some are done
-        sooner, slower in all.
-    lot_share : float
-        Share of the time left that a lot may take. More: it is cut short more often, and then lost.
-    compiled_lot : int
-        Most replicas of a lot where each size is compiled. More: fewer lots, more is lost of one that is cut short.
     """
 
     first: BatchedLevenbergMarquardt = field(
@@ -134,10 +127,8 @@ class RefitTuning:
     )
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
-    first_lot: int = 4
-    lot_growth: int = 4
-    lot_share: float = 0.7
-    compiled_lot: int = 100
+    work: int = tuned(4_000_000, "events times parameters of a lot; more: faster, fewer lots for workers to share")
+    most: int = tuned(100, "replicas of a lot; more: faster for small networks, more is lost of one that is cut short")
 
 
 @dataclass(frozen=True)

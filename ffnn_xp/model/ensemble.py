@@ -1,8 +1,7 @@
-"""Fits of many replicas in one batch, and the `Ensemble` of their networks.
+"""Fits of many replicas, and the `Ensemble` of their networks.
 
-A replica has the model's network and standardisation, and its own copy of the data: a toy (new measurements around
-the model's prediction), a bootstrap copy (events drawn with replacement), measurements of the user's own, or the same
-data with another prior. All start from the model's parameters and are minimized together (`batch_refit.refit`).
+A replica has the model's network and standardisation, and its own copy of the data (`batch_refit`). All start from the
+model's parameters.
 """
 
 from __future__ import annotations
@@ -19,20 +18,22 @@ from ffnn_xp._lib.text import pair_lines, stopped_lines
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level
 from ffnn_xp.backends import Backend, host_floats
-from ffnn_xp.data import Events, Measurements, check_sets, events_in_use, in_order, input_rows, model_for_fit
+from ffnn_xp.data import Measurements, check_sets, events_in_use, in_order, input_rows, model_for_fit
 from ffnn_xp.fitting import (
     REFIT_GOAL,
     FitProblem,
+    Refits,
     ReplicaOptions,
+    Seeds,
+    Workers,
     check_degrees_of_freedom,
-    measure_again,
     read_problem,
     refit,
+    seeds_of,
     settle,
 )
-from ffnn_xp.minimizers import Budget
 from ffnn_xp.network import ModelLike, Network, evaluate
-from ffnn_xp.objective import GaussianPrior, NetworkCost, Replicas, network_precision
+from ffnn_xp.objective import GaussianPrior, network_precision
 
 PREDICTIONS = 2**22  # values of a layer that are computed at a time
 
@@ -152,7 +153,7 @@ class Ensemble:
 def fit_replicas(
     model: ModelLike, measurements: Measurements, options: ReplicaOptions, prior: HostArray | None
 ) -> Ensemble:
-    """Fit many replicas of the measurements in one batch; see `Model.fit_replicas`.
+    """Fit many replicas of the measurements; see `Model.fit_replicas`.
 
     The precisions ``(p,)`` of the prior of the model's own fit are those of ``prior="auto"``.
     """
@@ -178,16 +179,12 @@ def fit_replicas(
         problem = settle(problem, standard, lambda _: standard)
         if problem.unsettled:
             raise ValueError(f"replicas need errors of y: {problem.unsettled}")
-    cost = problem.cost()
-    kind, events, precisions = _replicas(problem, cost, theta, own, options)
-    number = next((len(a) for a in (own, options.priors) if a is not None), options.number)
-    deadline = deadline_of(options.max_seconds, began)
-
-    replicas = Replicas(replace(cost.objective, events=events), precisions)
-    end = refit(replicas, standard, number, Budget(deadline), options.tuning.refit, problem.with_matrices)
+    kind, replicas = _replicas(problem, own, options)
+    workers = Workers(options.executor, deadline_of(options.max_seconds, began))
+    end = refit(Refits(problem, standard, kind), replicas, workers)
     return Ensemble(
         kind=kind,
-        parameters=problem.scaling.to_raw(backend.to_host(end.theta)),
+        parameters=problem.scaling.to_raw(end.theta),
         fval=end.value,
         edm=end.edm,
         valid=end.converged,
@@ -210,28 +207,13 @@ def _sets_of_measurements(backend: Backend, y: Any) -> HostArray | None:
     return own
 
 
-def _replicas(
-    problem: FitProblem, cost: NetworkCost, theta: HostArray, own: HostArray | None, options: ReplicaOptions
-) -> tuple[str, Events, HostArray | None]:
-    """Return the kind of the replicas, their events in standardised units, and the precisions of their priors.
-
-    Arrays of the events have a replica axis where replicas differ in them.
-    """
-    backend, events, rng = problem.model.backend, cost.objective.events, np.random.default_rng(options.seed)
-    precision = None if cost.prior is None else cost.prior.precision
+def _replicas(problem: FitProblem, own: HostArray | None, options: ReplicaOptions) -> tuple[str, Seeds | HostArray]:
+    """Return the kind of the replicas, and what each of them is made of."""
     if options.priors is not None:
-        return (
-            "priors",
-            events,
-            np.stack([network_precision(problem.network, tau, problem.loss) for tau in options.priors]),
-        )
+        widths = (network_precision(problem.network, tau, problem.loss) for tau in options.priors)
+        return "priors", np.stack(list(widths))
     if own is not None:
-        return "data", problem.events(backend.to_device(np.swapaxes(own, 1, 2))), precision
-    if options.kind == "toys":
-        return "toys", problem.events(backend.to_device(measure_again(problem, theta, options.number, rng))), precision
-    if not problem.loss.separable:
+        return "data", own
+    if options.kind == "bootstrap" and not problem.loss.separable:
         raise ValueError("events that `y_cov` correlates cannot be drawn one by one: use kind='toys'")
-    counts = rng.multinomial(events.n, np.full(events.n, 1 / events.n), size=options.number)[:, None, :]
-    weights = backend.to_device(counts.astype(np.float64))
-    weights = weights if events.weights is None else weights * events.weights
-    return "bootstrap", replace(events, weights=weights), precision
+    return options.kind, seeds_of(options.seed, options.number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +17,7 @@ from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import Bins, in_order, input_rows
-from ffnn_xp.fitting import FitRecord
-from ffnn_xp.minimizers import Budget
+from ffnn_xp.fitting import FitRecord, Workers, seeds_of
 from ffnn_xp.studies import (
     Coverage,
     FittedProblem,
@@ -44,6 +44,7 @@ class FitPredictions(FitRecord):
         number: int | None = None,
         seed: Any = None,
         max_seconds: float | None = None,
+        executor: Executor | None = None,
     ) -> Interval:
         """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
 
@@ -66,6 +67,8 @@ class FitPredictions(FitRecord):
         max_seconds : float, optional
             Time after which the band is made of what there is: the toys, starts or ends so far. The band's `stopped`
             says how many. In an interactive session Ctrl-C does the same; a script ends.
+        executor : concurrent.futures.Executor, optional
+            Whose workers share the toys, starts or ends; see `Model.fit_replicas`.
 
         Raises
         ------
@@ -86,7 +89,7 @@ class FitPredictions(FitRecord):
         True
         """
         band = find_band_method(method)
-        cl, budget = level(cl), self._budget(max_seconds)
+        cl, workers = level(cl), self._workers(executor, max_seconds)
         with interruptible() as stop:
             found = band(
                 self._fitted,
@@ -95,7 +98,7 @@ class FitPredictions(FitRecord):
                 cl=cl,
                 number=number,
                 seed=seed_numbers(seed),
-                budget=budget,
+                workers=workers,
             )
             stop.reason = found.stopped
         return found
@@ -199,9 +202,9 @@ class FitPredictions(FitRecord):
         return FittedProblem(self.problem, self.cost, self.parameters, self.chi2, self.ndof, self.p_value)
 
     @staticmethod
-    def _budget(max_seconds: float | None) -> Budget:
-        """Return the limits of a study that begins now."""
-        return Budget(deadline_of(max_seconds, time.monotonic()))
+    def _workers(executor: Executor | None, max_seconds: float | None) -> Workers:
+        """Return those who work at a study that begins now."""
+        return Workers(executor, deadline_of(max_seconds, time.monotonic()))
 
     def _columns(self, x: Any) -> Array:
         """Check inputs and return them as columns on the device."""
@@ -224,6 +227,7 @@ class FitPredictions(FitRecord):
         number: int = 200,
         seed: Any = None,
         max_seconds: float | None = None,
+        executor: Executor | None = None,
     ) -> Coverage:
         """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
 
@@ -240,6 +244,8 @@ class FitPredictions(FitRecord):
         max_seconds : float, optional
             Time after which there are no further toys; `stopped` says how many there are. In an interactive session
             Ctrl-C does the same; a script ends.
+        executor : concurrent.futures.Executor, optional
+            Whose workers share the toys; see `Model.fit_replicas`.
 
         Raises
         ------
@@ -263,7 +269,7 @@ class FitPredictions(FitRecord):
         levels = np.atleast_1d(np.asarray(cl, dtype=np.float64))
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"`cl` must lie between 0 and 1, got {cl!r}")
-        number, budget = whole_number(number, "number", 2), self._budget(max_seconds)
+        number, workers = whole_number(number, "number", 2), self._workers(executor, max_seconds)
         backend = self.problem.model.backend
         with backend.context():
             if x is None:
@@ -273,9 +279,7 @@ class FitPredictions(FitRecord):
         if not columns.shape[-1]:
             raise ValueError("`x` holds no events: a coverage is measured at one point at least")
         with interruptible() as stop:
-            found = measure_coverage(
-                self._fitted, columns, levels, number, np.random.default_rng(seed_numbers(seed)), budget
-            )
+            found = measure_coverage(self._fitted, columns, levels, seeds_of(seed_numbers(seed), number), workers)
             stop.reason = found.stopped
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any, Literal
 
 import numpy as np
@@ -87,6 +88,7 @@ class Model(NetworkPicture, SavablePredictor):
         progress: bool | None = None,
         callback: Callable[[Any], bool | None] | None = None,
         max_seconds: float | None = None,
+        executor: Executor | None = None,
         tuning: Tuning = DEFAULT_TUNING,
     ) -> FitResult:
         """Fit the network to data and certify the minimum with MINUIT; the parameters become those of the best fit.
@@ -164,6 +166,9 @@ class Model(NetworkPicture, SavablePredictor):
             Called with a `FitState` at each improvement; return True to stop with the best so far.
         max_seconds : float, optional
             Time after which the fit ends with the best so far, which is certified if there was time for that.
+        executor : concurrent.futures.Executor, optional
+            Whose workers minimize from several starts, or the networks of several folds, at once; see `fit_replicas`.
+            Small networks, which are minimized in one batch, stay in this process.
         tuning : Tuning
             The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`, for experts.
 
@@ -208,6 +213,7 @@ class Model(NetworkPicture, SavablePredictor):
                 progress=progress,
                 callback=callback,
                 max_seconds=max_seconds,
+                executor=executor,
                 tuning=tuning,
             )
             record = checked_in(self._backend, run_fit(self, measurements, options))
@@ -243,9 +249,10 @@ class Model(NetworkPicture, SavablePredictor):
         prior: float | Sequence[float] | Literal["auto"] | None = "auto",
         seed: Any = None,
         max_seconds: float | None = None,
+        executor: Executor | None = None,
         tuning: Tuning = DEFAULT_TUNING,
     ) -> Ensemble:
-        """Fit many replicas of the data in one batch, all from the model's parameters; the model stays as it is.
+        """Fit many replicas of the data, all from the model's parameters; the model stays as it is.
 
         Parameters
         ----------
@@ -268,9 +275,13 @@ class Model(NetworkPicture, SavablePredictor):
             "auto" is that of the fit which the model's parameters come from, none if they were set by hand. Others as
             in `fit`; a sequence makes one replica for each prior, all with the same data.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
-            Seed of toys and bootstrap copies; by default the model's own.
+            Seed of toys and bootstrap copies; by default the model's own. Toy i is drawn by the generator
+            ``numpy.random.default_rng(numpy.random.SeedSequence(seed).spawn(number)[i])``.
         max_seconds : float, optional
             Time after which the minimization stops, with the best so far.
+        executor : concurrent.futures.Executor, optional
+            Whose workers share the replicas: ``ProcessPoolExecutor()``, Dask's ``client.get_executor()``,
+            ``mpi4py.futures.MPIPoolExecutor()``, ... The result is the same to the last bit, whatever their number.
         tuning : Tuning
             As in `fit`.
 
@@ -305,6 +316,7 @@ class Model(NetworkPicture, SavablePredictor):
                 covariance=covariance,
                 seed=self._seed if seed is None else seed_numbers(seed),
                 max_seconds=max_seconds,
+                executor=executor,
                 tuning=tuning,
             )
             ensemble = fit_replicas(self, measurements, options, self._prior)

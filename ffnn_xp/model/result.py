@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import iminuit
-import numpy as np
 
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import interruptible
 from ffnn_xp._lib.validation import seed_numbers, whole_number
-from ffnn_xp.fitting import FitRecord
+from ffnn_xp.fitting import FitRecord, seeds_of
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
 from ffnn_xp.model.fit_predictions import FitPredictions
 from ffnn_xp.model.pictures import FitPictures
@@ -122,7 +122,14 @@ class FitResult(FitPictures, FitPredictions):
         """
         return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
 
-    def goodness(self, number: int = 0, *, seed: Any = None, max_seconds: float | None = None) -> Goodness:
+    def goodness(
+        self,
+        number: int = 0,
+        *,
+        seed: Any = None,
+        max_seconds: float | None = None,
+        executor: Executor | None = None,
+    ) -> Goodness:
         """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
         Parameters
@@ -135,6 +142,8 @@ class FitResult(FitPictures, FitPredictions):
         max_seconds : float, optional
             Time after which there are no further toys; `stopped` says how many there are. In an interactive session
             Ctrl-C does the same; a script ends.
+        executor : concurrent.futures.Executor, optional
+            Whose workers share the toys; see `Model.fit_replicas`.
 
         Raises
         ------
@@ -152,9 +161,10 @@ class FitResult(FitPictures, FitPredictions):
         >>> good.n_toys, bool(0.05 < good.p_toys < 0.95)
         (100, True)
         """
-        number, budget = whole_number(number, "number", 0), self._budget(max_seconds)
+        workers = self._workers(executor, max_seconds)
+        seeds = seeds_of(seed_numbers(seed), whole_number(number, "number", 0))
         with interruptible() as stop:
-            found = assess_goodness(self._fitted, number, np.random.default_rng(seed_numbers(seed)), budget)
+            found = assess_goodness(self._fitted, seeds, workers)
             stop.reason = found.stopped
         return found
 

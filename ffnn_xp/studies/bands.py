@@ -28,13 +28,12 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.limits import Stop, stoppable
+from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
 from ffnn_xp._lib.text import pair_lines, stopped_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import Seed, whole_number
 from ffnn_xp.backends import Backend
-from ffnn_xp.fitting import FitProblem, MultiStart, fit_toys
-from ffnn_xp.minimizers import UNLIMITED, Budget
+from ffnn_xp.fitting import HERE, FitProblem, LocalMinimum, MultiStart, Workers, fit_toys, seeds_of
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.studies.fitted_problem import FittedProblem
 from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, Texts, profile_predictions
@@ -113,8 +112,8 @@ class BandRequest:
         Toys or starts, for kinds of band that have some.
     seed : int, tuple of int or None
         Seed of the toys or starts.
-    budget : Budget
-        The limits.
+    workers : Workers
+        Those who do what can be done side by side, until a deadline.
     """
 
     fitted: FittedProblem
@@ -123,7 +122,7 @@ class BandRequest:
     cl: float
     number: int
     seed: Seed
-    budget: Budget = UNLIMITED
+    workers: Workers = HERE
 
     @property
     def backend(self) -> Backend:
@@ -194,7 +193,7 @@ class BandMethod:
         cl: float,
         number: int | None = None,
         seed: Seed = None,
-        budget: Budget = UNLIMITED,
+        workers: Workers = HERE,
     ) -> Interval:
         """Compute the band of the predictions at raw inputs x ``(d, n)`` on the device; see `FitResult.band`."""
         if self.needs_matrices and not isinstance(known, LinearBand):
@@ -206,7 +205,7 @@ class BandMethod:
             )
         number = self.default_number if number is None else number
         number = whole_number(number, "number", int(self.default_number > 0))
-        request = BandRequest(fitted, known, x, cl, number, seed, budget)
+        request = BandRequest(fitted, known, x, cl, number, seed, workers)
         ends = self.ends(request)
         values = [ends.mean, ends.low, ends.high]
         if request.network is not fitted.problem.network:
@@ -220,7 +219,7 @@ class BandMethod:
 def linear_ends(request: BandRequest) -> Ends:
     """Compute the ends z standard deviations from the prediction."""
     z, mean = request.z, request.evaluate(request.known.parameters)
-    with stoppable(request.budget.deadline) as stop:
+    with stoppable(request.workers.deadline) as stop:
         std = request.std(request.known)
     if stop.reason:
         raise ValueError(f"there is no band yet: {stop.reason}")
@@ -234,7 +233,7 @@ def profile_ends(request: BandRequest, tuning: ProfileTuning = DEFAULT_PROFILE) 
     known, cost = request.matrices(), request.fitted.cost
     linear = low, high, status
     return Ends(
-        mean, *profile_predictions(cost, known, request.network, request.x, request.z, linear, tuning, request.budget)
+        mean, *profile_predictions(cost, known, request.network, request.x, request.z, linear, tuning, request.workers)
     )
 
 
@@ -242,8 +241,7 @@ def replica_ends(request: BandRequest) -> Ends:
     """Compute the basic bootstrap interval of toys around the fit, each fitted again."""
     mean, _, _, status = linear_ends(request)[:4]
     problem, number = request.fitted.problem, request.number
-    rng = np.random.default_rng(request.seed)
-    toys = fit_toys(problem, request.known.parameters, number, rng, request.budget)
+    toys = fit_toys(problem, request.known.parameters, seeds_of(request.seed, number), request.workers)
     minima = [problem.scaling.to_raw(theta) for theta in toys.theta[toys.valid]]
     if len(minima) < 2:
         hint = toys.stopped or "use a prior, or method='linear'"
@@ -260,7 +258,7 @@ def mixture_ends(request: BandRequest) -> Ends:
     minima = fitted.minima.get(key, [])
     if not minima:
         rng = np.random.default_rng(request.seed)
-        minima, stopped = other_minima(fitted.problem, request.matrices(), request.number, rng, request.budget)
+        minima, stopped = other_minima(fitted.problem, request.matrices(), request.number, rng, request.workers)
         if not stopped:
             fitted.minima[key] = minima
     mean = np.stack([request.evaluate(minimum.parameters) for minimum in minima])
@@ -302,25 +300,36 @@ def find_band_method(name: str) -> BandMethod:
 
 
 def other_minima(
-    problem: FitProblem, known: LinearBand, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
+    problem: FitProblem, known: LinearBand, number: int, rng: np.random.Generator, workers: Workers = HERE
 ) -> tuple[list[LinearBand], str]:
     """Return the known minimum and the minima of `number` - 1 random starts, and why there were fewer, if there were.
 
     Minima with more unidentified directions than this fit has are left out.
     """
-    minima = [known]
-    for start in range(1, number):
-        cost = problem.cost()
-        search = MultiStart(cost, problem.local_search(cost), deadline=budget.deadline)
-        found = search.run([glorot(problem.layout, rng)])
+    minima, starts, done = [known], [glorot(problem.layout, rng) for _ in range(1, number)], 1
+    with stoppable(workers.deadline) as stop:
+        for end in workers.map(_Minimum(problem), starts):
+            done += 1
+            if end is None or end.spectrum is None or end.spectrum.n_negative:
+                continue
+            if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:
+                minima.append(LinearBand(end.theta, problem.scaling, end.spectrum))
+    return minima, stop.after(done, number, "starts")
+
+
+@dataclass(frozen=True)
+class _Minimum:
+    """The minimum that a start leads to: a task for `Workers`."""
+
+    problem: FitProblem
+
+    def __call__(self, start: HostArray) -> LocalMinimum | None:
+        cost = self.problem.cost()
+        search = MultiStart(cost, self.problem.local_search(cost), deadline=deadline_in_force())
+        found = search.run([start])
         if found.stopped:
-            return minima, Stop(found.stopped).after(start, number, "starts")
-        end = found.best
-        if end is None or end.spectrum is None or end.spectrum.n_negative:
-            continue
-        if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:
-            minima.append(LinearBand(end.theta, problem.scaling, end.spectrum))
-    return minima, ""
+            raise StopMinimization(found.stopped)
+        return found.best
 
 
 def _evidence_shares(values: HostArray, errordef: float, minima: list[LinearBand]) -> HostArray:

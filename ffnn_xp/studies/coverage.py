@@ -9,16 +9,17 @@ bands.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
 from ffnn_xp._lib.text import stopped_lines, table_lines
 from ffnn_xp._lib.typing import Array, HostArray
-from ffnn_xp.fitting import FitProblem, LocalMinimum, residual_width, toy_lots
-from ffnn_xp.minimizers import UNLIMITED, Budget, Status, Tracker
+from ffnn_xp.fitting import HERE, FitProblem, LocalMinimum, Refits, Seeds, Workers, residual_width
+from ffnn_xp.minimizers import Budget, Status, Tracker
 from ffnn_xp.network import evaluate
 from ffnn_xp.objective import NetworkCost, Objective
 from ffnn_xp.studies.fitted_problem import FittedProblem
@@ -70,30 +71,23 @@ class Coverage:
         return "\n".join([*lines, *stopped_lines(self.stopped)])
 
 
-def measure_coverage(
-    fitted: FittedProblem,
-    x: Array,
-    cl: HostArray,
-    number: int,
-    rng: np.random.Generator,
-    budget: Budget = UNLIMITED,
-) -> Coverage:
-    """Measure the coverage of the linear band at raw columns x ``(d, m)`` on the device; see `FitResult.coverage`."""
-    problem, theta = fitted.problem, fitted.parameters
+def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, seeds: Seeds, workers: Workers = HERE) -> Coverage:
+    """Measure the coverage of the linear band at raw columns x ``(d, m)`` on the device, by a toy of each seed.
+
+    See `FitResult.coverage`.
+    """
+    problem, theta, number = fitted.problem, fitted.parameters, len(seeds)
     backend, network = problem.model.backend, problem.network
     truth = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
-    curves, widths, done = [], [], 0
-    with stoppable(budget.deadline) as stop:
-        effective = problem.effective(problem.cost(), problem.scaling.to_standard(theta))
-        for toys in toy_lots(problem, theta, number, rng, budget):
-            for measured, start in zip(toys.measured, toys.theta, strict=True):
-                band = _band_of_toy(problem, measured, start, effective, budget)
-                if band is not None:
-                    std = backend.to_host(band.std(network, backend, x))
-                    curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
-                    widths.append(std)
-                done += 1
+    standard = problem.scaling.to_standard(theta)
+    found: list[_Curves] = []
+    with stoppable(workers.deadline) as stop:
+        task = _CurvesOfToys(Refits(problem, standard), backend.to_host(x), problem.effective(problem.cost(), standard))
+        for lot in workers.map(task, task.refits.lots(seeds)):
+            found.append(lot)
+    done = sum(lot.number for lot in found)
     stopped = stop.after(done, number, "toys")
+    curves, widths = [a for lot in found for a in lot.curves], [a for lot in found for a in lot.widths]
     if len(curves) < 2:
         hint = stopped or "use a prior"
         raise ValueError(f"{len(curves)} of {number} toys have a band, too few to measure a coverage: {hint}")
@@ -103,6 +97,48 @@ def measure_coverage(
     width = np.median(std, axis=0)  # the median, since an infinite width covers too
     bias, spread = (y.mean(axis=0) - truth) / width, y.std(axis=0, ddof=1) / width
     return Coverage(cl, covered, bias, spread, len(y), done - len(y), stopped)
+
+
+class _Curves(NamedTuple):
+    """The number of toys of a lot, and of those that have a band the curves and its widths, each ``(k, m)``."""
+
+    number: int
+    curves: list[HostArray]
+    widths: list[HostArray]
+
+
+@dataclass(frozen=True)
+class _CurvesOfToys:
+    """Curves and bands of toys: a task for `Workers`, of the seeds of a lot.
+
+    Parameters
+    ----------
+    refits : Refits
+        The toys.
+    x : array with shape (d, m)
+        Raw inputs on the host.
+    effective : float
+        The effective number of parameters of the fit.
+    """
+
+    refits: Refits
+    x: HostArray
+    effective: float
+
+    def __call__(self, seeds: Seeds) -> _Curves:
+        """Draw toys, fit each and compute its band."""
+        problem, budget, toys = self.refits.problem, Budget(deadline_in_force()), self.refits.toys(seeds)
+        backend, network, curves = problem.model.backend, problem.network, _Curves(len(seeds), [], [])
+        ends = self.refits.minimized(self.refits.of_measurements(toys), len(toys))
+        if ends.stopped:
+            raise StopMinimization(ends.stopped)
+        x = backend.to_device(self.x)
+        for measured, start in zip(toys, ends.theta, strict=True):
+            band = _band_of_toy(problem, measured, start, self.effective, budget)
+            if band is not None:
+                curves.widths.append(backend.to_host(band.std(network, backend, x)))
+                curves.curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
+        return curves
 
 
 def _band_of_toy(

@@ -16,8 +16,7 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.text import pair_lines, stopped_lines
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting import REFIT_GOAL, fit_toys
-from ffnn_xp.minimizers import UNLIMITED, Budget
+from ffnn_xp.fitting import HERE, REFIT_GOAL, Seeds, Workers, fit_toys
 from ffnn_xp.studies.fitted_problem import FittedProblem
 
 
@@ -76,10 +75,8 @@ class Goodness:
         return "\n".join([head, *pair_lines(lines), *stopped_lines(self.stopped)])
 
 
-def assess_goodness(
-    fitted: FittedProblem, number: int, rng: np.random.Generator, budget: Budget = UNLIMITED
-) -> Goodness:
-    """Assess a fit by its chi-square, its pulls and so many toys; see `FitResult.goodness`."""
+def assess_goodness(fitted: FittedProblem, seeds: Seeds = (), workers: Workers = HERE) -> Goodness:
+    """Assess a fit by its chi-square, its pulls, and a toy of each seed; see `FitResult.goodness`."""
     problem, theta = fitted.problem, fitted.parameters
     backend, data, loss = problem.model.backend, problem.data_with_errors(), problem.loss
     predicted = problem.expected(theta)
@@ -89,8 +86,8 @@ def assess_goodness(
     x = backend.to_host(data.measured_x(backend.xp))[0] if len(problem.scaling.x_mean) == 1 else None
     p_runs = min(1.0, len(pulls) * min(_p_runs(row, predicted[i] if x is None else x) for i, row in enumerate(pulls)))
     p_toys, n_toys, stopped = float("nan"), 0, ""
-    if number:
-        toys = fit_toys(problem, theta, number, rng, budget)
+    if seeds:
+        toys = fit_toys(problem, theta, seeds, workers)
         stopped = toys.stopped
         n_toys = int(toys.valid.sum())
         if problem.errors_known and n_toys and loss.bounded_below:

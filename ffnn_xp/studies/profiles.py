@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
-from ffnn_xp.minimizers import UNLIMITED, AskTell, Budget, QuasiNewton, map_answers, run_batched
+from ffnn_xp.fitting import HERE, Workers
+from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
 from ffnn_xp.network import Network, forward, pull_back
 from ffnn_xp.objective import NetworkCost, Replicas
 from ffnn_xp.uncertainty import LinearBand
@@ -51,7 +52,7 @@ def profile_predictions(
     z: float,
     linear: tuple[HostArray, HostArray, Texts],
     tuning: ProfileTuning = DEFAULT_PROFILE,
-    budget: Budget = UNLIMITED,
+    workers: Workers = HERE,
 ) -> tuple[HostArray, HostArray, Texts, str]:
     """Find the profile's ends of each output at each point, from the linear ends.
 
@@ -71,8 +72,8 @@ def profile_predictions(
         The linear ends, low and high, and why there are none: points with such a status are left as they are.
     tuning : ProfileTuning
         The numbers of the method.
-    budget : Budget
-        The limits. Ends that were not found when it is used up are NaN.
+    workers : Workers
+        Those who find the ends, until a deadline. Ends that were not found by then are NaN.
 
     Returns
     -------
@@ -82,30 +83,54 @@ def profile_predictions(
         Why not all ends were sought to the end, if so.
     """
     low, high, status = linear[0].copy(), linear[1].copy(), linear[2].astype("<U40")
-    sought = [(i, n, side) for i, n in np.argwhere(status == "").tolist() for side in (-1.0, 1.0)]
-    replicas = Replicas(cost.objective, None if cost.prior is None else cost.prior.precision)
-    standard = _standard(cost, known, x)
-    found: dict[tuple[int, int, float], tuple[float, str]] = {}
-
-    def kept(end: tuple[int, int, float]) -> AskTell[None]:
-        """Find one end and keep it, whatever becomes of the others."""
-        found[end] = yield from _end(cost.errordef, known, end[2] * z, tuning)
-
-    with stoppable(budget.deadline) as stop:
-        for first in range(0, len(sought), tuning.batch):
-            lot = sought[first : first + tuning.batch]
-            outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
-
-            def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
-                values, gradients = replicas.on_host(theta, rows)
-                return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
-
-            run_batched([kept(end) for end in lot], evaluate, fixed_shape=replicas.of_one_shape)
-    for end in sought:
+    ends = [(i, n, side) for i, n in np.argwhere(status == "").tolist() for side in (-1.0, 1.0)]
+    task = _EndsOfProfiles(cost, known, network, _standard(cost, known, x), z, tuning)
+    found: dict[_Sought, tuple[float, str]] = {}
+    with stoppable(workers.deadline) as stop:
+        for some, stopped in workers.map(task, [ends[i : i + tuning.batch] for i in range(0, len(ends), tuning.batch)]):
+            found |= some
+            if stopped:
+                raise StopMinimization(stopped)
+    for end in ends:
         i, n, side = end
         (low if side < 0 else high)[i, n], word = found.get(end, (np.nan, stop.reason))
         status[i, n] = status[i, n] or word
-    return low, high, status, stop.after(len(found), len(sought), "ends")
+    return low, high, status, stop.after(len(found), len(ends), "ends")
+
+
+_Sought = tuple[int, int, float]
+"""The output and the number of the point of an end, and -1 for the lower or 1 for the upper one."""
+
+
+@dataclass(frozen=True)
+class _EndsOfProfiles:
+    """Ends of profiles that are sought together: a task for `Workers`, of their outputs, points and sides."""
+
+    cost: NetworkCost
+    known: LinearBand
+    network: Network
+    standard: Array
+    z: float
+    tuning: ProfileTuning
+
+    def __call__(self, lot: list[_Sought]) -> tuple[dict[_Sought, tuple[float, str]], str]:
+        """Find ends; return each with what is wrong with it, and why not all were found, if so."""
+        cost, found = self.cost, dict[_Sought, tuple[float, str]]()
+        replicas = Replicas(cost.objective, None if cost.prior is None else cost.prior.precision)
+        chosen = np.array([i for i, _, _ in lot]), [n for _, n, _ in lot]
+        outputs = _Outputs(cost, self.known, self.network, self.standard, *chosen)
+
+        def kept(end: _Sought) -> AskTell[None]:
+            """Find one end and keep it, whatever becomes of the others."""
+            found[end] = yield from _end(cost.errordef, self.known, end[2] * self.z, self.tuning)
+
+        def evaluate(theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+            values, gradients = replicas.on_host(theta, rows)
+            return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
+
+        with stoppable(deadline_in_force()) as stop:
+            run_batched([kept(end) for end in lot], evaluate, fixed_shape=replicas.of_one_shape)
+        return found, stop.reason
 
 
 @dataclass

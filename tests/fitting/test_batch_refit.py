@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partialmethod
 from typing import Any
 
@@ -12,11 +12,12 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend, Model, get_backend
+from ffnn_xp._lib.limits import TIME_IS_UP
 from ffnn_xp.fitting import batch_refit
-from ffnn_xp.fitting.batch_refit import fit_toys, measure_again, refit
+from ffnn_xp.fitting.batch_refit import Refits, fit_toys, refit, seeds_of
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, RefitTuning, Tuning
+from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.minimizers import (
-    UNLIMITED,
     AskTellHessian,
     BatchedLBFGS,
     BatchedLevenbergMarquardt,
@@ -73,7 +74,8 @@ def test_a_budget_that_is_used_up_in_the_first_steps_is_used_up() -> None:
     """What they reached is kept, and nothing follows."""
     problem, _, theta = toys(get_backend("numpy"))
     nothing: Any = None
-    end = refit(problem, theta[0], 4, Budget(max_evaluations=2), RefitTuning(last=nothing))
+    tuning = RefitTuning(last=nothing)
+    end = batch_refit._refit_lot(problem, theta[0], 4, Budget(max_evaluations=2), tuning, matrices=True)
     assert "gradients" in end.stopped
     assert end.steps.tolist() == [3] * 4
 
@@ -110,15 +112,14 @@ def test_refits_know_where_hessians_curve_down(hidden: int, monkeypatch: pytest.
 
 
 NOISE, NUMBER = 0.1, 20
-FAR = 1e12  # a deadline in a far future, for which the first lots are small
 
 
 def caught_toys(monkeypatch: pytest.MonkeyPatch, *, look: bool) -> tuple[Replicas, BatchResult]:
     """Refits of a curve with more units than it needs: at the fit's minimum several are copies of each other."""
     caught: list[tuple[Replicas, BatchResult]] = []
 
-    def watched(problem: Replicas, *args: object) -> BatchResult:
-        caught.append((problem, refit(problem, *args)))  # type: ignore[arg-type]
+    def watched(task: Refits, seeds: Any, workers: Workers) -> BatchResult:
+        caught.append((task.replicas(seeds), refit(task, seeds, workers)))
         return caught[-1][1]
 
     rng = np.random.default_rng(1)
@@ -170,13 +171,21 @@ def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch
     assert np.all(np.isinf(end.edm))
 
 
-def in_lots(tuning: RefitTuning, budget: Budget = UNLIMITED) -> BatchResult:
-    problem, _, theta = toys(get_backend("numpy"))
-    return refit(problem, theta[0], 4, budget, tuning)
+def curve(tuning: RefitTuning = DEFAULT_TUNING.refit, **options: Any) -> fx.FitResult:
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, 60)
+    y = np.tanh(2 * x) + 0.1 * rng.normal(size=60)
+    model = Model((1, 3, 1), backend="numpy", seed=1)
+    return model.fit(x, y, 0.1, prior=3.0, restarts=2, tuning=Tuning(refit=tuning), **options)
+
+
+def in_lots(most: int, deadline: float = np.inf) -> BatchResult:
+    fit = curve(RefitTuning(most=most))
+    return refit(Refits(fit.problem, fit.standardised), seeds_of(1, 4), Workers(deadline=deadline))
 
 
 def test_replicas_are_the_same_in_lots_of_any_size() -> None:
-    whole, single = in_lots(RefitTuning()), in_lots(RefitTuning(first_lot=1, lot_growth=2), Budget(FAR))
+    whole, single = in_lots(4), in_lots(1)
     np.testing.assert_allclose(single.value, whole.value, rtol=1e-9)
     np.testing.assert_allclose(single.theta, whole.theta, atol=1e-4)
     assert single.converged.all()
@@ -184,19 +193,21 @@ def test_replicas_are_the_same_in_lots_of_any_size() -> None:
     assert not single.stopped
 
 
-def test_lots_that_time_is_up_for_stay_where_they_were() -> None:
-    _, _, theta = toys(get_backend("numpy"))
-    counts = [0]
+def test_lots_that_time_is_up_for_stay_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, lots = curve(RefitTuning(most=1)), []
+    refit_lot = batch_refit._refit_lot
 
-    def after_the_first(value: float, evaluations: int) -> bool:
-        counts.append(evaluations)
-        return evaluations < counts[-2]  # each lot counts afresh
+    def time_is_up_after_the_first(*args: Any, **options: Any) -> BatchResult:
+        lots.append(1)
+        end = refit_lot(*args, **options)
+        return end if len(lots) == 1 else replace(end, stopped=TIME_IS_UP, converged=np.array([False]))
 
-    end = in_lots(RefitTuning(first_lot=1, lot_growth=1, first_up_to=0), Budget(FAR, report=after_the_first))
-    assert end.stopped == "the callback returned True"
+    monkeypatch.setattr(batch_refit, "_refit_lot", time_is_up_after_the_first)
+    end = refit(Refits(fit.problem, fit.standardised), seeds_of(1, 4))
+    assert end.stopped == TIME_IS_UP
     assert end.converged.tolist() == [True, False, False, False]
-    assert end.status[1:] == (Status.INTERRUPTED,) * 3
-    np.testing.assert_array_equal(end.theta[1:], np.broadcast_to(theta[0], (3, len(theta[0]))))
+    assert end.status[2:] == (Status.INTERRUPTED,) * 2
+    np.testing.assert_array_equal(end.theta[2:], np.broadcast_to(fit.standardised, (2, 10)))
     np.testing.assert_array_equal(end.value[2:], np.inf)
 
 
@@ -248,69 +259,58 @@ def test_an_edm_that_has_no_upper_bound_is_not_known(monkeypatch: pytest.MonkeyP
     assert not found.valid.any()
 
 
-def test_toys_of_a_lot_that_is_cut_short_do_not_count() -> None:
+def test_toys_of_a_lot_that_is_cut_short_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are done by then were the quick ones: they would be a biased choice."""
-    x = np.linspace(-2, 2, 50)
-    fit = Model((1, 3, 1), backend="numpy", seed=1).fit(x, np.tanh(2 * x), 0.1, prior=3.0, restarts=1)
-    calls: list[int] = []
+    fit, lots = curve(), []
+    refit_lot = batch_refit._refit_lot
 
-    def stop_in_the_second(value: float, evaluations: int) -> bool:
-        calls.append(evaluations)
-        return len(calls) > 100
+    def stopped_in_the_second(*args: Any, **options: Any) -> BatchResult:
+        lots.append(args[2])
+        end = refit_lot(*args, **options)
+        return end if len(lots) == 1 else replace(end, stopped=TIME_IS_UP)
 
-    budget = Budget(FAR, report=stop_in_the_second)
-    cut = fit_toys(fit.problem, fit.parameters, 200, np.random.default_rng(1), budget)
-    whole = fit_toys(fit.problem, fit.parameters, 200, np.random.default_rng(1))
+    whole = fit_toys(fit.problem, fit.parameters, seeds_of(1, 200))
+    monkeypatch.setattr(batch_refit, "_refit_lot", stopped_in_the_second)
+    cut = fit_toys(fit.problem, fit.parameters, seeds_of(1, 200))
+    assert lots == [100, 100]
     assert len(whole.theta) == 200
     assert not whole.stopped
-    assert len(cut.theta) in {4, 20, 84}
-    assert cut.stopped == f"the callback returned True, after {len(cut.theta)} of 200 toys"
-    np.testing.assert_array_equal(cut.measured, whole.measured[: len(cut.measured)])
+    assert cut.stopped == f"{TIME_IS_UP}, after 100 of 200 toys"
+    np.testing.assert_array_equal(cut.theta, whole.theta[:100])
 
 
-def sizes_of_lots(
-    monkeypatch: pytest.MonkeyPatch, backend: Backend, deadline: float, tuning: RefitTuning = DEFAULT_TUNING.refit
-) -> list[int]:
-    """Refit 30 toys of 2,000 events, 8 of which share a product, and say how many were minimised together."""
-    together: list[int] = []
-
-    def at_once(replicas: Replicas, theta: np.ndarray, number: int, *_: object, **__: object) -> BatchResult:
-        together.append(number)
-        nothing = np.zeros(number)
-        start = replicas.on_device(np.broadcast_to(theta, (number, len(theta))))
-        return BatchResult(start, nothing, nothing, nothing == 0, nothing.astype(int), (Status.MINIMUM,) * number)
-
+def sizes_of_lots(backend: Backend, number: int, tuning: RefitTuning = DEFAULT_TUNING.refit) -> list[int]:
+    """Return how many toys of 2,000 events and 2 parameters are in each lot."""
     x = np.linspace(-1, 1, 2000)
     fit = Model((1, 1), backend=backend, seed=1).fit(x, x, 0.1, tuning=Tuning(refit=tuning), prior=None)
-    monkeypatch.setattr(batch_refit, "_refit_lot", at_once)
-    fit_toys(fit.problem, fit.parameters, 30, np.random.default_rng(1), Budget(deadline))
-    return together
+    return [len(lot) for lot in Refits(fit.problem, fit.standardised).lots(seeds_of(1, number))]
 
 
-def test_small_first_lots_are_for_those_who_have_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one they would cost time for nothing: as many as share a product are as fast as can be."""
-    assert sizes_of_lots(monkeypatch, get_backend("numpy"), np.inf) == [8, 22]
-    assert sizes_of_lots(monkeypatch, get_backend("numpy"), FAR) == [4, 16, 10]
+def test_lots_have_a_size_that_follows_from_the_problem() -> None:
+    numpy = get_backend("numpy")
+    assert sizes_of_lots(numpy, 250) == [84, 84, 82]
+    assert sizes_of_lots(numpy, 30, RefitTuning(work=40_000)) == [10, 10, 10]
+    assert sizes_of_lots(numpy, 3, RefitTuning(work=1)) == [1, 1, 1]
 
 
-def test_lots_of_a_library_that_compiles_are_all_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lots_of_a_library_that_compiles_are_as_large_as_can_be() -> None:
     pytest.importorskip("jax")
-    for deadline in (np.inf, FAR):
-        sizes = sizes_of_lots(monkeypatch, get_backend("jax"), deadline, RefitTuning(compiled_lot=12))
-        assert sizes == [10, 10, 10]
+    assert sizes_of_lots(get_backend("jax"), 30, RefitTuning(work=1, most=12)) == [10, 10, 10]
 
 
-def test_no_lot_takes_more_than_its_share_of_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each replica takes a second here: of 20 seconds 16 are left after the first lot, and 70 % of these are 11."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    tuning, sizes = RefitTuning(), []
-    for lot in batch_refit._lots(toys(get_backend("numpy"))[0], 40, Budget(20.0), tuning):
-        sizes.append(lot.stop - lot.start)
-        now[0] += sizes[-1]
-        if now[0] >= 20:
-            break
-    assert sizes == [4, 11, 3, 1, 1]
+@pytest.mark.parametrize("kind", ["toys", "bootstrap"])
+def test_a_replica_is_that_of_its_seed(kind: str) -> None:
+    """The fifth replica of a seed is the same, whatever the number of replicas, and those of other seeds are not."""
+    fit = curve()
+    few, many = (
+        Refits(fit.problem, fit.standardised, kind).replicas(seeds_of(1, number)).objective.events for number in (5, 7)
+    )
+    drawn = [a for a in (*many.data, many.weights) if a is not None and a.ndim == 3]
+    same = [a for a in (*few.data, few.weights) if a is not None and a.ndim == 3]
+    assert drawn
+    for a, b in zip(drawn, same, strict=True):
+        np.testing.assert_array_equal(a[:5], b)
+    assert len({replica.tobytes() for replica in (drawn[0] if kind == "toys" else drawn[-1])}) == 7
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,8 @@ def test_toys_are_the_same_in_lots_of_any_size(loss: Any) -> None:
     output = {"poisson": "exp", "binomial": "logistic"}.get(str(loss), "identity")
     model = Model((1, 1), output=output, backend="numpy", seed=1)
     fit = model.fit(x, counts, None if output != "identity" else 0.5, loss=loss, weights=1 + counts, prior=1.0)
-    whole, rng = measure_again(fit.problem, fit.parameters, 7, np.random.default_rng(1)), np.random.default_rng(1)
-    lots = [measure_again(fit.problem, fit.parameters, number, rng) for number in (1, 2, 4)]
+    refits = Refits(fit.problem, fit.standardised)
+    seeds = np.random.SeedSequence(1).spawn(7)
+    whole, lots = refits.toys(seeds), [refits.toys(lot) for lot in (seeds[:1], seeds[1:3], seeds[3:])]
     np.testing.assert_array_equal(np.concatenate(lots), whole)
     assert len({toy.tobytes() for toy in whole}) == 7

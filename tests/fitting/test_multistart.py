@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,8 @@ def test_arrivals_at_the_best_minimum_are_counted() -> None:
     search = MultiStart(job.cost(), job.local_search(job.cost()))
     found = SearchResult(LocalMinimum.unfinished(np.zeros(7), 50.0), arrivals=(49.99, 50.05, 50.3, 60.0))
     assert [search.number_minima(found, unit).found for unit in (1.0, 0.1, 10.0)] == [2, 1, 3]
+    deeper = replace(found, best=LocalMinimum.unfinished(np.zeros(7), 40.0))  # refined below all of them
+    assert search.number_minima(deeper, 1.0).found == 1
 
 
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])

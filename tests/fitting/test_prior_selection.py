@@ -118,7 +118,7 @@ def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
     for strength in 400 * 2.0 ** -np.arange(12):
         cost = fx.LeastSquares(x, y, 1.0, model, prior=GaussianPrior(strength * shape_of_prior(model.network)))
         assert cost.prior is not None
-        (theta,) = PathMinimizer(np.inf).minimize(CostBatch([cost.objective]), [theta], cost.prior.precision, 60)
+        (theta,) = PathMinimizer().minimize(CostBatch([cost.objective]), [theta], cost.prior.precision, 60)
         found.append(cost(theta))
     assert found[6] > 0.99 * found[0]
     assert found[-1] < 0.1 * found[0]

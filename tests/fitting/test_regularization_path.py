@@ -13,6 +13,7 @@ import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.fitting.prior_selection import shape_of_prior
 from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer, PathTuning, follow_path, grow_ensemble
+from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.minimizers import KroneckerLBFGS
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.batch import Replicas, stack_objectives
@@ -70,10 +71,10 @@ def test_a_fold_leaves_a_poor_minimum() -> None:
     folds, P = folds_of(whole), shape_of_prior(whole.objective.network)
     thetas = [np.zeros(whole.npar), *starts(whole, 3)]
     strengths = np.array([0.1, 0.01, 0.001])
-    _, _, ends = follow_path(folds, thetas, strengths, P, PathMinimizer(np.inf))
+    _, _, ends = follow_path(folds, thetas, strengths, P, PathMinimizer())
     values = [fold.cost(0 * P)(theta) for fold, theta in zip(folds, ends, strict=True)]
     assert max(values) < 1.5 * np.median(values)
-    alone = PathMinimizer(np.inf).minimize(CostBatch([folds[0].inside]), thetas[:1], strengths[-1] * P, 60)
+    alone = PathMinimizer().minimize(CostBatch([folds[0].inside]), thetas[:1], strengths[-1] * P, 60)
     assert folds[0].cost(0 * P)(alone[0]) > 10 * np.median(values)
 
 
@@ -82,7 +83,7 @@ def test_a_network_that_would_remember_the_held_out_events_stays_in_its_fold() -
     whole = cost(n=40)
     folds, P = folds_of(whole), shape_of_prior(whole.objective.network)
     thetas = [np.zeros(whole.npar), *starts(whole, 3)]
-    _, _, ends = follow_path(folds, thetas, np.array([0.01, 0.001]), P, PathMinimizer(np.inf))
+    _, _, ends = follow_path(folds, thetas, np.array([0.01, 0.001]), P, PathMinimizer())
     assert np.count_nonzero(ends[0]) == 1  # the output's bias
     assert all(np.count_nonzero(end) == whole.npar for end in ends[1:])
 
@@ -103,7 +104,7 @@ def test_each_network_ends_where_it_does_alone(backend: Backend) -> None:
     """Over some steps: rounding folds them later."""
     whole = cost(backend)
     folds, precision = folds_of(whole), 0.3 * shape_of_prior(whole.objective.network)
-    minimizer = PathMinimizer(np.inf)
+    minimizer = PathMinimizer()
     ends = minimizer.minimize(CostBatch([fold.inside for fold in folds]), starts(whole, 4), precision, 15)
     asked = 0
     for fold, start, end in zip(folds, starts(whole, 4), ends, strict=True):
@@ -120,7 +121,7 @@ def test_non_smooth_networks_take_plain_steps() -> None:
     x = np.linspace(-1, 1, 60)
     model = fx.Model((1, 6, 1), activation="relu", backend="numpy", seed=1)
     whole = fx.LeastSquares(x, np.abs(x), 0.1, model)
-    minimizer = PathMinimizer(np.inf)
+    minimizer = PathMinimizer()
     begin = starts(whole, 3)
     precision = 1e-3 * shape_of_prior(model.network)
     ends = minimizer.minimize(CostBatch([whole.objective] * 3), begin, precision, 30)
@@ -136,7 +137,7 @@ def test_a_start_without_a_value_stays_and_does_not_hold_up_the_others() -> None
     whole = fx.Poisson(x, np.arange(60), model)
     begin = starts(whole, 3)
     begin[1] = np.full(whole.npar, 1e3)
-    minimizer = PathMinimizer(np.inf)
+    minimizer = PathMinimizer()
     ends = minimizer.minimize(CostBatch([whole.objective] * 3), begin, 1e-3 * shape_of_prior(model.network), 30)
     np.testing.assert_array_equal(ends[1], begin[1])
     assert not minimizer.stopped
@@ -150,13 +151,13 @@ def test_single_precision_is_left_where_s_differs(monkeypatch: pytest.MonkeyPatc
     batch, precision = CostBatch([whole.objective] * 3), 0.1 * shape_of_prior(whole.objective.network)
     begin = starts(whole, 3)
     assert batch.single is None  # too few events for it to be worth a copy
-    alone = PathMinimizer(np.inf).minimize(batch, begin, precision, 40)
+    alone = PathMinimizer().minimize(batch, begin, precision, 40)
     events = whole.objective.events
     wrong = replace(whole.objective, events=replace(events, data=(-events.data[0], *events.data[1:])))
     pairs = [whole.objective, wrong, whole.objective]
     batch = CostBatch([whole.objective] * 3)
     monkeypatch.setitem(batch.__dict__, "single", CostBatch(pairs))
-    minimizer = PathMinimizer(np.inf)
+    minimizer = PathMinimizer()
     ends = minimizer.minimize(batch, begin, precision, 40)
     np.testing.assert_allclose(ends[1], alone[1], rtol=1e-4, atol=1e-5)
     one = batch.cost(0, precision)
@@ -176,7 +177,7 @@ def test_single_precision_is_taken_where_it_pays() -> None:
     assert {o.backend.dtype for o in batch.single.objectives} == {"float32"}
     assert CostBatch([whole.objective] * 2).single is not None
     begin, precision = starts(whole, 4), 0.3 * shape_of_prior(whole.objective.network)
-    rough = PathMinimizer(np.inf).minimize(batch, begin, precision, 60)
+    rough = PathMinimizer().minimize(batch, begin, precision, 60)
     for i, theta in enumerate(rough):
         one = batch.cost(i, precision)
         assert one(theta) < 0.3 * one(begin[i])
@@ -187,7 +188,7 @@ def test_when_time_is_up_the_best_points_are_kept(monkeypatch: pytest.MonkeyPatc
     whole = cost(activation=activation)
     batch, precision = CostBatch([whole.objective] * 2), 0.1 * shape_of_prior(whole.objective.network)
     begin, one = starts(whole, 2), CostBatch([whole.objective]).cost(0, 0.1 * shape_of_prior(whole.objective.network))
-    minimizer = PathMinimizer(time.monotonic() - 1)
+    minimizer = PathMinimizer(Workers(deadline=time.monotonic() - 1))
     for end, start in zip(minimizer.minimize(batch, begin, precision, 40), begin, strict=True):
         np.testing.assert_array_equal(end, start)
     assert "max_seconds" in minimizer.stopped
@@ -201,7 +202,7 @@ def test_when_time_is_up_the_best_points_are_kept(monkeypatch: pytest.MonkeyPatc
         return original(self, theta)
 
     monkeypatch.setattr(Objective, "value_and_gradient", until_ctrl_c)
-    minimizer = PathMinimizer(np.inf)
+    minimizer = PathMinimizer()
     ends = minimizer.minimize(batch, begin, precision, 40)
     monkeypatch.undo()
     assert minimizer.stopped == "interrupted by the user"
@@ -217,7 +218,7 @@ def test_an_ensemble_grows_as_time_is_left_for() -> None:
     P = 0.1 * shape_of_prior(whole.objective.network)
     found, strengths = starts(whole, 1), np.array([8.0, 4.0, 2.0, 1.0])
     drawn = iter(starts(whole, 4)[1:])
-    ends = grow_ensemble(whole, found, drawn, strengths, P, PathMinimizer(np.inf), 3)
+    ends = grow_ensemble(whole, found, drawn, strengths, P, PathMinimizer(), 3)
     one = CostBatch([whole.objective]).cost(0, P)
     assert len(ends) == 3
     assert len(list(drawn)) == 1
@@ -225,6 +226,8 @@ def test_an_ensemble_grows_as_time_is_left_for() -> None:
     for end in ends:
         g = one.grad(end)
         assert 0.5 * g @ np.linalg.solve(one.gauss_newton(end), g) < 0.1
-    late = grow_ensemble(whole, found, iter(starts(whole, 4)), strengths, P, PathMinimizer(time.monotonic() - 1), 3)
+    late = grow_ensemble(
+        whole, found, iter(starts(whole, 4)), strengths, P, PathMinimizer(Workers(deadline=time.monotonic() - 1)), 3
+    )
     assert len(late) == 1
     np.testing.assert_array_equal(late[0], found[0])

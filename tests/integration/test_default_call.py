@@ -121,6 +121,10 @@ def test_replicas_have_the_prior_of_the_fit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(toys.parameters, none.parameters)
     assert np.all(none.fval < replicas.fval)
     model.save(tmp_path / "net.safetensors")
+    by_hand = fx.load(tmp_path / "net.safetensors", backend="numpy")
+    by_hand.parameters = fit.parameters
+    own = by_hand.fit_replicas(x, y, 0.1, number=5, seed=1)
+    np.testing.assert_array_equal(own.parameters, none.parameters)
     again = fx.load(tmp_path / "net.safetensors", backend="numpy").fit_replicas(x, y, 0.1, number=5, seed=1)
     np.testing.assert_allclose(again.fval, replicas.fval, rtol=1e-6)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.fitting import fit_toys
+from ffnn_xp.fitting import fit_toys, seeds_of
 
 N = 100
 X = np.linspace(-2, 2, N)
@@ -140,6 +140,6 @@ def test_ties_of_toys_and_data_do_not_depend_on_rounding(seed: int) -> None:
     """Toys of 0 and 1 often repeat the data, or mirror them: each counts as at least as bad."""
     x, y = np.arange(8.0), np.array([0.0, 1, 0, 1, 0, 1, 1, 0])
     fit = fx.Model((1, 1), output="logistic", seed=1).fit(x, y, loss="binomial", prior=None)
-    toys = fit_toys(fit.problem, fit.parameters, 200, np.random.default_rng(seed))
+    toys = fit_toys(fit.problem, fit.parameters, seeds_of(seed, 200))
     as_bad = toys.chi2[toys.valid] > fit.chi2 - 1e-3
     assert fit.goodness(200, seed=seed).p_toys == pytest.approx((1 + as_bad.sum()) / (1 + len(as_bad)))

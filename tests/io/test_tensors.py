@@ -55,12 +55,13 @@ def test_every_tensor_is_needed_and_checked(model: fx.Model, net: Path) -> None:
             rewrite(net, raw, {**tensors, name: value})
             with pytest.raises(fx.FileFormatError, match=f"'{name}' .*{message}"):
                 fx.load(net)
-        for value in (np.nan, np.inf, 1e308):
+        impossible = [np.nan, np.inf, *([-1.0] if name == "prior" else [])]
+        for value in (*impossible, 1e308):
             if a.size and (value != 1e308 or not name.endswith(("prior", ".noise", ".calibration", ".scale"))):
                 bad = a.copy()
                 bad.flat[-1] = value
                 rewrite(net, raw, {**tensors, name: bad})
-                with pytest.raises(fx.FileFormatError, match=r"finite|other parameters|positive"):
+                with pytest.raises(fx.FileFormatError, match=r"finite|other parameters|positive|none negative"):
                     fx.load(net)
 
 

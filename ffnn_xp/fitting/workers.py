@@ -1,0 +1,284 @@
+"""Independent tasks, done here or by the workers of a `concurrent.futures.Executor`, with the same results.
+
+A task is a function that can be pickled, of an item that holds all else that it needs, the seeds of random numbers
+included. What an item is does not depend on the workers, and so neither does any result; how many items a worker gets
+at a time follows from the seconds that they take. Results come in the order of the items.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import multiprocessing
+import pickle
+import signal
+import threading
+import time
+import warnings
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import TimeoutError as NotYetError
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from ffnn_xp._lib.errors import FfnnXpWarning, WorkerError, outside_the_package
+from ffnn_xp._lib.limits import StopMinimization, checkpoint, limited, stoppable
+from ffnn_xp.backends import one_blas_thread
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+SECONDS = 1.0  # of work that a worker gets at a time; more: fewer messages, more is lost with a worker
+AHEAD = 64  # pieces of work that wait for workers at most, so that each of so many workers has some
+WAITING_BYTES = 2**28  # in pickles of tasks that wait
+TASKS = 4  # that a worker keeps, unpickled
+POLL = 0.05  # seconds after which the process that waits looks whether it should stop
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Those who do independent tasks: this process, or the workers of an executor.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor, optional
+        Any object with their method `submit`: processes, Dask's ``client.get_executor()``, mpi4py.futures, Parsl, loky.
+    deadline : float
+        `time.monotonic` value at which they stop.
+
+    Raises
+    ------
+    TypeError
+        If it is no executor.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> import math
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(Workers(pool).map(math.sqrt, [1.0, 4.0, 9.0]))
+    [1.0, 2.0, 3.0]
+    """
+
+    executor: Executor | None = None
+    deadline: float = np.inf
+
+    def __post_init__(self) -> None:
+        """Check that work can be given to the executor."""
+        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
+            hint = "Dask's Client has one, client.get_executor()" if hasattr(self.executor, "scheduler_info") else ""
+            hint = hint or "such as concurrent.futures.ProcessPoolExecutor()"
+            raise TypeError(f"`executor` must have the method `submit`, {hint}; got {self.executor!r}")
+
+    def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield the task's result for each item, in order.
+
+        Raises
+        ------
+        StopMinimization
+            At the deadline, and after Ctrl-C. Work that no worker has begun is cancelled.
+        TypeError
+            If the task cannot be pickled; the message says which part.
+        WorkerError
+            If a worker failed twice at the same items.
+        """
+        if self.executor is None:
+            for item in items:
+                yield _done_here(task, item, self.deadline)
+            return
+        yield from _Distribution(self.executor, task, items, self.deadline).results()
+
+
+HERE = Workers()
+"""This process, without a deadline."""
+
+
+def _done_here(task: Callable[[Item], Result], item: Item, deadline: float) -> Result:
+    """Do a task in this process."""
+    with limited(deadline), one_blas_thread():
+        checkpoint()
+        return task(item)
+
+
+class _Done(NamedTuple):
+    """The results of a worker, the seconds that they took, and why there are fewer than items, if so."""
+
+    results: list[Any]
+    seconds: float
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class _Piece(Generic[Item]):
+    """Some items that a worker gets together."""
+
+    first: int
+    items: Sequence[Item]
+    future: Future[_Done]
+    attempt: int
+
+
+class _Distribution(Generic[Item, Result]):
+    """The distribution of items over the workers of an executor."""
+
+    def __init__(
+        self, executor: Executor, task: Callable[[Item], Result], items: Sequence[Item], deadline: float
+    ) -> None:
+        self.executor, self.task, self.items, self.deadline = executor, task, items, deadline
+        self.pickled = pickled(task)
+        self.key = hashlib.sha256(self.pickled).hexdigest()
+        self.ahead = int(np.clip(WAITING_BYTES // len(self.pickled), 4, AHEAD))
+        self.broken = ""
+
+    def results(self) -> Iterator[Result]:
+        """Yield results in order, and cancel what is left when nobody asks for more."""
+        waiting: deque[_Piece[Item]] = deque()
+        given, done, seconds = 0, 0, 0.0
+        try:
+            while done < len(self.items):
+                while given < len(self.items) and len(waiting) < self.ahead and not self.broken:
+                    each = seconds / done if done else SECONDS
+                    number = int(np.clip(SECONDS / max(each, 1e-9), 1, 1 + (len(self.items) - given) // self.ahead))
+                    piece = self._given(given, self.items[given : given + number])
+                    if piece is None:
+                        break
+                    waiting.append(piece)
+                    given += len(piece.items)
+                if not waiting:
+                    for item in self.items[done:]:
+                        yield _done_here(self.task, item, self.deadline)
+                    return
+                piece = waiting.popleft()
+                of_worker = self._taken(piece)
+                done, seconds = done + len(piece.items), seconds + of_worker.seconds
+                yield from of_worker.results
+                if of_worker.stopped:
+                    raise StopMinimization(of_worker.stopped)
+        finally:
+            for piece in waiting:
+                piece.future.cancel()
+
+    def _given(self, first: int, items: Sequence[Item], attempt: int = 0) -> _Piece[Item] | None:
+        """Give items to the executor; return None if it takes none any more."""
+        try:  # the attempt is an argument since Dask answers the same call by the same result, which may be an error
+            seconds = self.deadline - time.monotonic()
+            future = self.executor.submit(_done_there, self.key, self.pickled, items, time.time() + seconds, attempt)
+        except Exception as error:
+            if not first:
+                raise ValueError(
+                    f"`executor` takes no work ({type(error).__name__}: {error}): make the call within its `with` block"
+                ) from error
+            self._breaks(error, first)
+            return None
+        return _Piece(first, items, future, attempt)
+
+    def _taken(self, piece: _Piece[Item]) -> _Done:
+        """Wait for a piece; do it again if a worker failed at it, here if the executor is broken."""
+        try:
+            return self._waited(piece.future)
+        except (StopMinimization, KeyboardInterrupt):
+            piece.future.cancel()
+            raise
+        except (BrokenExecutor, CancelledError) as error:
+            self._breaks(error, piece.first)
+        except Exception as error:
+            if piece.attempt:
+                raise WorkerError(
+                    f"a worker failed twice at parts {piece.first + 1} to {piece.first + len(piece.items)} of "
+                    f"{len(self.items)}: {type(error).__name__}: {error}"
+                ) from error
+            again = self._given(piece.first, piece.items, attempt=1)
+            if again is not None:
+                return self._taken(again)
+        began = time.monotonic()
+        results = [_done_here(self.task, item, self.deadline) for item in piece.items]
+        return _Done(results, time.monotonic() - began)
+
+    def _waited(self, future: Future[_Done]) -> _Done:
+        """Return the result of a future, unless the deadline or Ctrl-C comes first."""
+        while True:
+            with limited(self.deadline):
+                checkpoint()
+            try:
+                return future.result(timeout=POLL)
+            except NotYetError:
+                if future.done():
+                    raise
+
+    def _breaks(self, error: BaseException, first: int) -> None:
+        """Note that the executor takes no work any more, and say so once."""
+        if not self.broken:
+            self.broken = f"{type(error).__name__}: {error}"
+            warnings.warn(
+                f"the executor is broken, perhaps since a worker was killed: this process does the work from part "
+                f"{first + 1} of {len(self.items)} on by itself ({self.broken})",
+                FfnnXpWarning,
+                stacklevel=outside_the_package(),
+            )
+
+
+_tasks: OrderedDict[str, Callable[[Any], Any]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _done_there(key: str, task: bytes, items: Sequence[Any], until: float, attempt: int) -> _Done:
+    """Do a task for some items in a worker, until a time of the clock."""
+    began = time.monotonic()
+    if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that gave the work hears Ctrl-C, and stops it
+    with _lock:
+        if key not in _tasks:
+            _tasks[key] = pickle.loads(task)
+            while len(_tasks) > TASKS:
+                _tasks.popitem(last=False)
+        own = _tasks[key]
+    results: list[Any] = []
+    with stoppable(began + until - time.time()) as stop, one_blas_thread():
+        for item in items:
+            checkpoint()
+            results.append(own(item))
+    return _Done(results, time.monotonic() - began, stop.reason)
+
+
+def pickled(task: Any) -> bytes:
+    """Pickle an object, by cloudpickle where it is installed and `pickle` cannot.
+
+    Raises
+    ------
+    TypeError
+        If neither can; the message says which part of the object that is.
+    """
+    try:
+        return pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        try:
+            import cloudpickle
+
+            return bytes(cloudpickle.dumps(task))
+        except Exception:
+            what = " of ".join(reversed(list(_cannot_be_pickled(task)))) or type(task).__name__
+            raise TypeError(
+                f"workers of an executor need what can be pickled, and {what} cannot be ({error}): define it at the "
+                "top of a module, or pip install cloudpickle"
+            ) from error
+
+
+def _cannot_be_pickled(whole: Any) -> Iterator[str]:
+    """Yield the names of the parts, from the outside inwards, that cannot be pickled."""
+    parts: dict[str, Any] = {}
+    if dataclasses.is_dataclass(whole):
+        parts = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
+    elif isinstance(whole, tuple | list):
+        parts = {f"part {i}": part for i, part in enumerate(whole)}
+    elif hasattr(whole, "__dict__") and not hasattr(whole, "__qualname__"):  # a function has no parts
+        parts = vars(whole)
+    for name, part in parts.items():
+        try:
+            pickle.dumps(part)
+        except Exception:
+            yield f"{name} ({part.__qualname__})" if hasattr(part, "__qualname__") else name
+            yield from _cannot_be_pickled(part)
+            return
