@@ -125,16 +125,20 @@ def statistic(call: RandomFit, model: fx.Model, fit: fx.FitResult) -> tuple[Tayl
     if fit.problem.prior is not None:
         precision = fit.problem.prior.precision
         if not isinstance(o["prior"], str):
-            precision = prior_precision(widths, float(o["prior"]), names[-1])
+            precision = prior_precision(widths, float(o["prior"]), (o.get("loss"), names[-1]))
         S = S + (theta * theta * precision).sum()
     return S, predicted
 
 
-def prior_precision(widths: tuple[int, ...], tau: float, output: str) -> np.ndarray:
-    """A width tau of each unit's input, shared by its weights; output biases are free, but for a softmax's."""
+HELD = {("poisson", "exp"), ("binomial", "logistic"), ("multinomial", "softmax")}
+"""Statistics and outputs whose arguments, logarithms of rates and logits, may go to infinity."""
+
+
+def prior_precision(widths: tuple[int, ...], tau: float, statistic: tuple[object, str]) -> np.ndarray:
+    """A width tau of each unit's input, shared by its weights; output biases have a width of 10 or are free."""
     parts = []
     for l, (below, h) in enumerate(pairwise(widths)):
-        bias = 1 / tau**2 if l < len(widths) - 2 else 0.01 if output == "softmax" else 0.0
+        bias = 1 / tau**2 if l < len(widths) - 2 else 0.01 if statistic in HELD else 0.0
         parts += [np.append(np.full(below, below / tau**2), bias)] * h
     return np.concatenate(parts)
 
