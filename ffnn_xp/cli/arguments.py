@@ -27,8 +27,9 @@ def names(known: Iterable[str]) -> Callable[[str], list[str]]:
 
 def columns(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a column of the table, if it can be read."""
-    table = context.params.get("table")
-    if table is not None and str(table) != STDIN:
+    # an option that still lacks its value ends the parsing, and leaves arguments where they are
+    table = context.params.get("table") or next(iter(context.args), STDIN)
+    if str(table) != STDIN:
         with suppress(Exception):  # a completion has no place for messages
             return [name for name in read_table(table).columns if name.startswith(incomplete)]
     return []

@@ -11,7 +11,8 @@ ffnn-xp fit masses.csv --target BE --error sigma --inputs Z,N \
 ffnn-xp fit clicks.csv --target n --loss poisson --output exp \
     --exposure hours --inputs clock --categorical day
 # from another program, for another program
-head -n 100 masses.csv | ffnn-xp fit - -t BE -e sigma --prior 3 --json > fit.json
+head -n 100 masses.csv | \
+    ffnn-xp fit - -t BE -e sigma -i Z,N --prior 3 --json > fit.json
 # the same fit of other data
 ffnn-xp fit new.csv --card masses.safetensors --save new.safetensors
 """,
@@ -47,7 +48,7 @@ ffnn-xp plot masses.safetensors --kind network --out network.svg
 # does the 68 % band cover 68 %?
 ffnn-xp coverage masses.safetensors --number 100
 # at another level, for another program
-ffnn-xp coverage masses.safetensors --cl 0.9 --number 50 --json > coverage.json
+ffnn-xp coverage masses.safetensors --cl 0.9 --json > coverage.json
 """,
     "backends": r"""
 # which libraries compute here

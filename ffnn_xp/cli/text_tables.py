@@ -53,7 +53,7 @@ def content_of(path: Path) -> bytes:
 def standard_input() -> bytes:
     """Return all of the standard input; a person who types is told that the program waits."""
     if sys.stdin is None:
-        raise OSError("standard input is closed: name the file of the table instead of -")
+        raise ValueError("it is closed; name the file of the table instead of -")
     if sys.stdin.isatty():
         messages.say("reading a table from standard input; Ctrl-D ends it")
     return sys.stdin.buffer.read()
