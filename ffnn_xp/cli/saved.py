@@ -10,10 +10,10 @@ from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import to_numpy
 from ffnn_xp.cli import categories, messages
-from ffnn_xp.cli.card import card_of_network
+from ffnn_xp.cli.card import card_of_network, read_card
 from ffnn_xp.cli.options import FitRequest, output_names
-from ffnn_xp.cli.outputs import STDOUT
 from ffnn_xp.cli.tables import Frame, numbers, numeric_columns, require_columns
+from ffnn_xp.cli.text_tables import STDIN
 from ffnn_xp.io import NetworkState, load_state
 from ffnn_xp.model import FitResult, Model
 
@@ -60,8 +60,22 @@ class FitAgain:
     outputs: list[str]
 
 
-def fit_again(net: Path, table: Path | None, **where: Any) -> FitAgain:
-    """Repeat the fit of a saved network by its run card, with the table given again; `where` is the backend and device.
+def table_again(net: Path, table: Path | None) -> Path:
+    """Return the table of a saved network's fit: the one that is given again, or that of its run card.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the network has no run card, or was fitted to standard input and no table is given.
+    """
+    of_card = read_card(net)["table"]
+    if table is None and of_card == STDIN:
+        raise ValueError(f"{str(net)!r} was fitted to standard input, which is gone: give the TABLE again")
+    return Path(of_card) if table is None else table
+
+
+def fit_again(net: Path, table: Path, **where: Any) -> FitAgain:
+    """Repeat the fit of a saved network by its run card, with this table; `where` is the backend and device.
 
     A fit with a prior of its own width, or none, goes on from the saved parameters, where it ends at once. The choice
     of a prior is made again, from the same seed.
@@ -72,10 +86,8 @@ def fit_again(net: Path, table: Path | None, **where: Any) -> FitAgain:
         If the network has no run card, or its data cannot be used.
     """
     network = load_state(net)
-    card = {**card_of_network(network.metadata, str(net)), **where}
-    if table is None and card["table"] == STDOUT:
-        raise ValueError(f"{str(net)!r} was fitted to standard input, which is gone: give the TABLE again")
-    request = FitRequest.of({**card, "table": card["table"] if table is None else str(table)})
+    card = {**card_of_network(network.metadata, str(net)), "table": str(table), **where}
+    request = FitRequest.of(card)
     data = request.read(categories.of_metadata(network.metadata))
     if tuple(data.names) != network.input_names:
         raise ValueError(

@@ -14,7 +14,7 @@ from ffnn_xp.cli.arguments import RESULTS, BackendName, Device, Json, MaxSeconds
 from ffnn_xp.cli.descriptions import describe_coverage, to_json
 from ffnn_xp.cli.outputs import check_outputs, check_picture, write_picture
 from ffnn_xp.cli.root import split_root
-from ffnn_xp.cli.saved import FitAgain, fit_again
+from ffnn_xp.cli.saved import FitAgain, fit_again, table_again
 from ffnn_xp.io import load_state
 from ffnn_xp.model import Model
 
@@ -59,12 +59,13 @@ def plot(
     if kind == NETWORK and table is not None:
         raise ValueError("--kind network is drawn without data: leave the TABLE out")
     check_picture("--out", out)
-    check_outputs({"the network": net, "the table": None if table is None else split_root(table)[0]}, {"--out": out})
-    if kind == NETWORK:
+    data = None if kind == NETWORK else table_again(net, table)
+    check_outputs({"the network": net, "the table": None if data is None else split_root(data)[0]}, {"--out": out})
+    if data is None:
         model = Model.from_state(load_state(net), backend=backend, device=device)
         write_picture(out, lambda figure: model.draw(figure.subplots()))
     else:
-        again = fit_again(net, table, backend=backend, device=device)
+        again = fit_again(net, data, backend=backend, device=device)
         write_picture(out, lambda figure: KINDS[kind](again, figure))
     messages.say(f"plot written to {out}")
 
@@ -93,6 +94,6 @@ def coverage(
 
     The data are taken by the network's run card, as in `ffnn-xp plot`.
     """
-    again = fit_again(net, table, backend=backend, device=device)
+    again = fit_again(net, table_again(net, table), backend=backend, device=device)
     found = again.result.coverage(cl=cl or (0.683, 0.954), number=number, seed=seed, max_seconds=max_seconds)
     messages.show(to_json({"file": net} | describe_coverage(found)) if json else str(found))

@@ -13,7 +13,7 @@ import ffnn_xp as fx
 from ffnn_xp.backends import BackendStatus
 from ffnn_xp.cli.descriptions import to_json
 
-from .program import fit, run
+from .program import FAST, CliRunner, app, fit, run
 
 pytest.importorskip("safetensors")
 
@@ -115,6 +115,23 @@ def test_other_data_are_told_of(data: Any, expected: Any) -> None:
     assert f"with this table, and {expected.chi2:.6g} in the network's file" in (
         run("plot", "net", "part.csv", "-o", "a.svg").stderr
     )
+
+
+def test_a_plot_does_not_replace_the_table_of_the_card(expected: Any) -> None:
+    pytest.importorskip("matplotlib")
+    Path("link.png").symlink_to("data.csv")
+    before = Path("data.csv").read_bytes()
+    error = run("plot", "net", "--out", "link.png", code=2).stderr
+    assert "--out link.png: this is the file of the table, data.csv, and would replace it" in error
+    assert Path("data.csv").read_bytes() == before
+
+
+def test_data_that_came_by_a_pipe_are_given_again(data: Any) -> None:
+    table = Path("data.csv").read_text()
+    done = CliRunner().invoke(app, ["fit", "-", *OPTIONS, *FAST, "--save", "net"], input=table)
+    assert done.exit_code == 0
+    assert "'net' was fitted to standard input, which is gone" in run("coverage", "net", code=2).stderr
+    assert "Coverage of the band, 10 toys" in run("coverage", "net", "data.csv", "--number", "10").stdout
 
 
 def test_coverage_is_that_of_the_fit(expected: Any) -> None:
