@@ -1,11 +1,16 @@
 """The command line ``ffnn-xp``.
 
-- `commands`: the program and its commands; it needs typer.
-- `fit_command`, `network_commands`: the command `fit`, and those that take a fitted network, `predict` and `export`.
-- `arguments`: arguments and options that several commands have.
-- `options`: the meaning of the options.
+- `commands`, `examples`: the program and its commands, and examples for their help; it needs typer.
+- `fit_command`, `fit_options`: the command `fit`, and its options as they are typed.
+- `network_commands`, `study_commands`: commands that take a saved network, and those that take its data again.
+- `arguments`: arguments and options that several commands have, headings, completion in the shell.
+- `options`, `columns`, `categories`: what the options of a fit mean; columns by their roles; text as inputs.
+- `card`: run cards, the options of a fit in a file.
+- `saved`: saved networks with tables: inputs, predictions, the fit once more.
+- `descriptions`: results as JSON, and the text of saved networks.
 - `exports`: the formats of the command `export`.
-- `tables`: tables in CSV, TSV and Parquet files.
+- `outputs`: files to write, checked before the work.
+- `tables`, `text_tables`, `root`: tables in CSV, TSV, Parquet and ROOT files, and standard input.
 - `messages`: errors as one line and an exit code.
 """
 

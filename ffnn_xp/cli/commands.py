@@ -1,38 +1,53 @@
-"""The commands of ``ffnn-xp``: backends, fit, predict, export."""
+"""The commands of ``ffnn-xp``, each with examples for its help."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import backend_status
 from ffnn_xp.cli import messages
+from ffnn_xp.cli.arguments import Json
+from ffnn_xp.cli.descriptions import to_json
+from ffnn_xp.cli.examples import epilog
 from ffnn_xp.cli.fit_command import fit
-from ffnn_xp.cli.network_commands import export_to_file, predict
+from ffnn_xp.cli.network_commands import export_to_file, predict, show
+from ffnn_xp.cli.study_commands import coverage, plot
 
-P = ParamSpec("P")
-R = TypeVar("R")
+COMPLETION = """\b
+Commands, options, statistics and the table's columns complete in your shell:
+  ffnn-xp --install-completion
+Examples are at the end of the help of each command: ffnn-xp fit --help"""
 
 app = typer.Typer(
     help="Fit small neural networks with MINUIT: tables in, certified fits with errors out.",
+    epilog=COMPLETION,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
-def _guarded(command: Callable[P, R]) -> Callable[P, R]:
-    @functools.wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with messages.plain_errors():
-            return command(*args, **kwargs)
+class Grouped(TyperCommand):
+    """A command whose help lists the options under headings, in order of their first option."""
 
-    return guarded
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments and options into the help."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                argument = parameter.param_type_name == "argument"
+                heading = "Arguments" if argument else getattr(parameter, "rich_help_panel", None) or "Options"
+                groups.setdefault(heading, []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 def _version(wanted: bool) -> None:
@@ -50,11 +65,14 @@ def _options(
     pass
 
 
-def show_backends() -> None:
+def show_backends(json: Json = False) -> None:
     """Show which array libraries and devices work here.
 
     For each library its version, its devices, and whether it computes correctly here, or why not.
     """
+    if json:
+        messages.show(to_json({"ffnn_xp": __version__, "backends": [asdict(status) for status in backend_status()]}))
+        return
     messages.show(f"{'library':<18}{'version':<12}{'usable':<8}devices, or why not")
     for status in backend_status():
         usable, text = ("yes", ", ".join(status.devices)) if status.usable else ("no", status.reason)
@@ -62,10 +80,13 @@ def show_backends() -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "backends": show_backends,
     "fit": fit,
     "predict": predict,
+    "show": show,
+    "plot": plot,
+    "coverage": coverage,
     "export": export_to_file,
+    "backends": show_backends,
 }
 for name, command in COMMANDS.items():
-    app.command(name)(_guarded(command))
+    app.command(name, cls=Grouped, epilog=epilog(name))(messages.guarded(command))

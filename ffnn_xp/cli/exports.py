@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp.export import to_cpp, to_latex, to_onnx, to_python
 from ffnn_xp.model import Model
 
@@ -18,12 +19,15 @@ class Format:
     name: str
     write: Callable[..., Any]
     options: tuple[str, ...] = ()
+    content: Callable[[Any], str | bytes] = str  # of what the function returns
 
 
 CPP = Format("a C++ header", to_cpp, ("std",))
 
 FORMATS = {
-    ".onnx": Format("ONNX", to_onnx, ("std", "modes", "points", "dtype")),
+    ".onnx": Format(
+        "ONNX", to_onnx, ("std", "modes", "points", "dtype"), lambda graph: bytes(graph.SerializeToString())
+    ),
     ".hpp": CPP,
     ".hh": CPP,
     ".h": CPP,
@@ -33,34 +37,37 @@ FORMATS = {
 """The formats by the endings of files."""
 
 
-def format_of(path: Path) -> Format:
-    """Return the format of a file by its ending.
+def format_of(path: Path, name: str | None = None) -> Format:
+    """Return the format of a file by its name, if there is one, or else by the file's ending.
 
     Examples
     --------
-    >>> format_of(Path("net.hpp")).name
-    'a C++ header'
+    >>> format_of(Path("net.hpp")).name, format_of(Path("-"), "tex").name
+    ('a C++ header', 'LaTeX')
 
     Raises
     ------
     ValueError
-        If the ending is not known.
+        If it is not known.
     """
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise ValueError(f"{str(path)!r}: the ending of its name must tell the format: {', '.join(FORMATS)}")
-    return kind
+    kind = FORMATS.get(path.suffix.lower() if name is None else f".{name.lower().lstrip('.')}")
+    if kind is not None:
+        return kind
+    if name is not None:
+        raise ValueError(f"unknown --format {name!r}: {did_you_mean(name, [ending[1:] for ending in FORMATS])}")
+    raise ValueError(
+        f"{str(path)!r}: the ending of its name must tell the format: {', '.join(FORMATS)}; or give --format"
+    )
 
 
-def check_options(path: Path, options: dict[str, Any]) -> None:
-    """Check that the options that are given have a place in the format of a file.
+def check_options(kind: Format, options: dict[str, Any]) -> None:
+    """Check that the options that are given have a place in a format.
 
     Raises
     ------
     ValueError
         If one has none, or comes without another that it needs.
     """
-    kind = format_of(path)
     for name, value in options.items():
         if value is not None and value is not False and name not in kind.options:
             others = ", ".join(ending for ending, other in FORMATS.items() if name in other.options)
@@ -69,7 +76,7 @@ def check_options(path: Path, options: dict[str, Any]) -> None:
         raise ValueError("--modes are the leading ones at some points: give --modes N and --points TABLE together")
 
 
-def export_network(model: Model, path: Path, options: dict[str, Any]) -> None:
-    """Write a model in the format of a file's ending, with the options of its function that are given."""
+def export_network(model: Model, kind: Format, path: Path | None, options: dict[str, Any]) -> str | bytes:
+    """Write a model in a format, with the options of its function that are given; return what the file holds."""
     given = {name: value for name, value in options.items() if value is not None and value is not False}
-    format_of(path).write(model, path, **given)
+    return kind.content(kind.write(model, path, **given))

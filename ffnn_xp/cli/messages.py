@@ -8,19 +8,23 @@ Names of columns and files may hold any characters: those that would steer a ter
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 from ffnn_xp._lib.errors import BackendUnavailableError, FfnnXpWarning
 from ffnn_xp._lib.text import visible
 
 NOT_VALID, MISSING_LIBRARY, BAD_INPUT = 1, 1, 2
+P = ParamSpec("P")
+R = TypeVar("R")
+
 OF_USERS = (OSError, ValueError, TypeError, BackendUnavailableError, MemoryError)  # errors that users can cause
 
 
@@ -49,21 +53,26 @@ def show(text: str) -> None:
     OSError
         If stdout cannot be written: its disk is full, or it is closed.
     """
+    write("".join(f"{visible(line)}\n" for line in text.splitlines()))
+
+
+def write(content: str | bytes) -> None:
+    """Write text or bytes to stdout as they are, in the manner of `show`."""
     try:
-        _print("".join(f"{visible(line)}\n" for line in text.splitlines()), sys.stdout)
+        _print(content, sys.stdout)
     except BrokenPipeError:
         pass
     except OSError as error:
         raise OSError(error.errno, f"cannot write the result to standard output: {error.strerror}") from error
 
 
-def _print(text: str, stream: TextIO | None) -> None:
+def _print(text: str | bytes, stream: TextIO | None) -> None:
     """Write to a stream now; if that fails, the stream leads nowhere from then on, also at the end of the program."""
     if stream is None:
         raise OSError(errno.EBADF, "it is closed")
     try:
         stream.flush()
-        data = text.encode(stream.encoding, stream.errors or "strict")
+        data = text if isinstance(text, bytes) else text.encode(stream.encoding, stream.errors or "strict")
         while data:  # without Python's buffer (PYTHONUNBUFFERED) a full disk takes a part, and says so at the next one
             data = data[stream.buffer.write(data) :]
         stream.flush()
@@ -102,6 +111,17 @@ def plain_errors() -> Iterator[None]:
         except KeyboardInterrupt as error:
             say("interrupted")
             sys.exit(exit_code(*error.args))
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Return a command that turns errors and warnings into lines; see `plain_errors`."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with plain_errors():
+            return command(*args, **kwargs)
+
+    return run
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands that take a fitted network from its file: `predict` and `export`."""
+"""The commands that take a fitted network from its file: `predict`, `export` and `show`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import typer
 
 from ffnn_xp._lib.text import visible
 from ffnn_xp.cli import messages
-from ffnn_xp.cli.arguments import BackendName, Device, Table
-from ffnn_xp.cli.exports import check_options, export_network
-from ffnn_xp.cli.options import check_outputs, input_columns, predictions
+from ffnn_xp.cli.arguments import BackendName, Device, Json, Network, Table
+from ffnn_xp.cli.card import card_of_network, card_text
+from ffnn_xp.cli.descriptions import describe, network_text, to_json
+from ffnn_xp.cli.exports import FORMATS, check_options, export_network, format_of
+from ffnn_xp.cli.outputs import STDOUT, check_outputs
 from ffnn_xp.cli.root import split_root
-from ffnn_xp.cli.tables import kind_of, numbers, read_table, write_table
-from ffnn_xp.io import NetworkState, load_state
+from ffnn_xp.cli.saved import inputs_of, predictions, warn_if_not_valid
+from ffnn_xp.cli.tables import kind_of, read_table, write_table
+from ffnn_xp.io import load_state
 from ffnn_xp.model import Model
-
-Network = Annotated[Path, typer.Argument(metavar="NET", help="Network that `ffnn-xp fit --save` or Model.save wrote.")]
 
 
 def predict(
@@ -26,7 +27,10 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="Where to write: .csv, .tsv or .parquet. By default CSV to stdout."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Where to write: .csv, .tsv, .parquet. By default, or as -, CSV to stdout.",
         ),
     ] = None,
     std: Annotated[
@@ -50,14 +54,14 @@ def predict(
     column for each target, and TARGET_std for its standard deviation (of the fitted function, not of new measurements;
     inf where the fit does not determine it); with --interval also the ends of the interval of new measurements.
     """
+    out = None if str(out) == STDOUT else out
     if out is not None:
         kind_of(out)
     check_outputs({"the network": net, "the table": split_root(table)[0]}, {"--out": out})
     state = load_state(net)
     model = Model.from_state(state, backend=backend, device=device)
-    frame = read_table(table)
-    x = numbers(frame, input_columns(frame, state))
-    _warn_if_not_valid(state)
+    x = inputs_of(read_table(table), state)
+    warn_if_not_valid(state)
     result = predictions(model, state, x, std=not state.no_band if std is None else std, interval=interval)
     if out is None:
         messages.show(result.rename(columns=visible).to_csv(index=False))
@@ -68,7 +72,17 @@ def predict(
 
 def export_to_file(
     net: Network,
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; its ending tells the format.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write; its ending tells the format. - is stdout.")
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="ENDING",
+            help=f"Format of a FILE whose name does not tell it, or of stdout: {', '.join(e[1:] for e in FORMATS)}.",
+        ),
+    ] = None,
     std: Annotated[
         bool, typer.Option("--std", help="With the standard deviations of the predictions; not for .tex.")
     ] = False,
@@ -91,20 +105,39 @@ def export_to_file(
     The ending of the file's name tells the format: .onnx for ONNX Runtime, ROOT's SOFIE and hls4ml; .hpp (.hh, .h) for
     a C++17 header without dependencies; .py for Python source that needs NumPy alone; .tex for the network's matrices
     with their errors in LaTeX.
-
-    Example: ffnn-xp export masses.safetensors masses.onnx --std
     """
-    check_options(out, {"std": std, "modes": modes, "points": points, "dtype": dtype})
-    tables = {} if points is None else {"the table": split_root(points)[0]}
-    check_outputs({"the network": net, **tables}, {"FILE": out})
+    kind = format_of(out, form)
+    check_options(kind, {"std": std, "modes": modes, "points": points, "dtype": dtype})
+    to_stdout = str(out) == STDOUT
+    tables = None if points is None else split_root(points)[0]
+    check_outputs({"the network": net, "the table": tables}, {} if to_stdout else {"FILE": out})
     state = load_state(net)
-    _warn_if_not_valid(state)
-    frame = None if points is None else read_table(points)
-    x = None if frame is None else numbers(frame, input_columns(frame, state))
-    export_network(Model.from_state(state, backend="numpy"), out, {"std": std, "modes": modes, "x": x, "dtype": dtype})
-    messages.say(f"network written to {out}")
+    warn_if_not_valid(state)
+    x = None if points is None else inputs_of(read_table(points), state)
+    given = {"std": std, "modes": modes, "x": x, "dtype": dtype}
+    content = export_network(Model.from_state(state, backend="numpy"), kind, None if to_stdout else out, given)
+    if to_stdout:
+        messages.write(content)
+    else:
+        messages.say(f"network written to {out}")
 
 
-def _warn_if_not_valid(state: NetworkState) -> None:
-    if state.fit is not None and not state.fit.get("valid"):
-        messages.say("warning: this network comes from a fit that was not valid")
+def show(
+    net: Network,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Print the run card instead, with which `ffnn-xp fit --card` repeats the fit."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what a file of a network holds.
+
+    The output says whether its fit was valid, with the statistic and the errors that the file keeps, which columns the
+    network takes and gives, and what is known of its uncertainty.
+    """
+    state = load_state(net)
+    if card:
+        content = card_of_network(state.metadata, str(net))
+        messages.show(to_json(content) if json else card_text(content))
+    else:
+        messages.show(to_json({"file": net} | describe(state)) if json else network_text(state, str(net)))

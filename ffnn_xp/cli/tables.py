@@ -1,13 +1,13 @@
 """Reading and writing of tables in CSV, TSV and Parquet files, and reading of ROOT files; errors name row and column.
 
-Rows are counted from 0 without the header.
+Rows are named as the file counts them, by the table's index: lines of text from 1, the header's included; rows of
+Parquet files and entries of ROOT files from 0.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from ffnn_xp._lib.errors import nearest
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp.cli.root import read_tree, split_root
+from ffnn_xp.cli.text_tables import DECOMPRESS, SEPARATORS, STDIN, content_of, read_text, standard_input
 
 Frame = Any
 """A pandas DataFrame."""
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
+METHODS = {ending: ending[1:] for ending in DECOMPRESS} | {".gz": "gzip"}  # of compression, as pandas names them
 KNOWN = ".csv, .tsv (also .gz), .parquet"
 ROOT = ".root"
 
@@ -44,7 +44,7 @@ def kind_of(path: PathLike, *, to_read: bool = False) -> str:
     """
     suffixes = [s.lower() for s in Path(path).suffixes]
     kind = suffixes[-1] if suffixes else ""
-    if kind in COMPRESSIONS and len(suffixes) > 1 and suffixes[-2] in SEPARATORS:
+    if kind in DECOMPRESS and len(suffixes) > 1 and suffixes[-2] in SEPARATORS:
         kind = suffixes[-2]
     kind = {".pq": ".parquet"}.get(kind, kind)
     if kind not in (*SEPARATORS, ".parquet", *([ROOT] if to_read else [])):
@@ -54,7 +54,7 @@ def kind_of(path: PathLike, *, to_read: bool = False) -> str:
 
 
 def read_table(path: PathLike) -> Frame:
-    r"""Read a table with named columns; of a ROOT file a tree, ``events.root:tree``.
+    r"""Read a table with named columns; of a ROOT file a tree, ``events.root:tree``; CSV from standard input for ``-``.
 
     Raises
     ------
@@ -77,24 +77,38 @@ def read_table(path: PathLike) -> Frame:
     """
     name = os.fspath(path)
     path, tree = split_root(path)
-    kind = kind_of(path, to_read=True)
-    check_readable(path, "a table")
+    kind = ".csv" if name == STDIN else kind_of(path, to_read=True)
+    if name != STDIN:
+        check_readable(path, "a table")
     require("pandas", "table", "reading tables")
     try:
-        if kind == ROOT:
-            frame = read_tree(path, tree)
-        else:
-            frame = _read_text(path, kind) if kind in SEPARATORS else _read_parquet(path)
+        frame = _read(name, path, tree, kind)
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # every reader and every compression has its own for damaged files
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{name!r} cannot be read as a table: {first}") from error
-    frame = frame.reset_index(drop=True)  # rows are named by their number, also of a part of the table
+        raise ValueError(f"{_shown(name)} cannot be read as a table: {first}") from error
     frame.columns = [str(c) for c in frame.columns]
     if not len(frame):
-        raise ValueError(f"{name!r} is empty: it has columns ({', '.join(frame.columns)}) but no rows")
+        raise ValueError(f"{_shown(name)} is empty: it has columns ({', '.join(frame.columns)}) but no rows")
     return frame
+
+
+def _read(name: str, path: Path, tree: str | None, kind: str) -> Frame:
+    """Read a table of a known kind; its index counts rows as the file does, and has the name of what it counts."""
+    if kind in SEPARATORS:
+        return read_text(standard_input() if name == STDIN else content_of(path), SEPARATORS[kind])
+    frame = read_tree(path, tree) if kind == ROOT else _read_parquet(path)
+    return frame.reset_index(drop=True).rename_axis(index="entry" if kind == ROOT else "row")
+
+
+def _shown(name: str) -> str:
+    return "standard input" if name == STDIN else repr(name)
+
+
+def place(frame: Frame, i: int) -> str:
+    """Name a row, or one of a column, as its file counts: line 3, row 1, entry 1."""
+    return f"{frame.index.name or 'row'} {frame.index[i]}"
 
 
 def write_table(frame: Frame, path: PathLike) -> None:
@@ -104,7 +118,7 @@ def write_table(frame: Frame, path: PathLike) -> None:
         write_file(path, frame.to_parquet(index=False))
         return
     content = io.BytesIO()
-    compression = {"method": COMPRESSIONS.get(Path(path).suffix.lower())}
+    compression = {"method": METHODS.get(Path(path).suffix.lower())}
     if compression["method"] == "zip":
         compression["archive_name"] = Path(path).stem
     frame.to_csv(content, sep=SEPARATORS[kind_of(path)], index=False, compression=compression)
@@ -173,7 +187,7 @@ def _require(
         value = "nothing" if np.isnan(a[row, column]) else repr(float(a[row, column]))
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         raise ValueError(
-            f"column {names[column]!r} must have {what} in row {frame.index[row]}, got {value}{more}: {remedy}"
+            f"column {names[column]!r} must have {what} in {place(frame, row)}, got {value}{more}: {remedy}"
         )
 
 
@@ -189,39 +203,9 @@ def _first_text(column: Any) -> str:
         return f"its type is {column.dtype}"
     several = [i for i, value in enumerate(column) if np.ndim(value)]
     if several:
-        at = several[0]
-        return f"several values, {column.iloc[at]}, in row {column.index[at]}"
+        return f"several values, {column.iloc[several[0]]}, in {place(column, several[0])}"
     bad = (pandas.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy().nonzero()[0]
-    return f"{column.iloc[bad[0]]!r} in row {column.index[bad[0]]}" if len(bad) else "numbers written as text"
-
-
-def _read_text(path: PathLike, kind: str) -> Frame:
-    pandas = require("pandas", "table", "reading tables")
-    separator = SEPARATORS[kind]
-    options: dict[str, Any] = {"encoding": "utf-8-sig", "index_col": False, "skipinitialspace": True}
-    if tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1):
-        options["float_precision"] = "round_trip"  # later the default, and deprecated
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pandas.errors.ParserWarning)  # it announces that columns were dropped
-        try:
-            header = pandas.read_csv(path, sep=separator, nrows=0, **options).columns
-            if kind == ".csv" and len(header) == 1:
-                separator = next((s for s in ";\t" if s in header[0]), separator)
-            frame = pandas.read_csv(path, sep=separator, **options)
-        except pandas.errors.ParserWarning as error:
-            raise ValueError("its rows have more fields than its header has names") from error
-    if len(frame.columns) and all(_looks_like_data(c) for c in frame.columns):
-        raise ValueError("its first line must hold the names of the columns, and seems to be a row of numbers")
-    return frame
-
-
-def _looks_like_data(name: str) -> bool:
-    """Return True if a column's name is a number, other than a column's index."""
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return not name.isdigit()
+    return f"{column.iloc[bad[0]]!r} in {place(column, bad[0])}" if len(bad) else "numbers written as text"
 
 
 def _read_parquet(path: PathLike) -> Frame:

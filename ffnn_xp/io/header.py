@@ -46,7 +46,8 @@ class Header:
     input_names, target_names : tuple of str or None
         Names of the inputs and outputs.
     fit : dict or None
-        Summary of the fit: valid, message, fval, chi2, n_data, n_effective, edm, covariance, y_error.
+        Summary of the fit: valid, message, caution, statistic, n_data, fval, chi2, edm, n_effective, p_value,
+        covariance, prior (how it was chosen, or why none), y_error.
     metadata : dict
         The user's own entries, text to text.
     name : str

@@ -79,12 +79,15 @@ def predictive_to_save(density: Predictive | None, band: LinearBand | None, want
 
 def fit_summary(fit: FitResult) -> dict[str, Any]:
     """Return the numbers of a fit that a file keeps, with None for NaN, which JSON does not have."""
-    numbers = {name: float(getattr(fit, name)) for name in ("fval", "chi2", "edm", "n_effective")}
+    numbers = {name: float(getattr(fit, name)) for name in ("fval", "chi2", "edm", "n_effective", "p_value")}
     return {
         "valid": bool(fit.valid),
         "message": fit.message,
+        "caution": fit.caution,
+        "statistic": fit.statistic.name,
         "n_data": int(fit.n_data),
         **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
         "covariance": fit.covariance_source,
+        "prior": fit.no_prior or None if fit.recipe is None else fit.recipe.words(),
         "y_error": None if fit.y_error is None else [float(e) for e in fit.y_error],
     }

@@ -51,7 +51,7 @@ def test_fit_prints_the_result_and_what_it_took(data: Any) -> None:
     assert result.stdout.startswith("FitResult: valid minimum of 3-2-1, tanh, identity")
     assert "errors of y  as given" in result.stdout
     assert "60 events; U as a function of t, p, V" in result.stderr
-    assert "left out: Unnamed: 0 (it has no name, as an index), name (not numeric, 'He' in row 0)" in result.stderr
+    assert "left out: Unnamed: 0 (it has no name, as an index), name (not numeric, 'He' in line 2)" in result.stderr
     assert "the network was not kept: add --save net.safetensors" in result.stderr
     assert sorted(os.listdir()) == ["data.csv"]
 

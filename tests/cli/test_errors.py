@@ -36,7 +36,7 @@ BAD = {
     "empty": (["empty.csv", "-t", "U"], "'empty.csv' is empty"),
     "unknown target": (["data.csv", "-t", "Sigma"], r"no column 'Sigma' \(--target\): did you mean 'sigma'\?"),
     "target twice": (["data.csv", "-t", "U", "-t", "U"], "names a column twice"),
-    "text target": (["data.csv", "-t", "name"], "column 'name' does not hold numbers: 'He' in row 0"),
+    "text target": (["data.csv", "-t", "name"], "column 'name' does not hold numbers: 'He' in line 2"),
     "unknown input": (["data.csv", "-t", "U", "-i", "t,q"], r"no column 'q' \(--inputs\)"),
     "text input": (["data.csv", "-t", "U", "-i", "t,name"], "column 'name' does not hold numbers"),
     "target as input": (["data.csv", "-t", "U", "-i", "t,U"], "column 'U' cannot be an input, it is a target"),
@@ -44,9 +44,9 @@ BAD = {
     "input twice": (["data.csv", "-t", "U", "-i", "t,t"], "must name each column once"),
     "no inputs": (["data.csv", "-t", "U", "-i", ","], "must name each column once"),
     "nothing left": (["bad.csv", "-t", "U", "-t", "V", "-t", "t", "-e", "sigma"], "no numeric column besides"),
-    "NaN": (["bad.csv", "-t", "U", "-i", "t"], "column 't' must have a finite number in row 3, got nothing"),
-    "NaN target": (["bad.csv", "-t", "V", "-i", "U"], "column 'V' must have a finite number in row 2, got inf"),
-    "zero error": (["bad.csv", "-t", "U", "-e", "sigma", "-i", "one"], r"'sigma' must have a positive error in row 4"),
+    "NaN": (["bad.csv", "-t", "U", "-i", "t"], "column 't' must have a finite number in line 5, got nothing"),
+    "NaN target": (["bad.csv", "-t", "V", "-i", "U"], "column 'V' must have a finite number in line 4, got inf"),
+    "zero error": (["bad.csv", "-t", "U", "-e", "sigma", "-i", "one"], r"'sigma' must have a positive error in line 6"),
     "unknown error": (
         ["data.csv", "-t", "U", "-e", "sigm"],
         r"no column 'sigm' \(--error, which is no number either\)",
@@ -124,7 +124,7 @@ def test_bad_input_to_predict(data: Any) -> None:
     fx.Model((1, 3, 1), seed=1).save("net", input_names=["t"])
     data.loc[7, "t"] = np.nan
     data.to_csv("data.csv", index=False)
-    assert "column 't' must have a finite number in row 7" in run("predict", "net", "data.csv", code=2).stderr
+    assert "column 't' must have a finite number in line 9" in run("predict", "net", "data.csv", code=2).stderr
     fx.Model((1, 3, 2), seed=1).save("net", input_names=["p"], target_names=["a", "a"])
     assert "one name twice" in run("predict", "net", "data.csv", code=2).stderr
 

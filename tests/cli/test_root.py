@@ -75,9 +75,9 @@ def test_branches_of_several_values(tmp_path: Path) -> None:
     frame = read_table("e.root:events")
     taken, left = numeric_columns(frame)
     assert taken[:3] == ["E", "n", "good"]
-    assert left["pt"] == "not numeric, several values, [1. 2.], in row 0"
+    assert left["pt"] == "not numeric, several values, [1. 2.], in entry 0"
     for name in ("pt", "p"):
-        with pytest.raises(ValueError, match=f"column {name!r} does not hold numbers: several values, .* in row 0"):
+        with pytest.raises(ValueError, match=f"column {name!r} does not hold numbers: several values, .* in entry 0"):
             numbers(frame, [name])
 
 

@@ -158,8 +158,8 @@ def test_which_columns_are_numeric(tmp_path: Path) -> None:
     frame["date"] = pandas.to_datetime(["2020-01-01", "2020-01-02"])
     taken, left = numeric_columns(frame, exclude=["t"])
     assert taken == ["x", "flag"]
-    assert left["name"] == "not numeric, 'He' in row 0"
-    assert left["bad"] == "not numeric, '?' in row 1"
+    assert left["name"] == "not numeric, 'He' in line 2"
+    assert left["bad"] == "not numeric, '?' in line 3"
     assert left["Unnamed: 0"] == "it has no name, as an index"
     assert "complex" in left["z"]
     assert "datetime" in left["date"]
@@ -167,13 +167,13 @@ def test_which_columns_are_numeric(tmp_path: Path) -> None:
 
 def test_numbers_that_are_missing_or_infinite(tmp_path: Path) -> None:
     frame = read_text(tmp_path, "a,b,c\n1,2,x\n3,,4\n,inf,5\n")
-    with pytest.raises(ValueError, match=r"column 'b' must have a finite number in row 1, got nothing \(and 2 more\)"):
+    with pytest.raises(ValueError, match=r"column 'b' must have a finite number in line 3, got nothing \(and 2 more\)"):
         numbers(frame, ["a", "b"])
-    with pytest.raises(ValueError, match=r"column 'a' must have a finite number in row 2, got nothing: repair"):
+    with pytest.raises(ValueError, match=r"column 'a' must have a finite number in line 4, got nothing: repair"):
         numbers(frame, ["a"])
     with pytest.raises(ValueError, match=r"column 'b' .* row 0, got -inf"):
         numbers(pandas.DataFrame({"b": [-np.inf, 1.0]}), ["b"])
-    with pytest.raises(ValueError, match="column 'c' does not hold numbers: 'x' in row 0"):
+    with pytest.raises(ValueError, match="column 'c' does not hold numbers: 'x' in line 2"):
         numbers(frame, ["a", "c"])
 
 
