@@ -46,9 +46,9 @@ ffnn-xp plot masses.safetensors --kind network --out network.svg
 """,
     "coverage": r"""
 # does the 68 % band cover 68 %?
-ffnn-xp coverage masses.safetensors --number 100
+ffnn-xp coverage masses.safetensors -n 100
 # at another level, for another program
-ffnn-xp coverage masses.safetensors --cl 0.9 --json > coverage.json
+ffnn-xp coverage masses.safetensors -n 50 --cl 0.9 --json > coverage.json
 """,
     "backends": r"""
 # which libraries compute here

@@ -73,7 +73,7 @@ def plot(
 def coverage(
     net: Network,
     table: TableAgain = None,
-    number: Annotated[int, typer.Option(metavar="N", help="Number of toys, each fitted again.")] = 200,
+    number: Annotated[int, typer.Option("--number", "-n", metavar="N", help="Toys, each fitted again.")] = 200,
     cl: Annotated[
         list[float] | None,
         typer.Option(
