@@ -96,19 +96,22 @@ class DataCost(NetworkCost):
         """The measured values, ``(n,)`` or ``(n, k)`` on the host."""
         return self._squeeze(self._rows(self.data.y))
 
-    def prediction(self, args: Sequence[float]) -> HostArray:
-        """Return the network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
-        theta = vector((args,), self.npar)
-        return self._squeeze(self._rows(self._loss_arguments(theta)[: self.data.y.shape[0], :]))
+    def prediction(self, args: Sequence[float] | HostArray) -> HostArray:
+        """Return the network's output at each event, ``(n,)`` or ``(n, k)`` on the host.
 
-    def pulls(self, args: Sequence[float]) -> HostArray:
+        Theta with shape (m, p) is that of m networks, whose mean predicts; this holds for `pulls` and
+        `standard_deviations` too.
+        """
+        return self._squeeze(self._rows(self._loss_arguments(args)[: self.data.y.shape[0], :]))
+
+    def pulls(self, args: Sequence[float] | HostArray) -> HostArray:
         """Return (measured - predicted) / standard deviation, in the shape of `y`.
 
         They are near standard normal if the model is right. For counts the deviation is that of the prediction
         (Pearson's residuals). A measured value of weight w counts with an error smaller by sqrt(w); weights of both
         signs do not change pulls.
         """
-        return self._squeeze(self._pulls_of(self._loss_arguments(vector((args,), self.npar))))
+        return self._squeeze(self._pulls_of(self._loss_arguments(args)))
 
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 200) -> Any:
         """Draw data and prediction into the current matplotlib axes.
@@ -131,7 +134,7 @@ class DataCost(NetworkCost):
 
         x, (y, error) = self.x, self._rates()
         if x.shape[1] > 1:
-            drawn = self._rows(self._loss_arguments(vector((args,), self.npar)))[:, : y.shape[1]] / self.volume()
+            drawn = self._rows(self._loss_arguments(args))[:, : y.shape[1]] / self.volume()
             for i in range(y.shape[1]):
                 bar = None if error is None else error[:, i]
                 plt.errorbar(y[:, i], drawn[:, i], xerr=bar, fmt="o", ms=3, alpha=0.6, label=f"output {i}")
@@ -153,7 +156,7 @@ class DataCost(NetworkCost):
         shown = None if error is None else self._squeeze(error)
         return (x[:, 0], self._squeeze(y), shown), (points, self._squeeze(curve))
 
-    def standard_deviations(self, args: Sequence[float]) -> HostArray:
+    def standard_deviations(self, args: Sequence[float] | HostArray) -> HostArray:
         """Return the standard deviation of each measured value, in the shape of `y`, by its statistic at theta.
 
         They are those of `pulls`, weights included, and NaN for correlated values, whose pulls are combinations of
@@ -161,7 +164,7 @@ class DataCost(NetworkCost):
         """
         if self.statistic.auxiliary == "y_cov":
             return np.full_like(self.y, np.nan)
-        arguments = self._loss_arguments(vector((args,), self.npar))
+        arguments = self._loss_arguments(args)
         with self.model.backend.context():
             step = 1 + self.model.backend.xp.abs(self.data.y)  # so that no digits are lost, whatever the units of y
             low, high = (self._pulls_of(arguments, self.data.y + add) for add in (0.0, step))
@@ -196,10 +199,12 @@ class DataCost(NetworkCost):
         backend = self.model.backend
         return evaluate(self.model.network, backend, backend.to_device(theta), columns)
 
-    def _loss_arguments(self, theta: HostArray) -> Array:
+    def _loss_arguments(self, args: Any) -> Array:
         """Return the arguments of the statistic at theta; the first rows predict the measured values."""
+        networks = args if np.ndim(args) == 2 else (args,)
         with self.model.backend.context():
-            return self.data.loss_arguments(self.model.backend.xp, self.statistic, self._outputs(theta, self.data.x))
+            outputs = [self._outputs(vector((theta,), self.npar), self.data.x) for theta in networks]
+            return self.data.loss_arguments(self.model.backend.xp, self.statistic, sum(outputs) / len(outputs))
 
     def _rows(self, columns: Array) -> HostArray:
         return self.objective.backend.to_host(columns).T.copy()

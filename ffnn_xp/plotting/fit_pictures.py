@@ -69,8 +69,9 @@ class Drawn:
 
     @classmethod
     def of(cls, fit: FitRecord) -> Drawn:
-        """Return the numbers of the data of a fit."""
-        cost, theta = fit.raw_cost, fit.parameters.tolist()
+        """Return the numbers of the data of a fit; predictions are those of its ensemble, if it has one."""
+        cost, members = fit.raw_cost, () if fit.predictive is None else fit.predictive.members
+        theta = np.stack([m.band.parameters for m in members]) if len(members) > 1 else fit.parameters
         n, unit = cost.data.n, cost.unit()
         y, deviation, predicted, pulls = (
             np.asarray(a, dtype=np.float64).reshape(n, -1)
