@@ -11,7 +11,7 @@
 - `certification`, `record`: MINUIT's certificate and the message to the user; `FitRecord`, the numbers of a fit.
 - `infinity`, `description`: minima that are no point, because S falls for ever; fits that do not describe their data.
 - `batch_refit`: refits of toys and other replicas in one batch.
-- `progress`: the progress line.
+- `progress`: what a fit tells its progress bar and the user's callback.
 """
 
 from ffnn_xp.fitting.batch_refit import fit_toys, measure_again, refit, toy_lots

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from ffnn_xp._lib.limits import StopMinimization, stoppable
+from ffnn_xp._lib.progress import bar
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.fitting.local_search import negative_directions
 from ffnn_xp.fitting.problem import FitProblem
@@ -53,9 +54,10 @@ def fit_toys(
     """Draw toys around the prediction of raw theta ``(p,)``, and fit each with the prior; see `toy_lots`."""
     k, n = problem.data.y.shape
     lots = [ToyFits(np.empty((0, k, n)), np.empty((0, len(theta))), np.empty(0), np.empty(0, dtype=bool))]
-    with stoppable(budget.deadline) as stop:
+    with stoppable(budget.deadline) as stop, bar("fits of toys", number, "toys") as line:
         for lot in toy_lots(problem, theta, number, rng, budget):
             lots.append(lot)
+            line.advance(len(lot.theta))
     measured, ends, chi2, valid = (
         np.concatenate([getattr(lot, name) for lot in lots]) for name in ("measured", "theta", "chi2", "valid")
     )
@@ -97,16 +99,18 @@ def refit(
     Those that the budget is used up for stay at theta.
     """
     ends: list[BatchResult] = []
-    for lot in _lots(replicas, number, budget, tuning):
-        rows = np.arange(lot.start, lot.stop)
-        ends.append(_refit_lot(replicas.select(rows), theta, len(rows), budget, tuning, matrices=matrices))
-        if ends[-1].stopped:
-            left = number - lot.stop
-            if left:
-                never, start = np.full(left, np.inf), replicas.on_device(np.broadcast_to(theta, (left, len(theta))))
-                none = np.zeros(left, dtype=np.int64)
-                ends.append(BatchResult(start, never, never, none > 0, none, (Status.INTERRUPTED,) * left))
-            break
+    with bar("fits of replicas", number, "replicas") as line:
+        for lot in _lots(replicas, number, budget, tuning):
+            rows = np.arange(lot.start, lot.stop)
+            ends.append(_refit_lot(replicas.select(rows), theta, len(rows), budget, tuning, matrices=matrices))
+            if ends[-1].stopped:
+                left = number - lot.stop
+                if left:
+                    never, start = np.full(left, np.inf), replicas.on_device(np.broadcast_to(theta, (left, len(theta))))
+                    none = np.zeros(left, dtype=np.int64)
+                    ends.append(BatchResult(start, never, never, none > 0, none, (Status.INTERRUPTED,) * left))
+                break
+            line.advance(len(rows))
     if len(ends) == 1:
         return ends[0]
     with replicas.objective.backend.context():

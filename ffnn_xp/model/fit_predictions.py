@@ -12,6 +12,7 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import deadline_of, interruptible
+from ffnn_xp._lib.progress import showing
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.backends import refuse_gradient
@@ -43,6 +44,7 @@ class FitPredictions(FitRecord):
         method: str = "linear",
         number: int | None = None,
         seed: Any = None,
+        progress: bool | None = None,
         max_seconds: float | None = None,
     ) -> Interval:
         """Return the band of the fitted function: linear, by profiles, by toys, or by other minima.
@@ -63,6 +65,8 @@ class FitPredictions(FitRecord):
             Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys or starts.
+        progress : bool, optional
+            Whether to show a progress bar, as in `Model.fit`.
         max_seconds : float, optional
             Time after which the band is made of what there is: the toys, starts or ends so far. The band's `stopped`
             says how many. In an interactive session Ctrl-C does the same; a script ends.
@@ -87,7 +91,7 @@ class FitPredictions(FitRecord):
         """
         band = find_band_method(method)
         cl, budget = level(cl), self._budget(max_seconds)
-        with interruptible() as stop:
+        with showing(progress), interruptible() as stop:
             found = band(
                 self._fitted,
                 self._known_band(),
@@ -223,6 +227,7 @@ class FitPredictions(FitRecord):
         cl: float | Sequence[float] = (0.683, 0.954),
         number: int = 200,
         seed: Any = None,
+        progress: bool | None = None,
         max_seconds: float | None = None,
     ) -> Coverage:
         """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
@@ -237,6 +242,8 @@ class FitPredictions(FitRecord):
             Number of toys.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
+        progress : bool, optional
+            Whether to show a progress bar, as in `Model.fit`.
         max_seconds : float, optional
             Time after which there are no further toys; `stopped` says how many there are. In an interactive session
             Ctrl-C does the same; a script ends.
@@ -272,7 +279,7 @@ class FitPredictions(FitRecord):
                 columns = self._columns(x)
         if not columns.shape[-1]:
             raise ValueError("`x` holds no events: a coverage is measured at one point at least")
-        with interruptible() as stop:
+        with showing(progress), interruptible() as stop:
             found = measure_coverage(
                 self._fitted, columns, levels, number, np.random.default_rng(seed_numbers(seed)), budget
             )

@@ -29,6 +29,7 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import Stop, stoppable
+from ffnn_xp._lib.progress import bar
 from ffnn_xp._lib.text import pair_lines, stopped_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import Seed, whole_number
@@ -309,17 +310,19 @@ def other_minima(
     Minima with more unidentified directions than this fit has are left out.
     """
     minima = [known]
-    for start in range(1, number):
-        cost = problem.cost()
-        search = MultiStart(cost, problem.local_search(cost), deadline=budget.deadline)
-        found = search.run([glorot(problem.layout, rng)])
-        if found.stopped:
-            return minima, Stop(found.stopped).after(start, number, "starts")
-        end = found.best
-        if end is None or end.spectrum is None or end.spectrum.n_negative:
-            continue
-        if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:
-            minima.append(LinearBand(end.theta, problem.scaling, end.spectrum))
+    with bar("minima of other starts", number - 1, "starts") as line:
+        for start in range(1, number):
+            cost = problem.cost()
+            search = MultiStart(cost, problem.local_search(cost), deadline=budget.deadline)
+            found = search.run([glorot(problem.layout, rng)])
+            if found.stopped:
+                return minima, Stop(found.stopped).after(start, number, "starts")
+            line.advance()
+            end = found.best
+            if end is None or end.spectrum is None or end.spectrum.n_negative:
+                continue
+            if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:
+                minima.append(LinearBand(end.theta, problem.scaling, end.spectrum))
     return minima, ""
 
 

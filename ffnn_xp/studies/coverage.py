@@ -15,6 +15,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.progress import bar
 from ffnn_xp._lib.text import stopped_lines, table_lines
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.fitting import FitProblem, LocalMinimum, residual_width, toy_lots
@@ -83,7 +84,7 @@ def measure_coverage(
     backend, network = problem.model.backend, problem.network
     truth = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
     curves, widths, done = [], [], 0
-    with stoppable(budget.deadline) as stop:
+    with stoppable(budget.deadline) as stop, bar("coverage", number, "toys") as line:
         effective = problem.effective(problem.cost(), problem.scaling.to_standard(theta))
         for toys in toy_lots(problem, theta, number, rng, budget):
             for measured, start in zip(toys.measured, toys.theta, strict=True):
@@ -93,6 +94,7 @@ def measure_coverage(
                     curves.append(backend.to_host(evaluate(network, backend, backend.to_device(band.parameters), x)))
                     widths.append(std)
                 done += 1
+                line.advance()
     stopped = stop.after(done, number, "toys")
     if len(curves) < 2:
         hint = stopped or "use a prior"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.progress import bar, tick
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
 from ffnn_xp.minimizers import UNLIMITED, AskTell, Budget, QuasiNewton, map_answers, run_batched
@@ -90,13 +91,15 @@ def profile_predictions(
     def kept(end: tuple[int, int, float]) -> AskTell[None]:
         """Find one end and keep it, whatever becomes of the others."""
         found[end] = yield from _end(cost.errordef, known, end[2] * z, tuning)
+        line.advance()
 
-    with stoppable(budget.deadline) as stop:
+    with stoppable(budget.deadline) as stop, bar("profiles", len(sought), "ends") as line:
         for first in range(0, len(sought), tuning.batch):
             lot = sought[first : first + tuning.batch]
             outputs = _Outputs(cost, known, network, standard, np.array([i for i, _, _ in lot]), [n for _, n, _ in lot])
 
             def evaluate(theta: HostArray, rows: Rows, outputs: _Outputs = outputs) -> tuple[HostArray, HostArray]:
+                tick()
                 values, gradients = replicas.on_host(theta, rows)
                 return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
 
