@@ -1,4 +1,4 @@
-"""What a fit reports at each improvement: a note on its progress bar, and the user's callback."""
+"""The reports of a fit at each improvement: a note on its progress bar, and the user's callback."""
 
 from __future__ import annotations
 

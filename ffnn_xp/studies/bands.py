@@ -30,7 +30,7 @@ from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import Stop, stoppable
 from ffnn_xp._lib.progress import bar
-from ffnn_xp._lib.text import pair_lines, stopped_lines
+from ffnn_xp._lib.text import Page, Shown, stopped
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import Seed, whole_number
 from ffnn_xp.backends import Backend
@@ -47,7 +47,7 @@ UNIDENTIFIED = "depends on an unidentified direction"
 
 @quiet
 @dataclass(frozen=True, repr=False)
-class Interval:
+class Interval(Shown):
     """A band of predictions; its arrays have the shape of predictions, ``(n,)`` or ``(n, k)``, on the host.
 
     Attributes
@@ -75,14 +75,14 @@ class Interval:
     stopped: str = ""
     deeper: HostArray | None = None
 
-    def __repr__(self) -> str:
+    def _page(self) -> Page:
         finite = np.isfinite(self.high - self.low)
         width = np.median((self.high - self.low)[finite]) if finite.any() else np.nan
         bad = [word for word in np.unique(self.status) if word]
-        head = f"{100 * self.cl:.3g} % band, {self.method}, of {self.mean.size} predictions"
-        lines = pair_lines([("half-width", f"median {0.5 * width:.4g}")])
-        lines += [f"  {np.sum(self.status == word)} x {word}" for word in bad]
-        return "\n".join([head, *lines, *stopped_lines(self.stopped)])
+        title = f"{100 * self.cl:.3g} %, {self.method}, of {self.mean.size} predictions"
+        notes = [f"{np.sum(self.status == word)} x {word}" for word in bad]
+        pairs = [("half-width", f"median {0.5 * width:.4g}")]
+        return Page("Band", title, pairs, notes=[*notes, stopped(self.stopped)])
 
 
 class Ends(NamedTuple):

@@ -43,7 +43,7 @@ def test_of_a_straight_line_all_are_the_textbooks(line: tuple[fx.Model, fx.FitRe
     np.testing.assert_allclose(band.high - band.mean, half, rtol=rtol)
     np.testing.assert_allclose(band.mean - band.low, half, rtol=rtol)
     assert set(band.status) == {""}
-    assert f"90 % band, {method}" in repr(band)
+    assert f"Band: 90 %, {method}" in repr(band)
 
 
 def test_at_the_ends_of_a_profile_s_has_risen_as_scipy_says(curve: tuple[fx.Model, fx.FitResult]) -> None:
