@@ -6,6 +6,7 @@ The notebook has the text and the Python blocks of the page; what they print and
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -49,6 +50,7 @@ def main() -> None:
     import nbformat
     from nbclient import NotebookClient
 
+    os.environ["TQDM_DISABLE"] = "1"  # a page has no progress bars
     for page, path in NOTEBOOKS.items():
         make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
         notebook = nbformat.v4.new_notebook(cells=[make[kind](text) for kind, text in cells(page)])

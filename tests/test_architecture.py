@@ -86,7 +86,7 @@ def docstrings(tree: ast.Module) -> set[ast.Constant]:
 def test_the_reader_of_imports_reads() -> None:
     """If it found nothing, everything below would pass."""
     assert {"numpy", "scipy"} <= {top(name) for name in imports(PACKAGE / "uncertainty" / "covariance.py")}
-    assert "tqdm.auto" in imports(PACKAGE / "fitting" / "progress.py")
+    assert "tqdm.auto" in imports(PACKAGE / "_lib" / "progress.py")
     assert "ffnn_xp.network.layout" in imports(PACKAGE / "network" / "sweeps.py")
 
 

@@ -64,7 +64,7 @@ import numpy as np
 import ffnn_xp as fx
 x = np.linspace(-1, 1, 20)
 model = fx.Model((1, 2, 1), activation="gelu", seed=1)
-fit = model.fit(x, np.tanh(x) + 0.1 * np.cos(40 * x), 0.1, restarts=1, progress=True)
+fit = model.fit(x, np.tanh(x) + 0.1 * np.cos(40 * x), 0.1, restarts=1)
 model.predict(x, return_std=fit.valid)
 assert fit._repr_html_() and repr(fit) and repr(model)
 assert not [m for m in {OPTIONAL} if m in sys.modules]

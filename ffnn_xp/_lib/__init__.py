@@ -3,6 +3,7 @@
 - `typing`: array types and the letters of shapes.
 - `errors`: exceptions, warnings, and helpers for their messages.
 - `limits`: deadlines and Ctrl-C, which end a computation early.
+- `progress`: progress bars, and the switch that shows them.
 - `validation`: checks of arguments that several packages take.
 - `tuning`: the declaration of tuned numbers.
 - `text`: visible characters, tables in text and HTML.

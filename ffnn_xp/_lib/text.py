@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
+
+from ffnn_xp._lib.floating_point import quiet
 
 Pair = tuple[str, str]
 
@@ -90,17 +93,6 @@ def pair_html(pairs: Iterable[Pair]) -> str:
     return f"<table>{rows}</table>"
 
 
-def stopped_lines(reason: str) -> list[str]:
-    """Write why a result is not complete on a line; no line if it is complete.
-
-    Examples
-    --------
-    >>> stopped_lines("interrupted by the user"), stopped_lines("")
-    (['  stopped: interrupted by the user'], [])
-    """
-    return [f"  stopped: {reason}"] if reason else []
-
-
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Write rows of cells as lines, each column as wide as its widest cell and aligned to the right.
 
@@ -124,3 +116,70 @@ def table_html(rows: Sequence[Sequence[str]]) -> str:
     tags = ["th", *("td" for _ in rows[1:])]
     lines = ["".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True)]
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A result in words, of which text and HTML are made.
+
+    Parameters
+    ----------
+    kind, title : str
+        What it is, and its first line.
+    pairs : sequence of (str, str)
+        Keys and values.
+    rows : sequence of sequences of str
+        A table; its first row is the header.
+    notes : sequence of str
+        Lines at the end; empty ones are left out.
+
+    Examples
+    --------
+    >>> print(Page("Band", "2 predictions", [("half-width", "0.1")]).text())
+    Band: 2 predictions
+      half-width   0.1
+    """
+
+    kind: str
+    title: str
+    pairs: Sequence[Pair] = ()
+    rows: Sequence[Sequence[str]] = ()
+    notes: Sequence[str] = ()
+
+    def text(self) -> str:
+        """Return the lines of the text."""
+        table = table_lines(self.rows) if self.rows else []
+        notes = [f"  {note}" for note in self.notes if note]
+        return "\n".join([f"{self.kind}: {self.title}", *pair_lines(self.pairs), *table, *notes])
+
+    def html(self) -> str:
+        """Return the HTML, for notebooks."""
+        parts = [f"<p><b>{escape(self.kind)}</b>: {escape(self.title)}</p>"]
+        parts += [pair_html(self.pairs)] if self.pairs else []
+        parts += [table_html(self.rows)] if self.rows else []
+        return "".join([*parts, *(f"<p>{escape(note)}</p>" for note in self.notes if note)])
+
+
+def stopped(reason: str) -> str:
+    """Return why a result is not complete, as a note; empty if it is complete.
+
+    Examples
+    --------
+    >>> stopped("interrupted by the user"), stopped("")
+    ('stopped: interrupted by the user', '')
+    """
+    return f"stopped: {reason}" if reason else ""
+
+
+@quiet
+class Shown:
+    """An object that shows itself as text, and in a notebook as HTML, both made of one `Page`."""
+
+    def _page(self) -> Page:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self._page().text()
+
+    def _repr_html_(self) -> str:
+        return self._page().html()

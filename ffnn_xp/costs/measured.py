@@ -137,10 +137,12 @@ class MeasuredCost(DataCost):
         values = values[:, None] if values.shape == shape[:1] else values
         return np.broadcast_to(values, (shape[0], int(np.prod(shape[1:])))).reshape(shape).copy()
 
-    def prediction(self, args: Sequence[float]) -> HostArray:
+    def prediction(self, args: Sequence[float] | HostArray) -> HostArray:
         """Return the prediction of each measured value, ``(n,)`` or ``(n, k)``, for events that are masked too."""
         if self._used is None:
             return super().prediction(args)
+        if np.ndim(args) == 2:
+            return np.asarray(np.mean([self.prediction(theta) for theta in np.asarray(args)], axis=0))
         theta, points, backend = vector((args,), self.npar), points_of(self._all.x), self.model.backend
         rows = host_floats(points.x, "x")
         columns = np.ascontiguousarray(rows.reshape(len(rows), -1).T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +31,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
     hidden_layer_sizes, activation, alpha, solver, max_iter, backend, restarts, random_state
         As in `FFNNRegressor`.
     prior : float, "auto" or None
-        As in `FFNNRegressor`, but that "auto" makes no ensemble of classes: it predicts by the best network.
+        As in `FFNNRegressor`: after "auto" probabilities are the mean of those of an ensemble.
     loss : {"binomial", "multinomial"}, optional
         The likelihood, by default by the number of classes; "multinomial" has two outputs for two classes.
     warm_start, verbose, max_seconds
@@ -105,7 +106,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         return self
 
     def decision_function(self, X: Any) -> Any:
-        """Return the outputs before their nonlinearity: logits ``(m,)`` of the second of two classes, or ``(m, k)``.
+        """Return the logit ``(m,)`` of the second of two classes, or the logarithms of the probabilities ``(m, k)``.
 
         Parameters
         ----------
@@ -113,8 +114,8 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
             Inputs.
         """
         x = self._checked(X, "decision_function")
-        logits = self._logits(x)
-        return self._as(x, logits[:, 1] - logits[:, 0] if self.classes_.shape[0] == 2 else logits)
+        log = self._log_probabilities(x)
+        return self._as(x, log[:, 1] - log[:, 0] if self.classes_.shape[0] == 2 else log)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of the probabilities of the classes ``(m, k)``, exact where they are small.
@@ -148,25 +149,25 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
             Inputs.
         """
         x = self._checked(X, "predict")
-        logits = self._logits(x)
-        best = to_numpy(array_namespace(logits).argmax(logits, axis=1))
+        log = self._log_probabilities(x)
+        best = to_numpy(array_namespace(log).argmax(log, axis=1))
         return _labels_like(x, to_numpy(self.classes_)[best])
 
     def _log_probabilities(self, x: Any) -> Array:
-        """Compute log p from the logits ``(m, k)``, without the difference of large numbers."""
-        logits = self._logits(x)
-        xp = array_namespace(logits)
-        below = logits - xp.max(logits, axis=1, keepdims=True)
-        return below - xp.log(xp.sum(xp.exp(below), axis=1, keepdims=True))
+        """Compute the logarithm of the mean probability of each class ``(m, k)`` by the networks that predict.
 
-    def _logits(self, x: Any) -> Array:
-        """Compute a logit for each class ``(m, k)``, from a network that ends before its nonlinearity."""
+        Each network ends before its nonlinearity, so that there is no difference of large numbers.
+        """
         *hidden, _ = self.model_.activations
         straight = Model(self.model_.layers, activation=hidden, backend=self.model_.backend)
-        straight.parameters = self.model_.parameters
-        logits = straight(x)
-        xp = array_namespace(logits)
-        return logits if logits.ndim == 2 else xp.stack([xp.zeros_like(logits), logits], axis=1)
+        each = []
+        for theta in self.model_.ensemble_parameters:
+            straight.parameters = theta
+            logits = straight(x)
+            xp = array_namespace(logits)
+            logits = logits if logits.ndim == 2 else xp.stack([xp.zeros_like(logits), logits], axis=1)
+            each.append(logits - _log_sum_exp(xp, logits, 1))
+        return _log_sum_exp(xp, xp.stack(each, axis=0), 0)[0, :, :] - math.log(len(each))
 
     def _loss(self, n_classes: int) -> Loss:
         """Return the statistic of so many classes."""
@@ -176,6 +177,12 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         if loss.target_kind == "successes" and n_classes > 2:
             raise ValueError(f"loss {loss.name!r} is for two classes, got {n_classes}: use 'multinomial'")
         return loss
+
+
+def _log_sum_exp(xp: Any, a: Array, axis: int) -> Array:
+    """Compute the logarithm of the sum of exponentials along an axis, which stays."""
+    top = xp.max(a, axis=axis, keepdims=True)
+    return top + xp.log(xp.sum(xp.exp(a - top), axis=axis, keepdims=True))
 
 
 def _labels_like(x: Any, labels: Array) -> Array:

@@ -54,7 +54,7 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
     warm_start : bool
         Whether a fit starts from the parameters of the last one.
     verbose : bool
-        Whether to show a progress line, by tqdm.
+        Whether to show a progress bar, by tqdm.
     max_seconds : float, optional
         Time after which a fit ends with the best so far.
 

@@ -143,10 +143,8 @@ def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Con
     state, layout = model.to_state(band=False), model.network.layout
     band, why, density = model.uncertainty
     bands: tuple[LinearBand | MatrixFreeBand, ...] = () if band is None else (band,)
-    theta = [np.asarray(state.theta, dtype=np.float64)]
     if density is not None and len(density.members) > 1:
         bands = tuple(member.band for member in density.members)
-        theta = [band.parameters for band in bands]
     if (std or modes) and not bands:
         raise NotFittedError(f"there is no error band to export: {why}")
     if (x is None) is not (modes == 0):
@@ -162,7 +160,7 @@ def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Con
     predicts_width = density is not None and density.predicts_width
     return Content(
         activations=state.activations,
-        networks=tuple(tuple(layout.matrices(np, t)) for t in theta),
+        networks=tuple(tuple(layout.matrices(np, theta)) for theta in model.ensemble_parameters),
         bands=tuple(_band(band, 1 / np.sqrt(len(wanted))) for band in wanted if isinstance(band, LinearBand)),
         modes=_leading_modes(model, modes, x, wanted) if modes else np.empty((0, 0)),
         std=std,

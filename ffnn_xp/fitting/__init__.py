@@ -12,7 +12,7 @@
 - `infinity`, `description`: minima that are no point, because S falls for ever; fits that do not describe their data.
 - `batch_refit`: refits of toys and other replicas, in lots.
 - `workers`: independent tasks, done here or by the workers of an executor.
-- `progress`: the progress line.
+- `progress`: what a fit tells its progress bar and the user's callback.
 """
 
 from ffnn_xp.fitting.batch_refit import Refits, Seeds, fit_toys, refit, seeds_of

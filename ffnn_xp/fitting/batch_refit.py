@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
+from ffnn_xp._lib.progress import bar
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.fitting.local_search import negative_directions
@@ -133,9 +134,10 @@ class Refits:
 def refit(task: Refits, replicas: Seeds | HostArray, workers: Workers = HERE) -> BatchResult:
     """Refit all replicas, lot by lot; those that there is no time for stay where they were, as interrupted ones."""
     ends: list[BatchResult] = []
-    with stoppable(workers.deadline) as stop:
+    with stoppable(workers.deadline) as stop, bar("fits of replicas", len(replicas), "replicas") as line:
         for end in workers.map(task, task.lots(replicas)):
             ends.append(end)
+            line.advance(len(end.value))
             if end.stopped:
                 raise StopMinimization(end.stopped)
     left = len(replicas) - sum(len(end.value) for end in ends)
@@ -197,9 +199,10 @@ def fit_toys(problem: FitProblem, theta: HostArray, seeds: Seeds, workers: Worke
     """Draw a toy around the prediction of raw theta ``(p,)`` with each seed, and fit it with the prior."""
     refits, nothing = Refits(problem, problem.scaling.to_standard(theta)), np.empty(0)
     lots = [ToyFits(np.empty((0, len(theta))), nothing, nothing > 0)]
-    with stoppable(workers.deadline) as stop:
+    with stoppable(workers.deadline) as stop, bar("fits of toys", len(seeds), "toys") as line:
         for lot in workers.map(FitsOfToys(refits), refits.lots(seeds)):
             lots.append(lot)
+            line.advance(len(lot.theta))
     ends, chi2, valid = (np.concatenate([getattr(lot, name) for lot in lots]) for name in ("theta", "chi2", "valid"))
     return ToyFits(ends, chi2, valid, stop.after(len(ends), len(seeds), "toys"))
 

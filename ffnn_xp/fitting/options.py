@@ -97,8 +97,6 @@ class FitOptions(StatisticalOptions):
         Number of starts.
     minimizer : str or Minimizer
         "auto", or a minimizer by name or as an object.
-    progress : bool or None
-        Whether to show a progress line; None shows it in a terminal.
     callback : callable or None
         Called with a `FitState` at each improvement.
     start : array with shape (p,) or None
@@ -107,7 +105,6 @@ class FitOptions(StatisticalOptions):
 
     restarts: int | str = "auto"
     minimizer: str | Minimizer = "auto"
-    progress: bool | None = None
     callback: Callable[[Any], bool | None] | None = None
     start: HostArray | None = None
 

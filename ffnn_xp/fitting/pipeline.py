@@ -16,6 +16,7 @@ from itertools import chain
 import numpy as np
 
 from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
+from ffnn_xp._lib.progress import Bar, bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import NEWTON, Found, certify_fit
@@ -24,7 +25,7 @@ from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.prior_selection import PriorSelection, choose, typical_error, why_not_chosen
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
-from ffnn_xp.fitting.progress import progress_line
+from ffnn_xp.fitting.progress import report_to
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.workers import Workers
@@ -37,6 +38,13 @@ from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
 
 def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> FitRecord:
     """Fit a model to measurements; see `Model.fit`."""
+    with bar("fit") as line:
+        return _fit(model, measurements, options, line)
+
+
+def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line: Bar) -> FitRecord:
+    """Take all steps of a fit, and say on the progress line which."""
+    report = report_to(line, options.callback)
     began, start = time.monotonic(), options.start
     model = model_for_fit(model, measurements)
     problem = read_problem(model, measurements, options)
@@ -50,44 +58,43 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
     given = [] if start is None else [_standardised(problem, start)]
     chosen, workers = None, Workers(options.executor, deadline)
     if auto:
-        with progress_line(options.progress, options.callback) as report:
-            chosen = choose(problem, options.seed, began, workers, report)
+        chosen = choose(problem, options.seed, began, workers, report)
         problem = _with_prior(problem, chosen)
     limits, rng = problem.tuning.time, np.random.default_rng(options.seed)
     given += [] if chosen is None else chosen.members[:1]
     number = _number_of_starts(options, problem, len(given))
     cost = problem.cost()
     most = np.inf if chosen is None else problem.tuning.prior_selection.certificate * chosen.gradients
-    with progress_line(options.progress, options.callback) as report:
-        search = MultiStart(
-            cost,
-            problem.local_search(cost),
-            good_enough=_good_enough(problem) if options.restarts == "auto" else -np.inf,
-            n_starts=number,
-            deadline=deadline,
-            last_start=limits.until(limits.starts, began, deadline),
-            callback=report,
-            max_evaluations=most,
-            tuning=problem.tuning.multi_start,
-            halving=problem.tuning.halving,
-            hopping=problem.tuning.hopping,
-            workers=workers,
-            began=began,
-        )
-        if chosen is not None and chosen.stopped:
-            best = chosen.members[0]
-            end = LocalMinimum.unfinished(best, cost.value_and_gradient(best)[0])
-            found = SearchResult(end, stopped=chosen.stopped)
-        else:
-            found = _search(problem, search, chain(given, _random_starts(problem, number - len(given), rng)), rng)
-        with stoppable(limits.until(limits.minima, began, deadline)):
-            checkpoint()
-            found = search.number_minima(found, _unit(problem, found.value))
-        if chosen is None and not problem.errors_known:
-            with stoppable(deadline) as stop:
-                problem, search, found = estimate_y_error(problem, search, found)
-            if stop.reason:
-                problem, search, found = estimate_y_error(problem, search, found.cut_short(stop.reason))
+    search = MultiStart(
+        cost,
+        problem.local_search(cost),
+        good_enough=_good_enough(problem) if options.restarts == "auto" else -np.inf,
+        n_starts=number,
+        deadline=deadline,
+        last_start=limits.until(limits.starts, began, deadline),
+        callback=report,
+        max_evaluations=most,
+        tuning=problem.tuning.multi_start,
+        halving=problem.tuning.halving,
+        hopping=problem.tuning.hopping,
+        workers=workers,
+        began=began,
+    )
+    if chosen is not None and chosen.stopped:
+        best = chosen.members[0]
+        end = LocalMinimum.unfinished(best, cost.value_and_gradient(best)[0])
+        found = SearchResult(end, stopped=chosen.stopped)
+    else:
+        found = _search(problem, search, chain(given, _random_starts(problem, number - len(given), rng)), rng)
+    with stoppable(limits.until(limits.minima, began, deadline)):
+        checkpoint()
+        found = search.number_minima(found, _unit(problem, found.value))
+    if chosen is None and not problem.errors_known:
+        with stoppable(deadline) as stop:
+            problem, search, found = estimate_y_error(problem, search, found)
+        if stop.reason:
+            problem, search, found = estimate_y_error(problem, search, found.cut_short(stop.reason))
+    line.advance(0, "MINUIT's certificate")
     last = limits.until(limits.certificate, began, deadline)
     record = _certified(problem, search, found, chosen, last)
     return replace(record, predictive=_predictive(problem, chosen, record), no_prior=no_prior)

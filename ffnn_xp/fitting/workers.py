@@ -26,6 +26,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import FfnnXpWarning, WorkerError, outside_the_package
 from ffnn_xp._lib.limits import StopMinimization, checkpoint, limited, stoppable
+from ffnn_xp._lib.progress import tick
 from ffnn_xp.backends import one_blas_thread
 
 Item = TypeVar("Item")
@@ -202,6 +203,7 @@ class _Distribution(Generic[Item, Result]):
         while True:
             with limited(self.deadline):
                 checkpoint()
+            tick()
             try:
                 return future.result(timeout=POLL)
             except NotYetError:

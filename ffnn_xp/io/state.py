@@ -120,10 +120,12 @@ def _check_band(band: LinearBand) -> None:
 def _check_density(density: Predictive) -> None:
     """Raise a ValueError if a predictive density has impossible numbers."""
     c = density.calibration
-    _check(_finite(c.a, c.b) and min(c.a, c.b) > 0 and c.nu > 2, "the calibration must be positive, with nu above 2")
+    if c is not None:
+        good = _finite(c.a, c.b) and min(c.a, c.b) > 0 and c.nu > 2
+        _check(good, "the calibration must be positive, with nu above 2")
     for member in density.members:
         with np.errstate(over="ignore"):
-            variance = c.a * member.y_error**2
+            variance = (1.0 if c is None else c.a) * member.y_error**2
         _check(_finite(variance) and np.all(member.y_error >= 0), "the errors of y must be finite and not negative")
 
 

@@ -43,7 +43,7 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
         tensors["prior"] = np.asarray(state.prior, dtype=np.float64)
     if density is not None:
         c = density.calibration
-        tensors["density.calibration"] = np.array([c.a, c.b, 1 / c.nu])
+        tensors["density.calibration"] = np.zeros(3) if c is None else np.array([c.a, c.b, 1 / c.nu])
         for i, member in enumerate(density.members):
             tensors[f"density.{i}.noise"] = np.asarray(member.y_error, dtype=np.float64)
             if len(density.members) > 1:
@@ -174,7 +174,7 @@ def theta_of(layout: Layout, tensors: Mapping[str, HostArray]) -> HostArray:
 def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int) -> Predictive:
     """Build the predictive density from a file's tensors; the density of a single network uses the file's band."""
     a, b, inverse_nu = (float(v) for v in tensors["density.calibration"])
-    calibration = Calibration(a, b, 1 / inverse_nu if inverse_nu else float("inf"))
+    calibration = Calibration(a, b, 1 / inverse_nu if inverse_nu else float("inf")) if a or b or inverse_nu else None
     prefixes = [f"density.{i}" for i in range(n_members)]
     bands = [band_of(layout, tensors, prefix if n_members > 1 else "band") for prefix in prefixes]
     noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]

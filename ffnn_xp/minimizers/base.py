@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ffnn_xp._lib.limits import INTERRUPTED, TIME_IS_UP, StopMinimization, interrupted, limited
+from ffnn_xp._lib.progress import tick
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers.conjugate_gradients import EDMBounds
 
@@ -87,6 +88,7 @@ class Budget:
 
     def check(self, evaluations: int) -> None:
         """Raise `StopMinimization` if time is up, the user interrupted it, or so many evaluations are too many."""
+        tick()
         if interrupted():
             raise StopMinimization(INTERRUPTED)
         if time.monotonic() > self.deadline:

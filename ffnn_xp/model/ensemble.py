@@ -14,7 +14,7 @@ import numpy as np
 
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import deadline_of
-from ffnn_xp._lib.text import pair_lines, stopped_lines
+from ffnn_xp._lib.text import Page, Shown, stopped
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp._lib.validation import level
 from ffnn_xp.backends import Backend, host_floats
@@ -40,7 +40,7 @@ PREDICTIONS = 2**22  # values of a layer that are computed at a time
 
 @quiet
 @dataclass(frozen=True, repr=False)
-class Ensemble:
+class Ensemble(Shown):
     """An ensemble of r networks of the same widths, fitted to replicas, as `Model.fit_replicas` returns it.
 
     Attributes
@@ -136,18 +136,16 @@ class Ensemble:
         """The covariance of the valid replicas' parameters, ``(p, p)``, in raw units."""
         return np.atleast_2d(np.cov(self.parameters[self.valid], rowvar=False))
 
-    def __repr__(self) -> str:
+    def _page(self) -> Page:
         widths = "-".join(map(str, self.network.layout.widths))
         at_minimum = f"{int(self.valid.sum())} at a minimum (EDM < {REFIT_GOAL:.1g})"
-        lines = pair_lines(
-            [
-                ("cost", f"median {np.median(self.fval):.6g}, from {self.fval.min():.6g} to {self.fval.max():.6g}"),
-                ("EDM", f"median {np.median(self.edm):.2g}, largest {self.edm.max():.2g}"),
-                ("search", f"{int(self.steps.sum())} gradients in {self.seconds:.2f} s"),
-            ]
-        )
-        head = f"Ensemble: {len(self)} {self.kind} of {widths}, {at_minimum}"
-        return "\n".join([head, *lines, *stopped_lines(self.stopped)])
+        pairs = [
+            ("cost", f"median {np.median(self.fval):.6g}, from {self.fval.min():.6g} to {self.fval.max():.6g}"),
+            ("EDM", f"median {np.median(self.edm):.2g}, largest {self.edm.max():.2g}"),
+            ("search", f"{int(self.steps.sum())} gradients in {self.seconds:.2f} s"),
+        ]
+        title = f"{len(self)} {self.kind} of {widths}, {at_minimum}"
+        return Page("Ensemble", title, pairs, notes=[stopped(self.stopped)])
 
 
 def fit_replicas(

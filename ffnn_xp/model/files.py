@@ -12,7 +12,7 @@ from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.backends import Backend, get_backend
 from ffnn_xp.io import NetworkState, load_state, save_state
-from ffnn_xp.model.predictor import Predictor
+from ffnn_xp.model.new_measurements import MeasurementPredictor
 from ffnn_xp.model.result import FitResult
 from ffnn_xp.model.state import FILE_TUNING, FileTuning, band_to_save, fit_summary, predictive_to_save
 from ffnn_xp.network import Activation
@@ -21,7 +21,7 @@ Saved = TypeVar("Saved", bound="SavablePredictor")
 
 
 @quiet
-class SavablePredictor(Predictor):
+class SavablePredictor(MeasurementPredictor):
     """A network with errors that can be saved and loaded, the part of `Model` that files are about."""
 
     def to_state(

@@ -13,6 +13,7 @@ import numpy as np
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import deadline_of, interruptible
+from ffnn_xp._lib.progress import showing
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.backends import refuse_gradient
@@ -43,6 +44,7 @@ class FitPredictions(FitRecord):
         method: str = "linear",
         number: int | None = None,
         seed: Any = None,
+        progress: bool | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
     ) -> Interval:
@@ -64,6 +66,8 @@ class FitPredictions(FitRecord):
             Toys of "replicas" (200), or starts of "mixture" (8, this fit's included).
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys or starts.
+        progress : bool, optional
+            Whether to show a progress bar, as in `Model.fit`.
         max_seconds : float, optional
             Time after which the band is made of what there is: the toys, starts or ends so far. The band's `stopped`
             says how many. In an interactive session Ctrl-C does the same; a script ends.
@@ -90,7 +94,7 @@ class FitPredictions(FitRecord):
         """
         band = find_band_method(method)
         cl, workers = level(cl), self._workers(executor, max_seconds)
-        with interruptible() as stop:
+        with showing(progress), interruptible() as stop:
             found = band(
                 self._fitted,
                 self._known_band(),
@@ -226,6 +230,7 @@ class FitPredictions(FitRecord):
         cl: float | Sequence[float] = (0.683, 0.954),
         number: int = 200,
         seed: Any = None,
+        progress: bool | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
     ) -> Coverage:
@@ -241,6 +246,8 @@ class FitPredictions(FitRecord):
             Number of toys.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
+        progress : bool, optional
+            Whether to show a progress bar, as in `Model.fit`.
         max_seconds : float, optional
             Time after which there are no further toys; `stopped` says how many there are. In an interactive session
             Ctrl-C does the same; a script ends.
@@ -278,7 +285,7 @@ class FitPredictions(FitRecord):
                 columns = self._columns(x)
         if not columns.shape[-1]:
             raise ValueError("`x` holds no events: a coverage is measured at one point at least")
-        with interruptible() as stop:
+        with showing(progress), interruptible() as stop:
             found = measure_coverage(self._fitted, columns, levels, seeds_of(seed_numbers(seed), number), workers)
             stop.reason = found.stopped
         return found

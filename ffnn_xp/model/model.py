@@ -12,6 +12,7 @@ import numpy as np
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import interruptible
+from ffnn_xp._lib.progress import showing
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import seed_numbers
 from ffnn_xp.backends import host_floats
@@ -161,7 +162,8 @@ class Model(NetworkPicture, SavablePredictor):
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the starts; by default the model's own.
         progress : bool, optional
-            Whether to show a progress line; by default in a terminal.
+            Whether to show a progress bar, by tqdm. By default in a terminal or notebook, if tqdm is installed, for a
+            fit that takes more than a second; True shows it in any case.
         callback : callable, optional
             Called with a `FitState` at each improvement; return True to stop with the best so far.
         max_seconds : float, optional
@@ -199,7 +201,7 @@ class Model(NetworkPicture, SavablePredictor):
         >>> fit.valid, bool(fit.edm < 2e-4)
         (True, True)
         """
-        with self._backend.single_threaded_blas(), interruptible() as stop:
+        with showing(progress), self._backend.single_threaded_blas(), interruptible() as stop:
             given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             measurements, loss = measurements_of(given, loss)
             options = FitOptions(
@@ -210,7 +212,6 @@ class Model(NetworkPicture, SavablePredictor):
                 minimizer=minimizer,
                 seed=self._seed if seed is None else seed_numbers(seed),
                 start=self._start_of_fit(start, minimizer),
-                progress=progress,
                 callback=callback,
                 max_seconds=max_seconds,
                 executor=executor,
@@ -248,6 +249,7 @@ class Model(NetworkPicture, SavablePredictor):
         covariance: Literal["hessian", "sandwich"] = "hessian",
         prior: float | Sequence[float] | Literal["auto"] | None = "auto",
         seed: Any = None,
+        progress: bool | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
         tuning: Tuning = DEFAULT_TUNING,
@@ -277,13 +279,13 @@ class Model(NetworkPicture, SavablePredictor):
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of toys and bootstrap copies; by default the model's own. Toy i is drawn by the generator
             ``numpy.random.default_rng(numpy.random.SeedSequence(seed).spawn(number)[i])``.
+        progress, tuning
+            As in `fit`.
         max_seconds : float, optional
             Time after which the minimization stops, with the best so far.
         executor : concurrent.futures.Executor, optional
             Whose workers share the replicas: ``ProcessPoolExecutor()``, Dask's ``client.get_executor()``,
             ``mpi4py.futures.MPIPoolExecutor()``, ... The result is the same to the last bit, whatever their number.
-        tuning : Tuning
-            As in `fit`.
 
         Raises
         ------
@@ -305,7 +307,7 @@ class Model(NetworkPicture, SavablePredictor):
         >>> len(ensemble), ensemble(x).shape
         (20, (20, 50))
         """
-        with self._backend.single_threaded_blas(), interruptible() as stop:
+        with showing(progress), self._backend.single_threaded_blas(), interruptible() as stop:
             given = Measurements(x, y, y_err, weights, mask, exposure, trials, y_cov, x_err)
             measurements, loss = measurements_of(given, loss)
             options = ReplicaOptions(

@@ -27,7 +27,8 @@ class FitPictures(FitRecord):
         With one input: the data and the curve with its 68 % band, and the pulls below. With several: measured values
         against predictions, and the histogram of the pulls. All is in units of the network's output: counts over
         exposures, contents over the widths of bins, successes over trials. Yes or no, and classes, are shown as shares
-        of groups of events.
+        of groups of events. After ``prior="auto"`` curve, band and pulls are those of what `Model.predict` returns, the
+        ensemble's; chi-square in the title is that of its best network, which MINUIT certified.
 
         Parameters
         ----------

@@ -12,6 +12,7 @@ import iminuit
 
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import interruptible
+from ffnn_xp._lib.progress import showing
 from ffnn_xp._lib.validation import seed_numbers, whole_number
 from ffnn_xp.fitting import FitRecord, seeds_of
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
@@ -76,7 +77,9 @@ class FitResult(FitPictures, FitPredictions):
         minuit = at_minimum(raw, theta, covariance)
         return minuit if is_certified(minuit) else preset(raw, theta, covariance)
 
-    def minuit_of(self, names: Sequence[str], others: Others = "profiled") -> iminuit.Minuit:
+    def minuit_of(
+        self, names: Sequence[str], others: Others = "profiled", *, progress: bool | None = None
+    ) -> iminuit.Minuit:
         """Return a live `Minuit` of some of the parameters; this works for networks of any size.
 
         Parameters
@@ -86,6 +89,8 @@ class FitResult(FitPictures, FitPredictions):
         others : {"profiled", "fixed"}
             Whether the other parameters are refitted for each value of these, so that errors and MINOS intervals are
             those of the whole fit, or fixed. They are those of the likelihood, with ``covariance="sandwich"`` too.
+        progress : bool, optional
+            Whether to show a progress bar until the errors of the subset are known, as in `Model.fit`.
 
         Returns
         -------
@@ -120,13 +125,15 @@ class FitResult(FitPictures, FitPredictions):
         >>> m.valid, bool(np.isclose(m.errors[0], fit.errors[-1], rtol=1e-3))
         (True, True)
         """
-        return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
+        with showing(progress):
+            return minuit_of_subset(self.cost, self.scaling, self.standardised, names, others)
 
     def goodness(
         self,
         number: int = 0,
         *,
         seed: Any = None,
+        progress: bool | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
     ) -> Goodness:
@@ -139,6 +146,8 @@ class FitResult(FitPictures, FitPredictions):
             p-value.
         seed : int, sequence of int, SeedSequence, Generator or RandomState, optional
             Seed of the toys.
+        progress : bool, optional
+            Whether to show a progress bar, as in `Model.fit`.
         max_seconds : float, optional
             Time after which there are no further toys; `stopped` says how many there are. In an interactive session
             Ctrl-C does the same; a script ends.
@@ -163,7 +172,7 @@ class FitResult(FitPictures, FitPredictions):
         """
         workers = self._workers(executor, max_seconds)
         seeds = seeds_of(seed_numbers(seed), whole_number(number, "number", 0))
-        with interruptible() as stop:
+        with showing(progress), interruptible() as stop:
             found = assess_goodness(self._fitted, seeds, workers)
             stop.reason = found.stopped
         return found

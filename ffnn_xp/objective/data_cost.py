@@ -102,19 +102,22 @@ class DataCost(NetworkCost):
         """The measured values, ``(n,)`` or ``(n, k)`` on the host."""
         return self._squeeze(self._rows(self.data.y))
 
-    def prediction(self, args: Sequence[float]) -> HostArray:
-        """Return the network's output at each event, ``(n,)`` or ``(n, k)`` on the host."""
-        theta = vector((args,), self.npar)
-        return self._squeeze(self._rows(self._loss_arguments(theta)[: self.data.y.shape[0], :]))
+    def prediction(self, args: Sequence[float] | HostArray) -> HostArray:
+        """Return the network's output at each event, ``(n,)`` or ``(n, k)`` on the host.
 
-    def pulls(self, args: Sequence[float]) -> HostArray:
+        Theta with shape (m, p) is that of m networks, whose mean predicts; this holds for `pulls` and
+        `standard_deviations` too.
+        """
+        return self._squeeze(self._rows(self._loss_arguments(args)[: self.data.y.shape[0], :]))
+
+    def pulls(self, args: Sequence[float] | HostArray) -> HostArray:
         """Return (measured - predicted) / standard deviation, in the shape of `y`.
 
         They are near standard normal if the model is right. For counts the deviation is that of the prediction
         (Pearson's residuals). A measured value of weight w counts with an error smaller by sqrt(w); weights of both
         signs do not change pulls.
         """
-        return self._squeeze(self._pulls_of(self._loss_arguments(vector((args,), self.npar))))
+        return self._squeeze(self._pulls_of(self._loss_arguments(args)))
 
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 0) -> Any:
         """Draw data and prediction into the current axes of matplotlib.
@@ -139,15 +142,15 @@ class DataCost(NetworkCost):
 
     def drawn(self, args: Sequence[float] | HostArray) -> Drawn:
         """Return the numbers of a picture of the data in use and their predictions."""
-        return self._drawn(self._loss_arguments(vector((args,), self.npar)))
+        return self._drawn(self._loss_arguments(args))
 
-    def standard_deviations(self, args: Sequence[float]) -> HostArray:
+    def standard_deviations(self, args: Sequence[float] | HostArray) -> HostArray:
         """Return the standard deviation of each measured value, in the shape of `y`, by its statistic at theta.
 
         They are those of `pulls`, weights included, and NaN for correlated values, whose pulls are combinations of
         several.
         """
-        return self._squeeze(self._deviations(self._loss_arguments(vector((args,), self.npar))))
+        return self._squeeze(self._deviations(self._loss_arguments(args)))
 
     def unit(self) -> HostArray:
         """Return the factor from outputs to expected values, ``(n, k)``: exposures, trials, volumes of bins, or 1."""
@@ -215,10 +218,12 @@ class DataCost(NetworkCost):
         backend = self.model.backend
         return evaluate(self.model.network, backend, backend.to_device(theta), columns)
 
-    def _loss_arguments(self, theta: HostArray) -> Array:
+    def _loss_arguments(self, args: Any) -> Array:
         """Return the arguments of the statistic at theta; the first rows predict the measured values."""
+        networks = args if np.ndim(args) == 2 else (args,)
         with self.model.backend.context():
-            return self.data.loss_arguments(self.model.backend.xp, self.statistic, self._outputs(theta, self.data.x))
+            outputs = [self._outputs(vector((theta,), self.npar), self.data.x) for theta in networks]
+            return self.data.loss_arguments(self.model.backend.xp, self.statistic, sum(outputs) / len(outputs))
 
     def _rows(self, columns: Array) -> HostArray:
         return self.objective.backend.to_host(columns).T.copy()

@@ -23,6 +23,13 @@ from ffnn_xp.objective import Drawn
 from ffnn_xp.plotting.panels import MOST_OUTPUTS, CurveData, draw_curve, draw_pulls, entitle, tidy
 
 
+def drawn_of(fit: FitRecord) -> Drawn:
+    """Return the numbers of a fit's data and predictions, those of its ensemble if it has one."""
+    members = () if fit.predictive is None else fit.predictive.members
+    theta = np.stack([member.band.parameters for member in members]) if len(members) > 1 else fit.parameters
+    return fit.raw_cost.drawn(theta)
+
+
 def plot_data(
     fit: FitRecord,
     axes: Any = None,
@@ -31,7 +38,7 @@ def plot_data(
     target_names: Sequence[str] | None = None,
 ) -> Any:
     """Draw the data and the fit, two panels for each output (the first six); see `FitResult.plot`."""
-    drawn = fit.raw_cost.drawn(fit.parameters)
+    drawn = drawn_of(fit)
     d, k = drawn.x.shape[1], drawn.y.shape[1]
     inputs = labels(column_names(input_names, "input_names", d) or fit.problem.data.input_names, "x", d)
     outputs = labels(column_names(target_names, "target_names", k) or fit.problem.data.target_names, "y", k)
@@ -54,7 +61,7 @@ def plot_data(
 def plot_pulls(fit: FitRecord, axes: Any = None) -> Any:
     """Draw the distribution of the pulls of all outputs; see `FitResult.plot_pulls`."""
     axes = _one_panel(axes)
-    drawn = fit.raw_cost.drawn(fit.parameters)
+    drawn = drawn_of(fit)
     pulls = drawn.pulls
     if drawn.grouped:
         columns = range(pulls.shape[1])

@@ -29,7 +29,8 @@ import scipy  # its submodules load when they are first used
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
-from ffnn_xp._lib.text import pair_lines, stopped_lines
+from ffnn_xp._lib.progress import bar
+from ffnn_xp._lib.text import Page, Shown, stopped
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import Seed, whole_number
 from ffnn_xp.backends import Backend
@@ -45,7 +46,7 @@ UNIDENTIFIED = "depends on an unidentified direction"
 
 @quiet
 @dataclass(frozen=True, repr=False)
-class Interval:
+class Interval(Shown):
     """A band of predictions; its arrays have the shape of predictions, ``(n,)`` or ``(n, k)``, on the host.
 
     Attributes
@@ -73,14 +74,14 @@ class Interval:
     stopped: str = ""
     deeper: HostArray | None = None
 
-    def __repr__(self) -> str:
+    def _page(self) -> Page:
         finite = np.isfinite(self.high - self.low)
         width = np.median((self.high - self.low)[finite]) if finite.any() else np.nan
         bad = [word for word in np.unique(self.status) if word]
-        head = f"{100 * self.cl:.3g} % band, {self.method}, of {self.mean.size} predictions"
-        lines = pair_lines([("half-width", f"median {0.5 * width:.4g}")])
-        lines += [f"  {np.sum(self.status == word)} x {word}" for word in bad]
-        return "\n".join([head, *lines, *stopped_lines(self.stopped)])
+        title = f"{100 * self.cl:.3g} %, {self.method}, of {self.mean.size} predictions"
+        notes = [f"{np.sum(self.status == word)} x {word}" for word in bad]
+        pairs = [("half-width", f"median {0.5 * width:.4g}")]
+        return Page("Band", title, pairs, notes=[*notes, stopped(self.stopped)])
 
 
 class Ends(NamedTuple):
@@ -307,9 +308,10 @@ def other_minima(
     Minima with more unidentified directions than this fit has are left out.
     """
     minima, starts, done = [known], [glorot(problem.layout, rng) for _ in range(1, number)], 1
-    with stoppable(workers.deadline) as stop:
+    with stoppable(workers.deadline) as stop, bar("minima of other starts", number - 1, "starts") as line:
         for end in workers.map(_Minimum(problem), starts):
             done += 1
+            line.advance()
             if end is None or end.spectrum is None or end.spectrum.n_negative:
                 continue
             if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:

@@ -20,6 +20,7 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.optional import require
+from ffnn_xp._lib.text import Page, Shown
 from ffnn_xp._lib.typing import HostArray
 
 BINS = 10  # bins of the calibration; with fewer events, each is a bin
@@ -27,7 +28,7 @@ BINS = 10  # bins of the calibration; with fewer events, each is a bin
 
 @quiet
 @dataclass(frozen=True, repr=False)
-class Classification:
+class Classification(Shown):
     """The result of `Model.classification`, with an entry for each of k classes or outputs.
 
     Attributes
@@ -80,19 +81,19 @@ class Classification:
         pairs = zip(self.truth, self.probabilities, strict=True)
         return np.array([float(score(t, p)) if 0 < np.sum(t) < len(t) else np.nan for t, p in pairs])
 
-    def __repr__(self) -> str:
-        lines = [f"Classification: log-loss {self.log_loss:.4g}, Brier score {self.brier:.4g}"]
+    def _page(self) -> Page:
+        title, pairs = f"log-loss {self.log_loss:.4g}, Brier score {self.brier:.4g}", []
         try:
             areas = [f"AUC {area:.4f}; " for area in self.auc]
             missing = []
         except ImportError as error:
-            areas, missing = [""] * len(self.z), [f"  {error}"]
+            areas, missing = [""] * len(self.z), [str(error)]
         for i, (area, z, p, table) in enumerate(zip(areas, self.z, self.p_values, self.calibration, strict=True)):
             name = "" if len(self.z) == 1 else f" {i}"
-            lines.append(f"  class{name}  {area}calibration z = {z:.2f}, p-value {p:.2g}")
-            lines.append("    predicted " + "  ".join(f"{row[0]:.3f}" for row in table))
-            lines.append("    observed  " + "  ".join(f"{row[1]:.3f}" for row in table))
-        return "\n".join(lines + missing)
+            pairs.append((f"class{name}", f"{area}calibration z = {z:.2f}, p-value {p:.2g}"))
+            pairs.append(("predicted", "  ".join(f"{row[0]:.3f}" for row in table)))
+            pairs.append(("observed", "  ".join(f"{row[1]:.3f}" for row in table)))
+        return Page("Classification", title, pairs, notes=missing)
 
 
 def score_probabilities(p: HostArray, t: HostArray, *, exclusive: bool) -> Classification:

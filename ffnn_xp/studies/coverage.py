@@ -16,7 +16,8 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
-from ffnn_xp._lib.text import stopped_lines, table_lines
+from ffnn_xp._lib.progress import bar
+from ffnn_xp._lib.text import Page, Shown, stopped
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.fitting import HERE, FitProblem, LocalMinimum, Refits, Seeds, Workers, residual_width
 from ffnn_xp.minimizers import Budget, Status, Tracker
@@ -28,7 +29,7 @@ from ffnn_xp.uncertainty import LinearBand
 
 @quiet
 @dataclass(frozen=True, repr=False)
-class Coverage:
+class Coverage(Shown):
     """The coverage of each output k at each of m points, as `FitResult.coverage` returns it.
 
     Attributes
@@ -60,15 +61,14 @@ class Coverage:
         """The observed coverage averaged over points and outputs, ``(c,)``."""
         return np.asarray(self.pointwise.mean(axis=(1, 2)))
 
-    def __repr__(self) -> str:
-        lines = [f"Coverage of the band, {self.n_toys} toys around the fit ({self.n_failed} failed)"]
+    def _page(self) -> Page:
+        title = f"{self.n_toys} toys around the fit ({self.n_failed} failed)"
         rows = [("nominal", "averaged", " lowest", "highest")]
         for c, a, p in zip(self.claimed, self.averaged, self.pointwise, strict=True):
             rows.append((f"{c:.1%}", f"{a:.1%}", f"{p.min():.1%}", f"{p.max():.1%}"))
-        lines += table_lines(rows)
         rms = float(np.sqrt(np.mean(self.bias**2)))
-        lines.append(f"  bias {rms:.2f} standard deviations (rms), spread over nominal width {self.spread.mean():.2f}")
-        return "\n".join([*lines, *stopped_lines(self.stopped)])
+        spread = f"bias {rms:.2f} standard deviations (rms), spread over nominal width {self.spread.mean():.2f}"
+        return Page("Coverage of the band", title, rows=rows, notes=[spread, stopped(self.stopped)])
 
 
 def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, seeds: Seeds, workers: Workers = HERE) -> Coverage:
@@ -81,10 +81,11 @@ def measure_coverage(fitted: FittedProblem, x: Array, cl: HostArray, seeds: Seed
     truth = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
     standard = problem.scaling.to_standard(theta)
     found: list[_Curves] = []
-    with stoppable(workers.deadline) as stop:
+    with stoppable(workers.deadline) as stop, bar("coverage", number, "toys") as line:
         task = _CurvesOfToys(Refits(problem, standard), backend.to_host(x), problem.effective(problem.cost(), standard))
         for lot in workers.map(task, task.refits.lots(seeds)):
             found.append(lot)
+            line.advance(lot.number)
     done = sum(lot.number for lot in found)
     stopped = stop.after(done, number, "toys")
     curves, widths = [a for lot in found for a in lot.curves], [a for lot in found for a in lot.widths]

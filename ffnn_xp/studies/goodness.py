@@ -14,7 +14,7 @@ import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.text import pair_lines, stopped_lines
+from ffnn_xp._lib.text import Page, Shown, stopped
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import HERE, REFIT_GOAL, Seeds, Workers, fit_toys
 from ffnn_xp.studies.fitted_problem import FittedProblem
@@ -22,7 +22,7 @@ from ffnn_xp.studies.fitted_problem import FittedProblem
 
 @quiet
 @dataclass(frozen=True, repr=False)
-class Goodness:
+class Goodness(Shown):
     """The goodness of a fit, as `FitResult.goodness` returns it.
 
     Attributes
@@ -61,10 +61,10 @@ class Goodness:
     calibration: HostArray
     stopped: str = ""
 
-    def __repr__(self) -> str:
+    def _page(self) -> Page:
         pulls = self.pulls[np.isfinite(self.pulls)]
         toys = f"{self.p_toys:.3g} ({self.n_toys} toys)" if self.n_toys else "none"
-        head = f"Goodness of fit: {self.statistic} {self.value:.6g} with {self.ndof:.5g} degrees of freedom"
+        title = f"{self.statistic} {self.value:.6g} with {self.ndof:.5g} degrees of freedom"
         size = "none that is finite"
         if len(pulls):
             size = f"mean {pulls.mean():.3g}, width {pulls.std():.3g}, largest {np.abs(pulls).max():.3g}"
@@ -72,7 +72,7 @@ class Goodness:
         if len(self.calibration):
             lines.append(("runs", f"p-value {self.p_runs:.3g}"))
             lines.append(("calibration", "  ".join(f"{c:.1f}:{s:.2f}" for c, s in self.calibration)))
-        return "\n".join([head, *pair_lines(lines), *stopped_lines(self.stopped)])
+        return Page("Goodness of fit", title, lines, notes=[stopped(self.stopped)])
 
 
 def assess_goodness(fitted: FittedProblem, seeds: Seeds = (), workers: Workers = HERE) -> Goodness:

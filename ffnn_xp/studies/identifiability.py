@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ffnn_xp._lib.text import pair_html, pair_lines
+from ffnn_xp._lib.text import Page, Shown
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
 from ffnn_xp.minimizers import KroneckerCoordinates
@@ -56,7 +55,7 @@ class Direction:
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(Shown):
     """A report on the parameters that the data determine, as `FitResult.report` returns it; printing it shows a text.
 
     Attributes
@@ -158,11 +157,8 @@ class Report:
         lines.append(("functions", f"not independent: {', '.join(short)}" if short else "all independent"))
         return lines
 
-    def __repr__(self) -> str:
-        return "\n".join([f"Report of {self.description}", *pair_lines(self._lines())])
-
-    def _repr_html_(self) -> str:
-        return f"<p><b>Report</b> of {escape(self.description)}</p>{pair_html(self._lines())}"
+    def _page(self) -> Page:
+        return Page("Report", self.description, self._lines())
 
 
 def report(

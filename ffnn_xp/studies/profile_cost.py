@@ -20,6 +20,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, nearest, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.progress import bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
 from ffnn_xp.minimizers import EDMBounds, SaddleEscape, at_minimum, rounding_error
@@ -236,7 +237,12 @@ class SubsetCost(CostWithGradient):
     def _covariances(self, *, exact: bool) -> list[EDMBounds]:
         """Solve with H for the derivative of each of the subset's values."""
         times = self._others.product(self._minimum, exact=exact)
-        return [self.tuning.solve_covariance.bounds(times, row, self._others.W.precondition) for row in self._rows]
+        found, precondition = [], self._others.W.precondition
+        with bar("profiled errors", len(self._rows), "parameters") as line:
+            for row in self._rows:
+                found.append(self.tuning.solve_covariance.bounds(times, row, precondition))
+                line.advance()
+        return found
 
     def _errordef(self) -> float:
         return float(self._cost.errordef)

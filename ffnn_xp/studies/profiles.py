@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
+from ffnn_xp._lib.progress import bar, tick
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
 from ffnn_xp.fitting import HERE, Workers
@@ -86,9 +87,10 @@ def profile_predictions(
     ends = [(i, n, side) for i, n in np.argwhere(status == "").tolist() for side in (-1.0, 1.0)]
     task = _EndsOfProfiles(cost, known, network, _standard(cost, known, x), z, tuning)
     found: dict[_Sought, tuple[float, str]] = {}
-    with stoppable(workers.deadline) as stop:
+    with stoppable(workers.deadline) as stop, bar("profiles", len(ends), "ends") as line:
         for some, stopped in workers.map(task, [ends[i : i + tuning.batch] for i in range(0, len(ends), tuning.batch)]):
             found |= some
+            line.advance(len(some))
             if stopped:
                 raise StopMinimization(stopped)
     for end in ends:
@@ -125,6 +127,7 @@ class _EndsOfProfiles:
             found[end] = yield from _end(cost.errordef, self.known, end[2] * self.z, self.tuning)
 
         def evaluate(theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+            tick()
             values, gradients = replicas.on_host(theta, rows)
             return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
 

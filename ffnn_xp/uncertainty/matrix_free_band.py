@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ffnn_xp._lib.progress import bar
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
@@ -68,11 +69,13 @@ class MatrixFreeBand:
         product = problem.hessian_product if network.smooth else problem.gauss_newton_product
         solver = ConjugateGradients(tolerance=self.tolerance)
         std = np.empty((network.layout.widths[-1], x.shape[-1]))
-        for n in range(x.shape[-1]):
-            here = partial(self._derivatives, network, backend, standard[:, n : n + 1])
-            for k, j in enumerate(problem.derivatives(here, self.theta)):
-                found = solver.bounds(partial(product, self.theta), j, W.precondition, least=W.least)
-                std[k, n] = np.sqrt(4 * problem.errordef * found.upper)
+        with bar("errors of predictions", std.size, "values") as line:
+            for n in range(x.shape[-1]):
+                here = partial(self._derivatives, network, backend, standard[:, n : n + 1])
+                for k, j in enumerate(problem.derivatives(here, self.theta)):
+                    found = solver.bounds(partial(product, self.theta), j, W.precondition, least=W.least)
+                    std[k, n] = np.sqrt(4 * problem.errordef * found.upper)
+                    line.advance()
         return to(std)
 
     def _derivatives(self, network: Network, backend: Backend, x: Array, theta: Array) -> Array:

@@ -1,9 +1,10 @@
-r"""The density of a new measurement at x: the mean of the networks' Student's t (normal for nu = infinity).
+r"""The prediction of an ensemble, and the density of a new measurement: the mean of the networks' Student's t.
 
 .. math:: p(y | x) = \frac{1}{M} \sum_m \frac{1}{s_m} t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
           \qquad s_m^2 = a\,\sigma_m^2 + b\,\mathrm{band}_m^2(x)
 
-It is computed on the host, in units of y.
+The t is normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all that there is to
+know. Everything is computed on the host, in units of y.
 """
 
 from __future__ import annotations
@@ -99,20 +100,20 @@ class Member:
 
 @dataclass(frozen=True)
 class Predictive:
-    """The density of new measurements, from an ensemble of networks or from one network.
+    """The prediction of an ensemble of networks, or of one network, with the density of new measurements.
 
     Parameters
     ----------
     members : tuple of Member
         The networks.
-    calibration : Calibration
-        The calibration of their widths.
+    calibration : Calibration or None
+        The calibration of their widths; None where there is no density: outputs are probabilities.
     predicts_width : bool
         Whether outputs are means, and below them the logarithms of the errors of y at each x.
     """
 
     members: tuple[Member, ...]
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Calibration | None = field(default_factory=Calibration)
     predicts_width: bool = False
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
@@ -126,39 +127,58 @@ class Predictive:
         the variance between the networks, which are minima found from different starts. The calibration is that of
         new measurements, whose errors are much larger: it says too little about the band.
         """
-        y, width, band = self._parts(network, backend, x)
-        nu, M = self.calibration.nu, len(self.members)
+        y, band = self._outputs(network, backend, x)
+        M = len(self.members)
         if with_y_error:
+            y, width = self._widths(y, band)
+            nu = self._calibrated.nu
             heavy = 1.0 if np.isinf(nu) else nu / (nu - 2) if nu > 2 else np.inf
             return np.asarray(np.sqrt(np.mean(heavy * width**2, axis=0) + np.var(y, axis=0)))
+        if self.predicts_width:
+            y, band = (a[:, : y.shape[1] // 2] for a in (y, band))
         between = np.var(y, axis=0, ddof=1) / M if M > 1 else 0.0
         return np.asarray(np.sqrt(np.mean(band**2, axis=0) + between))
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
         """Return the log density ``(n,)`` of measurements y ``(k, n)``; given a network, outputs are independent."""
-        mean, width, _ = self._parts(network, backend, x)
+        mean, width = self._widths(*self._outputs(network, backend, x))
         each = np.sum(self._law.logpdf((y - mean) / width) - np.log(width), axis=1)
         return np.asarray(scipy.special.logsumexp(each, axis=0) - np.log(len(self.members)))
 
     def quantile(self, network: Network, backend: Backend, x: Array, q: float) -> HostArray:
         """Return the quantile q of each output, ``(k, n)``."""
-        mean, width, _ = self._parts(network, backend, x)
+        mean, width = self._widths(*self._outputs(network, backend, x))
         return mixture_quantile(mean, width, np.full(len(mean), 1 / len(mean)), self._law, q)
 
-    def _parts(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray, HostArray]:
-        """Return means, widths of measurements, and bands of all networks, each ``(m, k, n)``."""
-        c = self.calibration
+    @property
+    def has_density(self) -> bool:
+        """True if new measurements have a density."""
+        return self.calibration is not None
+
+    @property
+    def _calibrated(self) -> Calibration:
+        """The calibration, where there is one."""
+        if self.calibration is None:
+            raise ValueError("probabilities have no density of new measurements")  # `has_density` says so before
+        return self.calibration
+
+    def _outputs(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray]:
+        """Return outputs and their bands of all networks, each ``(m, k, n)``."""
         y = np.stack([m.mean(network, backend, x) for m in self.members])
-        band = np.stack([backend.to_host(m.band.std(network, backend, x)) for m in self.members])
+        return y, np.stack([backend.to_host(m.band.std(network, backend, x)) for m in self.members])
+
+    def _widths(self, y: HostArray, band: HostArray) -> tuple[HostArray, HostArray]:
+        """Return means and widths of measurements of all networks, each ``(m, k, n)``, from outputs and bands."""
+        c = self._calibrated
         if self.predicts_width:
             k = y.shape[1] // 2
             y, y_error, band = y[:, :k], np.exp(y[:, k:]), band[:, :k]
         else:
             y_error = np.stack([m.y_error for m in self.members])[:, :, None]
-        return y, np.sqrt(c.a * y_error**2 + c.b * band**2), band
+        return y, np.sqrt(c.a * y_error**2 + c.b * band**2)
 
     @property
     def _law(self) -> Any:
         """The distribution of one network's pulls: normal, or Student's t."""
-        nu = self.calibration.nu
+        nu = self._calibrated.nu
         return scipy.stats.norm if np.isinf(nu) else scipy.stats.t(nu)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ pytest.importorskip("sklearn", reason="needs scikit-learn, the extra sklearn")
 from sklearn.exceptions import DataConversionWarning
 from sklearn.linear_model import LogisticRegression
 
+import ffnn_xp as fx
 from ffnn_xp.estimators import FFNNClassifier
 
 LABELS = {
@@ -115,6 +117,45 @@ def test_the_default_call(rng: np.random.Generator, classes: int) -> None:
     assert fitted.score(X[160:], y[160:]) > 0.8
     twin: Any = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(twin.predict_proba(X), fitted.predict_proba(X))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_after_auto_probabilities_are_the_mean_of_the_ensemble(
+    rng: np.random.Generator, tmp_path: Path, classes: int
+) -> None:
+    """Everywhere: in the estimator, the model, its test of probabilities, its file and its exports."""
+    X, y = overlapping(rng, classes, 60)
+    fitted = FFNNClassifier((3,), random_state=1, backend="numpy").fit(X, y)
+    model = fitted.model_
+    assert len(model.ensemble_parameters) == len(fitted.fit_.recipe.members) > 1
+    each = np.stack([model(X, theta).reshape(len(X), -1) for theta in model.ensemble_parameters])
+    mean = each.mean(axis=0) if classes > 2 else np.concatenate([1 - each, each], axis=2).mean(axis=0)
+    p = fitted.predict_proba(X)
+    np.testing.assert_allclose(p, mean, rtol=1e-9)
+    assert np.max(np.abs(p[:, -1] - model(X).reshape(len(X), -1)[:, -1])) > 1e-6  # the best network's are others
+    np.testing.assert_array_equal(fitted.predict(X), p.argmax(axis=1))
+    decided = fitted.decision_function(X)
+    again = 1 / (1 + np.exp(-decided)) if classes == 2 else np.exp(decided)
+    np.testing.assert_allclose(again, p[:, 1] if classes == 2 else p, rtol=1e-9)
+    predicted, std = model.predict(X, return_std=True)
+    np.testing.assert_allclose(predicted.reshape(len(X), -1)[:, -1], p[:, -1], rtol=1e-9)
+    between = each.std(axis=0, ddof=1).reshape(std.shape) / np.sqrt(len(each))
+    assert np.all(std > between)
+    np.testing.assert_allclose(model.classification(X, y).probabilities[-1], p[:, -1], rtol=1e-9)
+    for ask in (lambda: model.interval(X), lambda: model.predict(X, return_std=True, kind="prediction")):
+        with pytest.raises(fx.NotFittedError, match="no predictive density: the statistic has none"):
+            ask()
+    pytest.importorskip("safetensors")
+    model.save(tmp_path / "net.safetensors")
+    loaded = fx.load(tmp_path / "net.safetensors")
+    np.testing.assert_allclose(loaded.predict(X), predicted, rtol=1e-12)
+    np.testing.assert_allclose(loaded.predict(X, return_std=True)[1], std, rtol=1e-9)
+    with pytest.raises(fx.NotFittedError, match="no predictive density: the statistic has none"):
+        loaded.interval(X)
+    source: dict[str, Any] = {}
+    fx.export.to_python(model, tmp_path / "net.py", std=True)
+    exec((tmp_path / "net.py").read_text(), source)
+    np.testing.assert_allclose(np.asarray(source["predict"](X)).reshape(predicted.shape), predicted, rtol=1e-12)
 
 
 def test_warm_start_with_other_classes_is_refused(rng: np.random.Generator) -> None:

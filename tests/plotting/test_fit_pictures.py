@@ -18,6 +18,8 @@ pytest.importorskip("matplotlib")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from ffnn_xp.plotting.fit_pictures import drawn_of
+
 plt.switch_backend("Agg")
 RNG = np.random.default_rng(7)
 X = np.linspace(0.05, 4, 40)
@@ -305,6 +307,20 @@ def test_an_ensemble_draws_its_own_mean_and_band() -> None:
     for x, low, high in zip(span[inside][::40], (want - std)[inside][::40], (want + std)[inside][::40], strict=True):
         drawn = band[np.isclose(band[:, 0], x), 1]
         assert (drawn.min(), drawn.max()) == pytest.approx((low, high))
+
+
+def test_pulls_of_an_ensemble_are_those_of_its_prediction() -> None:
+    """Measured values by given errors, and shares of classes by those of their mean probability."""
+    net, y = model(1, 2, 1), np.sin(X) + RNG.normal(0, 0.1, 40)
+    _, below = net.fit(X, y, 0.1, prior="auto").plot()[0]
+    np.testing.assert_allclose(below.lines[-1].get_ydata(), (y - net.predict(X)) / 0.1)
+    assert np.max(np.abs(net.predict(X) - net(X))) > 1e-6
+    x = RNG.normal(size=(60, 2))
+    net, yes = model(2, 2, 1, output="logistic"), RNG.random(60) < 0.5
+    drawn = drawn_of(net.fit(x, yes, loss="binomial", prior="auto"))
+    p = net.predict(x)
+    np.testing.assert_allclose(drawn.predicted[:, 0], p)
+    np.testing.assert_allclose(drawn.pulls[:, 0], (yes - p) / np.sqrt(p * (1 - p)))
 
 
 def test_many_outputs_events_and_parameters() -> None:

@@ -32,18 +32,18 @@ def curve() -> tuple[fx.Model, fx.FitResult]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_of_a_straight_line_all_are_the_textbooks(line: tuple[fx.Model, fx.FitResult], method: str) -> None:
-    band = line[1].band(AT, cl=0.9, method=method, number=4 if method == "mixture" else 4000, seed=1)  # type: ignore[arg-type]
+    band = line[1].band(AT, cl=0.9, method=method, number=4 if method == "mixture" else 16_000, seed=1)  # type: ignore[arg-type]
     A = np.stack([X, np.ones(40)], axis=1)
     at = np.stack([AT, np.ones(3)], axis=1)
     half = scipy.stats.norm.ppf(0.95) * 0.1 * np.sqrt(np.sum(at @ np.linalg.inv(A.T @ A) * at, axis=1))
     rtol = {"linear": 1e-6, "profile": 0.006, "replicas": 0.05, "mixture": 1e-5}[
         method
-    ]  # a percent of the rise; 4,000 toys
+    ]  # a percent of the rise; 16,000 toys
     np.testing.assert_allclose(band.mean, line[0](AT), rtol=1e-6)
     np.testing.assert_allclose(band.high - band.mean, half, rtol=rtol)
     np.testing.assert_allclose(band.mean - band.low, half, rtol=rtol)
     assert set(band.status) == {""}
-    assert f"90 % band, {method}" in repr(band)
+    assert f"Band: 90 %, {method}" in repr(band)
 
 
 def test_at_the_ends_of_a_profile_s_has_risen_as_scipy_says(curve: tuple[fx.Model, fx.FitResult]) -> None:
