@@ -64,7 +64,7 @@ def run_pytest(session: nox.Session, backends: list[str]) -> None:
 
 
 def starts(python: str) -> bool:
-    """Whether this version runs here; a file of that name on PATH may be a version manager's stub."""
+    """Tell whether this version runs here; a file of that name on PATH may be a version manager's stub."""
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return True
     path = shutil.which(f"python{python}")

@@ -33,6 +33,7 @@ python_maximum_signature_line_length = 88
 
 html_math_renderer = "mathml"  # equations need no script and no network
 html_theme = "furo"
+pygments_style, pygments_dark_style = "friendly", "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_title = f"ffnn_xp {release}"
@@ -50,15 +51,20 @@ def links(app, page, text):
     text[0] = re.sub(rf"\]\((?={re.escape(outside)}\w[^)]*\.(ipynb|md|png|py)\))", "](path:", text[0])
 
 
+def mathml(latex, display):
+    """Write an equation as MathML, with a space between log and what has no parenthesis."""
+    return re.sub(r"(<mi>log</mi>)(?=<m[isf])", r'\1<mspace width="0.17em" />', convert(latex, display=display))
+
+
 def inline_math(translator, node):
     """Write an equation in a line of text."""
-    translator.body.append(convert(node.astext()))
+    translator.body.append(mathml(node.astext(), "inline"))
     raise SkipNode
 
 
 def display_math(translator, node):
-    """Write an equation in a line of its own."""
-    translator.body.append(convert(node.astext(), display="block"))
+    """Write an equation in a line of its own, which scrolls where the window is too narrow."""
+    translator.body.append(f'<div class="equation">{mathml(node.astext(), "block")}</div>')
     raise SkipNode
 
 

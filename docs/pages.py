@@ -5,7 +5,7 @@ begin with ``$ ``, run there too, and their output follows them. A text block ri
 prints, and a picture of a page is saved by one of its blocks.
 
     python docs/pages.py                                # run all pages, and say where they are wrong
-    python docs/pages.py --write docs/ten_minutes.md    # put what a page prints and draws into it
+    python docs/pages.py --write docs/ten_minutes.md    # put what a page prints and draws into it, where it differs
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SHARE = 0.02  # difference of two numbers that counts as none; and so does one i
 
 @dataclass(frozen=True)
 class Output:
-    """What a page says that one of its blocks prints, what it prints, and the place of the former in the page."""
+    """The output of a block: as it is written in the page, as it is printed now, and where it stands in the page."""
 
     written: str
     printed: str
@@ -48,7 +48,7 @@ class Output:
 
     @property
     def right(self) -> bool:
-        """Whether the words are the same, and the numbers nearly so."""
+        """The words agree, and the numbers agree up to rounding."""
         written, printed = (" ".join(VARIES.sub("", text).split()) for text in (self.written, self.printed))
         if NUMBER.sub("#", written) != NUMBER.sub("#", printed):
             return False
@@ -106,7 +106,7 @@ def pictures(page: Path) -> set[str]:
 def write(page: Path, outputs: list[Output], folder: Path) -> None:
     """Put what the blocks of a page print and draw into it."""
     text = page.read_text(encoding="utf-8")
-    for output in reversed(outputs):
+    for output in reversed([output for output in outputs if not output.right]):
         start, stop = output.place
         text = text[:start] + "\n".join(map(str.rstrip, output.printed.splitlines())) + "\n" + text[stop:]
     page.write_text(text, encoding="utf-8")
