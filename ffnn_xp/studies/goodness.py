@@ -68,7 +68,8 @@ class Goodness(Shown):
         size = "none that is finite"
         if len(pulls):
             size = f"mean {pulls.mean():.3g}, width {pulls.std():.3g}, largest {np.abs(pulls).max():.3g}"
-        lines = [("p-value", f"{self.p_value:.3g}; by toys {toys}"), ("pulls", size)]
+        p = "unknown" if np.isnan(self.p_value) else f"{self.p_value:.3g}"
+        lines = [("p-value", f"{p}; by toys {toys}"), ("pulls", size)]
         if len(self.calibration):
             lines.append(("runs", f"p-value {self.p_runs:.3g}"))
             lines.append(("calibration", "  ".join(f"{c:.1f}:{s:.2f}" for c, s in self.calibration)))
