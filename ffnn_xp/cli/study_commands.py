@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +13,7 @@ import typer
 
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp.cli import messages
-from ffnn_xp.cli.arguments import RESULTS, BackendName, Device, Json, MaxSeconds, Network, TableAgain, names
+from ffnn_xp.cli.arguments import COMPUTING, RESULTS, BackendName, Device, Json, MaxSeconds, Network, TableAgain, names
 from ffnn_xp.cli.descriptions import describe_coverage, to_json
 from ffnn_xp.cli.outputs import check_outputs, check_picture, write_picture
 from ffnn_xp.cli.root import split_root
@@ -83,6 +86,9 @@ def coverage(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the toys.")] = 1,
     max_seconds: MaxSeconds = None,
+    processes: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes that share the toys.", rich_help_panel=COMPUTING)
+    ] = 1,
     backend: BackendName = "auto",
     device: Device = None,
     json: Json = False,
@@ -95,5 +101,11 @@ def coverage(
     The data are taken by the network's run card, as in `ffnn-xp plot`.
     """
     again = fit_again(net, table_again(net, table), backend=backend, device=device)
-    found = again.result.coverage(cl=cl or (0.683, 0.954), number=number, seed=seed, max_seconds=max_seconds)
+    with ExitStack() as stack:
+        pool = None
+        if processes > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")))
+        found = again.result.coverage(
+            cl=cl or (0.683, 0.954), number=number, seed=seed, max_seconds=max_seconds, executor=pool
+        )
     messages.show(to_json({"file": net} | describe_coverage(found)) if json else str(found))

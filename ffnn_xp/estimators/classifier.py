@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,7 +64,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
     (1, 2)
     """
 
-    def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self: Self, X: Any, y: Any, sample_weight: Any = None, executor: Executor | None = None) -> Self:
         """Fit the network to rows.
 
         Parameters
@@ -74,6 +75,8 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
             Labels of at least two classes: text, integers or booleans.
         sample_weight : array-like with shape (n,), optional
             Weights; an integer is the same as repeated rows.
+        executor : concurrent.futures.Executor, optional
+            Whose workers minimize from several starts, or the networks of several folds, at once; see `Model.fit`.
 
         Raises
         ------
@@ -101,7 +104,16 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         if len(classes) < 2:
             raise ValueError(f"`y` holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two")
         loss = self._loss(len(classes))
-        self._fit_network(inputs, codes, None, weights, loss=loss, output=str(loss.link), backend=self._backend_for(x))
+        self._fit_network(
+            inputs,
+            codes,
+            None,
+            weights,
+            loss=loss,
+            output=str(loss.link),
+            backend=self._backend_for(x),
+            executor=executor,
+        )
         self.classes_ = _labels_like(x, classes)
         return self
 

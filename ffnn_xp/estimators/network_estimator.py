@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,7 +101,16 @@ class NetworkEstimator(BaseEstimator):
         return host[rows] if names is None else dict(zip(names.tolist(), host[rows].T, strict=True)), rows, weights
 
     def _fit_network(
-        self, x: Any, y: Array, y_err: Any, weights: HostArray, *, loss: Loss, output: str, backend: Backend | str
+        self,
+        x: Any,
+        y: Array,
+        y_err: Any,
+        weights: HostArray,
+        *,
+        loss: Loss,
+        output: str,
+        backend: Backend | str,
+        executor: Executor | None,
     ) -> None:
         """Fit a network to events, from the parameters of the last fit if `warm_start` says so."""
         k = 1 if y.ndim == 1 else y.shape[1]
@@ -133,6 +143,7 @@ class NetworkEstimator(BaseEstimator):
                 minimizer=minimizer_of(self.solver, self.max_iter),
                 progress=bool(self.verbose),
                 max_seconds=self.max_seconds,
+                executor=executor,
                 tuning=tuning_of(self.max_iter),
             )
         self.model_, self.fit_ = model, fit

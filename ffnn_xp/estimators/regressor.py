@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -100,7 +101,9 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
         tags.target_tags.positive_only = getattr(self.loss, "name", self.loss) == "poisson"
         return tags
 
-    def fit(self: Self, X: Any, y: Any, sample_weight: Any = None, y_err: Any = None) -> Self:
+    def fit(
+        self: Self, X: Any, y: Any, sample_weight: Any = None, y_err: Any = None, executor: Executor | None = None
+    ) -> Self:
         """Fit the network to rows.
 
         Parameters
@@ -113,6 +116,8 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
             Weights; an integer is the same as repeated rows.
         y_err : float or array-like with shape (n,), (n, k) or (k,), optional
             Standard deviations of y. If None, they are estimated from the residuals.
+        executor : concurrent.futures.Executor, optional
+            Whose workers minimize from several starts, or the networks of several folds, at once; see `Model.fit`.
 
         Raises
         ------
@@ -146,6 +151,7 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
             loss=loss,
             output="exp" if loss.target_kind == "count" else "identity",
             backend=self._backend_for(x),
+            executor=executor,
         )
         self._shape_of_y = values.shape[1:]
         return self

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ffnn_xp as fx
+from ffnn_xp.cli.options import parse_prior
 
 from .program import fit, run
 
@@ -120,3 +121,8 @@ def test_an_existing_network_is_replaced(data: Any) -> None:
     before = Path("net").read_bytes()
     fit("data.csv", *NO_FIT, "--save", "net")
     assert Path("net").read_bytes() != before
+
+
+@pytest.mark.parametrize(("text", "prior"), [("auto", "auto"), ("none", None), ("2.5", 2.5)])
+def test_a_prior_is_automatic_none_or_a_width(text: str, prior: object) -> None:
+    assert parse_prior(text) == prior

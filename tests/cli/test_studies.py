@@ -131,7 +131,7 @@ def test_data_that_came_by_a_pipe_are_given_again(data: Any) -> None:
     done = CliRunner().invoke(app, ["fit", "-", *OPTIONS, *FAST, "--save", "net"], input=table)
     assert done.exit_code == 0
     assert "'net' was fitted to standard input, which is gone" in run("coverage", "net", code=2).stderr
-    assert "Coverage of the band, 10 toys" in run("coverage", "net", "data.csv", "--number", "10").stdout
+    assert "Coverage of the band: 10 toys" in run("coverage", "net", "data.csv", "--number", "10").stdout
 
 
 def test_coverage_is_that_of_the_fit(expected: Any) -> None:
@@ -142,6 +142,7 @@ def test_coverage_is_that_of_the_fit(expected: Any) -> None:
     assert as_json["levels"][0]["nominal"] == 0.954
     assert as_json["levels"][0]["averaged"] == pytest.approx(found.averaged[1], abs=1e-12)
     assert (as_json["toys"], as_json["failed"], as_json["file"]) == (found.n_toys, 0, "net")
+    assert run("coverage", "net", *options, "--processes", "2").stdout == f"{found}\n"
     assert "`cl` must lie between 0 and 1" in run("coverage", "net", "--cl", "68", code=2).stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -192,3 +193,10 @@ def test_before_the_fit() -> None:
         FFNNRegressor().predict([[0.0]])
     assert not hasattr(FFNNRegressor(), "coefs_")
     assert not hasattr(FFNNRegressor(), "partial_fit")
+
+
+def test_workers_of_an_executor_fit_the_same_network(data: Any) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        there = FFNNRegressor((20, 20), prior=1.0, restarts=3, random_state=1).fit(*data, executor=pool)
+    here = FFNNRegressor((20, 20), prior=1.0, restarts=3, random_state=1).fit(*data)
+    np.testing.assert_array_equal(here.predict(data[0]), there.predict(data[0]))
