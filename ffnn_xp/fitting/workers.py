@@ -207,8 +207,8 @@ class _Distribution(Generic[Item, Result]):
             try:
                 return future.result(timeout=POLL)
             except NotYetError:
-                if future.done():
-                    raise
+                if future.done():  # it is the task's own error, or the result came just now
+                    return future.result()
 
     def _breaks(self, error: BaseException, first: int) -> None:
         """Note that the executor takes no work any more, and say so once."""
