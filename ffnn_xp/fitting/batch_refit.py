@@ -59,7 +59,7 @@ class Refits:
 
     @property
     def size(self) -> int:
-        """The number of replicas of a lot."""
+        """The number of replicas of a lot at most."""
         replicas, tuning = Replicas(self.cost.objective), self.problem.tuning.refit
         if replicas.compiles:
             return tuning.most
@@ -68,10 +68,18 @@ class Refits:
         return int(np.clip(tuning.work // (self.cost.objective.events.n * len(self.standard)), 1, tuning.most))
 
     def lots(self, replicas: Seeds | HostArray) -> list[Any]:
-        """Split what replicas are made of into lots, all of about the same size."""
-        number = len(replicas)
-        size = -(-number // -(-number // self.size))
-        return [replicas[i : i + size] for i in range(0, number, size)]
+        """Split what replicas are made of into lots: of growing size, so that some are done soon.
+
+        Where each size costs a compilation, and on a GPU, all lots but the last have one size.
+        """
+        number, most, lots, done = len(replicas), self.size, [], 0
+        one_size = Replicas(self.cost.objective).of_one_shape
+        size = -(-number // -(-number // most)) if one_size else min(self.problem.tuning.refit.first_lot, most)
+        while done < number:
+            lots.append(replicas[done : done + size])
+            done += size
+            size = size if one_size else min(self.problem.tuning.refit.lot_growth * size, most)
+        return lots
 
     def __call__(self, lot: Any) -> BatchResult:
         """Refit a lot."""

@@ -112,6 +112,11 @@ class RefitTuning:
         All steps of a non-smooth S.
     last : BatchedLBFGS
         The last steps, which are those of single fits.
+    first_lot, lot_growth : int
+        Replicas of the first lot, and by how much lots grow. Smaller: some are done sooner, slower in all.
+    most, work : int
+        Replicas, and replicas times events times parameters, of a lot at most. More: faster for small networks, fewer
+        lots for workers to share, and more is lost of one that is cut short.
     matrix_free : MatrixFree
         All steps where no matrices are formed.
     """
@@ -127,8 +132,10 @@ class RefitTuning:
     )
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
-    work: int = tuned(4_000_000, "events times parameters of a lot; more: faster, fewer lots for workers to share")
-    most: int = tuned(100, "replicas of a lot; more: faster for small networks, more is lost of one that is cut short")
+    first_lot: int = 4
+    lot_growth: int = 4
+    most: int = 100
+    work: int = 4_000_000
 
 
 @dataclass(frozen=True)

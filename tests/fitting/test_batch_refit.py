@@ -272,11 +272,11 @@ def test_toys_of_a_lot_that_is_cut_short_do_not_count(monkeypatch: pytest.Monkey
     whole = fit_toys(fit.problem, fit.parameters, seeds_of(1, 200))
     monkeypatch.setattr(batch_refit, "_refit_lot", stopped_in_the_second)
     cut = fit_toys(fit.problem, fit.parameters, seeds_of(1, 200))
-    assert lots == [100, 100]
+    assert lots == [4, 16]
     assert len(whole.theta) == 200
     assert not whole.stopped
-    assert cut.stopped == f"{TIME_IS_UP}, after 100 of 200 toys"
-    np.testing.assert_array_equal(cut.theta, whole.theta[:100])
+    assert cut.stopped == f"{TIME_IS_UP}, after 4 of 200 toys"
+    np.testing.assert_array_equal(cut.theta, whole.theta[:4])
 
 
 def sizes_of_lots(backend: Backend, number: int, tuning: RefitTuning = DEFAULT_TUNING.refit) -> list[int]:
@@ -288,8 +288,8 @@ def sizes_of_lots(backend: Backend, number: int, tuning: RefitTuning = DEFAULT_T
 
 def test_lots_have_a_size_that_follows_from_the_problem() -> None:
     numpy = get_backend("numpy")
-    assert sizes_of_lots(numpy, 250) == [84, 84, 82]
-    assert sizes_of_lots(numpy, 30, RefitTuning(work=40_000)) == [10, 10, 10]
+    assert sizes_of_lots(numpy, 250) == [4, 16, 64, 100, 66]
+    assert sizes_of_lots(numpy, 30, RefitTuning(work=40_000)) == [4, 10, 10, 6]
     assert sizes_of_lots(numpy, 3, RefitTuning(work=1)) == [1, 1, 1]
 
 
