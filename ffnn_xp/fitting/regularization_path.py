@@ -31,6 +31,8 @@ class PathTuning:
         Minimises smooth S; its goals and number of gradients are set at each strength.
     non_smooth : ScipyLBFGS
         Minimises non-smooth S, in as many steps.
+    together : int
+        Events times parameters up to which networks are minimized in one batch; above, one by one takes no longer.
     """
 
     kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS())
@@ -48,7 +50,7 @@ class PathTuning:
     )
     learnt: float = tuned(0.9, "share of S under the strongest prior that networks come below before a path ends")
     level_factor: float = tuned(1.1, "larger: the path ends earlier where scores hardly fall")
-    together: int = tuned(300_000, "events times parameters up to which networks are minimized together; more: slower")
+    together: int = 300_000
 
 
 @dataclass(frozen=True)
