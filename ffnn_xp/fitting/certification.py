@@ -13,6 +13,7 @@ from ffnn_xp._lib.text import first_names
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.description import poor_description
 from ffnn_xp.fitting.infinity import Infinity, minimum_at_infinity
+from ffnn_xp.fitting.local_search import NEWTON
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.record import FitRecord
@@ -26,8 +27,7 @@ VANISHING = (
     "a predicted width goes to zero where the curve goes through a value, and the likelihood has no bound there: use a "
     "stronger prior, or fewer units"
 )
-NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
-BESIDE = 1e-8  # length of a step in standardised units that leaves a kink, and nothing else
+ASIDE = 1e-8  # length of a step in standardised units that leaves a kink, and nothing else
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,15 @@ class Found:
             return self.certified_matrix_free
         if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1] or self.problem.unsettled:
             return False
-        return self.edm_newton < NEWTON * self.goal if self.problem.network.smooth else not self._falls
+        low = self.edm_newton < NEWTON * self.goal if self.problem.network.smooth else not self._falls
+        return low and self.gain_beside == 0
+
+    @cached_property
+    def gain_beside(self) -> float:
+        """By how much S is lower next to the point, within a hundredth of a standard deviation; usually 0."""
+        assert self.spectrum is not None
+        beside = self.problem.local_search(self.cost).lower_beside(self.theta, self.spectrum)
+        return 0.0 if beside is None else float(self.cost(self.theta) - self.cost(beside))
 
     @cached_property
     def _falls(self) -> bool:
@@ -107,7 +115,7 @@ class Found:
         escape = self.problem.tuning.local_search.escape
         at_once = replace(escape, line_steps=escape.line_steps[:1])
         value, gradient = cost.value_and_gradient(self.theta)
-        aside = BESIDE * np.random.default_rng(0).normal(size=len(scale))
+        aside = ASIDE * np.random.default_rng(0).normal(size=len(scale))
         lines = [(escape, factor @ (factor.T @ gradient))]
         lines += [(at_once, scale**2 * cost.value_and_gradient(self.theta + d)[1]) for d in (aside, -aside)]
         fall = escape.min_gain * cost.errordef
@@ -308,6 +316,13 @@ def _words(found: Found, more: str) -> tuple[str, str]:
         )
     if problem.unsettled:
         return f"Not certified: {problem.unsettled}.", "none"
+    if not certified and found.gain_beside:
+        return (
+            f"Not a minimum: S is lower by {found.gain_beside:.2g} within a hundredth of a standard deviation, so that "
+            "the covariance says nothing about S. Use a narrower prior, more restarts, another seed, or y and its "
+            "errors in units of order one.",
+            "none",
+        )
     if not certified:
         smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
         fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""
