@@ -27,6 +27,7 @@ VANISHING = (
     "a predicted width goes to zero where the curve goes through a value, and the likelihood has no bound there: use a "
     "stronger prior, or fewer units"
 )
+SAME = 1e-6  # relative difference of S in raw and in standardised units up to which both are the same
 ASIDE = 1e-8  # length of a step in standardised units that leaves a kink, and nothing else
 
 
@@ -142,6 +143,8 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     theta = found.problem.scaling.to_raw(found.theta)
     if found.problem.loss.predicts_width and _has_vanishing_width(found.problem, theta):
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
+    elif why := _rounding(found, raw.value_and_gradient(theta)[0]):
+        found = replace(found, problem=replace(found.problem, unsettled=why))
     problem = found.problem
     if search.best is not None and search.best.located and (spectrum is None or not spectrum.n_negative):
         found = _at_infinity(found)
@@ -215,6 +218,19 @@ def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
     expected, k = problem.expected(theta), int(problem.data.y.shape[0])
     width = np.exp(expected[k:]) / problem.scaling.y_scale[:k, None]
     return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
+
+
+def _rounding(found: Found, raw: float) -> str:
+    """Return why S is made of rounding; empty if it is the same in raw units, `raw`, and in standardised ones."""
+    value = float(found.cost(found.theta))
+    if found.problem.loss.predicts_width:  # its standardised S lacks the logarithm of the width of y
+        return ""
+    if not abs(raw - value) > SAME * (abs(raw) + abs(value)) + 0.1 * found.cost.errordef:
+        return ""
+    return (
+        f"S is {raw:.6g} in raw units and {value:.6g} in standardised ones, a difference of rounding alone: the errors "
+        "of y lie below its last digits, or x varies in its last digits only; check their units, or subtract an offset"
+    )
 
 
 def _edm(found: Found) -> float:
@@ -319,8 +335,7 @@ def _words(found: Found, more: str) -> tuple[str, str]:
     if not certified and found.gain_beside:
         return (
             f"Not a minimum: S is lower by {found.gain_beside:.2g} within a hundredth of a standard deviation, so that "
-            "the covariance says nothing about S. Use a narrower prior, more restarts, another seed, or y and its "
-            "errors in units of order one.",
+            "no covariance describes it. Use a narrower prior, more restarts, another seed, or a smooth activation.",
             "none",
         )
     if not certified:
