@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.limits import checkpoint, stoppable
 from ffnn_xp._lib.text import first_names
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.description import poor_description
@@ -53,6 +53,8 @@ class Found:
         The choice of the prior, with ``prior="auto"``.
     infinity : Infinity or None
         What the data lack, if the minimum lies at infinity.
+    beside : array with shape (p,) or None
+        A point next to it where S is lower than a minimum may be, if there is one (`beside.lower_beside`).
     """
 
     problem: FitProblem
@@ -63,6 +65,7 @@ class Found:
     certificate: Certificate | None
     recipe: PriorSelection | None = None
     infinity: Infinity | None = None
+    beside: HostArray | None = None
 
     @property
     def theta(self) -> HostArray:
@@ -95,15 +98,9 @@ class Found:
             return self.certified_matrix_free
         if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1] or self.problem.unsettled:
             return False
-        low = self.edm_newton < NEWTON * self.goal if self.problem.network.smooth else not self._falls
-        return low and self.gain_beside == 0
-
-    @cached_property
-    def gain_beside(self) -> float:
-        """By how much S is lower next to the point, within a hundredth of a standard deviation; usually 0."""
-        assert self.spectrum is not None
-        beside = self.problem.local_search(self.cost).lower_beside(self.theta, self.spectrum)
-        return 0.0 if beside is None else float(self.cost(self.theta) - self.cost(beside))
+        if self.beside is not None:
+            return False
+        return self.edm_newton < NEWTON * self.goal if self.problem.network.smooth else not self._falls
 
     @cached_property
     def _falls(self) -> bool:
@@ -136,7 +133,7 @@ class Found:
 def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitRecord:
     """Make the record of a fit, with the covariance, the band and the message that the found point deserves.
 
-    After the deadline, a `time.monotonic` value, HESSE does not check the covariance.
+    After the deadline, a `time.monotonic` value, neither HESSE nor points beside the minimum check the covariance.
     """
     raw, search, spectrum = found.raw_cost, found.search, found.spectrum
     p, certificate = found.problem.layout.n_parameters, found.certificate
@@ -149,6 +146,10 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     if search.best is not None and search.best.located and (spectrum is None or not spectrum.n_negative):
         found = _at_infinity(found)
         spectrum = found.spectrum
+    if found.certified and spectrum is not None:
+        with stoppable(deadline):
+            checkpoint()
+            found = replace(found, beside=problem.local_search(found.cost).lower_beside(found.theta, spectrum))
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:
@@ -332,9 +333,10 @@ def _words(found: Found, more: str) -> tuple[str, str]:
         )
     if problem.unsettled:
         return f"Not certified: {problem.unsettled}.", "none"
-    if not certified and found.gain_beside:
+    if found.beside is not None:
+        gain = found.cost(found.theta) - found.cost(found.beside)
         return (
-            f"Not a minimum: S is lower by {found.gain_beside:.2g} within a hundredth of a standard deviation, so that "
+            f"Not a minimum: S is lower by {gain:.2g} within a hundredth of a standard deviation, so that "
             "no covariance describes it. Use a narrower prior, more restarts, another seed, or a smooth activation.",
             "none",
         )
