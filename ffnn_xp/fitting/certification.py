@@ -229,8 +229,9 @@ def _rounding(found: Found, raw: float) -> str:
     if not abs(raw - value) > SAME * (abs(raw) + abs(value)) + 0.1 * found.cost.errordef:
         return ""
     return (
-        f"S is {raw:.6g} in raw units and {value:.6g} in standardised ones, a difference of rounding alone: the errors "
-        "of y lie below its last digits, or x varies in its last digits only; check their units, or subtract an offset"
+        f"S is {raw:.6g} in raw units and {value:.6g} in standardised units, a difference of rounding alone: the "
+        "errors of y lie below its last digits, or x varies in its last digits only; check their units, or subtract "
+        "an offset from x or y"
     )
 
 
