@@ -101,7 +101,7 @@ def _covariance(covariance: Any, at: Indices, n: int) -> Any:
     if len(array_shape(covariance)) == 3:
         return _rows(covariance, at, n)
     V = np.asanyarray(to_numpy(covariance) if _is_device_array(covariance) else covariance)
-    k, rest = divmod(len(V), n)
+    k, rest = divmod(len(V), max(n, 1))
     if V.ndim != 2 or V.shape[0] != V.shape[1] or rest:
         return V  # its shape does not fit: whitening refuses it
     values = (at[:, None] * k + np.arange(k)).ravel()

@@ -8,11 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.limits import checkpoint, stoppable
 from ffnn_xp._lib.text import first_names
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.description import poor_description
 from ffnn_xp.fitting.infinity import Infinity, minimum_at_infinity
+from ffnn_xp.fitting.local_search import NEWTON
 from ffnn_xp.fitting.prior_selection import PriorSelection
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.record import FitRecord
@@ -26,8 +27,8 @@ VANISHING = (
     "a predicted width goes to zero where the curve goes through a value, and the likelihood has no bound there: use a "
     "stronger prior, or fewer units"
 )
-NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
-BESIDE = 1e-8  # length of a step in standardised units that leaves a kink, and nothing else
+SAME = 1e-6  # relative difference of S in raw and in standardised units up to which both are the same
+ASIDE = 1e-8  # length of a step in standardised units that leaves a kink, and nothing else
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Found:
         The choice of the prior, with ``prior="auto"``.
     infinity : Infinity or None
         What the data lack, if the minimum lies at infinity.
+    beside : array with shape (p,) or None
+        A point next to it where S is lower than a minimum may be, if there is one (`beside.lower_beside`).
     """
 
     problem: FitProblem
@@ -62,6 +65,7 @@ class Found:
     certificate: Certificate | None
     recipe: PriorSelection | None = None
     infinity: Infinity | None = None
+    beside: HostArray | None = None
 
     @property
     def theta(self) -> HostArray:
@@ -94,6 +98,8 @@ class Found:
             return self.certified_matrix_free
         if not certificate.certified or spectrum.n_negative or not spectrum.factor.shape[1] or self.problem.unsettled:
             return False
+        if self.beside is not None:
+            return False
         return self.edm_newton < NEWTON * self.goal if self.problem.network.smooth else not self._falls
 
     @cached_property
@@ -107,7 +113,7 @@ class Found:
         escape = self.problem.tuning.local_search.escape
         at_once = replace(escape, line_steps=escape.line_steps[:1])
         value, gradient = cost.value_and_gradient(self.theta)
-        aside = BESIDE * np.random.default_rng(0).normal(size=len(scale))
+        aside = ASIDE * np.random.default_rng(0).normal(size=len(scale))
         lines = [(escape, factor @ (factor.T @ gradient))]
         lines += [(at_once, scale**2 * cost.value_and_gradient(self.theta + d)[1]) for d in (aside, -aside)]
         fall = escape.min_gain * cost.errordef
@@ -127,17 +133,23 @@ class Found:
 def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitRecord:
     """Make the record of a fit, with the covariance, the band and the message that the found point deserves.
 
-    After the deadline, a `time.monotonic` value, HESSE does not check the covariance.
+    After the deadline, a `time.monotonic` value, neither HESSE nor points beside the minimum check the covariance.
     """
     raw, search, spectrum = found.raw_cost, found.search, found.spectrum
     p, certificate = found.problem.layout.n_parameters, found.certificate
     theta = found.problem.scaling.to_raw(found.theta)
     if found.problem.loss.predicts_width and _has_vanishing_width(found.problem, theta):
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
+    elif why := _rounding(found, raw.value_and_gradient(theta)[0]):
+        found = replace(found, problem=replace(found.problem, unsettled=why))
     problem = found.problem
     if search.best is not None and search.best.located and (spectrum is None or not spectrum.n_negative):
         found = _at_infinity(found)
         spectrum = found.spectrum
+    if found.certified and spectrum is not None:
+        with stoppable(deadline):
+            checkpoint()
+            found = replace(found, beside=problem.local_search(found.cost).lower_beside(found.theta, spectrum))
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:
@@ -207,6 +219,20 @@ def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
     expected, k = problem.expected(theta), int(problem.data.y.shape[0])
     width = np.exp(expected[k:]) / problem.scaling.y_scale[:k, None]
     return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
+
+
+def _rounding(found: Found, raw: float) -> str:
+    """Return why S is made of rounding; empty if it is the same in raw units, `raw`, and in standardised ones."""
+    value = float(found.cost(found.theta))
+    if found.problem.loss.predicts_width:  # its standardised S lacks the logarithm of the width of y
+        return ""
+    if not abs(raw - value) > SAME * (abs(raw) + abs(value)) + 0.1 * found.cost.errordef:
+        return ""
+    return (
+        f"S is {raw:.6g} in raw units and {value:.6g} in standardised units, a difference of rounding alone: the "
+        "errors of y lie below its last digits, or x varies in its last digits only; check their units, or subtract "
+        "an offset from x or y"
+    )
 
 
 def _edm(found: Found) -> float:
@@ -308,6 +334,13 @@ def _words(found: Found, more: str) -> tuple[str, str]:
         )
     if problem.unsettled:
         return f"Not certified: {problem.unsettled}.", "none"
+    if found.beside is not None:
+        gain = found.cost(found.theta) - found.cost(found.beside)
+        return (
+            f"Not a minimum: S is lower by {gain:.2g} within a hundredth of a standard deviation, so that "
+            "no covariance describes it. Use a narrower prior, more restarts, another seed, or a smooth activation.",
+            "none",
+        )
     if not certified:
         smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
         fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""

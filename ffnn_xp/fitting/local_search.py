@@ -10,6 +10,7 @@ from functools import cached_property, partial
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.fitting.beside import lower_beside
 from ffnn_xp.minimizers import (
     EDMBounds,
     KroneckerLBFGS,
@@ -32,6 +33,8 @@ from ffnn_xp.uncertainty import Spectrum
 
 # In units of errordef: far below MIGRAD's goal, and cheap since the last steps converge quadratically.
 _EDM_GOAL = 1e-6
+KINKED = 0.1  # of errordef: by how much S may be lower beside a minimum between kinks
+NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,12 @@ class LocalSearch:
             if result.value < value - escape.min_gain * problem.errordef:
                 return spectrum, result.theta
         return spectrum.with_negative_directions_unidentified(), None
+
+    def lower_beside(self, theta: HostArray, spectrum: Spectrum) -> HostArray | None:
+        """Return a point next to a minimum where S is lower than a minimum may be; see `beside.lower_beside`."""
+        errordef = self.problem.errordef
+        fall = NEWTON * edm_goal(errordef) if self.smooth else KINKED * errordef
+        return lower_beside(self.problem, theta, spectrum, fall)
 
     def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:
         """Minimise to the limit of single precision; return None where there is no such stage."""

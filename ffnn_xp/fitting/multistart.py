@@ -27,6 +27,8 @@ from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker, is_lower
 from ffnn_xp.objective import NetworkCost
 
+LOWER_POINTS = 4  # from which the search goes on at most, each next to a minimum
+
 
 @dataclass(frozen=True)
 class MultiStart:
@@ -186,6 +188,19 @@ class MultiStart:
         log.finish()
         there = log.result()
         return (there, True) if there.located else (replace(there, best=found.best), False)
+
+    def past_lower_points(self, found: SearchResult) -> SearchResult:
+        """Go on from points next to the best minimum where S is lower, a few times."""
+        with stoppable(self.deadline):
+            for _ in range(LOWER_POINTS):
+                best = found.best
+                if best is None or best.spectrum is None or found.stopped not in ("", TIME_IS_UP):
+                    break
+                beside = self.local.lower_beside(best.theta, best.spectrum)
+                if beside is None:
+                    break
+                found, _ = self.continue_from(found, beside)
+        return found
 
     def satisfied(self, found: SearchResult) -> bool:
         """Return True if the best point is a minimum, and its chi-square is as low as it should be."""

@@ -19,8 +19,8 @@ from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
 from ffnn_xp._lib.progress import Bar, bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
-from ffnn_xp.fitting.certification import NEWTON, Found, certify_fit
-from ffnn_xp.fitting.local_search import LocalMinimum
+from ffnn_xp.fitting.certification import Found, certify_fit
+from ffnn_xp.fitting.local_search import NEWTON, LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.prior_selection import PriorSelection, choose, typical_error, why_not_chosen
@@ -86,6 +86,7 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
         found = SearchResult(end, stopped=chosen.stopped)
     else:
         found = _search(problem, search, chain(given, _random_starts(problem, number - len(given), rng)), rng)
+    found = search.past_lower_points(found)
     with stoppable(limits.until(limits.minima, began, deadline)):
         checkpoint()
         found = search.number_minima(found, _unit(problem, found.value))

@@ -21,6 +21,7 @@ from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 
 ROUNDING = 1e-26  # relative square norm of the residual at which nothing is left but rounding
+HUGE = 1e150  # of a step's length or the residual's growth: beyond it the matrix overflows, and the bounds so far stay
 CHECK_EVERY = 5  # iterations between estimates of the upper bound
 
 
@@ -112,11 +113,15 @@ class ConjugateGradients:
             if not bend > 0:
                 return EDMBounds(x, lower, np.inf, len(gammas) + 1, d)
             gamma = rho / bend
+            if not 1 / HUGE < gamma < HUGE:
+                break
             x += gamma * d
             r -= gamma * Hd
             lower += 0.5 * gamma * rho
             z = precondition(r)
             rho, before = float(r @ z), rho
+            if not rho < HUGE * before:
+                break
             gammas.append(gamma)
             deltas.append(rho / before)
             d = z + deltas[-1] * d
@@ -124,7 +129,7 @@ class ConjugateGradients:
                 upper = lower + 0.5 * self._radau(gammas, deltas, least) * max(rho, 0.0)
                 if upper - lower < self.tolerance * upper or upper < enough:
                     break
-        return EDMBounds(x, lower, max(lower, upper if rho > least_rho else lower), len(gammas))
+        return EDMBounds(x, lower, max(lower, lower if rho <= least_rho else upper), len(gammas))
 
     def _radau(self, gammas: list[float], deltas: list[float], least: float) -> float:
         """Return the factor from the residual's square norm to a bound on the rest."""

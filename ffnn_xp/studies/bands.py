@@ -42,6 +42,7 @@ from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 
 DEEPER = 0.1  # fall of S, in units of errordef, from which on another minimum is told of
 UNIDENTIFIED = "depends on an unidentified direction"
+OVERFLOWS = "overflows"
 
 
 @quiet
@@ -224,8 +225,10 @@ def linear_ends(request: BandRequest) -> Ends:
         std = request.std(request.known)
     if stop.reason:
         raise ValueError(f"there is no band yet: {stop.reason}")
-    status = np.where(np.isfinite(std), "", UNIDENTIFIED)
-    return Ends(mean, mean - z * std, mean + z * std, status)
+    identified = np.isfinite(std)
+    status = np.where(identified, "", np.where(np.isfinite(mean), UNIDENTIFIED, OVERFLOWS))
+    low, high = np.where(identified, mean - z * std, -np.inf), np.where(identified, mean + z * std, np.inf)
+    return Ends(mean, low, high, status)
 
 
 def profile_ends(request: BandRequest, tuning: ProfileTuning = DEFAULT_PROFILE) -> Ends:

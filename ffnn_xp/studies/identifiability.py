@@ -250,10 +250,9 @@ def _spectrum(
     names, p = cost.objective.network.layout.names, len(H)
     own = np.zeros(p) if cost.prior is None else 2 * cost.errordef * cost.prior.precision
     G = H - np.diag(own)
-    diagonal = np.diag(G)
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    data = Spectrum.of_hessian(G, cost.errordef, cost.epsilon)
+    scale, n_identified = data.scale, data.factor.shape[1]
     values, V = scipy.linalg.eigh(G * (scale[:, None] * scale), check_finite=False)
-    n_identified = Spectrum.of_hessian(G, cost.errordef, cost.epsilon).factor.shape[1]
     F = Spectrum.of_hessian(H, cost.errordef, cost.epsilon).factor
     by_parameter = np.sum(F * (G @ F), axis=1) / (2 * cost.errordef)
     shares = np.zeros(p)

@@ -116,6 +116,11 @@ class Spectrum:
         return int(self.unidentified.shape[1])
 
     @property
+    def columns(self) -> HostArray:
+        """The columns of F, or one of zeros where no direction is identified."""
+        return self.factor if self.factor.shape[1] else np.zeros((len(self.factor), 1))
+
+    @property
     def covariance(self) -> HostArray:
         """The covariance on the identified directions, ``(p, p)``."""
         return np.asarray(self.factor @ self.factor.T)

@@ -47,7 +47,7 @@ class LinearBand:
     def covariance_root(self, network: Network, backend: Backend, x: Array) -> Array:
         """Return A ``(n k, r)``, event by event, with A A^T the covariance of the outputs at raw inputs ``(d, n)``.
 
-        Rows of predictions that the fit does not determine are infinite.
+        Rows of predictions that the fit does not determine, or whose derivatives overflow, are infinite.
         """
         xp, parts = backend.xp, self._chunks(_covariance_root, network, backend, x)
         with backend.context():
@@ -62,13 +62,14 @@ class LinearBand:
         """
         to, xp = backend.to_device, backend.xp
         with backend.context():
-            root = xp.sqrt(to(precision))[:, None] * to(self.spectrum.factor)
+            root = xp.sqrt(to(precision))[:, None] * to(self.spectrum.columns)
             return xp.concat(self._chunks(_prior_share, network, backend, x, root), axis=-1)
 
     def std(self, network: Network, backend: Backend, x: Array) -> Array:
         """Return the standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``.
 
-        It is infinite where a prediction depends on a direction that the fit does not determine.
+        It is infinite where a prediction depends on a direction that the fit does not determine, or where its
+        derivatives overflow.
         """
         parts = self._chunks(_std, network, backend, x)
         with backend.context():
@@ -83,7 +84,7 @@ class LinearBand:
         f = backend.bind(kernel, network)
         with backend.context():
             units = [to(a[:, None]) for a in (s.x_mean, s.x_scale, s.y_scale, s.y_mean)]
-            of_fit = [to(self.theta), to(spectrum.factor)]
+            of_fit = [to(self.theta), to(spectrum.columns)]
             unidentified = [to(spectrum.scale), to(spectrum.unidentified)] if spectrum.n_unidentified else []
             n, parts = int(x.shape[-1]), []
             for i in range(0, max(n, 1), size):
@@ -114,12 +115,13 @@ def _covariance_root(
     J = raw_jacobian(inner, xp, theta, x, y_scale, y_mean)
     z = J[..., 0] if network.activations[-1].linear else y_scale * forward(inner, xp, theta, x).y + y_mean
     A = jacobian_through_output(network, xp, z, J) @ factor
+    A = xp.where(xp.isnan(A), float("inf"), A)
     if lift is None or unidentified is None:
         return A
     v = (_of_logits(network.activations[-1], xp, z, J) if network.activations[-1].coupled_outputs else J) * lift
     share = xp.sum((v @ unidentified) ** 2, axis=-1, keepdims=True)
     depends = share > TOUCHES * xp.sum(v * v, axis=-1, keepdims=True)
-    return xp.where(depends, float("inf"), A if factor.shape[-1] else xp.zeros_like(share))
+    return xp.where(depends, float("inf"), A)
 
 
 def _of_logits(softmax: Activation, xp: Namespace, z: Array, J: Array) -> Array:

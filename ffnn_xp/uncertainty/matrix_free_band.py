@@ -59,7 +59,8 @@ class MatrixFreeBand:
     def std(self, network: Network, backend: Backend, x: Array) -> Array:
         """Return the standard deviation of the network's output, ``(k, n)``, at raw inputs ``(d, n)``, by k n solves.
 
-        It is infinite where a prediction depends on a direction of negative curvature.
+        It is infinite where a prediction depends on a direction of negative curvature, or where its derivatives
+        overflow.
         """
         s, problem = self.scaling, self.problem
         to = backend.to_device
@@ -74,7 +75,7 @@ class MatrixFreeBand:
                 here = partial(self._derivatives, network, backend, standard[:, n : n + 1])
                 for k, j in enumerate(problem.derivatives(here, self.theta)):
                     found = solver.bounds(partial(product, self.theta), j, W.precondition, least=W.least)
-                    std[k, n] = np.sqrt(4 * problem.errordef * found.upper)
+                    std[k, n] = np.sqrt(4 * problem.errordef * found.upper) if np.all(np.isfinite(j)) else np.inf
                     line.advance()
         return to(std)
 

@@ -291,6 +291,12 @@ def test_a_mask_selects_rows_and_columns_of_a_covariance() -> None:
         cost_of(error=None, y_cov=np.eye(5), mask=use)
 
 
+def test_a_mask_and_a_covariance_of_no_events_are_refused_as_no_events() -> None:
+    nothing = np.zeros((0, 2))
+    with pytest.raises(ValueError, match="`x` holds no events"):
+        fx.Model((2, 1), backend="numpy").fit(nothing, [], y_cov=np.zeros((0, 0)), mask=np.zeros(0, bool), prior=None)
+
+
 def test_a_masked_covariance_is_not_filled_in_silence() -> None:
     with pytest.raises(ValueError, match="`y_cov` has masked values"):
         cost_of(error=None, y_cov=masked(np.eye(6), np.eye(6, k=1)))

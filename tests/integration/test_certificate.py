@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.fitting.certification import Found
+from ffnn_xp.fitting.certification import Found, _rounding
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING
@@ -129,6 +129,20 @@ def test_a_point_above_a_kink_is_not_certified_where_s_falls_along_newtons_step(
         search = SearchResult(LocalMinimum.unfinished(theta, value))
         migrad = Certificate(theta, value, edm=0.0, calls=1, certified=True)
         assert Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, migrad).certified is certified
+
+
+@pytest.mark.parametrize(("loss", "changes"), [("least_squares", 1.0), ("student_t", 1.0), ("normal", 100.0)])
+def test_an_s_that_is_made_of_rounding_is_not_certified(loss: str, changes: float) -> None:
+    """Errors below the last digits of y make S in raw units another one; that of "normal" differs by a constant."""
+    model = fx.Model((1, 1, 2 if loss == "normal" else 1), backend="numpy", seed=1)
+    y = np.sin(X) + 0.1 * np.random.default_rng(1).normal(size=50)
+    fit = model.fit(X, y, None if loss == "normal" else 0.1, loss=loss, prior=3.0, restarts=1)
+    search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
+    found = Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, None)
+    assert _rounding(found, fit.fval) == ""
+    why = _rounding(found, fit.fval + changes)
+    assert (why == "") is (loss == "normal")
+    assert why == "" or "errors of y lie below its last digits" in why
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3])

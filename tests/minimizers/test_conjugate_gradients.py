@@ -42,6 +42,23 @@ def test_a_direction_of_negative_curvature_is_reported() -> None:
     assert found.upper == np.inf
 
 
+@pytest.mark.parametrize("factor", [1e-200, 1e200, np.inf])
+def test_a_product_that_overflows_ends_it(factor: float) -> None:
+    """The lower bound stays, and the upper one is not known."""
+    H, calls = np.diag([1.0, 2.0, 3.0, 4.0]), []
+
+    def product(v: np.ndarray) -> np.ndarray:
+        calls.append(v)
+        return H @ v * (1.0 if len(calls) < 3 else factor)
+
+    g = np.ones(4)
+    found = ConjugateGradients().bounds(product, g, lambda v: v)
+    assert len(calls) == 3
+    assert 0 < found.lower < 0.5 * g @ np.linalg.solve(H, g)
+    assert np.all(np.isfinite(found.step))
+    assert found.upper == np.inf
+
+
 def test_no_gradient_is_no_edm() -> None:
     assert ConjugateGradients().bounds(lambda v: v, np.zeros(3), lambda v: v).lower == 0
 

@@ -49,6 +49,12 @@ def statistic(call: RandomFit, model: fx.Model, fit: fx.FitResult) -> tuple[Tayl
         a = numbers(a)
         return np.broadcast_to(a[:, None] if a.shape == (n,) and a.shape != (k,) else a, (n, k))
 
+    def residual(y: np.ndarray) -> Taylor:
+        """Predictions minus y; without the offset, which costs digits, where both are standardised."""
+        if names[-1] != "identity" or bins is not None:
+            return u - y
+        return (standard - (y - s.y_mean) / s.y_scale) * s.y_scale
+
     y = numbers(call.y)
     if call.options.get("loss") == "multinomial":
         counts = (y.reshape(n)[:, None] == np.arange(k)).astype(float) if y.ndim == 1 else y
@@ -83,12 +89,12 @@ def statistic(call: RandomFit, model: fx.Model, fit: fx.FitResult) -> tuple[Tayl
         y, V = y.reshape(n, k), numbers(o["y_cov"])
         if V.ndim == 3:
             C = np.linalg.inv(np.linalg.cholesky(V))
-            pull = ((u - y).reshape(n, 1, k) * C).sum(2)
+            pull = (residual(y).reshape(n, 1, k) * C).sum(2)
             terms = pull * pull
         else:
             at = np.flatnonzero(np.repeat(use, k))
             C = np.linalg.inv(np.linalg.cholesky(V[np.ix_(at, at)]))
-            pull = (((u - y).reshape(n * k)[at]).reshape(1, len(at)) * C).sum(1)
+            pull = ((residual(y).reshape(n * k)[at]).reshape(1, len(at)) * C).sum(1)
             terms, use, weights = (pull * pull).reshape(len(at), 1), np.ones(len(at), bool), np.ones(len(at))
     else:
         y = y.reshape(n, k)
@@ -102,14 +108,12 @@ def statistic(call: RandomFit, model: fx.Model, fit: fx.FitResult) -> tuple[Tayl
                 step = 1e-4 * sigma[:, None] * np.eye(widths[0])[j]
                 slopes.append((outputs(x + step)[-1] - outputs(x - step)[-1]) * 0.5e4)
             unit = 1 / np.sqrt(error**2 + sum(slope.value**2 for slope in slopes))  # so that no square overflows
-            V, pull = 0 * u + (error * unit) ** 2, (u - y) * unit
+            V, pull = 0 * u + (error * unit) ** 2, residual(y) * unit
             for slope in slopes:
                 V = V + slope * unit * slope * unit
             terms = pull * pull * V.of(taylor.inverse)
         else:
-            pull = (u - y) * (1 / error)
-            if names[-1] == "identity" and bins is None:  # without the offset, which costs digits
-                pull = (standard - (y - s.y_mean) / s.y_scale) * (s.y_scale / error)
+            pull = residual(y) * (1 / error)
             loss = fit.statistic
             square = pull * pull
             if loss.name == "soft_l1":

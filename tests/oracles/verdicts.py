@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import tempfile
@@ -145,7 +146,8 @@ def not_a_minimum(call: RandomFit, model: fx.Model, fit: fx.FitResult) -> list[s
             + np.abs(u).max(axis=0, initial=0) * (model.activations[-1].name != "identity")
             + np.abs(fit.scaling.y_scale if u.shape[1] == len(fit.scaling.y_scale) else 1.0)
         )
-        far = float(np.max(np.abs(predicted - u) / width, initial=0.0))
+        excess = np.abs(predicted - u) - 10 * rounding_of_predictions(model, used[finite])
+        far = float(np.max(excess / width, initial=0.0))
         if call.network["dtype"] == "float64" and not far < 1e-3 and not is_ensemble(model):
             wrong.append(f"valid, but predictions differ from the minimum's by {far:.2g} widths")
         diagonal = np.abs(np.diag(H))
@@ -174,11 +176,29 @@ def not_a_minimum(call: RandomFit, model: fx.Model, fit: fx.FitResult) -> list[s
         rounding = float(np.nanmax(np.abs(np.subtract(close, S.value))))
         lower = S.value - np.nanmin([nearby(step) for step in tried])
         allowed = EDM * e + 1e-12 * abs(S.value) + 10 * rounding + (0 if smooth else 0.1 * e)
-        if smooth and edm > 1.5 * allowed:
+        # Where outputs are saturated in all digits, as tanh(20) is, S has derivatives that none of its values show.
+        newton = directions[-1]
+        flat = max(np.abs(np.subtract(values([1e-3 * newton, 1e-2 * newton, 0.1 * newton, newton]), S.value))) == 0
+        if smooth and edm > 1.5 * allowed and not flat:
             wrong.append(f"valid, but EDM is {edm:.2g}, and S is lower nearby by {lower:.2g}")
         elif lower > 3 * allowed and not is_ensemble(model):
             wrong.append(f"valid, but S is lower nearby by {lower:.2g}, EDM {edm:.2g}, rounding {rounding:.2g}")
         return wrong
+
+
+def rounding_of_predictions(model: fx.Model, x: np.ndarray) -> np.ndarray:
+    """The largest changes of predictions ``(n, k)`` by changes of the raw parameters in their last digits."""
+    other, theta, rng = copy.deepcopy(model), model.parameters, np.random.default_rng(0)
+
+    def predictions(theta: np.ndarray) -> np.ndarray:
+        other.parameters = theta
+        return np.asarray(other(x), dtype=float).reshape(len(x), -1)
+
+    at = predictions(theta)
+    return np.max(
+        [np.abs(predictions(theta + np.spacing(theta) * rng.choice([-1, 1], len(theta))) - at) for _ in range(9)],
+        axis=0,
+    )
 
 
 def is_ensemble(model: fx.Model) -> bool:

@@ -166,3 +166,13 @@ def test_negative_eigenvalues_are_in_no_decade() -> None:
     with np.errstate(all="raise"):
         assert _decades(np.array([-9e15, -0.03, 0.1, 5.0]), 3) == "1 in 1e+0, 1 in 1e-1, 2 zero"
         assert _decades(np.array([-2.0, -1.0]), 2) == "all zero"
+
+
+def test_parameters_whose_information_underflows_are_undetermined(
+    backend: Backend, rng: np.random.Generator, x: np.ndarray
+) -> None:
+    """A unit that hardly leads on: its row of the matrix is of order 1e-310, where numbers have few digits."""
+    found = examine(backend, [rng.normal(size=(2, 4)), np.array([[1.0, 1e-155, 0.0]])], x)
+    assert found.n_held == 7
+    assert len(found.weakest) == 4
+    assert all(direction.share == pytest.approx(1) for direction in found.weakest)

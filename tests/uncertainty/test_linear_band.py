@@ -118,3 +118,26 @@ def test_which_probabilities_depend_on_a_direction(
     std = band.std(network, get_backend("numpy"), np.zeros((1, 1)))[:, 0]
     assert np.isinf(std).tolist() == infinite
     assert (std[~np.isinf(std)] == 0).all()
+
+
+def test_where_derivatives_overflow_the_band_is_infinite(backend: Backend) -> None:
+    """The prediction itself may be finite there: exp(-exp(1000)) is 0, its derivative 0 times infinity."""
+    model = Model((1, 1, 1), activation="exp", output="exp", backend=backend, seed=1)
+    x = np.linspace(-1, 1, 30)
+    fit = model.fit(x, np.exp(-np.exp(x)), 0.01, prior=3.0, restarts=1, start=np.array([1.0, 0.0, -1.0, 0.0]))
+    assert fit.valid
+    mean, std = (to_numpy(a) for a in model.predict([0.0, 1e4], return_std=True))
+    assert mean[1] == 0
+    assert np.isfinite(std[0])
+    assert std[1] == np.inf
+    band = fit.band([0.0, 1e4])
+    assert (band.low[1], band.high[1]) == (0, np.inf)
+    assert list(band.status) == ["", "overflows"]
+
+
+def test_a_prior_has_no_share_of_what_nothing_determines(backend: Backend) -> None:
+    one = Scaling(Layout((1, 1)), np.zeros(1), np.ones(1), np.zeros(1), np.ones(1))
+    band = LinearBand(np.zeros(2), one, Spectrum.of_hessian(np.zeros((2, 2)), 1.0))
+    network, x = Network(Layout((1, 1)), (identity,)), backend.to_device(np.array([[1.0, 2.0]]))
+    assert np.all(np.isinf(backend.to_host(band.std(network, backend, x))))
+    assert np.all(np.isnan(backend.to_host(band.prior_share(network, backend, x, np.ones(2)))))
