@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.text import visible
 from ffnn_xp._lib.typing import HostArray
 
@@ -35,6 +36,16 @@ def labels(names: Sequence[str] | None, letter: str, number: int) -> list[Label]
         return [Label(f"${letter}_{{{i}}}$" if number > 1 else f"${letter}$", {}) for i in range(number)]
     shown = [visible(name) for name in names]
     return [Label(n if len(n) <= LONGEST_NAME else f"{n[: LONGEST_NAME - 3]}...", LITERAL) for n in shown]
+
+
+def figure(**options: Any) -> Any:
+    """Return a new figure of pyplot."""
+    return require("matplotlib.pyplot", "plot", "plotting").figure(**options)
+
+
+def one_panel(axes: Axes | None, **options: Any) -> Axes:
+    """Return the user's axes, or those of a new figure of pyplot."""
+    return figure(layout="constrained", **options).subplots() if axes is None else axes
 
 
 def draw_points(

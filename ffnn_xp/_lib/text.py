@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,19 @@ def counted(number: float, noun: str) -> str:
     ('1 value', '3 values')
     """
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def with_error(value: float, error: float) -> str:
+    """Write a value with its error, both to two digits of the error.
+
+    Examples
+    --------
+    >>> with_error(0.82301, 0.0153), with_error(1.0, 0.0), with_error(2.0, math.nan)
+    ('0.823 ± 0.015', '1.0000 ± 0.0000', '2.0000 ± nan')
+    """
+    digits = 1 - math.floor(math.log10(error)) if 0 < error < math.inf else 4
+    digits = min(max(digits, 0), 8)
+    return f"{round(value, digits) + 0.0:.{digits}f} ± {error:.{digits}f}"
 
 
 def titled_text(title: str, pairs: Sequence[Pair]) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.drawing import BLUE, LITERAL, VERMILION, Axes, Label, draw_points, labels, marker
+from ffnn_xp._lib.drawing import BLUE, LITERAL, VERMILION, Axes, Label, draw_points, figure, labels, marker, one_panel
 from ffnn_xp._lib.errors import NotFittedError
-from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp._lib.validation import column_names
 from ffnn_xp.fitting import FitRecord
@@ -60,7 +59,7 @@ def plot_data(
 
 def plot_pulls(fit: FitRecord, axes: Any = None) -> Any:
     """Draw the distribution of the pulls of all outputs; see `FitResult.plot_pulls`."""
-    axes = _one_panel(axes)
+    axes = one_panel(axes)
     drawn = drawn_of(fit)
     pulls = drawn.pulls
     if drawn.grouped:
@@ -74,7 +73,7 @@ def plot_minima(fit: FitRecord, axes: Any = None) -> Any:
     """Draw how far above the best each start ended; see `FitResult.plot_minima`."""
     if not fit.restarts:
         raise ValueError("there are no starts to draw: MIGRAD alone, and prior='auto', have no table of starts")
-    axes = _one_panel(axes)
+    axes = one_panel(axes)
     rows = sorted(fit.restarts, key=lambda r: r.fval)
     above = np.array([r.fval - rows[0].fval for r in rows]) / fit.statistic.errordef
     rank = np.arange(1, len(rows) + 1)
@@ -94,7 +93,7 @@ def plot_correlations(fit: FitRecord, axes: Any = None) -> Any:
     """Draw the correlations of the parameters as a matrix; see `FitResult.plot_correlations`."""
     if fit.covariance is None:
         raise NotFittedError(f"no covariance: {fit.message}")
-    axes = _one_panel(axes)
+    axes = one_panel(axes)
     error = np.sqrt(np.diag(fit.covariance))
     known = np.where(error > 0, error, np.inf)
     image = axes.imshow(fit.covariance / np.outer(known, known), vmin=-1, vmax=1, cmap="RdBu_r")
@@ -157,21 +156,13 @@ def _panels(axes: Any, outputs: int, *, one_input: bool) -> Any:
         if len(given) != 2 * outputs:
             raise ValueError(f"`axes` must have {2 * outputs} panels, two for each output, got {len(given)}")
         return given.reshape(outputs, 2)
-    figure = _figure() if axes is None else axes
-    figure.set_layout_engine("constrained")
-    figure.set_size_inches((1.6 + 5.0 * outputs, 5.2) if one_input else (9.6, 0.6 + 4.2 * outputs))
+    own = figure() if axes is None else axes
+    own.set_layout_engine("constrained")
+    own.set_size_inches((1.6 + 5.0 * outputs, 5.2) if one_input else (9.6, 0.6 + 4.2 * outputs))
     if one_input:
-        return figure.subplots(2, outputs, squeeze=False, sharex="col", height_ratios=(3, 1)).T
-    return figure.subplots(outputs, 2, squeeze=False)
+        return own.subplots(2, outputs, squeeze=False, sharex="col", height_ratios=(3, 1)).T
+    return own.subplots(outputs, 2, squeeze=False)
 
 
 def _is_figure(axes: Any) -> bool:
     return hasattr(axes, "subplots")
-
-
-def _one_panel(axes: Any) -> Any:
-    return _figure(figsize=(6.0, 4.4), layout="constrained").subplots() if axes is None else axes
-
-
-def _figure(**options: Any) -> Any:
-    return require("matplotlib.pyplot", "plot", "plotting").figure(**options)

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.drawing import BLUE, GREY, VERMILION, labels
-from ffnn_xp._lib.optional import require
+from ffnn_xp._lib.drawing import BLUE, GREY, VERMILION, labels, one_panel
 from ffnn_xp._lib.typing import HostArray
 
 MOST_UNITS = 16  # units of a layer that are drawn: with more, lines could not be told apart
@@ -21,9 +20,7 @@ def draw_network(
     axes: Any = None,
 ) -> Any:
     """Draw a network from its augmented matrices ``(h, c + 1)``; see `Model.draw`."""
-    if axes is None:
-        figure = require("matplotlib.pyplot", "plot", "plotting").figure
-        axes = figure(figsize=(1.5 + 2.0 * len(matrices), 4.4), layout="constrained").subplots()
+    axes = one_panel(axes, figsize=(1.5 + 2.0 * len(matrices), 4.4))
     widths = [matrices[0].shape[1] - 1, *(len(A) for A in matrices)]
     heights = [_heights(h) for h in widths]
     largest = max(float(np.max(np.abs(A[:, :-1]), initial=0.0)) for A in matrices) or 1.0

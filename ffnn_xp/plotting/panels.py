@@ -21,7 +21,7 @@ from ffnn_xp._lib.drawing import (
     marker,
     opacity,
 )
-from ffnn_xp._lib.text import visible
+from ffnn_xp._lib.text import visible, with_error
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import FitRecord
 
@@ -93,12 +93,7 @@ def _moments(pulls: HostArray, reach: float) -> str:
     n = len(pulls)
     mean, width = float(np.mean(pulls)), float(np.std(pulls))
     error = width / np.sqrt(n)
-    digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 8)) if error > 0 else 2
-    lines = [
-        f"{n} pulls",
-        f"mean {round(mean, digits) + 0.0:.{digits}f} ± {error:.{digits}f}",
-        f"width {width:.{digits}f} ± {error / np.sqrt(2):.{digits}f}",
-    ]
+    lines = [f"{n} pulls", f"mean {with_error(mean, error)}", f"width {with_error(width, error / np.sqrt(2))}"]
     outside = int(np.sum(np.abs(pulls) > reach))
     if outside:
         lines.append(f"{outside} beyond ±{reach:g}, in the outermost bins")
