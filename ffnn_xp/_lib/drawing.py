@@ -66,6 +66,11 @@ def draw_points(
     )  # fmt: skip
 
 
+def draw_steps(axes: Axes, means: HostArray, edges: HostArray, color: str, label: str | None) -> None:
+    """Draw the means of a curve over bins as steps: it is these that the contents measure."""
+    axes.stairs(means, edges, baseline=None, color=color, lw=1.8, label=label, zorder=4)
+
+
 def marker(n: int) -> float:
     """Return the size of each of n points."""
     return float(np.clip(40 / np.sqrt(n), 1.2, 4.5))

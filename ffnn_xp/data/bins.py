@@ -71,7 +71,7 @@ class Bins:
         self.edges: tuple[HostArray, ...] = tuple(checked)
         cells = [len(e) - 1 for e in checked]
         self.n = int(np.prod(cells))
-        self.nodes = nodes ** len(checked)
+        self.nodes, self.average = nodes ** len(checked), average
         self.x = np.stack([_over_cells(p, i, cells) for i, p in enumerate(points)], axis=-1).reshape(-1, len(checked))
         product = np.ones(1)
         for i, each in enumerate(weights):
