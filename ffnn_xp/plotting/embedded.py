@@ -6,6 +6,8 @@ import base64
 import io
 import warnings
 
+import numpy as np
+
 from ffnn_xp._lib.optional import require
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.plotting.fit_pictures import plot_data
@@ -41,10 +43,12 @@ def _image(fit: FitRecord) -> str:
     before = figure.get_size_inches()[0]
     plot_data(fit, figure)
     figure.suptitle("")  # the page says all of it
-    width = round(WIDTH * figure.get_size_inches()[0] / before)
-    drawn, file = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, dpi=SHARPNESS * WIDTH / before)
-    image = require("PIL.Image", "plot", "plotting").open(drawn)  # Pillow comes with matplotlib
+    figure.set_dpi(SHARPNESS * WIDTH / before)
+    canvas = require("matplotlib.backends.backend_agg", "plot", "plotting").FigureCanvasAgg(figure)
+    canvas.draw()  # savefig would take format and margins from the style
+    image = require("PIL.Image", "plot", "plotting").fromarray(np.asarray(canvas.buffer_rgba()))  # matplotlib needs it
+    file = io.BytesIO()
     image.convert("RGB").quantize(COLORS).save(file, format="png", optimize=True)
     content = base64.b64encode(file.getvalue()).decode("ascii")
+    width = round(image.width / SHARPNESS)
     return f'<img alt="data and fit" width="{width}" style="max-width:100%" src="data:image/png;base64,{content}">'

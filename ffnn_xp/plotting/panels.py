@@ -117,4 +117,5 @@ def entitle(figure: Any, fit: FitRecord, statistic: str, outputs: int) -> None:
         parts.append(f"{MOST_OUTPUTS} of {outputs} outputs")
     if not fit.valid:
         parts.append("NOT A VALID MINIMUM")
-    figure.suptitle(visible("   ".join(parts)), fontsize="medium", wrap=True, **LITERAL)
+    size = figure.axes[0].yaxis.label.get_size()  # some styles set the sizes of labels alone
+    figure.suptitle(visible("   ".join(parts)), fontsize=size, wrap=True, **LITERAL)

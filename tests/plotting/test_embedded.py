@@ -47,8 +47,11 @@ def test_a_result_shows_its_verdict_its_table_and_its_picture(fit: fx.FitResult)
     assert not plt.get_fignums()
 
 
-def test_a_style_of_large_figures_makes_no_larger_picture(fit: fx.FitResult) -> None:
-    with mpl.rc_context({"figure.figsize": (10, 10), "savefig.dpi": 300}):
+@pytest.mark.parametrize(
+    "style", [{"figure.figsize": (10, 10), "savefig.dpi": 300}, {"savefig.format": "pdf", "savefig.bbox": "tight"}]
+)
+def test_no_style_makes_another_picture_of_it(fit: fx.FitResult, style: dict[str, Any]) -> None:
+    with mpl.rc_context(style):
         assert image(embedded_picture(fit)).width == 720
 
 

@@ -30,6 +30,8 @@ X = RNG.uniform(-2, 2, 60)
 
 STYLES: dict[str, dict[str, Any]] = {
     "default": {},
+    # labels alone are large
+    "labels": {"figure.figsize": (8, 6), "axes.labelsize": 18, "xtick.labelsize": 14, "legend.fontsize": 15},
     # large, with ticks on all sides and labels at the ends of axes, as those of the LHC's experiments
     "experiment": {
         "figure.figsize": (10, 10), "font.size": 26, "axes.labelsize": "medium", "axes.linewidth": 2,
