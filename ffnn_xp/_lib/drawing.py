@@ -15,7 +15,7 @@ Axes = Any
 """A matplotlib Axes."""
 
 # M. Okabe and K. Ito, Color Universal Design (2008): distinguishable with any colour vision
-BLUE, SKY, VERMILION, GREY = "#0072B2", "#56B4E9", "#D55E00", "#4D4D4D"
+BLUE, SKY, VERMILION = "#0072B2", "#56B4E9", "#D55E00"
 OUTPUTS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", SKY)
 MOST_BARS = 2000  # events above which error bars would cover everything
 LITERAL = {"parse_math": False, "usetex": False}  # of a text that is drawn character by character
@@ -55,15 +55,21 @@ def draw_points(
     error: HostArray,
     half_width: HostArray | None,
     label: str | None,
-    color: str = GREY,
+    color: str | None = None,
 ) -> None:
-    """Draw points with their errors, if they are known and not too many."""
+    """Draw points with their errors, if they are known and not too many, by default in the colour of texts."""
+    color = color or ink(axes)
     many = len(x) > MOST_BARS
     bars = None if many or not np.all(np.isfinite(error)) else error
     axes.errorbar(
         x, y, bars, half_width, fmt="o", ms=marker(len(x)), color=color, ecolor=color, elinewidth=0.8,
         alpha=opacity(len(x)), label=label, rasterized=many, zorder=2,
     )  # fmt: skip
+
+
+def ink(axes: Axes) -> str:
+    """Return the colour of texts beside axes, dark on light or light on dark as the style has it."""
+    return str(axes.xaxis.label.get_color())
 
 
 def draw_steps(axes: Axes, means: HostArray, edges: HostArray, color: str, label: str | None) -> None:

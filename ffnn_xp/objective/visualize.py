@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ffnn_xp._lib.drawing import BLUE, CURVE_POINTS, GREY, OUTPUTS, VERMILION, Axes, Label, draw_points, draw_steps
+from ffnn_xp._lib.drawing import BLUE, CURVE_POINTS, OUTPUTS, VERMILION, Axes, Label, draw_points, draw_steps
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.objective.drawn import Drawn, means_over
@@ -106,10 +106,10 @@ def _draw_against(axes: Axes, drawn: Drawn, names: Names) -> tuple[Any, Any]:
     return (_flat(predicted), _flat(y), _errors(error)), (ends, ends)
 
 
-def _styles(names: Names) -> Iterator[tuple[int, str, str, str]]:
-    """Return for each output its number, the colours of points and of the line, and what the legend calls the line."""
+def _styles(names: Names) -> Iterator[tuple[int, str | None, str, str]]:
+    """Return for each output its number, the colours of points (None: of texts) and line, and the line's name."""
     if len(names.values) == 1:
-        yield 0, GREY, BLUE, f"network + {names.function}" if names.function else "prediction"
+        yield 0, None, BLUE, f"network + {names.function}" if names.function else "prediction"
         return
     for i, name in enumerate(names.values):
         color = OUTPUTS[i % len(OUTPUTS)]

@@ -10,7 +10,6 @@ import numpy as np
 from ffnn_xp._lib.drawing import (
     BLUE,
     CURVE_POINTS,
-    GREY,
     LITERAL,
     MOST_BARS,
     SKY,
@@ -19,6 +18,7 @@ from ffnn_xp._lib.drawing import (
     Label,
     draw_points,
     draw_steps,
+    ink,
     marker,
     opacity,
 )
@@ -76,7 +76,7 @@ def draw_curve(
     n = len(data.x)
     below.axhspan(-1, 1, color=SKY, alpha=0.3, lw=0)
     below.axhline(0, color=BLUE, lw=1)
-    below.plot(data.x, data.pulls, "o", ms=marker(n), color=GREY, alpha=opacity(n), rasterized=n > MOST_BARS)
+    below.plot(data.x, data.pulls, "o", ms=marker(n), color=ink(below), alpha=opacity(n), rasterized=n > MOST_BARS)
     finite = np.abs(data.pulls[np.isfinite(data.pulls)])
     reach = max(3.2, 1.1 * float(finite.max(initial=0.0)))
     below.set(ylim=(-reach, reach), ylabel="pull")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ffnn_xp._lib.drawing import GREY, LITERAL, OUTPUTS, Axes, one_panel
+from ffnn_xp._lib.drawing import LITERAL, OUTPUTS, Axes, ink, one_panel
 from ffnn_xp._lib.typing import HostArray
 
 
@@ -45,7 +45,7 @@ def _turn(styles: Sequence[str], i: int) -> str:
 def _unit_square(axes: Axes | None, diagonal: str) -> Axes:
     """Return axes from 0 to 1 in both directions, with their diagonal."""
     axes = one_panel(axes)
-    axes.axline((0, 0), slope=1, color=GREY, lw=1, ls="--", label=diagonal)
+    axes.axline((0, 0), slope=1, color=ink(axes), lw=1, ls="--", label=diagonal)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     return axes
 

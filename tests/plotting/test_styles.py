@@ -147,3 +147,9 @@ def test_a_figure_has_the_size_of_the_style(curve: fx.FitResult, plane: fx.FitRe
     np.testing.assert_allclose(plane.plot_pulls().figure.get_size_inches(), (width, height))
     spines = [spine.get_visible() for spine in one.axes[0].spines.values()]
     assert all(spines)
+
+
+def test_data_are_seen_on_any_background(curve: fx.FitResult, style: str) -> None:
+    main, pulls = curve.plot()[0]
+    for drawn in (main.containers[0][0], pulls.lines[-1]):
+        assert abs(np.mean(to_rgb(drawn.get_color())) - np.mean(to_rgb(main.get_facecolor()))) > 0.9
