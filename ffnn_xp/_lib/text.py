@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ Pair = tuple[str, str]
 
 SHOWN = 4  # names that a message has room for
 KEY_WIDTH = 12  # so that the values of all results begin in the same column
-_CELL = 'style="text-align:left"'
+_WORDS, _NUMBER = (f'style="text-align:{side};padding:0.1em 0.7em"' for side in ("left", "right"))  # styles of cells
 
 
 def visible(text: str) -> str:
@@ -63,6 +64,19 @@ def counted(number: float, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+def with_error(value: float, error: float) -> str:
+    """Write a value with its error, both to two digits of the error.
+
+    Examples
+    --------
+    >>> with_error(0.82301, 0.0153), with_error(1.0, 0.0), with_error(2.0, math.nan)
+    ('0.823 ± 0.015', '1.0000 ± 0.0000', '2.0000 ± nan')
+    """
+    digits = 1 - math.floor(math.log10(error)) if 0 < error < math.inf else 4
+    digits = min(max(digits, 0), 8)
+    return f"{round(value, digits) + 0.0:.{digits}f} ± {error:.{digits}f}"
+
+
 def titled_text(title: str, pairs: Sequence[Pair]) -> str:
     """Write a title, and below it pairs of key and value, all values in one column.
 
@@ -89,7 +103,7 @@ def pair_html(pairs: Iterable[Pair]) -> str:
     >>> pair_html([("EDM", "< 1")]).count("&lt;")
     1
     """
-    rows = "".join(f"<tr><th {_CELL}>{escape(key)}</th><td {_CELL}>{escape(value)}</td></tr>" for key, value in pairs)
+    rows = "".join(f"<tr><th {_WORDS}>{escape(key)}</th><td {_WORDS}>{escape(value)}</td></tr>" for key, value in pairs)
     return f"<table>{rows}</table>"
 
 
@@ -106,15 +120,17 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def table_html(rows: Sequence[Sequence[str]]) -> str:
-    """Write rows of cells as an HTML table; the first row is its header.
+    """Write rows of cells as an HTML table, aligned to the right; the first row is its header.
 
     Examples
     --------
     >>> table_html([("a",), ("1",)])
-    '<table><tr><th>a</th></tr><tr><td>1</td></tr></table>'
+    '<table><tr><th style="text-align:right;...">a</th></tr><tr><td style="text-align:right;...">1</td></tr></table>'
     """
-    tags = ["th", *("td" for _ in rows[1:])]
-    lines = ["".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) for tag, row in zip(tags, rows, strict=True)]
+    lines = []
+    for i, row in enumerate(rows):
+        tag = "td" if i else "th"
+        lines.append("".join(f"<{tag} {_NUMBER}>{escape(cell)}</{tag}>" for cell in row))
     return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 

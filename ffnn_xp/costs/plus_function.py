@@ -210,7 +210,7 @@ class PlusFunction(CostWithGradient):
 
         The network alone is a dashed line, and what the function adds to it an area.
         """
-        names = self.cost._names_of_columns()._replace(function=getattr(self.function, "__name__", "function"))
+        names = self.cost.column_labels()._replace(function=getattr(self.function, "__name__", "function"))
 
         def curve(x: HostArray) -> Curve:
             network, function = (a.reshape(len(x), -1) for a in self.parts(args, x))

@@ -14,12 +14,13 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from ffnn_xp._lib.text import Page, Shown, counted, visible
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import whole_number
 from ffnn_xp.data.uhi import edges_of, is_histogram, names_of_axes
 
 
-class Bins:
+class Bins(Shown):
     """The bins of a histogram, for x in `Model.fit` and in the costs.
 
     Parameters
@@ -53,6 +54,11 @@ class Bins:
     >>> bins = fx.Bins([0.0, 1.0, 3.0], nodes=2)
     >>> bins.n, bins.volume, float(np.sum(bins.weights[1] * bins.x[2:, 0] ** 2))  # the integral of x^2 from 1 to 3
     (2, array([1., 2.]), 8.666666666666666)
+    >>> fx.Bins([0.0, 1.0, 3.0], [0.0, 5.0])
+    Bins: 2 of 2 dimensions
+      x 0          2 bins from 0 to 3, of widths 1 to 2
+      x 1          1 bin from 0 to 5, of width 5
+      integrals    16 points of each bin
     """
 
     def __init__(self, *edges: Any, nodes: int = 4, average: bool = False) -> None:
@@ -71,7 +77,7 @@ class Bins:
         self.edges: tuple[HostArray, ...] = tuple(checked)
         cells = [len(e) - 1 for e in checked]
         self.n = int(np.prod(cells))
-        self.nodes = nodes ** len(checked)
+        self.nodes, self.average = nodes ** len(checked), average
         self.x = np.stack([_over_cells(p, i, cells) for i, p in enumerate(points)], axis=-1).reshape(-1, len(checked))
         product = np.ones(1)
         for i, each in enumerate(weights):
@@ -100,8 +106,24 @@ class Bins:
         mid = [0.5 * (e[1:] + e[:-1]) for e in self.edges]
         return np.stack([a.ravel() for a in np.meshgrid(*mid, indexing="ij")], axis=-1)
 
+    def _page(self) -> Page:
+        d = len(self.edges)
+        names = self.columns or [f"x {i}" if d > 1 else "x" for i in range(d)]
+        pairs = [(visible(name), _in_words(edges)) for name, edges in zip(names, self.edges, strict=True)]
+        kind = "means" if self.average else "integrals"
+        points = (kind, f"{counted(self.nodes, 'point')} of each bin")
+        return Page("Bins", f"{self.n} of {counted(d, 'dimension')}", [*pairs, points])
+
     def __len__(self) -> int:
         return self.n
+
+
+def _in_words(edges: HostArray) -> str:
+    """Say how many bins there are, from where to where, and how wide they are."""
+    widths = np.diff(edges)
+    low, high = f"{np.min(widths):.4g}", f"{np.max(widths):.4g}"
+    width = f"width {low}" if low == high else f"widths {low} to {high}"
+    return f"{counted(len(widths), 'bin')} from {edges[0]:.6g} to {edges[-1]:.6g}, of {width}"
 
 
 def _edges(edges: Any, dimension: int) -> HostArray:

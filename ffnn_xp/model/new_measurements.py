@@ -164,7 +164,8 @@ class MeasurementPredictor(Predictor):
         network, backend = self.network, self._backend
         thetas = [backend.to_device(theta) for theta in self.ensemble_parameters]
         p = np.mean([backend.to_host(evaluate(network, backend, theta, data.x)) for theta in thetas], axis=0)
-        return score_probabilities(p, t, exclusive=losses[output].target_kind == "class")
+        exclusive = losses[output].target_kind == "class"
+        return score_probabilities(p, t, exclusive=exclusive, names=self.target_names)
 
     def _by_name(self, x: Any, y: Any, mask: Any) -> Measurements:
         """Return measurements whose columns are those of the fit, where they have names."""

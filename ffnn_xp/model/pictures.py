@@ -24,8 +24,9 @@ class FitPictures(FitRecord):
     ) -> Any:
         r"""Draw the data and the fit, two panels for each output (the first six).
 
-        With one input: the data and the curve with its 68 % band, and the pulls below. With several: measured values
-        against predictions, and the histogram of the pulls. All is in units of the network's output: counts over
+        With one input: the data and the curve with its 68 % band, and the pulls below; of a histogram also the curve's
+        mean over each bin, as steps. With several inputs: measured values against predictions, and the histogram of the
+        pulls. All is in units of the network's output: counts over
         exposures, contents over the widths of bins, successes over trials. Yes or no, and classes, are shown as shares
         of groups of events. After ``prior="auto"`` curve, band and pulls are those of what `Model.predict` returns, the
         ensemble's; chi-square in the title is that of its best network, which MINUIT certified.
@@ -33,7 +34,8 @@ class FitPictures(FitRecord):
         Parameters
         ----------
         axes : array-like of matplotlib axes, or an empty matplotlib figure, optional
-            Two panels for each output, or the figure that gets them; by default a new figure of pyplot.
+            Two panels for each output, or the figure that gets them; by default a new figure of pyplot. It grows with
+            the number of panels; sizes of texts are those of matplotlib's style.
         input_names, target_names : sequence of str, optional
             Labels of the axes; by default the names of the columns of tables.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError, did_you_mean
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.text import Page, Shown, counted, first_names, visible
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import Bins
@@ -19,7 +20,7 @@ KINDS = ("confidence", "prediction")
 
 
 @quiet
-class Predictor(NetworkFunction):
+class Predictor(NetworkFunction, Shown):
     """A network with errors, densities and intervals of its predictions, the part of `Model` that a fit completes."""
 
     _band: LinearBand | MatrixFreeBand | None = None
@@ -168,6 +169,24 @@ class Predictor(NetworkFunction):
             raise NotFittedError(f"no covariance of predictions: {self._no_band}")
         columns = self._columns(x)[0]
         return self._backend.to_host(self._band.covariance_root(self.network, self._backend, columns))
+
+    def _page(self) -> Page:
+        """Return the network in words, for notebooks."""
+        pairs = [("name", self._name)] if self._name is not None else []
+        named = (("inputs", self._input_names), ("outputs", self._target_names))
+        pairs += [(key, visible(first_names(names))) for key, names in named if names is not None]
+        pairs.append(("errors", "those of the fit" if self._band is not None else f"none: {self._no_band}"))
+        if self._ensemble is not None:
+            pairs.append(("predictions", f"those of {len(self._ensemble.members)} networks, the ensemble of the fit"))
+        pairs.append(("backend", str(self._backend)))
+        if self._network is None:
+            widths = "-".join("?" if h is None else str(h) for h in self._widths)
+            return Page("Model", f"{widths}, of which data complete the widths", pairs)
+        rows = [("layer", "matrix", "parameters", "activation")]
+        for l, ((r, c), f) in enumerate(zip(self._network.layout.shapes, self._activations, strict=True), start=1):
+            rows.append((f"L{l} -> L{l + 1}", f"{r} x {c}", str(r * c), f.name))
+        title = f"{self._network.description}, {counted(self.n_parameters, 'parameter')}"
+        return Page("Model", title, pairs, rows)
 
     def _density(self) -> Predictive:
         if self._predictive is None or not self._predictive.has_density:

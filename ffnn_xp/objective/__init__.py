@@ -14,7 +14,7 @@
 from ffnn_xp.objective.batch import BatchTuning, Replicas, stack_objectives
 from ffnn_xp.objective.chunking import ChunkSizes, ChunkTuning, SumKind
 from ffnn_xp.objective.data_cost import DataCost
-from ffnn_xp.objective.drawn import Drawn
+from ffnn_xp.objective.drawn import Drawn, means_over
 from ffnn_xp.objective.host import HostTuning, NetworkCost
 from ffnn_xp.objective.iminuit_cost import CostSum, CostWithGradient
 from ffnn_xp.objective.objective import Objective
@@ -38,6 +38,7 @@ __all__ = [
     "SumKind",
     "draw_cost",
     "layer_precision",
+    "means_over",
     "network_precision",
     "output_bias_precision",
     "stack_objectives",

@@ -11,7 +11,7 @@ from ffnn_xp._lib.drawing import labels
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.text import Pair, counted
 from ffnn_xp._lib.typing import Array, HostArray, Mask
-from ffnn_xp._lib.validation import vector
+from ffnn_xp._lib.validation import column_names, vector
 from ffnn_xp.data import Dataset
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import ModelLike, evaluate
@@ -122,8 +122,9 @@ class DataCost(NetworkCost):
     def visualize(self, args: Sequence[float], model_points: int | Sequence[float] = 0) -> Any:
         """Draw data and prediction into the current axes of matplotlib.
 
-        With one input it draws the curve and the points, with several measured against predicted values. Yes or no, and
-        classes, are drawn as shares of groups of events. Values are in units of the network's output.
+        With one input it draws the curve and the points, and of bins the curve's mean over each as steps; with several
+        inputs measured against predicted values. Yes or no, and classes, are drawn as shares of groups of events.
+        Values are in units of the network's output.
 
         Parameters
         ----------
@@ -138,7 +139,7 @@ class DataCost(NetworkCost):
             The numbers that were drawn, ``((x, y, yerror), (x_model, y_model))``; yerror is None where none is drawn.
         """
         theta = vector((args,), self.npar)
-        return draw_cost(self.drawn(theta), lambda x: self._curve(theta, x), model_points, self._names_of_columns())
+        return draw_cost(self.drawn(theta), lambda x: self._curve(theta, x), model_points, self.column_labels())
 
     def drawn(self, args: Sequence[float] | HostArray) -> Drawn:
         """Return the numbers of a picture of the data in use and their predictions."""
@@ -201,6 +202,7 @@ class DataCost(NetworkCost):
             self._pulls_of(arguments),
             weight if np.all(weight >= 0) else np.ones(data.n),
             grouped=kind in ("successes", "class") and bool(np.all((y == 0) | (y == 1))),
+            bins=data.bins if x.shape[1] == 1 else None,
         )
 
     def _curve(self, theta: HostArray, x: HostArray) -> Curve:
@@ -209,10 +211,17 @@ class DataCost(NetworkCost):
         k = int(self.data.y.shape[0])
         return Curve(rows[:, :k], np.exp(rows[:, k:]) if self.statistic.predicts_width else None)
 
-    def _names_of_columns(self) -> Names:
+    def column_labels(
+        self, input_names: Sequence[str] | None = None, target_names: Sequence[str] | None = None
+    ) -> Names:
+        """Return the labels of the axes of pictures: names that are given, those of columns of tables, or letters."""
         data = self.data
         d, k = int(data.x.shape[0]), int(data.y.shape[0])
-        return Names(labels(data.input_names, "x", d), labels(data.target_names, "y", k))
+        inputs = column_names(input_names, "input_names", d) or data.input_names
+        values = column_names(target_names, "target_names", k) or data.target_names
+        if values is None and data.bins is not None and not data.bins.average:
+            values = ("contents / bin width" if d == 1 else "contents / bin volume",)
+        return Names(labels(inputs, "x", d), labels(values, "y", k))
 
     def _outputs(self, theta: HostArray, columns: Array) -> Array:
         backend = self.model.backend

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
+from ffnn_xp.data import Bins
 
 GROUPS = 20  # groups of events whose shares are drawn, at most
 LEAST_IN_GROUP = 10  # events of a group: with fewer its error bar would mean little
@@ -32,6 +33,8 @@ class Drawn:
         How many times each event counts in a group; ones where weights have both signs.
     grouped : bool
         Whether single values are yes or no, so that shares of groups are drawn.
+    bins : Bins or None
+        The bins that x were, in one dimension, also those that a mask left out.
     """
 
     x: HostArray
@@ -42,6 +45,7 @@ class Drawn:
     pulls: HostArray
     weight: HostArray
     grouped: bool = False
+    bins: Bins | None = None
 
     def in_groups(self, along: HostArray, output: int | None = None) -> Drawn:
         """Return the means of one output, or of all, over groups of events that are neighbours along some ``(n,)``."""
@@ -60,6 +64,11 @@ class Drawn:
     def points_are(self, number: int) -> str:
         """Say for a legend what so many points are."""
         return f"groups of {len(self.y) // number}" if self.grouped else "data"
+
+
+def means_over(bins: Bins, values: HostArray) -> HostArray:
+    """Return the means over bins, ``(n, k)``, of values at their nodes, ``(n q, k)``."""
+    return np.asarray(bins.contents(values) / bins.weights.sum(axis=1)[:, None])
 
 
 def half_width(x: HostArray, weights: HostArray) -> HostArray:

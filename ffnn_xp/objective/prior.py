@@ -13,17 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.text import Page, Shown, counted
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling, has_centred_argument
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import Layout, Network
 
 BIAS_PRECISION = 1e-2  # of the logarithm of a rate, or a logit: a width of 10 is wide for the data, and holds it
+MOST_WIDTHS = 12  # of different ones, which are listed one by one
 
 
 @quiet
-@dataclass(frozen=True)
-class GaussianPrior:
+@dataclass(frozen=True, repr=False)
+class GaussianPrior(Shown):
     """Independent normal distributions around zero for the standardised parameters.
 
     Parameters
@@ -38,6 +40,11 @@ class GaussianPrior:
     >>> prior = GaussianPrior(np.array([1.0, 0.25]))
     >>> prior.value(np.array([1.0, 2.0])), prior.gradient(np.array([1.0, 2.0]))
     (2.0, array([2., 1.]))
+    >>> prior
+    Prior: Gaussian around zero, of 2 of 2 parameters
+      width  parameters
+          1           1
+          2           1
     """
 
     precision: HostArray
@@ -73,6 +80,16 @@ class GaussianPrior:
         Since Sigma = 2 e H^-1 and the prior's part of H is 2 e precision, this is tr(H_prior H^-1).
         """
         return float(np.sum(self.precision[:, None] * factor**2))
+
+    def _page(self) -> Page:
+        """Return the widths, each with the number of parameters that have it."""
+        precision, number = np.unique(self.precision[self.precision > 0], return_counts=True)
+        widths = [f"{1 / np.sqrt(one):.4g}" for one in precision[::-1]]
+        title = f"Gaussian around zero, of {int(number.sum())} of {counted(len(self.precision), 'parameter')}"
+        if len(widths) > MOST_WIDTHS:
+            return Page("Prior", title, [("widths", f"{widths[0]} to {widths[-1]}")])
+        rows = [("width", "parameters"), *zip(widths, map(str, number[::-1]), strict=True)]
+        return Page("Prior", title, rows=rows if widths else ())
 
     def _standard(self, theta: HostArray) -> HostArray:
         """Return theta in standardised units."""

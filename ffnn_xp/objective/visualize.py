@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ffnn_xp._lib.drawing import BLUE, CURVE_POINTS, GREY, OUTPUTS, VERMILION, Axes, Label, draw_points
+from ffnn_xp._lib.drawing import BLUE, CURVE_POINTS, OUTPUTS, VERMILION, Axes, Label, draw_points, draw_steps
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.objective.drawn import Drawn
+from ffnn_xp.objective.drawn import Drawn, means_over
 
 
 class Curve(NamedTuple):
@@ -80,7 +80,10 @@ def _draw_over(
                 points, part, total, color=color, alpha=0.25, lw=0, label=names.function if once else None
             )
             axes.plot(points, part, color=color, lw=1.4, ls="--", label="network" if once else None, zorder=3)
-        axes.plot(points, total, color=color, lw=1.8, label=name, zorder=4)
+        axes.plot(points, total, color=color, lw=1.8 if drawn.bins is None else 1.0, label=name, zorder=4)
+        if drawn.bins is not None:
+            means = means_over(drawn.bins, curve(drawn.bins.x[:, 0]).total)
+            draw_steps(axes, means[:, i], drawn.bins.edges[0], color, "in bins" if once else None)
     axes.set_xlabel(names.inputs[0].text, **names.inputs[0].style)
     _name_values(axes.set_ylabel, "", names)
     return (shown.x[:, 0], _flat(shown.y), _errors(bars)), (points, _flat(line.total))
@@ -103,10 +106,10 @@ def _draw_against(axes: Axes, drawn: Drawn, names: Names) -> tuple[Any, Any]:
     return (_flat(predicted), _flat(y), _errors(error)), (ends, ends)
 
 
-def _styles(names: Names) -> Iterator[tuple[int, str, str, str]]:
-    """Return for each output its number, the colours of points and of the line, and what the legend calls the line."""
+def _styles(names: Names) -> Iterator[tuple[int, str | None, str, str]]:
+    """Return for each output its number, the colours of points (None: of texts) and line, and the line's name."""
     if len(names.values) == 1:
-        yield 0, GREY, BLUE, f"network + {names.function}" if names.function else "prediction"
+        yield 0, None, BLUE, f"network + {names.function}" if names.function else "prediction"
         return
     for i, name in enumerate(names.values):
         color = OUTPUTS[i % len(OUTPUTS)]

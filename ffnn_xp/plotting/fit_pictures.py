@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.drawing import BLUE, LITERAL, VERMILION, Axes, Label, draw_points, labels, marker
+from ffnn_xp._lib.drawing import BLUE, LITERAL, VERMILION, Axes, Label, draw_points, figure, marker, one_panel
 from ffnn_xp._lib.errors import NotFittedError
-from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp._lib.validation import column_names
 from ffnn_xp.fitting import FitRecord
 from ffnn_xp.network import evaluate
-from ffnn_xp.objective import Drawn
-from ffnn_xp.plotting.panels import MOST_OUTPUTS, CurveData, draw_curve, draw_pulls, entitle, tidy
+from ffnn_xp.objective import Drawn, means_over
+from ffnn_xp.plotting.panels import MOST_OUTPUTS, CurveData, draw_curve, draw_pulls, entitle
 
 
 def drawn_of(fit: FitRecord) -> Drawn:
@@ -40,8 +38,7 @@ def plot_data(
     """Draw the data and the fit, two panels for each output (the first six); see `FitResult.plot`."""
     drawn = drawn_of(fit)
     d, k = drawn.x.shape[1], drawn.y.shape[1]
-    inputs = labels(column_names(input_names, "input_names", d) or fit.problem.data.input_names, "x", d)
-    outputs = labels(column_names(target_names, "target_names", k) or fit.problem.data.target_names, "y", k)
+    inputs, outputs, _ = fit.raw_cost.column_labels(input_names, target_names)
     shown = min(k, MOST_OUTPUTS)
     panels = _panels(axes, shown, one_input=d == 1)
     for i, (main, below) in enumerate(panels):
@@ -51,8 +48,6 @@ def plot_data(
             below.set_xlabel(inputs[0].text, **inputs[0].style)
         else:
             _draw_against(drawn, i, main, below, outputs[i])
-        for panel in (main, below):
-            tidy(panel)
     if axes is None or _is_figure(axes):
         entitle(panels[0, 0].figure, fit, fit.statistic.display_name, k)
     return panels
@@ -60,7 +55,7 @@ def plot_data(
 
 def plot_pulls(fit: FitRecord, axes: Any = None) -> Any:
     """Draw the distribution of the pulls of all outputs; see `FitResult.plot_pulls`."""
-    axes = _one_panel(axes)
+    axes = one_panel(axes)
     drawn = drawn_of(fit)
     pulls = drawn.pulls
     if drawn.grouped:
@@ -74,7 +69,7 @@ def plot_minima(fit: FitRecord, axes: Any = None) -> Any:
     """Draw how far above the best each start ended; see `FitResult.plot_minima`."""
     if not fit.restarts:
         raise ValueError("there are no starts to draw: MIGRAD alone, and prior='auto', have no table of starts")
-    axes = _one_panel(axes)
+    axes = one_panel(axes)
     rows = sorted(fit.restarts, key=lambda r: r.fval)
     above = np.array([r.fval - rows[0].fval for r in rows]) / fit.statistic.errordef
     rank = np.arange(1, len(rows) + 1)
@@ -94,15 +89,16 @@ def plot_correlations(fit: FitRecord, axes: Any = None) -> Any:
     """Draw the correlations of the parameters as a matrix; see `FitResult.plot_correlations`."""
     if fit.covariance is None:
         raise NotFittedError(f"no covariance: {fit.message}")
-    axes = _one_panel(axes)
+    axes = one_panel(axes)
     error = np.sqrt(np.diag(fit.covariance))
     known = np.where(error > 0, error, np.inf)
     image = axes.imshow(fit.covariance / np.outer(known, known), vmin=-1, vmax=1, cmap="RdBu_r")
     axes.figure.colorbar(image, ax=axes, label="correlation")
     if len(error) <= 40:
         ticks = np.arange(len(error))
-        axes.set_xticks(ticks, fit.names, rotation=90, fontsize="small", **LITERAL)
-        axes.set_yticks(ticks, fit.names, fontsize="small", **LITERAL)
+        size = "small" if len(error) <= 20 else "xx-small"
+        axes.set_xticks(ticks, fit.names, rotation=90, fontsize=size, **LITERAL)
+        axes.set_yticks(ticks, fit.names, fontsize=size, **LITERAL)
     else:
         axes.set(xlabel="parameter", ylabel="parameter")
     return axes
@@ -114,7 +110,10 @@ def _draw_curve(fit: FitRecord, drawn: Drawn, i: int, main: Axes, below: Axes) -
     margin = 0.0 if drawn.half_width is None else drawn.half_width
     shown, j = (drawn.in_groups(x, i), 0) if drawn.grouped else (drawn, i)
     label = f"groups of {len(x) // len(shown.x)}" if drawn.grouped else "data"
-    data = CurveData(shown.x[:, 0], shown.y[:, j], shown.error[:, j], shown.pulls[:, j], shown.half_width, label)
+    steps = None
+    if drawn.bins is not None:
+        steps = means_over(drawn.bins, _predicted(fit, drawn.bins.x, band=False)[0])[:, i], drawn.bins.edges[0]
+    data = CurveData(shown.x[:, 0], shown.y[:, j], shown.error[:, j], shown.pulls[:, j], shown.half_width, label, steps)
 
     def function(span: HostArray) -> tuple[HostArray, HostArray | None]:
         mean, std = _predicted(fit, span[:, None])
@@ -138,16 +137,16 @@ def _draw_against(drawn: Drawn, i: int, main: Axes, below: Axes, name: Label) ->
     draw_pulls(below, shown.pulls[:, j], None)
 
 
-def _predicted(fit: FitRecord, x: HostArray) -> tuple[HostArray, HostArray | None]:
-    """Return the fitted function and its standard deviation at inputs ``(m, d)``, each ``(m, k)``; None without one."""
+def _predicted(fit: FitRecord, x: HostArray, *, band: bool = True) -> tuple[HostArray, HostArray | None]:
+    """Return the fitted function at inputs ``(m, d)``, and its standard deviation if there is one, each ``(m, k)``."""
     backend, network = fit.problem.model.backend, fit.problem.network
     with backend.context():
         columns = backend.to_device(np.ascontiguousarray(x.T))
     at = (network, backend, columns)
     if fit.predictive is not None and len(fit.predictive.members) > 1:
-        return fit.predictive.mean(*at).T, fit.predictive.std(*at, with_y_error=False).T
+        return fit.predictive.mean(*at).T, fit.predictive.std(*at, with_y_error=False).T if band else None
     mean = backend.to_host(evaluate(network, backend, backend.to_device(fit.parameters), columns)).T
-    return mean, None if fit.error_band is None else backend.to_host(fit.error_band.std(*at)).T
+    return mean, None if fit.error_band is None or not band else backend.to_host(fit.error_band.std(*at)).T
 
 
 def _panels(axes: Any, outputs: int, *, one_input: bool) -> Any:
@@ -157,21 +156,13 @@ def _panels(axes: Any, outputs: int, *, one_input: bool) -> Any:
         if len(given) != 2 * outputs:
             raise ValueError(f"`axes` must have {2 * outputs} panels, two for each output, got {len(given)}")
         return given.reshape(outputs, 2)
-    figure = _figure() if axes is None else axes
-    figure.set_layout_engine("constrained")
-    figure.set_size_inches((1.6 + 5.0 * outputs, 5.2) if one_input else (9.6, 0.6 + 4.2 * outputs))
+    own = figure() if axes is None else axes
+    own.set_layout_engine("constrained")
+    own.set_size_inches(own.get_size_inches() * ((outputs, 1.1) if one_input else (1.5, outputs)))
     if one_input:
-        return figure.subplots(2, outputs, squeeze=False, sharex="col", height_ratios=(3, 1)).T
-    return figure.subplots(outputs, 2, squeeze=False)
+        return own.subplots(2, outputs, squeeze=False, sharex="col", height_ratios=(3, 1)).T
+    return own.subplots(outputs, 2, squeeze=False)
 
 
 def _is_figure(axes: Any) -> bool:
     return hasattr(axes, "subplots")
-
-
-def _one_panel(axes: Any) -> Any:
-    return _figure(figsize=(6.0, 4.4), layout="constrained").subplots() if axes is None else axes
-
-
-def _figure(**options: Any) -> Any:
-    return require("matplotlib.pyplot", "plot", "plotting").figure(**options)

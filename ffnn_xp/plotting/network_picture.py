@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.drawing import BLUE, GREY, VERMILION, labels
-from ffnn_xp._lib.optional import require
+from ffnn_xp._lib.drawing import BLUE, VERMILION, ink, labels, one_panel
 from ffnn_xp._lib.typing import HostArray
 
 MOST_UNITS = 16  # units of a layer that are drawn: with more, lines could not be told apart
@@ -21,9 +20,7 @@ def draw_network(
     axes: Any = None,
 ) -> Any:
     """Draw a network from its augmented matrices ``(h, c + 1)``; see `Model.draw`."""
-    if axes is None:
-        figure = require("matplotlib.pyplot", "plot", "plotting").figure
-        axes = figure(figsize=(1.5 + 2.0 * len(matrices), 4.4), layout="constrained").subplots()
+    axes = one_panel(axes, figsize=(1.5 + 2.0 * len(matrices), 4.4))
     widths = [matrices[0].shape[1] - 1, *(len(A) for A in matrices)]
     heights = [_heights(h) for h in widths]
     largest = max(float(np.max(np.abs(A[:, :-1]), initial=0.0)) for A in matrices) or 1.0
@@ -34,7 +31,7 @@ def draw_network(
                 color = BLUE if A[i, j] > 0 else VERMILION
                 axes.plot((l, l + 1), (bottom, top), color=color, lw=3 * size, alpha=0.2 + 0.8 * size, zorder=1)
     for l, (height, h) in enumerate(zip(heights, widths, strict=True)):
-        axes.plot(np.full(len(height), l), height, "o", ms=11, color="white", mec=GREY, zorder=2)
+        axes.plot(np.full(len(height), l), height, "o", ms=11, color=axes.get_facecolor(), mec=ink(axes), zorder=2)
         axes.text(l, 0.62, f"L{l + 1}: {h}", ha="center")
     for l, names, side in ((0, input_names, "right"), (len(widths) - 1, target_names, "left")):
         shown = [] if names is None else labels(names, "", widths[l])

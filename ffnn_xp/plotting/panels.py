@@ -10,7 +10,6 @@ import numpy as np
 from ffnn_xp._lib.drawing import (
     BLUE,
     CURVE_POINTS,
-    GREY,
     LITERAL,
     MOST_BARS,
     SKY,
@@ -18,10 +17,12 @@ from ffnn_xp._lib.drawing import (
     Axes,
     Label,
     draw_points,
+    draw_steps,
+    ink,
     marker,
     opacity,
 )
-from ffnn_xp._lib.text import visible
+from ffnn_xp._lib.text import visible, with_error
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import FitRecord
 
@@ -29,7 +30,10 @@ MOST_OUTPUTS = 6  # outputs that get panels: with more, panels would be too smal
 
 
 class CurveData(NamedTuple):
-    """Measured values over one input, ``(n,)``, with the half widths of their bins if they have any."""
+    """Measured values over one input, ``(n,)``, with the half widths of their bins if they have any.
+
+    The steps are the means of the curve over bins, and their edges.
+    """
 
     x: HostArray
     y: HostArray
@@ -37,6 +41,7 @@ class CurveData(NamedTuple):
     pulls: HostArray
     half_width: HostArray | None = None
     label: str = "data"
+    steps: tuple[HostArray, HostArray] | None = None
 
 
 def draw_curve(
@@ -50,24 +55,28 @@ def draw_curve(
 
     The function returns the curve at inputs ``(m,)``, and its standard deviation if it is known.
     """
-    draw_points(main, data.x, data.y, data.error, data.half_width, data.label)
-    limits = main.get_ylim()
     span = np.linspace(*ends, CURVE_POINTS)
     mean, std = function(span)
+    draw_points(main, data.x, data.y, data.error, data.half_width, data.label)
+    if data.steps is not None:
+        draw_steps(main, *data.steps, BLUE, "fit in bins")
+        main.update_datalim(np.stack([span, mean], axis=1))  # within a bin the curve may leave the range of the data
+        main.autoscale_view()
+    limits = main.get_ylim()
     if std is not None:
         # an infinite error, where the curve is unidentified, fills the panel
         low, high = (np.clip(mean + sign * std, *limits) for sign in (-1, 1))
-        main.fill_between(span, low, high, color=SKY, alpha=0.5, lw=0, label="68 % band of the curve", zorder=3)
-    main.plot(span, mean, color=BLUE, lw=1.8, label="fit", zorder=4)
+        main.fill_between(span, low, high, color=SKY, alpha=0.5, lw=0, label="68 % band", zorder=3)
+    main.plot(span, mean, color=BLUE, lw=1.8 if data.steps is None else 1.0, label="fit", zorder=4)
     main.set_ylim(limits)
     main.legend(
-        frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, columnspacing=1.2,
+        frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, columnspacing=1.2,
         handlelength=1.5, handletextpad=0.5,
     )  # fmt: skip
     n = len(data.x)
     below.axhspan(-1, 1, color=SKY, alpha=0.3, lw=0)
     below.axhline(0, color=BLUE, lw=1)
-    below.plot(data.x, data.pulls, "o", ms=marker(n), color=GREY, alpha=opacity(n), rasterized=n > MOST_BARS)
+    below.plot(data.x, data.pulls, "o", ms=marker(n), color=ink(below), alpha=opacity(n), rasterized=n > MOST_BARS)
     finite = np.abs(data.pulls[np.isfinite(data.pulls)])
     reach = max(3.2, 1.1 * float(finite.max(initial=0.0)))
     below.set(ylim=(-reach, reach), ylabel="pull")
@@ -93,12 +102,7 @@ def _moments(pulls: HostArray, reach: float) -> str:
     n = len(pulls)
     mean, width = float(np.mean(pulls)), float(np.std(pulls))
     error = width / np.sqrt(n)
-    digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 8)) if error > 0 else 2
-    lines = [
-        f"{n} pulls",
-        f"mean {round(mean, digits) + 0.0:.{digits}f} ± {error:.{digits}f}",
-        f"width {width:.{digits}f} ± {error / np.sqrt(2):.{digits}f}",
-    ]
+    lines = [f"{n} pulls", f"mean {with_error(mean, error)}", f"width {with_error(width, error / np.sqrt(2))}"]
     outside = int(np.sum(np.abs(pulls) > reach))
     if outside:
         lines.append(f"{outside} beyond ±{reach:g}, in the outermost bins")
@@ -113,10 +117,5 @@ def entitle(figure: Any, fit: FitRecord, statistic: str, outputs: int) -> None:
         parts.append(f"{MOST_OUTPUTS} of {outputs} outputs")
     if not fit.valid:
         parts.append("NOT A VALID MINIMUM")
-    figure.suptitle(visible("   ".join(parts)), fontsize="medium", **LITERAL)
-
-
-def tidy(panel: Axes) -> None:
-    """Give a panel the style of all pictures."""
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(direction="in")
+    size = figure.axes[0].yaxis.label.get_size()  # some styles set the sizes of labels alone
+    figure.suptitle(visible("   ".join(parts)), fontsize=size, wrap=True, **LITERAL)

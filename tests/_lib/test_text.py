@@ -15,8 +15,9 @@ def test_cells_are_aligned_to_the_right() -> None:
 
 
 def test_html_is_escaped() -> None:
-    cell = 'style="text-align:left"'
-    assert pair_html([("a", "<1")]) == f"<table><tr><th {cell}>a</th><td {cell}>&lt;1</td></tr></table>"
+    words, number = (f'style="text-align:{side};padding:0.1em 0.7em"' for side in ("left", "right"))
+    assert pair_html([("a", "<1")]) == f"<table><tr><th {words}>a</th><td {words}>&lt;1</td></tr></table>"
     assert table_html([("a", "b"), ("<", "1")]) == (
-        "<table><tr><th>a</th><th>b</th></tr><tr><td>&lt;</td><td>1</td></tr></table>"
+        f"<table><tr><th {number}>a</th><th {number}>b</th></tr>"
+        f"<tr><td {number}>&lt;</td><td {number}>1</td></tr></table>"
     )

@@ -57,7 +57,11 @@ def test_counts_in_units_of_the_output() -> None:
     np.testing.assert_allclose(error, np.sqrt(np.exp(0.1 * X + 2.7) / 2))
     np.testing.assert_allclose(curve, np.exp(0.1 * points + 2.7))
     edges = np.linspace(0, 2, 11)
+    plt.clf()
     (x, y, _), (points, _) = fx.Poisson(fx.Bins(edges), np.arange(10), line(output="exp")).visualize([0.1, 2.7])
+    assert legend(plt.gca()) == ["prediction", "in bins", "data"]
+    of_bins = np.diff(np.exp(0.1 * edges + 2.7)) / 0.1
+    np.testing.assert_allclose(plt.gca().patches[0].get_data().values, of_bins / np.diff(edges))
     np.testing.assert_allclose(x, edges[:-1] + 0.1)
     np.testing.assert_allclose(y, np.arange(10) / 0.2)
     np.testing.assert_allclose(points[[0, -1]], [0.0, 2.0])

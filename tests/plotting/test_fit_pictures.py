@@ -117,6 +117,31 @@ def test_bins_are_densities(nodes: int) -> None:
     np.testing.assert_allclose(fit.raw_cost.drawn(fit.parameters).half_width, width / 2)
     np.testing.assert_allclose(line(main)[0][[0, -1]], [0.0, 4.0], atol=1e-12)
     np.testing.assert_allclose(line(main)[1], net(line(main)[0]))
+    assert main.get_ylabel() == "contents / bin width"
+
+
+def steps(axes: Any) -> Any:
+    return next(patch for patch in axes.patches if patch.get_label() in ("fit in bins", "in bins"))
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_fits_of_bins_are_steps(average: bool) -> None:
+    """The steps are what the contents measure, over all bins, also those that a mask left out."""
+    edges, mask = np.array([0.0, 0.5, 1.0, 2.0, 4.0]), np.array([True, False, True, True])
+    bins, y = fx.Bins(edges, average=average), np.array([20.0, 14.0, 15.0, 9.0])
+    net = model(1, 2, 1, output="exp")
+    fit = net.fit(bins, y, 1.0, mask=mask, prior=1.0)
+    main, _ = fit.plot(target_names=["A [Bq]"])[0]
+    want = net.predict(bins) / (1 if average else np.diff(edges))
+    np.testing.assert_allclose(steps(main).get_data().values, want)
+    np.testing.assert_array_equal(steps(main).get_data().edges, edges)
+    np.testing.assert_allclose(want[mask], fit.raw_cost.drawn(fit.parameters).predicted[:, 0])
+    assert main.get_ylim()[1] > line(main)[1].max()
+    assert main.get_ylabel() == "A [Bq]"
+    plt.figure()
+    fit.raw_cost.visualize(fit.parameters)
+    np.testing.assert_allclose(steps(plt.gca()).get_data().values, want)
+    assert plt.gca().get_ylabel() == ("$y$" if average else "contents / bin width")
 
 
 def test_successes_in_trials_are_shares() -> None:

@@ -142,3 +142,31 @@ def test_what_is_refused(logistic: fx.Model) -> None:
         softmax.classification(X, LABELS + 1)
     with pytest.raises(ValueError, match="`x` holds no events"):
         softmax.classification(X, LABELS, mask=np.zeros(600, dtype=bool))
+
+
+def test_the_error_of_the_area_is_that_of_the_mean_over_pairs() -> None:
+    p = np.round(RNG.uniform(size=60), 1)
+    t = (RNG.random(60) < p).astype(float)
+    found = score_probabilities(p[None], t[None], exclusive=False)
+    pairs = np.heaviside(p[t == 1][:, None] - p[t == 0], 0.5)
+    below, above = pairs.mean(axis=1), pairs.mean(axis=0)
+    assert found.auc[0] == pytest.approx(pairs.mean())
+    want = np.sqrt(below.var(ddof=1) / len(below) + above.var(ddof=1) / len(above))
+    assert found.auc_error[0] == pytest.approx(want, rel=1e-9)
+    assert np.isnan(score_probabilities(p[None, :3], np.array([[0.0, 0.0, 1.0]]), exclusive=False).auc_error[0])
+
+
+def test_areas_scatter_as_their_errors_say() -> None:
+    t = np.repeat([0.0, 1.0], 100)
+    p = 1 / (1 + np.exp(-RNG.normal(t, 1.0, (300, 200))))
+    found = score_probabilities(p, np.broadcast_to(t, p.shape), exclusive=False)
+    assert np.std(found.auc) == pytest.approx(np.mean(found.auc_error), rel=0.15)
+
+
+def test_names_of_columns_are_those_of_the_classes() -> None:
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(np.eye(3)[LABELS], columns=["e", "mu", "tau"])
+    model = fx.Model((2, 3), output="softmax", backend="numpy", seed=1)
+    model.fit(X[:300], table[:300], loss="multinomial", prior=10.0)
+    lines = str(model.classification(X[300:], table[300:])).splitlines()
+    assert [line.split()[0] for line in lines[1::3]] == ["e", "mu", "tau"]
