@@ -8,10 +8,12 @@ compete, and basin hopping goes on from the best. Each method of `MultiStart` ta
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 
 import numpy as np
 
@@ -85,7 +87,7 @@ class MultiStart:
                     if log.satisfied:
                         break
             else:
-                for found in self.workers.map(_FromOneStart(self.alone), list(enumerate(starts, start=1))):
+                for found in self.workers.map(_FromOneStart(self.alone), enumerate(starts, start=1)):
                     log.add(found)
                     if log.satisfied:
                         break
@@ -95,30 +97,41 @@ class MultiStart:
             log.finish()
         return log.result()
 
-    def compete(self, starts: HostArray, *, unit: Callable[[float], float], rng: np.random.Generator) -> SearchResult:
-        """Have starts ``(r, p)`` compete, in lots; return the best minimum of all lots.
+    def compete(
+        self, starts: Iterator[HostArray], unit: Callable[[float], float], rng: np.random.Generator
+    ) -> SearchResult:
+        """Have starts compete, in lots; return the best minimum of all lots.
 
         Parameters
         ----------
-        starts : array with shape (r, p)
+        starts : iterator of array with shape (p,)
             Theta of each.
         unit : callable
             Returns one standard deviation's rise of S where S has a value.
         rng : numpy.random.Generator
             Draws the samples of events, and the units of basin hopping.
         """
-        firsts = range(0, len(starts), self.tuning.most_candidates)
-        rngs = [rng, *rng.spawn(len(firsts) - 1)]
-        lots = [(first, starts[first : first + firsts.step], own) for first, own in zip(firsts, rngs, strict=True)]
-        if len(lots) == 1:
-            return self.compete_in_lot(*lots[0], unit)
+        lots = self._lots(starts, rng)
+        first, second = next(lots), next(lots, None)
+        if second is None:
+            return self.compete_in_lot(*first, unit)
         log = _Log(self, SearchResult())
+        task = _Competition(self if self.workers.executor is None else self.alone, unit)
         with log.stoppable():
-            for found in self.workers.map(_Competition(self.alone, unit), lots):
+            for found in self.workers.map(task, chain((first, second), lots)):
                 log.add(found)
         if log.stopped in ("", TIME_IS_UP):
             log.finish()
         return log.result()
+
+    def _lots(
+        self, starts: Iterator[HostArray], rng: np.random.Generator
+    ) -> Iterator[tuple[int, HostArray, np.random.Generator]]:
+        """Yield lots of starts, with the number of starts before each and a generator of its own."""
+        before = 0
+        while lot := list(islice(starts, self.tuning.most_candidates)):
+            yield before, np.stack(lot), rng.spawn(1)[0] if before else copy.deepcopy(rng)
+            before += len(lot)
 
     def compete_in_lot(
         self, before: int, starts: HostArray, rng: np.random.Generator, unit: Callable[[float], float]
@@ -333,7 +346,7 @@ class _Log:
         self.hops, self.arrivals = self.hops + found.hops, [*self.arrivals, *found.arrivals]
         if found.best is not None:
             self.keep_minimum(found.best_start, found.best)
-        if self.search.callback is not None and found.starts:
+        if self.search.workers.executor is not None and found.starts:
             self.tracker(found.starts[-1].start, np.inf).budget.tell(found.value, sum(row.calls for row in self.starts))
         if found.stopped:
             raise StopMinimization(found.stopped)

@@ -107,7 +107,7 @@ def _search(
     """Find the best minimum: many starts of a small network compete, others are minimized one after another."""
     if search.n_starts < search.tuning.halving or not _can_be_halved(problem):
         return search.run(starts)
-    found = search.compete(np.stack(list(starts)), unit=partial(_unit, problem), rng=rng)
+    found = search.compete(starts, partial(_unit, problem), rng)
     return search.refine(found) if found.stopped == TIME_IS_UP and not found.located else found
 
 

@@ -16,10 +16,12 @@ import threading
 import time
 import warnings
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
+from itertools import chain, islice
+from operator import length_hint
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -74,8 +76,8 @@ class Workers:
             hint = hint or "such as concurrent.futures.ProcessPoolExecutor()"
             raise TypeError(f"`executor` must have the method `submit`, {hint}; got {self.executor!r}")
 
-    def map(self, task: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Yield the task's result for each item, in order.
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield the task's result for each item, in order; items are taken no earlier than workers need them.
 
         Raises
         ------
@@ -126,9 +128,10 @@ class _Distribution(Generic[Item, Result]):
     """The distribution of items over the workers of an executor."""
 
     def __init__(
-        self, executor: Executor, task: Callable[[Item], Result], items: Sequence[Item], deadline: float
+        self, executor: Executor, task: Callable[[Item], Result], items: Iterable[Item], deadline: float
     ) -> None:
-        self.executor, self.task, self.items, self.deadline = executor, task, items, deadline
+        self.executor, self.task, self.deadline = executor, task, deadline
+        self.left, self.number = iter(items), length_hint(items, 0)
         self.pickled = pickled(task)
         self.key = hashlib.sha256(self.pickled).hexdigest()
         self.ahead = int(np.clip(WAITING_BYTES // len(self.pickled), 4, AHEAD))
@@ -139,25 +142,27 @@ class _Distribution(Generic[Item, Result]):
         waiting: deque[_Piece[Item]] = deque()
         given, done, seconds = 0, 0, 0.0
         try:
-            while done < len(self.items):
-                while given < len(self.items) and len(waiting) < self.ahead and not self.broken:
-                    each = seconds / done if done else SECONDS
-                    number = int(np.clip(SECONDS / max(each, 1e-9), 1, 1 + (len(self.items) - given) // self.ahead))
-                    piece = self._given(given, self.items[given : given + number])
+            while True:
+                while len(waiting) < self.ahead and not self.broken:
+                    each, most = seconds / done if done else SECONDS, 1 + max(self.number - given, 0) // self.ahead
+                    number = int(np.clip(SECONDS / max(each, 1e-9), 1, most))
+                    items = list(islice(self.left, number))
+                    piece = self._given(given, items) if items else None
                     if piece is None:
+                        self.left = chain(items, self.left)
                         break
                     waiting.append(piece)
-                    given += len(piece.items)
+                    given += len(items)
                 if not waiting:
-                    for item in self.items[done:]:
-                        yield _done_here(self.task, item, self.deadline)
-                    return
+                    break
                 piece = waiting.popleft()
                 of_worker = self._taken(piece)
                 done, seconds = done + len(piece.items), seconds + of_worker.seconds
                 yield from of_worker.results
                 if of_worker.stopped:
                     raise StopMinimization(of_worker.stopped)
+            for item in self.left:  # nobody takes work any more
+                yield _done_here(self.task, item, self.deadline)
         finally:
             for piece in waiting:
                 piece.future.cancel()
@@ -188,8 +193,8 @@ class _Distribution(Generic[Item, Result]):
         except Exception as error:
             if piece.attempt:
                 raise WorkerError(
-                    f"a worker failed twice at parts {piece.first + 1} to {piece.first + len(piece.items)} of "
-                    f"{len(self.items)}: {type(error).__name__}: {error}"
+                    f"a worker failed twice at parts {piece.first + 1} to {piece.first + len(piece.items)}: "
+                    f"{type(error).__name__}: {error}"
                 ) from error
             again = self._given(piece.first, piece.items, attempt=1)
             if again is not None:
@@ -216,7 +221,7 @@ class _Distribution(Generic[Item, Result]):
             self.broken = f"{type(error).__name__}: {error}"
             warnings.warn(
                 f"the executor is broken, perhaps since a worker was killed: this process does the work from part "
-                f"{first + 1} of {len(self.items)} on by itself ({self.broken})",
+                f"{first + 1} on by itself ({self.broken})",
                 FfnnXpWarning,
                 stacklevel=outside_the_package(),
             )
