@@ -42,8 +42,9 @@ def lower_beside(cost: Problem, theta: HostArray, spectrum: Spectrum, fall: floa
     ways = np.concatenate([*ahead, *(-a for a in ahead)], axis=1).T
     rises = np.empty((len(STEPS), len(ways)))
     for row, step in zip(rises, STEPS, strict=True):
-        checkpoint()
-        row[:] = [cost.value_and_gradient(theta + step * way)[0] - value for way in ways]
+        for i, way in enumerate(ways):
+            checkpoint()
+            row[i] = cost.value_and_gradient(theta + step * way)[0] - value
     rises = np.where(np.isnan(rises), np.inf, rises)
     at, way = np.unravel_index(np.argmin(rises), rises.shape)
     lower = rises[at, way] < -max(fall, ROUNDING * float(np.max(np.abs(rises[-1]))))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ffnn_xp._lib.limits import checkpoint, stoppable
+from ffnn_xp._lib.limits import INTERRUPTED, checkpoint, stoppable
 from ffnn_xp._lib.text import first_names
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.description import poor_description
@@ -147,9 +147,12 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
         found = _at_infinity(found)
         spectrum = found.spectrum
     if found.certified and spectrum is not None:
-        with stoppable(deadline):
+        with stoppable(deadline) as stop:
             checkpoint()
             found = replace(found, beside=problem.local_search(found.cost).lower_beside(found.theta, spectrum))
+        if stop.reason == INTERRUPTED:
+            found = replace(found, search=found.search.cut_short(stop.reason), spectrum=None, certificate=None)
+            spectrum = certificate = None
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:

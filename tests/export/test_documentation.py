@@ -24,7 +24,7 @@ def test_the_blocks_run_as_one_script(tmp_path: Path, monkeypatch: pytest.Monkey
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     script = "\n".join(blocks("python"))
-    assert script.count("assert") > 5
+    assert script.count("print(") > 3
     namespace: dict[str, Any] = {}
     exec(script, namespace)
     if COMPILER is None:
