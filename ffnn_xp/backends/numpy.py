@@ -6,7 +6,6 @@ import importlib
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-import array_api_compat.numpy
 import numpy as np
 
 from ffnn_xp._lib.errors import BackendUnavailableError
@@ -30,7 +29,7 @@ class NumpyBackend(Backend):
         """Return array-api-compat's namespace of NumPy."""
         if device not in (None, "cpu"):
             raise BackendUnavailableError(f"NumPy has no device {device!r}, only 'cpu'")
-        return array_api_compat.numpy, "cpu"
+        return importlib.import_module("array_api_compat.numpy"), "cpu"  # it loads all of NumPy, f2py included
 
     @property
     def threads_help(self) -> bool:
