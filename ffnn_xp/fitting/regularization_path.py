@@ -293,6 +293,8 @@ def follow_path(
     best, kept, scores, totals, units = np.inf, [], [], [], batch.cost(0, P)
     for strength in strengths:
         ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
+        if minimizer.stopped and scores:  # networks that are no minima say nothing of this strength
+            break
         if not minimizer.stopped:
             values = _values(batch, ends, strength * P)
             own, lowest = np.diag(values), np.argmin(values, axis=1)

@@ -104,11 +104,11 @@ def says_so(result: Any) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("study", NAMED)
 def test_a_script_stops(study: Study, fitted: tuple[fx.Model, fx.FitResult], evaluations: Evaluations) -> None:
-    """At the next evaluation or a few later, those of the point that is kept, and of the folds' last scores."""
+    """At the next evaluation or a few later, those of the point that is kept."""
     for moment in evaluations.moments(lambda: study(*fitted)):
         with pytest.raises(KeyboardInterrupt):
             study(*fitted)
-        assert evaluations.number <= moment + 20
+        assert evaluations.number <= moment + 12
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
