@@ -102,14 +102,14 @@ def network_text(network: NetworkState, header: str) -> str:
     shape = ", ".join(["-".join(map(str, network.widths)), *names])
     pairs = [("parameters", f"{net['parameters']}, {net['dtype']}")]
     pairs += [(word, ", ".join(net[word])) for word in ("inputs", "targets") if net[word]]
-    verdict = "network"
+    what = "network"
     if fit is not None:
-        verdict = "valid minimum" if fit["valid"] else "NOT VALID,"
+        what = "valid minimum of" if fit["valid"] else "NOT VALID, of"
         pairs += _of_fit(fit)
     pairs += [("prior", _prior(network, card)), ("uncertainty", _uncertainty(network))]
     rows = [("layer", "matrix", "parameters", "rms"), *_layers(network)]
     return "\n".join(
-        [f"{header}: {verdict} of {shape}" if fit is not None else f"{header}: network {shape}"]
+        [f"{header}: {what} {shape}"]
         + pair_lines(pairs)
         + table_lines(rows)
         + ([f"  {fit['message']}"] if fit is not None else [])

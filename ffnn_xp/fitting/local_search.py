@@ -33,7 +33,7 @@ from ffnn_xp.uncertainty import Spectrum
 
 # In units of errordef: far below MIGRAD's goal, and cheap since the last steps converge quadratically.
 _EDM_GOAL = 1e-6
-KINKED = 0.1  # of errordef: by how much S may be lower beside a minimum between kinks
+LOWER_BETWEEN_KINKS = 0.1  # of errordef: by how much S may be lower beside a minimum between kinks
 NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
 
 
@@ -270,7 +270,7 @@ class LocalSearch:
     def lower_beside(self, theta: HostArray, spectrum: Spectrum) -> HostArray | None:
         """Return a point next to a minimum where S is lower than a minimum may be; see `beside.lower_beside`."""
         errordef = self.problem.errordef
-        fall = NEWTON * edm_goal(errordef) if self.smooth else KINKED * errordef
+        fall = NEWTON * edm_goal(errordef) if self.smooth else LOWER_BETWEEN_KINKS * errordef
         return lower_beside(self.problem, theta, spectrum, fall)
 
     def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:

@@ -9,7 +9,7 @@ events.
 
 Then the networks of the folds are minimized with all data; where there was one fold, other networks follow the path
 with all data. A prediction is the mean of this ensemble with equal weights, of probabilities too: on held-out digits
-the log-loss is smaller by a tenth than that of the best network (`benchmarks/probabilities.py`). Of measured values
+the log-loss is smaller by a twentieth than that of the best network (`benchmarks/probabilities.py`). Of measured values
 each network predicts a Student's t
 
 .. math:: t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),

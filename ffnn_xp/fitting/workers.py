@@ -43,7 +43,7 @@ POLL = 0.05  # seconds after which the process that waits looks whether it shoul
 
 @dataclass(frozen=True)
 class Workers:
-    """Those who do independent tasks: this process, or the workers of an executor.
+    """Runs independent tasks, in this process or by the workers of an executor.
 
     Parameters
     ----------

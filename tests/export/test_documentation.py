@@ -19,14 +19,19 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_blocks_run_as_one_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_run_as_one_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for library in ("pandas", "onnx", "onnxruntime"):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
-    script = "\n".join(blocks("python"))
-    assert script.count("print(") > 3
     namespace: dict[str, Any] = {}
-    exec(script, namespace)
+    exec("\n".join(blocks("python")), namespace)
+    printed, shown = capsys.readouterr().out, "".join(blocks("text"))
+    checks = [[line == "True" for line in text.splitlines()] for text in (printed, shown)]
+    assert checks[0] == checks[1]
+    assert sum(checks[0]) >= 4
+    assert "False" not in printed
     if COMPILER is None:
         return
     (program,) = blocks("cpp")
