@@ -6,7 +6,7 @@
 - `multistart`, `search_result`: random starts, which of them are refined, and the table of them.
 - `minima`: which starts came to the same minimum.
 - `local_search`: the stages of one start; `successive_halving`: many starts at once.
-- `prior_selection`, `regularization_path`: the prior's width by cross-validation, and the ensemble of networks.
+- `prior_selection`, `regularization_path`, `folds`: the prior's width by cross-validation, and an ensemble of networks.
 - `y_error`: errors of y from the residuals, where none are given.
 - `certification`, `record`: MINUIT's certificate and the message to the user; `FitRecord`, the numbers of a fit.
 - `infinity`, `description`: minima that are no point, because S falls for ever; fits that do not describe their data.

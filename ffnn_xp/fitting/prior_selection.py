@@ -32,9 +32,10 @@ from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
+from ffnn_xp.fitting.folds import Fold
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.progress import Report
-from ffnn_xp.fitting.regularization_path import Fold, PathMinimizer, follow_path, grow_ensemble
+from ffnn_xp.fitting.regularization_path import PathMinimizer, follow_path, grow_ensemble
 from ffnn_xp.fitting.search_result import FitState
 from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.fitting.y_error import held_out_width, residual_width

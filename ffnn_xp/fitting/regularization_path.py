@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,10 @@ import numpy as np
 from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
+from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.minimizers import Budget, KroneckerLBFGS, ScipyLBFGS, Tracker, is_lower, run_batched
-from ffnn_xp.objective import GaussianPrior, NetworkCost, Objective, Replicas, stack_objectives
+from ffnn_xp.objective import NetworkCost, Replicas
 
 
 @dataclass(frozen=True)
@@ -51,67 +51,6 @@ class PathTuning:
     learnt: float = tuned(0.9, "share of S under the strongest prior that networks come below before a path ends")
     level_factor: float = tuned(1.1, "larger: the path ends earlier where scores hardly fall")
     together: int = 300_000
-
-
-@dataclass(frozen=True)
-class CostBatch:
-    """Costs of one network without a prior, each of its own events, or all of the same events.
-
-    Parameters
-    ----------
-    objectives : sequence of Objective
-        Objectives of the same network, statistic and backend.
-    """
-
-    objectives: Sequence[Objective]
-
-    @cached_property
-    def n(self) -> Rows:
-        """The number of events of each, ``(r,)``."""
-        return np.array([o.events.n for o in self.objectives])
-
-    @cached_property
-    def stacked(self) -> Objective:
-        """The objectives stacked into one."""
-        return stack_objectives(self.objectives)
-
-    @cached_property
-    def single(self) -> CostBatch | None:
-        """These costs in single precision, where that is faster; else None."""
-        if NetworkCost(self.objectives[0], n_values=1).in_single_precision() is None:
-            return None
-        each: dict[int, Objective] = {}
-        with np.errstate(all="ignore"):  # an overflow becomes infinite, and minimizers reject that
-            for o in self.objectives:
-                if id(o) not in each:
-                    each[id(o)] = o.in_single_precision()
-        return CostBatch([each[id(o)] for o in self.objectives])
-
-    @cached_property
-    def each(self) -> list[CostBatch]:
-        """Batches of one of the costs."""
-        return [CostBatch([objective]) for objective in self.objectives]
-
-    def cost(self, number: int, precision: HostArray) -> NetworkCost:
-        """Return one of the costs, with a prior."""
-        return NetworkCost(self.objectives[number], n_values=1, prior=GaussianPrior(precision))
-
-
-class Fold:
-    """Events to fit, and events that are held out."""
-
-    def __init__(self, whole: NetworkCost, fitted: Rows, out: Rows) -> None:
-        self.fitted, self.out = fitted, out
-        self.inside = whole.objective.select(fitted)
-        self.outside = whole.objective.select(out)
-
-    def cost(self, precision: HostArray) -> NetworkCost:
-        """Return the cost of the events to fit."""
-        return NetworkCost(self.inside, n_values=len(self.fitted), prior=GaussianPrior(precision))
-
-    def score(self, theta: HostArray) -> float:
-        """Compute S of the events that are held out."""
-        return NetworkCost(self.outside, n_values=len(self.out)).chi2(theta)
 
 
 @dataclass
@@ -290,7 +229,8 @@ def follow_path(
     """
     batch, ends, t = CostBatch([fold.inside for fold in folds]), list(thetas), minimizer.tuning
     number, forgets = sum(len(fold.out) for fold in folds), t.events_per_parameter * len(P) <= float(np.min(batch.n))
-    best, kept, scores, totals, units = np.inf, [], [], [], batch.cost(0, P)
+    best, kept, totals, units = np.inf, [], [], batch.cost(0, P)
+    scores: list[float] = []
     for strength in strengths:
         ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
         if minimizer.stopped and scores:  # networks that are no minima say nothing of this strength

@@ -1,6 +1,7 @@
 """Studies of a fit, after the minimum is found. Each takes a `FittedProblem`.
 
-- `bands`, `profiles`: bands of predictions; a kind of band is one object in `BAND_METHODS`, add one there.
+- `bands`: bands of predictions; a kind of band is one object in `BAND_METHODS`, add one there.
+- `profiles`, `mixture_minima`: the ends of profiles, and other minima, for bands.
 - `coverage`: the coverage of bands, by toys.
 - `goodness`: goodness of fit.
 - `identifiability`: directions that data and prior determine, and units that contribute nothing.

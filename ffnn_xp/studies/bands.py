@@ -28,15 +28,15 @@ import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
-from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
-from ffnn_xp._lib.progress import bar
+from ffnn_xp._lib.limits import stoppable
 from ffnn_xp._lib.text import Page, Shown, stopped
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp._lib.validation import Seed, whole_number
 from ffnn_xp.backends import Backend
-from ffnn_xp.fitting import HERE, FitProblem, LocalMinimum, MultiStart, Workers, fit_toys, seeds_of
-from ffnn_xp.network import Network, evaluate, glorot
+from ffnn_xp.fitting import HERE, Workers, fit_toys, seeds_of
+from ffnn_xp.network import Network, evaluate
 from ffnn_xp.studies.fitted_problem import FittedProblem
+from ffnn_xp.studies.mixture_minima import other_minima
 from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, Texts, profile_predictions
 from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
 
@@ -301,40 +301,6 @@ def find_band_method(name: str) -> BandMethod:
     if name not in BAND_METHODS:
         raise ValueError(f"unknown method {name!r}: {did_you_mean(name, list(BAND_METHODS))}")
     return BAND_METHODS[name]
-
-
-def other_minima(
-    problem: FitProblem, known: LinearBand, number: int, rng: np.random.Generator, workers: Workers = HERE
-) -> tuple[list[LinearBand], str]:
-    """Return the known minimum and the minima of `number` - 1 random starts, and why there were fewer, if there were.
-
-    Minima with more unidentified directions than this fit has are left out.
-    """
-    minima, starts, done = [known], [glorot(problem.layout, rng) for _ in range(1, number)], 1
-    with stoppable(workers.deadline) as stop, bar("minima of other starts", number - 1, "starts") as line:
-        for end in workers.map(_Minimum(problem), starts):
-            done += 1
-            line.advance()
-            if end is None or end.spectrum is None or end.spectrum.n_negative:
-                continue
-            if end.spectrum.n_unidentified <= known.spectrum.n_unidentified:
-                minima.append(LinearBand(end.theta, problem.scaling, end.spectrum))
-    return minima, stop.after(done, number, "starts")
-
-
-@dataclass(frozen=True)
-class _Minimum:
-    """The minimum that a start leads to: a task for `Workers`."""
-
-    problem: FitProblem
-
-    def __call__(self, start: HostArray) -> LocalMinimum | None:
-        cost = self.problem.cost()
-        search = MultiStart(cost, self.problem.local_search(cost), deadline=deadline_in_force())
-        found = search.run([start])
-        if found.stopped:
-            raise StopMinimization(found.stopped)
-        return found.best
 
 
 def _evidence_shares(values: HostArray, errordef: float, minima: list[LinearBand]) -> HostArray:

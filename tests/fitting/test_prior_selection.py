@@ -14,8 +14,9 @@ import scipy.stats
 import ffnn_xp as fx
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
+from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _calibration, member, shape_of_prior
-from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer
+from ffnn_xp.fitting.regularization_path import PathMinimizer
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective import Objective

@@ -11,8 +11,9 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp import Backend
+from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.prior_selection import shape_of_prior
-from ffnn_xp.fitting.regularization_path import CostBatch, Fold, PathMinimizer, PathTuning, follow_path, grow_ensemble
+from ffnn_xp.fitting.regularization_path import PathMinimizer, PathTuning, follow_path, grow_ensemble
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.minimizers import KroneckerLBFGS
 from ffnn_xp.network.initialization import glorot
