@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,37 @@ def test_what_fails_twice_is_named() -> None:
     executor = AtOnce(lambda call: MemoryError("full") if call in {2, 4} else None)
     with pytest.raises(WorkerError, match=r"failed twice at parts 2 to 2: MemoryError: full"):
         list(Workers(executor).map(square, [1, 2, 3]))
+
+
+def never_answers(x: float) -> float:
+    raise TimeoutError("no answer")
+
+
+def test_an_error_of_time_in_a_task_is_its_own() -> None:
+    """It is not the end of the wait for the task."""
+    with pytest.raises(WorkerError, match="failed twice at parts 1 to 1: TimeoutError: no answer"):
+        list(Workers(AtOnce(), time.monotonic() + 5).map(never_answers, [1.0]))
+
+
+def test_a_worker_that_stops_at_the_deadline_ends_the_work() -> None:
+    """Its clock may be ahead; what it has done by then counts."""
+
+    class Ahead(AtOnce):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            *others, until, attempt = args
+            return super().submit(fn, *others, until - 200 * (len(self.calls) > 0), attempt)
+
+    found: list[float] = []
+    with pytest.raises(StopMinimization, match=TIME_IS_UP):
+        found.extend(Workers(Ahead(), time.monotonic() + 100).map(square, [1, 2, 3]))
+    assert found == [1]
+
+
+def test_a_worker_keeps_the_last_tasks_only() -> None:
+    """Each may hold the data of a fit."""
+    for power in range(2 * workers.TASKS):
+        assert list(Workers(AtOnce()).map(partial(pow, 3), [power])) == [3**power]
+    assert len(workers._tasks) == workers.TASKS
 
 
 @pytest.mark.slow
