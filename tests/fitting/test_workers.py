@@ -224,7 +224,7 @@ def test_a_worker_that_stops_at_the_deadline_ends_the_work() -> None:
 def test_a_worker_keeps_the_last_tasks_only() -> None:
     """Each may hold the data of a fit."""
     for power in range(2 * workers.TASKS):
-        assert list(Workers(AtOnce()).map(partial(pow, 3), [power])) == [3**power]
+        assert list(Workers(AtOnce()).map(partial(pow, power), [2])) == [power**2]
     assert len(workers._tasks) == workers.TASKS
 
 
