@@ -173,11 +173,11 @@ class _Distribution(Generic[Item, Result]):
             seconds = self.deadline - time.monotonic()
             future = self.executor.submit(_done_there, self.key, self.pickled, items, time.time() + seconds, attempt)
         except Exception as error:
-            if not first:
+            if not first and not attempt:
                 raise ValueError(
                     f"`executor` takes no work ({type(error).__name__}: {error}): make the call within its `with` block"
                 ) from error
-            self._breaks(error, first)
+            self._breaks(error)
             return None
         return _Piece(first, items, future, attempt)
 
@@ -189,7 +189,7 @@ class _Distribution(Generic[Item, Result]):
             piece.future.cancel()
             raise
         except (BrokenExecutor, CancelledError) as error:
-            self._breaks(error, piece.first)
+            self._breaks(error)
         except Exception as error:
             if piece.attempt:
                 raise WorkerError(
@@ -215,13 +215,13 @@ class _Distribution(Generic[Item, Result]):
                 if future.done():  # it is the task's own error, or the result came just now
                     return future.result()
 
-    def _breaks(self, error: BaseException, first: int) -> None:
+    def _breaks(self, error: BaseException) -> None:
         """Note that the executor takes no work any more, and say so once."""
         if not self.broken:
             self.broken = f"{type(error).__name__}: {error}"
             warnings.warn(
-                f"the executor is broken, perhaps since a worker was killed: this process does the work from part "
-                f"{first + 1} on by itself ({self.broken})",
+                "the executor is broken, perhaps since a worker was killed: this process does the rest of the work by "
+                f"itself ({self.broken})",
                 FfnnXpWarning,
                 stacklevel=outside_the_package(),
             )

@@ -13,8 +13,9 @@ from ffnn_xp.data import Measurements
 from ffnn_xp.fitting import FitOptions, MultiStart, read_problem
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import _Log
-from ffnn_xp.fitting.search_result import SearchResult
+from ffnn_xp.fitting.search_result import Restart, SearchResult
 from ffnn_xp.minimizers import Status, Tracker
+from ffnn_xp.network import glorot
 from ffnn_xp.uncertainty import Spectrum
 
 X = np.linspace(-2, 2, 60)
@@ -59,6 +60,21 @@ class TestTheBest:
         log.keep(2, self.tracker(log, 49.9), None)
         assert log.best is not None
         assert (log.best.located, log.best_start) == (False, 2)
+
+
+def test_the_best_start_is_refined_in_its_own_row() -> None:
+    """Also in a lot whose first start has another number than 1."""
+    job = read_problem(network(), Measurements(X, Y, 0.1), FitOptions(prior=3.0))
+    search = MultiStart(job.cost(), job.local_search(job.cost()))
+    theta = glorot(job.layout, np.random.default_rng(1))
+    rows = tuple(Restart(start, 1e9, np.inf, "pruned", 5, 0.0) for start in (11, 12, 13))
+    before = SearchResult(LocalMinimum.unfinished(theta, 1e9), best_start=12, starts=rows)
+    log = _Log(search, before)
+    log.finish()
+    first, refined, last = log.result().starts
+    assert (first, last) == (rows[0], rows[2])
+    assert refined.edm < 1e-4
+    assert refined.calls > 5
 
 
 def test_arrivals_at_the_best_minimum_are_counted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,16 +172,19 @@ def test_a_callback_hears_of_each_start_and_can_stop_the_others() -> None:
     assert {state.start for state in heard} == {1, 2}
 
 
-def test_restarts_beyond_a_lot_compete_in_lots() -> None:
+def test_restarts_beyond_a_lot_compete_in_lots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers get no callback, which may not be pickled."""
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
     x = np.linspace(-1, 1, 30)
     y = np.tanh(2 * x) + 0.1 * np.random.default_rng(1).normal(size=30)
     tuning = fx.fitting.Tuning(multi_start=fx.fitting.tuning.MultiStartTuning(most_candidates=10))
-    executor = AtOnce()
+    executor, heard = AtOnce(), list[fx.FitState]()
+    options: dict[str, Any] = {"prior": 1.0, "restarts": 25, "tuning": tuning, "callback": lambda s: heard.append(s)}
     here, there = (
-        fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, prior=1.0, restarts=25, tuning=tuning, executor=one)
-        for one in (None, executor)
+        fx.Model((1, 2, 1), backend="numpy", seed=1).fit(x, y, 0.1, **options, executor=one) for one in (None, executor)
     )
     assert len(executor.calls) == 3
+    assert heard
     assert [row.start for row in here.restarts] == list(range(1, 26))
     np.testing.assert_array_equal(here.parameters, there.parameters)
 
@@ -231,15 +235,23 @@ def test_a_worker_keeps_the_last_tasks_only() -> None:
 @pytest.mark.slow
 def test_the_work_of_a_worker_that_was_killed_is_done_here(tmp_path: Any) -> None:
     marker = str(tmp_path / "killed")
-    with two_processes() as pool, pytest.warns(FfnnXpWarning, match="from part 1 on by itself"):
+    with two_processes() as pool, pytest.warns(FfnnXpWarning, match="this process does the rest of the work by itself"):
         assert list(Workers(pool).map(dies_once, [marker] * 20)) == [1] * 20
 
 
 def test_an_executor_that_breaks_is_no_longer_asked() -> None:
     executor = AtOnce(lambda call: BrokenProcessPool("a process was killed") if call >= 3 else None)
-    with pytest.warns(FfnnXpWarning, match="this process does the work from part 3 on") as warned:
+    with pytest.warns(FfnnXpWarning, match="this process does the rest of the work by itself") as warned:
         assert list(Workers(executor).map(square, range(6))) == [0, 1, 4, 9, 16, 25]
     assert len(warned) == 1
+
+    def fails_and_breaks(call: int) -> BaseException | None:
+        if call == 1:
+            return MemoryError("full")
+        raise BrokenProcessPool("gone")
+
+    with pytest.warns(FfnnXpWarning, match="this process does the rest of the work by itself"):
+        assert list(Workers(AtOnce(fails_and_breaks)).map(square, [3])) == [9]
 
     class Broken(AtOnce):
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -247,7 +259,7 @@ def test_an_executor_that_breaks_is_no_longer_asked() -> None:
                 raise BrokenExecutor("gone")
             return super().submit(fn, *args, **kwargs)
 
-    with pytest.warns(FfnnXpWarning, match="from part 2 on"):
+    with pytest.warns(FfnnXpWarning, match="this process does the rest of the work by itself"):
         assert list(Workers(Broken()).map(square, [1, 2, 3])) == [1, 4, 9]
 
 
@@ -303,7 +315,7 @@ def test_what_cannot_be_pickled_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     x = np.linspace(-1, 1, 40)
     model = fx.Model((1, 3, 1), activation=own, backend="numpy", seed=1)
     fit = model.fit(x, x, 0.1, prior=1.0)
-    monkeypatch.setitem(__import__("sys").modules, "cloudpickle", None)
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with pytest.raises(TypeError, match=r"f \(.*lambda.*\) of part 0 of _activations of model .* cannot be .*pickle"):
         fit.goodness(10, seed=1, executor=AtOnce())
 
