@@ -11,8 +11,10 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp.backends import BackendStatus
+from ffnn_xp.cli import study_commands
 from ffnn_xp.cli.descriptions import to_json
 
+from ..executors import AtOnce
 from .program import FAST, CliRunner, app, fit, run
 
 pytest.importorskip("safetensors")
@@ -134,7 +136,7 @@ def test_data_that_came_by_a_pipe_are_given_again(data: Any) -> None:
     assert "Coverage of the band: 10 toys" in run("coverage", "net", "data.csv", "--number", "10").stdout
 
 
-def test_coverage_is_that_of_the_fit(expected: Any) -> None:
+def test_coverage_is_that_of_the_fit(expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = expected.coverage(number=30, seed=2)
     options = ("--number", "30", "--seed", "2", "--backend", "numpy")
     assert run("coverage", "net", *options).stdout == f"{found}\n"
@@ -142,7 +144,16 @@ def test_coverage_is_that_of_the_fit(expected: Any) -> None:
     assert as_json["levels"][0]["nominal"] == 0.954
     assert as_json["levels"][0]["averaged"] == pytest.approx(found.averaged[1], abs=1e-12)
     assert (as_json["toys"], as_json["failed"], as_json["file"]) == (found.n_toys, 0, "net")
-    assert run("coverage", "net", *options, "--processes", "2").stdout == f"{found}\n"
+    executor, processes = AtOnce(), list[int]()
+
+    def pool(number: int, _: object) -> AtOnce:
+        processes.append(number)
+        return executor
+
+    monkeypatch.setattr(study_commands, "ProcessPoolExecutor", pool)
+    assert run("coverage", "net", *options, "--processes", "3").stdout == f"{found}\n"
+    assert processes == [3]
+    assert executor.calls
     assert "`cl` must lie between 0 and 1" in run("coverage", "net", "--cl", "68", code=2).stderr
 
 

@@ -17,6 +17,8 @@ from sklearn.linear_model import LogisticRegression
 import ffnn_xp as fx
 from ffnn_xp.estimators import FFNNClassifier
 
+from ..executors import AtOnce
+
 LABELS = {
     "text": np.array(["pion", "kaon", "proton"]),
     "integers": np.array([211, -321, 2212]),
@@ -163,3 +165,11 @@ def test_warm_start_with_other_classes_is_refused(rng: np.random.Generator) -> N
     warm = FFNNClassifier((2,), prior=1.0, restarts=1, random_state=1, warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match="set warm_start=False"):
         warm.fit(X, y > 0)
+
+
+def test_workers_of_an_executor_fit_the_same_network(rng: np.random.Generator) -> None:
+    executor, (X, y) = AtOnce(), overlapping(rng, 3)
+    there = FFNNClassifier((20, 20), prior=1.0, restarts=3, random_state=1).fit(X, y, executor=executor)
+    here = FFNNClassifier((20, 20), prior=1.0, restarts=3, random_state=1).fit(X, y)
+    assert len(executor.calls) == 3
+    np.testing.assert_array_equal(here.predict_proba(X), there.predict_proba(X))

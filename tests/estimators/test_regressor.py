@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ from sklearn.linear_model import LinearRegression
 
 from ffnn_xp.estimators import FFNNRegressor
 from ffnn_xp.losses import get_loss
+
+from ..executors import AtOnce
 
 
 def truth(X: np.ndarray) -> np.ndarray:
@@ -196,7 +197,8 @@ def test_before_the_fit() -> None:
 
 
 def test_workers_of_an_executor_fit_the_same_network(data: Any) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        there = FFNNRegressor((20, 20), prior=1.0, restarts=3, random_state=1).fit(*data, executor=pool)
+    executor = AtOnce()
+    there = FFNNRegressor((20, 20), prior=1.0, restarts=3, random_state=1).fit(*data, executor=executor)
     here = FFNNRegressor((20, 20), prior=1.0, restarts=3, random_state=1).fit(*data)
+    assert len(executor.calls) == 3
     np.testing.assert_array_equal(here.predict(data[0]), there.predict(data[0]))

@@ -23,6 +23,8 @@ from ffnn_xp._lib.limits import TIME_IS_UP, StopMinimization, deadline_in_force
 from ffnn_xp.fitting import workers
 from ffnn_xp.fitting.workers import HERE, Workers, pickled
 
+from ..executors import AtOnce
+
 
 @contextmanager
 def two_processes() -> Iterator[ProcessPoolExecutor]:
@@ -46,27 +48,6 @@ def dies_once(path: str) -> int:
     except FileExistsError:
         return 1
     os._exit(1)
-
-
-class AtOnce(Executor):
-    """Runs everything where it is submitted, but fails at some of the calls."""
-
-    def __init__(self, fails: Callable[[int], BaseException | None] = lambda call: None) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.fails = fails
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.calls.append(args)
-        future: Future[Any] = Future()
-        error = self.fails(len(self.calls))
-        if error is not None:
-            future.set_exception(error)
-            return future
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as of_task:
-            future.set_exception(of_task)
-        return future
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
