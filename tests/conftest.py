@@ -21,6 +21,10 @@ import ffnn_xp.backends
 from ffnn_xp import Backend, BackendUnavailableError, get_backend
 from ffnn_xp.backends import BACKENDS
 
+# A process that a test starts takes this list over, and finds the functions of the tests; pytest alone would not put
+# the folder there. At the end: what is installed comes first.
+sys.path.append(str(Path(__file__).parents[1]))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_as_in_a_terminal() -> None:
