@@ -20,6 +20,7 @@ from ffnn_xp._lib.progress import Bar, bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
+from ffnn_xp.fitting.in_parts import read_in_parts
 from ffnn_xp.fitting.local_search import NEWTON, LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
@@ -46,8 +47,10 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
     """Take all steps of a fit, and say on the progress line which."""
     report = report_to(line, options.callback)
     began, start = time.monotonic(), options.start
-    model = model_for_fit(model, measurements)
-    problem = read_problem(model, measurements, options)
+    problem: FitProblem | None = read_in_parts(model, measurements, options)
+    if problem is None:
+        problem = read_problem(model_for_fit(model, measurements), measurements, options)
+    model = problem.model
     auto = options.prior == "auto"
     no_prior = why_not_chosen(problem) if auto else ""
     auto = auto and not no_prior

@@ -113,19 +113,31 @@ def residual_width(problem: FitProblem, theta: HostArray, effective: float, y: A
     ValueError
         If weights of both signs leave no positive sum of squares.
     """
-    backend, s = problem.model.backend, problem.scaling
-    xp, data = backend.xp, problem.data
     median = problem.loss.median_pull()
+    if median is not None:
+        return _median_width(problem, np.abs(_residuals(problem, theta, y)), median, effective)
+    parts = problem.each(_squared_residuals, theta, y)
+    total, events = np.sum([total for total, _ in parts], axis=0), sum(events for _, events in parts)
+    width = _root(total / max(events - effective / len(total), 1e-3 * events)) / problem.scaling.y_scale
+    return np.maximum(width, 1e3 * problem.model.backend.epsilon)
+
+
+def _residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> HostArray:
+    """Compute raw residuals ``(k, n)`` of the data's y, or of other measurements, at standardised theta."""
+    backend, data = problem.model.backend, problem.data
     with backend.context():
-        residual = evaluate(problem.network, backend, backend.to_device(s.to_raw(theta)), data.x)
-        residual = residual - (data.y if y is None else y)
-        if median is not None:
-            return _median_width(problem, backend.to_host(xp.abs(residual)), median, effective)
-        square = residual * residual if data.weights is None else residual * residual * data.weights
-        total = backend.to_host(xp.sum(square, axis=-1))
-        events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))
-    width = _root(total / max(events - effective / len(total), 1e-3 * events)) / s.y_scale
-    return np.maximum(width, 1e3 * backend.epsilon)
+        predicted = evaluate(problem.network, backend, backend.to_device(problem.scaling.to_raw(theta)), data.x)
+        return backend.to_host(predicted - (data.y if y is None else y))
+
+
+def _squared_residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> tuple[HostArray, float]:
+    """Sum the squared residuals ``(k,)`` times the weights, and the weights."""
+    backend, data = problem.model.backend, problem.data
+    square = _residuals(problem, theta, y) ** 2
+    if data.weights is None:
+        return square.sum(axis=-1), data.n
+    weights = backend.to_host(data.weights)
+    return (square * weights).sum(axis=-1), float(weights.sum())
 
 
 def held_out_width(problem: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:
