@@ -103,7 +103,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Moments:
-    """What the scaling of data needs to know of them; that of parts of the data adds up.
+    """The moments of data, of which their scaling is made; those of parts of the data add up.
 
     Attributes
     ----------

@@ -280,8 +280,9 @@ class DaskParts(Parts):
 
     def _ask(self, call: Callable[[_Shard], Any], done: Callable[[], None] = tick) -> list[Any]:
         """Ask all shards at once; return their results in order. What a lost worker held is made again, and asked."""
+        self._lost = False
         for shard in self._shards:
-            if shard.holder is None:
+            if shard.future is None:
                 self._begin(shard)
         waiting = [self._called(shard, call) for shard in self._shards]
         results = []
@@ -296,23 +297,29 @@ class DaskParts(Parts):
 
     def _result(self, shard: _Shard, call: Callable[[_Shard], Any], future: Any) -> Any:
         """Return the result of a call, made again while workers are lost."""
-        for attempt in range(TRIES):
+        for _ in range(TRIES):
             reply = self._reply(future)
             if reply is not None:
                 return self._checked(shard, reply)
             self._check_scheduler()
-            warnings.warn(
-                f"the worker that held {shard.recipe.name} is lost: its events are made again elsewhere "
-                f"({attempt + 1} of at most {TRIES} times)",
-                FfnnXpWarning,
-                stacklevel=outside_the_package(),
-            )
+            self._warn()
             self._begin(shard)
             self._check_unchanged(shard)
             future = self._called(shard, call)
         raise WorkerError(
             f"the workers that held {shard.recipe.name} were lost {TRIES} times, for want of memory perhaps "
             f"({self._reason}): make parts smaller, or take more workers"
+        )
+
+    def _warn(self) -> None:
+        """Warn that a worker is lost, once for all parts that it held."""
+        if self._lost:
+            return
+        self._lost = True
+        warnings.warn(
+            "a worker of the Dask cluster is lost: the events that it held are made again elsewhere",
+            FfnnXpWarning,
+            stacklevel=outside_the_package(),
         )
 
     def _reply(self, future: Any) -> Reply | None:

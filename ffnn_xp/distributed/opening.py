@@ -1,4 +1,4 @@
-"""Which measurements are in parts: files, values of Dask, and arrays for whose copies there is no memory."""
+"""Measurements as parts: those in files, values of Dask, and arrays for whose copies there is no memory."""
 
 from __future__ import annotations
 

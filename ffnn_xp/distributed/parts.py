@@ -45,7 +45,7 @@ class Recipe(ABC):
 
 @dataclass(frozen=True)
 class PartSummary:
-    """What a fit needs to know of a part of its events.
+    """The properties of a part of the events that a fit needs to know.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class PartSummary:
 
     @property
     def kind(self) -> dict[str, Any]:
-        """What must be the same for all parts, by its name in messages."""
+        """The properties that all parts must share, by their names in messages."""
         return {
             "inputs": self.n_inputs,
             "measured values": self.n_values,
@@ -216,7 +216,7 @@ class Parts(ABC):
     @property
     @abstractmethod
     def where(self) -> str:
-        """Where the parts are, for messages."""
+        """The place of the parts, for messages."""
 
     def summary(self) -> PartSummary:
         """Return the summary of all parts.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from ffnn_xp._lib.progress import bar
 from ffnn_xp.data import Dataset
 from ffnn_xp.distributed.parts import Parts, PartSummary, ProblemWithoutData, Reader, Recipe, Result, leaves
 
-BLOCK_BYTES = 2**24  # of a block: small beside the memory, large beside what Python needs for it
+BLOCK_BYTES = 2**23  # of a block: small beside the memory, large beside what Python needs for it
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Where some events lie in the file: its offset, and the shape of each array, one after another."""
+    """The place of some events in the file: its offset, and the shape of each array, one after another."""
 
     offset: int
     shapes: dict[str, tuple[int, int]]
@@ -51,6 +52,7 @@ class StreamedParts(Parts):
 
     def __init__(self, recipes: Iterable[Recipe], reader: Reader) -> None:
         self._file = tempfile.TemporaryFile(prefix="ffnn_xp-", buffering=0)  # noqa: SIM115, it lives as long as self
+        weakref.finalize(self, self._file.close)
         self._end = 0
         self._blocks: list[_Block] = []
         self.summaries: list[PartSummary] = []

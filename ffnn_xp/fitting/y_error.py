@@ -115,29 +115,32 @@ def residual_width(problem: FitProblem, theta: HostArray, effective: float, y: A
     """
     median = problem.loss.median_pull()
     if median is not None:
-        return _median_width(problem, np.abs(_residuals(problem, theta, y)), median, effective)
+        backend = problem.model.backend
+        residual = np.abs(backend.to_host(_residuals(problem, theta, y)))
+        return _median_width(problem, residual, median, effective)
     parts = problem.each(_squared_residuals, theta, y)
     total, events = np.sum([total for total, _ in parts], axis=0), sum(events for _, events in parts)
     width = _root(total / max(events - effective / len(total), 1e-3 * events)) / problem.scaling.y_scale
     return np.maximum(width, 1e3 * problem.model.backend.epsilon)
 
 
-def _residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> HostArray:
+def _residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> Array:
     """Compute raw residuals ``(k, n)`` of the data's y, or of other measurements, at standardised theta."""
     backend, data = problem.model.backend, problem.data
     with backend.context():
         predicted = evaluate(problem.network, backend, backend.to_device(problem.scaling.to_raw(theta)), data.x)
-        return backend.to_host(predicted - (data.y if y is None else y))
+        return predicted - (data.y if y is None else y)
 
 
 def _squared_residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> tuple[HostArray, float]:
     """Sum the squared residuals ``(k,)`` times the weights, and the weights."""
     backend, data = problem.model.backend, problem.data
-    square = _residuals(problem, theta, y) ** 2
-    if data.weights is None:
-        return square.sum(axis=-1), data.n
-    weights = backend.to_host(data.weights)
-    return (square * weights).sum(axis=-1), float(weights.sum())
+    with backend.context():
+        residual = _residuals(problem, theta, y)
+        square = residual * residual if data.weights is None else residual * residual * data.weights
+        total = backend.to_host(backend.xp.sum(square, axis=-1))
+        events = data.n if data.weights is None else float(backend.to_host(backend.xp.sum(data.weights)))
+    return total, events
 
 
 def held_out_width(problem: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:

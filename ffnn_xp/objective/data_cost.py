@@ -57,9 +57,7 @@ class DataCost(NetworkCost):
     ) -> DataCost:
         """Return the cost of an objective of events that are elsewhere."""
         cost = cls.__new__(cls)
-        n_values = data.n * statistic.ndof_per_event(data.n_values)
-        NetworkCost.__init__(cost, objective, n_values=n_values, prior=prior)
-        cost.model, cost.data, cost.statistic, cost._used = model, data, statistic, None
+        cost._init_with(objective, data, model, statistic, prior)
         return cost
 
     def _init(
@@ -76,6 +74,19 @@ class DataCost(NetworkCost):
         with model.backend.context():
             events = data.events(model.backend, statistic).ready_to_stream(model.backend)
         objective = Objective(model.network, statistic, events, model.backend)
+        self._init_with(objective, data, model, statistic, prior, verbose, name, used)
+
+    def _init_with(
+        self,
+        objective: Objective,
+        data: Dataset,
+        model: ModelLike,
+        statistic: Loss,
+        prior: GaussianPrior | None,
+        verbose: int = 0,
+        name: Sequence[str] | None = None,
+        used: Mask | None = None,
+    ) -> None:
         n_values = data.n * statistic.ndof_per_event(data.n_values)
         super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose, name=name)
         self.model, self.data, self.statistic, self._used = model, data, statistic, used
