@@ -187,6 +187,11 @@ class _Shard:
         self.sent = [*(k for k in self.sent if k != key), key][-PROBLEMS:]
 
 
+def _with_objective(problem: Any, raw: bool, task: Callable[..., Result], *args: Any) -> Result:
+    """Call a task with the objective of a part."""
+    return task(problem.objective_in(raw), *args)
+
+
 def _waited(future: Any) -> Any:
     """Return the result of a future of Dask, unless the deadline or Ctrl-C comes first."""
     while True:
@@ -233,7 +238,7 @@ class DaskParts(Parts):
         require("distributed", "dask", PURPOSE)
         if not hasattr(client, "submit") or not hasattr(client, "scheduler_info"):
             raise TypeError(f"`client` must be a dask.distributed.Client, got {client!r}")
-        self._client, self._reader = client, client.scatter(reader, broadcast=True, hash=False)
+        self._client, self._reader = client, reader
         self._shards = [_Shard(i, recipe) for i, recipe in enumerate(recipes)]
         self._problems: OrderedDict[int, tuple[Any, str, bytes]] = OrderedDict()
         self._reason = ""
@@ -268,6 +273,12 @@ class DaskParts(Parts):
             return shard.holder.result(key, content if new else None, task, (*args, *own))
 
         return self._ask(call)
+
+    def each_objective(
+        self, problem: ProblemWithoutData, raw: bool, task: Callable[..., Result], args: tuple[Any, ...]
+    ) -> list[Result]:
+        """Return the results of a function of each part's objective; see `Parts`."""
+        return self.each(problem, _with_objective, (raw, task, *args))
 
     def _pickled(self, problem: ProblemWithoutData) -> tuple[str, bytes]:
         """Return a problem's pickle and the hash of that, made once."""

@@ -213,6 +213,12 @@ class Parts(ABC):
             Further arguments for each part.
         """
 
+    @abstractmethod
+    def each_objective(
+        self, problem: ProblemWithoutData, raw: bool, task: Callable[..., Result], args: tuple[Any, ...]
+    ) -> list[Result]:
+        """Return the results of a function of each part's objective, in raw or standardised units, as `each` does."""
+
     @property
     @abstractmethod
     def where(self) -> str:

@@ -138,11 +138,18 @@ class ObjectiveInParts(Objective):
 
     def total(self, kernel: Callable[..., Array], *args: Array) -> HostArray:
         """Sum a kernel that returns one array, in the order of the parts."""
-        return _added(self.problem.each(_total_of_part, self.raw, kernel, *args))
+        return self._added(_total, kernel, *args)
 
     def matrix(self, kernel: Callable[..., Any], theta: Array) -> HostArray:
         """Sum a kernel that returns a block matrix, and assemble the matrix."""
-        return _added(self.problem.each(_matrix_of_part, self.raw, kernel, theta))
+        return self._added(_matrix, kernel, theta)
+
+    def _added(self, task: Callable[..., HostArray], *args: Any) -> HostArray:
+        """Add the sums of parts, one after another."""
+        parts = self.problem.parts
+        assert parts is not None
+        sums = parts.each_objective(self.problem, self.raw, task, args)
+        return reduce(np.add, sums[1:], sums[0])
 
     def select(self, rows: Rows) -> Objective:
         """Return the objective of the events with these numbers, in increasing order, in main memory."""
@@ -172,20 +179,13 @@ class ObjectiveInParts(Objective):
         )
 
 
-def _added(parts: list[HostArray]) -> HostArray:
-    """Add the sums of parts, one after another."""
-    return reduce(np.add, parts[1:], parts[0])
-
-
-def _total_of_part(problem: ProblemOfPart, raw: bool, kernel: Callable[..., Array], *args: HostArray) -> HostArray:
+def _total(objective: Objective, kernel: Callable[..., Array], *args: HostArray) -> HostArray:
     """Sum a kernel over the events of a part."""
-    objective = problem.objective_in(raw)
     return objective.backend.host_function(partial(objective.total, kernel))(*args)
 
 
-def _matrix_of_part(problem: ProblemOfPart, raw: bool, kernel: Callable[..., Any], theta: HostArray) -> HostArray:
+def _matrix(objective: Objective, kernel: Callable[..., Any], theta: HostArray) -> HostArray:
     """Sum a matrix over the events of a part."""
-    objective = problem.objective_in(raw)
     return objective.backend.host_function(partial(objective.matrix, kernel))(theta)
 
 

@@ -153,7 +153,10 @@ def test_the_scratch_file_has_no_name(no_memory: None, monkeypatch: pytest.Monke
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fit = CASES["errors known"].fit()
     assert list(tmp_path.iterdir()) == []
-    assert os.fstat(fit.problem.parts._file.fileno()).st_size == 8 * 300 * (3 + 1 + 1)
+    sizes = [
+        os.fstat(scratch._file.fileno()).st_size for scratch in (fit.problem.parts._data, fit.problem.parts._events)
+    ]
+    assert sizes == [8 * 300 * (3 + 1 + 1)] * 2  # x and ones, y, its inverse error
 
 
 def test_a_full_disk(no_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +170,7 @@ def test_a_full_disk(no_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_shortened_scratch_file(a_fit: fx.FitResult) -> None:
-    a_fit.problem.parts._file.truncate(100)
+    a_fit.problem.parts._events._file.truncate(100)
     with pytest.raises(OSError, match="the scratch file of events ends too early"):
         a_fit.cost.objective.value(np.zeros(a_fit.cost.npar))
 
