@@ -63,7 +63,7 @@ class Holder:
         try:
             if isinstance(recipe, Partition) and given is not None:
                 recipe = replace(recipe, given=given)
-            self._data, self._summary = reader(recipe)
+            self._data, self._summary = reader(recipe.name, recipe.read())
         except Exception as error:  # an actor that cannot be made would look like a worker that is lost
             self._error = error
 
@@ -131,7 +131,9 @@ def opened_collections(measurements: Measurements, lazy: dict[str, Any], reader:
         If the collections are of other kinds, or their partitions do not go together.
     """
     arrays = _alike(measurements, lazy).items()
-    partitions = {name: list(np.ravel(np.asarray(a.to_delayed(), dtype=object))) for name, a in arrays}
+    # An optimizer may join partitions of one column and not those of another.
+    delayed = {name: a.to_delayed(optimize_graph=False) for name, a in arrays}
+    partitions = {name: list(np.ravel(np.asarray(parts, dtype=object))) for name, parts in delayed.items()}
     numbers = {name: len(parts) for name, parts in partitions.items()}
     if len(set(numbers.values())) > 1:
         listed = ", ".join(f"{number} of `{name}`" for name, number in numbers.items())

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ffnn_xp._lib.atomic import check_readable
 from ffnn_xp._lib.errors import nearest
 from ffnn_xp._lib.optional import require
@@ -136,12 +138,27 @@ class RowsOfFile(Recipe):
         names = _names(self.columns)
         if len(self.part) == 1:
             with _parquet(self.path) as file:
-                table: Any = file.read_row_group(self.part[0], columns=names)
-                found = {name: table.column(name).to_numpy() for name in names}
-        else:
-            with opened_tree(*split_root(self.path)) as tree:
-                start, stop = self.part
-                found = tree.arrays(names, entry_start=start, entry_stop=stop, library="np")
+                return self._measurements(file.read_row_group(self.part[0], columns=names))
+        with opened_tree(*split_root(self.path)) as tree:
+            start, stop = self.part
+            return self._measurements(tree.arrays(names, entry_start=start, entry_stop=stop, library="np"))
+
+    def pieces(self) -> Iterator[tuple[str, Measurements]]:
+        """Yield a row group, which may be large, in smaller pieces."""
+        if len(self.part) == 2:
+            yield self.name, self.read()
+            return
+        names, start = _names(self.columns), 0
+        size = max(1, BLOCK_BYTES // (8 * len(names)))
+        with _parquet(self.path) as file:
+            for batch in file.iter_batches(size, [self.part[0]], names, use_threads=False):
+                rows = f"rows {start} to {start + batch.num_rows - 1}"
+                yield f"{self.name}, {rows}", self._measurements(batch)
+                start += batch.num_rows
+
+    def _measurements(self, table: Any) -> Measurements:
+        """Return the measurements in a table of `pyarrow` or a dict of arrays."""
+        found = {name: np.asarray(table[name]) for name in _names(self.columns)}
 
         def taken(argument: str, of: Any) -> Any:
             if isinstance(of, str):

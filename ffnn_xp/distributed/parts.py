@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -41,6 +41,10 @@ class Recipe(ABC):
     @abstractmethod
     def read(self) -> Measurements:
         """Return the measurements."""
+
+    def pieces(self) -> Iterator[tuple[str, Measurements]]:
+        """Yield the measurements with the part's name, or with names in smaller pieces, for which less memory does."""
+        yield self.name, self.read()
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Reader:
     loss: LossLike
     signed: bool
 
-    def __call__(self, recipe: Recipe) -> tuple[Dataset, PartSummary | None]:
+    def __call__(self, name: str, measurements: Measurements) -> tuple[Dataset, PartSummary | None]:
         """Return the data of a part and their summary, which is None if no event is in use.
 
         Raises
@@ -130,10 +134,10 @@ class Reader:
             If they cannot be used; the message names the part.
         """
         try:
-            checked = read(self.model, recipe.read(), self.loss, signed=self.signed, to_fit=False)
+            checked = read(self.model, measurements, self.loss, signed=self.signed, to_fit=False)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"in {recipe.name}: {error}") from error
-        return checked.data, self._summary(checked, recipe.name) if checked.data.n else None
+            raise type(error)(f"in {name}: {error}") from error
+        return checked.data, self._summary(checked, name) if checked.data.n else None
 
     def _summary(self, checked: CheckedData, name: str) -> PartSummary:
         data, backend, loss = checked.data, self.model.backend, checked.loss

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -107,9 +108,9 @@ class StreamedParts(Parts):
         self.summaries: list[PartSummary] = []
         self.sizes: list[int] = []
         with bar("reading", unit="parts") as line:
-            for recipe in recipes:
+            for name, measurements in chain.from_iterable(recipe.pieces() for recipe in recipes):
                 checkpoint()
-                data, summary = reader(recipe)
+                data, summary = reader(name, measurements)
                 if summary is not None:
                     self.summaries.append(summary)
                     self._write(data)

@@ -46,7 +46,7 @@ def test_a_list_of_files_in_its_order_and_a_number_for_all(parquet: Path) -> Non
     files = [str(parquet / f"run{i}.parquet") for i in (2, 0)]
     found = fit(fx.EventFiles(files, x=["t", "U"], y="I", y_err=0.1))
     assert found.n_data == 200
-    assert found.problem.parts.summaries[0].name.endswith("run2.parquet', row group 0")
+    assert found.problem.parts.summaries[0].name.endswith("run2.parquet', row group 0, rows 0 to 39")
 
 
 def test_predictions_read_columns_by_name(parquet: Path, table: pd.DataFrame) -> None:
@@ -103,8 +103,8 @@ def not_finite(folder: Path) -> Any:
         (missing_column, ValueError, r"run0.parquet' has no column 'W': It has 'I', 'U', 'w', 't', 'other'"),
         (other_columns, ValueError, r"run4.parquet' has no column 'I': It has 't', 'U'"),
         (no_parquet, ValueError, r"run5.parquet' is no Parquet file"),
-        (text, TypeError, r"in '.*run0.parquet', row group 0: `x` must hold numbers, got 'text'"),
-        (not_finite, ValueError, r"in '.*run6.parquet', row group 0: `x` must be finite, got nan"),
+        (text, TypeError, r"in '.*run0.parquet', row group 0, rows 0 to 39: `x` must hold numbers, got 'text'"),
+        (not_finite, ValueError, r"in '.*run6.parquet', row group 0, rows 0 to 0: `x` must be finite, got nan"),
     ],
 )
 def test_bad_files(parquet: Path, make: Callable[[Path], Any], error: type[Exception], words: str) -> None:
