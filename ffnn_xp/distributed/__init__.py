@@ -5,7 +5,8 @@ added in the order of the parts, so that the number of workers changes no digit.
 
 - `opening`: which measurements are in parts; rows of arrays that are too large for memory.
 - `files`: `EventFiles`, events in Parquet and ROOT files.
-- `dask_parts`: arrays and tables of Dask, and the workers of a cluster that hold parts.
+- `dask_collections`: arrays and tables of Dask, whose partitions are parts.
+- `dask_parts`: parts that the workers of a cluster hold.
 - `streamed`: parts in a scratch file, read block by block in this process.
 - `parts`: the interface of parts, their recipes, and what a fit needs to know of their events.
 """

@@ -42,7 +42,7 @@ def opened(measurements: Measurements, reader: Reader) -> Parts | None:
             )
         return measurements.x.opened(reader)
     if lazy:
-        from ffnn_xp.distributed.dask_parts import opened_collections
+        from ffnn_xp.distributed.dask_collections import opened_collections
 
         return opened_collections(measurements, lazy, reader)
     return StreamedParts(RowsOfArrays.cut(measurements), reader)
