@@ -138,8 +138,8 @@ def main() -> None:
             )
     print(
         "\nBeyond the best number messages take longer than sums: then take fewer workers with more memory or a GPU, "
-        "fit a sample first (theta then starts near the minimum, and few rounds are left), or add the parts' sums on the "
-        "way, in a tree, which this library does not do."
+        "fit a sample first (theta then starts near the minimum, and few rounds are left), or add the parts' sums on "
+        "the way, in a tree, which this library does not do."
     )
 
 

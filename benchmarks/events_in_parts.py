@@ -198,6 +198,8 @@ import numpy as np
 import ffnn_xp as fx
 path, kind, megabytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 model = fx.Model({layers}, seed=1, backend="numpy")
+x = np.linspace(-1, 1, 100)
+fx.Model((1, 2, 1), seed=1, backend="numpy").fit(x, x**2, 0.1, prior=None, progress=False)  # imports all that it needs
 if megabytes:
     resource.setrlimit(resource.RLIMIT_DATA, (megabytes * 2**20,) * 2)
 if kind == "memmap":
@@ -256,7 +258,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--most", type=float, default=4e6, help="events of an evaluation at most (default 4e6)")
     parser.add_argument("--events", type=float, default=1e7, help="events of the fits (default 1e7)")
-    parser.add_argument("--megabytes", type=int, default=480, help="memory of --memory (default 480)")
+    parser.add_argument("--megabytes", type=int, default=600, help="memory of --memory (default 600)")
     args = parser.parse_args()
     print("# Events in parts\n")
     print(header())
