@@ -19,6 +19,7 @@ from ffnn_xp.backends.arrays import (
     is_lazy,
     library_of,
     refuse_gradient,
+    refuse_lazy,
     to_numpy,
 )
 from ffnn_xp.backends.base import Backend
@@ -78,6 +79,7 @@ __all__ = [
     "place_of",
     "processor_count",
     "refuse_gradient",
+    "refuse_lazy",
     "register",
     "reshape",
     "returned",

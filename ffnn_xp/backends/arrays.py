@@ -29,6 +29,15 @@ def is_lazy(a: object) -> bool:
     return graph is not None and not isinstance(a, type) and graph() is not None
 
 
+def refuse_lazy(a: object, name: str) -> None:
+    """Raise a TypeError for values of Dask that are still to be computed, which may be more than fit into memory."""
+    if is_lazy(a):
+        raise TypeError(
+            f"`{name}` is of Dask, a {type(a).__name__} whose values are still to be computed: give {name}.compute(); "
+            "Model.fit takes it as it is"
+        )
+
+
 def refuse_gradient(a: object, name: str) -> None:
     """Raise a TypeError for an array whose gradient would be lost."""
     library = library_of(a)

@@ -195,6 +195,9 @@ class Parts(ABC):
     summaries: Sequence[PartSummary]
     sizes: Sequence[int]
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("events in parts stay where they are, and cannot be pickled with a fit: save the model")
+
     @abstractmethod
     def each(
         self,

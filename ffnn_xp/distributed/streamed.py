@@ -148,12 +148,12 @@ class StreamedParts(Parts):
         return [task(first.with_events(events), *args) for events in ahead(events_of, number)]
 
     def _first(self, problem: ProblemWithoutData) -> Any:
-        """Return the first block's objective, once the standardised events of all are written."""
+        """Return the largest block's objective, once the standardised events of all are written."""
         if self._standardised is None or self._standardised[0] is not problem:
             self._standardised, self._events, first = None, Scratch(), None
             for data in ahead(self._block, len(self._data)):
                 objective = problem.of_part(data).objective_in(False)
-                first = objective if first is None else first
+                first = objective if first is None or objective.n > first.n else first
                 self._events.append(_columns(objective.events, objective.backend))
             self._standardised = problem, first
         return self._standardised[1]

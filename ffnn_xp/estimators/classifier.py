@@ -10,11 +10,11 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from ffnn_xp._lib.typing import Array
 from ffnn_xp.backends import to_numpy
-from ffnn_xp.estimators.network_estimator import NetworkEstimator
+from ffnn_xp.estimators.network_estimator import NetworkEstimator, validated
 from ffnn_xp.losses import Loss, get_loss
 from ffnn_xp.model import Model
 
@@ -95,7 +95,7 @@ class FFNNClassifier(ClassifierMixin, NetworkEstimator):
         >>> FFNNClassifier((), prior=None).fit(X, y).predict_proba([[1.5]]).round(6)
         array([[0.5, 0.5]])
         """
-        x, labels = validate_data(self, X, y)
+        x, labels = validated(self, X, y)
         labels = column_or_1d(to_numpy(labels), warn=True)
         check_classification_targets(labels)
         _, codes = np.unique(labels, return_inverse=True)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ffnn_xp._lib.errors import FitWarning, outside_the_package
 from ffnn_xp._lib.typing import Array, HostArray, Rows
-from ffnn_xp.backends import Backend, get_backend, library_of, to_numpy
+from ffnn_xp.backends import Backend, get_backend, library_of, refuse_lazy, to_numpy
 from ffnn_xp.estimators.options import minimizer_of, prior_of, refusing_others, tuning_of
 from ffnn_xp.estimators.rows import distinct_rows
 from ffnn_xp.fitting import FEWEST_TO_CHOOSE
@@ -27,6 +27,13 @@ Self = TypeVar("Self", bound="NetworkEstimator")
 
 class FitConvergenceWarning(FitWarning, sklearn.exceptions.ConvergenceWarning):
     """A fit of an estimator ended at no certified minimum; filters of either library's warning catch it."""
+
+
+def validated(estimator: NetworkEstimator, X: Any, y: Any = "no_validation", **options: Any) -> Any:
+    """Return inputs, and targets if there are some, as scikit-learn checks them; nothing of Dask is computed."""
+    refuse_lazy(X, "X")
+    refuse_lazy(y, "y")
+    return validate_data(estimator, X, y, **options)
 
 
 def _library_name(x: Any) -> str:
@@ -168,7 +175,7 @@ class NetworkEstimator(BaseEstimator):
     def _checked(self, X: Any, method: str) -> Any:
         """Return inputs for a prediction as an array, of the library of X where scikit-learn's dispatch is on."""
         check_is_fitted(self, "model_")
-        x = validate_data(self, X, reset=False)
+        x = validated(self, X, reset=False)
         if (found := _library_name(x)) != self._library:
             raise ValueError(
                 f"{type(self).__name__}.{method}() and fit must use the same namespace: X is an array of {found}, and "

@@ -8,11 +8,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from array_api_compat import array_namespace
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
 from ffnn_xp._lib.typing import Array
 from ffnn_xp.backends import to_numpy
-from ffnn_xp.estimators.network_estimator import NetworkEstimator
+from ffnn_xp.estimators.network_estimator import NetworkEstimator, validated
 from ffnn_xp.losses import Loss, get_loss
 
 Self = TypeVar("Self", bound="FFNNRegressor")
@@ -138,7 +137,7 @@ class FFNNRegressor(RegressorMixin, NetworkEstimator):
         (array([[2.]]), array([1.]))
         """
         loss = self._loss()
-        x, values = validate_data(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=2)
+        x, values = validated(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=2)
         values = to_numpy(values)
         errors: Any = None if y_err is None else to_numpy(y_err)
         by_row = np.ndim(errors) > 0 and len(errors) == len(values)

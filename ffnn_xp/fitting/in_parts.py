@@ -26,7 +26,7 @@ class ProblemOfPart(FitProblem):
     Attributes
     ----------
     first : dict
-        The first objective of each kind, whose kernels the others share.
+        The objective of each kind with the most events so far, whose kernels the others share.
     """
 
     first: dict[bool, Objective] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
@@ -35,9 +35,10 @@ class ProblemOfPart(FitProblem):
     def objective_in(self, raw: bool) -> Objective:
         """Return the objective in raw or in standardised units."""
         if raw not in self._objectives:
-            own = self.raw_cost().objective if raw else self.objective
-            first = self.first.setdefault(raw, own)
-            self._objectives[raw] = own if first is own else first.with_events(own.events)
+            own, known = self.raw_cost().objective if raw else self.objective, self.first.get(raw)
+            if known is None or own.n > known.n:
+                self.first[raw] = known = own
+            self._objectives[raw] = own if known is own else known.with_events(own.events)
         return self._objectives[raw]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,13 +128,33 @@ def test_values_of_dask_are_nowhere_computed_in_silence() -> None:
     x, y = da.zeros((10, 2)), da.zeros(10)
     model = fx.Model((2, 1), seed=1)
     with pytest.raises(
-        TypeError, match=r"`x` is a Array of Dask, whose values are still to be computed: give x.compute"
+        TypeError, match=r"`x` is of Dask, a Array whose values are still to be computed: give x.compute"
     ):
         model.predict(x)
     with pytest.raises(TypeError, match="still to be computed"):
         fx.LeastSquares(np.zeros((10, 2)), y, 0.1, model)
     with pytest.raises(TypeError, match="still to be computed"):
         model.fit_replicas(x, y, 0.1, number=3)
+
+
+def test_estimators_compute_nothing_in_silence() -> None:
+    pytest.importorskip("sklearn")
+    from ffnn_xp.estimators import FFNNClassifier, FFNNRegressor
+
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+    for kind in (FFNNRegressor, FFNNClassifier):
+        estimator = kind((), prior=1.0)
+        for given in ((da.from_array(X), y), (X, da.from_array(y))):
+            with pytest.raises(TypeError, match="is of Dask, a Array whose values are still to be computed"):
+                estimator.fit(*given)
+
+
+def test_a_fit_in_parts_is_not_pickled(client: Any) -> None:
+    found = CASE.fit(**lazy(CASE.arrays))
+    with pytest.raises(
+        TypeError, match="events in parts stay where they are, and cannot be pickled with a fit: save the"
+    ):
+        pickle.dumps(found)
 
 
 def test_a_client_that_is_none(tmp_path: Path) -> None:
