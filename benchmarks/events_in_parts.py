@@ -51,7 +51,7 @@ def events(layers: tuple[int, ...], n: int, seed: int = 1) -> tuple[np.ndarray, 
 def cluster(workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
-    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50, "memory_limit": 0}
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50, "memory_limit": 0}
     with LocalCluster(n_workers=workers, **options) as local, Client(local) as client:
         yield client
 

@@ -53,7 +53,7 @@ def dask(number: int) -> Iterator[tuple[Executor, Processes]]:
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=number, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+        LocalCluster(n_workers=number, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
         Client(cluster) as client,
     ):
         yield client.get_executor(), list(client.run(os.getpid).values())

@@ -33,7 +33,7 @@ CASE = CASES["errors of each"]
 
 @contextmanager
 def cluster(workers: int, *, processes: bool) -> Iterator[Any]:
-    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     with (
         distributed.LocalCluster(n_workers=workers, processes=processes, **options) as local,
         distributed.Client(local, set_as_default=True) as client,
