@@ -236,6 +236,6 @@ def test_the_prior_is_said_not_to_be_chosen(no_memory: None) -> None:
 
 def test_arrays_are_streamed_where_there_is_no_memory_for_five_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES["errors known"]  # 300 events of three values
-    for free, streamed in ((None, False), (8 * 5 * 900 / 0.8 + 1, False), (8 * 5 * 900 / 0.8 - 1, True)):
+    for free, is_streamed in ((None, False), (8 * 5 * 900 / 0.8 + 1, False), (8 * 5 * 900 / 0.8 - 1, True)):
         monkeypatch.setattr(opening, "free_memory", lambda free=free: free)
-        assert case.fit().problem.in_parts == streamed
+        assert case.fit().problem.in_parts == is_streamed
