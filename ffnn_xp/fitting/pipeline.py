@@ -15,7 +15,7 @@ from itertools import chain
 
 import numpy as np
 
-from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
+from ffnn_xp._lib.limits import TIME_IS_UP, deadline_of, stop_if_due, stoppable
 from ffnn_xp._lib.progress import Bar, bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
@@ -88,7 +88,7 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
         found = _search(problem, search, chain(given, _random_starts(problem, number - len(given), rng)), rng)
     found = search.past_lower_points(found)
     with stoppable(limits.until(limits.minima, began, deadline)):
-        checkpoint()
+        stop_if_due()
         found = search.number_minima(found, _unit(problem, found.value))
     if chosen is None and not problem.errors_known:
         with stoppable(deadline) as stop:
@@ -153,7 +153,7 @@ def _certified(
     best: LocalMinimum = found.best
     spectrum, certificate = best.spectrum, None
     with stoppable(last) as stop:
-        checkpoint()
+        stop_if_due()
         for run in range(1, tuning.runs + 1):
             if spectrum is None or spectrum.n_negative:
                 certificate = None

@@ -27,7 +27,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ffnn_xp._lib.errors import FfnnXpWarning, WorkerError, outside_the_package
-from ffnn_xp._lib.limits import StopMinimization, checkpoint, limited, stoppable
+from ffnn_xp._lib.limits import StopMinimization, limited, stop_if_due, stoppable
 from ffnn_xp._lib.progress import tick
 from ffnn_xp.backends import one_blas_thread
 
@@ -102,7 +102,7 @@ HERE = Workers()
 def _done_here(task: Callable[[Item], Result], item: Item, deadline: float) -> Result:
     """Do a task in this process."""
     with limited(deadline), one_blas_thread():
-        checkpoint()
+        stop_if_due()
         return task(item)
 
 
@@ -207,7 +207,7 @@ class _Distribution(Generic[Item, Result]):
         """Return the result of a future, unless the deadline or Ctrl-C comes first."""
         while True:
             with limited(self.deadline):
-                checkpoint()
+                stop_if_due()
             tick()
             try:
                 return future.result(timeout=POLL)
@@ -245,7 +245,7 @@ def _done_there(key: str, task: bytes, items: Sequence[Any], until: float, attem
     results: list[Any] = []
     with stoppable(began + until - time.time()) as stop, one_blas_thread():
         for item in items:
-            checkpoint()
+            stop_if_due()
             results.append(own(item))
     return _Done(results, time.monotonic() - began, stop.reason)
 
