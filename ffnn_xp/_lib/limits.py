@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib import journal
+
 INTERRUPTED = "interrupted by the user"
 TIME_IS_UP = "the time given by max_seconds is up"
 PYTHONS_OWN = {signal.SIGINT: signal.default_int_handler}  # handlers; those of all other signals are SIG_DFL
@@ -84,6 +86,7 @@ def interrupted() -> bool:
 
 def stop_if_due(seconds: float = 0.0) -> None:
     """Raise `StopMinimization` in a `limited` block if there are not so many seconds left, or Ctrl-C was pressed."""
+    journal.tick()
     deadline = _deadline.get()
     if deadline is None:
         return
@@ -142,7 +145,9 @@ def stoppable(deadline: float = np.inf) -> Iterator[Stop]:
             yield stop
     except StopMinimization as reason:
         stop.reason = str(reason)
+        journal.stopped_early()
     except KeyboardInterrupt:
+        journal.stopped_early()
         watch = _watch.get()
         if watch is not None:
             if watch.interrupted:

@@ -23,10 +23,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count, islice
 
 import numpy as np
 
+from ffnn_xp._lib.journal import recorded
 from ffnn_xp._lib.limits import stop_if_due, stoppable
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp._lib.validation import Seed
@@ -167,7 +169,8 @@ def choose(
         measured = problem.loss.auxiliary == "y_err"
         if problem.with_matrices and (measured or problem.loss.target_kind in ("successes", "class")):
             stop_if_due()
-            calibrated = _calibration(problem, parts, thetas, strength * P) if measured else None
+            calibrate_here = partial(_calibration, problem, parts, thetas, strength * P)
+            calibrated = recorded("calibration", calibrate_here) if measured else None
             networks = tuple(member(problem, theta, strength * P) for theta in members)
             calibration, predictive = calibrated, Predictive(networks, calibrated)
     return PriorSelection(

@@ -1,4 +1,4 @@
-"""Deadlines and Ctrl-C: where they stop a computation, who gets `KeyboardInterrupt`, and that the second one is never kept."""
+"""Deadlines and Ctrl-C: where they stop work, who gets `KeyboardInterrupt`, and that the second one is never kept."""
 
 from __future__ import annotations
 
