@@ -14,6 +14,7 @@ from ffnn_xp._lib.version import __version__ as __version__
 from ffnn_xp.backends import Backend, get_backend, to_numpy
 from ffnn_xp.costs import Binomial, LeastSquares, Multinomial, Normal, PlusFunction, Poisson
 from ffnn_xp.data import Bins
+from ffnn_xp.distributed import EventFiles
 from ffnn_xp.fitting import FitState, Restart
 from ffnn_xp.losses import HuberLoss, Loss, SoftL1Loss, StudentTLoss
 from ffnn_xp.model import Ensemble, FitResult, Model, load
@@ -31,6 +32,7 @@ __all__ = [
     "Classification",
     "Coverage",
     "Ensemble",
+    "EventFiles",
     "FfnnXpWarning",
     "FileFormatError",
     "FitResult",

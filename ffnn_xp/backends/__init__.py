@@ -13,7 +13,14 @@ A `Backend` is a namespace ``xp`` with a device and a dtype, and copies arrays i
 - `tuning`: the tuned numbers of the backends.
 """
 
-from ffnn_xp.backends.arrays import describe_array, is_foreign_device_array, library_of, refuse_gradient, to_numpy
+from ffnn_xp.backends.arrays import (
+    describe_array,
+    is_foreign_device_array,
+    is_lazy,
+    library_of,
+    refuse_gradient,
+    to_numpy,
+)
 from ffnn_xp.backends.base import Backend
 from ffnn_xp.backends.conversion import DATES, column_names, first_line, host_floats, labels_of_columns, place_of
 from ffnn_xp.backends.elementwise import (
@@ -62,6 +69,7 @@ __all__ = [
     "host_floats",
     "in_one_pass",
     "is_foreign_device_array",
+    "is_lazy",
     "labels_of_columns",
     "library_of",
     "multiplication",

@@ -23,6 +23,12 @@ def is_foreign_device_array(a: object) -> bool:
     return library is not None and not library.in_main_memory(a)
 
 
+def is_lazy(a: object) -> bool:
+    """Return True for values of Dask that are still to be computed: an array, a table, or what holds such arrays."""
+    graph = getattr(a, "__dask_graph__", None)
+    return graph is not None and not isinstance(a, type) and graph() is not None
+
+
 def refuse_gradient(a: object, name: str) -> None:
     """Raise a TypeError for an array whose gradient would be lost."""
     library = library_of(a)

@@ -8,7 +8,7 @@ import array_api_compat
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.backends.arrays import to_numpy
+from ffnn_xp.backends.arrays import is_lazy, to_numpy
 
 DATES = "count time from some moment as a number, such as (t - t[0]) / numpy.timedelta64(1, 's')"
 
@@ -36,6 +36,11 @@ def host_floats(a: Any, name: str, of_text: str = "convert it first") -> HostArr
     """
     if a is None:
         raise TypeError(f"`{name}` must be an array of numbers, got None")
+    if is_lazy(a):
+        raise TypeError(
+            f"`{name}` is a {type(a).__name__} of Dask, whose values are still to be computed: give {name}.compute(); "
+            "Model.fit takes it as it is"
+        )
     if isinstance(a, np.ma.MaskedArray):
         if np.ma.is_masked(a):
             raise ValueError(f"`{name}` has masked values: leave those events out before the fit")

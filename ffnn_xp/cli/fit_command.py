@@ -19,7 +19,7 @@ from ffnn_xp.cli.categories import to_metadata
 from ffnn_xp.cli.descriptions import describe, to_json
 from ffnn_xp.cli.options import FitRequest, output_names
 from ffnn_xp.cli.outputs import check_network, check_outputs, check_picture, place_of, write_picture
-from ffnn_xp.cli.root import split_root
+from ffnn_xp.data import split_root
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")  # signals that end a program
 TOGETHER = 1.0  # seconds: batch systems and `timeout` send a signal to the program and once more to its group
@@ -97,7 +97,7 @@ def fit(
         if not json:
             messages.show(str(result))
     results.write("run card", write_card, lambda place: write_file(place, text_of_card.encode()))
-    names = {"input_names": data.names, "target_names": output_names(target, loss, int(result.problem.data.y.shape[0]))}
+    names = {"input_names": data.names, "target_names": output_names(target, loss, result.problem.data.n_values)}
     results.write("plot", plot, lambda place: write_picture(place, lambda figure: result.plot(figure, **names)))
     with messages.going_on(results.failures):
         if json:

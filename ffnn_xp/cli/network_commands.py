@@ -14,9 +14,9 @@ from ffnn_xp.cli.card import card_of_network, card_text
 from ffnn_xp.cli.descriptions import describe, network_text, to_json
 from ffnn_xp.cli.exports import FORMATS, check_options, export_network, format_of
 from ffnn_xp.cli.outputs import STDOUT, check_outputs
-from ffnn_xp.cli.root import split_root
 from ffnn_xp.cli.saved import inputs_of, predictions, warn_if_not_valid
 from ffnn_xp.cli.tables import kind_of, read_table, write_table
+from ffnn_xp.data import split_root
 from ffnn_xp.io import load_state
 from ffnn_xp.model import Model
 

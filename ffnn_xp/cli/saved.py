@@ -103,7 +103,7 @@ def fit_again(net: Path, table: Path, **where: Any) -> FitAgain:
             f"warning: S is {result.chi2:.6g} with this table, and {before:.6g} in the network's file: the data are "
             "not those that were fitted, or the fit ended elsewhere"
         )
-    outputs = output_names(request.targets, card["loss"], int(result.problem.data.y.shape[0]))
+    outputs = output_names(request.targets, card["loss"], result.problem.data.n_values)
     return FitAgain(result, data.names, outputs)
 
 

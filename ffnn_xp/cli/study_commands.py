@@ -27,8 +27,8 @@ from ffnn_xp.cli.arguments import (
 )
 from ffnn_xp.cli.descriptions import describe_coverage, to_json
 from ffnn_xp.cli.outputs import check_outputs, check_picture, write_picture
-from ffnn_xp.cli.root import split_root
 from ffnn_xp.cli.saved import FitAgain, fit_again, table_again
+from ffnn_xp.data import split_root
 from ffnn_xp.io import load_state
 from ffnn_xp.model import Model
 

@@ -18,8 +18,8 @@ from ffnn_xp._lib.atomic import check_readable, write_file
 from ffnn_xp._lib.errors import nearest
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray, PathLike
-from ffnn_xp.cli.root import read_tree, split_root
 from ffnn_xp.cli.text_tables import DECOMPRESS, SEPARATORS, STDIN, content_of, read_text, standard_input
+from ffnn_xp.data import read_tree, split_root
 
 Frame = Any
 """A pandas DataFrame."""

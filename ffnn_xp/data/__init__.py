@@ -5,6 +5,7 @@
 - `selection`, `targets`: its parts: the events to use, and the values that each statistic allows.
 - `uhi`, `histograms`: histograms of any library as bins with contents.
 - `tables`, `records`: columns with names, of any library's tables and records.
+- `root`: trees of ROOT files.
 - `points`, `bins`, `errors_in_x`: kinds of x; register a new one with `points_of`.
 - `validation`, `whitening`: rules for the values of arrays, and for covariances of y.
 - `statistic`: the statistic that belongs to the measurements.
@@ -20,8 +21,9 @@ from ffnn_xp.data.histograms import measurements_of
 from ffnn_xp.data.measurements import Measurements, refuse
 from ffnn_xp.data.points import Points, points_of
 from ffnn_xp.data.reading import CheckedData, input_rows, read
+from ffnn_xp.data.root import opened_tree, read_tree, split_root
 from ffnn_xp.data.selection import events_in_use
-from ffnn_xp.data.standardization import Scaling, has_centred_argument, scaling_of
+from ffnn_xp.data.standardization import Moments, Scaling, has_centred_argument, moments_of, scaling_of
 from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
 from ffnn_xp.data.tables import in_order, names_of_columns
 from ffnn_xp.data.targets import check_sets
@@ -34,6 +36,7 @@ __all__ = [
     "Events",
     "Measurements",
     "ModelOnBackend",
+    "Moments",
     "Points",
     "Scaling",
     "check_sets",
@@ -45,9 +48,13 @@ __all__ = [
     "is_histogram",
     "measurements_of",
     "model_for_fit",
+    "moments_of",
     "names_of_columns",
+    "opened_tree",
     "points_of",
     "read",
+    "read_tree",
     "refuse",
     "scaling_of",
+    "split_root",
 ]

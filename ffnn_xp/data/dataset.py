@@ -61,6 +61,21 @@ class Dataset:
         return int(self.y.shape[-1])
 
     @property
+    def n_inputs(self) -> int:
+        """The number of inputs, d."""
+        return int(self.inputs.shape[0]) - 1
+
+    @property
+    def n_values(self) -> int:
+        """The number of measured values of each event, k."""
+        return int(self.y.shape[0])
+
+    @property
+    def weighted(self) -> bool:
+        """True if events have weights."""
+        return self.weights is not None
+
+    @property
     def columns_of_event(self) -> int:
         """The number of columns of x for each event."""
         return int(self.inputs.shape[-1]) // self.n

@@ -54,9 +54,10 @@ def measurements_of(given: Measurements, loss: LossLike | None) -> tuple[Measure
                 f"has its contents with their errors, or give the contents, h.values(), as `{field.name}`"
             )
     if not is_histogram(given.x):
-        if given.y is None:
+        if given.y is None and not getattr(given.x, "holds_y", False):
             raise TypeError(
-                "`y` must be an array of numbers, got None: only a histogram as x has its measured values in it"
+                "`y` must be an array of numbers, got None: only histograms and EventFiles as x have measured values "
+                "in them"
             )
         return given, USUAL if loss is None else loss
     h = given.x

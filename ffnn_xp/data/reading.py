@@ -44,7 +44,7 @@ class CheckedData:
     Attributes
     ----------
     data : Dataset
-        The data; where the errors of y are unknown, its weights have mean 1, since only their ratios matter.
+        The data; where the errors of y are unknown, weights to be fitted have mean 1, since only their ratios matter.
     loss : Loss
         The statistic, for the network's output.
     errors_known : bool
@@ -101,7 +101,7 @@ def read(
     known = m.y_err is not None or statistic.auxiliary != "y_err"
     with backend.context():
         data = _dataset(model, m, points, statistic, signed=signed, to_fit=to_fit)
-        if not known and data.weights is not None:
+        if not known and data.weights is not None and to_fit:
             data = replace(data, weights=data.weights / backend.xp.mean(data.weights))
     of_y = of_y if len(of_y or ()) == data.y.shape[0] else None
     bins = measurements.x if isinstance(measurements.x, Bins) else None
@@ -134,7 +134,7 @@ def _dataset(model: ModelLike, m: Measurements, points: Points, loss: Loss, *, s
         check_successes(backend, targets, auxiliary)
     measured = _as_columns(backend, targets)
     del targets
-    weights = None if m.weights is None else _weights(backend, m.weights, n, signed=signed)
+    weights = None if m.weights is None else _weights(backend, m.weights, n, signed=signed, to_fit=to_fit)
     x_error = None
     if loss.uncertain_inputs:
         if inverse is None:
@@ -179,12 +179,12 @@ def _auxiliary(backend: Backend, auxiliary: Any, shape: tuple[int, int], loss: L
     return _as_columns(backend, per_value(backend, auxiliary, *shape, name, rule))
 
 
-def _weights(backend: Backend, weights: Any, n: int, *, signed: bool) -> Array:
+def _weights(backend: Backend, weights: Any, n: int, *, signed: bool, to_fit: bool) -> Array:
     """Return the weights of the events, ``(1, n)``."""
     factor = floats(backend, weights, "weights", FINITE if signed else POSITIVE_WEIGHT)
     if factor.shape != (n,):
         raise ValueError(f"`weights` must have shape ({n},), one per event, got {factor.shape}")
-    if signed and not float(backend.to_host(backend.xp.sum(factor))) > 0:
+    if signed and to_fit and not float(backend.to_host(backend.xp.sum(factor))) > 0:
         raise ValueError("`weights` must have a positive sum: otherwise there is no minimum")
     return factor[None, :]
 

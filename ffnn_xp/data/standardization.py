@@ -101,20 +101,72 @@ class Scaling:
         return np.asarray(self.layout.flatten(np, matrices))
 
 
-def scaling_of(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Scaling:
+@dataclass(frozen=True)
+class Moments:
+    """The moments of data, of which their scaling is made; those of parts of the data add up.
+
+    Attributes
+    ----------
+    n : int
+        Number of events.
+    x, y : array with shape (3, d), (3, k)
+        Means, standard deviations, and the largest distances from the means, or bounds on these.
+    observed, possible : array with shape (k,)
+        Sums of y, and of what was possible, where a constant network is that of their ratio; else zeros.
+    """
+
+    n: int
+    x: HostArray
+    y: HostArray
+    observed: HostArray
+    possible: HostArray
+
+    def __add__(self, other: Moments) -> Moments:
+        n = self.n + other.n
+        x, y = _joined(self.x, other.x, self.n / n), _joined(self.y, other.y, self.n / n)
+        return Moments(n, x, y, self.observed + other.observed, self.possible + other.possible)
+
+
+def _joined(a: HostArray, b: HostArray, share: float) -> HostArray:
+    """Return the moments ``(3, d)`` of two sets of events; the share of the first lies between 0 and 1."""
+    mean = share * a[0] + (1 - share) * b[0]
+    away = [np.abs(part[0] - mean) for part in (a, b)]
+    square = share * (a[1] ** 2 + away[0] ** 2) + (1 - share) * (b[1] ** 2 + away[1] ** 2)
+    return np.stack([mean, np.sqrt(square), np.maximum(a[2] + away[0], b[2] + away[1])])
+
+
+def moments_of(network: Network, backend: Backend, data: Dataset, loss: Loss) -> Moments:
+    """Return the moments of these data."""
+    xp = backend.xp
+    observed = possible = np.zeros(data.n_values)
+    with backend.context(), np.errstate(all="ignore"):
+        rates = data.y if data.nodes is None else data.y / xp.sum(data.nodes, axis=0, keepdims=True)
+        x, y = (backend.to_host(backend.bind(_mean_width_and_spread)(a)).T for a in (data.x, rates))
+        if has_centred_argument(network, loss):
+            out_of = xp.ones_like(data.y) if data.auxiliary is None else data.auxiliary
+            if data.nodes is not None:
+                out_of = out_of * xp.sum(data.nodes, axis=0, keepdims=True)
+            observed, possible = backend.to_host(xp.stack([xp.sum(data.y, axis=-1), xp.sum(out_of, axis=-1)]))
+    return Moments(data.n, x, y, observed, possible)
+
+
+def scaling_of(network: Network, backend: Backend, moments: Moments, loss: Loss) -> Scaling:
     """Return the scaling of these data: inputs and, as far as the output's nonlinearity allows, targets.
 
     If the statistic contains the output's nonlinearity, the nonlinearity's argument is shifted only, by the logarithm
     of the mean count or the logit of the mean probability. Predicted logarithms of widths are shifted by that of the
     measured width.
+
+    Raises
+    ------
+    ValueError
+        If squares of the values, or of their inverse, overflow or underflow.
     """
-    x_mean, x_width = _moments(backend, data.x, "x")
-    with backend.context():
-        rates = data.y if data.nodes is None else data.y / backend.xp.sum(data.nodes, axis=0, keepdims=True)
-    y_mean, y_width = _moments(backend, rates, "y")
+    x_mean, x_width = _mean_and_width(backend, moments.x, "x")
+    y_mean, y_width = _mean_and_width(backend, moments.y, "y")
     output = network.activations[-1]
     if has_centred_argument(network, loss):
-        y_mean, y_width = _constant_output(backend, data, loss), np.ones_like(y_width)
+        y_mean, y_width = loss.constant_output(moments.observed, moments.possible), np.ones_like(y_width)
     elif not output.linear or loss.target_kind != "real":
         y_width = np.sqrt(y_mean**2 + y_width**2) if output.homogeneous else np.ones_like(y_width)
         y_mean = np.zeros_like(y_mean)
@@ -127,27 +179,9 @@ def has_centred_argument(network: Network, loss: Loss) -> bool:
     return loss.link is not None or (loss.target_kind == "count" and network.activations[-1].multiplicative)
 
 
-def _constant_output(backend: Backend, data: Dataset, loss: Loss) -> HostArray:
-    """Return the argument of the output nonlinearity for a constant network, ``(k,)``."""
-    xp = backend.xp
-    with backend.context():
-        out_of = xp.ones_like(data.y) if data.auxiliary is None else data.auxiliary
-        if data.nodes is not None:
-            out_of = out_of * xp.sum(data.nodes, axis=0, keepdims=True)
-        observed, possible = backend.to_host(xp.stack([xp.sum(data.y, axis=-1), xp.sum(out_of, axis=-1)]))
-    return loss.constant_output(observed, possible)
-
-
-def _moments(backend: Backend, columns: Array, name: str) -> tuple[HostArray, HostArray]:
-    """Return mean and standard deviation over events; the latter is zero for a constant column.
-
-    Raises
-    ------
-    ValueError
-        If squares of the values, or of their inverse, overflow or underflow.
-    """
-    with backend.context(), np.errstate(all="ignore"):
-        center, scale, spread = backend.to_host(backend.bind(_mean_width_and_spread)(columns)).T
+def _mean_and_width(backend: Backend, moments: HostArray, name: str) -> tuple[HostArray, HostArray]:
+    """Return mean and standard deviation over events; the latter is zero for a constant column."""
+    center, scale, spread = moments
     limits = np.finfo(backend.dtype)
     least, most = ROOM * np.sqrt(float(limits.tiny)), np.sqrt(float(limits.max)) / ROOM
     varies = ~(spread <= 4 * backend.epsilon * np.abs(center))  # true of NaN, which comes from an overflow

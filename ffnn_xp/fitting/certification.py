@@ -138,7 +138,7 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     raw, search, spectrum = found.raw_cost, found.search, found.spectrum
     p, certificate = found.problem.layout.n_parameters, found.certificate
     theta = found.problem.scaling.to_raw(found.theta)
-    if found.problem.loss.predicts_width and _has_vanishing_width(found.problem, theta):
+    if found.problem.loss.predicts_width and any(found.problem.each(_has_vanishing_width, theta)):
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
     elif why := _rounding(found, raw.value_and_gradient(theta)[0]):
         found = replace(found, problem=replace(found.problem, unsettled=why))
@@ -219,7 +219,7 @@ def _at_infinity(found: Found) -> Found:
 
 def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
     """Return True if the predicted width of some value is a tiny part of the others', or of the values' own width."""
-    expected, k = problem.expected(theta), int(problem.data.y.shape[0])
+    expected, k = problem.expected(theta), problem.data.n_values
     width = np.exp(expected[k:]) / problem.scaling.y_scale[:k, None]
     return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
 

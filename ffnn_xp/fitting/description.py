@@ -14,7 +14,7 @@ def poor_description(problem: FitProblem, chi2: float, ndof: float) -> tuple[str
     if ndof <= 0:
         few = "there are as many effective parameters as values"
         return few, f" But {few}, so chi2 says nothing about the fit."
-    if not problem.is_chi_square or problem.data.weights is not None:
+    if not problem.is_chi_square or problem.data.weighted:
         return "", ""
     ratio = f"chi2/ndof = {chi2 / ndof:.3g}"
     if scipy.special.gammainc(ndof / 2, chi2 / 2) < POOR:

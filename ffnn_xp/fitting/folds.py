@@ -27,7 +27,7 @@ class CostBatch:
     @cached_property
     def n(self) -> Rows:
         """The number of events of each, ``(r,)``."""
-        return np.array([o.events.n for o in self.objectives])
+        return np.array([o.n for o in self.objectives])
 
     @cached_property
     def stacked(self) -> Objective:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -97,22 +98,25 @@ def minimum_at_infinity(
         return None
     tuning = problem.tuning.certification
     most = np.clip(tuning.unnoticed * edm / cost.errordef, np.sqrt(cost.epsilon), tuning.most_unnoticed)
-    effect, downhill = _effects(problem, cost, theta)
-    small = _smallest(effect, float(most) * cost.errordef)
-    if not problem.loss.separable:  # correlated values matter together
-        small[:] = small.all()
-    if not small.any():
+    level = _level(np.concatenate(problem.each(_small_effects, theta, most * cost.errordef)), most * cost.errordef)
+    if level < 0:
         return None
-    some = small & small.all()
+    if not problem.loss.separable and not all(problem.each(_all_small, theta, level)):
+        return None  # correlated values matter together
     if spectrum is not None:
-        spectrum = spectrum.without(_part(cost, small, downhill, theta), cost.errordef)
-        some = small & _undetermined(problem, theta, spectrum)
-    if not some.any():
+        spectrum = spectrum.without(np.asarray(sum(problem.each(_part, theta, level))), cost.errordef)
+    elif not all(problem.each(_all_small, theta, level)):
         return None
-    backend, data = problem.model.backend, problem.data
-    with backend.context():
-        possible = data.auxiliary_of(backend.xp, problem.loss)
-    why = problem.loss.without_end(backend.to_host(data.y), backend.to_host(possible), some)
+    found = problem.each(_undetermined, theta, level, spectrum)
+    number = sum(int(part.some.sum()) for part in found)
+    if not number:
+        return None
+    whole = found[0] if len(found) == 1 else None
+    why = (
+        f"{number} of {problem.n_values} values have no effect on it"
+        if whole is None
+        else problem.loss.without_end(whole.measured, whole.possible, whole.some)
+    )
     hints = ["prior=1.0"] if problem.prior is None else []
     if problem.loss.target_kind == "real":
         hints.append("an output nonlinearity whose range holds the data")
@@ -121,9 +125,36 @@ def minimum_at_infinity(
     return Infinity(spectrum, why, f"use {', or '.join(hints)}")
 
 
-def _effects(problem: FitProblem, cost: NetworkCost, theta: HostArray) -> tuple[HostArray, HostArray]:
+class _Undetermined(NamedTuple):
+    """Measured values, what was possible, and the predictions that the data do not determine, each ``(k, n)``."""
+
+    measured: HostArray
+    possible: HostArray
+    some: Mask
+
+
+def _level(effects: HostArray, most: float) -> float:
+    """Return the largest effect such that all up to it do not add up to more; -1 if there is none."""
+    values, counts = np.unique(effects, return_counts=True)
+    fitting = values[np.cumsum(values * counts) < most]
+    return float(fitting[-1]) if len(fitting) else -1.0
+
+
+def _small_effects(problem: FitProblem, theta: HostArray, most: float) -> HostArray:
+    """Return the smallest effects, as many as do not add up to more, and those that equal the last of them."""
+    effects = np.sort(_effects(problem, theta)[0], axis=None)
+    number = int(np.sum(np.cumsum(effects) < most))
+    return effects[:number] if not number else effects[effects <= effects[number - 1]]
+
+
+def _all_small(problem: FitProblem, theta: HostArray, level: float) -> bool:
+    """Return True if no value has a larger effect than this."""
+    return bool(np.all(_effects(problem, theta)[0] <= level))
+
+
+def _effects(problem: FitProblem, theta: HostArray) -> tuple[HostArray, HostArray]:
     """Return by how much each argument of the output nonlinearity matters to S, and where S falls, both ``(k, n)``."""
-    backend, events, network = problem.model.backend, cost.objective.events, problem.network
+    backend, events, network = problem.model.backend, problem.objective.events, problem.network
     with backend.context():
         z = evaluate(network.before_output(), backend, backend.to_device(theta), events.x)
         kernel = backend.bind(_derivatives, network.activations[-1], problem.loss, events.nodes)
@@ -154,20 +185,14 @@ def _derivatives(
     return both if weights is None else both * xp.abs(weights)
 
 
-def _smallest(values: HostArray, most: float) -> Mask:
-    """Find the smallest of these values, as many as do not add up to more."""
-    order = np.argsort(values, axis=None)
-    small = np.zeros(values.size, dtype=bool)
-    small[order] = np.cumsum(values.ravel()[order]) < most
-    return small.reshape(values.shape)
-
-
-def _part(cost: NetworkCost, small: Mask, downhill: HostArray, theta: HostArray) -> HostArray:
-    """Return the part of the Hessian, or of the Gauss-Newton matrix, that these values ``(k, n)`` contribute.
+def _part(problem: FitProblem, theta: HostArray, level: float) -> HostArray:
+    """Return the part of the Hessian, or of the Gauss-Newton matrix, that values of small effect contribute.
 
     A softmax couples an event's values: there it is what is lost where their arguments go to the limit, downhill.
     """
-    objective, backend, loss = cost.objective, cost.objective.backend, cost.objective.loss
+    objective, backend, loss = problem.objective, problem.model.backend, problem.loss
+    effects, downhill = _effects(problem, theta)
+    small = effects <= level
 
     def of(objective: Objective) -> HostArray:
         kind = "hessian" if objective.network.smooth else "gauss_newton"
@@ -189,8 +214,15 @@ def _part(cost: NetworkCost, small: Mask, downhill: HostArray, theta: HostArray)
     return of(replace(objective, events=replace(events, weights=weights)))
 
 
-def _undetermined(problem: FitProblem, theta: HostArray, spectrum: Spectrum) -> Mask:
-    """Find the predictions ``(k, n)`` that depend on an unidentified direction."""
-    backend, band = problem.model.backend, LinearBand(theta, problem.scaling, spectrum)
-    std = backend.to_host(band.std(problem.network, backend, problem.data.x))
-    return np.asarray(np.any(np.isinf(std).reshape(len(std), problem.data.n, -1), axis=-1))
+def _undetermined(problem: FitProblem, theta: HostArray, level: float, spectrum: Spectrum | None) -> _Undetermined:
+    """Find the predictions of small effect that depend on an unidentified direction; all, without a spectrum."""
+    backend, data = problem.model.backend, problem.data
+    some = _effects(problem, theta)[0] <= level
+    if spectrum is not None:
+        std = backend.to_host(
+            LinearBand(theta, problem.scaling, spectrum).std(problem.network, backend, problem.data.x)
+        )
+        some &= np.any(np.isinf(std).reshape(len(std), data.n, -1), axis=-1)
+    with backend.context():
+        possible = data.auxiliary_of(backend.xp, problem.loss)
+    return _Undetermined(backend.to_host(data.y), backend.to_host(possible), some)

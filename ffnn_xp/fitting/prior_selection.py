@@ -107,6 +107,8 @@ def why_not_chosen(problem: FitProblem) -> str:
     """Return why the prior of a problem cannot or need not be chosen by events that are held out; empty if it can."""
     if problem.loss.has_linear_operator:
         return "events that are correlated or summed cannot be held out"
+    if problem.in_parts:
+        return "events in parts are not held out: choose it on a sample, and give that number"
     if problem.data.n < FEWEST_TO_CHOOSE:
         return f"{problem.data.n} events are too few to hold some out"
     if problem.layout.n_layers == 1 and problem.layout.n_parameters < problem.n_values:
@@ -135,7 +137,7 @@ def choose(
     """
     n = problem.data.n
     rng = np.random.default_rng(seed)
-    whole = replace(problem, prior=None, y_error=np.ones(problem.data.y.shape[0])).cost()
+    whole = replace(problem, prior=None, y_error=np.ones(problem.data.n_values)).cost()
     P = shape_of_prior(problem.network, output_bias_precision(problem.network, problem.loss))
     zero = np.zeros(whole.npar)
     unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
@@ -177,7 +179,7 @@ def choose(
         strength / unit,
         strength * P,
         np.stack([strengths[: len(scores)] / unit, scores], axis=1),
-        sum(len(part.out) for part in parts) * problem.loss.ndof_per_event(int(problem.data.y.shape[0])),
+        sum(len(part.out) for part in parts) * problem.loss.ndof_per_event(problem.data.n_values),
         members,
         calibration,
         y_error,
@@ -189,7 +191,7 @@ def choose(
 
 def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Member:
     """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
-    cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.y.shape[0])).cost()
+    cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.n_values)).cost()
     G, square = cost.gauss_newton(theta), 1.0
     most = problem.tuning.prior_selection.most_effective * problem.n_values
     held = min(effective_number(G, 1.0, GaussianPrior(precision)), most)
@@ -235,7 +237,7 @@ def shape_of_prior(network: Network, output_bias: float = 0.0) -> HostArray:
 def _held_out_error(problem: FitProblem, parts: list[Fold], thetas: list[HostArray]) -> HostArray:
     """Return the errors of the standardised outputs from the held-out residuals ``(k,)``; ones if they are known."""
     if problem.errors_known or problem.loss.auxiliary != "y_err":
-        return np.ones(problem.data.y.shape[0])
+        return np.ones(problem.data.n_values)
     backend, outside = problem.model.backend, [part.outside.events for part in parts]
     residuals = [_residuals(problem.network, backend, *pair) for pair in zip(thetas, outside, strict=True)]
     weights = [w for events in outside if (w := _weights(backend, events)) is not None]
@@ -287,14 +289,20 @@ def typical_error(problem: FitProblem) -> HostArray:
 
     Values that were switched off by huge errors, compared with the lower quartile, do not count.
     """
+    squares, used = np.sum(problem.each(_squared_errors_in_use), axis=0)
+    return np.asarray(np.sqrt(squares / used))
+
+
+def _squared_errors_in_use(problem: FitProblem) -> HostArray:
+    """Sum the squared errors of y, but for huge ones, and count them, ``(2, k)``."""
     backend = problem.model.backend
     with backend.context():
-        return backend.to_host(backend.bind(_root_mean_square_in_use)(problem.data.inverse_error))
+        return backend.to_host(backend.bind(_squares_and_numbers)(problem.data.inverse_error))
 
 
-def _root_mean_square_in_use(xp: Namespace, inverse: Array) -> Array:
-    """Compute the root mean square of the errors ``(k,)`` from inverse errors ``(k, n)``, but for huge ones."""
+def _squares_and_numbers(xp: Namespace, inverse: Array) -> Array:
+    """Sum squares of the errors, and count them, ``(2, k)``, from inverse errors ``(k, n)``, but for huge errors."""
     at = 3 * (inverse.shape[-1] - 1) // 4
     used = SWITCHED_OFF * inverse >= xp.sort(inverse, axis=-1)[:, at : at + 1]
     error = 1 / xp.where(used, inverse, float("inf"))
-    return xp.sqrt(xp.sum(error * error, axis=-1) / xp.sum(xp.astype(used, error.dtype), axis=-1))
+    return xp.stack([xp.sum(error * error, axis=-1), xp.sum(xp.astype(used, error.dtype), axis=-1)])

@@ -6,12 +6,15 @@ raw units.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
-from ffnn_xp.data import Dataset, Events, Measurements, Scaling, read, scaling_of
+from ffnn_xp.data import Dataset, Events, Measurements, Moments, Scaling, moments_of, read, scaling_of
 from ffnn_xp.fitting.local_search import LocalSearch
 from ffnn_xp.fitting.options import StatisticalOptions
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
@@ -20,6 +23,9 @@ from ffnn_xp.minimizers import KroneckerCoordinates, Minimizer, Problem
 from ffnn_xp.network import Layout, ModelLike, Network, augment, evaluate, units
 from ffnn_xp.objective import DataCost, GaussianPrior, NetworkCost, Objective, network_precision
 from ffnn_xp.uncertainty import Spectrum, rank, sandwich
+
+Result = TypeVar("Result")
+Problems = TypeVar("Problems", bound="FitProblem")
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,11 @@ class FitProblem:
     minimizer: Minimizer | None = None
 
     @property
+    def in_parts(self) -> bool:
+        """True if events are in parts, so that none of them is at hand."""
+        return False
+
+    @property
     def with_matrices(self) -> bool:
         """True if p x p matrices may be formed; otherwise products and Kronecker factors replace them."""
         return self.layout.n_parameters <= self.tuning.matrix_limit
@@ -82,18 +93,30 @@ class FitProblem:
     @property
     def n_values(self) -> int:
         """The number of measured values."""
-        return self.data.n * self.loss.ndof_per_event(int(self.data.y.shape[0]))
+        return self.data.n * self.loss.ndof_per_event(self.data.n_values)
 
     @property
     def is_chi_square(self) -> bool:
         """True if S is a chi-square with known errors, so that its size says how good a fit is."""
         return self.errors_known and self.loss.is_chi_square
 
+    def each(self, task: Callable[..., Result], *args: Any) -> list[Result]:
+        """Return the results of a function of this problem and arguments for each part of its events: here for all."""
+        return [task(self, *args)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the problem without its objective, which is made again where it is needed."""
+        return {k: v for k, v in self.__dict__.items() if k != "objective"}
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The objective in standardised units."""
+        backend = self.model.backend
+        return Objective(self.network, self.loss, self.events().ready_to_stream(backend), backend)
+
     def cost(self) -> NetworkCost:
         """Return the cost in standardised units."""
-        backend = self.model.backend
-        objective = Objective(self.network, self.loss, self.events().ready_to_stream(backend), backend)
-        return NetworkCost(objective, n_values=self.n_values, prior=self.prior)
+        return NetworkCost(self.objective, n_values=self.n_values, prior=self.prior)
 
     def local_search(self, cost: NetworkCost) -> LocalSearch:
         """Make the local search for this cost."""
@@ -164,10 +187,10 @@ class FitProblem:
 
     def weight_moments(self) -> tuple[float, float]:
         """Return the mean of the weights and of their squares; 1 and 1 if there are none."""
-        if self.data.weights is None:
+        if not self.data.weighted:
             return 1.0, 1.0
-        w = self.model.backend.to_host(self.data.weights)
-        return float(np.mean(w)), float(np.mean(w * w))
+        moments = np.sum(self.each(_sums_of_weights), axis=0) / self.data.n
+        return float(moments[0]), float(moments[1])
 
 
 def effective_number(G: HostArray, errordef: float, prior: GaussianPrior, epsilon: float = 2.2e-16) -> float:
@@ -186,24 +209,45 @@ def read_problem(model: ModelLike, measurements: Measurements, options: Statisti
     """
     checked = read(model, measurements, options.loss, signed=options.signed_weights)
     data, loss = checked.data, checked.loss
+    moments = moments_of(model.network_for(data.n_inputs, loss.outputs(data.n_values)), model.backend, data, loss)
+    return problem_of(FitProblem, model, loss, data, moments, errors_known=checked.errors_known, options=options)
+
+
+def problem_of(
+    make: Callable[..., Problems],
+    model: ModelLike,
+    loss: Loss,
+    data: Any,
+    moments: Moments,
+    *,
+    errors_known: bool,
+    options: StatisticalOptions,
+) -> Problems:
+    """Make the problem of checked data, with the class `make` or a function that returns an object of it.
+
+    Raises
+    ------
+    ValueError
+        If options do not go together.
+    """
     if options.covariance == "sandwich" and not loss.separable:
         raise ValueError("a sandwich needs independent events, and `y_cov` makes all of them one")
-    network = model.network_for(int(data.x.shape[0]), loss.outputs(int(data.y.shape[0])))
+    network = model.network_for(data.n_inputs, loss.outputs(data.n_values))
     p, limit = network.layout.n_parameters, options.tuning.matrix_limit
     if options.covariance == "sandwich" and p > limit:
         raise ValueError(
             f"covariance='sandwich' is made of matrices of {p} x {p}, and none are formed above {limit} parameters: "
             "use covariance='hessian', a smaller network, or tuning=Tuning(matrix_limit=...)"
         )
-    return FitProblem(
+    return make(
         model,
         network,
         loss,
         data,
-        scaling_of(network, model.backend, data, loss),
+        scaling_of(network, model.backend, moments, loss),
         None if options.prior_width is None else GaussianPrior(network_precision(network, options.prior_width, loss)),
-        np.ones(data.y.shape[0]),
-        errors_known=checked.errors_known,
+        np.ones(data.n_values),
+        errors_known=errors_known,
         sandwich=options.covariance == "sandwich",
         tuning=options.tuning,
         minimizer=options.own_minimizer,
@@ -218,6 +262,12 @@ def check_degrees_of_freedom(problem: FitProblem) -> None:
             f"the errors of y cannot be estimated from {values} values with {p} parameters: "
             "give y_err, or a prior, or a smaller network"
         )
+
+
+def _sums_of_weights(problem: FitProblem) -> HostArray:
+    """Sum the weights, and their squares."""
+    w = problem.model.backend.to_host(problem.data.weights)
+    return np.array([np.sum(w), np.sum(w * w)])
 
 
 def _standardized(xp: Namespace, inputs: Array, mean: Array, scale: Array) -> Array:

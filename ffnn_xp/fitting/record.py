@@ -147,7 +147,7 @@ class FitRecord:
     @property
     def weighted(self) -> bool:
         """True if events had weights."""
-        return self.problem.data.weights is not None
+        return self.problem.data.weighted
 
     @property
     def description(self) -> str:

@@ -238,7 +238,7 @@ class _Evaluator:
         try:
             minimizer.run(tracker, self.best[row].copy())
         finally:
-            self.events += tracker.calls * cost.objective.events.n
+            self.events += tracker.calls * cost.objective.n
             if tracker.best is not None:
                 self.value[row], self.best[row] = tracker.best_value, tracker.best
 

@@ -116,10 +116,12 @@ class Stage:
     def of(cls, cost: NetworkCost, size: int, unit: float, rng: np.random.Generator) -> Stage:
         """Return the stage of a cost with at most so many events, drawn at random."""
         objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
-        n, scale = objective.events.n, 1.0
+        n, scale = objective.n, 1.0
         if size < n:
             objective = objective.select(np.sort(rng.choice(n, size, replace=False)))
             precision, scale = _scaled(precision, size / n), n / size
+        else:
+            objective = objective.in_memory()
         host = get_backend("numpy")
         objective = replace(objective, events=objective.events.each(to_numpy), backend=host)
         if cost.precision is None:  # seven digits are enough for a ranking; a candidate that overflows is dropped

@@ -113,19 +113,34 @@ def residual_width(problem: FitProblem, theta: HostArray, effective: float, y: A
     ValueError
         If weights of both signs leave no positive sum of squares.
     """
-    backend, s = problem.model.backend, problem.scaling
-    xp, data = backend.xp, problem.data
     median = problem.loss.median_pull()
+    if median is not None:
+        backend = problem.model.backend
+        residual = np.abs(backend.to_host(_residuals(problem, theta, y)))
+        return _median_width(problem, residual, median, effective)
+    parts = problem.each(_squared_residuals, theta, y)
+    total, events = np.sum([total for total, _ in parts], axis=0), sum(events for _, events in parts)
+    width = _root(total / max(events - effective / len(total), 1e-3 * events)) / problem.scaling.y_scale
+    return np.maximum(width, 1e3 * problem.model.backend.epsilon)
+
+
+def _residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> Array:
+    """Compute raw residuals ``(k, n)`` of the data's y, or of other measurements, at standardised theta."""
+    backend, data = problem.model.backend, problem.data
     with backend.context():
-        residual = evaluate(problem.network, backend, backend.to_device(s.to_raw(theta)), data.x)
-        residual = residual - (data.y if y is None else y)
-        if median is not None:
-            return _median_width(problem, backend.to_host(xp.abs(residual)), median, effective)
+        predicted = evaluate(problem.network, backend, backend.to_device(problem.scaling.to_raw(theta)), data.x)
+        return predicted - (data.y if y is None else y)
+
+
+def _squared_residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> tuple[HostArray, float]:
+    """Sum the squared residuals ``(k,)`` times the weights, and the weights."""
+    backend, data = problem.model.backend, problem.data
+    with backend.context():
+        residual = _residuals(problem, theta, y)
         square = residual * residual if data.weights is None else residual * residual * data.weights
-        total = backend.to_host(xp.sum(square, axis=-1))
-        events = data.n if data.weights is None else float(backend.to_host(xp.sum(data.weights)))
-    width = _root(total / max(events - effective / len(total), 1e-3 * events)) / s.y_scale
-    return np.maximum(width, 1e3 * backend.epsilon)
+        total = backend.to_host(backend.xp.sum(square, axis=-1))
+        events = data.n if data.weights is None else float(backend.to_host(backend.xp.sum(data.weights)))
+    return total, events
 
 
 def held_out_width(problem: FitProblem, residual: HostArray, weights: HostArray | None) -> HostArray:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
-from ffnn_xp.fitting import FitRecord
+from ffnn_xp.fitting import FitProblem, FitRecord
 from ffnn_xp.network import evaluate
 
 RESOLUTION = 0.1  # standard deviations of the data by which predictions may differ
@@ -20,7 +21,7 @@ def checked_in(backend: Backend, record: FitRecord) -> FitRecord:
     far = np.max(np.abs(problem.scaling.x_mean) / problem.scaling.x_scale) > FAR
     if not record.valid or (problem.model.backend.dtype == backend.dtype and not far):
         return record
-    lost = _lost(backend, record)
+    lost = max(problem.each(_lost, backend, record.parameters, record.standardised))
     if lost <= RESOLUTION:
         return record
     other = "" if backend.dtype == "float64" else ", or use dtype='float64'"
@@ -32,16 +33,15 @@ def checked_in(backend: Backend, record: FitRecord) -> FitRecord:
     return replace(record, valid=False, message=message, error_band=None, predictive=None)
 
 
-def _lost(backend: Backend, record: FitRecord) -> float:
+def _lost(problem: FitProblem, backend: Backend, theta: HostArray, standardised: HostArray) -> float:
     """Compute the largest difference of the data's pulls by raw parameters in this backend and by standardised ones."""
-    problem, theta = record.problem, record.parameters
     of_fit, data, loss, s = problem.model.backend, problem.data_with_errors(), problem.loss, problem.scaling
     columns = backend.asarray(data.x) if backend.owns(data.x) else backend.to_device(data.x)
     own = backend.to_host(evaluate(problem.network, backend, backend.to_device(theta), columns))
     of_standard_x = replace(s, x_mean=np.zeros_like(s.x_mean), x_scale=np.ones_like(s.x_scale))
     with of_fit.context():
         mean, scale = (of_fit.to_device(a[:, None]) for a in (s.x_mean, s.x_scale))
-        exact = of_fit.to_device(of_standard_x.to_raw(record.standardised))
+        exact = of_fit.to_device(of_standard_x.to_raw(standardised))
         outputs = (of_fit.to_device(own), evaluate(problem.network, of_fit, exact, (data.x - mean) / scale))
         each = [data.loss_arguments(of_fit.xp, loss, y) for y in outputs]
         pulls = [of_fit.to_host(data.pulls(of_fit.xp, loss, y, weighted=False)) for y in each]

@@ -51,6 +51,15 @@ class DataCost(NetworkCost):
         cost._init(data, model, statistic, prior, verbose)
         return cost
 
+    @classmethod
+    def of_objective(
+        cls, objective: Objective, data: Any, model: ModelLike, statistic: Loss, prior: GaussianPrior | None
+    ) -> DataCost:
+        """Return the cost of an objective of events that are elsewhere."""
+        cost = cls.__new__(cls)
+        cost._init_with(objective, data, model, statistic, prior)
+        return cost
+
     def _init(
         self,
         data: Dataset,
@@ -65,13 +74,26 @@ class DataCost(NetworkCost):
         with model.backend.context():
             events = data.events(model.backend, statistic).ready_to_stream(model.backend)
         objective = Objective(model.network, statistic, events, model.backend)
-        n_values = data.n * statistic.ndof_per_event(int(data.y.shape[0]))
+        self._init_with(objective, data, model, statistic, prior, verbose, name, used)
+
+    def _init_with(
+        self,
+        objective: Objective,
+        data: Dataset,
+        model: ModelLike,
+        statistic: Loss,
+        prior: GaussianPrior | None,
+        verbose: int = 0,
+        name: Sequence[str] | None = None,
+        used: Mask | None = None,
+    ) -> None:
+        n_values = data.n * statistic.ndof_per_event(data.n_values)
         super().__init__(objective, n_values=n_values, prior=prior, verbose=verbose, name=name)
         self.model, self.data, self.statistic, self._used = model, data, statistic, used
 
     def _pairs(self) -> list[Pair]:
         data, loss = self.data, self.statistic
-        d, k = int(data.x.shape[0]), int(data.y.shape[0])
+        d, k = data.n_inputs, data.n_values
         events = counted(data.n if self._used is None else len(self._used), "event")
         used = "" if self._used is None else f"{data.n} of "
         what = "" if data.nodes is None else " in bins"

@@ -116,9 +116,10 @@ class NetworkCost(CostWithGradient):
 
     def in_single_precision(self) -> NetworkCost | None:
         """Copy the cost to float32; None if it is in float32, or if the copy would not be faster or accurate."""
-        backend, events = self.objective.backend, self.objective.events.n
+        backend, events = self.objective.backend, self.objective.n
         small, inaccurate = events * self.npar < self.tuning.single_precision_from, self.objective.loss.needs_float64
-        if self.precision is not None or backend.compiles or small or inaccurate:
+        unfit = backend.compiles or not self.objective.has_single_precision
+        if self.precision is not None or unfit or small or inaccurate:
             return None
         with np.errstate(all="ignore"):  # an overflow becomes infinite, and minimizers reject infinite values
             objective = self.objective.in_single_precision()
@@ -204,7 +205,7 @@ class NetworkCost(CostWithGradient):
         other coordinates than theta's own is left out: the factors serve as coordinates, which need not be exact.
         """
         packed = self._on_device(self.objective.kronecker_factors, theta)
-        layout, n = self.objective.network.layout, int(self.objective.events.x.shape[-1])
+        layout, n = self.objective.network.layout, self.objective.n * self.objective.nodes
         sizes = [h for h, _ in layout.shapes] + [c for _, c in layout.shapes]
         ends = np.cumsum([s * s for s in sizes])[:-1]
         squares = [a.reshape(s, s) for a, s in zip(np.split(packed, ends), sizes, strict=True)]
@@ -225,7 +226,7 @@ class NetworkCost(CostWithGradient):
 
     def active_events(self, theta: HostArray) -> HostArray:
         """Count the events at which each hidden unit reacts, layer after layer; an event's nodes share its count."""
-        return self._on_device(self.objective.active_events, theta) / self.objective.events.nodes
+        return self._on_device(self.objective.active_events, theta) / self.objective.nodes
 
     def _product(self, f: Callable[[Array, Array], Array], theta: HostArray, v: HostArray) -> HostArray:
         """Compute a product with v, the prior's included."""

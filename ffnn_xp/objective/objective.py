@@ -79,32 +79,42 @@ class Objective:
             "_equal_chunks": {},
         }
 
+    @property
+    def n(self) -> int:
+        """The number of events."""
+        return self.events.n
+
+    @property
+    def nodes(self) -> int:
+        """The number of columns of x for each event."""
+        return self.events.nodes
+
     def value(self, theta: Array) -> Array:
         """Compute S, ``(...,)``."""
-        return self._total(kernels.value, theta)
+        return self.total(kernels.value, theta)
 
     def value_and_gradient(self, theta: Array) -> Array:
         """Compute S and its gradient in one array ``(..., 1 + p)``, so that one copy brings both to the host."""
-        return self._total(kernels.value_and_gradient, theta)
+        return self.total(kernels.value_and_gradient, theta)
 
     def value_and_both_gradients(self, theta: Array) -> Array:
         """Compute S, its gradient, and its gradient in the parameters of an added function, ``(1 + p + q,)``.
 
         The function's derivatives ``(q k, n)`` are the first of the events' data (`kernels.value_and_both_gradients`).
         """
-        return self._total(kernels.value_and_both_gradients, theta)
+        return self.total(kernels.value_and_both_gradients, theta)
 
     def gauss_newton(self, theta: Array) -> Array:
         """Compute J^T C J, ``(..., p, p)``: the second derivative of S for a network that is linear in theta."""
-        return self._matrix(kernels.gauss_newton, theta)
+        return self.matrix(kernels.gauss_newton, theta)
 
     def hessian(self, theta: Array) -> Array:
         """Compute the exact second derivative of S, ``(..., p, p)``."""
-        return self._matrix(kernels.hessian, theta)
+        return self.matrix(kernels.hessian, theta)
 
     def scores(self, theta: Array) -> Array:
         """Sum the outer products of the events' gradients, ``(..., p, p)``."""
-        return self._matrix(kernels.scores, theta)
+        return self.matrix(kernels.scores, theta)
 
     def residual_rows(self, theta: Array) -> Array:
         """Compute residuals and their derivatives, ``(..., k n, 1 + p)``."""
@@ -113,18 +123,18 @@ class Objective:
 
     def gauss_newton_product(self, theta: Array, v: Array) -> Array:
         """Compute J^T C J v, ``(..., p)``, without the matrix."""
-        return self._total(kernels.gauss_newton_product, theta, v)
+        return self.total(kernels.gauss_newton_product, theta, v)
 
     def hessian_product(self, theta: Array, v: Array) -> Array:
         """Compute the Hessian times v, ``(..., p)``, without the matrix."""
-        return self._total(kernels.hessian_product, theta, v)
+        return self.total(kernels.hessian_product, theta, v)
 
     def kronecker_factors(self, theta: Array) -> Array:
         """Compute the factors of each layer's Gauss-Newton matrix in one vector, at theta ``(p,)``.
 
         See `network.hessian.kronecker_factors`.
         """
-        return self._total(kernels.kronecker_factors, theta)
+        return self.total(kernels.kronecker_factors, theta)
 
     def select(self, rows: Rows) -> Objective:
         """Return the objective of the events with these numbers."""
@@ -132,6 +142,15 @@ class Objective:
         with backend.context():
             some = self.events.through(backend.bind(_taken), backend.indices(rows)).each(backend.contiguous)
         return replace(self, events=some)
+
+    def in_memory(self) -> Objective:
+        """Return the objective with its events at hand: this one."""
+        return self
+
+    @property
+    def has_single_precision(self) -> bool:
+        """True if `in_single_precision` may be used."""
+        return True
 
     def with_events(self, events: Events) -> Objective:
         """Return the objective of other events, in arrays of the same shapes; kernels and sizes of chunks are shared.
@@ -153,7 +172,7 @@ class Objective:
 
     def active_events(self, theta: Array) -> Array:
         """Count the events at which each hidden unit reacts (`kernels.active_events`), one layer after another."""
-        return self._total(kernels.active_events, theta)
+        return self.total(kernels.active_events, theta)
 
     @property
     def _before_link(self) -> Network:
@@ -208,7 +227,7 @@ class Objective:
             self._bound[kernel, moving] = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
         return self._bound[kernel, moving]
 
-    def _total(self, kernel: Callable[..., Array], *args: Array) -> Array:
+    def total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         """Sum a kernel that returns one array."""
         kind = SumKind(matrices=False, replicas=math.prod(args[0].shape[:-1]))
         f, at_once = self._kernel(kernel, kind, len(args))
@@ -223,7 +242,7 @@ class Objective:
         args = self._on_device(*args)
         return self._on_events_backend(self._sum(lambda e: f(*args, *e.leaves), kind, _add))
 
-    def _matrix(self, kernel: Callable[..., BlockMatrix], theta: Array) -> Array:
+    def matrix(self, kernel: Callable[..., BlockMatrix], theta: Array) -> Array:
         """Sum a kernel that returns a block matrix, and assemble the matrix."""
         kind = SumKind(matrices=True, replicas=math.prod(theta.shape[:-1]))
         (f, _), (at,) = self._kernel(kernel, kind, 1), self._on_device(theta)

@@ -25,7 +25,7 @@ def embedded_picture(fit: FitRecord) -> str:
     It is empty without matplotlib, where drawing takes long, and where it fails, as by a LaTeX that is not installed: a
     result has to show its numbers whatever becomes of its picture.
     """
-    outputs = int(fit.problem.data.y.shape[0])
+    outputs = fit.problem.data.n_values
     many = fit.n_data > MOST_VALUES or len(fit.parameters) > MOST_PARAMETERS or outputs > MOST_OUTPUTS_SHOWN
     if many or not fit.with_matrices:
         return ""

@@ -181,7 +181,7 @@ def report(
     network = cost.objective.network
     layout = network.layout
     factors = cost.kronecker_factors(theta)
-    events = cost.objective.events.n
+    events = cost.objective.n
     active = _layers(cost.active_events(theta) / events, layout.widths[1:-1])
     H = cost.gauss_newton(theta) if matrices else None
     overflows = not all(np.all(np.isfinite(M)) for M in chain(*factors, () if H is None else (H,)))

@@ -13,8 +13,8 @@ uproot = pytest.importorskip("uproot")
 awkward = pytest.importorskip("awkward")
 pytest.importorskip("typer")
 
-from ffnn_xp.cli.root import split_root  # noqa: E402
 from ffnn_xp.cli.tables import kind_of, numbers, numeric_columns, read_table  # noqa: E402
+from ffnn_xp.data import split_root  # noqa: E402
 
 from .program import fit, make_table, run  # noqa: E402
 

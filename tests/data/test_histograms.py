@@ -210,7 +210,7 @@ def test_what_is_refused() -> None:
             fx.Poisson(*arguments, model)
     with pytest.raises(TypeError, match="`weights` must be an array, got a histogram"):
         model.fit(x, x, weights=h, prior=None)
-    with pytest.raises(TypeError, match="got None: only a histogram"):
+    with pytest.raises(TypeError, match="got None: only histograms and EventFiles as x have"):
         model.fit(x, prior=None)
     with pytest.raises(TypeError, match="`model` is missing"):
         fx.Poisson(x, x)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ffnn_xp as fx
 from ffnn_xp import Model, get_backend
-from ffnn_xp.data import Measurements, Scaling, read, scaling_of
+from ffnn_xp.data import Measurements, Scaling, moments_of, read, scaling_of
 from ffnn_xp.network.activations import ACTIVATIONS
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.network.sweeps import Network, forward
@@ -112,7 +112,7 @@ def test_a_covariance_goes_along() -> None:
 def of(output: str, x: Any, y: Any) -> Scaling:
     checked = read(Model((None, None), output=output, backend=NUMPY), Measurements(x, y))
     network = Network(Layout((int(checked.data.x.shape[0]), int(checked.data.y.shape[0]))), (ACTIVATIONS[output],))
-    return scaling_of(network, NUMPY, checked.data, checked.loss)
+    return scaling_of(network, NUMPY, moments_of(network, NUMPY, checked.data, checked.loss), checked.loss)
 
 
 X = np.array([[1.0, 100.0], [3.0, 100.0], [5.0, 100.0]])

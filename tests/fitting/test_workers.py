@@ -20,8 +20,9 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp._lib.errors import FfnnXpWarning, WorkerError
 from ffnn_xp._lib.limits import TIME_IS_UP, StopMinimization, deadline_in_force
+from ffnn_xp._lib.pickles import pickled
 from ffnn_xp.fitting import workers
-from ffnn_xp.fitting.workers import HERE, Workers, pickled
+from ffnn_xp.fitting.workers import HERE, Workers
 
 from ..executors import AtOnce
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +38,17 @@ def read_tree(path: Path, tree: str | None) -> Any:
     ImportError
         If uproot or awkward is not installed.
     """
+    pandas = require("pandas", "table", "reading tables")
+    with opened_tree(path, tree) as found:
+        columns = found.arrays(library="np")
+    return pandas.DataFrame({column: _native(values) for column, values in columns.items()})
+
+
+@contextmanager
+def opened_tree(path: Path, tree: str | None) -> Iterator[Any]:
+    """Yield a tree of a ROOT file, an object of `uproot`; the errors are those of `read_tree`."""
     uproot = require("uproot", "root", "reading ROOT files")
     require("awkward", "root", "reading ROOT files")
-    pandas = require("pandas", "table", "reading tables")
     with uproot.open(path) as file:
         classes = file.classnames(cycle=False)
         trees = [name for name, kind in classes.items() if kind in KINDS]
@@ -51,8 +61,7 @@ def read_tree(path: Path, tree: str | None) -> Any:
         name = trees[0] if tree is None else tree.partition(";")[0]
         if name not in trees:
             raise ValueError(f"it has no tree {name!r}: {nearest(name, trees)}Its trees are {listed}")
-        columns = file[tree or name].arrays(library="np")
-    return pandas.DataFrame({column: _native(values) for column, values in columns.items()})
+        yield file[tree or name]
 
 
 def _native(values: Any) -> Any:
