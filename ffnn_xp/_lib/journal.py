@@ -38,6 +38,7 @@ from ffnn_xp._lib.validation import Seed
 from ffnn_xp._lib.version import __version__
 
 INTERVAL = 10.0  # seconds of work that a killed process loses at most; fewer: the file is written more often
+OLD = 5.0  # seconds from which on a minimization is kept before its end; fewer: more fits differ in last digits
 MAGIC = b"ffnn_xp checkpoint 1\n"
 ARRAYS = ("_reconstruct", "scalar", "_frombuffer", "ndarray", "dtype")  # of NumPy, what pickles of arrays name
 Result = TypeVar("Result")
@@ -75,7 +76,7 @@ class _Open:
 
     def note(self) -> None:
         """Keep the best point, if the step is old enough: short ones are computed again, to the same bits."""
-        best = self.best() if time.monotonic() - self.began > INTERVAL / 2 else None
+        best = self.best() if time.monotonic() - self.began > OLD else None
         if best is not None:
             self.step.best = pickle.dumps(best)
 

@@ -1,11 +1,12 @@
-"""What a computation is of, as digests by names: a checkpoint belongs to these data, this network, these options."""
+"""Digests tell which data, network and options a checkpoint belongs to, each by its name."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import Any
 
-from ffnn_xp._lib.digest import digest
+from ffnn_xp._lib.digests import digest
+from ffnn_xp.data import Dataset
 from ffnn_xp.fitting.problem import FitProblem
 
 
@@ -22,11 +23,13 @@ def identity_of(problem: FitProblem, call: str, **options: Any) -> dict[str, str
         Its own options.
     """
     backend, network, data = problem.model.backend, problem.network, problem.data
-    columns = {f.name: getattr(data, f.name) for f in fields(data)}
-    host = {name: backend.to_host(value) if backend.owns(value) else value for name, value in columns.items()}
+    columns: Any = data  # events in parts have a checksum
+    if isinstance(data, Dataset):
+        columns = {f.name: getattr(data, f.name) for f in fields(data)}
+        columns = {name: backend.to_host(a) if backend.owns(a) else a for name, a in columns.items()}
     parts = {
         "kind of call": call,
-        "data": host,
+        "data": columns,
         "layers": network.layout.widths,
         "activations": network.activations,
         "backend or dtype": (backend.name, str(backend.dtype)),

@@ -94,14 +94,18 @@ class Workers:
             If a worker failed twice at the same items.
         """
         name, left = getattr(task, "__name__", type(task).__name__), iter(items)
-        for item in left:
-            if self.executor is not None and not is_recorded(name):
-                left = chain([item], left)
+        if self.executor is None:
+            for item in left:
+                yield recorded(name, partial(_done_here, task, item, self.deadline))
+            return
+        while is_recorded(name):
+            for item in islice(left, 1):
+                yield recorded(name, partial(_done_here, task, item, self.deadline))
                 break
-            yield recorded(name, partial(_done_here, task, item, self.deadline))
-        if self.executor is not None:
-            for result in _Distribution(self.executor, task, left, self.deadline).results():
-                yield recorded(name, partial(_same, result))
+            else:
+                return
+        for result in _Distribution(self.executor, task, left, self.deadline).results():
+            yield recorded(name, partial(_same, result))
 
 
 def _same(result: Result) -> Result:
