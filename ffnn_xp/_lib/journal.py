@@ -327,12 +327,14 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a class or function that a pickle names, if it may."""
-        found = super().find_class(module, name) if module.split(".")[0] in ("ffnn_xp", "numpy") else None
-        if module.split(".")[0] == "numpy" and name in ARRAYS:
-            return found
-        if isinstance(found, type) and (is_dataclass(found) or issubclass(found, tuple | Enum)):
-            return found
-        raise pickle.UnpicklingError(f"a checkpoint holds no {module}.{name}")
+        package = module.split(".")[0]
+        if "." not in name and (package == "ffnn_xp" or (package == "numpy" and name in ARRAYS)):
+            found = super().find_class(module, name)
+            if package == "numpy" or (
+                isinstance(found, type) and (is_dataclass(found) or issubclass(found, tuple | Enum))
+            ):
+                return found
+        raise ValueError(f"a checkpoint has no {module}.{name} in it: do not use this one, ffnn_xp did not write it")
 
 
 def _loads(content: bytes) -> Any:
