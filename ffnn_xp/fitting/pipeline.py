@@ -55,7 +55,7 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
 
     def identity() -> dict[str, str]:
         others = {name: getattr(options, name) for name in ("restarts", "seed", "start")}
-        how = {"prior=auto": options.prior == "auto", "executor, with one or without": options.executor is not None}
+        how = {"prior=auto": options.prior == "auto", "executor": options.executor is not None}
         return identity_of(read, "fit", **others, **how)
 
     with keeping(options.checkpoint, identity):

@@ -181,7 +181,7 @@ def fit_replicas(
             raise ValueError(f"replicas need errors of y: {problem.unsettled}")
     workers = Workers(options.executor, deadline_of(options.max_seconds, began))
     of_kind = {"kind": options.kind, "number": options.number, "seed": options.seed} if own is None else {"y": own}
-    of_priors = {"prior, a sequence": options.priors}
+    of_priors = {} if options.priors is None else {"prior": options.priors}
     with keeping(options.checkpoint, lambda: identity_of(problem, "replicas", start=standard, **of_kind, **of_priors)):
         kind, replicas = _replicas(problem, own, replace(options, seed=recorded_seed(options.seed)))
         end = refit(Refits(problem, standard, kind), replicas, workers)

@@ -145,6 +145,7 @@ def test_other_calls_are_refused_and_the_file_stays(data: tuple[Any, Any], tmp_p
         ({"loss": lambda z: z}, "`loss`"),
         ({"covariance": "sandwich"}, "`covariance`"),
         ({"minimizer": "lbfgs"}, "`minimizer`"),
+        ({"executor": AtOnce()}, "`executor`"),
         ({"mask": x > 0}, "data"),
         ({"weights": np.full(50, 2.0)}, "data"),
         ({"tuning": fx.fitting.Tuning(matrix_limit=99)}, "`tuning`"),
