@@ -2,6 +2,7 @@
 
 - `typing`: array types and the letters of shapes.
 - `errors`: exceptions, warnings, and helpers for their messages.
+- `journal`, `digests`: checkpoints of long computations, and what tells one computation from another.
 - `limits`: deadlines and Ctrl-C, which end a computation early.
 - `progress`: progress bars, and the switch that shows them.
 - `validation`: checks of arguments that several packages take.

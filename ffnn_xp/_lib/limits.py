@@ -1,7 +1,7 @@
 """Limits of a computation: a deadline, the user's callback, or Ctrl-C ends it early, with the best so far.
 
-Code that takes long calls `checkpoint`, which raises `StopMinimization` once the deadline of the `limited` block around
-it has passed, or once the user has pressed Ctrl-C in the `Watch` around it. What has partial results runs in a
+Code that takes long calls `stop_if_due`, which raises `StopMinimization` once the deadline of the `limited` block
+around it has passed, or once the user has pressed Ctrl-C in the `Watch` around it. What has partial results runs in a
 `stoppable` block, keeps them, and says why it was stopped.
 
 The first Ctrl-C does no more than that, so that nothing is left half done; the second raises `KeyboardInterrupt` at
@@ -23,6 +23,8 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+
+from ffnn_xp._lib import journal
 
 INTERRUPTED = "interrupted by the user"
 TIME_IS_UP = "the time given by max_seconds is up"
@@ -82,8 +84,9 @@ def interrupted() -> bool:
     return watch is not None and watch.interrupted
 
 
-def checkpoint(seconds: float = 0.0) -> None:
+def stop_if_due(seconds: float = 0.0) -> None:
     """Raise `StopMinimization` in a `limited` block if there are not so many seconds left, or Ctrl-C was pressed."""
+    journal.tick()
     deadline = _deadline.get()
     if deadline is None:
         return
@@ -95,11 +98,11 @@ def checkpoint(seconds: float = 0.0) -> None:
 
 def before_eigenvectors(p: int) -> None:
     """Raise `StopMinimization` if there is no time for eigenvectors ``(p, p)``, which nothing can stop."""
-    checkpoint(EIGENVECTORS * p**3)
+    stop_if_due(EIGENVECTORS * p**3)
 
 
 class limited:  # noqa: N801, a block like those of `contextmanager`, which would cost more than a small evaluation
-    """A block in which checkpoints stop after the deadline; the deadline of a block around it holds too.
+    """A block in which `stop_if_due` stops after the deadline; the deadline of a block around it holds too.
 
     Parameters
     ----------
@@ -127,12 +130,12 @@ def stoppable(deadline: float = np.inf) -> Iterator[Stop]:
     Parameters
     ----------
     deadline : float
-        `time.monotonic` value after which checkpoints stop it.
+        `time.monotonic` value after which `stop_if_due` stops it.
 
     Examples
     --------
     >>> with stoppable(deadline=time.monotonic() - 1) as stop:
-    ...     checkpoint()
+    ...     stop_if_due()
     >>> stop.reason
     'the time given by max_seconds is up'
     """
@@ -142,7 +145,9 @@ def stoppable(deadline: float = np.inf) -> Iterator[Stop]:
             yield stop
     except StopMinimization as reason:
         stop.reason = str(reason)
+        journal.stopped_early()
     except KeyboardInterrupt:
+        journal.stopped_early()
         watch = _watch.get()
         if watch is not None:
             if watch.interrupted:
@@ -153,7 +158,7 @@ def stoppable(deadline: float = np.inf) -> Iterator[Stop]:
 
 @dataclass
 class Watch:
-    """A block in which the first signal is noted, so that computations stop at a checkpoint; a later one raises.
+    """A block in which the first signal is noted, so that computations stop where they look for it; a later one raises.
 
     Signals that are ignored, as by ``nohup``, and those with a handler of the user's own stay what they are. Python
     tells the main thread alone of signals.
@@ -215,7 +220,7 @@ class Watch:
 
 @contextmanager
 def interruptible() -> Iterator[Stop]:
-    """Stop this block at its next checkpoint when the user presses Ctrl-C, and at once when they press it again.
+    """Stop this block where it next looks for that when the user presses Ctrl-C, and at once when they press it again.
 
     At its end a script gets a `KeyboardInterrupt`. An interactive session goes on with what was kept, if the block says
     so by the `reason` of the object that it gets: what came too late to stop anything is a `KeyboardInterrupt` too. A

@@ -73,4 +73,14 @@ MaxSeconds = Annotated[
         rich_help_panel=COMPUTING,
     ),
 ]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="Keep what is done in this file, every few seconds: the same command goes on from there, after a crash or "
+        "the end of a batch job.",
+        rich_help_panel=COMPUTING,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help=JSON)]

@@ -23,7 +23,7 @@ from ffnn_xp.io import read_header
 KEY = "ffnn-xp.card"
 """The card's place in the metadata of a network's file."""
 
-OF_RESULTS = ("card", "write_card", "save", "plot", "json", "quiet")
+OF_RESULTS = ("card", "write_card", "save", "plot", "json", "quiet", "checkpoint")
 """Options that say where results go, which are in no card that is written."""
 
 

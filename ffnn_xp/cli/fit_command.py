@@ -47,6 +47,7 @@ def fit(
     restarts: opt.Restarts = "auto",
     seed: opt.Seed = 1,
     max_seconds: arg.MaxSeconds = None,
+    checkpoint: arg.Checkpoint = None,
     backend: arg.BackendName = "auto",
     device: arg.Device = None,
     dtype: opt.Dtype = "float64",
@@ -69,7 +70,7 @@ def fit(
         raise ValueError("--y-cov: a covariance of events is no column of a table; use Model.fit(y_cov=...) in Python")
     check_network("--save", save)
     check_picture("--plot", plot)
-    outputs = {"--save": save, "--plot": plot, "--write-card": write_card}
+    outputs = {"--save": save, "--plot": plot, "--write-card": write_card, "--checkpoint": checkpoint}
     check_outputs({"the table": split_root(table)[0], "the run card": card}, outputs)
     options = card_of({p.name: context.params.get(p.name) for p in context.command.params if p.name})
     text_of_card = card_text(options) if save or write_card else ""
@@ -81,7 +82,7 @@ def fit(
         results.say(f"{len(data.frame)} events; {', '.join(target)} as a function of {', '.join(data.names)}")
         if data.left_out:
             results.say(f"left out: {', '.join(f'{name} ({why})' for name, why in data.left_out.items())}")
-        result = request.fit(model, data, progress=False if quiet else None)
+        result = request.fit(model, data, progress=False if quiet else None, checkpoint=checkpoint)
         results.interrupted, watch.held = watch.interrupted, True
         kept: dict[str, Any] = {
             "fit": result,

@@ -13,7 +13,18 @@ import typer
 
 from ffnn_xp._lib.errors import did_you_mean
 from ffnn_xp.cli import messages
-from ffnn_xp.cli.arguments import COMPUTING, RESULTS, BackendName, Device, Json, MaxSeconds, Network, TableAgain, names
+from ffnn_xp.cli.arguments import (
+    COMPUTING,
+    RESULTS,
+    BackendName,
+    Checkpoint,
+    Device,
+    Json,
+    MaxSeconds,
+    Network,
+    TableAgain,
+    names,
+)
 from ffnn_xp.cli.descriptions import describe_coverage, to_json
 from ffnn_xp.cli.outputs import check_outputs, check_picture, write_picture
 from ffnn_xp.cli.saved import FitAgain, fit_again, table_again
@@ -86,6 +97,7 @@ def coverage(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the toys.")] = 1,
     max_seconds: MaxSeconds = None,
+    checkpoint: Checkpoint = None,
     processes: Annotated[
         int, typer.Option(min=1, metavar="N", help="Processes that share the toys.", rich_help_panel=COMPUTING)
     ] = 1,
@@ -100,12 +112,19 @@ def coverage(
 
     The data are taken by the network's run card, as in `ffnn-xp plot`.
     """
-    again = fit_again(net, table_again(net, table), backend=backend, device=device)
+    data = table_again(net, table)
+    check_outputs({"the network": net, "the table": split_root(data)[0]}, {"--checkpoint": checkpoint})
+    again = fit_again(net, data, backend=backend, device=device)
     with ExitStack() as stack:
         pool = None
         if processes > 1:
             pool = stack.enter_context(ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")))
         found = again.result.coverage(
-            cl=cl or (0.683, 0.954), number=number, seed=seed, max_seconds=max_seconds, executor=pool
+            cl=cl or (0.683, 0.954),
+            number=number,
+            seed=seed,
+            max_seconds=max_seconds,
+            executor=pool,
+            checkpoint=checkpoint,
         )
     messages.show(to_json({"file": net} | describe_coverage(found)) if json else str(found))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ffnn_xp._lib.errors import FfnnXpWarning, WorkerError, outside_the_package
-from ffnn_xp._lib.limits import StopMinimization, checkpoint
+from ffnn_xp._lib.limits import StopMinimization, stop_if_due
 from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.pickles import pickled
 from ffnn_xp._lib.progress import bar, tick
@@ -138,7 +138,7 @@ def _with_objective(problem: Any, raw: bool, task: Callable[..., Result], *args:
 def _waited(future: Any) -> Any:
     """Return the result of a future of Dask, unless the deadline or Ctrl-C comes first."""
     while True:
-        checkpoint()
+        stop_if_due()
         tick()
         try:
             return future.result(timeout=POLL)
@@ -331,7 +331,7 @@ class DaskParts(Parts):
                 raise WorkerError(f"the Dask cluster has had no worker for {PATIENCE:.0f} seconds")
             self._check_scheduler()
             time.sleep(POLL)
-            checkpoint()
+            stop_if_due()
         return workers
 
     def _check_scheduler(self) -> None:

@@ -274,6 +274,8 @@ class DataInParts:
         As those of `Dataset`.
     where : str
         Where the events are.
+    checksum : str
+        A checksum of all values.
     """
 
     n: int
@@ -285,6 +287,7 @@ class DataInParts:
     input_names: tuple[str, ...] | None
     target_names: tuple[str, ...] | None
     where: str
+    checksum: str
     bins: None = None
     nodes: None = None
 

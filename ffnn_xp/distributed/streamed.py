@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ffnn_xp._lib.limits import checkpoint
+from ffnn_xp._lib.limits import stop_if_due
 from ffnn_xp._lib.progress import bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
@@ -109,7 +109,7 @@ class StreamedParts(Parts):
         self.sizes: list[int] = []
         with bar("reading", unit="parts") as line:
             for name, measurements in chain.from_iterable(recipe.pieces() for recipe in recipes):
-                checkpoint()
+                stop_if_due()
                 data, summary = reader(name, measurements)
                 if summary is not None:
                     self.summaries.append(summary)
@@ -206,5 +206,5 @@ def ahead(f: Callable[[int], Result], number: int) -> Iterator[Result]:
             result = waiting.result()
             if i + 1 < number:
                 waiting = thread.submit(copy_context().run, f, i + 1)
-            checkpoint()
+            stop_if_due()
             yield result

@@ -11,11 +11,13 @@
 - `certification`, `record`: MINUIT's certificate and the message to the user; `FitRecord`, the numbers of a fit.
 - `infinity`, `description`: minima that are no point, because S falls for ever; fits that do not describe their data.
 - `batch_refit`: refits of toys and other replicas, in lots.
+- `identity`: what a computation is of, to which its checkpoint belongs.
 - `workers`: independent tasks, done here or by the workers of an executor.
 - `progress`: what a fit tells its progress bar and the user's callback.
 """
 
 from ffnn_xp.fitting.batch_refit import Refits, Seeds, fit_toys, refit, seeds_of
+from ffnn_xp.fitting.identity import identity_of
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions, ReplicaOptions
@@ -48,6 +50,7 @@ __all__ = [
     "check_degrees_of_freedom",
     "fit",
     "fit_toys",
+    "identity_of",
     "read_problem",
     "refit",
     "residual_width",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ffnn_xp._lib.limits import checkpoint
+from ffnn_xp._lib.limits import stop_if_due
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.minimizers import Problem
 from ffnn_xp.uncertainty import Spectrum
@@ -43,7 +43,7 @@ def lower_beside(cost: Problem, theta: HostArray, spectrum: Spectrum, fall: floa
     rises = np.empty((len(STEPS), len(ways)))
     for row, step in zip(rises, STEPS, strict=True):
         for i, way in enumerate(ways):
-            checkpoint()
+            stop_if_due()
             row[i] = cost.value_and_gradient(theta + step * way)[0] - value
     rises = np.where(np.isnan(rises), np.inf, rises)
     at, way = np.unravel_index(np.argmin(rises), rises.shape)

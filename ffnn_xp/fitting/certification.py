@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ffnn_xp._lib.limits import INTERRUPTED, checkpoint, stoppable
+from ffnn_xp._lib.limits import INTERRUPTED, stop_if_due, stoppable
 from ffnn_xp._lib.text import first_names
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.description import poor_description
@@ -148,7 +148,7 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
         spectrum = found.spectrum
     if found.certified and spectrum is not None:
         with stoppable(deadline) as stop:
-            checkpoint()
+            stop_if_due()
             found = replace(found, beside=problem.local_search(found.cost).lower_beside(found.theta, spectrum))
         if stop.reason == INTERRUPTED:
             found = replace(found, search=found.search.cut_short(stop.reason), spectrum=None, certificate=None)

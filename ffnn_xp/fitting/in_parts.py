@@ -230,6 +230,7 @@ def read_in_parts(model: ModelLike, measurements: Measurements, options: FitOpti
         input_names=summary.input_names,
         target_names=summary.target_names,
         where=parts.where,
+        checksum=summary.checksum,
     )
     return problem_of(
         partial(

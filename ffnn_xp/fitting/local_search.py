@@ -187,9 +187,9 @@ class LocalSearch:
         t = self.tuning
         minimizer = t.coarse_non_smooth if not self.smooth else t.coarse_before_kronecker if always_refine else t.coarse
         with self._single_precision(tracker) as single:
-            minimizer.run(single, theta)
+            single.stage("coarse stage", partial(minimizer.run, single), theta)
         if tracker.best is None and single is not tracker:  # too large for single precision
-            minimizer.run(tracker, theta)
+            tracker.stage("coarse stage in double precision", partial(minimizer.run, tracker), theta)
         return tracker.best
 
     def refine(self, tracker: Tracker, theta: HostArray) -> LocalMinimum | None:
@@ -213,7 +213,7 @@ class LocalSearch:
     def _own_minimizer(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise by the user's minimizer; where that does not end at a minimum, the refinement goes on from there."""
         assert self.minimizer is not None
-        result = self.minimizer.run(tracker, theta)
+        result = tracker.stage("minimization", partial(self.minimizer.run, tracker), theta)
         if result.pruned or not (self.matrices and math.isfinite(result.value)):
             return result
         spectrum, gradient = self._spectrum(result.theta), self.problem.value_and_gradient(result.theta)[1]
@@ -277,27 +277,32 @@ class LocalSearch:
         """Minimise to the limit of single precision; return None where there is no such stage."""
         if self.uses_kronecker(theta):
             minimizer = self.tuning.kronecker if self.matrices else self.tuning.kronecker_matrix_free
-            return minimizer.run(tracker, theta)
+            return tracker.stage("Kronecker coordinates", partial(minimizer.run, tracker), theta)
         if not self.smooth or tracker.epsilon == self.problem.epsilon:
             return None
-        return self.tuning.single_precision.run(tracker, theta)
+        return tracker.stage("single precision", partial(self.tuning.single_precision.run, tracker), theta)
 
     def _double_precision_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise in Kronecker coordinates in double precision, in at most the gradients that matrices would cost."""
         most = self.tuning.double_evaluations + self.tuning.double_evaluations_per_parameter * len(theta)
-        return replace(self.tuning.kronecker_double, max_evaluations=most).run(tracker, theta)
+        minimizer = replace(self.tuning.kronecker_double, max_evaluations=most)
+        return tracker.stage("double precision", partial(minimizer.run, tracker), theta)
 
     def _single_precision_matrices(self, tracker: Tracker, theta: HostArray) -> HostArray:
         """Minimise with matrices to the limit of single precision, if it is used; return the best point."""
         with self._single_precision(tracker) as single:
             if single is not tracker:
-                self.tuning.single_precision_after_kronecker.run(single, theta)
+                minimizer = self.tuning.single_precision_after_kronecker
+                single.stage("matrices in single precision", partial(minimizer.run, single), theta)
         return theta if tracker.best is None else tracker.best
 
     def _refinement(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise with second derivatives, past saddle points."""
-        if not self.smooth:
-            return self._non_smooth(tracker, theta)
+        minimize = self._with_hessians if self.smooth else self._non_smooth
+        return tracker.stage("refinement", partial(minimize, tracker), theta)
+
+    def _with_hessians(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
+        """Minimise with exact Hessians, past saddle points."""
         t = self.tuning
         minimizer = t.refinement_after_kronecker if self.uses_kronecker(theta) else t.refinement
         minimize = partial(minimizer.steps, tracker, prune=tracker.budget.prune)
@@ -320,7 +325,8 @@ class LocalSearch:
 
     def _matrix_free(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise without matrices; EDM and its bounds come from products."""
-        return replace(self.tuning.matrix_free, exact=self.smooth).run(tracker, theta)
+        minimizer = replace(self.tuning.matrix_free, exact=self.smooth)
+        return tracker.stage("refinement without matrices", partial(minimizer.run, tracker), theta)
 
     @contextmanager
     def _single_precision(self, tracker: Tracker) -> Iterator[Tracker]:

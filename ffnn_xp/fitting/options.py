@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.errors import did_you_mean
+from ffnn_xp._lib.journal import check_file
 from ffnn_xp._lib.limits import deadline_of
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp._lib.validation import Seed, is_number, is_whole_number, seed_numbers, whole_number
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
 from ffnn_xp.fitting.workers import Workers
@@ -41,6 +42,8 @@ class StatisticalOptions:
         Time after which the best so far is returned.
     executor : concurrent.futures.Executor or None
         Whose workers do what can be done side by side; None is this process.
+    checkpoint : path-like or None
+        File that keeps what is done, so that the same call goes on from there.
     tuning : Tuning
         The tuned numbers of all algorithms.
     """
@@ -51,6 +54,7 @@ class StatisticalOptions:
     seed: Seed = None
     max_seconds: float | None = None
     executor: Executor | None = None
+    checkpoint: PathLike | None = None
     tuning: Tuning = DEFAULT_TUNING
 
     @property
@@ -67,6 +71,8 @@ class StatisticalOptions:
         object.__setattr__(self, "seed", seed_numbers(self.seed))
         deadline_of(self.max_seconds, began=0.0)
         Workers(self.executor)
+        if self.checkpoint is not None:
+            check_file(self.checkpoint)
 
     @property
     def signed_weights(self) -> bool:

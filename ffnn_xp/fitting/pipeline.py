@@ -15,11 +15,13 @@ from itertools import chain
 
 import numpy as np
 
-from ffnn_xp._lib.limits import TIME_IS_UP, checkpoint, deadline_of, stoppable
+from ffnn_xp._lib.journal import keeping, recorded, recorded_seed
+from ffnn_xp._lib.limits import TIME_IS_UP, deadline_of, stop_if_due, stoppable
 from ffnn_xp._lib.progress import Bar, bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.fitting.certification import Found, certify_fit
+from ffnn_xp.fitting.identity import identity_of
 from ffnn_xp.fitting.in_parts import read_in_parts
 from ffnn_xp.fitting.local_search import NEWTON, LocalMinimum
 from ffnn_xp.fitting.multistart import MultiStart
@@ -44,13 +46,26 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
 
 
 def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line: Bar) -> FitRecord:
-    """Take all steps of a fit, and say on the progress line which."""
-    report = report_to(line, options.callback)
-    began, start = time.monotonic(), options.start
+    """Read the data, take all steps of a fit, and say on the progress line which."""
+    began = time.monotonic()
     problem: FitProblem | None = read_in_parts(model, measurements, options)
     if problem is None:
         problem = read_problem(model_for_fit(model, measurements), measurements, options)
-    model = problem.model
+    read = problem
+
+    def identity() -> dict[str, str]:
+        others = {name: getattr(options, name) for name in ("restarts", "seed", "start")}
+        how = {"prior=auto": options.prior == "auto", "executor": options.executor is not None}
+        return identity_of(read, "fit", **others, **how)
+
+    with keeping(options.checkpoint, identity):
+        return _of_problem(problem, options, began, line)
+
+
+def _of_problem(problem: FitProblem, options: FitOptions, began: float, line: Bar) -> FitRecord:
+    """Take all steps of a fit from the checked problem on."""
+    report, start, model = report_to(line, options.callback), options.start, problem.model
+    seed = recorded_seed(options.seed)
     auto = options.prior == "auto"
     no_prior = why_not_chosen(problem) if auto else ""
     auto = auto and not no_prior
@@ -61,9 +76,9 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
     given = [] if start is None else [_standardised(problem, start)]
     chosen, workers = None, Workers(options.executor, deadline)
     if auto:
-        chosen = choose(problem, options.seed, began, workers, report)
+        chosen = choose(problem, seed, began, workers, report)
         problem = _with_prior(problem, chosen)
-    limits, rng = problem.tuning.time, np.random.default_rng(options.seed)
+    limits, rng = problem.tuning.time, np.random.default_rng(seed)
     given += [] if chosen is None else chosen.members[:1]
     number = _number_of_starts(options, problem, len(given))
     cost = problem.cost()
@@ -91,7 +106,7 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
         found = _search(problem, search, chain(given, _random_starts(problem, number - len(given), rng)), rng)
     found = search.past_lower_points(found)
     with stoppable(limits.until(limits.minima, began, deadline)):
-        checkpoint()
+        stop_if_due()
         found = search.number_minima(found, _unit(problem, found.value))
     if chosen is None and not problem.errors_known:
         with stoppable(deadline) as stop:
@@ -156,7 +171,7 @@ def _certified(
     best: LocalMinimum = found.best
     spectrum, certificate = best.spectrum, None
     with stoppable(last) as stop:
-        checkpoint()
+        stop_if_due()
         for run in range(1, tuning.runs + 1):
             if spectrum is None or spectrum.n_negative:
                 certificate = None
@@ -202,7 +217,8 @@ def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spect
     most = 1 if problem.network.smooth else problem.tuning.certification.runs_non_smooth
     runs: list[Certificate] = []
     while len(runs) < most:
-        runs.append(Migrad().certify(cost, theta, spectrum.inverse_hessian(cost.errordef)))
+        covariance = spectrum.inverse_hessian(cost.errordef)
+        runs.append(recorded("MIGRAD", partial(Migrad().certify, cost, theta, covariance)))
         if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
         theta = runs[-1].values

@@ -23,11 +23,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count, islice
 
 import numpy as np
 
-from ffnn_xp._lib.limits import checkpoint, stoppable
+from ffnn_xp._lib.journal import recorded
+from ffnn_xp._lib.limits import stop_if_due, stoppable
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
@@ -168,8 +170,9 @@ def choose(
     with stoppable(workers.deadline) as stop:
         measured = problem.loss.auxiliary == "y_err"
         if problem.with_matrices and (measured or problem.loss.target_kind in ("successes", "class")):
-            checkpoint()
-            calibrated = _calibration(problem, parts, thetas, strength * P) if measured else None
+            stop_if_due()
+            calibrate_here = partial(_calibration, problem, parts, thetas, strength * P)
+            calibrated = recorded("calibration", calibrate_here) if measured else None
             networks = tuple(member(problem, theta, strength * P) for theta in members)
             calibration, predictive = calibrated, Predictive(networks, calibrated)
     return PriorSelection(
@@ -260,7 +263,7 @@ def _calibration(problem: FitProblem, parts: list[Fold], thetas: list[HostArray]
             y_error = held_out_width(problem, r, _weights(backend, part.inside.events))[:, None]
             y_error = y_error * np.sqrt(r.shape[1] / free)
         band = LinearBand(theta, plain, _covariance(problem, cost, theta, G, float(np.mean(y_error**2))))
-        checkpoint()
+        stop_if_due()
         std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
         residuals, w = _residuals(network, backend, theta, part.outside.events), _weights(backend, part.outside.events)
         more = 1.0 if w is None or problem.sandwich else np.sqrt(w)  # errors are smaller by its square root

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ffnn_xp._lib.journal import recorded, resumed
 from ffnn_xp._lib.limits import StopMinimization, deadline_in_force, stoppable
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
@@ -87,6 +88,19 @@ class PathMinimizer:
         self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
     ) -> list[HostArray]:
         """Minimise all networks with so many gradients each, and return the best point of each."""
+        before = self.events
+
+        def run() -> tuple[list[HostArray], int]:
+            return self._any_way(costs, thetas, precision, evaluations), self.events - before
+
+        best, events = recorded("networks of a path", run)
+        self.events = before + events
+        return best
+
+    def _any_way(
+        self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
+    ) -> list[HostArray]:
+        """Minimise small networks together, and large ones one by one."""
         if len(thetas[0]) * int(np.max(costs.n)) <= self.tuning.together:
             return self.minimize_together(costs, thetas, precision, evaluations)
         here, best = self.workers.executor is None, list(thetas)
@@ -109,25 +123,39 @@ class PathMinimizer:
         start, everyone = np.stack(list(thetas)), np.arange(len(thetas))
         single = costs.single
         if single is None:
-            return list(self._minimize(costs, everyone, start, precision, evaluations).best)
-        rough = self._minimize(single, everyone, start, precision, evaluations)
-        values, _ = Replicas(costs.stacked, precision).on_host(rough.best, everyone)
-        agrees = np.abs(values - rough.value) < self.tuning.single_precision_error * np.abs(values)
+            return list(self._minimize(costs, everyone, start, precision, evaluations)[0])
+        best, rough = self._minimize(single, everyone, start, precision, evaluations)
+        values, _ = Replicas(costs.stacked, precision).on_host(best, everyone)
+        agrees = np.abs(values - rough) < self.tuning.single_precision_error * np.abs(values)
         again = np.flatnonzero(~agrees)
         if len(again) and not self.stopped:
-            rough.best[again] = self._minimize(costs, again, start[again], precision, evaluations).best
-        return list(rough.best)
+            best[again], _ = self._minimize(costs, again, start[again], precision, evaluations)
+        return list(best)
 
     def _minimize(
         self, batch: CostBatch, which: Rows, start: HostArray, precision: HostArray, evaluations: int
+    ) -> tuple[HostArray, HostArray]:
+        """Minimise the networks with these numbers, from these points; return the best ones ``(r, p)``, and S there."""
+
+        def run() -> tuple[HostArray, HostArray, int]:
+            end = self._evaluated(batch, which, start, precision, evaluations)
+            return end.best, end.value, end.events
+
+        best, values, events = recorded("batch on a path", run)
+        self.events += events
+        return best, values
+
+    def _evaluated(
+        self, batch: CostBatch, which: Rows, start: HostArray, precision: HostArray, evaluations: int
     ) -> _Evaluator:
-        """Minimise the networks with these numbers, from these points ``(r, p)``.
+        """Minimise the networks with these numbers, from these points ``(r, p)`` or from those in a checkpoint.
 
         In Kronecker coordinates so many gradients lead to the minimum, which plain steps would not reach: the chosen
         strength would then make up for that.
         """
         costs = [batch.cost(int(i), precision) for i in which]
         budget = Budget(self.workers.deadline, report=self.report)
+        start = resumed(start, lambda: evaluate.best)
         evaluate = _Evaluator(Replicas(batch.stacked, precision), which, batch.n, start, budget)
         with stoppable(self.workers.deadline) as stop:
             if not batch.objectives[0].network.smooth:
@@ -150,7 +178,6 @@ class PathMinimizer:
                     fixed_shape=evaluate.replicas.of_one_shape,
                 )
         self.stopped = stop.reason or self.stopped
-        self.events += evaluate.events
         return evaluate
 
     def _kronecker(self, unit: float, evaluations: int) -> KroneckerLBFGS:

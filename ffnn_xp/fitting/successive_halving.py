@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ffnn_xp._lib.journal import recorded
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp.backends import get_backend, to_numpy
@@ -139,8 +140,13 @@ class Stage:
         """Minimise from theta ``(r, p)`` to an EDM, given in `unit`; values and EDMs are those of all events."""
         goal = edm_goal * self.unit / self.scale / self.replicas.errordef
         backend = self.replicas.objective.backend
-        end = replace(minimizer, edm_goal=goal).run(self.replicas, backend.to_device(theta), budget, prune=prune)
-        return replace(end, theta=backend.to_host(end.theta), value=self.scale * end.value, edm=self.scale * end.edm)
+
+        def run() -> BatchResult:
+            end = replace(minimizer, edm_goal=goal).run(self.replicas, backend.to_device(theta), budget, prune=prune)
+            theta_there, scale = backend.to_host(end.theta), self.scale
+            return replace(end, theta=theta_there, value=scale * end.value, edm=scale * end.edm)
+
+        return recorded("batch of networks", run)
 
 
 def halve_candidates(

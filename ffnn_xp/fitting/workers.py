@@ -19,14 +19,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from operator import length_hint
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from ffnn_xp._lib import journal
 from ffnn_xp._lib.errors import FfnnXpWarning, WorkerError, outside_the_package
-from ffnn_xp._lib.limits import StopMinimization, checkpoint, limited, stoppable
+from ffnn_xp._lib.journal import is_recorded, keeping, recorded
+from ffnn_xp._lib.limits import StopMinimization, limited, stop_if_due, stoppable
 from ffnn_xp._lib.pickles import pickled
 from ffnn_xp._lib.progress import tick
 from ffnn_xp.backends import one_blas_thread
@@ -79,6 +82,8 @@ class Workers:
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield the task's result for each item, in order; items are taken no earlier than workers need them.
 
+        Results that a checkpoint has are those of the first items.
+
         Raises
         ------
         StopMinimization
@@ -88,11 +93,23 @@ class Workers:
         WorkerError
             If a worker failed twice at the same items.
         """
+        name, left = getattr(task, "__name__", type(task).__name__), iter(items)
         if self.executor is None:
-            for item in items:
-                yield _done_here(task, item, self.deadline)
+            for item in left:
+                yield recorded(name, partial(_done_here, task, item, self.deadline))
             return
-        yield from _Distribution(self.executor, task, items, self.deadline).results()
+        while is_recorded(name):
+            for item in islice(left, 1):
+                yield recorded(name, partial(_done_here, task, item, self.deadline))
+                break
+            else:
+                return
+        for result in _Distribution(self.executor, task, left, self.deadline).results():
+            yield recorded(name, partial(_same, result))
+
+
+def _same(result: Result) -> Result:
+    return result
 
 
 HERE = Workers()
@@ -102,7 +119,7 @@ HERE = Workers()
 def _done_here(task: Callable[[Item], Result], item: Item, deadline: float) -> Result:
     """Do a task in this process."""
     with limited(deadline), one_blas_thread():
-        checkpoint()
+        stop_if_due()
         return task(item)
 
 
@@ -162,7 +179,7 @@ class _Distribution(Generic[Item, Result]):
                 if of_worker.stopped:
                     raise StopMinimization(of_worker.stopped)
             for item in self.left:  # nobody takes work any more
-                yield _done_here(self.task, item, self.deadline)
+                yield self._done_alone(item)
         finally:
             for piece in waiting:
                 piece.future.cancel()
@@ -200,15 +217,21 @@ class _Distribution(Generic[Item, Result]):
             if again is not None:
                 return self._taken(again)
         began = time.monotonic()
-        results = [_done_here(self.task, item, self.deadline) for item in piece.items]
+        results = [self._done_alone(item) for item in piece.items]
         return _Done(results, time.monotonic() - began)
+
+    def _done_alone(self, item: Item) -> Result:
+        """Do the task in this process as a worker would: a checkpoint has whole items alone."""
+        with keeping(None):
+            return _done_here(self.task, item, self.deadline)
 
     def _waited(self, future: Future[_Done]) -> _Done:
         """Return the result of a future, unless the deadline or Ctrl-C comes first."""
         while True:
             with limited(self.deadline):
-                checkpoint()
+                stop_if_due()
             tick()
+            journal.tick()
             try:
                 return future.result(timeout=POLL)
             except NotYetError:
@@ -243,8 +266,8 @@ def _done_there(key: str, task: bytes, items: Sequence[Any], until: float, attem
                 _tasks.popitem(last=False)
         own = _tasks[key]
     results: list[Any] = []
-    with stoppable(began + until - time.time()) as stop, one_blas_thread():
+    with keeping(None), stoppable(began + until - time.time()) as stop, one_blas_thread():
         for item in items:
-            checkpoint()
+            stop_if_due()
             results.append(own(item))
     return _Done(results, time.monotonic() - began, stop.reason)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from ffnn_xp._lib import journal
 from ffnn_xp._lib.limits import INTERRUPTED, TIME_IS_UP, StopMinimization, interrupted, limited
 from ffnn_xp._lib.progress import tick
 from ffnn_xp._lib.typing import HostArray
@@ -22,6 +23,8 @@ from ffnn_xp.minimizers.conjugate_gradients import EDMBounds
 
 Factors = list[tuple[HostArray, HostArray, HostArray]]
 """The Kronecker factors of each layer: G ``(h, h)``, A / n ``(c, c)``, the prior's part of the diagonal ``(h, c)``."""
+
+End = TypeVar("End")
 
 Prune = Callable[[HostArray, float], bool]
 """A function of theta and the gain that is still possible there; it returns True to end the minimization as pruned."""
@@ -89,6 +92,7 @@ class Budget:
     def check(self, evaluations: int) -> None:
         """Raise `StopMinimization` if time is up, the user interrupted it, or so many evaluations are too many."""
         tick()
+        journal.tick()
         if interrupted():
             raise StopMinimization(INTERRUPTED)
         if time.monotonic() > self.deadline:
@@ -226,6 +230,16 @@ class Tracker:
             self.calls = other.calls
             if other.best is not None:
                 self.consider(other.best)
+
+    def stage(self, name: str, minimize: Callable[[HostArray], End], theta: HostArray) -> End:
+        """Minimise from theta ``(p,)`` by a function that uses this tracker, or take its end from a checkpoint."""
+
+        def run() -> tuple[End, HostArray | None, float, int]:
+            end = minimize(journal.resumed(theta, lambda: self.best))
+            return end, self.best, self.best_value, self.calls
+
+        end, self.best, self.best_value, self.calls = journal.recorded(name, run)
+        return end
 
     def chi2(self, theta: HostArray) -> float:
         """Return the data's part of S."""

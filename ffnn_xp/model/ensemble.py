@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.journal import keeping, recorded_seed
 from ffnn_xp._lib.limits import deadline_of
 from ffnn_xp._lib.text import Page, Shown, stopped
 from ffnn_xp._lib.typing import Array, HostArray, Mask, Rows
@@ -27,6 +28,7 @@ from ffnn_xp.fitting import (
     Seeds,
     Workers,
     check_degrees_of_freedom,
+    identity_of,
     read_problem,
     refit,
     seeds_of,
@@ -177,9 +179,12 @@ def fit_replicas(
         problem = settle(problem, standard, lambda _: standard)
         if problem.unsettled:
             raise ValueError(f"replicas need errors of y: {problem.unsettled}")
-    kind, replicas = _replicas(problem, own, options)
     workers = Workers(options.executor, deadline_of(options.max_seconds, began))
-    end = refit(Refits(problem, standard, kind), replicas, workers)
+    of_kind = {"kind": options.kind, "number": options.number, "seed": options.seed} if own is None else {"y": own}
+    of_priors = {} if options.priors is None else {"prior": options.priors}
+    with keeping(options.checkpoint, lambda: identity_of(problem, "replicas", start=standard, **of_kind, **of_priors)):
+        kind, replicas = _replicas(problem, own, replace(options, seed=recorded_seed(options.seed)))
+        end = refit(Refits(problem, standard, kind), replicas, workers)
     return Ensemble(
         kind=kind,
         parameters=problem.scaling.to_raw(end.theta),

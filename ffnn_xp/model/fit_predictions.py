@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 
 from ffnn_xp._lib.errors import NotFittedError
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.journal import keeping, recorded_seed
 from ffnn_xp._lib.limits import deadline_of, interruptible
 from ffnn_xp._lib.progress import showing
-from ffnn_xp._lib.typing import Array, HostArray
+from ffnn_xp._lib.typing import Array, HostArray, PathLike
 from ffnn_xp._lib.validation import level, seed_numbers, whole_number
 from ffnn_xp.backends import refuse_gradient
 from ffnn_xp.data import Bins, in_order, input_rows
-from ffnn_xp.fitting import FitRecord, Workers, seeds_of
+from ffnn_xp.fitting import FitRecord, Workers, identity_of, seeds_of
 from ffnn_xp.studies import (
     Coverage,
     FittedProblem,
@@ -210,6 +212,10 @@ class FitPredictions(FitRecord):
         """Return those who work at a study that begins now."""
         return Workers(executor, deadline_of(max_seconds, time.monotonic()))
 
+    def _keeping(self, checkpoint: PathLike | None, call: str, **options: Any) -> AbstractContextManager[None]:
+        """Return the block of a study that is kept in a file, which belongs to this fit and these options."""
+        return keeping(checkpoint, lambda: identity_of(self.problem, call, parameters=self.parameters, **options))
+
     def _columns(self, x: Any) -> Array:
         """Check inputs and return them as columns on the device."""
         refuse_gradient(x, "x")
@@ -233,6 +239,7 @@ class FitPredictions(FitRecord):
         progress: bool | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
+        checkpoint: PathLike | None = None,
     ) -> Coverage:
         """Measure the coverage of the linear band by toys around this fit, and their bias and spread.
 
@@ -253,6 +260,8 @@ class FitPredictions(FitRecord):
             Ctrl-C does the same; a script ends.
         executor : concurrent.futures.Executor, optional
             Whose workers share the toys; see `Model.fit_replicas`.
+        checkpoint : path-like, optional
+            File that keeps the toys that are done, so that the same call goes on from there, as in `Model.fit`.
 
         Raises
         ------
@@ -285,8 +294,12 @@ class FitPredictions(FitRecord):
                 columns = self._columns(x)
         if not columns.shape[-1]:
             raise ValueError("`x` holds no events: a coverage is measured at one point at least")
+        seed, points = seed_numbers(seed), backend.to_host(columns)
+        keep = self._keeping(checkpoint, "coverage", x=points, cl=levels, number=number, seed=seed)
         with showing(progress), interruptible() as stop:
-            found = measure_coverage(self._fitted, columns, levels, seeds_of(seed_numbers(seed), number), workers)
+            with keep:
+                seeds = seeds_of(recorded_seed(seed), number)
+                found = measure_coverage(self._fitted, columns, levels, seeds, workers)
             stop.reason = found.stopped
         return found
 

@@ -13,7 +13,7 @@ from ffnn_xp._lib.errors import FitWarning, did_you_mean, outside_the_package
 from ffnn_xp._lib.floating_point import quiet
 from ffnn_xp._lib.limits import interruptible
 from ffnn_xp._lib.progress import showing
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp._lib.validation import seed_numbers
 from ffnn_xp.backends import host_floats
 from ffnn_xp.data import Measurements, measurements_of
@@ -90,6 +90,7 @@ class Model(NetworkPicture, SavablePredictor):
         callback: Callable[[Any], bool | None] | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
+        checkpoint: PathLike | None = None,
         tuning: Tuning = DEFAULT_TUNING,
     ) -> FitResult:
         """Fit the network to data and certify the minimum with MINUIT; the parameters become those of the best fit.
@@ -171,6 +172,9 @@ class Model(NetworkPicture, SavablePredictor):
         executor : concurrent.futures.Executor, optional
             Whose workers minimize from several starts, or the networks of several folds, at once; see `fit_replicas`.
             Small networks, which are minimized in one batch, stay in this process.
+        checkpoint : path-like, optional
+            File that keeps what is done, written every few seconds: after a crash, or the end of a batch job, the same
+            call goes on from there. It belongs to these data and options, and is refused with others.
         tuning : Tuning
             The tuned numbers of all algorithms, `ffnn_xp.fitting.Tuning`, for experts.
 
@@ -215,6 +219,7 @@ class Model(NetworkPicture, SavablePredictor):
                 callback=callback,
                 max_seconds=max_seconds,
                 executor=executor,
+                checkpoint=checkpoint,
                 tuning=tuning,
             )
             record = checked_in(self._backend, run_fit(self, measurements, options))
@@ -252,6 +257,7 @@ class Model(NetworkPicture, SavablePredictor):
         progress: bool | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
+        checkpoint: PathLike | None = None,
         tuning: Tuning = DEFAULT_TUNING,
     ) -> Ensemble:
         """Fit many replicas of the data, all from the model's parameters; the model stays as it is.
@@ -286,6 +292,8 @@ class Model(NetworkPicture, SavablePredictor):
         executor : concurrent.futures.Executor, optional
             Whose workers share the replicas: ``ProcessPoolExecutor()``, Dask's ``client.get_executor()``,
             ``mpi4py.futures.MPIPoolExecutor()``, ... The result is the same to the last bit, whatever their number.
+        checkpoint : path-like, optional
+            File that keeps the replicas that are done, so that the same call goes on from there, as in `fit`.
 
         Raises
         ------
@@ -319,6 +327,7 @@ class Model(NetworkPicture, SavablePredictor):
                 seed=self._seed if seed is None else seed_numbers(seed),
                 max_seconds=max_seconds,
                 executor=executor,
+                checkpoint=checkpoint,
                 tuning=tuning,
             )
             ensemble = fit_replicas(self, measurements, options, self._prior)

@@ -11,8 +11,10 @@ from typing import Any
 import iminuit
 
 from ffnn_xp._lib.floating_point import quiet
+from ffnn_xp._lib.journal import recorded_seed
 from ffnn_xp._lib.limits import interruptible
 from ffnn_xp._lib.progress import showing
+from ffnn_xp._lib.typing import PathLike
 from ffnn_xp._lib.validation import seed_numbers, whole_number
 from ffnn_xp.fitting import FitRecord, seeds_of
 from ffnn_xp.minimizers import at_minimum, is_certified, preset, unstarted
@@ -140,6 +142,7 @@ class FitResult(FitPictures, FitPredictions):
         progress: bool | None = None,
         max_seconds: float | None = None,
         executor: Executor | None = None,
+        checkpoint: PathLike | None = None,
     ) -> Goodness:
         """Assess whether the fit describes the data, by chi-square with toys, pulls and their runs, and calibration.
 
@@ -157,6 +160,8 @@ class FitResult(FitPictures, FitPredictions):
             Ctrl-C does the same; a script ends.
         executor : concurrent.futures.Executor, optional
             Whose workers share the toys; see `Model.fit_replicas`.
+        checkpoint : path-like, optional
+            File that keeps the toys that are done, so that the same call goes on from there, as in `Model.fit`.
 
         Raises
         ------
@@ -175,9 +180,11 @@ class FitResult(FitPictures, FitPredictions):
         (100, True)
         """
         workers = self._workers(executor, max_seconds)
-        seeds = seeds_of(seed_numbers(seed), whole_number(number, "number", 0))
+        seed, number = seed_numbers(seed), whole_number(number, "number", 0)
+        keep = self._keeping(checkpoint, "goodness", number=number, seed=seed)
         with showing(progress), interruptible() as stop:
-            found = assess_goodness(self._fitted, seeds, workers)
+            with keep:
+                found = assess_goodness(self._fitted, seeds_of(recorded_seed(seed), number), workers)
             stop.reason = found.stopped
         return found
 

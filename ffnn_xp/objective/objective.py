@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, TypeVar
 
-from ffnn_xp._lib.limits import checkpoint
+from ffnn_xp._lib.limits import stop_if_due
 from ffnn_xp._lib.typing import Array, Namespace, Rows
 from ffnn_xp.backends import Backend, returned, streamed, sum_in_parts
 from ffnn_xp.data import Events
@@ -232,7 +232,7 @@ class Objective:
         kind = SumKind(matrices=False, replicas=math.prod(args[0].shape[:-1]))
         f, at_once = self._kernel(kernel, kind, len(args))
         if at_once:
-            checkpoint()
+            stop_if_due()
             try:
                 return f(*args, *self.events.leaves)
             except Exception as error:
@@ -273,7 +273,7 @@ class Objective:
         """
 
         def part(events: Events) -> Part:
-            checkpoint()
+            stop_if_due()
             return f(events)
 
         with self._device.context():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ffnn_xp._lib.limits import checkpoint
+from ffnn_xp._lib.limits import stop_if_due
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends import Backend
@@ -88,7 +88,7 @@ class LinearBand:
             unidentified = [to(spectrum.scale), to(spectrum.unidentified)] if spectrum.n_unidentified else []
             n, parts = int(x.shape[-1]), []
             for i in range(0, max(n, 1), size):
-                checkpoint()
+                stop_if_due()
                 parts.append(f(*more, x[:, i : min(i + size, n)], *units, *of_fit, *unidentified))
             return parts
 

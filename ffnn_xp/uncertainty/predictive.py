@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ffnn_xp._lib.limits import checkpoint
+from ffnn_xp._lib.limits import stop_if_due
 from ffnn_xp._lib.typing import Array, HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.network import Network, evaluate
@@ -51,7 +51,7 @@ def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
     square = np.minimum(np.where(np.isfinite(bands), bands, 1.0), 1e3) ** 2
 
     def minus_log(q: HostArray) -> float:
-        checkpoint()
+        stop_if_due()
         c = Calibration.of(q)
         width = np.sqrt(c.a + c.b * square)
         log = scipy.stats.t.logpdf(pulls / width, c.nu) - np.log(width)

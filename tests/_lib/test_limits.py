@@ -1,4 +1,4 @@
-"""Deadlines and Ctrl-C: where checkpoints stop, who gets `KeyboardInterrupt`, and that the second one is never kept."""
+"""Deadlines and Ctrl-C: where they stop work, who gets `KeyboardInterrupt`, and that the second one is never kept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ffnn_xp._lib.limits import (
     TIME_IS_UP,
     StopMinimization,
     Watch,
-    checkpoint,
     deadline_of,
     interrupted,
     interruptible,
     is_interactive,
     limited,
+    stop_if_due,
     stoppable,
 )
 
@@ -33,32 +33,32 @@ def ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_a_checkpoint_stops_after_the_deadline_of_any_block_around_it() -> None:
+def test_a_computation_stops_after_the_deadline_of_any_block_around_it() -> None:
     past, future = time.monotonic() - 1, time.monotonic() + 100
-    checkpoint()  # there is no limit here
+    stop_if_due()  # there is no limit here
     with limited(future):
-        checkpoint()
+        stop_if_due()
         with pytest.raises(StopMinimization, match="max_seconds"):
-            checkpoint(seconds=200)
+            stop_if_due(seconds=200)
         with limited(past), pytest.raises(StopMinimization, match="max_seconds"):
-            checkpoint()
-        checkpoint()
+            stop_if_due()
+        stop_if_due()
     with limited(past), limited(future), pytest.raises(StopMinimization, match="max_seconds"):
-        checkpoint()
+        stop_if_due()
     with limited(past), limited(None):
-        checkpoint()  # nothing stops this block
+        stop_if_due()  # nothing stops this block
 
 
 def test_a_block_that_was_stopped_says_why_and_how_far_it_came() -> None:
     done = []
     with stoppable(time.monotonic() + 0.05) as stop:
         for i in range(10**9):
-            checkpoint()
+            stop_if_due()
             done.append(i)
     assert stop.reason == TIME_IS_UP
     assert stop.after(len(done), 10**9, "toys") == f"{TIME_IS_UP}, after {len(done)} of 1000000000 toys"
     with stoppable() as stop:
-        checkpoint()
+        stop_if_due()
     assert (stop.reason, stop.after(3, 3, "toys")) == ("", "")
 
 
@@ -76,7 +76,7 @@ def test_a_script_gets_its_interrupt_after_what_was_kept(by: str) -> None:
                 raise KeyboardInterrupt
             ctrl_c()
             kept.append("the step that was under way")
-            checkpoint()
+            stop_if_due()
         kept.append(stop.reason)
     assert kept[-1] == INTERRUPTED
     assert len(kept) == 1 + (by == "signal")
@@ -93,7 +93,7 @@ def test_a_session_goes_on_with_what_was_kept(session: None) -> None:
     with interruptible() as whole:
         with stoppable() as stop:
             ctrl_c()
-            checkpoint()
+            stop_if_due()
         whole.reason = stop.after(3, 7, "toys")
     assert whole.reason == "interrupted by the user, after 3 of 7 toys"
 
@@ -135,7 +135,7 @@ def test_a_block_in_a_block_is_part_of_it(session: None) -> None:
     with interruptible() as whole:
         with interruptible(), stoppable() as stop:
             ctrl_c()
-            checkpoint()
+            stop_if_due()
         assert interrupted()
         whole.reason = stop.reason
     assert whole.reason == INTERRUPTED
@@ -151,7 +151,7 @@ def test_a_handler_of_the_users_own_stays() -> None:
     try:
         with interruptible(), stoppable() as stop:
             ctrl_c()
-            checkpoint()
+            stop_if_due()
         assert signal.getsignal(signal.SIGINT) is mine
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -186,7 +186,7 @@ def in_a_thread(f: Callable[[], None]) -> list[BaseException]:
 def test_another_thread_has_limits_of_its_own(session: None) -> None:
     def computation() -> None:
         with interruptible(), stoppable(time.monotonic() - 1) as stop:
-            checkpoint()
+            stop_if_due()
         assert stop.reason == TIME_IS_UP
         assert not interrupted()
 
@@ -197,9 +197,9 @@ def test_another_thread_has_limits_of_its_own(session: None) -> None:
     with interruptible() as whole, limited(time.monotonic() - 1):
         whole.reason = INTERRUPTED
         ctrl_c()
-        assert not in_a_thread(checkpoint)  # its own work, not that of this block
+        assert not in_a_thread(stop_if_due)  # its own work, not that of this block
         assert not in_a_thread(computation)
-        (error,) = in_a_thread(lambda: copy_context().run(checkpoint)) or (None,)
+        (error,) = in_a_thread(lambda: copy_context().run(stop_if_due)) or (None,)
         assert error is None
         (error,) = in_a_thread(interrupted_by_its_callback)
         assert isinstance(error, KeyboardInterrupt)
@@ -209,7 +209,7 @@ def test_threads_that_share_the_work_stop_with_it(session: None) -> None:
     with interruptible() as whole, stoppable():
         context, whole.reason = copy_context(), INTERRUPTED
         ctrl_c()
-        (error,) = in_a_thread(lambda: context.run(checkpoint))
+        (error,) = in_a_thread(lambda: context.run(stop_if_due))
         assert isinstance(error, StopMinimization)
 
 
@@ -235,7 +235,7 @@ def test_a_program_hears_the_signals_that_it_names_and_gets_what_was_kept(name: 
             with stoppable() as stop:
                 send(name)
                 send("SIGTERM")  # at once, to the program's group
-                checkpoint()
+                stop_if_due()
             whole.reason = stop.reason
     assert (watch.interrupted, watch.name, whole.reason) == (True, name, INTERRUPTED)
     assert [signal.getsignal(getattr(signal, n)) for n in ENDING[:4]] == handlers
@@ -308,9 +308,9 @@ def test_who_is_interactive(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupted_script_dies_of_the_signal() -> None:
     """So that a shell's loop over scripts ends too."""
     code = (
-        "import os, signal\nfrom ffnn_xp._lib.limits import checkpoint, interruptible, stoppable\n"
+        "import os, signal\nfrom ffnn_xp._lib.limits import stop_if_due, interruptible, stoppable\n"
         "with interruptible() as whole, stoppable():\n    whole.reason = 'interrupted by the user'\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n    checkpoint()\nprint('on')"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    stop_if_due()\nprint('on')"
     )
     for options, output in ([], ""), (["-i"], "on\n"):
         end = subprocess.run(
