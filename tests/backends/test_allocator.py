@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -33,9 +34,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(how: str) -> int:
+def faults(how: str, **environment: str) -> int:
     """Pages that 100 gradients had to ask the system for."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, how], check=True, capture_output=True, text=True)
+    env = {**os.environ, **environment}
+    done = subprocess.run([sys.executable, "-c", PROGRAM, how], check=True, capture_output=True, text=True, env=env)
     return int(done.stdout)
 
 
@@ -44,3 +46,9 @@ def test_arrays_are_made_of_pages_that_are_there() -> None:
     assert faults("with") < 100
     if faults("without") < 1000:
         pytest.skip("something else in this environment has freed a large array before, to the same effect")
+
+
+@pytest.mark.slow
+def test_also_where_the_environment_sets_the_allocators_numbers() -> None:
+    as_dask_does = {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    assert faults("with", **as_dask_does) < 100 < 1000 < faults("without", **as_dask_does)
