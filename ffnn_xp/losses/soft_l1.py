@@ -25,8 +25,8 @@ class SoftL1Loss(RobustLoss):
     name = "soft_l1"
 
     def rho(self, xp: Namespace, z: Array) -> tuple[Array, Array]:
-        """Compute 2 (sqrt(1 + z^2) - 1), written without a difference."""
-        root = xp.sqrt(1 + z * z)
+        """Compute 2 (sqrt(1 + z^2) - 1), written without a difference; the root is |z| where the square overflows."""
+        root = xp.minimum(xp.sqrt(1 + z * z), 1 + xp.abs(z))
         return 2 * z * (z / (1 + root)), 2 / root
 
     def rho_second(self, xp: Namespace, z: Array) -> Array:

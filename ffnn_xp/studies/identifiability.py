@@ -261,7 +261,8 @@ def _spectrum(
     weakest = []
     for i in range(p - n_identified, min(p, p - n_identified + SHOWN)):
         v, direction = V[:, i], scale * V[:, i]
-        share = float(direction @ (G @ direction)) / float(direction @ (H @ direction))
+        whole = float(direction @ (H @ direction))  # zero where it underflows
+        share = float(direction @ (G @ direction)) / whole if whole else 0.0
         lead = [j for j in np.argsort(-np.abs(v))[:SHOWN].tolist() if abs(v[j]) > 0.1]
         weakest.append(Direction(float(values[i]), share, tuple((names[j], float(v[j])) for j in lead)))
     part = np.sum(V[:, : p - n_identified] ** 2, axis=1)
