@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import scipy.optimize
-from events_in_parts import LARGE, cluster, events, header_of_table, in_dask, problem, seconds
+from events_in_parts import LARGE, cluster, header_of_table, in_dask, problem, seconds
 from header import header
 
 import ffnn_xp as fx
@@ -39,8 +39,7 @@ def measured(sizes: list[int]) -> Rows:
         for n in sizes:
             for parts in (2, 8, 32):
                 with cluster(workers):
-                    x, y = events(LARGE, n)
-                    cost = problem(LARGE, in_dask(x, parts), in_dask(y, parts)).cost
+                    cost = problem(LARGE, *in_dask(LARGE, n, parts)).cost
                     rows.append(
                         (workers, parts, n, seconds(cost.value_and_gradient, theta), seconds(cost.hessian, theta))
                     )
@@ -70,10 +69,8 @@ def rounds(n: int) -> Counter[str]:
     before = {name: counted(name) for name in ("total", "matrix")}
     for name, (_, count) in before.items():
         setattr(ObjectiveInParts, name, count)
-    x, y = events(LARGE, n)
-    fit = fx.Model(LARGE, seed=1, backend="numpy").fit(
-        in_dask(x, 2), in_dask(y, 2), 0.1, prior=None, restarts=1, progress=False
-    )
+    given = in_dask(LARGE, n, 2)
+    fit = fx.Model(LARGE, seed=1, backend="numpy").fit(*given, 0.1, prior=None, restarts=1, progress=False)
     for name, (whole, _) in before.items():
         setattr(ObjectiveInParts, name, whole)
     print(f"A fit of {n} events, one start: valid {fit.valid}, {dict(asked)} in {fit.seconds:.0f} s\n")
@@ -82,7 +79,7 @@ def rounds(n: int) -> Counter[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=float, nargs="+", default=[2e4, 2e5, 1e6], help="events of the measured sums")
+    parser.add_argument("--sizes", type=float, nargs="+", default=[8e4, 4e5, 1.6e6], help="events of the measured sums")
     parser.add_argument("--bandwidth", type=float, default=1.2e8, help="bytes a second of the client's network")
     args = parser.parse_args()
     print("# A fit on a cluster, and how it grows\n")

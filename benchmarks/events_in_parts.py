@@ -34,16 +34,17 @@ import ffnn_xp as fx
 from ffnn_xp.distributed import opening
 
 SMALL, WIDE, LARGE = (5, 4, 1), (20, 2, 1), (8, 7, 9, 6)
+BLOCK = 2500  # events that have a seed of their own
 
 
-def events(layers: tuple[int, ...], n: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs and measured values of a teacher with noise .1, made block by block."""
-    teacher, rng = fx.Model(layers, seed=3, backend="numpy"), np.random.default_rng(seed)
-    x = rng.normal(size=(n, layers[0]))
-    y = 0.1 * rng.normal(size=(n, layers[-1]))
-    for start in range(0, n, 100_000):
-        some = slice(start, start + 100_000)
-        y[some] += np.reshape(np.asarray(teacher(x[some])), (-1, layers[-1]))
+def events(layers: tuple[int, ...], n: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs and measured values of a teacher with noise .1: n events from number `start` on, both even."""
+    teacher, blocks = fx.Model(layers, seed=3, backend="numpy"), range(start, start + n, BLOCK)
+    x, y = np.empty((n, layers[0])), np.empty((n, layers[-1]))
+    for number in blocks:
+        rng, some = np.random.default_rng([1, number]), slice(number - start, number - start + BLOCK)
+        x[some] = rng.normal(size=x[some].shape)
+        y[some] = 0.1 * rng.normal(size=y[some].shape) + np.reshape(np.asarray(teacher(x[some])), (-1, layers[-1]))
     return x, y
 
 
@@ -56,10 +57,21 @@ def cluster(workers: int) -> Iterator[Any]:
         yield client
 
 
-def in_dask(a: np.ndarray, parts: int) -> Any:
+def in_dask(layers: tuple[int, ...], n: int, parts: int) -> tuple[Any, Any]:
+    """Return the same events as arrays of Dask, which the workers make themselves."""
+    import dask
     import dask.array as da
 
-    return da.from_array(a, chunks=(-(-len(a) // parts), a.shape[1]))
+    each, width = n // parts, layers[0] + layers[-1]
+    assert each * parts == n
+    assert each % BLOCK == 0
+    made = [dask.delayed(_side_by_side)(layers, each, each * i) for i in range(parts)]
+    whole = da.concatenate([da.from_delayed(part, (each, width), np.float64) for part in made])
+    return whole[:, : layers[0]], whole[:, layers[0] :]
+
+
+def _side_by_side(layers: tuple[int, ...], n: int, start: int) -> np.ndarray:
+    return np.hstack(events(layers, n, start))
 
 
 def own_memory() -> float:
@@ -105,10 +117,7 @@ def evaluation(most: int) -> None:
             if n > most:
                 continue
             for where in ("memory", "disk", "one worker", "two workers"):
-                x, y = events(LARGE, n)
-                with placed(where, x, y, parts) as given:
-                    if where != "memory":
-                        del x, y
+                with placed(where, LARGE, n, parts) as given:
                     before = own_memory()
                     fit = problem(LARGE, *given)
                     theta = 0.1 * np.random.default_rng(1).normal(size=p)
@@ -126,21 +135,20 @@ def evaluation(most: int) -> None:
 
 
 @contextmanager
-def placed(where: str, x: np.ndarray, y: np.ndarray, parts: int) -> Iterator[tuple[Any, Any]]:
+def placed(where: str, layers: tuple[int, ...], n: int, parts: int) -> Iterator[tuple[Any, Any]]:
     """Yield the events as they are given to a fit, in memory, on disk or on a cluster."""
     if where == "memory":
-        yield x, y
+        yield events(layers, n)
     elif where == "disk":
         with tempfile.TemporaryDirectory() as folder:
-            for name, a in (("x", x), ("y", y)):
+            for name, a in zip("xy", events(layers, n), strict=True):
                 np.save(f"{folder}/{name}.npy", a)
-            del x, y
             before, opening.free_memory = opening.free_memory, lambda: 0
             yield tuple(np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in "xy")
             opening.free_memory = before
     else:
         with cluster(1 if where == "one worker" else 2):
-            yield in_dask(x, parts), in_dask(y, parts)
+            yield in_dask(layers, n, parts)
 
 
 def fits(n: int) -> None:
@@ -148,10 +156,7 @@ def fits(n: int) -> None:
     header_of_table("where", "parts", "valid", "S", "change of S", "of theta", "seconds", "memory here, MB")
     first = None
     for where in ("memory", "disk", "one worker", "two workers"):
-        x, y = events(SMALL, n)
-        with placed(where, x, y, 16) as given:
-            if where != "memory":
-                del x, y
+        with placed(where, SMALL, n, 16) as given:
             before = own_memory()
             fit = fx.Model(SMALL, seed=1, backend="numpy").fit(*given, 0.1, prior=None, progress=False)
             memory = own_memory() - before
@@ -168,8 +173,7 @@ def fits(n: int) -> None:
 
 def kills(number: int) -> None:
     print(f"\n## A worker is killed in the middle of a fit, {number} times\n")
-    x, y = events(SMALL, 400_000)
-    given, options = (in_dask(x, 8), in_dask(y, 8)), {"prior": 3.0, "restarts": 3, "progress": False}
+    given, options = in_dask(SMALL, 400_000, 8), {"prior": 3.0, "restarts": 3, "progress": False}
     with cluster(2) as client:
         for _ in range(2):  # the first one imports
             alone = fx.Model(SMALL, seed=1, backend="numpy").fit(*given, 0.1, **options)
@@ -233,8 +237,8 @@ def memory(n: int, megabytes: int) -> None:
         a = np.lib.format.open_memmap(f"{folder}/a.npy", mode="w+", dtype=np.float64, shape=(n, WIDE[0] + 1))
         schema = pa.schema([(name, pa.float64()) for name in "abcdefghijklmnopqrsty"])
         with parquet.ParquetWriter(f"{folder}/a.parquet", schema) as writer:
-            for i, start in enumerate(range(0, n, 100_000)):
-                x, y = events(WIDE, min(100_000, n - start), seed=10 + i)
+            for start in range(0, n, 100_000):
+                x, y = events(WIDE, min(100_000, n - start), start)
                 a[start : start + len(x)] = np.hstack([x, y])
                 writer.write_table(pa.table(dict(zip("abcdefghijklmnopqrsty", [*x.T, y[:, 0]], strict=True))))
         a.flush()
