@@ -55,12 +55,12 @@ def plot_data(
 
 def plot_pulls(fit: FitRecord, axes: Any = None) -> Any:
     """Draw the distribution of the pulls of all outputs; see `FitResult.plot_pulls`."""
-    axes = one_panel(axes)
     drawn = drawn_of(fit)
     pulls = drawn.pulls
     if drawn.grouped:
         columns = range(pulls.shape[1])
         pulls = np.concatenate([drawn.in_groups(drawn.predicted[:, i], i).pulls for i in columns])
+    axes = one_panel(axes)
     draw_pulls(axes, pulls.ravel(), None)
     return axes
 
