@@ -143,7 +143,7 @@ def placed(where: str, layers: tuple[int, ...], n: int, parts: int) -> Iterator[
         with tempfile.TemporaryDirectory() as folder:
             for name, a in zip("xy", events(layers, n), strict=True):
                 np.save(f"{folder}/{name}.npy", a)
-            before, opening.free_memory = opening.free_memory, lambda: 0
+            before, opening.free_memory, opening.ALWAYS_FIT = opening.free_memory, lambda: 0, 0
             yield tuple(np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in "xy")
             opening.free_memory = before
     else:

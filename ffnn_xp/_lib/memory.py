@@ -13,13 +13,18 @@ if sys.platform != "win32":
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
+FILES = {  # of a control group of version 2 and of version 1: the limit, what is used, and its share of files' pages
+    "": ("memory.max", "memory.current", ("inactive_file", "active_file")),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
+}
 
 
 def free_memory() -> int | None:
     """Return the bytes that this process may still take; None where the system does not tell.
 
-    It is the least of what the machine has, what a control group (a container, a batch job) leaves, and what the limits
-    of the process leave (``ulimit -v``, ``ulimit -d``).
+    It is the least of what the machine has, what the control groups of the process leave (of a container or a batch
+    job; pages of files count as free, as they are given back at need), and what its own limits leave (``ulimit -v``,
+    ``ulimit -d``).
 
     Examples
     --------
@@ -27,16 +32,34 @@ def free_memory() -> int | None:
     >>> free is None or free > 0
     True
     """
-    return min(_known(), default=None)
+    return min((*_of_machine(), *_of_groups(), *_of_process()), default=None)
 
 
-def _known() -> Iterator[int]:
-    with suppress(OSError, ValueError, StopIteration):
-        lines = (PROC / "meminfo").read_text().splitlines()
-        yield 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    with suppress(OSError, ValueError):  # "max" is no limit
-        most, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        yield max(0, most - used)
+def _of_machine() -> Iterator[int]:
+    with suppress(OSError, KeyError):
+        yield 1024 * _numbers(PROC / "meminfo")["MemAvailable:"]
+
+
+def _of_groups() -> Iterator[int]:
+    """Yield what each group of this process leaves, up to the root of the hierarchy."""
+    with suppress(OSError):
+        for line in (PROC / "self" / "cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            kind = "memory" if "memory" in controllers.split(",") else controllers
+            if kind in FILES:
+                group = CGROUP / kind / path.lstrip("/")
+                for folder in (group, *group.parents):
+                    yield from _of_group(folder, *FILES[kind])
+
+
+def _of_group(folder: Path, limit: str, usage: str, of_files: tuple[str, ...]) -> Iterator[int]:
+    with suppress(OSError, ValueError, KeyError):  # "max" is no limit
+        most, used = (int((folder / name).read_text()) for name in (limit, usage))
+        statistics = _numbers(folder / "memory.stat")
+        yield max(0, most - used + sum(statistics[name] for name in of_files))
+
+
+def _of_process() -> Iterator[int]:
     if sys.platform == "win32":
         return
     with suppress(OSError, ValueError):
@@ -45,3 +68,9 @@ def _known() -> Iterator[int]:
             soft = resource.getrlimit(limit)[0]
             if soft != resource.RLIM_INFINITY:
                 yield max(0, soft - int(pages) * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """Return the numbers of a file of lines that begin with a name and a number."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}

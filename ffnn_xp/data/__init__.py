@@ -24,7 +24,12 @@ from ffnn_xp.data.reading import CheckedData, input_rows, read
 from ffnn_xp.data.root import opened_tree, read_tree, split_root
 from ffnn_xp.data.selection import events_in_use
 from ffnn_xp.data.standardization import Moments, Scaling, has_centred_argument, moments_of, scaling_of
-from ffnn_xp.data.streaming import ModelOnBackend, host_resident_if_needed, model_for_fit
+from ffnn_xp.data.streaming import (
+    ModelOnBackend,
+    host_resident_if_needed,
+    in_double_precision,
+    model_for_fit,
+)
 from ffnn_xp.data.tables import in_order, names_of_columns
 from ffnn_xp.data.targets import check_sets
 from ffnn_xp.data.uhi import is_histogram
@@ -43,6 +48,7 @@ __all__ = [
     "events_in_use",
     "has_centred_argument",
     "host_resident_if_needed",
+    "in_double_precision",
     "in_order",
     "input_rows",
     "is_histogram",

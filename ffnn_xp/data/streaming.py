@@ -68,10 +68,15 @@ class ModelOnBackend:
         return self.model.shape_of_data()
 
 
+def in_double_precision(model: ModelLike) -> ModelLike:
+    """Return the model in double precision, if its device has it."""
+    double = model.backend.in_double_precision()
+    return model if double is None else ModelOnBackend(model, double)
+
+
 def model_for_fit(model: ModelLike, measurements: Measurements) -> ModelLike:
     """Return the model in double precision if its device has it, with host-resident data if the device is too small."""
-    double = model.backend.in_double_precision()
-    return host_resident_if_needed(model if double is None else ModelOnBackend(model, double), measurements)
+    return host_resident_if_needed(in_double_precision(model), measurements)
 
 
 def host_resident_if_needed(model: ModelLike, measurements: Measurements) -> ModelLike:

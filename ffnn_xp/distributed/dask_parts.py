@@ -28,7 +28,7 @@ from ffnn_xp.data import Measurements
 from ffnn_xp.distributed.parts import Parts, PartSummary, ProblemWithoutData, Reader, Recipe, Result
 
 TRIES = 5  # times that a part is made again before its loss is an error
-PROBLEMS = 4  # that a worker keeps for each part
+PROBLEMS = 2  # that a worker keeps for each part, each with its standardised events
 POLL = 0.05  # seconds after which the process that waits looks whether it should stop
 PATIENCE = 30.0  # seconds that it waits for a new worker where all are lost
 PURPOSE = "events in parts on a cluster"
@@ -130,11 +130,6 @@ class _Shard:
         self.sent = [*(k for k in self.sent if k != key), key][-PROBLEMS:]
 
 
-def _with_objective(problem: Any, raw: bool, task: Callable[..., Result], *args: Any) -> Result:
-    """Call a task with the objective of a part."""
-    return task(problem.objective_in(raw), *args)
-
-
 def _waited(future: Any) -> Any:
     """Return the result of a future of Dask, unless the deadline or Ctrl-C comes first."""
     while True:
@@ -204,12 +199,6 @@ class DaskParts(Parts):
             return shard.holder.result(key, content if new else None, task, (*args, *own))
 
         return self._ask(call)
-
-    def each_objective(
-        self, problem: ProblemWithoutData, raw: bool, task: Callable[..., Result], args: tuple[Any, ...]
-    ) -> list[Result]:
-        """Return the results of a function of each part's objective; see `Parts`."""
-        return self.each(problem, _with_objective, (raw, task, *args))
 
     def _pickled(self, problem: ProblemWithoutData) -> tuple[str, bytes]:
         """Return a problem's pickle and the hash of that, made once."""

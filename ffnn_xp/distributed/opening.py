@@ -17,11 +17,22 @@ from ffnn_xp.distributed.streamed import BLOCK_BYTES, StreamedParts
 
 COPIES = 5  # copies of the data that a fit in memory has at a time: raw and standardised, as rows and as columns
 SHARE = 0.8  # share of the free memory for them; a larger share leaves less for temporaries
+ALWAYS_FIT = 2**24  # bytes of these copies that fit into any memory, whatever the system says
 FOR_COLUMNS = ("y_err", "x_err", "exposure", "trials")  # arrays that may have a number for each column
 
 
-def opened(measurements: Measurements, reader: Reader) -> Parts | None:
-    """Return measurements as parts, if they are files, values of Dask, or too large for memory; None for others.
+def are_in_parts(measurements: Measurements) -> bool:
+    """Return True if measurements are files, values of Dask, or arrays for whose copies there is no memory."""
+    return bool(_lazy(measurements)) or isinstance(measurements.x, EventFiles) or _are_too_large(measurements)
+
+
+def _lazy(measurements: Measurements) -> dict[str, Any]:
+    """Return those measurements that are values of Dask, by name."""
+    return {f.name: a for f in fields(measurements) if is_lazy(a := getattr(measurements, f.name))}
+
+
+def opened(measurements: Measurements, reader: Reader) -> Parts:
+    """Read measurements, which are in parts.
 
     Raises
     ------
@@ -30,9 +41,6 @@ def opened(measurements: Measurements, reader: Reader) -> Parts | None:
     TypeError, ValueError
         If they cannot be used; the message names the part.
     """
-    lazy = {f.name: a for f in fields(measurements) if is_lazy(a := getattr(measurements, f.name))}
-    if not (lazy or isinstance(measurements.x, EventFiles) or _is_too_large(measurements)):
-        return None
     if measurements.y_cov is not None:
         raise ValueError("`y_cov` ties events together, and these are in parts: give y_err")
     if isinstance(measurements.x, EventFiles):
@@ -41,20 +49,21 @@ def opened(measurements: Measurements, reader: Reader) -> Parts | None:
                 f"`{also[0]}` has no place beside EventFiles: name its column there, EventFiles({also[0]}=...)"
             )
         return measurements.x.opened(reader)
-    if lazy:
+    if lazy := _lazy(measurements):
         from ffnn_xp.distributed.dask_collections import opened_collections
 
         return opened_collections(measurements, lazy, reader)
     return StreamedParts(RowsOfArrays.cut(measurements), reader)
 
 
-def _is_too_large(measurements: Measurements) -> bool:
+def _are_too_large(measurements: Measurements) -> bool:
     """Return True if there is no memory for the copies that a fit in memory needs."""
     arrays = [a for f in fields(measurements) if isinstance(a := getattr(measurements, f.name), np.ndarray)]
-    if not isinstance(measurements.x, np.ndarray) or measurements.x.ndim == 0:
+    needed = 8 * COPIES * sum(a.size for a in arrays)
+    if not isinstance(measurements.x, np.ndarray) or measurements.x.ndim == 0 or needed <= ALWAYS_FIT:
         return False
     free = free_memory()
-    return free is not None and 8 * COPIES * sum(a.size for a in arrays) > SHARE * free
+    return free is not None and needed > SHARE * free
 
 
 @dataclass(frozen=True, eq=False)

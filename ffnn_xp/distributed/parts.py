@@ -71,8 +71,8 @@ class PartSummary:
         Names of columns.
     moments : Moments
         What the scaling is made of.
-    weights : array with shape (2,)
-        Sums of the weights and of their absolute values; the number of events without weights.
+    weights : float
+        Sum of the weights; the number of events without weights.
     classes : array with shape (k,)
         Events of each class, for classes; else empty.
     checksum : str
@@ -91,7 +91,7 @@ class PartSummary:
     input_names: tuple[str, ...] | None
     target_names: tuple[str, ...] | None
     moments: Moments
-    weights: HostArray
+    weights: float
     classes: HostArray
     checksum: str
 
@@ -136,16 +136,14 @@ class Reader:
         try:
             checked = read(self.model, measurements, self.loss, signed=self.signed, to_fit=False)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"in {name}: {error}") from error
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"in {name}: {error}") from error
         return checked.data, self._summary(checked, name) if checked.data.n else None
 
     def _summary(self, checked: CheckedData, name: str) -> PartSummary:
         data, backend, loss = checked.data, self.model.backend, checked.loss
         network = self.model.network_for(data.n_inputs, loss.outputs(data.n_values))
-        weights = np.array([data.n, data.n], dtype=np.float64)
-        if data.weights is not None:
-            w = backend.to_host(data.weights)
-            weights = np.array([np.sum(w), np.sum(np.abs(w))])
+        weights = float(data.n if data.weights is None else np.sum(backend.to_host(data.weights)))
         counts = backend.to_host(data.y).sum(axis=-1) if loss.target_kind == "class" else np.empty(0)
         arrays = {"errors of y": data.inverse_error, "weights": data.weights, "auxiliary values": data.auxiliary}
         return PartSummary(
@@ -220,11 +218,11 @@ class Parts(ABC):
             Further arguments for each part.
         """
 
-    @abstractmethod
     def each_objective(
         self, problem: ProblemWithoutData, raw: bool, task: Callable[..., Result], args: tuple[Any, ...]
     ) -> list[Result]:
         """Return the results of a function of each part's objective, in raw or standardised units, as `each` does."""
+        return self.each(problem, _with_objective, (raw, task, *args))
 
     @property
     @abstractmethod
@@ -253,15 +251,20 @@ class Parts(ABC):
             first,
             n=sum(s.n for s in self.summaries),
             moments=reduce(add, (s.moments for s in self.summaries)),
-            weights=np.sum([s.weights for s in self.summaries], axis=0),
+            weights=sum(s.weights for s in self.summaries),
             classes=np.sum([s.classes for s in self.summaries], axis=0),
             checksum=hashlib.sha256("".join(s.checksum for s in self.summaries).encode()).hexdigest(),
         )
-        if not total.weights[0] > 0:
+        if not total.weights > 0:
             raise ValueError("`weights` must have a positive sum: otherwise there is no minimum")
         if missing := np.flatnonzero(total.classes == 0).tolist():
             raise ValueError(f"`y` must hold events of each class, got none of class {missing[0]}")
         return total
+
+
+def _with_objective(problem: Any, raw: bool, task: Callable[..., Result], *args: Any) -> Result:
+    """Call a task with the objective of a part."""
+    return task(problem.objective_in(raw), *args)
 
 
 @dataclass(frozen=True)
@@ -296,5 +299,5 @@ class DataInParts:
             raise AttributeError(name)
         raise TypeError(
             f"this needs all {self.n} events at once, and they are in parts, {self.where}: fit a sample of them that "
-            "fits into memory for pulls, pictures, toys and bands other than method='linear'"
+            "fits into memory for pictures, pulls, toys and bands by replicas"
         )

@@ -137,15 +137,14 @@ class StreamedParts(Parts):
         self, problem: ProblemWithoutData, raw: bool, task: Callable[..., Result], args: tuple[Any, ...]
     ) -> list[Result]:
         """Return the results of a function of each block's objective; see `Parts`."""
-        number = len(self._data)
         if raw:
-            return [task(problem.of_part(data).objective_in(raw), *args) for data in ahead(self._block, number)]
+            return super().each_objective(problem, raw, task, args)
         first, buffers = self._first(problem), [np.empty(self._events.largest()) for _ in range(2)]
 
         def events_of(i: int) -> Events:
             return _events(self._events.read(i, buffers[i % 2]), first.events.nodes, first.backend)
 
-        return [task(first.with_events(events), *args) for events in ahead(events_of, number)]
+        return [task(first.with_events(events), *args) for events in ahead(events_of, len(self._events))]
 
     def _first(self, problem: ProblemWithoutData) -> Any:
         """Return the largest block's objective, once the standardised events of all are written."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ffnn_xp._lib.typing import Array, HostArray, Rows
 from ffnn_xp.backends import get_backend
-from ffnn_xp.data import Dataset, Events, Measurements, ModelOnBackend, model_for_fit
+from ffnn_xp.data import Dataset, Events, Measurements, ModelOnBackend, in_double_precision
 from ffnn_xp.distributed import DataInParts, Parts, Reader, opened
 from ffnn_xp.fitting.options import FitOptions
 from ffnn_xp.fitting.problem import FitProblem, Result, problem_of
@@ -199,24 +199,22 @@ def _selected(problem: ProblemOfPart, raw: bool, rows: Rows) -> tuple[HostArray 
     return tuple(None if a is None else np.empty((*a.shape[:-1], 0)) for a in events.leaves)
 
 
-def read_in_parts(model: ModelLike, measurements: Measurements, options: FitOptions) -> ProblemInParts | None:
-    """Read measurements that are in parts, or too large for memory; return None for all others.
+def read_in_parts(model: ModelLike, measurements: Measurements, options: FitOptions) -> ProblemInParts:
+    """Read and standardise measurements that are in parts, and add the prior; the model stays as it is.
 
     Raises
     ------
     TypeError, ValueError
         If data cannot be used, or options do not go with events in parts.
     """
-    on_host = ModelOnBackend(model, get_backend("numpy"))
-    parts = opened(measurements, Reader(on_host, options.loss, options.signed_weights))
-    if parts is None:
-        return None
-    summary = parts.summary()
-    loss = summary.loss
     if options.executor is not None:
         raise TypeError(
             "`executor` has no place in a fit of events in parts, all of which each sum needs: starts go one by one"
         )
+    on_host = ModelOnBackend(model, get_backend("numpy"))
+    parts = opened(measurements, Reader(on_host, options.loss, options.signed_weights))
+    summary = parts.summary()
+    loss = summary.loss
     if not summary.known and loss.median_pull() is not None:
         raise ValueError(f"loss {loss.name!r} estimates errors of y from medians, for events in memory: give y_err")
     weighted = "weights" in summary.has
@@ -236,8 +234,8 @@ def read_in_parts(model: ModelLike, measurements: Measurements, options: FitOpti
         partial(
             ProblemInParts,
             parts=parts,
-            computes=model_for_fit(model, Measurements(np.empty((0, 1)), None)),
-            mean_weight=float(summary.weights[0] / summary.n) if weighted and not summary.known else 1.0,
+            computes=in_double_precision(model),
+            mean_weight=summary.weights / summary.n if weighted and not summary.known else 1.0,
         ),
         on_host,
         loss,

@@ -20,6 +20,7 @@ from ffnn_xp._lib.limits import TIME_IS_UP, deadline_of, stop_if_due, stoppable
 from ffnn_xp._lib.progress import Bar, bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
+from ffnn_xp.distributed import are_in_parts
 from ffnn_xp.fitting.certification import Found, certify_fit
 from ffnn_xp.fitting.identity import identity_of
 from ffnn_xp.fitting.in_parts import read_in_parts
@@ -48,15 +49,16 @@ def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> Fi
 def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line: Bar) -> FitRecord:
     """Read the data, take all steps of a fit, and say on the progress line which."""
     began = time.monotonic()
-    problem: FitProblem | None = read_in_parts(model, measurements, options)
-    if problem is None:
+    problem: FitProblem
+    if are_in_parts(measurements):
+        problem = read_in_parts(model, measurements, options)
+    else:
         problem = read_problem(model_for_fit(model, measurements), measurements, options)
-    read = problem
 
     def identity() -> dict[str, str]:
         others = {name: getattr(options, name) for name in ("restarts", "seed", "start")}
         how = {"prior=auto": options.prior == "auto", "executor": options.executor is not None}
-        return identity_of(read, "fit", **others, **how)
+        return identity_of(problem, "fit", **others, **how)
 
     with keeping(options.checkpoint, identity):
         return _of_problem(problem, options, began, line)

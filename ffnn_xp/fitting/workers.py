@@ -98,14 +98,13 @@ class Workers:
             for item in left:
                 yield recorded(name, partial(_done_here, task, item, self.deadline))
             return
-        while is_recorded(name):
-            for item in islice(left, 1):
-                yield recorded(name, partial(_done_here, task, item, self.deadline))
-                break
-            else:
-                return
+        while is_recorded(name) and (item := next(left, _NOTHING)) is not _NOTHING:
+            yield recorded(name, partial(_done_here, task, item, self.deadline))
         for result in _Distribution(self.executor, task, left, self.deadline).results():
             yield recorded(name, partial(_same, result))
+
+
+_NOTHING: Any = object()  # where there is no item left
 
 
 def _same(result: Result) -> Result:

@@ -31,13 +31,32 @@ def test_the_machine(system: Path) -> None:
     assert free_memory() == 2 * MB
 
 
-def test_a_control_group(system: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "folder", "files"),
+    [
+        ("0::/batch/job", "batch/job", ("memory.max", "memory.current", "")),
+        ("4:cpu,memory:/batch/job", "memory/batch/job", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")),
+    ],
+)
+def test_control_groups(system: Path, line: str, folder: str, files: tuple[str, str, str]) -> None:
+    """The least of a group and of those around it; pages of files are given back at need."""
     (system / "PROC" / "meminfo").write_text("MemAvailable:  8192 kB\n")
-    (system / "CGROUP" / "memory.current").write_text(f"{MB}\n")
-    (system / "CGROUP" / "memory.max").write_text("max\n")
+    (system / "PROC" / "self").mkdir()
+    (system / "PROC" / "self" / "cgroup").write_text(f"9:name=systemd:/\n{line}\n3:cpuset:/\n")
+
+    def group(path: str, limit: str, used: int, of_files: int) -> None:
+        there = system / "CGROUP" / path
+        there.mkdir(parents=True, exist_ok=True)
+        (there / files[0]).write_text(f"{limit}\n")
+        (there / files[1]).write_text(f"{used}\n")
+        (there / "memory.stat").write_text(f"{files[2]}inactive_file {of_files}\n{files[2]}active_file {of_files}\n")
+
+    group(folder, "max", MB, 0)
     assert free_memory() == 8 * MB
-    (system / "CGROUP" / "memory.max").write_text(f"{4 * MB}\n")
-    assert free_memory() == 3 * MB
+    group(folder, str(4 * MB), 3 * MB, MB // 2)
+    assert free_memory() == 2 * MB
+    group(str(Path(folder).parent), str(5 * MB), 4 * MB, 0)
+    assert free_memory() == MB
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")

@@ -67,6 +67,10 @@ def test_arrays_on_a_cluster(client: Any, name: str) -> None:
     assert is_same(found, CASES[name].fit())
 
 
+def test_workers_compute_with_the_library_of_the_model(client: Any, backend: fx.Backend) -> None:
+    assert is_same(CASE.fit(backend, **lazy(CASE.arrays)), CASE.fit(backend))
+
+
 def test_arrays_without_a_cluster() -> None:
     found = CASE.fit(**lazy(CASE.arrays))
     assert found.problem.data.where == "streamed from disk"

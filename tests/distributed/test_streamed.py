@@ -23,6 +23,7 @@ from .cases import CASES, Case, is_same
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make all arrays too large for memory, and blocks of a few events."""
     monkeypatch.setattr(opening, "free_memory", lambda: 0)
+    monkeypatch.setattr(opening, "ALWAYS_FIT", 0)
     for module in (opening, streamed):
         monkeypatch.setattr(module, "BLOCK_BYTES", 4000)
     return
@@ -100,7 +101,7 @@ def test_raw_units(a_fit: fx.FitResult) -> None:
 
 def test_what_needs_no_events_goes_on(a_fit: fx.FitResult, rng: np.random.Generator) -> None:
     whole, x = in_memory(CASES["errors known"]), rng.normal(size=(3, 2))
-    for method in ("linear", "profile"):
+    for method in ("linear", "profile", "mixture"):
         ours, theirs = a_fit.band(x, method=method), whole.band(x, method=method)
         np.testing.assert_allclose(ours.high - ours.low, theirs.high - theirs.low, rtol=1e-4)
     assert a_fit.report().n_held == whole.report().n_held
@@ -200,10 +201,11 @@ def test_bad_input(no_memory: None, change: dict[str, Any], error: type[Exceptio
         fx.Model(case.layers, seed=1).fit(**given)
 
 
-def test_executors_and_replicas_are_refused(no_memory: None) -> None:
+def test_executors_are_refused_before_anything_is_read(no_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from ..executors import AtOnce
 
     case = CASES["errors known"]
+    monkeypatch.setattr(opening, "StreamedParts", None)
     with pytest.raises(TypeError, match="`executor` has no place in a fit of events in parts"):
         fx.Model(case.layers, seed=1).fit(**case.arrays, prior=3.0, executor=AtOnce())
 
@@ -236,6 +238,9 @@ def test_the_prior_is_said_not_to_be_chosen(no_memory: None) -> None:
 
 def test_arrays_are_streamed_where_there_is_no_memory_for_five_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES["errors known"]  # 300 events of three values
+    monkeypatch.setattr(opening, "free_memory", lambda: 0)
+    assert not case.fit().problem.in_parts
+    monkeypatch.setattr(opening, "ALWAYS_FIT", 0)
     for free, is_streamed in ((None, False), (8 * 5 * 900 / 0.8 + 1, False), (8 * 5 * 900 / 0.8 - 1, True)):
         monkeypatch.setattr(opening, "free_memory", lambda free=free: free)
         assert case.fit().problem.in_parts == is_streamed

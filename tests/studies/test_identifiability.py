@@ -176,3 +176,20 @@ def test_parameters_whose_information_underflows_are_undetermined(
     assert found.n_held == 7
     assert len(found.weakest) == 4
     assert all(direction.share == pytest.approx(1) for direction in found.weakest)
+
+
+def test_a_point_far_from_any_minimum_where_curvatures_vanish() -> None:
+    """Weights of both signs have no minimum here: S falls to -1e307, and a share of nothing was divided by nothing."""
+    model = fx.Model((None, None), output="exp", dtype="float32", backend="numpy", seed=4)
+    with pytest.warns(fx.FitWarning, match="not valid"):
+        fit = model.fit(
+            np.array([-0.001, 0.0, 0.001, -0.001, -0.002]),
+            np.array([375.0, 430.0, 432.0, 370.0, 361.0]),
+            loss="poisson",
+            exposure=1e-6,
+            weights=np.array([1.0, 0.0, -1.0, 1.0, 1.0]),
+            covariance="sandwich",
+            prior=0.1,
+            restarts=2,
+        )
+    assert [direction.share for direction in fit.report().weakest] == [0.0, 0.0]
