@@ -3,12 +3,14 @@
 - `pipeline`: `fit`, all steps in their order; begin to read here.
 - `options`, `tuning`: what users may ask for, checked; all numbers that were tuned.
 - `problem`: `FitProblem`, the checked data with their statistic, scaling and prior.
-- `multistart`, `search_result`: random starts, which of them are refined, and the table of them.
+- `in_parts`: the problem of events in parts, and its objective.
+- `multistart`, `search_log`, `search_result`: random starts, which of them are refined, and the table of them.
 - `minima`: which starts came to the same minimum.
 - `local_search`: the stages of one start; `successive_halving`: many starts at once.
 - `prior_selection`, `regularization_path`, `folds`: the prior's width by cross-validation, and an ensemble of networks.
 - `y_error`: errors of y from the residuals, where none are given.
-- `certification`, `record`: MINUIT's certificate and the message to the user; `FitRecord`, the numbers of a fit.
+- `found`, `certification`, `messages`, `record`: the point that was found, whether it is a minimum, and the words for
+  that; `FitRecord`, the numbers of a fit.
 - `infinity`, `description`: minima that are no point, because S falls for ever; fits that do not describe their data.
 - `batch_refit`: refits of toys and other replicas, in lots.
 - `identity`: what a computation is of, to which its checkpoint belongs.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
@@ -22,11 +21,12 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.basin_hopping import DEFAULT_HOPPING, HoppingTuning, hop
 from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch
 from ffnn_xp.fitting.minima import number_minima
+from ffnn_xp.fitting.search_log import SearchLog
 from ffnn_xp.fitting.search_result import FitState, Restart, SearchResult
 from ffnn_xp.fitting.successive_halving import DEFAULT_HALVING, HalvingTuning, halve_candidates
 from ffnn_xp.fitting.tuning import MultiStartTuning
 from ffnn_xp.fitting.workers import HERE, Workers
-from ffnn_xp.minimizers import Budget, Prune, Status, StopMinimization, Tracker, is_lower
+from ffnn_xp.minimizers import Status, StopMinimization, is_lower
 from ffnn_xp.objective import NetworkCost
 
 LOWER_POINTS = 4  # from which the search goes on at most, each next to a minimum
@@ -79,7 +79,7 @@ class MultiStart:
 
     def run(self, starts: Iterable[HostArray]) -> SearchResult:
         """Minimize from each start until one is good enough; then refine the best, if there is time."""
-        log = _Log(self, SearchResult())
+        log = SearchLog(self, SearchResult())
         with log.stoppable():
             if self.workers.executor is None or self.n_starts == 1:
                 for index, theta in enumerate(starts, start=1):
@@ -115,7 +115,7 @@ class MultiStart:
         first, second = next(lots), next(lots, None)
         if second is None:
             return self.compete_in_lot(*first, unit)
-        log = _Log(self, SearchResult())
+        log = SearchLog(self, SearchResult())
         task = _Competition(self if self.workers.executor is None else self.alone, unit)
         with log.stoppable():
             for found in self.workers.map(task, chain((first, second), lots)):
@@ -140,7 +140,7 @@ class MultiStart:
 
         So many starts are numbered `before` these.
         """
-        log, began = _Log(self, SearchResult()), time.monotonic()
+        log, began = SearchLog(self, SearchResult()), time.monotonic()
         budget = log.tracker(before + 1, min(self.deadline, self.last_start)).budget
         log.keep_point(before + 1, starts[0], self.cost.value_and_gradient(starts[0])[0])
         with log.stoppable():
@@ -187,7 +187,7 @@ class MultiStart:
         """Refine the best point for this cost."""
         if found.best is None:
             return found
-        log = _Log(self, replace(found, best=LocalMinimum.unfinished(found.best.theta, np.inf)))
+        log = SearchLog(self, replace(found, best=LocalMinimum.unfinished(found.best.theta, np.inf)))
         log.finish()
         return log.result()
 
@@ -197,7 +197,7 @@ class MultiStart:
         Otherwise the best point stays.
         """
         below = LocalMinimum.unfinished(theta, self.cost.value_and_gradient(theta)[0])
-        log = _Log(self, replace(found, best=below))
+        log = SearchLog(self, replace(found, best=below))
         log.finish()
         there = log.result()
         return (there, True) if there.located else (replace(there, best=found.best), False)
@@ -251,7 +251,7 @@ class _FromOneStart:
     search: MultiStart
 
     def __call__(self, start: tuple[int, HostArray]) -> SearchResult:
-        log = _Log(self.search, SearchResult())
+        log = SearchLog(self.search, SearchResult())
         with log.stoppable():
             log.minimize(*start)
         return log.result()
@@ -266,136 +266,3 @@ class _Competition:
 
     def __call__(self, lot: tuple[int, HostArray, np.random.Generator]) -> SearchResult:
         return self.search.compete_in_lot(*lot, self.unit)
-
-
-class _Log:
-    """Collects the results of a run, so that nothing is lost when it is stopped; becomes a `SearchResult`."""
-
-    def __init__(self, search: MultiStart, found: SearchResult) -> None:
-        self.search = search
-        self.best, self.best_start, self.stopped = found.best, found.best_start, found.stopped
-        self.starts, self.ends = list(found.starts), dict(found.ends)
-        self.hops, self.arrivals = found.hops, found.arrivals
-
-    @property
-    def value(self) -> float:
-        """S at the best point."""
-        return np.inf if self.best is None else self.best.value
-
-    @property
-    def satisfied(self) -> bool:
-        """True if no further start is needed."""
-        return self.search.satisfied(SearchResult(self.best))
-
-    def result(self) -> SearchResult:
-        """Return the result so far."""
-        return SearchResult(
-            self.best, self.best_start, tuple(self.starts), self.ends, self.stopped, self.hops, self.arrivals
-        )
-
-    @contextmanager
-    def stoppable(self) -> Iterator[None]:
-        """End the run at a deadline, by a callback or Ctrl-C, and keep what it has found."""
-        with stoppable(self.search.deadline) as stop:
-            yield
-        self.stopped = stop.reason or self.stopped
-
-    def tracker(self, index: int, deadline: float, prune: Prune | None = None) -> Tracker:
-        """Make the tracker of a minimization from this start."""
-        search, callback = self.search, self.search.callback
-
-        def report(value: float, calls: int) -> bool | None:
-            assert callback is not None
-            seconds = time.monotonic() - search.began
-            return callback(FitState(index, search.n_starts, value, min(value, self.value), calls, seconds))
-
-        reported = None if callback is None else report
-        return Tracker(search.cost, Budget(deadline, search.max_evaluations, reported, prune))
-
-    def minimize(self, index: int, theta: HostArray) -> None:
-        """Run the coarse stage from a start, and refine it if its chi-square is low enough."""
-        search, local, began = self.search, self.search.local, time.monotonic()
-        deadline = search.deadline if index == 1 else min(search.deadline, search.last_start)
-        if index == 1:
-            self.best = LocalMinimum.unfinished(theta, np.inf)
-        tracker = self.tracker(index, deadline, search.prune if search.n_starts > 1 else None)
-        end, status = None, "pruned: worse than the best"
-        always = local.minimizer is not None or (
-            local.uses_kronecker(theta) and (search.n_starts == 1 or search.has_goal)
-        )
-        try:
-            local.coarse_stage(tracker, theta, always_refine=always)
-            if tracker.best is None:
-                status = Status.NOT_FINITE.value
-            elif always or search.is_good(tracker.best, search.tuning.far):
-                end = local.refine(tracker, tracker.best)
-                status = "pruned: it leads to a poor minimum"
-        except (StopMinimization, KeyboardInterrupt):
-            status = Status.INTERRUPTED.value
-            raise
-        finally:
-            self.keep(index, tracker, end)
-            edm, status = (np.inf, status) if end is None else (end.edm, end.description)
-            seconds = time.monotonic() - began
-            self.starts.append(Restart(index, tracker.best_value, edm, status, tracker.calls, seconds))
-
-    def add(self, found: SearchResult) -> None:
-        """Add the result of other starts, and tell the user's callback."""
-        self.starts += found.starts
-        self.ends |= found.ends
-        self.hops, self.arrivals = self.hops + found.hops, [*self.arrivals, *found.arrivals]
-        if found.best is not None:
-            self.keep_minimum(found.best_start, found.best)
-        if self.search.workers.executor is not None and found.starts:
-            self.tracker(found.starts[-1].start, np.inf).budget.tell(found.value, sum(row.calls for row in self.starts))
-        if found.stopped:
-            raise StopMinimization(found.stopped)
-
-    def finish(self) -> None:
-        """Refine the best point of all starts, unless it is the end of a local search."""
-        if self.best is not None and not self.best.located:
-            with self.stoppable():
-                self.refine(self.best_start, self.best.theta)
-
-    def refine(self, index: int, theta: HostArray) -> None:
-        """Refine from this point of a start whose row is in the table; the row grows by the calls and the time."""
-        began = time.monotonic()
-        tracker, end = self.tracker(index, self.search.deadline), None
-        try:
-            end = self.search.local.refine(tracker, theta)
-        finally:
-            self.keep(index, tracker, end)
-            for i, row in enumerate(self.starts):
-                if end is not None and row.start == index:
-                    self.starts[i] = replace(
-                        row,
-                        fval=min(row.fval, end.value),  # the table stays in the units of the first errors of y
-                        edm=end.edm,
-                        status=end.description,
-                        calls=row.calls + tracker.calls,
-                        seconds=row.seconds + time.monotonic() - began,
-                    )
-
-    def keep(self, index: int, tracker: Tracker, end: LocalMinimum | None) -> None:
-        """Remember the best point of all; it is located if the local search came to its end.
-
-        Of points whose S is the same but for rounding, the first that is located stays.
-        """
-        if end is not None and end.status is not Status.SADDLE_POINT:
-            self.ends[index] = end.theta, end.value
-        if not (end is not None and self.keep_minimum(index, end)) and tracker.best is not None:
-            self.keep_point(index, tracker.best, tracker.best_value)
-
-    def keep_minimum(self, index: int, end: LocalMinimum) -> bool:
-        """Remember the end of a minimization as the best one, if S is lower there; return True if so."""
-        units, located = self.search.cost, self.best is not None and self.best.located
-        known = not end.located or located
-        better = is_lower(units, end.value, self.value) or not (known or is_lower(units, self.value, end.value))
-        if better:
-            self.best, self.best_start = end, index
-        return better
-
-    def keep_point(self, index: int, theta: HostArray, value: float) -> None:
-        """Remember a point as the best one, if S is lower there."""
-        if is_lower(self.search.cost, value, self.value):
-            self.best, self.best_start = LocalMinimum.unfinished(theta, value), index

@@ -21,7 +21,8 @@ from ffnn_xp._lib.progress import Bar, bar
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Measurements, model_for_fit
 from ffnn_xp.distributed import are_in_parts
-from ffnn_xp.fitting.certification import Found, certify_fit
+from ffnn_xp.fitting.certification import certify_fit
+from ffnn_xp.fitting.found import Found
 from ffnn_xp.fitting.identity import identity_of
 from ffnn_xp.fitting.in_parts import read_in_parts
 from ffnn_xp.fitting.local_search import NEWTON, LocalMinimum

@@ -12,7 +12,7 @@ import ffnn_xp as fx
 from ffnn_xp.data import Measurements
 from ffnn_xp.fitting import FitOptions, MultiStart, read_problem
 from ffnn_xp.fitting.local_search import LocalMinimum
-from ffnn_xp.fitting.multistart import _Log
+from ffnn_xp.fitting.search_log import SearchLog
 from ffnn_xp.fitting.search_result import Restart, SearchResult
 from ffnn_xp.minimizers import Status, Tracker
 from ffnn_xp.network import glorot
@@ -30,32 +30,32 @@ class TestTheBest:
     """Values of S that differ by rounding are the same value."""
 
     @pytest.fixture
-    def log(self) -> _Log:
+    def log(self) -> SearchLog:
         job = read_problem(network(), Measurements(X, Y, 0.1), FitOptions())
-        return _Log(MultiStart(job.cost(), job.local_search(job.cost())), SearchResult())
+        return SearchLog(MultiStart(job.cost(), job.local_search(job.cost())), SearchResult())
 
     def end(self, value: float) -> LocalMinimum:
         return LocalMinimum(np.zeros(7), value, 1e-9, Spectrum.of_hessian(np.eye(7), 1.0), Status.MINIMUM)
 
-    def tracker(self, log: _Log, value: float) -> Tracker:
+    def tracker(self, log: SearchLog, value: float) -> Tracker:
         tracker = Tracker(log.search.cost)
         tracker.best, tracker.best_value = np.ones(7), value
         return tracker
 
     @pytest.mark.parametrize("shift", [0.0, 1e-12, -1e-12, 1e-9])
-    def test_a_minimum_stands_against_a_point_on_the_way_to_it(self, log: _Log, shift: float) -> None:
+    def test_a_minimum_stands_against_a_point_on_the_way_to_it(self, log: SearchLog, shift: float) -> None:
         """Which is lower by the last digits: the point has no spectrum, and the fit would have no covariance."""
         log.keep(1, self.tracker(log, 50.0), None)
         log.keep(1, self.tracker(log, 50.0), self.end(50.0 + shift))
         assert log.best is not None
         assert log.best.located
 
-    def test_the_first_of_two_minima_stays(self, log: _Log) -> None:
+    def test_the_first_of_two_minima_stays(self, log: SearchLog) -> None:
         for index, value in enumerate((50.0, 50.0 - 1e-10, 50.0 + 1e-10), start=1):
             log.keep(index, self.tracker(log, value), self.end(value))
         assert log.best_start == 1
 
-    def test_what_is_really_lower_counts(self, log: _Log) -> None:
+    def test_what_is_really_lower_counts(self, log: SearchLog) -> None:
         log.keep(1, self.tracker(log, 50.0), self.end(50.0))
         log.keep(2, self.tracker(log, 49.9), None)
         assert log.best is not None
@@ -69,7 +69,7 @@ def test_the_best_start_is_refined_in_its_own_row() -> None:
     theta = glorot(job.layout, np.random.default_rng(1))
     rows = tuple(Restart(start, 1e9, np.inf, "pruned", 5, 0.0) for start in (11, 12, 13))
     before = SearchResult(LocalMinimum.unfinished(theta, 1e9), best_start=12, starts=rows)
-    log = _Log(search, before)
+    log = SearchLog(search, before)
     log.finish()
     first, refined, last = log.result().starts
     assert (first, last) == (rows[0], rows[2])

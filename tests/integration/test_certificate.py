@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.fitting.certification import Found, _rounding
+from ffnn_xp.fitting.certification import _rounding
+from ffnn_xp.fitting.found import Found
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING
