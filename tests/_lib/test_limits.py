@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from types import SimpleNamespace
 
@@ -225,9 +225,17 @@ def send(name: str) -> None:
     signal.raise_signal(getattr(signal, name))
 
 
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
+    """Programs under nohup ignore SIGHUP, and so would this test of it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @UNIX
 @pytest.mark.parametrize("name", ENDING[:4])
-def test_a_program_hears_the_signals_that_it_names_and_gets_what_was_kept(name: str) -> None:
+def test_a_program_hears_the_signals_that_it_names_and_gets_what_was_kept(name: str, as_in_a_terminal: None) -> None:
     handlers = [signal.getsignal(getattr(signal, n)) for n in ENDING[:4]]
     with Watch(ENDING, together=100.0) as watch:
         assert not watch.interrupted

@@ -215,11 +215,16 @@ def test_workers_of_an_executor_do_what_is_not_done(data: tuple[Any, Any], tmp_p
     assert not done.calls
 
 
-def test_a_fit_without_a_seed_is_the_same_fit_again(data: tuple[Any, Any], tmp_path: Path) -> None:
-    first, again = (
-        fx.Model((1, 3, 1)).fit(*data, 0.1, prior=1.0, restarts=2, checkpoint=tmp_path / "a") for _ in range(2)
-    )
-    assert np.array_equal(first.parameters, again.parameters)
+def test_a_fit_without_a_seed_goes_on_with_the_seed_that_was_drawn(data: tuple[Any, Any], tmp_path: Path) -> None:
+    def fit(name: str, **options: Any) -> fx.FitResult:
+        return fx.Model((1, 20, 20, 1)).fit(*data, 0.1, prior=1.0, restarts=3, checkpoint=tmp_path / name, **options)
+
+    with pytest.warns(fx.FitWarning, match="not valid"):
+        fit("a", callback=lambda state: state.start >= 2)
+    (tmp_path / "b").write_bytes((tmp_path / "a").read_bytes())
+    first, second = fit("a"), fit("b")
+    assert [row.fval for row in first.restarts] == [row.fval for row in second.restarts]
+    assert np.array_equal(first.parameters, second.parameters)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work(data: tuple[Any, Any], tmp_path: Path) -> None:
