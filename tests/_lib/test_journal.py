@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +178,24 @@ def test_the_file_is_written_while_the_block_runs(tmp_path: Path, monkeypatch: p
         assert not path.exists()
         journal.tick()
         assert path.exists()
+
+
+ENDED = """
+import os, signal, sys
+from ffnn_xp._lib.journal import keeping, recorded
+with keeping(sys.argv[1]):
+    recorded("first", lambda: 7)
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_the_file_is_written_when_sigterm_ends_the_process(tmp_path: Path) -> None:
+    """Also where that is long before it would be written anyway."""
+    done = subprocess.run([sys.executable, "-c", ENDED, str(tmp_path / "a")], check=False)
+    assert done.returncode == -signal.SIGTERM
+    with keeping(tmp_path / "a"):
+        assert recorded("first", lambda: 8) == 7
 
 
 def test_a_full_disk_costs_the_checkpoint_and_not_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

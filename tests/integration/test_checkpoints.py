@@ -130,6 +130,7 @@ def data() -> tuple[Any, Any]:
 
 @pytest.mark.slow
 def test_other_calls_are_refused_and_the_file_stays(data: tuple[Any, Any], tmp_path: Path) -> None:
+    pytest.importorskip("array_api_strict")
     (x, y), path = data, tmp_path / "fit.checkpoint"
     same: dict[str, Any] = {"prior": 1.0, "restarts": 2, "checkpoint": path}
     fx.Model((1, 3, 1), seed=1).fit(x, y, 0.1, **same)
@@ -152,7 +153,11 @@ def test_other_calls_are_refused_and_the_file_stays(data: tuple[Any, Any], tmp_p
     ]:
         with pytest.raises(ValueError, match=f"is that of another call, with other .*{named}"):
             fx.Model((1, 3, 1), seed=1).fit(**{"x": x, "y": y, "y_err": 0.1, **same, **change})
-    for options, named in [({"layers": (1, 4, 1)}, "layers"), ({"activation": "softplus"}, "activations")]:
+    for options, named in [
+        ({"layers": (1, 4, 1)}, "layers"),
+        ({"activation": "softplus"}, "activations"),
+        ({"backend": "array_api_strict"}, "backend or dtype"),
+    ]:
         with pytest.raises(ValueError, match=f"is that of another call, with other {named}"):
             fx.Model(**{"layers": (1, 3, 1), "seed": 1, **options}).fit(x, y, 0.1, **same)
     model = fx.Model((1, 3, 1), seed=1)
