@@ -181,6 +181,16 @@ def test_files_on_a_cluster(client: Any, tmp_path: Path) -> None:
     assert is_same(found, CASE.fit())
 
 
+def test_columns_of_one_table_of_files_have_the_same_partitions(client: Any, tmp_path: Path) -> None:
+    """Dask's optimizer joins files of which few columns are read, more of them for y than for x."""
+    in_files(tmp_path)
+    table = dd.read_parquet(tmp_path / "*.parquet")
+    one = CASES["errors known"]
+    found = one.fit(x=table[["a", "b"]], y=table["c"], y_err=0.1)
+    assert is_same(found, one.fit(x=CASE.arrays["x"], y=CASE.arrays["y"][:, 0], y_err=0.1))
+    assert len(found.problem.parts.sizes) == 3
+
+
 def test_a_reply_about_other_events_is_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = CASE.fit(**lazy(CASE.arrays))
     found.problem.parts._shards[1].summary = found.problem.parts.summaries[0].__class__(
