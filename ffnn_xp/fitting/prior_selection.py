@@ -10,13 +10,13 @@ events.
 Then the networks of the folds are minimized with all data; where there was one fold, other networks follow the path
 with all data. A prediction is the mean of this ensemble with equal weights, of probabilities too: on held-out digits
 the log-loss is smaller by a twentieth than that of the best network (`benchmarks/probabilities.py`). Of measured values
-each network predicts a Student's t
+the density is a Student's t around that mean
 
-.. math:: t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
-          \qquad s_m^2 = a\,\sigma_m^2 + b\,\sigma_m^2\,j^T (J^T J + \lambda P)^{-1} j
+.. math:: t_\nu\!\left(\frac{y - \bar y(x)}{s}\right),
+          \qquad s^2 = a\,\sigma^2 + b\,\sigma^2\,j^T (J^T J + \lambda P)^{-1} j
 
 whose a, b and number of degrees of freedom are fitted to the held-out residuals, so that they include what a linear
-band leaves out.
+band leaves out. Where no errors of y are given the noise's width :math:`\sigma` may depend on x (`width_selection`).
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ from ffnn_xp.data import Events, Scaling
 from ffnn_xp.fitting.folds import Fold
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.progress import Report
-from ffnn_xp.fitting.regularization_path import PathMinimizer, follow_path, grow_ensemble
+from ffnn_xp.fitting.regularization_path import PathMinimizer, follow_path, grow_ensemble, shape_of_prior
 from ffnn_xp.fitting.search_result import FitState
+from ffnn_xp.fitting.width_selection import HeldOut, choose_width, rounding_error
 from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
 from ffnn_xp.network import Network, evaluate, glorot
 from ffnn_xp.objective import GaussianPrior, NetworkCost, output_bias_precision
-from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, calibrate, sandwich
+from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, VaryingWidth, sandwich
 
 FEWEST_TO_CHOOSE = 10  # events without which cross-validation says nothing
 CONSTANT = 1e-12  # S per event below which the values themselves are constant
@@ -100,6 +101,8 @@ class PriorSelection:
         c = self.calibration
         if c is not None:
             text += f"; width^2 {c.a:.2g} noise + {c.b:.2g} band, nu {c.nu:.2g}"
+            if self.predictive is not None and self.predictive.width is not None:
+                text += ", the noise depends on x"
         return text + (f"; cut short: {self.stopped}" if self.stopped else "")
 
 
@@ -163,18 +166,20 @@ def choose(
     at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
+    measured = problem.loss.auxiliary == "y_err"
     found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, path, number)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     members, calibration, predictive = [found[i] for i in np.argsort(values)], None, None
     y_error = _held_out_error(problem, parts, thetas)
     with stoppable(workers.deadline) as stop:
-        measured = problem.loss.auxiliary == "y_err"
         if problem.with_matrices and (measured or problem.loss.target_kind in ("successes", "class")):
             stop_if_due()
-            calibrate_here = partial(_calibration, problem, parts, thetas, strength * P)
-            calibrated = recorded("calibration", calibrate_here) if measured else None
             networks = tuple(member(problem, theta, strength * P) for theta in members)
-            calibration, predictive = calibrated, Predictive(networks, calibrated)
+            width = None
+            if measured:
+                held_out = _held_out(problem, parts, thetas, strength * P)
+                calibration, width = recorded("calibration", partial(_calibrated, problem, held_out, rng, path))
+            predictive = Predictive(networks, calibration, width=width)
     return PriorSelection(
         strength / unit,
         strength * P,
@@ -214,26 +219,6 @@ def _covariance(problem: FitProblem, cost: NetworkCost, theta: HostArray, G: Hos
     return sandwich(spectrum, cost.scores(theta) / square**2, cost.errordef, cost.prior.precision / square)
 
 
-def shape_of_prior(network: Network, output_bias: float = 0.0) -> HostArray:
-    """Return P, the precisions of the prior at strength 1, with that of output biases.
-
-    Examples
-    --------
-    >>> from ffnn_xp.network.activations import identity, tanh
-    >>> from ffnn_xp.network.layout import Layout
-    >>> shape_of_prior(Network(Layout((2, 1, 1)), (tanh, identity)))
-    array([ 2.,  2.,  1., 20.,  0.])
-    """
-    rows = []
-    for l, (h, columns) in enumerate(network.layout.shapes):
-        P = np.full((h, columns), 20.0 if l else columns - 1.0)
-        P[:, -1] = 20.0 if l else 1.0
-        if l == network.layout.n_layers - 1:
-            P[:, -1] = output_bias
-        rows.append(P.ravel())
-    return np.concatenate(rows)
-
-
 def _held_out_error(problem: FitProblem, parts: list[Fold], thetas: list[HostArray]) -> HostArray:
     """Return the errors of the standardised outputs from the held-out residuals ``(k,)``; ones if they are known."""
     if problem.errors_known or problem.loss.auxiliary != "y_err":
@@ -244,12 +229,24 @@ def _held_out_error(problem: FitProblem, parts: list[Fold], thetas: list[HostArr
     return held_out_width(problem, np.concatenate(residuals, axis=1), np.concatenate(weights) if weights else None)
 
 
-def _calibration(problem: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray) -> Calibration:
-    """Calibrate on the held-out residuals, in units of each fold's own errors."""
+def _calibrated(
+    problem: FitProblem, held_out: HeldOut, rng: np.random.Generator, path: PathMinimizer
+) -> tuple[Calibration, VaryingWidth | None]:
+    """Calibrate the density; where no errors of y are given its width may depend on x."""
+    if problem.errors_known:
+        return held_out.calibrate(held_out.y_error), None
+    backend = problem.model.backend
+    with backend.context():
+        rounding = rounding_error(backend.to_host(problem.data.y))
+    return choose_width(held_out, rounding, rng, path, problem.tuning.width)
+
+
+def _held_out(problem: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray) -> HeldOut:
+    """Return the held-out residuals, with each fold's own errors, in raw units."""
     backend, network = problem.model.backend, problem.network
-    layout, d, k = network.layout, len(problem.scaling.x_mean), len(problem.scaling.y_mean)
+    layout, d, k, scaling = network.layout, len(problem.scaling.x_mean), len(problem.scaling.y_mean), problem.scaling
     plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
-    pulls, bands = [], []
+    all_of: list[tuple[HostArray, ...]] = []
     for part, theta in zip(parts, thetas, strict=True):
         cost = part.cost(precision)
         G = cost.gauss_newton(theta)
@@ -264,12 +261,16 @@ def _calibration(problem: FitProblem, parts: list[Fold], thetas: list[HostArray]
             y_error = y_error * np.sqrt(r.shape[1] / free)
         band = LinearBand(theta, plain, _covariance(problem, cost, theta, G, float(np.mean(y_error**2))))
         stop_if_due()
-        std = backend.to_host(band.std(network, backend, part.outside.events.x[:d, :]) * part.outside.events.data[1])
+        x = part.outside.events.x[:d, :]
+        std = backend.to_host(band.std(network, backend, x) * part.outside.events.data[1])
         residuals, w = _residuals(network, backend, theta, part.outside.events), _weights(backend, part.outside.events)
+        prediction = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
         more = 1.0 if w is None or problem.sandwich else np.sqrt(w)  # errors are smaller by its square root
-        pulls.append((more * residuals / y_error).ravel())
-        bands.append((more * std / y_error).ravel())
-    return calibrate(np.concatenate(pulls), np.concatenate(bands))
+        all_of.append((more * residuals, y_error + 0 * residuals, more * std, prediction, backend.to_host(x)))
+    residuals, y_error, bands, predictions, x = (np.concatenate(a, axis=1) for a in zip(*all_of, strict=True))
+    unit, shift = scaling.y_scale[:, None], scaling.y_mean[:, None]
+    x = x * scaling.x_scale[:, None] + scaling.x_mean[:, None]
+    return HeldOut(residuals * unit, y_error * unit, bands * unit, predictions * unit + shift, x)
 
 
 def _weights(backend: Backend, events: Events) -> HostArray | None:

@@ -19,6 +19,7 @@ from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.minimizers import Budget, KroneckerLBFGS, ScipyLBFGS, Tracker, is_lower, run_batched
+from ffnn_xp.network import Network
 from ffnn_xp.objective import NetworkCost, Replicas
 
 
@@ -241,6 +242,26 @@ class _Evaluator:
             self.events += tracker.calls * cost.objective.n
             if tracker.best is not None:
                 self.value[row], self.best[row] = tracker.best_value, tracker.best
+
+
+def shape_of_prior(network: Network, output_bias: float = 0.0) -> HostArray:
+    """Return P, the precisions of the prior at strength 1, with that of output biases.
+
+    Examples
+    --------
+    >>> from ffnn_xp.network.activations import identity, tanh
+    >>> from ffnn_xp.network.layout import Layout
+    >>> shape_of_prior(Network(Layout((2, 1, 1)), (tanh, identity)))
+    array([ 2.,  2.,  1., 20.,  0.])
+    """
+    rows = []
+    for l, (h, columns) in enumerate(network.layout.shapes):
+        P = np.full((h, columns), 20.0 if l else columns - 1.0)
+        P[:, -1] = 20.0 if l else 1.0
+        if l == network.layout.n_layers - 1:
+            P[:, -1] = output_bias
+        rows.append(P.ravel())
+    return np.concatenate(rows)
 
 
 def follow_path(

@@ -12,6 +12,7 @@ from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
+from ffnn_xp.fitting.width_selection import WidthTuning
 from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS, edm_goal
 
 REFIT_GOAL = edm_goal(1.0)  # EDM in units of errordef: MINUIT's goal at its default tolerance
@@ -93,8 +94,8 @@ class PriorSelectionTuning:
     steps: int = tuned(26, "prior widths of the path at most, each half of the one before: how weak a prior may get")
     folds: int = tuned(5, "folds of the cross-validation: more use the data better and take more time")
     one_fold: int = tuned(2000, "events from which on one fold is enough")
-    few_members: int = tuned(5, "networks of the ensemble: more predict better and take more time")
-    fewest_members: int = tuned(3, "the same where there are many events")
+    few_members: int = tuned(10, "networks of the ensemble: more predict better and take more time")
+    fewest_members: int = tuned(6, "the same where there are many events")
     many_events: int = tuned(5000, "events from which on there are the fewest networks")
     most_effective: float = tuned(0.9, "share of the values that parameters can take up: what is left gives y's errors")
     certificate: float = tuned(2.0, "gradients that the certificate may cost, over those of the choice itself")
@@ -151,6 +152,7 @@ class Tuning:
     certification: CertificationTuning = field(default=CertificationTuning())
     prior_selection: PriorSelectionTuning = field(default=PriorSelectionTuning())
     path: PathTuning = field(default=PathTuning())
+    width: WidthTuning = field(default=WidthTuning())
     refit: RefitTuning = field(default=RefitTuning())
     time: TimeTuning = field(default=TimeTuning())
 

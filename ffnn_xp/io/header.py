@@ -10,7 +10,7 @@ from typing import Any
 from ffnn_xp._lib.errors import FileFormatError
 from ffnn_xp.backends import DTYPES
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = "ffnn_xp"  # key of the header's metadata; a single one, since safetensors writes several in random order
 LARGEST = 2**31  # of any whole number in a header: far above what a file could hold, far below what cannot be printed
 
@@ -41,6 +41,8 @@ class Header:
         Why the file has no error band; empty if it has one.
     n_members : int
         Number of networks in the predictive density, an ensemble if more than one; 0 if the file has no density.
+    varying_width : bool
+        Whether the noise of the density has a width that depends on x.
     prior : bool
         Whether the file has the precisions of the fit's prior.
     input_names, target_names : tuple of str or None
@@ -64,6 +66,7 @@ class Header:
     y_was_column: bool
     no_band: str
     n_members: int = 0
+    varying_width: bool = False
     prior: bool = False
     input_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
@@ -168,6 +171,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "y_was_column": (lambda v: isinstance(v, bool), "true or false"),
     "no_band": _TEXT,
     "n_members": (lambda v: _natural(v) or (v == 0 and not isinstance(v, bool)), "zero or a positive integer"),
+    "varying_width": (lambda v: isinstance(v, bool), "true or false"),
     "prior": (lambda v: isinstance(v, bool), "true or false"),
     "input_names": _NAMES,
     "target_names": _NAMES,

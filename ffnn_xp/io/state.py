@@ -119,7 +119,12 @@ def _check_band(band: LinearBand) -> None:
 
 def _check_density(density: Predictive) -> None:
     """Raise a ValueError if a predictive density has impossible numbers."""
-    c = density.calibration
+    c, width = density.calibration, density.width
+    if width is not None:
+        fits = width.parameters.size > 0 and width.network.layout.n_parameters == width.parameters.shape[1]
+        _check(c is not None and fits, "the width of the noise must be networks of one layer, and calibrated")
+        good = _finite(width.parameters, np.exp(width.lowest), np.exp(-width.highest))
+        _check(good and np.all(width.lowest <= width.highest), "the width of the noise must be positive and finite")
     if c is not None:
         good = _finite(c.a, c.b) and min(c.a, c.b) > 0 and c.nu > 2
         _check(good, "the calibration must be positive, with nu above 2")

@@ -14,7 +14,7 @@ from ffnn_xp.data import Scaling
 from ffnn_xp.io.header import Header
 from ffnn_xp.io.state import NetworkState
 from ffnn_xp.network import Layout
-from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum
+from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, VaryingWidth
 
 CHECKSUM = ', "checksum": "'
 
@@ -44,6 +44,9 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
     if density is not None:
         c = density.calibration
         tensors["density.calibration"] = np.zeros(3) if c is None else np.array([c.a, c.b, 1 / c.nu])
+        if density.width is not None:
+            tensors["density.width.parameters"] = density.width.parameters
+            tensors["density.width.range"] = np.stack([density.width.lowest, density.width.highest])
         for i, member in enumerate(density.members):
             tensors[f"density.{i}.noise"] = np.asarray(member.y_error, dtype=np.float64)
             if len(density.members) > 1:
@@ -129,6 +132,9 @@ def _shapes(layout: Layout, header: Header) -> dict[str, tuple[int | None, ...]]
         shapes["prior"] = (layout.n_parameters,)
     if header.n_members:
         shapes["density.calibration"] = (3,)
+    if header.varying_width:
+        shapes["density.width.parameters"] = (None, None)
+        shapes["density.width.range"] = (2, layout.widths[-1])
     for i in range(header.n_members):
         shapes[f"density.{i}.noise"] = (layout.widths[-1],)
         if header.n_members > 1:
@@ -171,14 +177,18 @@ def theta_of(layout: Layout, tensors: Mapping[str, HostArray]) -> HostArray:
     return np.asarray(layout.flatten(np, [tensors[name].astype(np.float64) for name in matrix_names(layout)]))
 
 
-def density_of(layout: Layout, tensors: Mapping[str, HostArray], n_members: int) -> Predictive:
+def density_of(layout: Layout, tensors: Mapping[str, HostArray], header: Header) -> Predictive:
     """Build the predictive density from a file's tensors; the density of a single network uses the file's band."""
     a, b, inverse_nu = (float(v) for v in tensors["density.calibration"])
     calibration = Calibration(a, b, 1 / inverse_nu if inverse_nu else float("inf")) if a or b or inverse_nu else None
-    prefixes = [f"density.{i}" for i in range(n_members)]
-    bands = [band_of(layout, tensors, prefix if n_members > 1 else "band") for prefix in prefixes]
+    prefixes = [f"density.{i}" for i in range(header.n_members)]
+    bands = [band_of(layout, tensors, prefix if header.n_members > 1 else "band") for prefix in prefixes]
     noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]
-    return Predictive(tuple(Member(*pair) for pair in zip(bands, noises, strict=True)), calibration)
+    width = None
+    if header.varying_width:
+        d, k = layout.widths[0], layout.widths[-1]
+        width = VaryingWidth(tensors["density.width.parameters"], d, k, *tensors["density.width.range"])
+    return Predictive(tuple(Member(*pair) for pair in zip(bands, noises, strict=True)), calibration, width=width)
 
 
 def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> LinearBand:

@@ -34,6 +34,7 @@ from ffnn_xp.losses.least_squares import LeastSquaresLoss
 from ffnn_xp.losses.multinomial import MultinomialLoss
 from ffnn_xp.losses.normal import NormalLoss
 from ffnn_xp.losses.poisson import PoissonLogLoss, PoissonLoss, WeightedPoissonLoss
+from ffnn_xp.losses.scatter import ScatterLoss
 from ffnn_xp.losses.soft_l1 import SoftL1Loss
 from ffnn_xp.losses.student_t import StudentTLoss
 
@@ -55,6 +56,7 @@ __all__ = [
     "NormalLoss",
     "PoissonLogLoss",
     "PoissonLoss",
+    "ScatterLoss",
     "SoftL1Loss",
     "StudentTLoss",
     "WeightedPoissonLoss",

@@ -36,9 +36,9 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.fitting import HERE, Workers, fit_toys, seeds_of
 from ffnn_xp.network import Network, evaluate
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.studies.mixture_minima import other_minima
+from ffnn_xp.studies.mixture_minima import mixture_quantile, other_minima
 from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, Texts, profile_predictions
-from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, mixture_quantile
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
 
 DEEPER = 0.1  # fall of S, in units of errordef, from which on another minimum is told of
 UNIDENTIFIED = "depends on an unidentified direction"

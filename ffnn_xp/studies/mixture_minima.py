@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting import HERE, FitProblem, LocalMinimum, MultiStart, Workers
 from ffnn_xp.network import glorot
 from ffnn_xp.uncertainty import LinearBand
+
+BISECTIONS = 60  # 2^-60 of the first interval is below the rounding of its ends
 
 
 def other_minima(
@@ -46,3 +49,25 @@ class _Minimum:
         if found.stopped:
             raise StopMinimization(found.stopped)
         return found.best
+
+
+def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law: Any, q: float) -> HostArray:
+    """Find the quantiles q of mixture distributions by bisection.
+
+    All parts have the same `law`, with locations and widths ``(m, ...)`` and weights ``(m,)``. A quantile of a mixture
+    lies between those of its parts.
+
+    Examples
+    --------
+    >>> import scipy
+    >>> mean, one = np.array([[-1.0], [1.0]]), np.ones((2, 1))
+    >>> round(float(mixture_quantile(mean, one, np.array([0.5, 0.5]), scipy.stats.norm, 0.5)[0]), 12)
+    0.0
+    """
+    ends = mean + width * law.ppf(q)
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        below = np.tensordot(weights, law.cdf((middle - mean) / width), axes=1) < q
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(0.5 * (low + high))

@@ -4,6 +4,7 @@
 - `linear_band`: the `LinearBand` of a fit with matrices.
 - `matrix_free_band`: the `MatrixFreeBand` of a fit without.
 - `predictive`: the density of a new measurement, from one network or an ensemble, and its calibration.
+- `varying_width`: the width of the noise where it depends on x.
 
 A band is computed from a spectrum or from a minimizer's problem; the package knows no cost and no fit.
 """
@@ -11,7 +12,8 @@ A band is computed from a spectrum or from a minimizer's problem; the package kn
 from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum, dead_units, rank, sandwich
 from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.matrix_free_band import DifferentiableProblem, MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate, mixture_quantile
+from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
+from ffnn_xp.uncertainty.varying_width import VaryingWidth, width_inputs, width_network
 
 __all__ = [
     "TOUCHES",
@@ -22,9 +24,11 @@ __all__ = [
     "Member",
     "Predictive",
     "Spectrum",
+    "VaryingWidth",
     "calibrate",
     "dead_units",
-    "mixture_quantile",
     "rank",
     "sandwich",
+    "width_inputs",
+    "width_network",
 ]

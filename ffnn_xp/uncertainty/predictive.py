@@ -1,10 +1,12 @@
-r"""The prediction of an ensemble, and the density of a new measurement: the mean of the networks' Student's t.
+r"""The prediction of an ensemble, and the density of a new measurement: a Student's t around the networks' mean.
 
-.. math:: p(y | x) = \frac{1}{M} \sum_m \frac{1}{s_m} t_\nu\!\left(\frac{y - y_m(x)}{s_m}\right),
-          \qquad s_m^2 = a\,\sigma_m^2 + b\,\mathrm{band}_m^2(x)
+.. math:: p(y | x) = \frac{1}{s} t_\nu\!\left(\frac{y - \bar y(x)}{s}\right),
+          \qquad s^2 = \max\!\left(a\,\sigma^2(x) + b\,\mathrm{band}^2(x),\; \mathrm{var}_m\, y_m(x)\right)
 
-The t is normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all that there is to
-know. Everything is computed on the host, in units of y.
+with mean squares over the networks. The width, calibrated for one network on events that it did not know, has the
+scatter of networks in it already where there are data; far from them the networks' scatter grows beyond it, and is the
+width. The t is normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all that there
+is to know. Everything is computed on the host, in units of y.
 """
 
 from __future__ import annotations
@@ -21,8 +23,7 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.network import Network, evaluate
 from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
-
-BISECTIONS = 60  # 2^-60 of the first interval is below the rounding of its ends
+from ffnn_xp.uncertainty.varying_width import VaryingWidth
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Calibration:
     nu: float = float("inf")
     CENTER: ClassVar[tuple[float, float, float]] = (0.0, 0.0, 2.0)
     WIDTH: ClassVar[tuple[float, float, float]] = (3.0, 2.0, 2.0)
+
+    @property
+    def law(self) -> Any:
+        """The distribution of pulls: normal, or Student's t."""
+        return scipy.stats.norm if np.isinf(self.nu) else scipy.stats.t(self.nu)
 
     @classmethod
     def of(cls, q: HostArray) -> Calibration:
@@ -59,27 +65,6 @@ def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
 
     found = scipy.optimize.minimize(minus_log, np.array(Calibration.CENTER), method="Nelder-Mead")
     return Calibration.of(found.x)
-
-
-def mixture_quantile(mean: HostArray, width: HostArray, weights: HostArray, law: Any, q: float) -> HostArray:
-    """Find the quantiles q of mixture distributions by bisection.
-
-    All parts have the same `law`, with locations and widths ``(m, ...)`` and weights ``(m,)``. A quantile of a mixture
-    lies between those of its parts.
-
-    Examples
-    --------
-    >>> mean, one = np.array([[-1.0], [1.0]]), np.ones((2, 1))
-    >>> round(float(mixture_quantile(mean, one, np.array([0.5, 0.5]), scipy.stats.norm, 0.5)[0]), 12)
-    0.0
-    """
-    ends = mean + width * law.ppf(q)
-    low, high = ends.min(axis=0), ends.max(axis=0)
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        below = np.tensordot(weights, law.cdf((middle - mean) / width), axes=1) < q
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray(0.5 * (low + high))
 
 
 @dataclass(frozen=True)
@@ -110,11 +95,14 @@ class Predictive:
         The calibration of their widths; None where there is no density: outputs are probabilities.
     predicts_width : bool
         Whether outputs are means, and below them the logarithms of the errors of y at each x.
+    width : VaryingWidth or None
+        The errors of y at each x, where they are another network's; else they are those of the members.
     """
 
     members: tuple[Member, ...]
     calibration: Calibration | None = field(default_factory=Calibration)
     predicts_width: bool = False
+    width: VaryingWidth | None = None
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
         """Return the mean of the density, ``(k, n)``."""
@@ -127,13 +115,12 @@ class Predictive:
         the variance between the networks, which are minima found from different starts. The calibration is that of
         new measurements, whose errors are much larger: it says too little about the band.
         """
-        y, band = self._outputs(network, backend, x)
-        M = len(self.members)
         if with_y_error:
-            y, width = self._widths(y, band)
             nu = self._calibrated.nu
             heavy = 1.0 if np.isinf(nu) else nu / (nu - 2) if nu > 2 else np.inf
-            return np.asarray(np.sqrt(np.mean(heavy * width**2, axis=0) + np.var(y, axis=0)))
+            return np.asarray(np.sqrt(heavy) * self._mean_and_width(network, backend, x)[1])
+        y, band = self._outputs(network, backend, x)
+        M = len(self.members)
         if self.predicts_width:
             y, band = (a[:, : y.shape[1] // 2] for a in (y, band))
         between = np.var(y, axis=0, ddof=1) / M if M > 1 else 0.0
@@ -141,14 +128,13 @@ class Predictive:
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
         """Return the log density ``(n,)`` of measurements y ``(k, n)``; given a network, outputs are independent."""
-        mean, width = self._widths(*self._outputs(network, backend, x))
-        each = np.sum(self._law.logpdf((y - mean) / width) - np.log(width), axis=1)
-        return np.asarray(scipy.special.logsumexp(each, axis=0) - np.log(len(self.members)))
+        mean, width = self._mean_and_width(network, backend, x)
+        return np.asarray(np.sum(self._calibrated.law.logpdf((y - mean) / width) - np.log(width), axis=0))
 
     def quantile(self, network: Network, backend: Backend, x: Array, q: float) -> HostArray:
         """Return the quantile q of each output, ``(k, n)``."""
-        mean, width = self._widths(*self._outputs(network, backend, x))
-        return mixture_quantile(mean, width, np.full(len(mean), 1 / len(mean)), self._law, q)
+        mean, width = self._mean_and_width(network, backend, x)
+        return np.asarray(mean + width * self._calibrated.law.ppf(q))
 
     @property
     def has_density(self) -> bool:
@@ -167,18 +153,19 @@ class Predictive:
         y = np.stack([m.mean(network, backend, x) for m in self.members])
         return y, np.stack([backend.to_host(m.band.std(network, backend, x)) for m in self.members])
 
-    def _widths(self, y: HostArray, band: HostArray) -> tuple[HostArray, HostArray]:
-        """Return means and widths of measurements of all networks, each ``(m, k, n)``, from outputs and bands."""
-        c = self._calibrated
+    def _mean_and_width(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray]:
+        """Return the mean and the width of measurements, each ``(k, n)``."""
+        c, (y, bands) = self._calibrated, self._outputs(network, backend, x)
         if self.predicts_width:
             k = y.shape[1] // 2
-            y, y_error, band = y[:, :k], np.exp(y[:, k:]), band[:, :k]
+            y, y_error, bands = y[:, :k], np.exp(y[:, k:]), bands[:, :k]
         else:
             y_error = np.stack([m.y_error for m in self.members])[:, :, None]
-        return y, np.sqrt(c.a * y_error**2 + c.b * band**2)
-
-    @property
-    def _law(self) -> Any:
-        """The distribution of one network's pulls: normal, or Student's t."""
-        nu = self._calibrated.nu
-        return scipy.stats.norm if np.isinf(nu) else scipy.stats.t(nu)
+        mean, band = np.mean(y, axis=0), np.sqrt(np.mean(bands**2, axis=0))
+        noise = np.sqrt(np.mean(y_error**2, axis=0))
+        if self.width is not None:
+            noise = self.width(backend.to_host(x), mean, band)
+        square = c.a * noise**2 + c.b * band**2
+        if len(y) > 1:
+            square = np.maximum(square, np.var(y, axis=0, ddof=1))
+        return mean, np.sqrt(square)

@@ -15,8 +15,8 @@ import ffnn_xp as fx
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
 from ffnn_xp.fitting.folds import CostBatch, Fold
-from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _calibration, member, shape_of_prior
-from ffnn_xp.fitting.regularization_path import PathMinimizer
+from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _held_out, member
+from ffnn_xp.fitting.regularization_path import PathMinimizer, shape_of_prior
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective import Objective
@@ -101,12 +101,14 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
     tuning = Tuning(prior_selection=PriorSelectionTuning(one_fold=many))
     fit = network().fit(X, Y, prior="auto", seed=3, tuning=tuning)
     assert fit.recipe is not None
-    assert len(fit.recipe.members) == len(starts) == 5  # no network is drawn that is not a member
+    number = PriorSelectionTuning().few_members
+    assert len(fit.recipe.members) == len(starts) == number  # no network is drawn that is not a member
     parts = [end for n, _, end in minimised if n < len(X)]
     whole = [start for n, start, _ in minimised if n == len(X)]
-    going_on = [any(np.array_equal(start, end) for end in parts) for start in whole[-5:]]
-    assert going_on == [True, *[many > len(X)] * 4]
-    assert len(whole) == 5 if many > len(X) else len(whole) > 5
+    going_on = [any(np.array_equal(start, end) for end in parts) for start in whole[-number:]]
+    folds = PriorSelectionTuning().folds if many > len(X) else 1
+    assert going_on == [True] * folds + [False] * (number - folds)
+    assert len(whole) > number
 
 
 def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
@@ -227,7 +229,8 @@ def test_the_calibration_knows_a_sandwich() -> None:
         part = Fold(problem.cost(), rows[rows % 2 == 0], rows[rows % 2 == 1])
         theta = fit.standardised if not found else found[0][1]
         P = 1e-7 * shape_of_prior(problem.network) / error**2
-        found.append((_calibration(problem, [part], [theta], P), theta))
+        held_out = _held_out(problem, [part], [theta], P)
+        found.append((held_out.calibrate(held_out.y_error), theta))
     (near, _), (far, _) = found
     assert far.a == pytest.approx(near.a / 9, rel=0.05)
     assert far.b == pytest.approx(near.b, rel=0.2)

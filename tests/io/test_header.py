@@ -18,11 +18,11 @@ serialize = pytest.importorskip("safetensors.numpy").save
 def test_other_formats(model: fx.Model, net: Path) -> None:
     model.save(net)
     raw, tensors = content(net)
-    rewrite(net, {"format_version": 3, "library_version": "7.1", "something": "new"}, tensors)
-    with pytest.raises(fx.FileFormatError, match=r"format version 3, written by ffnn_xp '7\.1'.*pip install --upgrade"):
+    rewrite(net, {"format_version": 4, "library_version": "7.1", "something": "new"}, tensors)
+    with pytest.raises(fx.FileFormatError, match=r"format version 4, written by ffnn_xp '7\.1'.*pip install --upgrade"):
         fx.load(net)
     rewrite(net, {"format_version": 1, "library_version": "0.0.9"}, tensors)
-    with pytest.raises(fx.FileFormatError, match=r"version 1, .* this one reads 2: save the network again"):
+    with pytest.raises(fx.FileFormatError, match=r"version 1, .* this one reads 3: save the network again"):
         fx.load(net)
     rewrite(net, {**raw, "a_later_addition": 1}, tensors)
     assert fx.load(net).layers == (1, 2, 1)
@@ -39,6 +39,7 @@ WRONG = {
     "y_was_column": ["no", 0],
     "no_band": [False],
     "prior": [None, 0, "yes"],
+    "varying_width": [None, 0, "yes", True],
     "n_members": [-1, "two", True, False, 1.5, 3, 10**9, 10**4000],
     "input_names": [["a", "b"], "a", [1]],
     "target_names": [[], {"a": 1}],

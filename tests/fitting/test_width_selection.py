@@ -1,0 +1,158 @@
+"""Tests of the choice of how the noise depends on x."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import ffnn_xp as fx
+from ffnn_xp.fitting.regularization_path import PathMinimizer
+from ffnn_xp.fitting.width_selection import HeldOut, WidthTuning, choose_width, rounding_error
+from ffnn_xp.fitting.workers import Workers
+from ffnn_xp.uncertainty import Calibration, VaryingWidth
+
+NONE = np.zeros(1)
+
+
+def held_out(width: np.ndarray, x: np.ndarray, seed: int) -> HeldOut:
+    """Residuals of normal noise of these widths at these x, with a small band and one error for all."""
+    residuals = width * np.random.default_rng(seed).normal(size=x.shape)
+    error = np.full(x.shape, np.std(residuals))
+    return HeldOut(residuals, error, 0.01 * error, np.zeros(x.shape), x)
+
+
+def choose(found: HeldOut, rounding: np.ndarray = NONE, seed: int = 1) -> tuple[Calibration, VaryingWidth | None]:
+    return choose_width(found, rounding, np.random.default_rng(seed), PathMinimizer(), WidthTuning())
+
+
+def test_noise_that_grows_tenfold_is_found_and_described() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 800))
+    calibration, width = choose(held_out(10.0**x, x, 2))
+    assert width is not None
+    at = np.array([[-0.8, 0.0, 0.8]])
+    found = np.sqrt(calibration.a) * width(at, np.zeros((1, 3)), np.full((1, 3), 0.01))
+    if calibration.nu < 30:
+        found = found * calibration.law.std()
+    np.testing.assert_allclose(found, 10.0**at, rtol=0.25)
+
+
+def test_noise_that_grows_with_the_prediction_is_found() -> None:
+    """Counts scatter by the root of their mean; x alone says nothing here."""
+    rng = np.random.default_rng(3)
+    x, mean = rng.uniform(-1, 1, (1, 800)), rng.uniform(1, 100, (1, 800))
+    error = np.full(x.shape, 7.0)
+    residuals = np.sqrt(mean) * rng.normal(size=x.shape)
+    _, width = choose(HeldOut(residuals, error, 0.01 * error, mean, x))
+    assert width is not None
+    low, high = width(np.zeros((1, 2)), np.array([[4.0, 90.0]]), np.full((1, 2), 0.07))[0]
+    assert high / low == pytest.approx(np.sqrt(90 / 4), rel=0.3)
+
+
+def test_constant_noise_has_one_width_for_nearly_all_draws() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, (2, 200))
+    chosen = [choose(held_out(np.ones((1, 200)), x[:1], seed), seed=seed)[1] for seed in range(10)]
+    assert sum(width is not None for width in chosen) <= 1
+
+
+def test_it_does_not_fall_below_what_rounding_gives() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 400))
+    found = held_out(10.0 ** (2 * x), x, 2)
+    _, free = choose(found)
+    _, rounded = choose(found, np.array([0.5]))
+    assert free is not None
+    assert rounded is not None
+    assert np.exp(free.lowest) < 0.1
+    np.testing.assert_allclose(np.exp(rounded.lowest), 0.5)
+    assert choose(found, np.array([1e3]))[1] is None  # all of it may be rounding
+
+
+def test_far_away_it_is_one_that_was_seen() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 400))
+    _, width = choose(held_out(10.0**x, x, 2))
+    assert width is not None
+    far = width(np.array([[-1e6, 1e6]]), np.full((1, 2), 1e9), np.full((1, 2), np.inf))
+    assert np.all((far >= np.exp(width.lowest)) & (far <= np.exp(width.highest)))
+
+
+def test_without_time_there_is_one_width() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 800))
+    late = PathMinimizer(Workers(deadline=time.monotonic() - 1))
+    assert choose_width(held_out(10.0**x, x, 2), NONE, np.random.default_rng(1), late, WidthTuning())[1] is None
+
+
+def test_few_residuals_have_one_width() -> None:
+    x = np.linspace(-1, 1, WidthTuning().fewest - 1)[None]
+    assert choose(held_out(100.0**x, x, 2))[1] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [([3, 4, 4, 5, 5, 5, 8, 8], 1.0), ([0.25, 0.5, 0.5, 0.75, 0.75, 0.25], 0.25), ([0.1, 0.2, 0.35, 0.36], 0.0)],
+)
+def test_rounding(values: list[float], step: float) -> None:
+    assert rounding_error(np.array([values]))[0] == pytest.approx(step / np.sqrt(12))
+
+
+def test_repeated_values_that_have_no_common_step_are_not_rounded() -> None:
+    values = np.repeat([0.0, 1.0, np.pi], 4)
+    assert rounding_error(values[None])[0] == 0
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[fx.Model, fx.FitResult]:
+    """The fit of a sine whose noise grows tenfold, 700 values."""
+    x, y = sine(700, 1)
+    model = fx.Model((1, 8, 1), seed=1)
+    return model, model.fit(x, y, prior="auto")
+
+
+def sine(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-1, 1, n)
+    return x, np.sin(3 * x) + 0.1 * 10.0 ** ((x - 1) / 2) * rng.normal(size=n)
+
+
+def test_intervals_hold_what_they_claim_in_each_third(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    model, fit = fitted
+    assert fit.predictive is not None
+    assert fit.predictive.width is not None
+    assert "the noise depends on x" in fit.recipe.words()
+    x, y = sine(6000, 2)
+    for cl in (0.683, 0.954):
+        low, high = model.interval(x, cl=cl)
+        for third in np.array_split(np.argsort(high - low), 3):
+            inside = np.mean((low[third] < y[third]) & (y[third] < high[third]))
+            assert inside == pytest.approx(cl, abs=0.06)
+
+
+def test_the_density_is_nearly_that_of_the_truth(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    model, _ = fitted
+    x, y = sine(6000, 2)
+    truth = scipy.stats.norm(np.sin(3 * x), 0.1 * 10.0 ** ((x - 1) / 2)).logpdf(y)
+    assert np.mean(truth) - np.mean(model.log_density(x, y)) < 0.05
+    _, std = model.predict(x, return_std=True, kind="prediction")
+    assert std[x > 0.9].mean() / std[x < -0.9].mean() > 5
+
+
+def test_a_file_keeps_it(fitted: tuple[fx.Model, fx.FitResult], tmp_path: Path) -> None:
+    model, fit = fitted
+    model.save(tmp_path / "net", fit=fit)
+    x, y = sine(50, 3)
+    again = fx.load(tmp_path / "net")
+    np.testing.assert_allclose(again.log_density(x, y), model.log_density(x, y), rtol=1e-12)
+    np.testing.assert_allclose(again.interval(x), model.interval(x), rtol=1e-12)
+
+
+def test_inputs_that_were_constant_count_for_nothing() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 400))
+    two = np.concatenate([x, np.full_like(x, 3.0)])
+    found = held_out(10.0**x, x, 2)._replace(x=two)
+    _, width = choose(found)
+    assert width is not None
+    at, flat = np.array([[0.5, 0.5], [3.0, 300.0]]), np.full((1, 2), 0.01)
+    one, other = width(at, 0 * flat, flat)[0]
+    assert one == pytest.approx(other, rel=1e-12)
