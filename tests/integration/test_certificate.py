@@ -87,7 +87,7 @@ def test_migrad_is_asked_again(
 
 
 def test_of_a_non_smooth_cost_migrad_is_asked_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There each run has its own tries, with a new covariance each; those are all."""
+    """Where S falls on the way to each certificate, and would fall for ever, the fit says so."""
     asked: list[Certificate] = []
 
     def never(*args: Any) -> Certificate:
@@ -96,9 +96,9 @@ def test_of_a_non_smooth_cost_migrad_is_asked_no_oftener(monkeypatch: pytest.Mon
         return replace(last, certified=False, fval=last.fval - len(asked), values=last.values + 1e-5)
 
     monkeypatch.setattr(Migrad, "certify", never)
-    with pytest.warns(fx.FitWarning):
+    with pytest.warns(fx.FitWarning, match="S still fell between kinks"):
         fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1).fit(X, np.abs(X), 0.1, prior=3.0, restarts=1)
-    assert len(asked) == DEFAULT_TUNING.certification.runs_non_smooth
+    assert len(asked) == DEFAULT_TUNING.certification.runs
 
 
 @pytest.mark.slow
