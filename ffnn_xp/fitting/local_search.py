@@ -10,7 +10,7 @@ from functools import cached_property, partial
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.beside import biases_of_units_that_are_off, lower_beside
+from ffnn_xp.fitting.beside import biases_of_units_that_are_off, lower_aside, lower_beside
 from ffnn_xp.minimizers import (
     BFGS,
     EDMBounds,
@@ -270,14 +270,17 @@ class LocalSearch:
                 return spectrum, result.theta
         return spectrum.with_negative_directions_unidentified(), None
 
-    def lower_beside(self, theta: HostArray, spectrum: Spectrum) -> HostArray | None:
+    def lower_beside(self, theta: HostArray, spectrum: Spectrum | None) -> HostArray | None:
         """Return a point beside a minimum where S is lower than a minimum may be, if there is one; see `beside`."""
-        fall = NEWTON * edm_goal(self.problem.errordef)
-        beside = lower_beside(self.problem, theta, spectrum, fall)
+        problem, escape = self.problem, self.tuning.escape
+        fall = NEWTON * edm_goal(problem.errordef)
+        if spectrum is None:
+            return None if self.smooth else lower_aside(problem, theta, escape, fall)
+        beside = lower_beside(problem, theta, spectrum, fall)
         if beside is not None or self.smooth:
             return beside
-        off = biases_of_units_that_are_off(self.problem, theta)
-        return self.tuning.escape.lower_point(self.problem, theta, self.problem.value_and_gradient(theta)[0], off, fall)
+        off = biases_of_units_that_are_off(problem, theta)
+        return escape.lower_point(problem, theta, problem.value_and_gradient(theta)[0], off, fall)
 
     def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:
         """Minimise to the limit of single precision; return None where there is no such stage."""
