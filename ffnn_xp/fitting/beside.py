@@ -55,7 +55,7 @@ def lower_beside(cost: Problem, theta: HostArray, spectrum: Spectrum, fall: floa
 
 
 def biases_of_units_that_are_off(cost: NetworkCost, theta: HostArray) -> HostArray:
-    """Return the directions ``(p, q)`` of the biases of units with a kink in a row without influence on S."""
+    """Return the directions ``(p, q)`` of the biases of units with a kink that are off at all events."""
     network, diagonal = cost.network, np.diag(cost.gauss_newton(theta))
     ends = [
         range(place.start + columns - 1, place.stop, columns)
