@@ -43,10 +43,6 @@ class BFGS:
         EDM by BFGS's own model of the curvature that ends it, in units of errordef.
     max_steps : int
         Upper limit of steps.
-    min_gain : float
-        Gain of `patience` steps together, in units of errordef, below which it ends.
-    patience : int
-        Steps with little gain.
     confirmations : int
         Further steps at which EDM has to stay below the goal.
     max_tries : int
@@ -68,8 +64,6 @@ class BFGS:
 
     edm_goal: float = tuned(1e-4, "smaller: a minimum to more digits, more steps (half of MIGRAD's goal)")
     max_steps: int = tuned(200, "more: minimizations that gain slowly are ended later")
-    min_gain: float = tuned(1e-4, "larger: ends earlier where it gains slowly")
-    patience: int = tuned(30, "more: more steps that gain little are taken before it ends")
     confirmations: int = tuned(2, "more: EDM is small by chance less often, where the model has just met a kink")
     max_tries: int = tuned(40, "more: closer kinks are told apart before it ends there")
 
@@ -86,8 +80,7 @@ class BFGS:
         value, g = tracker.value_and_gradient(theta)
         if not np.isfinite(value):
             return MinimizerResult(theta, value, np.inf, Status.NOT_FINITE), np.eye(len(theta))
-        inverse, history, status = _inverse(tracker.hessian(theta)), [value], Status.BUDGET_USED_UP
-        calm = 0
+        inverse, calm, status = _inverse(tracker.hessian(theta)), 0, Status.BUDGET_USED_UP
         for _ in range(self.max_steps):
             d = -inverse @ g
             slope = float(g @ d)
@@ -100,9 +93,7 @@ class BFGS:
                 status = Status.PRUNED
                 break
             t, new, there = self._step(tracker, theta, value, slope, d)
-            history.append(new)
-            little = history[max(0, len(history) - 1 - self.patience)] - new < self.min_gain * tracker.errordef
-            if t == 0 or (little and len(history) > self.patience):
+            if t == 0:
                 status = Status.MINIMUM if calm else Status.NO_GAIN
                 break
             _update(inverse, t * d, there - g)
