@@ -265,13 +265,14 @@ def changed(job: tuple[Number, float, str, Outcome]) -> Change:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="numbers whose path holds this text")
+    parser.add_argument("--only", help="numbers whose name, Class.field, begins with this text")
+    parser.add_argument("--fits", default="", help="fits whose name holds this text, such as relu")
     parser.add_argument("--first", default="", help="numbers to begin with, Class.field, separated by commas")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes, max_tasks_per_child=1) as pool:
-        base = list(pool.map(numbers_read, FITS))
-    wanted = [n for n in numbers_of(DEFAULT_TUNING) if options.only is None or options.only in n.name]
+        base = list(pool.map(numbers_read, [name for name in FITS if options.fits in name]))
+    wanted = [n for n in numbers_of(DEFAULT_TUNING) if options.only is None or n.name.startswith(options.only)]
     numbers = sorted(wanted, key=lambda n: n.name not in options.first.split(","))
     jobs = [
         (number, factor, name, before)
@@ -292,7 +293,7 @@ def main() -> None:
             pool.shutdown(cancel_futures=True)
     print("# Tuned numbers: each times 3 and by 3\n")
     print(header() + "\n")
-    print(f"{len(FITS)} fits; {len(numbers)} numbers; {len(changes)} of {len(jobs)} fits with one number changed.\n")
+    print(f"{len(base)} fits; {len(numbers)} numbers; {len(changes)} of {len(jobs)} fits with one number changed.\n")
     done = {n: sum(c.number == n for c in changes) == sum(job[0] == n for job in jobs) for n in numbers}
     print("| number | value | changed, of the fits that read it | S, lowest and highest change | gradients | invalid |")
     print("| --- | --- | --- | --- | --- | --- |")

@@ -23,6 +23,10 @@ VANISHING = (
     "a predicted width goes to zero where the curve goes through a value, and the likelihood has no bound there: use a "
     "stronger prior, or fewer units"
 )
+NOT_FINITE = (
+    "S, its gradient or its curvature is not finite here: look for values of x or y that are far from all others, or "
+    "for a loss of your own that is not finite somewhere"
+)
 SAME = 1e-6  # relative difference of S in raw and in standardised units up to which both are the same
 
 
@@ -38,17 +42,21 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
     elif why := _rounding(found, raw.value_and_gradient(theta)[0]):
         found = replace(found, problem=replace(found.problem, unsettled=why))
+    elif found.certified and not _is_finite(found):
+        found = replace(found, problem=replace(found.problem, unsettled=NOT_FINITE))
     problem = found.problem
     if search.best is not None and search.best.located and (spectrum is None or not spectrum.n_negative):
         found = _at_infinity(found)
         spectrum = found.spectrum
-    if found.certified and spectrum is not None:
+    if found.certified and (spectrum is not None or not problem.network.smooth):
         with stoppable(deadline) as stop:
             stop_if_due()
             found = replace(found, beside=problem.local_search(found.cost).lower_beside(found.theta, spectrum))
         if stop.reason == INTERRUPTED:
             found = replace(found, search=found.search.cut_short(stop.reason), spectrum=None, certificate=None)
             spectrum = certificate = None
+        elif stop.reason and not problem.network.smooth:
+            found = replace(found, problem=replace(problem, unsettled=f"S was not tried across kinks: {stop.reason}"))
     good = spectrum if found.certified else None
     factor, errors = None, np.full(p, np.nan)
     if good is not None:
@@ -118,6 +126,18 @@ def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
     expected, k = problem.expected(theta), problem.data.n_values
     width = np.exp(expected[k:]) / problem.scaling.y_scale[:k, None]
     return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
+
+
+def _is_finite(found: Found) -> bool:
+    """Return True if S, its gradient, and the covariance or a product with the curvature are finite at the point."""
+    cost, theta = found.cost, found.theta
+    value, gradient = cost.value_and_gradient(theta)
+    if found.spectrum is None:
+        product = cost.hessian_product if found.problem.network.smooth else cost.gauss_newton_product
+        curvature = product(theta, np.random.default_rng(0).normal(size=len(theta)))
+    else:
+        curvature = found.spectrum.factor
+    return bool(np.isfinite(value) and np.all(np.isfinite(gradient)) and np.all(np.isfinite(curvature)))
 
 
 def _rounding(found: Found, raw: float) -> str:

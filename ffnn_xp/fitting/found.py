@@ -77,6 +77,8 @@ class Found:
         """True if the bounds of EDM certify the minimum."""
         if self.spectrum is not None or self.bounds is None or self.problem.unsettled or self.infinity is not None:
             return False
+        if self.beside is not None:
+            return False
         return self.bounds.upper < self.goal
 
     @property

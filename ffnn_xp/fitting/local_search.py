@@ -10,8 +10,9 @@ from functools import cached_property, partial
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.fitting.beside import lower_beside
+from ffnn_xp.fitting.beside import biases_of_units_that_are_off, lower_aside, lower_beside
 from ffnn_xp.minimizers import (
+    BFGS,
     EDMBounds,
     KroneckerLBFGS,
     LevenbergMarquardt,
@@ -33,7 +34,6 @@ from ffnn_xp.uncertainty import Spectrum
 
 # In units of errordef: far below MIGRAD's goal, and cheap since the last steps converge quadratically.
 _EDM_GOAL = 1e-6
-LOWER_BETWEEN_KINKS = 0.1  # of errordef: by how much S may be lower beside a minimum between kinks
 NEWTON = 20.0  # times MIGRAD's goal: the EDM of Newton's step up to which a point is a minimum
 
 
@@ -59,6 +59,8 @@ class LocalSearchTuning:
         The refinement; its goal is coarser where another matrix would cost more than what may still be gained.
     non_smooth : LevenbergMarquardt
         The refinement of a non-smooth S.
+    along_kinks : BFGS
+        What follows it, along kinks; and what looks whether S falls from a point that is to be certified.
     matrix_free : MatrixFree
         The refinement where no matrices are formed, to half of MIGRAD's goal.
     escape : SaddleEscape
@@ -78,6 +80,7 @@ class LocalSearchTuning:
         default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-7)
     )
     non_smooth: LevenbergMarquardt = field(default=LevenbergMarquardt(edm_goal=_EDM_GOAL))
+    along_kinks: BFGS = field(default=BFGS())
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=1e-4))
     escape: SaddleEscape = field(default=SaddleEscape(max_saddles=30))
     kronecker_above: int = tuned(500, "parameters; fewer: Kronecker factors also for networks whose matrices are cheap")
@@ -267,11 +270,17 @@ class LocalSearch:
                 return spectrum, result.theta
         return spectrum.with_negative_directions_unidentified(), None
 
-    def lower_beside(self, theta: HostArray, spectrum: Spectrum) -> HostArray | None:
-        """Return a point next to a minimum where S is lower than a minimum may be; see `beside.lower_beside`."""
-        errordef = self.problem.errordef
-        fall = NEWTON * edm_goal(errordef) if self.smooth else LOWER_BETWEEN_KINKS * errordef
-        return lower_beside(self.problem, theta, spectrum, fall)
+    def lower_beside(self, theta: HostArray, spectrum: Spectrum | None) -> HostArray | None:
+        """Return a point beside a minimum where S is lower than a minimum may be, if there is one; see `beside`."""
+        problem, escape = self.problem, self.tuning.escape
+        fall = NEWTON * edm_goal(problem.errordef)
+        if spectrum is None:
+            return None if self.smooth else lower_aside(problem, theta, escape, fall)
+        beside = lower_beside(problem, theta, spectrum, fall)
+        if beside is not None or self.smooth:
+            return beside
+        off = biases_of_units_that_are_off(problem, theta)
+        return escape.lower_point(problem, theta, problem.value_and_gradient(theta)[0], off, fall)
 
     def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:
         """Minimise to the limit of single precision; return None where there is no such stage."""
@@ -321,7 +330,9 @@ class LocalSearch:
             if beyond is None:
                 break
             result = replace(t.non_smooth.run(tracker, beyond), saddles=saddles)
-        return result
+        if result.pruned:
+            return result
+        return replace(t.along_kinks.run(tracker, result.theta), saddles=result.saddles)
 
     def _matrix_free(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise without matrices; EDM and its bounds come from products."""

@@ -75,8 +75,17 @@ def message_of(found: Found, more: str) -> tuple[str, str]:
         if shape is None or not certified:
             return message, "none"
         return message, _source(problem, f"on {shape.factor.shape[1]} of {p} directions")
+    if found.beside is not None:
+        gain = found.cost(found.theta) - found.cost(found.beside)
+        where = "within a hundredth of a standard deviation" if problem.network.smooth else "nearby, across a kink"
+        return (
+            f"Not a minimum: S is lower by {gain:.2g} {where}, so that no covariance describes it. Use a narrower "
+            "prior, more restarts, another seed, or a smooth activation.",
+            "none",
+        )
+    unsettled = f"Not certified: {problem.unsettled}."
     if shape is None:
-        return _words_without_matrices(p, found.bounds, certified, more), "none"
+        return unsettled if problem.unsettled else _words_without_matrices(p, found.bounds, certified, more), "none"
     if shape.n_negative:
         return (
             f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(problem, shape)}: a "
@@ -91,14 +100,7 @@ def message_of(found: Found, more: str) -> tuple[str, str]:
             "none",
         )
     if problem.unsettled:
-        return f"Not certified: {problem.unsettled}.", "none"
-    if found.beside is not None:
-        gain = found.cost(found.theta) - found.cost(found.beside)
-        return (
-            f"Not a minimum: S is lower by {gain:.2g} within a hundredth of a standard deviation, so that "
-            "no covariance describes it. Use a narrower prior, more restarts, another seed, or a smooth activation.",
-            "none",
-        )
+        return unsettled, "none"
     if not certified:
         smooth = "" if problem.network.smooth else " S is not smooth: an activation such as softplus helps."
         fewer = "; fewer units or a prior would make it converge sooner" if problem.prior is None else ""

@@ -207,7 +207,7 @@ class MultiStart:
         with stoppable(self.deadline):
             for _ in range(LOWER_POINTS):
                 best = found.best
-                if best is None or best.spectrum is None or found.stopped not in ("", TIME_IS_UP):
+                if best is None or not best.located or found.stopped not in ("", TIME_IS_UP):
                     break
                 beside = self.local.lower_beside(best.theta, best.spectrum)
                 if beside is None:

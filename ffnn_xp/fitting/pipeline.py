@@ -40,6 +40,8 @@ from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
 from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
 
+STILL_FALLS = "S still fell between kinks, by {:.2g} at the end; fit(..., start='current') goes on from here"
+
 
 def fit(model: ModelLike, measurements: Measurements, options: FitOptions) -> FitRecord:
     """Fit a model to measurements; see `Model.fit`."""
@@ -162,8 +164,9 @@ def _certified(
     """Certify the best point with MINUIT, and make the record.
 
     Where MIGRAD moves along a weakly determined direction to a point that is no minimum, the local search goes on from
-    there; where it moves and does not certify a minimum, it runs again with the Hessian at its last point. All of it
-    ends at the time `last`.
+    there; where it moves and does not certify a minimum, it runs again with the Hessian at its last point. Where S has
+    kinks, the local search goes on wherever S has fallen on the way to the certificate. All of it ends at the time
+    `last`.
     """
     if found.best is None:
         raise ValueError(
@@ -172,28 +175,30 @@ def _certified(
         )
     raw, tuning = problem.raw_cost(), problem.tuning.certification
     best: LocalMinimum = found.best
-    spectrum, certificate = best.spectrum, None
+    spectrum, certificate, smooth, fall = best.spectrum, None, problem.network.smooth, 0.0
+    errordef, escape = search.cost.errordef, problem.tuning.local_search.escape
     with stoppable(last) as stop:
         stop_if_due()
         for run in range(1, tuning.runs + 1):
             if spectrum is None or spectrum.n_negative:
                 certificate = None
                 break
-            certificate = _run_migrad(problem, search, best.theta, spectrum)
+            certificate = recorded("MIGRAD", partial(_run_migrad, problem, search, best.theta, spectrum))
             if problem.errors_known:  # else the table stays in the units of the first errors of y
                 found = found.improved(certificate.fval)
+            fall = 0.0
             if not is_lower(search.cost, certificate.fval, best.value):
                 break  # the minimum stays the point that the spectrum is of
-            best = replace(best, theta=certificate.values)
+            fall = 0.0 if smooth else best.value - certificate.fval
+            best = replace(best, theta=certificate.values, value=certificate.fval)
             spectrum, beyond = search.local.spectrum_at(best.theta)
-            newton = spectrum.edm(search.cost.value_and_gradient(best.theta)[1], search.cost.errordef)
-            if beyond is None and (certificate.cut_short or newton > NEWTON * edm_goal(search.cost.errordef)):
+            newton = spectrum.edm(search.cost.value_and_gradient(best.theta)[1], errordef)
+            falls = newton > NEWTON * edm_goal(errordef) if smooth else fall > escape.min_gain * errordef
+            if beyond is None and (certificate.cut_short or falls):
                 beyond = best.theta  # MIGRAD used up its calls, or trusts its covariance too much: the search goes on
-            smooth = problem.network.smooth
-            if beyond is None and not certificate.certified and smooth:  # its updates of the covariance led it astray
-                best = replace(best, value=certificate.fval)
-                continue
-            if beyond is None or not smooth or run == tuning.runs:
+            if beyond is None and not certificate.certified and smooth:
+                continue  # its updates of the covariance led it astray
+            if beyond is None or run == tuning.runs:
                 break  # the spectrum is that of the last point, which the message is about
             found, located = search.continue_from(replace(found, best=best), beyond)
             assert found.best is not None
@@ -204,6 +209,8 @@ def _certified(
     if stop.reason:
         found, spectrum, certificate = found.cut_short(stop.reason), None, None
         best = best.unlocated()
+    if fall > escape.min_gain * errordef:
+        problem = replace(problem, unsettled=STILL_FALLS.format(fall))
     end = Found(problem, raw, search.cost, replace(found, best=best), spectrum, certificate, recipe=chosen)
     return certify_fit(end, search.began, last)
 
@@ -212,21 +219,14 @@ def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spect
     """Run MIGRAD from this point with this spectrum, on the standardised problem.
 
     EDM is the same in any coordinates, but in raw units MINUIT would compute it from numbers that differ by the square
-    of an input's mean over its width, which leaves nothing but rounding. At non-smooth points MIGRAD runs again with a
-    new covariance, if it does not certify a minimum: its own covariance, built from gradients that jump, degrades. The
-    run with the smallest EDM counts.
+    of an input's mean over its width, which leaves nothing but rounding. A Hessian knows nothing of kinks, where the
+    gradient jumps: there MIGRAD begins where BFGS ends, with the covariance that BFGS has learned on its way.
     """
-    cost = search.cost
-    most = 1 if problem.network.smooth else problem.tuning.certification.runs_non_smooth
-    runs: list[Certificate] = []
-    while len(runs) < most:
-        covariance = spectrum.inverse_hessian(cost.errordef)
-        runs.append(recorded("MIGRAD", partial(Migrad().certify, cost, theta, covariance)))
-        if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
-            break
-        theta = runs[-1].values
-        spectrum, _ = search.local.spectrum_at(theta)
-    return min(runs, key=lambda run: (not run.certified, run.edm))
+    cost, inverse_hessian = search.cost, spectrum.inverse_hessian(search.cost.errordef)
+    if not problem.network.smooth:
+        end, inverse_hessian = problem.tuning.local_search.along_kinks.with_inverse(cost, theta)
+        theta = end.theta
+    return Migrad().certify(cost, theta, inverse_hessian)
 
 
 def _can_be_halved(problem: FitProblem) -> bool:

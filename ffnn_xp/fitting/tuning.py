@@ -78,7 +78,6 @@ class YErrorTuning:
 class CertificationTuning:
     """Tuned numbers of the certification by MINUIT."""
 
-    runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to the minimum")
     runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
     hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")
     unnoticed: float = tuned(

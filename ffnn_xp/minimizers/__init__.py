@@ -6,7 +6,7 @@ Each is a frozen object with its options as fields, and `run(problem, theta, bud
 - `registry`: the table of minimizers by name; add one there.
 - `lbfgs`: SciPy's L-BFGS; `quasi_newton`: our own, in coordinates that a preconditioner makes.
 - `preconditioned_lbfgs`, `kronecker_lbfgs`: L-BFGS preconditioned by a Hessian, or by Kronecker factors (`kronecker`).
-- `levenberg_marquardt`: Levenberg-Marquardt, also for non-smooth functions.
+- `levenberg_marquardt`: Levenberg-Marquardt; `bfgs`: BFGS with weak Wolfe steps; both also for non-smooth functions.
 - `matrix_free`: minimization without p x p matrices; `conjugate_gradients`: bounds on EDM from products.
 - `negative_curvature`: escape from saddle points.
 - `batched_base`, `batched_lbfgs`, `batched_levenberg_marquardt`: many replicas together.
@@ -40,6 +40,7 @@ from ffnn_xp.minimizers.base import (
 from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
 from ffnn_xp.minimizers.batched_lbfgs import BatchedLBFGS
 from ffnn_xp.minimizers.batched_levenberg_marquardt import BatchedLevenbergMarquardt, PruneReplicas
+from ffnn_xp.minimizers.bfgs import BFGS
 from ffnn_xp.minimizers.conjugate_gradients import ConjugateGradients, EDMBounds
 from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 from ffnn_xp.minimizers.kronecker_lbfgs import KroneckerLBFGS
@@ -63,6 +64,7 @@ from ffnn_xp.minimizers.quasi_newton import Coordinates, LineSearch, QuasiNewton
 from ffnn_xp.minimizers.registry import MINIMIZERS, get_minimizer
 
 __all__ = [
+    "BFGS",
     "MINIMIZERS",
     "UNLIMITED",
     "AskTell",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.fitting.beside import lower_beside
+from ffnn_xp.fitting.beside import biases_of_units_that_are_off, lower_aside, lower_beside
 from ffnn_xp.fitting.local_search import LocalSearch
 from ffnn_xp.fitting.multistart import MultiStart
+from ffnn_xp.minimizers import SaddleEscape
 from ffnn_xp.uncertainty import Spectrum
 
 X = np.linspace(-2, 2, 30)
@@ -75,6 +77,43 @@ def test_the_search_goes_on_from_there(output: str, unit: float, options: dict[s
     fit = fx.Model((1, 2, 1), output=output, backend="numpy", seed=5).fit(X, y, restarts=1, **{"prior": 3.0, **options})
     assert fit.valid
     assert fit.chi2 < 0.1 * np.sum(((y - np.mean(y)) / options["y_err"]) ** 2)  # that of a constant
+
+
+def test_units_with_kinks_that_are_off_are_known_by_their_biases() -> None:
+    """In each layer; the next layer's weights behind such a unit have no influence either, but are no biases."""
+    layers = [([[1.0], [1.0]], [3.0, -9.0]), ([[1.0, 1.0]], [0.0])]
+    model = fx.Model.from_matrices(layers, activation="relu", output="relu", backend="numpy")
+    cost = fx.LeastSquares(X, np.sin(X), 0.1, model)
+    assert np.argmax(biases_of_units_that_are_off(cost, cost.start), axis=0).tolist() == [3]
+    off = cost.start - 100 * np.eye(7)[6]
+    assert np.argmax(biases_of_units_that_are_off(cost, off), axis=0).tolist() == [1, 3, 6]
+    smooth = fx.Model.from_matrices(layers, activation="tanh", backend="numpy")
+    assert biases_of_units_that_are_off(fx.LeastSquares(X, np.sin(X), 0.1, smooth), cost.start).shape == (7, 0)
+
+
+def test_an_output_that_is_off_at_all_events_is_turned_on() -> None:
+    """No gradient says so: S falls only beyond the nearest kink."""
+    y = np.column_stack([1.5 + np.sin(X), 2 + 0.1 * X])
+    model = fx.Model((1, 2, 2), output="relu", backend="numpy", seed=1)
+    start = np.r_[1.0, 0.1, -1.0, 0.2, 1.0, 0.5, 1.0, 0.01, 0.01, -0.1]
+    fit = model.fit(X, y, 0.1, prior=None, restarts=1, start=start)
+    assert fit.chi2 < 0.5 * np.sum((y[:, 1] / 0.1) ** 2)  # that of an output that is off
+
+
+def test_gradients_aside_lead_down_from_a_point_that_has_none() -> None:
+    """S = |u| v falls from 0 along none of its own gradients, which vanish."""
+
+    class Wedge:
+        errordef, epsilon = 1.0, 2.2e-16
+
+        def value_and_gradient(self, t: np.ndarray) -> tuple[float, np.ndarray]:
+            return abs(t[0]) * t[1], np.array([np.sign(t[0]) * t[1], abs(t[0])])
+
+    wedge: Any = Wedge()
+    lower = lower_aside(wedge, np.zeros(2), SaddleEscape(), fall=4e-3)
+    assert lower is not None
+    assert wedge.value_and_gradient(lower)[0] < -4e-3
+    assert lower_aside(wedge, np.array([0.0, 3.0]), SaddleEscape(), fall=4e-3) is None
 
 
 def test_a_point_with_a_lower_one_beside_it_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:

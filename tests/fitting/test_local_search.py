@@ -138,7 +138,7 @@ def test_of_what_is_pruned_no_hessian_is_computed() -> None:
 
 
 def test_where_s_is_not_smooth_it_is_pruned_too() -> None:
-    """By the steps of Levenberg and Marquardt, which are all that there is."""
+    """By the steps of Levenberg and Marquardt, and by those along kinks that follow them."""
 
     class Steps(LevenbergMarquardt):
         def run(self, problem: Any, theta: np.ndarray, budget: Budget = UNLIMITED) -> MinimizerResult:
@@ -146,7 +146,7 @@ def test_where_s_is_not_smooth_it_is_pruned_too() -> None:
             return MinimizerResult(theta, 9.0, 1.0, Status.PRUNED if pruned else Status.NO_GAIN)
 
     problem = Scripted(lower=False)
-    local = search(problem, smooth=False, non_smooth=Steps())
+    local = search(problem, smooth=False, non_smooth=Steps(), along_kinks=Steps())
     assert local.refine(Tracker(problem, Budget(prune=lambda theta, gain: True)), np.zeros(2)) is None
     end = local.refine(Tracker(problem, Budget(prune=lambda theta, gain: False)), np.zeros(2))
     assert end is not None

@@ -44,6 +44,13 @@ def test_a_fit_is_a_minimum_or_says_why_not(call: RandomFit) -> None:
     assert not wrong, f"{call}: {end}; {'; '.join(wrong)}"
 
 
+@pytest.mark.parametrize("seed", [3008, 6251, 6600])
+def test_s_is_not_lower_beside_a_fit_with_kinks(seed: int) -> None:
+    """S jumps, it falls where a unit that is off at all events is on, and it falls along a weakly determined valley."""
+    rng = np.random.default_rng(seed)
+    assert verdict(random_fit(lambda options: options[int(rng.integers(len(options)))]))[1] == []
+
+
 # The checks themselves: each finds what it is for.
 
 X = np.linspace(-2, 2, 30)
