@@ -34,10 +34,10 @@ from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
-from ffnn_xp.fitting.folds import Fold
+from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.progress import Report
-from ffnn_xp.fitting.regularization_path import PathMinimizer, follow_path, grow_ensemble, shape_of_prior
+from ffnn_xp.fitting.regularization_path import PathMinimizer, follow_path, join_path, shape_of_prior
 from ffnn_xp.fitting.search_result import FitState
 from ffnn_xp.fitting.width_selection import HeldOut, choose_width, rounding_error
 from ffnn_xp.fitting.workers import HERE, Workers
@@ -47,6 +47,7 @@ from ffnn_xp.objective import GaussianPrior, NetworkCost, output_bias_precision
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, VaryingWidth, sandwich
 
 FEWEST_TO_CHOOSE = 10  # events without which cross-validation says nothing
+MOST_SCATTER = 0.5  # of the square of held-out residuals: the most that an ensemble is taken to be better
 CONSTANT = 1e-12  # S per event below which the values themselves are constant
 SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
@@ -167,7 +168,15 @@ def choose(
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
     measured = problem.loss.auxiliary == "y_err"
-    found = grow_ensemble(whole, thetas, starts, strengths[: at + 1], P, path, number)
+    joining = [i % len(parts) for i in range(number - len(parts))]
+    joined = join_path(
+        CostBatch([parts[f].inside for f in joining]), [next(starts) for _ in joining], strengths[: at + 1], P, path
+    )
+    of_folds = [[theta, *joined[f :: len(parts)]] for f, theta in enumerate(thetas)]
+    found = [theta for networks in zip(*of_folds, strict=True) for theta in networks]
+    if not path.stopped:
+        batch = CostBatch([whole.objective] * len(found))
+        found = path.minimize(batch, found, strength * P, path.tuning.last_evaluations)
     values = [whole.chi2(theta) + strength * float(np.sum(P * theta**2)) for theta in found]
     members, calibration, predictive = [found[i] for i in np.argsort(values)], None, None
     y_error = _held_out_error(problem, parts, thetas)
@@ -177,7 +186,7 @@ def choose(
             networks = tuple(member(problem, theta, strength * P) for theta in members)
             width = None
             if measured:
-                held_out = _held_out(problem, parts, thetas, strength * P)
+                held_out = _held_out(problem, parts, of_folds, strength * P)
                 calibration, width = recorded("calibration", partial(_calibrated, problem, held_out, rng, path))
             predictive = Predictive(networks, calibration, width=width)
     return PriorSelection(
@@ -241,13 +250,19 @@ def _calibrated(
     return choose_width(held_out, rounding, rng, path, problem.tuning.width)
 
 
-def _held_out(problem: FitProblem, parts: list[Fold], thetas: list[HostArray], precision: HostArray) -> HeldOut:
-    """Return the held-out residuals, with each fold's own errors, in raw units."""
+def _held_out(problem: FitProblem, parts: list[Fold], of_folds: list[list[HostArray]], precision: HostArray) -> HeldOut:
+    """Return the held-out residuals, in units of the errors of y if they are known, else with each fold's own errors.
+
+    They are those of the mean of each fold's networks. The ensemble is the mean of all networks, and so they are scaled
+    down by what its residuals are smaller for that reason, by the scatter of each fold's networks.
+    """
     backend, network = problem.model.backend, problem.network
     layout, d, k, scaling = network.layout, len(problem.scaling.x_mean), len(problem.scaling.y_mean), problem.scaling
     plain = Scaling(layout, np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
+    each, total = len(of_folds[0]), sum(map(len, of_folds))
     all_of: list[tuple[HostArray, ...]] = []
-    for part, theta in zip(parts, thetas, strict=True):
+    for part, networks in zip(parts, of_folds, strict=True):
+        theta = networks[0]
         cost = part.cost(precision)
         G = cost.gauss_newton(theta)
         y_error = np.ones((k, 1))
@@ -263,14 +278,20 @@ def _held_out(problem: FitProblem, parts: list[Fold], thetas: list[HostArray], p
         stop_if_due()
         x = part.outside.events.x[:d, :]
         std = backend.to_host(band.std(network, backend, x) * part.outside.events.data[1])
-        residuals, w = _residuals(network, backend, theta, part.outside.events), _weights(backend, part.outside.events)
-        prediction = backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
+        outside, w = part.outside.events, _weights(backend, part.outside.events)
         more = 1.0 if w is None or problem.sandwich else np.sqrt(w)  # errors are smaller by its square root
-        all_of.append((more * residuals, y_error + 0 * residuals, more * std, prediction, backend.to_host(x)))
-    residuals, y_error, bands, predictions, x = (np.concatenate(a, axis=1) for a in zip(*all_of, strict=True))
-    unit, shift = scaling.y_scale[:, None], scaling.y_mean[:, None]
+        of_each = more * np.stack([_residuals(network, backend, theta, outside) for theta in networks])
+        residuals, scatter = np.mean(of_each, axis=0), np.var(of_each, axis=0, ddof=1 if each > 1 else 0)
+        prediction = np.mean([_outputs(network, backend, theta, x) for theta in networks], axis=0)
+        all_of.append((residuals, scatter, y_error + 0 * residuals, more * std, prediction, backend.to_host(x)))
+    residuals, scatter, y_error, bands, predictions, x = (np.concatenate(a, axis=1) for a in zip(*all_of, strict=True))
+    less = np.mean(scatter, axis=1) * (1 / each - 1 / total)
+    square = np.maximum(np.mean(residuals**2, axis=1), np.finfo(float).tiny)
+    residuals = residuals * np.sqrt(1 - np.minimum(less / square, MOST_SCATTER))[:, None]
+    predictions = predictions * scaling.y_scale[:, None] + scaling.y_mean[:, None]
+    unit = np.ones((k, 1)) if problem.errors_known else scaling.y_scale[:, None]
     x = x * scaling.x_scale[:, None] + scaling.x_mean[:, None]
-    return HeldOut(residuals * unit, y_error * unit, bands * unit, predictions * unit + shift, x)
+    return HeldOut(residuals * unit, y_error * unit, bands * unit, predictions, x)
 
 
 def _weights(backend: Backend, events: Events) -> HostArray | None:
@@ -283,6 +304,11 @@ def _residuals(network: Network, backend: Backend, theta: HostArray, events: Eve
     with backend.context():
         y = evaluate(network, backend, backend.to_device(theta), events.x)
         return backend.to_host((events.data[0] - y) * events.data[1])
+
+
+def _outputs(network: Network, backend: Backend, theta: HostArray, x: Array) -> HostArray:
+    """Compute the outputs ``(k, n)`` of standardised data, on the host."""
+    return backend.to_host(evaluate(network, backend, backend.to_device(theta), x))
 
 
 def typical_error(problem: FitProblem) -> HostArray:

@@ -6,7 +6,7 @@ They share network and statistic and differ in their events, so that values and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -310,41 +310,15 @@ def _values(batch: CostBatch, thetas: Sequence[HostArray], precision: HostArray)
     return np.where(np.isfinite(values), values, np.inf).reshape(m, m)
 
 
-def grow_ensemble(
-    whole: NetworkCost,
-    found: Sequence[HostArray],
-    others: Iterator[HostArray],
-    strengths: HostArray,
-    P: HostArray,
-    minimizer: PathMinimizer,
-    number: int,
+def join_path(
+    costs: CostBatch, starts: Sequence[HostArray], strengths: HostArray, P: HostArray, minimizer: PathMinimizer
 ) -> list[HostArray]:
-    """Return networks of all data at the last strength: those of the folds, and others that follow the path.
+    """Return networks that follow the path from these starts in larger steps, to the last of the strengths.
 
-    There are fewer of them if time is up.
-
-    Parameters
-    ----------
-    whole : NetworkCost
-        The cost of all data.
-    found : sequence of array with shape (p,)
-        The folds' networks at the last strength.
-    others : iterator
-        Random starts.
-    strengths, P
-        The path up to the last strength, and the shape of the prior.
-    minimizer : PathMinimizer
-        Minimises them.
-    number : int
-        Networks of the ensemble.
+    There are none if time is up.
     """
-    t = minimizer.tuning
-    joining = [next(others) for _ in range(number - len(found))]
-    if joining:
-        batch = CostBatch([whole.objective] * len(joining))
-        for strength in strengths[:: t.stride]:
-            joining = minimizer.minimize(batch, joining, strength * P, t.evaluations)
-    ends = [*found[:number], *([] if minimizer.stopped else joining)]
-    if minimizer.stopped:
-        return ends
-    return minimizer.minimize(CostBatch([whole.objective] * len(ends)), ends, strengths[-1] * P, t.last_evaluations)
+    ends, t = list(starts), minimizer.tuning
+    for strength in (*strengths[:-1][:: t.stride], strengths[-1]):
+        if ends and not minimizer.stopped:
+            ends = minimizer.minimize(costs, ends, strength * P, t.evaluations)
+    return [] if minimizer.stopped else ends

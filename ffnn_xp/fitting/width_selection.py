@@ -48,7 +48,8 @@ class HeldOut(NamedTuple):
     Attributes
     ----------
     residuals, y_error, bands, predictions : array with shape (k, n)
-        In raw units of y: measured less predicted, the error of y by the events of the fit, the band, the prediction.
+        Measured less predicted, the error of y by the events of the fit, the band, the prediction, in raw units of y;
+        where errors of y are known the first three are in units of these.
     x : array with shape (d, n)
         Raw inputs.
     weights : array with shape (n,) or None

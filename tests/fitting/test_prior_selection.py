@@ -81,7 +81,7 @@ def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) 
 @pytest.mark.slow
 @pytest.mark.parametrize("many", [1000, 100])
 def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
-    """Beside as many others as are missing; members go on, at the last, from where the folds' networks ended."""
+    """Each fold has several networks; all go on, at the last, with all events from where they ended."""
     starts: list[np.ndarray] = []
     minimised: list[tuple[int, np.ndarray, np.ndarray]] = []
 
@@ -105,10 +105,25 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
     assert len(fit.recipe.members) == len(starts) == number  # no network is drawn that is not a member
     parts = [end for n, _, end in minimised if n < len(X)]
     whole = [start for n, start, _ in minimised if n == len(X)]
-    going_on = [any(np.array_equal(start, end) for end in parts) for start in whole[-number:]]
-    folds = PriorSelectionTuning().folds if many > len(X) else 1
-    assert going_on == [True] * folds + [False] * (number - folds)
-    assert len(whole) > number
+    assert len(whole) == number
+    assert all(any(np.array_equal(start, end) for end in parts) for start in whole)
+
+
+def test_residuals_of_a_folds_mean_are_scaled_to_those_of_the_whole_ensemble() -> None:
+    """Networks scatter at random about the truth: the mean of a fold's two keeps half of that, the mean of all none."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, 6000)
+    y = x + 0.3 * rng.normal(size=6000)
+    problem = replace(fx.Model((1, 1), seed=1).fit(x, y, 1.0, prior=None).problem, prior=None)
+    scale, rows = float(problem.scaling.y_scale[0]), np.arange(6000)
+    folds = [Fold(problem.cost(), rows[rows % 60 != f], rows[rows % 60 == f]) for f in range(60)]
+    truth = problem.scaling.to_standard(np.array([1.0, 0.0]))
+    shifts = 0.3 / scale * rng.normal(size=(60, 2))
+    networks = [[truth + np.array([0, shift]) for shift in of_fold] for of_fold in shifts]
+    found = _held_out(problem, folds, networks, np.zeros(2)).residuals
+    assert np.mean(found**2) == pytest.approx(0.3**2, rel=0.1)
+    one = _held_out(problem, folds, [[truth]] * 60, np.zeros(2))
+    np.testing.assert_allclose(one.residuals[0, :100], (y - x)[rows % 60 == 0], atol=1e-9)
 
 
 def test_the_path_leaves_the_constant_that_a_strong_prior_makes() -> None:
@@ -229,7 +244,7 @@ def test_the_calibration_knows_a_sandwich() -> None:
         part = Fold(problem.cost(), rows[rows % 2 == 0], rows[rows % 2 == 1])
         theta = fit.standardised if not found else found[0][1]
         P = 1e-7 * shape_of_prior(problem.network) / error**2
-        held_out = _held_out(problem, [part], [theta], P)
+        held_out = _held_out(problem, [part], [[theta]], P)
         found.append((held_out.calibrate(held_out.y_error), theta))
     (near, _), (far, _) = found
     assert far.a == pytest.approx(near.a / 9, rel=0.05)

@@ -12,8 +12,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.fitting.folds import CostBatch, Fold
-from ffnn_xp.fitting.prior_selection import shape_of_prior
-from ffnn_xp.fitting.regularization_path import PathMinimizer, PathTuning, follow_path, grow_ensemble
+from ffnn_xp.fitting.regularization_path import PathMinimizer, PathTuning, follow_path, join_path, shape_of_prior
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.minimizers import KroneckerLBFGS
 from ffnn_xp.network.initialization import glorot
@@ -214,21 +213,32 @@ def test_when_time_is_up_the_best_points_are_kept(monkeypatch: pytest.MonkeyPatc
             assert one(end) == pytest.approx(min(one(theta[row]) for theta in calls[:-1]), rel=1e-12)
 
 
-def test_an_ensemble_grows_as_time_is_left_for() -> None:
+def test_networks_join_the_path_as_time_is_left_for() -> None:
     whole = cost()
     P = 0.1 * shape_of_prior(whole.objective.network)
-    found, strengths = starts(whole, 1), np.array([8.0, 4.0, 2.0, 1.0])
-    drawn = iter(starts(whole, 4)[1:])
-    ends = grow_ensemble(whole, found, drawn, strengths, P, PathMinimizer(), 3)
-    one = CostBatch([whole.objective]).cost(0, P)
-    assert len(ends) == 3
-    assert len(list(drawn)) == 1
+    drawn, strengths, batch = starts(whole, 3), np.array([8.0, 4.0, 2.0, 1.0]), CostBatch([whole.objective] * 3)
+    ends = join_path(batch, drawn, strengths, P, PathMinimizer())
+    one = batch.cost(0, P)
     assert len({round(float(np.sum(np.abs(end))), 6) for end in ends}) == 3
     for end in ends:
         g = one.grad(end)
         assert 0.5 * g @ np.linalg.solve(one.gauss_newton(end), g) < 0.1
-    late = grow_ensemble(
-        whole, found, iter(starts(whole, 4)), strengths, P, PathMinimizer(Workers(deadline=time.monotonic() - 1)), 3
-    )
-    assert len(late) == 1
-    np.testing.assert_array_equal(late[0], found[0])
+    assert join_path(batch, drawn, strengths, P, PathMinimizer(Workers(deadline=time.monotonic() - 1))) == []
+    assert join_path(CostBatch([]), [], strengths, P, PathMinimizer()) == []
+
+
+def test_networks_that_join_take_larger_steps_and_end_at_the_last_strength() -> None:
+    """Of strengths 1 ... 8 every third, and the last, whichever it is."""
+    whole = cost()
+    taken: list[float] = []
+
+    class Recorder(PathMinimizer):
+        def minimize(self, costs: CostBatch, thetas: Any, precision: np.ndarray, evaluations: int) -> list[np.ndarray]:
+            taken.append(float(precision[0]))
+            return list(thetas)
+
+    for number in (1, 4, 8):
+        taken.clear()
+        strengths = 1.0 + np.arange(number)
+        join_path(CostBatch([whole.objective]), starts(whole, 1), strengths, np.ones(whole.npar), Recorder())
+        assert taken == {1: [1.0], 4: [1.0, 4.0], 8: [1.0, 4.0, 7.0, 8.0]}[number]
