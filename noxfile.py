@@ -42,8 +42,10 @@ LIBRARIES = {
 if unknown := set(BACKENDS) - set(LIBRARIES):
     raise SystemExit(f"FFNN_XP_TEST_BACKENDS: {sorted(unknown)} not among {list(LIBRARIES)}")
 
-# One BLAS thread per process: the tests run in several processes. None unsets a variable.
+# One BLAS thread per process: the tests run in several processes. None unsets a variable. Nothing is compiled ahead, so
+# each process would compile all that it imports, if what another has compiled were not kept.
 ENV = {
+    "PYTHONDONTWRITEBYTECODE": None,
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MPLBACKEND": "Agg",
