@@ -35,7 +35,7 @@ from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.fitting.y_error import estimate_y_error
-from ffnn_xp.minimizers import Certificate, Migrad, edm_goal, is_lower
+from ffnn_xp.minimizers import Certificate, edm_goal, is_lower
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
 from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
@@ -221,7 +221,7 @@ def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spect
     runs: list[Certificate] = []
     while len(runs) < most:
         covariance = spectrum.inverse_hessian(cost.errordef)
-        runs.append(recorded("MIGRAD", partial(Migrad().certify, cost, theta, covariance)))
+        runs.append(recorded("MIGRAD", partial(problem.tuning.certification.certify, cost, theta, covariance)))
         if runs[-1].certified or np.array_equal(runs[-1].values, theta) or time.monotonic() > search.deadline:
             break
         theta = runs[-1].values

@@ -5,6 +5,7 @@ Each number says what it trades; `benchmarks/tuning.py` varies them all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ffnn_xp._lib.tuning import tuned
@@ -12,7 +13,15 @@ from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
-from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS, edm_goal
+from ffnn_xp.minimizers import (
+    BatchedLBFGS,
+    BatchedLevenbergMarquardt,
+    Certificate,
+    MatrixFree,
+    Migrad,
+    PreconditionedLBFGS,
+    edm_goal,
+)
 
 REFIT_GOAL = edm_goal(1.0)  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
@@ -75,8 +84,9 @@ class YErrorTuning:
 
 @dataclass(frozen=True)
 class CertificationTuning:
-    """Tuned numbers of the certification by MINUIT."""
+    """Tuned numbers of the certification by MINUIT, and the function that asks it: `Migrad.certify`."""
 
+    certify: Callable[..., Certificate] = field(default=Migrad().certify)
     runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to the minimum")
     runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
     hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")

@@ -136,6 +136,7 @@ def test_a_memmap(tmp_path: Path, no_memory: None) -> None:
     assert is_same(case.fit(**maps), in_memory(case))
 
 
+@pytest.mark.slow
 def test_no_more_than_blocks_are_in_memory(no_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (opening, streamed):
         monkeypatch.setattr(module, "BLOCK_BYTES", 2**16)

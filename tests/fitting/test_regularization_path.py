@@ -89,6 +89,7 @@ def test_a_network_that_would_remember_the_held_out_events_stays_in_its_fold() -
     assert all(np.count_nonzero(end) == whole.npar for end in ends[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [9, 27, 34])
 def test_a_path_does_not_end_before_anything_is_learnt(seed: int) -> None:
     """Under a strong prior these networks are straight lines, and score alike for seven strengths."""
