@@ -109,16 +109,37 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return hide
 
 
+Note = Callable[..., object]
+EVALUATIONS = ("value_and_gradient", "hessian", "gauss_newton", "hessian_product", "kronecker_factors")
+
+
 @pytest.fixture
-def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def before_each(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have a function called before each evaluation of any objective, with its arguments; by default of all kinds."""
+
+    def before_each(note: Note, *names: str) -> None:
+        def noted(plain: Callable[..., Any]) -> Callable[..., Any]:
+            def evaluate(self: Objective, *args: Any) -> Any:
+                note(*args)
+                return plain(self, *args)
+
+            return evaluate
+
+        for name in names or EVALUATIONS:
+            monkeypatch.setattr(Objective, name, noted(getattr(Objective, name)))
+
+    return before_each
+
+
+@pytest.fixture
+def forbid(before_each: Callable[..., None]) -> Callable[..., None]:
     """Make some quantities of every objective an error, by their names: what has no need of them gets by."""
 
     def forbid(*names: str) -> None:
         def forbidden(*_: object) -> None:
             raise AssertionError(f"one of {names} was computed")
 
-        for name in names:
-            monkeypatch.setattr(Objective, name, forbidden)
+        before_each(forbidden, *names)
 
     return forbid
 

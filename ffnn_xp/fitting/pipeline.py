@@ -51,7 +51,7 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
     """Read the data, take all steps of a fit, and say on the progress line which."""
     began = time.monotonic()
     problem: FitProblem
-    if are_in_parts(measurements):
+    if are_in_parts(measurements, options.tuning.parts):
         problem = read_in_parts(model, measurements, options)
     else:
         problem = read_problem(model_for_fit(model, measurements), measurements, options)

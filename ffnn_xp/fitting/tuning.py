@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ffnn_xp._lib.tuning import tuned
+from ffnn_xp.distributed import PartsTuning
 from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
@@ -163,6 +164,7 @@ class Tuning:
     path: PathTuning = field(default=PathTuning())
     refit: RefitTuning = field(default=RefitTuning())
     time: TimeTuning = field(default=TimeTuning())
+    parts: PartsTuning = field(default=PartsTuning())
 
 
 DEFAULT_TUNING = Tuning()
