@@ -62,7 +62,8 @@ def install(session: nox.Session, *what: str) -> None:
 def run_pytest(session: nox.Session, backends: list[str]) -> None:
     """Run the tests on these backends, with the arguments after ``--`` passed on to pytest."""
     options = [f"--backend={name}" for name in backends]
-    session.run("pytest", "-n", "auto", "--maxprocesses=8", *options, *session.posargs, env=ENV)
+    parallel = ["-n", "auto", "--maxprocesses=8", "--dist=worksteal"]  # what is slow lies together
+    session.run("pytest", *parallel, *options, *session.posargs, env=ENV)
 
 
 def starts(python: str) -> bool:
