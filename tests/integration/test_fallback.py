@@ -61,11 +61,11 @@ class OnAnyDevice(NumpyBackend):
 
     @classmethod
     def find(cls, device: Any, dtype: str) -> Any:
-        return np, "cuda:0" if device is None else device
+        return np, device
 
     @staticmethod
     def is_gpu(device: Any) -> bool:
-        return bool(device != "cpu")
+        return True
 
 
 WAYS = {
