@@ -42,8 +42,10 @@ LIBRARIES = {
 if unknown := set(BACKENDS) - set(LIBRARIES):
     raise SystemExit(f"FFNN_XP_TEST_BACKENDS: {sorted(unknown)} not among {list(LIBRARIES)}")
 
-# One BLAS thread per process: the tests run in several processes. None unsets a variable.
+# One BLAS thread per process: the tests run in several processes. None unsets a variable. Nothing is compiled ahead, so
+# each process would compile all that it imports, if what another has compiled were not kept.
 ENV = {
+    "PYTHONDONTWRITEBYTECODE": None,
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MPLBACKEND": "Agg",
@@ -60,7 +62,8 @@ def install(session: nox.Session, *what: str) -> None:
 def run_pytest(session: nox.Session, backends: list[str]) -> None:
     """Run the tests on these backends, with the arguments after ``--`` passed on to pytest."""
     options = [f"--backend={name}" for name in backends]
-    session.run("pytest", "-n", "auto", "--maxprocesses=8", *options, *session.posargs, env=ENV)
+    parallel = ["-n", "auto", "--maxprocesses=8", "--dist=worksteal"]  # what is slow lies together
+    session.run("pytest", *parallel, *options, *session.posargs, env=ENV)
 
 
 def starts(python: str) -> bool:

@@ -6,11 +6,10 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-
-import pytest
 
 import ffnn_xp
 
@@ -35,9 +34,24 @@ FRAGMENT = re.compile(r"(What|Of|Whether|One|How|As|Where|From|Which|The same|In
 
 PACKAGE = Path(ffnn_xp.__file__).parent
 ROOT = Path(__file__).parents[1]
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
-EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=NAMES)
+INIT = PACKAGE / "__init__.py"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def of_every_file(check: Callable[[Path], None]) -> Callable[[], None]:
+    """Make a test of all files from a check of one; it names those that fail, and why."""
+
+    def test() -> None:
+        failed = {}
+        for path in FILES:
+            try:
+                check(path)
+            except AssertionError as error:
+                failed[path.relative_to(PACKAGE).as_posix()] = str(error)
+        assert not failed
+
+    test.__doc__ = check.__doc__
+    return test
 
 
 def among(path: Path, places: tuple[str, ...]) -> bool:
@@ -97,13 +111,15 @@ def test_packages_import_downwards() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@EVERY_FILE
+@of_every_file
 def test_packages_import_each_other_by_their_public_names(path: Path) -> None:
     """``from ffnn_xp.losses import Loss``, of the names in `__all__`; inside a package its modules import each other.
 
     `_lib` has no public names: its modules are imported.
     """
     own = path.relative_to(PACKAGE).parts[0]
+    if path == INIT:  # which gathers what is public
+        return
     for module, name, line in imported_names(path):
         house, _, inside = module.partition(".")
         package, _, inner = inside.partition(".")
@@ -119,7 +135,7 @@ def test_packages_import_each_other_by_their_public_names(path: Path) -> None:
             assert name in public, f"line {line}: {name} is not public in {module}"
 
 
-@EVERY_FILE
+@of_every_file
 def test_events_are_computed_on_in_their_own_namespace(path: Path) -> None:
     """Losses draw toys on the host too: there each function of ``xp`` computes with nothing else."""
     if among(path, ON_EVENTS) and not among(path, ON_HOST):
@@ -132,7 +148,7 @@ def test_events_are_computed_on_in_their_own_namespace(path: Path) -> None:
                 assert not names & {"np", "scipy"}, f"line {function.lineno}"
 
 
-@EVERY_FILE
+@of_every_file
 def test_only_backends_knows_array_libraries_by_name(path: Path) -> None:
     """Neither as an import nor in a string that is not documentation."""
     if among(path, ("backends",)):
@@ -149,7 +165,7 @@ def test_only_backends_knows_array_libraries_by_name(path: Path) -> None:
     assert not named
 
 
-@EVERY_FILE
+@of_every_file
 def test_only_two_files_make_a_minuit(path: Path) -> None:
     """The fitter is minuit.py's; minuit_workarounds.py asks it about a bug. Others may name the type."""
     made = [
@@ -167,7 +183,7 @@ def test_who_imports_iminuit() -> None:
     assert users <= {"objective", "costs", "minimizers", "fitting", "studies", "model"}
 
 
-@EVERY_FILE
+@of_every_file
 def test_where_arrays_cross(path: Path) -> None:
     """Not below the cost, and not where bands are computed. Data checks, a fit's moments and edges may ask."""
     asked = [
@@ -179,7 +195,7 @@ def test_where_arrays_cross(path: Path) -> None:
     assert not asked or not among(path, NO_HOST), f"lines {asked}"
 
 
-@EVERY_FILE
+@of_every_file
 def test_nobody_sets_private_fields_of_another_object(path: Path) -> None:
     """An object sets its own."""
     targets = [
@@ -194,7 +210,7 @@ def test_nobody_sets_private_fields_of_another_object(path: Path) -> None:
     assert not others, f"lines {others}"
 
 
-@EVERY_FILE
+@of_every_file
 def test_no_global_randomness(path: Path) -> None:
     """Random numbers come from a Generator that was given: nothing of `numpy.random` but `default_rng` and types."""
     used = {
@@ -205,7 +221,7 @@ def test_no_global_randomness(path: Path) -> None:
     assert used <= {"default_rng", "Generator", "SeedSequence", "BitGenerator", "RandomState"}
 
 
-@EVERY_FILE
+@of_every_file
 def test_every_module_opens_with_its_idea(path: Path) -> None:
     text = ast.get_docstring(tree_of(path)) or ""
     assert text
@@ -242,7 +258,7 @@ def test_no_package_exports_a_name_of_its_modules() -> None:
     assert not {str(name) for name in exported if (PACKAGE / name).exists()}
 
 
-@pytest.mark.parametrize("path", [*FILES, PACKAGE / "__init__.py"], ids=[*NAMES, "__init__.py"])
+@of_every_file
 def test_first_sentences_have_a_subject_or_a_verb(path: Path) -> None:
     """No docstring begins as if it went on from its heading: "What ...", "Of ...", "Whether ...", "The same ..."."""
     assert not [

@@ -19,12 +19,12 @@ FILES = {  # of a control group of version 2 and of version 1: the limit, what i
 }
 
 
-def free_memory() -> int | None:
+def free_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> int | None:
     """Return the bytes that this process may still take; None where the system does not tell.
 
     It is the least of what the machine has, what the control groups of the process leave (of a container or a batch
     job; pages of files count as free, as they are given back at need), and what its own limits leave (``ulimit -v``,
-    ``ulimit -d``).
+    ``ulimit -d``). The system tells it in files of two folders.
 
     Examples
     --------
@@ -32,22 +32,22 @@ def free_memory() -> int | None:
     >>> free is None or free > 0
     True
     """
-    return min((*_of_machine(), *_of_groups(), *_of_process()), default=None)
+    return min((*_of_machine(proc), *_of_groups(proc, cgroup), *_of_process(proc)), default=None)
 
 
-def _of_machine() -> Iterator[int]:
+def _of_machine(proc: Path) -> Iterator[int]:
     with suppress(OSError, KeyError):
-        yield 1024 * _numbers(PROC / "meminfo")["MemAvailable:"]
+        yield 1024 * _numbers(proc / "meminfo")["MemAvailable:"]
 
 
-def _of_groups() -> Iterator[int]:
+def _of_groups(proc: Path, cgroup: Path) -> Iterator[int]:
     """Yield what each group of this process leaves, up to the root of the hierarchy."""
     with suppress(OSError):
-        for line in (PROC / "self" / "cgroup").read_text().splitlines():
+        for line in (proc / "self" / "cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             kind = "memory" if "memory" in controllers.split(",") else controllers
             if kind in FILES:
-                group = CGROUP / kind / path.lstrip("/")
+                group = cgroup / kind / path.lstrip("/")
                 for folder in (group, *group.parents):
                     yield from _of_group(folder, *FILES[kind])
 
@@ -59,11 +59,11 @@ def _of_group(folder: Path, limit: str, usage: str, of_files: tuple[str, ...]) -
         yield max(0, most - used + sum(statistics[name] for name in of_files))
 
 
-def _of_process() -> Iterator[int]:
+def _of_process(proc: Path) -> Iterator[int]:
     if sys.platform == "win32":
         return
     with suppress(OSError, ValueError):
-        size, _, _, _, _, data, _ = (PROC / "self" / "statm").read_text().split()
+        size, _, _, _, _, data, _ = (proc / "self" / "statm").read_text().split()
         for limit, pages in ((resource.RLIMIT_AS, size), (resource.RLIMIT_DATA, data)):
             soft = resource.getrlimit(limit)[0]
             if soft != resource.RLIM_INFINITY:

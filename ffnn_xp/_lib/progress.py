@@ -50,14 +50,16 @@ NO_BAR = Bar()
 
 
 @contextmanager
-def showing(progress: bool | None) -> Iterator[None]:
+def showing(progress: bool | None, delay: float = DELAY) -> Iterator[None]:
     """Show the bars of a block, or not: the meaning of all options ``progress=``.
 
     Parameters
     ----------
     progress : bool or None
         True shows them at once, wherever standard error goes. None shows them in a terminal and in a notebook, if tqdm
-        is installed, for work that takes more than a second. False shows none.
+        is installed, for work that takes longer than the delay. False shows none.
+    delay : float
+        Seconds before a bar appears that nobody asked for.
 
     Raises
     ------
@@ -73,15 +75,15 @@ def showing(progress: bool | None) -> Iterator[None]:
     """
     if progress is not None and not isinstance(progress, bool | np.bool_):
         raise TypeError(f"`progress` must be True, False or None, got {progress!r}")
-    delay: float | None = None
+    shown_after: float | None = None
     if progress:
         require("tqdm", "progress", PURPOSE)
-        delay = 0.0
+        shown_after = 0.0
     elif progress is None and _is_watched():
         with suppress(ImportError):
             require("tqdm", "progress", PURPOSE)
-            delay = DELAY
-    token = _delay.set(delay)
+            shown_after = delay
+    token = _delay.set(shown_after)
     try:
         yield
     finally:

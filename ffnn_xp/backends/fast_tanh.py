@@ -13,6 +13,7 @@ place, near zero too, and never beyond 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -30,7 +31,11 @@ SLOW = ("X86_V3", "FMA3__AVX2")  # NumPy's names for its kernels of tanh that ar
 @cache
 def is_faster() -> bool:
     """Return True if this tanh is faster on this processor, by the name of the kernel that NumPy chose there."""
-    found = np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64")
+    return names_slow_kernel(np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64"))
+
+
+def names_slow_kernel(found: Mapping[str, Mapping[str, Mapping[str, str]]]) -> bool:
+    """Return True if this answer of NumPy about its kernels names one of tanh that is slower."""
     return any(kernel["current"] in SLOW for kernels in found.values() for kernel in kernels.values())
 
 

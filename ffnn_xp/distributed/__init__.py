@@ -13,6 +13,6 @@ added in the order of the parts, so that the number of workers changes no digit.
 
 from ffnn_xp.distributed.files import EventFiles
 from ffnn_xp.distributed.opening import are_in_parts, opened
-from ffnn_xp.distributed.parts import DataInParts, Parts, PartSummary, Reader
+from ffnn_xp.distributed.parts import DataInParts, Parts, PartsTuning, PartSummary, Reader
 
-__all__ = ["DataInParts", "EventFiles", "PartSummary", "Parts", "Reader", "are_in_parts", "opened"]
+__all__ = ["DataInParts", "EventFiles", "PartSummary", "Parts", "PartsTuning", "Reader", "are_in_parts", "opened"]

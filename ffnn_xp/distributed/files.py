@@ -18,7 +18,7 @@ from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import PathLike
 from ffnn_xp.data import Measurements, opened_tree, split_root
 from ffnn_xp.distributed.parts import Parts, Reader, Recipe
-from ffnn_xp.distributed.streamed import BLOCK_BYTES, StreamedParts
+from ffnn_xp.distributed.streamed import StreamedParts
 
 ARRAYS = ("y_err", "weights", "exposure", "trials", "x_err")
 
@@ -93,20 +93,20 @@ class EventFiles:
 
     def opened(self, reader: Reader) -> Parts:
         """Return the events as parts, in a scratch file or on the workers of the cluster."""
-        recipes = self.recipes()
+        recipes = self.recipes(reader.tuning.block_bytes)
         if self.client is None:
             return StreamedParts(recipes, reader)
         from ffnn_xp.distributed.dask_parts import DaskParts
 
         return DaskParts(self.client, list(recipes), reader)
 
-    def recipes(self) -> Iterator[RowsOfFile]:
+    def recipes(self, block_bytes: int) -> Iterator[RowsOfFile]:
         """Yield the recipes of the parts: the row groups of Parquet files, and ranges of the entries of trees."""
         columns = {name: value for name in ("x", "y", *ARRAYS) if (value := getattr(self, name)) is not None}
         assert isinstance(self.paths, tuple)
         for path in self.paths:
-            for part in _parts_of(path, columns):
-                yield RowsOfFile(path, part, columns)
+            for part in _parts_of(path, columns, block_bytes):
+                yield RowsOfFile(path, part, columns, block_bytes)
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,14 @@ class RowsOfFile(Recipe):
         The number of a row group, or the first entry of a tree and the first that is not.
     columns : dict
         Names of columns, or a number, for each argument of `Measurements`.
+    block_bytes : int
+        Bytes of a piece.
     """
 
     path: str
     part: tuple[int, ...]
     columns: dict[str, Any]
+    block_bytes: int
 
     @property
     def name(self) -> str:
@@ -149,7 +152,7 @@ class RowsOfFile(Recipe):
             yield self.name, self.read()
             return
         names, start = _names(self.columns), 0
-        size = max(1, BLOCK_BYTES // (8 * len(names)))
+        size = max(1, self.block_bytes // (8 * len(names)))
         with _parquet(self.path) as file:
             for batch in file.iter_batches(size, [self.part[0]], names, use_threads=False):
                 rows = f"rows {start} to {start + batch.num_rows - 1}"
@@ -200,7 +203,7 @@ def _parquet(path: str) -> Iterator[Any]:
         yield file
 
 
-def _parts_of(path: str, columns: dict[str, Any]) -> Iterator[tuple[int, ...]]:
+def _parts_of(path: str, columns: dict[str, Any], block_bytes: int) -> Iterator[tuple[int, ...]]:
     """Yield the parts of a file: row groups, or ranges of entries; check that it has the columns."""
     names = _names(columns)
     if split_root(path)[0].suffix.lower() != ".root":
@@ -212,7 +215,7 @@ def _parts_of(path: str, columns: dict[str, Any]) -> Iterator[tuple[int, ...]]:
     with opened_tree(*split_root(path)) as tree:
         _check_columns(path, names, tree.keys())
         n = int(tree.num_entries)
-    size = max(1, BLOCK_BYTES // (8 * max(len(names), 1)))
+    size = max(1, block_bytes // (8 * max(len(names), 1)))
     yield from ((start, min(start + size, n)) for start in range(0, n, size))
 
 

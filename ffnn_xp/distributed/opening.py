@@ -12,18 +12,15 @@ from ffnn_xp._lib.memory import free_memory
 from ffnn_xp.backends import is_lazy
 from ffnn_xp.data import Measurements
 from ffnn_xp.distributed.files import EventFiles
-from ffnn_xp.distributed.parts import Parts, Reader, Recipe
-from ffnn_xp.distributed.streamed import BLOCK_BYTES, StreamedParts
+from ffnn_xp.distributed.parts import Parts, PartsTuning, Reader, Recipe
+from ffnn_xp.distributed.streamed import StreamedParts
 
-COPIES = 5  # copies of the data that a fit in memory has at a time: raw and standardised, as rows and as columns
-SHARE = 0.8  # share of the free memory for them; a larger share leaves less for temporaries
-ALWAYS_FIT = 2**24  # bytes of these copies that fit into any memory, whatever the system says
 FOR_COLUMNS = ("y_err", "x_err", "exposure", "trials")  # arrays that may have a number for each column
 
 
-def are_in_parts(measurements: Measurements) -> bool:
+def are_in_parts(measurements: Measurements, tuning: PartsTuning) -> bool:
     """Return True if measurements are files, values of Dask, or arrays for whose copies there is no memory."""
-    return bool(_lazy(measurements)) or isinstance(measurements.x, EventFiles) or _are_too_large(measurements)
+    return bool(_lazy(measurements)) or isinstance(measurements.x, EventFiles) or _are_too_large(measurements, tuning)
 
 
 def _lazy(measurements: Measurements) -> dict[str, Any]:
@@ -53,17 +50,15 @@ def opened(measurements: Measurements, reader: Reader) -> Parts:
         from ffnn_xp.distributed.dask_collections import opened_collections
 
         return opened_collections(measurements, lazy, reader)
-    return StreamedParts(RowsOfArrays.cut(measurements), reader)
+    return StreamedParts(RowsOfArrays.cut(measurements, reader.tuning.block_bytes), reader)
 
 
-def _are_too_large(measurements: Measurements) -> bool:
+def _are_too_large(measurements: Measurements, tuning: PartsTuning) -> bool:
     """Return True if there is no memory for the copies that a fit in memory needs."""
     arrays = [a for f in fields(measurements) if isinstance(a := getattr(measurements, f.name), np.ndarray)]
-    needed = 8 * COPIES * sum(a.size for a in arrays)
-    if not isinstance(measurements.x, np.ndarray) or measurements.x.ndim == 0 or needed <= ALWAYS_FIT:
+    if not isinstance(measurements.x, np.ndarray) or measurements.x.ndim == 0:
         return False
-    free = free_memory()
-    return free is not None and needed > SHARE * free
+    return not tuning.has_room(sum(a.size for a in arrays), free_memory)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +78,11 @@ class RowsOfArrays(Recipe):
     stop: int
 
     @classmethod
-    def cut(cls, measurements: Measurements) -> Iterator[RowsOfArrays]:
+    def cut(cls, measurements: Measurements, block_bytes: int) -> Iterator[RowsOfArrays]:
         """Yield the rows in blocks."""
         x = measurements.x
         n, values = len(x), x[:1].size + 4
-        size = max(1, BLOCK_BYTES // (8 * values))
+        size = max(1, block_bytes // (8 * values))
         for start in range(0, n, size):
             yield cls(measurements, start, min(start + size, n))
 

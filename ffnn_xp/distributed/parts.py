@@ -108,6 +108,33 @@ class PartSummary:
 
 
 @dataclass(frozen=True)
+class PartsTuning:
+    """Numbers that decide which arrays are streamed from a scratch file, and the size of its blocks.
+
+    Parameters
+    ----------
+    copies : int
+        Copies of the data that a fit in memory has at a time: raw and standardised, as rows and as columns.
+    share : float
+        Share of the free memory for them; a larger share leaves less for temporaries.
+    always_fit : int
+        Bytes of these copies that fit into any memory, whatever the system says.
+    block_bytes : int
+        Bytes of a block: small beside the memory, large beside what Python needs for it.
+    """
+
+    copies: int = 5
+    share: float = 0.8
+    always_fit: int = 2**24
+    block_bytes: int = 2**23
+
+    def has_room(self, values: int, free_memory: Callable[[], int | None]) -> bool:
+        """Return True if a fit of so many values has room in the free bytes, if the system tells these."""
+        needed = 8 * self.copies * values
+        return needed <= self.always_fit or (free := free_memory()) is None or needed <= self.share * free
+
+
+@dataclass(frozen=True)
 class Reader:
     """Reads and checks the measurements of a part, where that part is.
 
@@ -119,11 +146,14 @@ class Reader:
         The statistic.
     signed : bool
         Whether weights may be negative.
+    tuning : PartsTuning
+        The size of blocks.
     """
 
     model: ModelLike
     loss: LossLike
     signed: bool
+    tuning: PartsTuning = PartsTuning()
 
     def __call__(self, name: str, measurements: Measurements) -> tuple[Dataset, PartSummary | None]:
         """Return the data of a part and their summary, which is None if no event is in use.

@@ -26,8 +26,6 @@ from ffnn_xp.backends import Backend
 from ffnn_xp.data import Dataset, Events
 from ffnn_xp.distributed.parts import Parts, PartSummary, ProblemWithoutData, Reader, Recipe, Result, leaves
 
-BLOCK_BYTES = 2**23  # of a block: small beside the memory, large beside what Python needs for it
-
 Columns = dict[str, HostArray]
 """Arrays of some events by name, each with a column for each event or several."""
 
@@ -103,7 +101,7 @@ class StreamedParts(Parts):
     """
 
     def __init__(self, recipes: Iterable[Recipe], reader: Reader) -> None:
-        self._data, self._events = Scratch(), Scratch()
+        self._data, self._events, self._block_bytes = Scratch(), Scratch(), reader.tuning.block_bytes
         self._standardised: tuple[ProblemWithoutData, Any] | None = None
         self.summaries: list[PartSummary] = []
         self.sizes: list[int] = []
@@ -160,7 +158,7 @@ class StreamedParts(Parts):
     def _write(self, data: Dataset) -> None:
         """Write events in blocks."""
         arrays = leaves(data)
-        size = max(1, BLOCK_BYTES * data.n // sum(a.nbytes for a in arrays.values()))
+        size = max(1, self._block_bytes * data.n // sum(a.nbytes for a in arrays.values()))
         for start in range(0, data.n, size):
             each = {name: a.shape[1] // data.n for name, a in arrays.items()}
             self._data.append(

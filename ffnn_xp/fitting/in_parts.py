@@ -212,7 +212,7 @@ def read_in_parts(model: ModelLike, measurements: Measurements, options: FitOpti
             "`executor` has no place in a fit of events in parts, all of which each sum needs: starts go one by one"
         )
     on_host = ModelOnBackend(model, get_backend("numpy"))
-    parts = opened(measurements, Reader(on_host, options.loss, options.signed_weights))
+    parts = opened(measurements, Reader(on_host, options.loss, options.signed_weights, options.tuning.parts))
     summary = parts.summary()
     loss = summary.loss
     if not summary.known and loss.median_pull() is not None:

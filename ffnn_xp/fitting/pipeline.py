@@ -35,7 +35,7 @@ from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import SearchResult
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.fitting.y_error import estimate_y_error
-from ffnn_xp.minimizers import Certificate, Migrad, edm_goal, is_lower
+from ffnn_xp.minimizers import Certificate, edm_goal, is_lower
 from ffnn_xp.network import ModelLike, glorot
 from ffnn_xp.objective import GaussianPrior
 from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
@@ -53,7 +53,7 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
     """Read the data, take all steps of a fit, and say on the progress line which."""
     began = time.monotonic()
     problem: FitProblem
-    if are_in_parts(measurements):
+    if are_in_parts(measurements, options.tuning.parts):
         problem = read_in_parts(model, measurements, options)
     else:
         problem = read_problem(model_for_fit(model, measurements), measurements, options)
@@ -226,7 +226,7 @@ def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spect
     if not problem.network.smooth:
         end, inverse_hessian = problem.tuning.local_search.along_kinks.with_inverse(cost, theta)
         theta = end.theta
-    return Migrad().certify(cost, theta, inverse_hessian)
+    return problem.tuning.certification.migrad.certify(cost, theta, inverse_hessian)
 
 
 def _can_be_halved(problem: FitProblem) -> bool:

@@ -8,12 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ffnn_xp._lib.tuning import tuned
+from ffnn_xp.distributed import PartsTuning
 from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
 from ffnn_xp.fitting.width_selection import WidthTuning
-from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS, edm_goal
+from ffnn_xp.minimizers import (
+    BatchedLBFGS,
+    BatchedLevenbergMarquardt,
+    MatrixFree,
+    Migrad,
+    PreconditionedLBFGS,
+    edm_goal,
+)
 
 REFIT_GOAL = edm_goal(1.0)  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
@@ -76,8 +84,9 @@ class YErrorTuning:
 
 @dataclass(frozen=True)
 class CertificationTuning:
-    """Tuned numbers of the certification by MINUIT."""
+    """Tuned numbers of the certification by MINUIT, and the minimizer that is asked."""
 
+    migrad: Migrad = field(default=Migrad())
     runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
     hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")
     unnoticed: float = tuned(
@@ -154,6 +163,7 @@ class Tuning:
     width: WidthTuning = field(default=WidthTuning())
     refit: RefitTuning = field(default=RefitTuning())
     time: TimeTuning = field(default=TimeTuning())
+    parts: PartsTuning = field(default=PartsTuning())
 
 
 DEFAULT_TUNING = Tuning()

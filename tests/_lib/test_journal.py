@@ -198,12 +198,8 @@ def test_the_file_is_written_when_sigterm_ends_the_process(tmp_path: Path) -> No
         assert recorded("first", lambda: 8) == 7
 
 
-def test_a_full_disk_costs_the_checkpoint_and_not_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: object, content: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(journal, "write_file", full)
-    with pytest.warns(FfnnXpWarning, match="no checkpoint.*No space left"):
+def test_a_full_disk_costs_the_checkpoint_and_not_the_result(tmp_path: Path, full_disk: Callable[[], Any]) -> None:
+    with full_disk(), pytest.warns(FfnnXpWarning, match="no checkpoint.*File too large"):
         assert run(tmp_path / "a", Counter()) == [0, 10, 20, 30]
 
 

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stderr
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,12 +45,9 @@ def screen(text: str) -> list[str]:
 
 
 @pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def of(stream: io.StringIO) -> io.StringIO:
-        monkeypatch.setattr("sys.stderr", stream)
-        return stream
-
-    return of
+def stderr() -> Iterator[Any]:
+    with ExitStack() as streams:
+        yield lambda stream: streams.enter_context(redirect_stderr(stream))
 
 
 def work(name: str = "toys", steps: int = 3, pause: float = 0.12) -> None:
@@ -73,11 +72,10 @@ def test_true_shows_the_count_at_once_and_clears_the_line(stderr: Any, stream: t
     assert screen(written.getvalue()) == [""]
 
 
-def test_none_shows_it_in_a_terminal_after_a_second(stderr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_none_shows_it_in_a_terminal_after_a_second(stderr: Any) -> None:
     for stream, delay, shown in ((Terminal(), 0.01, True), (Terminal(), 60.0, False), (io.StringIO(), 0.01, False)):
         written = stderr(stream)
-        monkeypatch.setattr(progress, "DELAY", delay)
-        with showing(None):
+        with showing(None, delay):
             work()
         assert ("toys" in written.getvalue()) is shown
         assert screen(written.getvalue()) == [""]
@@ -85,12 +83,11 @@ def test_none_shows_it_in_a_terminal_after_a_second(stderr: Any, monkeypatch: py
 
 def test_none_shows_it_in_a_notebook(stderr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose standard error is no terminal; IPython in a terminal has no kernel."""
-    monkeypatch.setattr(progress, "DELAY", 0.01)
     for shell, shown in ((SimpleNamespace(kernel=None), True), (SimpleNamespace(), False)):
         written = stderr(io.StringIO())
         monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
         monkeypatch.setattr(progress, "_tqdm", lambda: __import__("tqdm").tqdm)
-        with showing(None):
+        with showing(None, 0.01):
             work()
         assert ("toys" in written.getvalue()) is shown
 

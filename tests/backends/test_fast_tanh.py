@@ -61,10 +61,9 @@ def test_views_are_read_and_written(rng: np.random.Generator) -> None:
     ("kernel", "faster"),
     [("X86_V3", True), ("FMA3__AVX2", True), ("X86_V4", False), ("AVX512_SKX", False), ("NEON_VFPV4", False)],
 )
-def test_it_is_taken_in_place_of_the_kernel_for_avx2(
-    monkeypatch: pytest.MonkeyPatch, kernel: str, faster: bool
-) -> None:
+def test_it_is_taken_in_place_of_the_kernel_for_avx2(kernel: str, faster: bool) -> None:
     """By NumPy's names for its kernels; a processor for which it names none keeps NumPy's tanh."""
     for answer, expected in (({"tanh": {"dd": {"current": kernel, "available": "X86_V3"}}}, faster), ({}, False)):
-        monkeypatch.setattr(np.lib.introspect, "opt_func_info", lambda answer=answer, **_: answer)
-        assert fast_tanh.is_faster.__wrapped__() is expected
+        assert fast_tanh.names_slow_kernel(answer) is expected
+    mine = np.lib.introspect.opt_func_info(func_name="^tanh$", signature="float64")
+    assert fast_tanh.is_faster() is fast_tanh.names_slow_kernel(mine)

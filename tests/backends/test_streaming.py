@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-import pytest
 
-from ffnn_xp import Backend, get_backend
+from ffnn_xp import Backend
 from ffnn_xp.backends import returned, streamed
+from ffnn_xp.backends.numpy import NumpyBackend
 from ffnn_xp.backends.streaming import CopyStream
 from ffnn_xp.data.events import Events
 
@@ -55,18 +55,22 @@ class NotedStream(CopyStream):
         return Event(self.log, f"block {self.marks}")
 
 
-def test_the_next_block_is_sent_before_this_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_block_is_sent_before_this_one_is_used() -> None:
     stream, x = NotedStream(), np.arange(6.0).reshape(1, 6)
-    monkeypatch.setattr(Backend, "copy_stream", lambda self: stream)
-    found = []
-    for block in streamed(get_backend("numpy"), Events(x, ()).chunks(2)):
+
+    class Streaming(NumpyBackend):
+        def copy_stream(self) -> CopyStream:
+            return stream
+
+    found, backend = [], Streaming(np, "cpu", "float64")
+    for block in streamed(backend, Events(x, ()).chunks(2)):
         stream.log.append("used")
         found.append(block.x)
     np.testing.assert_array_equal(np.concatenate(found, axis=1), x)
     first = ["sent", "sent", "waited for", "used"]
     rest = ["block 1 over", "sent", "waited for", "used", "waited for", "used", "block 3 over"]
     assert stream.log == first + rest
-    assert list(streamed(get_backend("numpy"), [])) == []
+    assert list(streamed(backend, [])) == []
 
 
 def test_a_sum_comes_back(backend: Backend, rng: np.random.Generator) -> None:

@@ -38,15 +38,19 @@ def test_rows_are_copied_one_by_one(cpu: TorchBackend, rng: np.random.Generator)
     np.testing.assert_array_equal(stream.copy(a[0, 0]).numpy(), a[0, 0])
 
 
-def test_graphs_and_streams_are_for_gpus(cpu: TorchBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_and_streams_are_for_gpus(cpu: TorchBackend) -> None:
     def double(xp: object, a: float) -> float:
         return 2 * a
 
     assert cpu.copy_stream() is None
     assert not isinstance(cpu.bind(double, moving=1), GraphedKernel)
-    monkeypatch.setattr(TorchBackend, "on_gpu", True)
-    assert isinstance(cpu.bind(double, moving=1), GraphedKernel)
-    assert cpu.bind(double)(3) == 6
-    assert cpu.free_memory() is None  # of a device that is not CUDA's
+
+    class Gpu(TorchBackend):
+        on_gpu = True
+
+    gpu = Gpu(cpu.xp, cpu.device, cpu.dtype)
+    assert isinstance(gpu.bind(double, moving=1), GraphedKernel)
+    assert gpu.bind(double)(3) == 6
+    assert gpu.free_memory() is None  # of a device that is not CUDA's
     assert TorchBackend.is_gpu(torch.device("meta"))
     assert not TorchBackend.has_double(cpu.xp, torch.device("mps"))

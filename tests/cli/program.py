@@ -27,9 +27,9 @@ def make_table() -> Any:
     return frame
 
 
-def run(*arguments: object, code: int = 0) -> Any:
+def run(*arguments: object, code: int = 0, stdin: bytes | None = None) -> Any:
     """Run a command; an error leaves stdout empty and says one thing, on the last line of stderr."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    result = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
     assert result.exit_code == code, (result.exit_code, result.output, result.exception)
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert all(line.startswith("ffnn-xp: ") for line in result.stderr.splitlines())

@@ -51,13 +51,14 @@ def test_a_card_by_hand(data: Any) -> None:
     """Numbers and lists are those of TOML, and results may be in it."""
     Path("run.toml").write_text(
         'table = "data.csv"\ntarget = "U"\nerror = 0.1\ninputs = ["t", "p"]\nlayers = [3, 2]\nprior = 1\nseed = 4\n'
-        'activation = ["tanh", "relu"]\nbackend = "numpy"\nmax_seconds = 60.0\nsave = "net"\nquiet = true\n'
+        'activation = ["tanh", "relu"]\nbackend = "numpy"\nmax_seconds = 60.0\nsave = "net"\n'
+        "restarts = 2\nquiet = true\n"
     )
     assert run("fit", "--card", "run.toml").stderr == ""
     header = read_header("net")
     assert (header.widths, header.activations) == ((2, 3, 2, 1), ("tanh", "relu"))
     model = fx.Model((2, 3, 2, 1), activation=["tanh", "relu"], seed=4, backend="numpy")
-    model.fit(data[["t", "p"]].to_numpy(), data.U, 0.1, prior=1.0)
+    model.fit(data[["t", "p"]].to_numpy(), data.U, 0.1, prior=1.0, restarts=2)
     np.testing.assert_array_equal(parameters("net"), model.parameters)
 
 

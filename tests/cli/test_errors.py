@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +129,10 @@ def test_bad_input_to_predict(data: Any) -> None:
     assert "one name twice" in run("predict", "net", "data.csv", code=2).stderr
 
 
-def test_fallback_is_one_line_or_an_error(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cupy" else find(name))
+def test_fallback_is_one_line_or_an_error(
+    data: Any, monkeypatch: pytest.MonkeyPatch, hide: Callable[[str], None]
+) -> None:
+    hide("cupy")
     arguments = [
         "fit",
         "data.csv",

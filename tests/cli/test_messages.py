@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +107,15 @@ class Failing(io.TextIOWrapper):
         raise self.error
 
 
-def test_streams_that_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_that_fail() -> None:
     for error in (BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")):
-        monkeypatch.setattr(sys, "stdout", Failing(error))
-        monkeypatch.setattr(sys, "stderr", Failing(error))
-        say("anything")
-        if isinstance(error, BrokenPipeError):
-            show("anything")
-        else:
-            with pytest.raises(OSError, match="cannot write the result to standard output: No space left"):
+        with redirect_stdout(Failing(error)), redirect_stderr(Failing(error)):
+            say("anything")
+            if isinstance(error, BrokenPipeError):
                 show("anything")
+            else:
+                with pytest.raises(OSError, match="cannot write the result to standard output: No space left"):
+                    show("anything")
 
 
 def test_lines_of_a_result_stay_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import export
 
-from .program import FAST, fit, pandas, run
+from .program import FAST, CliRunner, app, fit, pandas, run
 
 pytest.importorskip("safetensors")
 
@@ -89,7 +89,6 @@ def test_what_is_no_text_is_not_written_to_standard_output(data: Any) -> None:
     assert "--plot -: the ending must be one of" in fit("data.csv", "-t", "U", "--plot", "-", code=2).stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "at", "expected"),
     [
@@ -104,7 +103,5 @@ def test_what_is_no_text_is_not_written_to_standard_output(data: Any) -> None:
 def test_completion(data: Any, words: str, at: int, expected: list[str]) -> None:
     pandas.DataFrame({"s": [1]}).to_csv("other.csv")
     asked = {"_FFNN_XP_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
-    done = subprocess.run(
-        [sys.executable, "-m", "ffnn_xp"], env={**os.environ, **asked}, capture_output=True, text=True, check=False
-    )
+    done = CliRunner().invoke(app, [], env=asked, prog_name="ffnn-xp")
     assert (done.stdout.split(), done.stderr) == (expected, "")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.backends import BackendStatus
 from ffnn_xp.cli import study_commands
 from ffnn_xp.cli.descriptions import to_json
 
@@ -80,14 +79,9 @@ def test_networks_without_a_fit() -> None:
         assert "'net' has no run card" in run(*command, code=2).stderr
 
 
-def test_a_fit_that_is_not_valid(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = fx.Model.fit
-
-    def stopped(self: fx.Model, *data: Any, **options: Any) -> Any:
-        return original(self, *data, **options, callback=lambda state: state.calls > 2)
-
-    monkeypatch.setattr(fx.Model, "fit", stopped)
-    found = json.loads(fit("data.csv", *OPTIONS, "--save", "net", "--json", code=1).stdout)
+def test_a_fit_that_is_not_valid(data: Any) -> None:
+    hurry = ("--max-seconds", "1e-9")
+    found = json.loads(fit("data.csv", *OPTIONS, "--save", "net", "--json", *hurry, code=1).stdout)
     assert found["fit"]["valid"] is False
     assert run("show", "net").stdout.startswith("net: NOT VALID, of 2-2-1")
 
@@ -166,12 +160,12 @@ def test_the_fit_again_after_the_choice_of_a_prior(data: Any) -> None:
     assert "held-out values" in run("show", "net").stdout
 
 
-def test_backends_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = [BackendStatus("numpy", "2.4.6", ("cpu",), True, "")]
-    monkeypatch.setattr("ffnn_xp.cli.commands.backend_status", lambda: iter(table))
+def test_backends_in_json(two_backends: None) -> None:
     found = json.loads(run("backends", "--json").stdout)
+    absent = {"usable": False, "reason": "the package is not installed; pip install it"}
     assert found["backends"] == [
-        {"name": "numpy", "version": "2.4.6", "devices": ["cpu"], "usable": True, "reason": ""}
+        {"name": "numpy", "version": np.__version__, "devices": ["cpu"], "usable": True, "reason": ""},
+        {"name": "absent", "version": "", "devices": [], **absent},
     ]
 
 

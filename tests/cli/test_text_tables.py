@@ -88,13 +88,14 @@ def test_a_person_is_told_that_the_program_waits(
         read_table("-")
 
 
-def test_standard_input_without_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_without_a_table() -> None:
     fx.Model((1, 2, 1), seed=1).save("net", input_names=["t"])
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert "standard input cannot be read as a table" in run("predict", "net", "-", code=2).stderr
 
 
-def test_numbers_of_standard_input_are_those_of_a_file(monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
-    content = Path("data.csv").read_bytes()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    assert np.array_equal(read_table("-")["U"], read_table("data.csv")["U"])
+def test_numbers_of_standard_input_are_those_of_a_file(data: Any) -> None:
+    fx.Model.from_matrices([([[1.0]], [0.0])]).save("same", input_names=["U"], target_names=["U"])
+    from_input = run("predict", "same", "-", stdin=Path("data.csv").read_bytes()).stdout
+    assert from_input == run("predict", "same", "data.csv").stdout
+    Path("out.csv").write_text(from_input)
+    np.testing.assert_array_equal(read_table("out.csv")["U"], read_table("data.csv")["U"])

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 import ffnn_xp as fx
+from ffnn_xp.distributed import PartsTuning
+from ffnn_xp.fitting.tuning import Tuning
 
 from .cases import CASES, is_same
 
@@ -31,8 +33,8 @@ def parquet(tmp_path: Path, table: pd.DataFrame) -> Path:
     return tmp_path
 
 
-def fit(files: fx.EventFiles) -> fx.FitResult:
-    return CASE._replace(arrays={}).fit(x=files)
+def fit(files: fx.EventFiles, **options: Any) -> fx.FitResult:
+    return CASE._replace(arrays={}).fit(x=files, **options)
 
 
 def test_parquet_files(parquet: Path) -> None:
@@ -55,12 +57,12 @@ def test_predictions_read_columns_by_name(parquet: Path, table: pd.DataFrame) ->
     np.testing.assert_allclose(model.predict(table[["U", "t"]]), model.predict(CASE.arrays["x"]))
 
 
-def test_root_files(tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_files(tmp_path: Path, table: pd.DataFrame) -> None:
     uproot = pytest.importorskip("uproot")
-    monkeypatch.setattr(fx.distributed.files, "BLOCK_BYTES", 32 * 70)
+    small = Tuning(parts=PartsTuning(block_bytes=32 * 70))
     with uproot.recreate(tmp_path / "events.root") as file:
         file["tree"] = {name: table[name].to_numpy() for name in ("I", "U", "w", "t")}
-    found = fit(fx.EventFiles(f"{tmp_path}/events.root:tree", **COLUMNS))
+    found = fit(fx.EventFiles(f"{tmp_path}/events.root:tree", **COLUMNS), tuning=small)
     assert is_same(found, CASE.fit())
     assert [s.n for s in found.problem.parts.summaries] == [70, 70, 70, 70, 20]
     assert is_same(fit(fx.EventFiles(tmp_path / "events.root", **COLUMNS)), CASE.fit())

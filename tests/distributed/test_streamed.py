@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +14,48 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.distributed import opening, streamed
+from ffnn_xp.distributed import PartsTuning
+from ffnn_xp.fitting.tuning import Tuning
 
 from .cases import CASES, Case, is_same
 
-
-@pytest.fixture
-def no_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make all arrays too large for memory, and blocks of a few events."""
-    monkeypatch.setattr(opening, "free_memory", lambda: 0)
-    monkeypatch.setattr(opening, "ALWAYS_FIT", 0)
-    for module in (opening, streamed):
-        monkeypatch.setattr(module, "BLOCK_BYTES", 4000)
-    return
+NO_MEMORY = PartsTuning(share=0.0, always_fit=0, block_bytes=4000)
+STREAMED = Tuning(parts=NO_MEMORY)
+"""All arrays are too large for memory, and blocks are of a few events."""
 
 
 @pytest.fixture
-def a_fit(no_memory: None) -> fx.FitResult:
-    return CASES["errors known"].fit()
+def a_fit() -> fx.FitResult:
+    return CASES["errors known"].fit(tuning=STREAMED)
 
 
 def in_memory(case: Case, backend: Any = "numpy") -> fx.FitResult:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opening, "free_memory", lambda: None)
-        fit = case.fit(backend)
+    fit = case.fit(backend)
     assert not fit.problem.in_parts
     return fit
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_same_fit_as_in_memory(no_memory: None, name: str) -> None:
+def test_the_same_fit_as_in_memory(name: str) -> None:
     case = CASES[name]
-    found = case.fit()
+    found = case.fit(tuning=STREAMED)
     assert found.problem.in_parts
     assert len(found.problem.parts.sizes) > 2
     expected = case._replace(options={**case.options, "prior": None}) if name == "prior chosen" else case
     assert is_same(found, in_memory(expected))
 
 
-def test_on_each_library(no_memory: None, backend: fx.Backend) -> None:
+def test_on_each_library(backend: fx.Backend) -> None:
     case = CASES["errors of each"]
-    found = case.fit(backend)
+    found = case.fit(backend, tuning=STREAMED)
     assert found.problem.in_parts
     assert is_same(found, in_memory(case, backend))
 
 
-def test_single_precision_is_fitted_in_double(no_memory: None) -> None:
+def test_single_precision_is_fitted_in_double() -> None:
     case = CASES["errors known"]
     model = fx.Model(case.layers, seed=1, backend="numpy", dtype="float32")
-    fit = model.fit(**case.arrays, prior=3.0, restarts=1)
+    fit = model.fit(**case.arrays, prior=3.0, restarts=1, tuning=STREAMED)
     assert fit.problem.in_parts
     assert is_same(fit, in_memory(case))
     assert model.parameters.dtype == np.float32
@@ -127,32 +120,32 @@ def test_what_needs_events_says_where_they_are(a_fit: fx.FitResult, study: Any) 
         study(a_fit)
 
 
-def test_a_memmap(tmp_path: Path, no_memory: None) -> None:
+def test_a_memmap(tmp_path: Path) -> None:
     case = CASES["errors of each"]
     maps = {}
     for name, a in case.arrays.items():
         np.save(tmp_path / f"{name}.npy", a)
         maps[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-    assert is_same(case.fit(**maps), in_memory(case))
+    assert is_same(case.fit(**maps, tuning=STREAMED), in_memory(case))
 
 
-def test_no_more_than_blocks_are_in_memory(no_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (opening, streamed):
-        monkeypatch.setattr(module, "BLOCK_BYTES", 2**16)
+@pytest.mark.slow
+def test_no_more_than_blocks_are_in_memory() -> None:
+    tuning = Tuning(parts=replace(NO_MEMORY, block_bytes=2**16))
     x = np.linspace(-2, 2, 400_000)
     y = np.tanh(x)
-    fx.Model((1, 1), seed=1).fit(x[:100], y[:100], 0.1, prior=None)  # what is imported late is imported now
+    fx.Model((1, 1), seed=1).fit(x[:100], y[:100], 0.1, prior=None, tuning=tuning)  # imports what it needs
     tracemalloc.start()
-    fit = fx.Model((1, 1), seed=1).fit(x, y, 0.1, prior=None, restarts=1)
+    fit = fx.Model((1, 1), seed=1).fit(x, y, 0.1, prior=None, restarts=1, tuning=tuning)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert fit.n_data == 400_000
     assert peak < x.nbytes / 2
 
 
-def test_the_scratch_file_has_no_name(no_memory: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_scratch_file_has_no_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    fit = CASES["errors known"].fit()
+    fit = CASES["errors known"].fit(tuning=STREAMED)
     assert list(tmp_path.iterdir()) == []
     sizes = [
         os.fstat(scratch._file.fileno()).st_size for scratch in (fit.problem.parts._data, fit.problem.parts._events)
@@ -160,14 +153,10 @@ def test_the_scratch_file_has_no_name(no_memory: None, monkeypatch: pytest.Monke
     assert sizes == [8 * 300 * (3 + 1 + 1)] * 2  # x and ones, y, its inverse error
 
 
-def test_a_full_disk(no_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(io.BytesIO):
-        def write(self, content: Any) -> int:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: Full())
-    with pytest.raises(OSError, match=r"cannot write events to a scratch file in .*: No space left on device; set the"):
-        CASES["errors known"].fit()
+def test_a_full_disk(full_disk: Callable[[], Any]) -> None:
+    words = r"cannot write events to a scratch file in .*: File too large; set the"
+    with full_disk(), pytest.raises(OSError, match=words):
+        CASES["errors known"].fit(tuning=STREAMED)
 
 
 def test_a_shortened_scratch_file(a_fit: fx.FitResult) -> None:
@@ -194,53 +183,62 @@ def test_a_shortened_scratch_file(a_fit: fx.FitResult) -> None:
         ({"executor": lambda: None}, TypeError, "must have the method `submit`"),
     ],
 )
-def test_bad_input(no_memory: None, change: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_bad_input(change: dict[str, Any], error: type[Exception], words: str) -> None:
     case = CASES["errors known"]
-    given = {**case.arrays, "prior": 3.0, **change}
+    given = {**case.arrays, "prior": 3.0, "tuning": STREAMED, **change}
     with pytest.raises(error, match=words):
         fx.Model(case.layers, seed=1).fit(**given)
 
 
-def test_executors_are_refused_before_anything_is_read(no_memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
+class Unread(np.ndarray):
+    """An array that must not be read."""
+
+    def __getitem__(self, rows: Any) -> Any:
+        raise AssertionError(f"rows {rows} were read")
+
+
+def test_executors_are_refused_before_anything_is_read() -> None:
     from ..executors import AtOnce
 
     case = CASES["errors known"]
-    monkeypatch.setattr(opening, "StreamedParts", None)
+    given = {**case.arrays, "x": case.arrays["x"].view(Unread), "prior": 3.0, "tuning": STREAMED}
+    with pytest.raises(AssertionError, match="were read"):
+        fx.Model(case.layers, seed=1).fit(**given)
     with pytest.raises(TypeError, match="`executor` has no place in a fit of events in parts"):
-        fx.Model(case.layers, seed=1).fit(**case.arrays, prior=3.0, executor=AtOnce())
+        fx.Model(case.layers, seed=1).fit(**given, executor=AtOnce())
 
 
-def test_a_class_without_events(no_memory: None) -> None:
+def test_a_class_without_events() -> None:
     case = CASES["classes"]
     with pytest.raises(ValueError, match="`y` must hold events of each class, got none of class 2"):
-        case.fit(y=np.minimum(case.arrays["y"], 1))
+        case.fit(y=np.minimum(case.arrays["y"], 1), tuning=STREAMED)
 
 
-def test_a_minimum_at_infinity(no_memory: None) -> None:
+def test_a_minimum_at_infinity() -> None:
     x = np.linspace(-1, 1, 400)
     with pytest.warns(
         fx.FitWarning, match="The minimum lies at infinity, since 400 of 400 values have no effect on it"
     ):
-        fit = fx.Model((1, 1), output="exp", seed=1).fit(x, np.zeros(400), loss="poisson", prior=None)
+        fit = fx.Model((1, 1), output="exp", seed=1).fit(x, np.zeros(400), loss="poisson", prior=None, tuning=STREAMED)
     assert not fit.valid
 
 
-def test_time_that_is_up(no_memory: None) -> None:
+def test_time_that_is_up() -> None:
     case = CASES["a large network"]
     with pytest.warns(fx.FitWarning):
-        fit = fx.Model(case.layers, seed=1).fit(**case.arrays, prior=3.0, max_seconds=0.05)
+        fit = fx.Model(case.layers, seed=1).fit(**case.arrays, prior=3.0, max_seconds=0.05, tuning=STREAMED)
     assert not fit.valid
 
 
-def test_the_prior_is_said_not_to_be_chosen(no_memory: None) -> None:
-    assert "events in parts are not held out" in repr(CASES["prior chosen"].fit())
+def test_the_prior_is_said_not_to_be_chosen() -> None:
+    assert "events in parts are not held out" in repr(CASES["prior chosen"].fit(tuning=STREAMED))
 
 
-def test_arrays_are_streamed_where_there_is_no_memory_for_five_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrays_are_streamed_where_there_is_no_memory_for_five_copies() -> None:
     case = CASES["errors known"]  # 300 events of three values
-    monkeypatch.setattr(opening, "free_memory", lambda: 0)
-    assert not case.fit().problem.in_parts
-    monkeypatch.setattr(opening, "ALWAYS_FIT", 0)
-    for free, is_streamed in ((None, False), (8 * 5 * 900 / 0.8 + 1, False), (8 * 5 * 900 / 0.8 - 1, True)):
-        monkeypatch.setattr(opening, "free_memory", lambda free=free: free)
-        assert case.fit().problem.in_parts == is_streamed
+    assert not case.fit(tuning=Tuning(parts=PartsTuning(share=0.0))).problem.in_parts
+    assert case.fit(tuning=STREAMED).problem.in_parts
+    any_size = PartsTuning(always_fit=0)
+    for free, has_room in ((None, True), (8 * 5 * 900 / 0.8 + 1, True), (8 * 5 * 900 / 0.8 - 1, False)):
+        assert any_size.has_room(900, lambda free=free: free) is has_room
+    assert PartsTuning().has_room(900, lambda: 0)

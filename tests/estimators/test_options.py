@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -63,6 +62,7 @@ assert score > 0.9
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [REGRESSION, CLASSIFICATION])
 def test_a_script_runs_with_the_import_changed(script: str) -> None:
     theirs: dict[str, Any] = {}
@@ -173,13 +173,17 @@ def test_max_iter_limits_the_minimizations_of_the_fit_and_not_those_of_its_studi
     assert tuning.local_search.matrix_free.conjugate_gradients.max_iterations == 300
 
 
-def test_max_iter_reaches_the_solver(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_max_iter_reaches_the_solver(data: Any) -> None:
     steps: list[int] = []
-    run = ScipyLBFGS.run
-    monkeypatch.setattr(ScipyLBFGS, "run", lambda self, *a: steps.append(self.max_iterations) or run(self, *a))
+
+    class Noted(ScipyLBFGS):
+        def run(self, *arguments: Any) -> Any:
+            steps.append(self.max_iterations)
+            return super().run(*arguments)
+
     for options, expected in (({}, 3000), ({"max_iter": 2}, 2)):
         steps.clear()
-        FFNNRegressor((3,), prior=1.0, random_state=1, restarts=1, solver="lbfgs", **options).fit(*data)
+        FFNNRegressor((3,), prior=1.0, random_state=1, restarts=1, solver=Noted(), **options).fit(*data)
         assert set(steps) == {expected}
 
     class Own:
@@ -211,17 +215,6 @@ def test_restarts_and_loss_reach_the_fit(data: Any) -> None:
     X, y = data
     robust = FFNNRegressor((), prior=None, loss="student_t", random_state=1).fit(X, y, y_err=0.2)
     assert robust.fit_.statistic.name == "student_t"
-
-
-def test_a_fit_is_silent_unless_it_is_verbose(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line appears after half a second, so that it is counted here instead."""
-    auto = pytest.importorskip("tqdm.auto")
-    lines: list[MagicMock] = []
-    monkeypatch.setattr(auto, "tqdm", lambda **_: lines.append(MagicMock()) or lines[-1])
-    FFNNRegressor((2,), prior=1.0, random_state=1).fit(*data)
-    assert not lines
-    FFNNRegressor((2,), prior=1.0, random_state=1, verbose=True).fit(*data)
-    assert lines[0].__enter__.return_value.update.called
 
 
 def test_a_random_state_gives_its_next_number(data: Any) -> None:

@@ -34,6 +34,12 @@ def found(job: FitProblem, theta: np.ndarray) -> tuple[Stage, Candidate]:
     return stage, Candidate(0, end.theta[0], float(end.value[0]), float(end.edm[0]), end.status[0], 1)
 
 
+@pytest.fixture(scope="module")
+def deepest() -> np.ndarray:
+    """The parameters at the deepest minimum with a prior of width 3."""
+    return fx.Model((1, 2, 1), seed=1).fit(*curve(), prior=3.0).parameters
+
+
 def test_one_unit_is_new_and_the_others_stay() -> None:
     layout, rng = Layout((2, 3, 4, 1)), np.random.default_rng(3)
     theta, seen, silent = rng.normal(size=layout.n_parameters), set(), 0
@@ -68,10 +74,10 @@ def test_it_leaves_a_shallow_minimum() -> None:
     assert not end.stopped
 
 
-def test_it_ends_soon_where_many_starts_agree_and_late_where_one_is_alone() -> None:
+def test_it_ends_soon_where_many_starts_agree_and_late_where_one_is_alone(deepest: np.ndarray) -> None:
     """With a prior there is one deep minimum, to which networks come back; patience counts from the last gain."""
     job = problem(tau=3.0)
-    stage, best = found(job, job.scaling.to_standard(fx.Model((1, 2, 1), seed=1).fit(*curve(), prior=3.0).parameters))
+    stage, best = found(job, job.scaling.to_standard(deepest))
     assert best.status is Status.MINIMUM
     rounds = {
         enough: hop(
@@ -83,10 +89,10 @@ def test_it_ends_soon_where_many_starts_agree_and_late_where_one_is_alone() -> N
     assert rounds == {5: DEFAULT_HOPPING.few_rounds, 10**9: DEFAULT_HOPPING.most_patience}
 
 
-def test_arrivals_are_those_from_elsewhere() -> None:
+def test_arrivals_are_those_from_elsewhere(deepest: np.ndarray) -> None:
     """Networks that fall back to where they came from are none: they would count for ever in any minimum."""
     job = problem(tau=3.0)
-    stage, best = found(job, job.scaling.to_standard(fx.Model((1, 2, 1), seed=1).fit(*curve(), prior=3.0).parameters))
+    stage, best = found(job, job.scaling.to_standard(deepest))
     alone = hop(stage, job.layout, [best], rng=np.random.default_rng(1), tuning=replace(DEFAULT_HOPPING, population=1))
     assert alone.best[0].value == pytest.approx(best.value, abs=1e-3)
     assert sum(value < best.value + 0.1 for value in alone.arrivals) == 1
@@ -111,6 +117,7 @@ def test_the_minimum_does_not_depend_on_the_seed(hidden: int, tau: float | None)
     assert max(fit.fval for fit in fits) < deepest + 0.1
 
 
+@pytest.mark.slow
 def test_libraries_come_to_the_same_minimum(backend: fx.Backend) -> None:
     """Their sums differ in the last digits, and so would the paths of many hundred steps."""
     rng = np.random.default_rng(2)

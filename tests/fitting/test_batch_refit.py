@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partialmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.minimizers import (
     AskTellHessian,
     BatchedLBFGS,
-    BatchedLevenbergMarquardt,
     BatchResult,
     Budget,
     EDMBounds,
@@ -29,8 +28,6 @@ from ffnn_xp.minimizers import (
     SaddleEscape,
     Status,
 )
-from ffnn_xp.model import ensemble
-from ffnn_xp.objective import Objective
 from ffnn_xp.objective.batch import Replicas
 from ffnn_xp.uncertainty.covariance import Spectrum
 
@@ -46,25 +43,28 @@ from ..minimizers.test_batched_lbfgs import toys
     ],
 )
 def test_steps_by_matrices_where_they_are_cheap_or_all_there_is(
-    widths: tuple[int, ...], activation: str, kinds: list[str], monkeypatch: pytest.MonkeyPatch
+    widths: tuple[int, ...], activation: str, kinds: list[str]
 ) -> None:
     """And always the end by the exact Hessian, unless S is not smooth, which it does not show."""
-    taken: list[str] = []
+    usual, taken = DEFAULT_TUNING.refit, list[str]()
     steps = np.zeros(3, dtype=int)
-    for kind in (BatchedLevenbergMarquardt, BatchedLBFGS):
 
-        def noted(self: Any, *args: Any, original: Any = kind.run, **options: Any) -> BatchResult:
-            taken.append(type(self).__name__)
-            end = original(self, *args, **options)
+    @dataclass(frozen=True)
+    class Noted:
+        minimizer: Any
+
+        def run(self, *args: Any, **options: Any) -> BatchResult:
+            taken.append(type(self.minimizer).__name__)
+            end = self.minimizer.run(*args, **options)
             steps[:] += end.steps
             return end
 
-        monkeypatch.setattr(kind, "run", noted)
+    refit = replace(usual, first=Noted(usual.first), non_smooth=Noted(usual.non_smooth), last=Noted(usual.last))
     rng = np.random.default_rng(3)
     x = rng.uniform(-1, 1, 60)
     y = np.abs(x) + 0.1 * rng.normal(size=60)
     model = Model(widths, activation=activation, backend="numpy", seed=1)
-    found = model.fit_replicas(x, y, 0.1, prior=2.0, number=3, seed=1)
+    found = model.fit_replicas(x, y, 0.1, prior=2.0, number=3, seed=1, tuning=Tuning(refit=refit))
     assert taken == kinds
     np.testing.assert_array_equal(found.steps, steps)
     assert found.valid.all() or activation == "relu"
@@ -94,18 +94,18 @@ def test_refits_of_a_deeper_network_reach_their_minima(kind: str) -> None:
 
 
 @pytest.mark.parametrize("hidden", [4, 25])
-def test_refits_know_where_hessians_curve_down(hidden: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refits_know_where_hessians_curve_down(hidden: int) -> None:
     """Whether steps by matrices go before or not."""
     found: list[np.ndarray] = []
-    original = BatchedLBFGS.run
 
-    def noted(*args: Any, negative_directions: Callable[[np.ndarray], np.ndarray]) -> BatchResult:
-        found.append(negative_directions(np.diag([4.0, -9.0, 1.0])))
-        return original(*args)  # type: ignore[arg-type]
+    class Noted(BatchedLBFGS):
+        def run(self, *args: Any, negative_directions: Any = None) -> BatchResult:
+            found.append(negative_directions(np.diag([4.0, -9.0, 1.0])))
+            return super().run(*args)
 
-    monkeypatch.setattr(BatchedLBFGS, "run", noted)
-    x = np.linspace(-1, 1, 60)
-    Model((1, hidden, 1), backend="numpy", seed=1).fit_replicas(x, x**2, 0.1, prior=2.0, number=2, seed=1)
+    x, model = np.linspace(-1, 1, 60), Model((1, hidden, 1), backend="numpy", seed=1)
+    tuning = Tuning(refit=replace(DEFAULT_TUNING.refit, last=Noted(DEFAULT_TUNING.refit.last.each)))
+    model.fit_replicas(x, x**2, 0.1, prior=2.0, number=2, seed=1, tuning=tuning)
     (down,) = found
     assert down.shape == (3, 1)
     np.testing.assert_allclose(np.abs(down[:, 0]), [0.0, 1 / 3, 0.0], atol=1e-12)
@@ -114,38 +114,30 @@ def test_refits_know_where_hessians_curve_down(hidden: int, monkeypatch: pytest.
 NOISE, NUMBER = 0.1, 20
 
 
-def caught_toys(monkeypatch: pytest.MonkeyPatch, *, look: bool) -> tuple[Replicas, BatchResult]:
+def toys_of_copies(last: BatchedLBFGS) -> tuple[Replicas, BatchResult]:
     """Refits of a curve with more units than it needs: at the fit's minimum several are copies of each other."""
-    caught: list[tuple[Replicas, BatchResult]] = []
-
-    def watched(task: Refits, seeds: Any, workers: Workers) -> BatchResult:
-        caught.append((task.replicas(seeds), refit(task, seeds, workers)))
-        return caught[-1][1]
-
     rng = np.random.default_rng(1)
     x = rng.normal(size=(200, 1))
     model = Model((1, 10, 1), backend="numpy", seed=1)
     y = (model(x) + NOISE * rng.normal(size=(200, 1)))[:, 0]
-    model.fit(x, y, NOISE, prior=3.0)
-    with monkeypatch.context() as patched:
-        patched.setattr(ensemble, "refit", watched)
-        if not look:
-            patched.setattr(BatchedLBFGS, "run", partialmethod(_without, BatchedLBFGS.run))
-        model.fit_replicas(x, y, NOISE, prior=3.0, number=NUMBER, seed=1)
-    return caught[0]
+    fit = model.fit(x, y, NOISE, prior=3.0, tuning=Tuning(refit=RefitTuning(last=last)))
+    task, seeds = Refits(fit.problem, fit.standardised), seeds_of(1, NUMBER)
+    return task.replicas(seeds), refit(task, seeds)
 
 
-def _without(
-    self: BatchedLBFGS, run: Callable[..., BatchResult], *args: object, negative_directions: object
-) -> BatchResult:
-    return run(self, *args)
+class Blind(BatchedLBFGS):
+    """Steps that do not look for directions of negative curvature."""
+
+    def run(self, *args: Any, negative_directions: object = None) -> BatchResult:
+        return super().run(*args)
 
 
 @pytest.mark.slow
-def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refits_leave_the_saddles_where_units_are_copies() -> None:
     """No gradient shows them, since it keeps copies what they are; S fell by up to 0.25 from some of these 20 toys."""
-    problem, end = caught_toys(monkeypatch, look=True)
-    before = caught_toys(monkeypatch, look=False)[1]
+    usual = DEFAULT_TUNING.refit.last
+    problem, end = toys_of_copies(usual)
+    before = toys_of_copies(Blind(usual.each))[1]
     assert before.converged.sum() >= NUMBER - 1
     assert end.converged.sum() >= NUMBER - 1
     assert np.all(end.value < before.value + 1e-4)
@@ -156,16 +148,17 @@ def test_refits_leave_the_saddles_where_units_are_copies(monkeypatch: pytest.Mon
     assert sum(Spectrum.of_hessian(h, 1.0).n_negative > 0 for h in H) <= 1
 
 
-def test_a_saddle_that_is_not_left_is_no_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_saddle_that_is_not_left_is_no_minimum() -> None:
     """Such replicas are neither valid nor have an EDM."""
     from_saddle = MinimizerResult(np.zeros(31), 1.0, 0.0, Status.SADDLE_POINT, saddles=8)
 
-    def stays(*args: object) -> AskTellHessian[MinimizerResult]:
-        yield np.zeros(31)
-        return from_saddle
+    class Stays(SaddleEscape):
+        def steps(self, *args: object) -> AskTellHessian[MinimizerResult]:
+            yield np.zeros(31)
+            return from_saddle
 
-    monkeypatch.setattr(SaddleEscape, "steps", stays)
-    _, end = caught_toys(monkeypatch, look=True)
+    usual = DEFAULT_TUNING.refit.last
+    _, end = toys_of_copies(replace(usual, escape=Stays()))
     assert end.status == (Status.SADDLE_POINT,) * NUMBER
     assert not end.converged.any()
     assert np.all(np.isinf(end.edm))
@@ -193,16 +186,22 @@ def test_replicas_are_the_same_in_lots_of_any_size() -> None:
     assert not single.stopped
 
 
-def test_lots_that_time_is_up_for_stay_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    fit, lots = curve(RefitTuning(most=1)), []
-    refit_lot = batch_refit._refit_lot
+class UntilTheSecond(BatchedLBFGS):
+    """Last steps that are stopped in the second lot, which counts them."""
 
-    def time_is_up_after_the_first(*args: Any, **options: Any) -> BatchResult:
-        lots.append(1)
-        end = refit_lot(*args, **options)
-        return end if len(lots) == 1 else replace(end, stopped=TIME_IS_UP, converged=np.array([False]))
+    def run(self, *args: Any, **options: Any) -> BatchResult:
+        self.lots.append(len(args[1]))
+        end = super().run(*args, **options)
+        stopped = replace(end, stopped=TIME_IS_UP, converged=np.zeros(len(end.value), dtype=bool))
+        return end if len(self.lots) == 1 else stopped
 
-    monkeypatch.setattr(batch_refit, "_refit_lot", time_is_up_after_the_first)
+    @cached_property
+    def lots(self) -> list[int]:
+        return []
+
+
+def test_lots_that_time_is_up_for_stay_where_they_were() -> None:
+    fit = curve(RefitTuning(most=1, last=UntilTheSecond(DEFAULT_TUNING.refit.last.each)))
     end = refit(Refits(fit.problem, fit.standardised), seeds_of(1, 4))
     assert end.stopped == TIME_IS_UP
     assert end.converged.tolist() == [True, False, False, False]
@@ -212,7 +211,7 @@ def test_lots_that_time_is_up_for_stay_where_they_were(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("kind", ["toys", "bootstrap"])
-def test_beyond_matrices_replicas_are_refitted_by_products(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_matrices_replicas_are_refitted_by_products(kind: str, forbid: Callable[..., None]) -> None:
     """They end at the minima that matrices lead to."""
     rng = np.random.default_rng(3)
     x = rng.uniform(-1, 1, 60)
@@ -221,25 +220,16 @@ def test_beyond_matrices_replicas_are_refitted_by_products(kind: str, monkeypatc
     model.fit(x, y, 0.1, prior=2.0, restarts=2)
     options: dict[str, Any] = {"prior": 2.0, "kind": kind, "number": 3, "seed": 1}
     expected = model.fit_replicas(x, y, 0.1, **options)
-
-    def forbidden(*_: object) -> None:
-        raise AssertionError("a p x p matrix was formed")
-
-    for name in ("hessian", "gauss_newton", "scores"):
-        monkeypatch.setattr(Objective, name, forbidden)
+    forbid("hessian", "gauss_newton", "scores")
     found = model.fit_replicas(x, y, 0.1, **options, tuning=Tuning(matrix_limit=9))
     assert found.valid.all()
     np.testing.assert_allclose(found.fval, expected.fval, rtol=1e-5)
     np.testing.assert_allclose(found.parameters, expected.parameters, atol=0.05)
 
 
-def test_beyond_matrices_products_of_a_network_with_kinks_are_gauss_newtons(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_matrices_products_of_a_network_with_kinks_are_gauss_newtons(forbid: Callable[..., None]) -> None:
     """Its exact Hessian does not show the curvature of S."""
-
-    def forbidden(*_: object) -> None:
-        raise AssertionError("an exact product was computed")
-
-    monkeypatch.setattr(Objective, "hessian_product", forbidden)
+    forbid("hessian_product")
     x = np.linspace(-1, 1, 60)
     model = Model((1, 4, 1), activation="relu", backend="numpy", seed=1)
     found = model.fit_replicas(x, x**2, 0.1, prior=2.0, number=2, seed=1, tuning=Tuning(matrix_limit=5))
@@ -247,32 +237,25 @@ def test_beyond_matrices_products_of_a_network_with_kinks_are_gauss_newtons(monk
     assert np.all(found.fval < expected.fval + 0.5)
 
 
-def test_an_edm_that_has_no_upper_bound_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unbounded(self: MatrixFree, problem: object, theta: np.ndarray) -> MinimizerResult:
-        bounds = EDMBounds(np.zeros(10), lower=1e-6, upper=np.inf, iterations=1)
-        return MinimizerResult(theta, 1.0, 1e-6, Status.NO_GAIN, bounds=bounds)
+def test_an_edm_that_has_no_upper_bound_is_not_known() -> None:
+    class Unbounded(MatrixFree):
+        def run(self, problem: object, theta: np.ndarray, budget: object = None) -> MinimizerResult:
+            bounds = EDMBounds(np.zeros(10), lower=1e-6, upper=np.inf, iterations=1)
+            return MinimizerResult(theta, 1.0, 1e-6, Status.NO_GAIN, bounds=bounds)
 
-    monkeypatch.setattr(MatrixFree, "run", unbounded)
-    x = np.linspace(-1, 1, 60)
-    found = Model((1, 3, 1), seed=1).fit_replicas(x, x, 0.1, prior=2.0, number=2, tuning=Tuning(matrix_limit=5))
+    x, tuning = np.linspace(-1, 1, 60), Tuning(matrix_limit=5, refit=RefitTuning(matrix_free=Unbounded()))
+    found = Model((1, 3, 1), seed=1).fit_replicas(x, x, 0.1, prior=2.0, number=2, tuning=tuning)
     assert np.all(np.isinf(found.edm))
     assert not found.valid.any()
 
 
-def test_toys_of_a_lot_that_is_cut_short_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_toys_of_a_lot_that_is_cut_short_do_not_count() -> None:
     """Those that are done by then were the quick ones: they would be a biased choice."""
-    fit, lots = curve(), []
-    refit_lot = batch_refit._refit_lot
-
-    def stopped_in_the_second(*args: Any, **options: Any) -> BatchResult:
-        lots.append(args[2])
-        end = refit_lot(*args, **options)
-        return end if len(lots) == 1 else replace(end, stopped=TIME_IS_UP)
-
+    fit, last = curve(), UntilTheSecond(DEFAULT_TUNING.refit.last.each)
+    hurried = replace(fit.problem, tuning=Tuning(refit=RefitTuning(last=last)))
     whole = fit_toys(fit.problem, fit.parameters, seeds_of(1, 200))
-    monkeypatch.setattr(batch_refit, "_refit_lot", stopped_in_the_second)
-    cut = fit_toys(fit.problem, fit.parameters, seeds_of(1, 200))
-    assert lots == [4, 16]
+    cut = fit_toys(hurried, fit.parameters, seeds_of(1, 200))
+    assert last.lots == [4, 16]
     assert len(whole.theta) == 200
     assert not whole.stopped
     assert cut.stopped == f"{TIME_IS_UP}, after 4 of 200 toys"

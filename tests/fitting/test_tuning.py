@@ -30,9 +30,8 @@ def test_each_number_was_measured() -> None:
     assert not {owner(path) for path, *_ in NUMBERS if f"`{owner(path)}`" not in records}
 
 
-@pytest.mark.parametrize(("path", "trades"), [(path, trades) for path, _, trades in NUMBERS])
-def test_each_number_says_what_it_trades(path: str, trades: str) -> None:
-    assert len(trades.split()) > 3
+def test_each_number_says_what_it_trades() -> None:
+    assert not {path for path, _, trades in NUMBERS if len(trades.split()) <= 3}
 
 
 def test_numbers_are_those_that_a_fit_uses() -> None:

@@ -107,6 +107,7 @@ def test_a_fit_and_its_studies_are_the_same_to_the_last_bit() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_starts_end_where_one_is_good_enough() -> None:
     """The later ones are cancelled, and the result is that of this process."""
     x = np.linspace(-1, 1, 200)
@@ -120,6 +121,7 @@ def test_starts_end_where_one_is_good_enough() -> None:
     assert [row.start for row in here.restarts] == [row.start for row in there.restarts]
 
 
+@pytest.mark.slow
 def test_networks_of_a_path_are_shared_where_they_are_too_large_for_a_batch() -> None:
     x = np.linspace(-1, 1, 60)
     y = np.tanh(2 * x) + 0.1 * np.random.default_rng(1).normal(size=60)

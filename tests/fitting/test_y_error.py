@@ -93,6 +93,7 @@ def test_two_outputs_settle_each_by_itself() -> None:
     np.testing.assert_allclose(fit.y_error, own, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_predicted_width_that_vanishes_is_no_minimum() -> None:
     """Without a prior the likelihood of predicted widths has no bound: valid fits have widths near the true one."""
     valid = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,29 @@ from ffnn_xp.fitting.certification import _rounding, certify_fit
 from ffnn_xp.fitting.found import Found
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.search_result import SearchResult
-from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.fitting.tuning import DEFAULT_TUNING, CertificationTuning, Tuning
 from ffnn_xp.minimizers import Certificate, Migrad
 from ffnn_xp.objective import NetworkCost
 
 X = np.linspace(-2, 2, 50)
-CERTIFY = Migrad.certify
+
+
+@dataclass(frozen=True)
+class Altered(Migrad):
+    """MIGRAD whose certificates are altered by a function of them and of their number, and noted."""
+
+    alter: Callable[[Certificate, int], Certificate] = lambda found, _: found
+    own: list[Certificate] = field(default_factory=list)
+    given: list[Certificate] = field(default_factory=list)
+
+    def certify(self, *args: Any) -> Certificate:
+        self.own.append(super().certify(*args))
+        self.given.append(self.alter(self.own[-1], len(self.own)))
+        return self.given[-1]
+
+    @property
+    def tuning(self) -> Tuning:
+        return Tuning(certification=CertificationTuning(migrad=self))
 
 
 @pytest.mark.parametrize("prior", [None, 3.0])
@@ -35,20 +53,13 @@ def test_a_fit_and_its_live_minuit_have_the_same_errors(prior: float | None) -> 
     assert m.accurate
 
 
-def test_the_point_that_is_reported_is_the_one_that_its_covariance_belongs_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_point_that_is_reported_is_the_one_that_its_covariance_belongs_to() -> None:
     """Not one beside it, to which MIGRAD moved on: both are the minimum to all digits that count."""
-    seen: list[Certificate] = []
-
-    def moved(self: Migrad, cost: Any, theta: np.ndarray, inverse: np.ndarray) -> Certificate:
-        run = CERTIFY(self, cost, theta, inverse)
-        seen.append(replace(run, values=run.values * (1 + 1e-9)))
-        return seen[-1]
-
+    moved = Altered(alter=lambda run, _: replace(run, values=run.values * (1 + 1e-9)))
     plain = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
-    monkeypatch.setattr(Migrad, "certify", moved)
-    fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0)
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, np.tanh(X), 0.1, prior=3.0, tuning=moved.tuning)
     np.testing.assert_array_equal(fit.standardised, plain.standardised)
-    assert fit.edm == seen[-1].edm
+    assert fit.edm == moved.given[-1].edm
 
 
 @pytest.mark.parametrize(
@@ -61,45 +72,37 @@ def test_the_point_that_is_reported_is_the_one_that_its_covariance_belongs_to(mo
         ([(False, False)] * 9, [0.0], 1),
     ],
 )
-def test_migrad_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[bool, bool] | None], gains: list[float], runs: int
-) -> None:
+def test_migrad_is_asked_again(seen: list[tuple[bool, bool] | None], gains: list[float], runs: int) -> None:
     """Where it went down to no minimum; `seen` are (certified, cut short), and `gains`, in place of its own."""
-    asked: list[Certificate] = []
 
-    def certified(*args: Any) -> Certificate:
-        found = CERTIFY(*args)
-        asked.append(found)
-        answer = seen[len(asked) - 1]
+    def certified(found: Certificate, number: int) -> Certificate:
+        answer = seen[number - 1]
         if answer is None:
             return found
-        fval, values = found.fval - gains[len(asked) - 1], found.values + 1e-5
+        fval, values = found.fval - gains[number - 1], found.values + 1e-5
         return replace(found, certified=answer[0], cut_short=answer[1], fval=fval, values=values)
 
-    monkeypatch.setattr(Migrad, "certify", certified)
+    migrad = Altered(alter=certified)
     model = fx.Model((1, 2, 1), backend="numpy", seed=1)
     y = np.tanh(2 * X) - 0.5 * np.tanh(3 * X - 2) + 0.1 * np.random.default_rng(1).normal(size=50)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", fx.FitWarning)
-        fit = model.fit(X, y, 0.1, prior=3.0, restarts=1)
-    assert len(asked) == runs
+        fit = model.fit(X, y, 0.1, prior=3.0, restarts=1, tuning=migrad.tuning)
+    assert len(migrad.own) == runs
     assert fit.valid == (seen[runs - 1] is None) == (not warned)
-    np.testing.assert_allclose(fit.standardised, asked[0].values, atol=1e-4)
+    np.testing.assert_allclose(fit.standardised, migrad.own[0].values, atol=1e-4)
 
 
-def test_of_a_non_smooth_cost_migrad_is_asked_no_oftener(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_non_smooth_cost_migrad_is_asked_no_oftener() -> None:
     """Where S falls on the way to each certificate, and would fall for ever, the fit says so."""
-    asked: list[Certificate] = []
 
-    def never(*args: Any) -> Certificate:
-        asked.append(CERTIFY(*args))
-        last = asked[-1]
-        return replace(last, certified=False, fval=last.fval - len(asked), values=last.values + 1e-5)
+    def never(found: Certificate, number: int) -> Certificate:
+        return replace(found, certified=False, fval=found.fval - number, values=found.values + 1e-5)
 
-    monkeypatch.setattr(Migrad, "certify", never)
+    migrad, model = Altered(alter=never), fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1)
     with pytest.warns(fx.FitWarning, match="S still fell between kinks"):
-        fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1).fit(X, np.abs(X), 0.1, prior=3.0, restarts=1)
-    assert len(asked) == DEFAULT_TUNING.certification.runs
+        model.fit(X, np.abs(X), 0.1, prior=3.0, restarts=1, tuning=migrad.tuning)
+    assert len(migrad.own) == DEFAULT_TUNING.certification.runs
 
 
 @pytest.mark.slow
@@ -147,6 +150,7 @@ def test_an_s_that_is_made_of_rounding_is_not_certified(loss: str, changes: floa
     assert why == "" or "errors of y lie below its last digits" in why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 3])
 def test_errors_are_those_of_the_hessian_at_the_parameters(seed: int) -> None:
     """Also where MIGRAD moves on by next to nothing, along a bent valley: the Hessian there is another one."""

@@ -19,6 +19,7 @@ def network(seed: int = 1) -> fx.Model:
     return fx.Model((1, 6, 1), backend="numpy", seed=seed)
 
 
+@pytest.mark.slow
 def test_it_is_that_of_a_prior_chosen_by_held_out_events() -> None:
     x, y = points(100)
     default, auto = network().fit(x, y, 0.1), network().fit(x, y, 0.1, prior="auto")
@@ -108,6 +109,7 @@ def test_the_standard_deviation_is_that_of_the_mean_of_the_networks() -> None:
     np.testing.assert_allclose(model.predict(at, return_std=True, kind="prediction")[1] ** 2, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_replicas_have_the_prior_of_the_fit(tmp_path: Path) -> None:
     x, y = points(60)
     model = network()

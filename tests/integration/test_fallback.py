@@ -13,20 +13,59 @@ import pytest
 import ffnn_xp as fx
 import ffnn_xp.backends
 from ffnn_xp import Backend, BackendFallbackWarning, BackendUnavailableError, Model, get_backend
+from ffnn_xp.backends import BACKENDS
 from ffnn_xp.backends.cupy import CupyBackend
+from ffnn_xp.backends.numpy import NumpyBackend
 
 
-def refuse(error: Exception) -> Any:
-    def opener(device: Any, dtype: str) -> Any:
-        raise error
+def refuse(error: Exception) -> type[Backend]:
+    class Refused(CupyBackend):
+        @classmethod
+        def is_installed(cls) -> bool:
+            return True
 
-    return opener
+        @classmethod
+        def find(cls, device: Any, dtype: str) -> Any:
+            raise error
+
+    return Refused
 
 
-def broken_driver(device: Any, dtype: str) -> Any:
+class BrokenDriver(NumpyBackend):
     """What a wrong driver or a full GPU looks like: everything is found, and the first computation is wrong."""
-    namespace = type("xp", (), {"tanh": staticmethod(lambda a: 0 * a), "__name__": "cupy"})
-    return namespace, "cpu"
+
+    name = "cupy"
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        return True
+
+    @classmethod
+    def find(cls, device: Any, dtype: str) -> Any:
+        namespace = type("xp", (), {"tanh": staticmethod(lambda a: 0 * a), "__name__": "cupy", "asarray": np.array})
+        return namespace, "cpu"
+
+    def _moved(self, a: np.ndarray) -> np.ndarray:
+        return a
+
+
+class OnAnyDevice(NumpyBackend):
+    """As far as anybody can see, CuPy's, and on a GPU."""
+
+    name = "cupy"
+    for_gpus = True
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        return True
+
+    @classmethod
+    def find(cls, device: Any, dtype: str) -> Any:
+        return np, device
+
+    @staticmethod
+    def is_gpu(device: Any) -> bool:
+        return True
 
 
 WAYS = {
@@ -50,16 +89,16 @@ SAYS = {
 @pytest.fixture(params=sorted(WAYS))
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, hide: Callable[[str], None]) -> str:
     """CuPy cannot be used, in one of the ways it happens."""
-    if request.param == "not installed":
-        hide("cupy")
-        return request.param
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        cupy = pytest.importorskip("cupy")
     if WAYS[request.param] is not None:
-        monkeypatch.setattr(CupyBackend, "find", WAYS[request.param])
-    elif cupy.cuda.is_available():
-        pytest.skip("this machine has a GPU")
+        monkeypatch.setitem(BACKENDS, "cupy", WAYS[request.param])
+    elif request.param == "not installed":
+        hide("cupy")
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cupy = pytest.importorskip("cupy")
+        if cupy.cuda.is_available():
+            pytest.skip("this machine has a GPU")
     return request.param
 
 
@@ -152,11 +191,7 @@ def test_a_copy_remembers_why(hide: Callable[[str], None]) -> None:
 
 
 def test_a_device_that_computes_nonsense_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CupyBackend, "is_installed", lambda: True)
-    monkeypatch.setattr(CupyBackend, "to_device", lambda self, a: np.asarray(a))
-    monkeypatch.setattr(CupyBackend, "as_numpy", np.asarray)
-    monkeypatch.setattr(CupyBackend, "context", lambda self: warnings.catch_warnings())
-    monkeypatch.setattr(CupyBackend, "find", broken_driver)
+    monkeypatch.setitem(BACKENDS, "cupy", BrokenDriver)
     with pytest.raises(BackendUnavailableError, match=r"computes tanh\(1\) = 0"):
         get_backend("cupy", fallback=False)
 
@@ -164,11 +199,7 @@ def test_a_device_that_computes_nonsense_is_not_believed(monkeypatch: pytest.Mon
 def test_auto_on_the_cpu_is_not_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine that has one, as far as `auto` can see."""
     monkeypatch.setattr(ffnn_xp.backends.registry, "has_nvidia_driver", lambda: True)
-
-    def open_any(library: type[Backend], device: Any, dtype: str) -> Backend:
-        return library(np, device, dtype)
-
-    monkeypatch.setattr(ffnn_xp.backends.registry, "_open", open_any)
+    monkeypatch.setitem(BACKENDS, "cupy", OnAnyDevice)
     assert get_backend("auto").name == "cupy"
     assert get_backend("auto", device="cpu").name == "numpy"
 

@@ -7,6 +7,8 @@ import itertools
 import re
 import time
 import warnings
+from contextlib import redirect_stderr
+from typing import Any
 
 import iminuit
 import numpy as np
@@ -18,7 +20,7 @@ import ffnn_xp as fx
 from ffnn_xp._lib.limits import Watch
 from ffnn_xp.backends import Backend
 from ffnn_xp.fitting.search_result import SearchResult
-from ffnn_xp.fitting.tuning import Tuning
+from ffnn_xp.fitting.tuning import CertificationTuning, Tuning
 from ffnn_xp.minimizers import Migrad
 from ffnn_xp.network.sweeps import jacobian
 from ffnn_xp.uncertainty.covariance import TOUCHES
@@ -400,13 +402,14 @@ class TestStops:
         with Watch():
             self.check(model.fit(x, y, 0.1, callback=interrupt, prior=None), "interrupted")
 
-    def test_control_c_while_minuit_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupt(*args: object) -> None:
-            raise KeyboardInterrupt
+    def test_control_c_while_minuit_runs(self) -> None:
+        class Interrupted(Migrad):
+            def certify(self, *args: object) -> Any:
+                raise KeyboardInterrupt
 
-        monkeypatch.setattr(Migrad, "certify", interrupt)
+        model, tuning = fx.Model((1, 2, 1), backend="numpy", seed=1), CertificationTuning(migrad=Interrupted())
         with Watch():
-            self.check(fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, prior=None), "interrupted")
+            self.check(model.fit(*bends(), 0.1, prior=None, tuning=Tuning(certification=tuning)), "interrupted")
 
     def test_callback_that_raises_leaves_the_model_as_it_was(self) -> None:
         def fail(state: fx.FitState) -> None:
@@ -419,11 +422,10 @@ class TestStops:
         np.testing.assert_array_equal(model.parameters, before)
 
 
-def test_progress_line_goes_to_the_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_line_goes_to_the_terminal_only() -> None:
     pytest.importorskip("tqdm")
-    stream = io.StringIO()
-    monkeypatch.setattr("sys.stderr", stream)
-    fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, prior=None)
+    with redirect_stderr(io.StringIO()) as stream:
+        fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, prior=None)
     assert stream.getvalue() == ""
 
 
@@ -616,6 +618,7 @@ def test_no_witness_where_directions_are_open() -> None:
     assert "HESSE" not in repr(fit)
 
 
+@pytest.mark.slow
 def test_the_local_search_goes_on_where_migrad_finds_a_way_down() -> None:
     """The local search takes it for weakly determined, MIGRAD goes down it, and S falls further from there."""
     rng = np.random.default_rng(1)

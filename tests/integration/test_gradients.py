@@ -41,6 +41,7 @@ def test_pytorch_differentiates_the_band() -> None:
         assert not model.predict(x, kind="prediction", return_std=True)[1].requires_grad
 
 
+@pytest.mark.slow
 def test_jax_differentiates_and_compiles() -> None:
     jax = pytest.importorskip("jax")
     model, _ = fitted("jax")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.objective import Objective, Replicas
+from ffnn_xp.objective import Replicas
 
 RNG = np.random.default_rng(5)
 X = RNG.uniform(-2, 2, 60)
@@ -57,19 +57,14 @@ NAMED = [pytest.param(study, id=name) for name, study in {**FITS, **STUDIES}.ite
 class Evaluations:
     """Counts evaluations of any objective, and has Ctrl-C pressed in some of them."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, before_each: Callable[..., None]) -> None:
         self.number, self.pressed_in = 0, (WHOLE,)
-        for name in ("value_and_gradient", "hessian", "gauss_newton", "hessian_product", "kronecker_factors"):
-            monkeypatch.setattr(Objective, name, self._counted(getattr(Objective, name)))
+        before_each(self._count)
 
-    def _counted(self, plain: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any) -> Any:
-            self.number += 1
-            for _ in range(self.pressed_in.count(self.number)):
-                signal.raise_signal(signal.SIGINT)
-            return plain(*args)
-
-        return counted
+    def _count(self, *_: object) -> None:
+        self.number += 1
+        for _ in range(self.pressed_in.count(self.number)):
+            signal.raise_signal(signal.SIGINT)
 
     def press(self, *numbers: int) -> None:
         self.number, self.pressed_in = 0, numbers
@@ -85,8 +80,8 @@ class Evaluations:
 
 
 @pytest.fixture
-def evaluations(monkeypatch: pytest.MonkeyPatch) -> Evaluations:
-    return Evaluations(monkeypatch)
+def evaluations(before_each: Callable[..., None]) -> Evaluations:
+    return Evaluations(before_each)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def test_migrad_alone_tells_its_callback_and_knows_a_density() -> None:
     assert stopped.minuit.nfcn <= fit.minuit.nfcn
 
 
+@pytest.mark.slow
 def test_replicas_estimate_errors_as_the_fit_does() -> None:
     """With more parameters than values, where their effective number counts."""
     x, y = X[::2], _smooth(2)[::2]

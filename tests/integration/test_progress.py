@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from typing import Any
 
 import numpy as np
@@ -45,30 +46,28 @@ STUDIES: dict[str, tuple[str, Callable[[bool], Any]]] = {
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_true_shows_the_bar_of_each_study_and_false_none(monkeypatch: pytest.MonkeyPatch, study: str) -> None:
+def test_true_shows_the_bar_of_each_study_and_false_none(study: str) -> None:
     name, run = STUDIES[study]
     for on in (True, False):
-        stream = io.StringIO()
-        monkeypatch.setattr("sys.stderr", stream)
-        run(on)
+        with redirect_stderr(io.StringIO()) as stream:
+            run(on)
         assert (name in stream.getvalue()) is on
         assert bool(stream.getvalue()) is on
 
 
-def test_verbose_is_the_switch_of_the_estimators(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verbose_is_the_switch_of_the_estimators() -> None:
     pytest.importorskip("sklearn")
     from ffnn_xp.estimators import FFNNRegressor
 
     for verbose in (True, False):
-        stream = io.StringIO()
-        monkeypatch.setattr("sys.stderr", stream)
-        FFNNRegressor((2,), prior=3.0, restarts=1, verbose=verbose, random_state=1).fit(X[:, None], Y)
+        with redirect_stderr(io.StringIO()) as stream:
+            FFNNRegressor((2,), prior=3.0, restarts=1, verbose=verbose, random_state=1).fit(X[:, None], Y)
         assert ("fit [" in stream.getvalue()) is verbose
 
 
-def test_a_callback_is_called_beside_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stderr", io.StringIO())
+def test_a_callback_is_called_beside_the_bar() -> None:
     states: list[fx.FitState] = []
-    a_fit(progress=True, callback=lambda state: states.append(state))
+    with redirect_stderr(io.StringIO()):
+        a_fit(progress=True, callback=lambda state: states.append(state))
     assert states
     assert states[0].starts == 1

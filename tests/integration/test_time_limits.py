@@ -14,7 +14,6 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp.fitting.tuning import Tuning
-from ffnn_xp.objective import Objective
 
 RNG = np.random.default_rng(5)
 X = RNG.uniform(-2, 2, 60)
@@ -33,20 +32,15 @@ def fit() -> fx.FitResult:
 
 
 @pytest.fixture
-def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def seconds(monkeypatch: pytest.MonkeyPatch, before_each: Callable[..., None]) -> list[float]:
     """Return the time so far, to which each evaluation adds one second."""
     now = [0.0]
 
-    def moved(plain: Callable[..., Any]) -> Callable[..., Any]:
-        def later(*args: Any) -> Any:
-            now[0] += 1.0
-            return plain(*args)
-
-        return later
+    def later(*_: object) -> None:
+        now[0] += 1.0
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    for name in ("value_and_gradient", "hessian", "gauss_newton", "hessian_product", "kronecker_factors"):
-        monkeypatch.setattr(Objective, name, moved(getattr(Objective, name)))
+    before_each(later)
     return now
 
 

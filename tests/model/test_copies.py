@@ -55,7 +55,7 @@ def test_every_seed_serves_all_that_draws(seed: Any) -> None:
     y = np.tanh(x) + 0.1 * np.random.default_rng(1).normal(size=30)
     model = Model((1, 2, 1), seed=seed)
     for given in (None, seed):
-        fit = model.fit(x, y, 0.1, prior=3.0, seed=given)
+        fit = model.fit(x, y, 0.1, prior=3.0, seed=given, restarts=2)
     ensemble = model.fit_replicas(x, y, 0.1, prior=3.0, number=3, seed=seed)
     fit.goodness(2, seed=seed)
     fit.coverage(number=20, seed=seed)

@@ -158,13 +158,28 @@ def test_the_values_of_all_layers_share_the_cache() -> None:
         assert TUNING.layer_bytes * 0.99 < sizes(widths).most(SWEEP) * sum(widths) * 8 <= TUNING.layer_bytes
 
 
-def test_chunks_are_sized_by_what_a_gpu_has_free(monkeypatch: pytest.MonkeyPatch) -> None:
+class Gpu(Backend):
+    """A GPU that has some bytes left."""
+
+    on_gpu, left = True, None
+
+    def free_memory(self) -> int | None:
+        return self.left
+
+
+class SmallGpu(Gpu):
+    left = 2**30
+
+
+class LargeGpu(Gpu):
+    left = 2**34
+
+
+def test_chunks_are_sized_by_what_a_gpu_has_free() -> None:
     assert get_backend("numpy").free_memory() is None
-    monkeypatch.setattr(Backend, "on_gpu", True)
-    found = []
-    for free in (2**30, 2**34, None):
-        monkeypatch.setattr(Backend, "free_memory", lambda self, free=free: free)
-        found.append(sizes((2, 3, 1)).most(SWEEP))
+    found = [
+        ChunkSizes(Layout((2, 3, 1)), kind(np, "gpu", "float64"), 5).most(SWEEP) for kind in (SmallGpu, LargeGpu, Gpu)
+    ]
     assert found[1] == pytest.approx(16 * found[0], rel=1e-3)
     assert found[0] * 3 * 8 < 2**30
     assert 0 < found[2] * 3 * 8 < 2**31

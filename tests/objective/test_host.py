@@ -6,6 +6,7 @@ import copy
 import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import iminuit
@@ -202,14 +203,11 @@ def test_float32_declares_its_precision() -> None:
 
 
 @pytest.mark.parametrize(("hidden", "remembered"), [(2, 4), (20_000, 1)])
-def test_the_last_points_are_remembered(hidden: int, remembered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_points_are_remembered(hidden: int, remembered: int, before_each: Callable[..., None]) -> None:
     """Four; of a large network, whose gradients are long, one."""
     cost = fx.LeastSquares(*data(3), SIGMA, fx.Model((1, hidden, 1), backend="numpy", seed=1))
-    asked = []
-    original = type(cost.objective).value_and_gradient
-    monkeypatch.setattr(
-        type(cost.objective), "value_and_gradient", lambda self, theta: [asked.append(1), original(self, theta)][1]
-    )
+    asked: list[np.ndarray] = []
+    before_each(asked.append, "value_and_gradient")
     points = [cost.start + i for i in range(5)]
     first = [cost.value_and_gradient(point) for point in points]
     for i in reversed(range(5)):

@@ -88,14 +88,13 @@ def test_widths_of_the_default_prior() -> None:
 
 
 @pytest.mark.parametrize("errordef", [1.0, 0.5])
-def test_in_a_cost(backend: Backend, errordef: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_cost(backend: Backend, errordef: float) -> None:
     """S + errordef times the prior, in value, gradient, both matrices and both products, once each."""
     x, y = RNG.normal(size=(9, 2)), RNG.normal(size=(9, 2))
-    monkeypatch.setattr(fx.LeastSquares, "errordef", errordef)
     model = Model((2, 3, 2), backend=backend, seed=1)
     prior = GaussianPrior(RNG.uniform(0, 2, P), SCALING)
-    bare = fx.LeastSquares(x, y, 0.5, model)
-    held = fx.LeastSquares(x, y, 0.5, model, prior=prior)
+    kind = type("Own", (fx.LeastSquares,), {"errordef": errordef})
+    bare, held = kind(x, y, 0.5, model), kind(x, y, 0.5, model, prior=prior)
     theta, v = RNG.normal(size=(2, P))
     assert held(theta) - bare(theta) == pytest.approx(errordef * prior.value(theta), rel=1e-10)
     assert held.chi2(theta) == pytest.approx(bare(theta), rel=1e-12)

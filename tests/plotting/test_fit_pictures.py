@@ -384,23 +384,26 @@ HARMLESS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def lines() -> dict[int, fx.FitResult]:
+    """Fits of one input and of two."""
+    return {d: model(d, 1).fit(x, 2 * X, 0.1, prior=None) for d, x in ((1, X), (2, np.stack([X, X**2], axis=1)))}
+
+
 @pytest.mark.parametrize("name", HARMLESS)
-def test_names_that_are_given_are_drawn_as_they_are(name: str) -> None:
+@pytest.mark.parametrize(("d", "form"), [(1, "svg"), (2, "png")])
+def test_names_that_are_given_are_drawn_as_they_are(lines: Any, name: str, d: int, form: str) -> None:
     """Character by character, not as mathematics, also of several inputs, in files of vectors and of pixels."""
-    for x in (X, np.stack([X, X**2], axis=1)):
-        fit = model(1 if x.ndim == 1 else 2, 1).fit(x, 2 * X, 0.1, prior=None)
-        inputs = [name] if x.ndim == 1 else [name, "b"]
-        ((main, _),) = fit.plot(Figure(), input_names=inputs, target_names=[name])
-        label = main.yaxis.label
-        assert not label.get_parse_math()
-        assert not label.get_usetex()
-        if name.isprintable() and len(name) < 50:
-            assert label.get_text().endswith(name)
-        for form in ("svg", "png"):
-            file = io.BytesIO()
-            main.figure.savefig(file, format=form, dpi=40)
-            if form == "svg":
-                ET.fromstring(file.getvalue())
+    ((main, _),) = lines[d].plot(Figure(), input_names=[name, "b"][:d], target_names=[name])
+    label = main.yaxis.label
+    assert not label.get_parse_math()
+    assert not label.get_usetex()
+    if name.isprintable() and len(name) < 50:
+        assert label.get_text().endswith(name)
+    file = io.BytesIO()
+    main.figure.savefig(file, format=form, dpi=40)
+    if form == "svg":
+        ET.fromstring(file.getvalue())
 
 
 def test_infinite_errors_fill_the_panel(monkeypatch: pytest.MonkeyPatch) -> None:

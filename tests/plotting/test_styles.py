@@ -92,7 +92,7 @@ PICTURES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 SEEN = {"curve": BLUE, "histogram": BLUE, "plane": VERMILION, "pulls": VERMILION, "roc": BLUE, "calibration": VERMILION}
 
 
-@pytest.fixture(params=STYLES)
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "default")) for name in STYLES])
 def style(request: pytest.FixtureRequest) -> Iterator[str]:
     with mpl.rc_context(STYLES[request.param]):
         yield request.param

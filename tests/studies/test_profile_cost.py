@@ -238,6 +238,7 @@ def test_a_deeper_minimum_is_told(fit: fx.FitResult) -> None:
     assert np.any(m.cost.deeper != first)  # it is told once, and the deepest is kept
 
 
+@pytest.mark.slow
 def test_a_refit_that_fails_says_where(fit: fx.FitResult) -> None:
     few = replace(DEFAULT, max_steps=1)
     cost = SubsetCost(fit.cost, fit.scaling, fit.standardised, NAMES[2:], "profiled", few)
