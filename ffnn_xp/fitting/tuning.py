@@ -12,7 +12,7 @@ from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
-from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, PreconditionedLBFGS, edm_goal
+from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, edm_goal
 
 REFIT_GOAL = edm_goal(1.0)  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
@@ -127,9 +127,7 @@ class RefitTuning:
     non_smooth: BatchedLevenbergMarquardt = field(
         default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=300, damping=1e-4)
     )
-    last: BatchedLBFGS = field(
-        default=BatchedLBFGS(PreconditionedLBFGS(edm_goal=REFIT_GOAL, fine_goal=1e-2 * REFIT_GOAL, max_rounds=60))
-    )
+    last: BatchedLBFGS = field(default=BatchedLBFGS())
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
     first_lot: int = 4

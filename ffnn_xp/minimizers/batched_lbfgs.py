@@ -40,7 +40,7 @@ class BatchedLBFGS:
         Bytes of the matrices, one for each replica, that are kept at a time.
     """
 
-    each: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=2e-4, fine_goal=2e-6, max_rounds=60))
+    each: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=2e-4, fine_goal=2e-6))
     escape: SaddleEscape = field(default=SaddleEscape(max_saddles=8))
     matrix_bytes: int = tuned(2**28, "more: larger batches, more memory")
 

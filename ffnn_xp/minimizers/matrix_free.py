@@ -35,7 +35,8 @@ class MatrixFree:
     edm_goal: float = tuned(1e-4, "smaller: a minimum to more digits, more products (half of MIGRAD's goal)")
     exact: bool = True
     near: float = tuned(
-        1e-3, "share of the goal for EDM in Kronecker coordinates; larger: bounds are computed more often"
+        1e-3,
+        "share of the goal for EDM and gains in Kronecker coordinates; larger: bounds are computed more often",
     )
     max_rounds: int = tuned(30, "more rounds of minimization and bounds before it ends")
     min_gain: float = tuned(0.1, "gain of a round in units of the goal; larger: ends earlier where it gains slowly")
@@ -45,7 +46,6 @@ class MatrixFree:
     )
     kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS())
     conjugate_gradients: ConjugateGradients = field(default=ConjugateGradients())
-    random_search: ConjugateGradients = field(default=ConjugateGradients(tolerance=0.0, max_iterations=300))
     escape: SaddleEscape = field(default=SaddleEscape())
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
@@ -55,7 +55,8 @@ class MatrixFree:
         """
         tracker = Tracker.of(problem, budget)
         edm_goal = self.edm_goal * tracker.errordef
-        kronecker = replace(self.kronecker, edm_goal=self.near * self.edm_goal, min_gain=self.min_gain * self.edm_goal)
+        goal = self.near * self.edm_goal
+        kronecker = replace(self.kronecker, edm_goal=goal, min_gain=goal)
         saddles, poor, status = 0, 0, Status.BUDGET_USED_UP
         for _ in range(self.max_rounds):
             before = tracker.value_and_gradient(theta)[0]
@@ -98,7 +99,7 @@ class MatrixFree:
         if not (self.exact and found.upper < enough):
             return found
         random = np.random.default_rng(len(g)).normal(size=len(g))
-        other = self.random_search.bounds(product, random, W.precondition)
+        other = replace(self.conjugate_gradients, tolerance=0.0).bounds(product, random, W.precondition)
         if other.negative_direction is None:
             return found
         value, fall = problem.value_and_gradient(theta)[0], self.escape.negligible_fall * problem.errordef

@@ -79,7 +79,7 @@ def test_what_float32_cannot_resolve_is_minimised_again_in_double(
     original = KroneckerLBFGS.run
 
     def spy(self: KroneckerLBFGS, problem: Any, theta: np.ndarray, *budget: Any) -> MinimizerResult:
-        if self == LocalSearchTuning().kronecker_matrix_free:
+        if self == LocalSearchTuning().kronecker:
             epsilons.append(problem.epsilon)
         return original(self, problem, theta, *budget)
 
