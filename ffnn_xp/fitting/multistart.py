@@ -230,7 +230,7 @@ class MultiStart:
         """
         numbers = number_minima(self.cost, found.ends, unit)
         rows = tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts)
-        most = found.value + self.hopping.same_minimum * unit
+        most = found.value + self.halving.same_minimum * unit
         at_best = max(1, sum(value < most for value in found.arrivals))
         return replace(found, starts=rows, found=at_best if found.arrivals else 0)
 

@@ -77,9 +77,7 @@ class YErrorTuning:
 class CertificationTuning:
     """Tuned numbers of the certification by MINUIT."""
 
-    runs_non_smooth: int = tuned(5, "runs of MIGRAD at non-smooth points: more get nearer to the minimum")
-    runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
-    hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")
+    runs: int = tuned(4, "runs of MIGRAD, where it ends at no minimum: more get nearer to one")
     unnoticed: float = tuned(
         100.0, "EDMs by which S may depend on events on their way to infinity; larger: weak ones are taken for such too"
     )
@@ -93,10 +91,8 @@ class PriorSelectionTuning:
     steps: int = tuned(26, "prior widths of the path at most, each half of the one before: how weak a prior may get")
     folds: int = tuned(5, "folds of the cross-validation: more use the data better and take more time")
     one_fold: int = tuned(2000, "events from which on one fold is enough")
-    few_members: int = tuned(5, "networks of the ensemble: more predict better and take more time")
-    fewest_members: int = tuned(3, "the same where there are many events")
-    many_events: int = tuned(5000, "events from which on there are the fewest networks")
-    most_effective: float = tuned(0.9, "share of the values that parameters can take up: what is left gives y's errors")
+    few_members: int = tuned(3, "networks of the ensemble where there are many events; else as many as folds")
+    many_events: int = tuned(5000, "events from which on there are few networks")
     certificate: float = tuned(2.0, "gradients that the certificate may cost, over those of the choice itself")
 
 
@@ -129,7 +125,6 @@ class RefitTuning:
     )
     last: BatchedLBFGS = field(default=BatchedLBFGS())
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
-    first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
     first_lot: int = 4
     lot_growth: int = 4
     most: int = 100
@@ -141,6 +136,9 @@ class Tuning:
     """All tuned numbers of a fit."""
 
     matrix_limit: int = tuned(6000, "parameters up to which p x p matrices are formed: memory 8 p^2 each, time p^3")
+    small: int = tuned(
+        64, "parameters up to which matrices cost little: many starts compete, refits begin by them, and HESSE runs"
+    )
     multi_start: MultiStartTuning = field(default=MultiStartTuning())
     local_search: LocalSearchTuning = field(default=LocalSearchTuning())
     halving: HalvingTuning = field(default=HalvingTuning())

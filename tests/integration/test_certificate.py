@@ -98,7 +98,7 @@ def test_of_a_non_smooth_cost_migrad_is_asked_no_oftener(monkeypatch: pytest.Mon
     monkeypatch.setattr(Migrad, "certify", never)
     with pytest.warns(fx.FitWarning):
         fx.Model((1, 2, 1), activation="relu", backend="numpy", seed=1).fit(X, np.abs(X), 0.1, prior=3.0, restarts=1)
-    assert len(asked) == DEFAULT_TUNING.certification.runs_non_smooth
+    assert len(asked) == DEFAULT_TUNING.certification.runs
 
 
 @pytest.mark.slow
