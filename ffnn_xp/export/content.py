@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,9 +27,32 @@ from ffnn_xp._lib.validation import whole_number
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import get_backend
 from ffnn_xp.data import in_order, input_rows
-from ffnn_xp.model import Model
-from ffnn_xp.network import Activation, evaluate
-from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
+from ffnn_xp.io import NetworkState
+from ffnn_xp.network import Activation, Network, evaluate
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive
+
+
+class Exportable(Protocol):
+    """The part of a `Model` that is exported."""
+
+    @property
+    def network(self) -> Network:
+        """The widths and activations."""
+
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, if the model was fitted to a table."""
+
+    @property
+    def ensemble_parameters(self) -> HostArray:
+        """The parameters of the networks whose mean is predicted, ``(m, p)`` in raw units."""
+
+    @property
+    def uncertainty(self) -> tuple[LinearBand | MatrixFreeBand | None, str, Predictive | None]:
+        """The error band, or the reason why there is none, and the density of new measurements."""
+
+    def to_state(self, *, band: bool | None = None) -> NetworkState:
+        """Return the content of a file of the model."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +142,7 @@ class Content:
         return visible(f"{called}{what} ({layers}; output {output}), written by ffnn_xp {__version__}")
 
 
-def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Content:
+def content_of(model: Exportable, *, std: bool, modes: int = 0, x: Any = None) -> Content:
     """Return what a model predicts with: its network, or those of its ensemble, with their bands if requested.
 
     Parameters
@@ -193,7 +216,7 @@ def _band(band: LinearBand, weight: float) -> Band:
     return Band(tuple(matrices), weight * spectrum.factor, spectrum.scale, spectrum.unidentified)
 
 
-def _leading_modes(model: Model, number: int, x: Any, bands: Sequence[Any]) -> HostArray:
+def _leading_modes(model: Exportable, number: int, x: Any, bands: Sequence[Any]) -> HostArray:
     """Return the combinations of the columns of A that vary the predictions at x most, orthonormal ``(r, number)``.
 
     They are the eigenvectors of the sum of A^T A over the points x with the largest eigenvalues, in this order. Of the
