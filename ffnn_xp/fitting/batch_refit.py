@@ -228,7 +228,7 @@ def _refit_lot(
     down = partial(negative_directions, replicas)
     with objective.backend.context():
         if not matrices:
-            return _one_by_one(replicas, starts, budget, by.matrix_free)
+            return _one_by_one(replicas, starts, budget, tuning.local_search.matrix_free)
         if not smooth:
             return by.non_smooth.run(replicas, replicas.on_device(starts), budget)
         if len(theta) > tuning.small and not objective.backend.on_gpu:

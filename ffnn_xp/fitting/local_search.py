@@ -75,7 +75,7 @@ class LocalSearchTuning:
     )
     non_smooth: LevenbergMarquardt = field(default=LevenbergMarquardt(edm_goal=_EDM_GOAL))
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=1e-4))
-    escape: SaddleEscape = field(default=SaddleEscape(max_saddles=30))
+    escape: SaddleEscape = field(default=SaddleEscape())
     kronecker_above: int = tuned(500, "parameters; fewer: Kronecker factors also for networks whose matrices are cheap")
     kronecker_double_from: int = tuned(
         1500,  # a matrix costs 15, 32, 203 gradients at p = 501, 726, 4,224

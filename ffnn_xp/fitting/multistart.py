@@ -145,7 +145,7 @@ class MultiStart:
         log.keep_point(before + 1, starts[0], self.cost.value_and_gradient(starts[0])[0])
         with log.stoppable():
             ranking, stage, stopped = halve_candidates(
-                self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
+                self.cost, starts, unit=unit, rng=rng, budget=budget, tuning=self.halving
             )
             each, rows = (time.monotonic() - began) / max(len(ranking), 1), []
             for c in ranking:
@@ -163,7 +163,7 @@ class MultiStart:
                 log.hops, log.arrivals = log.hops + end.tried, [*log.arrivals, *end.arrivals]
             for place, c in enumerate(best):
                 value = c.value if stopped else self.cost.value_and_gradient(c.theta)[0]
-                if place == 0 or is_lower(self.cost, value, log.value + self.tuning.near * stage.unit):
+                if place == 0 or is_lower(self.cost, value, log.value + stage.unit):
                     log.keep_point(before + c.start + 1, c.theta, value)
                     if stopped:
                         break

@@ -45,8 +45,6 @@ class HalvingTuning:
     survivors: int = tuned(3, "more: more candidates are minimised to the end")
     same_minimum: float = tuned(0.1, "difference of S in its unit; larger: more survivors count as the same minimum")
     edm_goal: float = tuned(0.03, "in units of one standard deviation's rise of S; smaller: survivors get farther")
-    prune_from: int = tuned(12, "steps before candidates may be pruned; more: fewer mistakes, slower")
-    prune_edms: float = tuned(30.0, "EDMs that a candidate may still gain; more: fewer mistakes, slower")
 
 
 DEFAULT_HALVING = HalvingTuning()
@@ -157,7 +155,6 @@ def halve_candidates(
     cost: NetworkCost,
     starts: HostArray,
     *,
-    far: float,
     unit: Callable[[float], float],
     rng: np.random.Generator,
     budget: Budget = UNLIMITED,
@@ -171,8 +168,6 @@ def halve_candidates(
         The cost in standardised units.
     starts : array with shape (r, p)
         Theta of each candidate.
-    far : float
-        A candidate that by its EDM will stay this many times worse than the best is pruned at any time.
     unit : callable
         Returns one standard deviation's rise of S, the unit of EDM, where S has a value.
     rng : numpy.random.Generator
@@ -194,8 +189,6 @@ def halve_candidates(
             pruned = np.zeros(len(value), dtype=bool)
             if step in halve_at:
                 pruned[np.argsort(value)[_kept(len(value), tuning) :]] = True
-            elif step >= tuning.prune_from:
-                pruned = value - tuning.prune_edms * edm > far * value.min()
             return pruned
 
         end = stage.minimize(theta, steps, budget, prune)

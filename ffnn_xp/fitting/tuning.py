@@ -12,7 +12,7 @@ from ffnn_xp.fitting.basin_hopping import HoppingTuning
 from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
-from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, MatrixFree, edm_goal
+from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, edm_goal
 
 REFIT_GOAL = edm_goal(1.0)  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
@@ -32,7 +32,6 @@ class MultiStartTuning:
     unknown: int = tuned(2000, "over the number of parameters: starts of large networks with unknown errors")
     most_unknown: int = tuned(16, "upper limit of these")
     least_unknown: int = tuned(3, "lower limit of these")
-    near: float = tuned(3.0, "standard deviations' rises of S above the best up to which a survivor is refined too")
     halving: int = tuned(8, "starts from which on there is successive halving; fewer are tried one by one")
     gain: float = tuned(0.5, "Glorot gain of networks too large for halving: nearly linear ones find deep minima")
 
@@ -113,8 +112,6 @@ class RefitTuning:
     most, work : int
         Replicas, and replicas times events times parameters, of a lot at most. More: faster for small networks, fewer
         lots for workers to share, and more is lost of one that is cut short.
-    matrix_free : MatrixFree
-        All steps where no matrices are formed.
     """
 
     first: BatchedLevenbergMarquardt = field(
@@ -124,7 +121,6 @@ class RefitTuning:
         default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=300, damping=1e-4)
     )
     last: BatchedLBFGS = field(default=BatchedLBFGS())
-    matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
     first_lot: int = 4
     lot_growth: int = 4
     most: int = 100
