@@ -145,7 +145,7 @@ class MultiStart:
         log.keep_point(before + 1, starts[0], self.cost.value_and_gradient(starts[0])[0])
         with log.stoppable():
             ranking, stage, stopped = halve_candidates(
-                self.cost, starts, unit=unit, rng=rng, budget=budget, tuning=self.halving
+                self.cost, starts, far=self.tuning.far, unit=unit, rng=rng, budget=budget, tuning=self.halving
             )
             each, rows = (time.monotonic() - began) / max(len(ranking), 1), []
             for c in ranking:
@@ -241,7 +241,7 @@ class MultiStart:
 
     def prune(self, theta: HostArray, gain: float) -> bool:
         """Return True if a start leads to a minimum that is not good enough, by its EDM or its last gain."""
-        return self.has_goal and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
+        return self.has_goal and self.cost.chi2(theta) - self.halving.prune_edms * gain > self.good_enough
 
 
 @dataclass(frozen=True)

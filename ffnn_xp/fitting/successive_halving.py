@@ -45,6 +45,7 @@ class HalvingTuning:
     survivors: int = tuned(3, "more: more candidates are minimised to the end")
     same_minimum: float = tuned(0.1, "difference of S in its unit; larger: more survivors count as the same minimum")
     edm_goal: float = tuned(0.03, "in units of one standard deviation's rise of S; smaller: survivors get farther")
+    prune_edms: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
 
 
 DEFAULT_HALVING = HalvingTuning()
@@ -155,6 +156,7 @@ def halve_candidates(
     cost: NetworkCost,
     starts: HostArray,
     *,
+    far: float,
     unit: Callable[[float], float],
     rng: np.random.Generator,
     budget: Budget = UNLIMITED,
@@ -168,6 +170,8 @@ def halve_candidates(
         The cost in standardised units.
     starts : array with shape (r, p)
         Theta of each candidate.
+    far : float
+        A candidate that by its EDM will stay this many times worse than the best is pruned at any time.
     unit : callable
         Returns one standard deviation's rise of S, the unit of EDM, where S has a value.
     rng : numpy.random.Generator
@@ -186,7 +190,7 @@ def halve_candidates(
         stage = Stage.of(cost, size, unit(lowest), rng, tuning)
 
         def prune(step: int, value: HostArray, edm: HostArray, halve_at: tuple[int, ...] = halve_at) -> Mask:
-            pruned = np.zeros(len(value), dtype=bool)
+            pruned = np.asarray(value - tuning.prune_edms * edm > far * value.min())
             if step in halve_at:
                 pruned[np.argsort(value)[_kept(len(value), tuning) :]] = True
             return pruned

@@ -25,7 +25,6 @@ class MultiStartTuning:
     sigmas: float = tuned(
         3.0, "standard deviations of chi-square above its expectation that are good enough to stop at"
     )
-    prune: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
     starts: int = tuned(10, "starts at most where chi-square can end the search")
     most_candidates: int = tuned(500, "starts that compete at once: more need more memory")
     candidates: int = tuned(60, "starts of small networks: more find deeper minima in more time")

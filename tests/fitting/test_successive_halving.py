@@ -42,7 +42,9 @@ def test_halving_finds_what_single_starts_find(n: int, backend: fx.Backend) -> N
     model = fx.Model((1, 3, 1), backend=backend, seed=1)
     job = read_problem(model, Measurements(x, y, NOISE), FitOptions())
     cost = job.cost()
-    ranking, _, stopped = halve_candidates(cost, starts(job, 30), unit=lambda _: 1.0, rng=np.random.default_rng(1))
+    ranking, _, stopped = halve_candidates(
+        cost, starts(job, 30), far=1.5, unit=lambda _: 1.0, rng=np.random.default_rng(1)
+    )
     assert not stopped
     assert sorted(c.start for c in ranking) == list(range(30))
     reached = cost.value_and_gradient(ranking[0].theta)[0]
@@ -56,7 +58,7 @@ def test_a_minimum_is_one_of_all_events() -> None:
     model = fx.Model((1, 1, 1), seed=1)
     job = read_problem(model, Measurements(x, y, NOISE), FitOptions(prior=3.0))
     cost, rng = job.cost(), np.random.default_rng(1)
-    ranking, stage, _ = halve_candidates(cost, starts(job, 40), unit=lambda _: 1.0, rng=rng)
+    ranking, stage, _ = halve_candidates(cost, starts(job, 40), far=1.5, unit=lambda _: 1.0, rng=rng)
     assert stage.scale == 1
     minima = [c for c in ranking if c.status is Status.MINIMUM]
     assert 3 <= len(minima) <= 8
@@ -69,7 +71,7 @@ def test_a_start_at_the_minimum_stays_there_under_its_own_number(backend: Backen
     cost, theta = job.cost(), starts(job, 30)
 
     def halved() -> list[Candidate]:
-        return halve_candidates(cost, theta, unit=lambda _: 1.0, rng=np.random.default_rng(1))[0]
+        return halve_candidates(cost, theta, far=1.5, unit=lambda _: 1.0, rng=np.random.default_rng(1))[0]
 
     best = halved()[0]
     theta[17] = best.theta
