@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,9 +27,32 @@ from ffnn_xp._lib.validation import whole_number
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import get_backend
 from ffnn_xp.data import in_order, input_rows
-from ffnn_xp.model import Model
-from ffnn_xp.network import Activation, evaluate
-from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand
+from ffnn_xp.io import NetworkState
+from ffnn_xp.network import Activation, Network, evaluate
+from ffnn_xp.uncertainty import LinearBand, MatrixFreeBand, Predictive
+
+
+class Exportable(Protocol):
+    """The part of a `Model` that is exported."""
+
+    @property
+    def network(self) -> Network:
+        """The widths and activations."""
+
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """The names of the inputs, if the model was fitted to a table."""
+
+    @property
+    def ensemble_parameters(self) -> HostArray:
+        """The parameters of the networks whose mean is predicted, ``(m, p)`` in raw units."""
+
+    @property
+    def uncertainty(self) -> tuple[LinearBand | MatrixFreeBand | None, str, Predictive | None]:
+        """The error band, or the reason why there is none, and the density of new measurements."""
+
+    def to_state(self, *, band: bool | None = None) -> NetworkState:
+        """Return the content of a file of the model."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +142,7 @@ class Content:
         return visible(f"{called}{what} ({layers}; output {output}), written by ffnn_xp {__version__}")
 
 
-def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Content:
+def content_of(model: Exportable, *, std: bool, modes: int = 0, x: Any = None) -> Content:
     """Return what a model predicts with: its network, or those of its ensemble, with their bands if requested.
 
     Parameters
@@ -141,33 +164,26 @@ def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Con
         If modes are requested without points, or points without modes.
     """
     state, layout = model.to_state(band=False), model.network.layout
-    band, why, density = model.uncertainty
-    bands: tuple[LinearBand | MatrixFreeBand, ...] = () if band is None else (band,)
-    if density is not None and len(density.members) > 1:
-        bands = tuple(member.band for member in density.members)
-    if (std or modes) and not bands:
-        raise NotFittedError(f"there is no error band to export: {why}")
+    bands, density = _bands(model), model.uncertainty[2]
+    wanted = _linear(bands, model.uncertainty[1]) if std or modes else ()
     if (x is None) is not (modes == 0):
         raise ValueError("`modes` are the leading ones at the points `x`, such as the centers of bins: give both")
-    wanted = bands if std or modes else ()
-    if not all(isinstance(band, LinearBand) for band in wanted):
-        raise NotFittedError(
-            "there is no error band to export: no p x p matrix was formed in this fit, and its band is computed from "
-            "the data themselves. Export the mean alone, or fit fewer units"
-        )
     d, k = state.widths[0], state.widths[-1]
-    scaling = bands[0].scaling if bands else None
+    x_mean, x_scale, y_mean, y_scale = np.zeros(d), np.ones(d), np.zeros(k), np.ones(k)
+    if bands:
+        s = bands[0].scaling
+        x_mean, x_scale, y_mean, y_scale = s.x_mean, s.x_scale, s.y_mean, s.y_scale
     predicts_width = density is not None and density.predicts_width
     return Content(
         activations=state.activations,
         networks=tuple(tuple(layout.matrices(np, theta)) for theta in model.ensemble_parameters),
-        bands=tuple(_band(band, 1 / np.sqrt(len(wanted))) for band in wanted if isinstance(band, LinearBand)),
+        bands=tuple(_band(band, 1 / np.sqrt(len(wanted))) for band in wanted),
         modes=_leading_modes(model, modes, x, wanted) if modes else np.empty((0, 0)),
         std=std,
-        x_mean=np.zeros(d) if scaling is None else scaling.x_mean,
-        x_scale=np.ones(d) if scaling is None else scaling.x_scale,
-        y_mean=np.zeros(k) if scaling is None else scaling.y_mean,
-        y_scale=np.ones(k) if scaling is None else scaling.y_scale,
+        x_mean=x_mean,
+        x_scale=x_scale,
+        y_mean=y_mean,
+        y_scale=y_scale,
         inputs=state.input_names or _numbered("x", d),
         outputs=state.target_names or _output_names(k, predicts_width=predicts_width),
         named=state.input_names is not None,
@@ -175,6 +191,27 @@ def content_of(model: Model, *, std: bool, modes: int = 0, x: Any = None) -> Con
         dtype=state.dtype,
         column=state.y_was_column,
     )
+
+
+def _bands(model: Exportable) -> tuple[LinearBand | MatrixFreeBand, ...]:
+    """Return the bands of the networks of a model, none if it has none."""
+    band, _, density = model.uncertainty
+    if density is not None and len(density.members) > 1:
+        return tuple(member.band for member in density.members)
+    return () if band is None else (band,)
+
+
+def _linear(bands: Sequence[LinearBand | MatrixFreeBand], why: str) -> tuple[LinearBand, ...]:
+    """Return bands that can be written; `why` says why there are none."""
+    if not bands:
+        raise NotFittedError(f"there is no error band to export: {why}")
+    linear = tuple(band for band in bands if isinstance(band, LinearBand))
+    if len(linear) < len(bands):
+        raise NotFittedError(
+            "there is no error band to export: no p x p matrix was formed in this fit, and its band is computed from "
+            "the data themselves. Export the mean alone, or fit fewer units"
+        )
+    return linear
 
 
 def _numbered(letter: str, number: int) -> tuple[str, ...]:
@@ -193,7 +230,7 @@ def _band(band: LinearBand, weight: float) -> Band:
     return Band(tuple(matrices), weight * spectrum.factor, spectrum.scale, spectrum.unidentified)
 
 
-def _leading_modes(model: Model, number: int, x: Any, bands: Sequence[Any]) -> HostArray:
+def _leading_modes(model: Exportable, number: int, x: Any, bands: Sequence[LinearBand]) -> HostArray:
     """Return the combinations of the columns of A that vary the predictions at x most, orthonormal ``(r, number)``.
 
     They are the eigenvectors of the sum of A^T A over the points x with the largest eigenvalues, in this order. Of the

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, PathLike
-from ffnn_xp.export.content import Content, content_of
+from ffnn_xp.export.content import Content, Exportable, content_of
 from ffnn_xp.export.expressions import Expression
 from ffnn_xp.export.source import filled, functions_of, numbers, write_text
-from ffnn_xp.model import Model
 from ffnn_xp.network import softmax
 from ffnn_xp.uncertainty import TOUCHES
 
@@ -25,7 +24,7 @@ volatile wchar_t while xor xor_eq"""
 """Words of the language, which cannot be names."""
 
 
-def to_cpp(model: Model, path: PathLike | None = None, *, std: bool = False) -> str:
+def to_cpp(model: Exportable, path: PathLike | None = None, *, std: bool = False) -> str:
     """Write a model as one C++17 header without dependencies, with a function ``predict(x)`` in double precision.
 
     The function returns what `Model.predict` returns: the output of the network, or the mean of an ensemble's. Inputs

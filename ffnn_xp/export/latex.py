@@ -13,9 +13,8 @@ from itertools import repeat
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, PathLike
-from ffnn_xp.export.content import content_of
+from ffnn_xp.export.content import Exportable, content_of
 from ffnn_xp.export.source import write_text
-from ffnn_xp.model import Model
 from ffnn_xp.network import Activation
 from ffnn_xp.uncertainty import LinearBand
 
@@ -27,7 +26,7 @@ ESCAPES = str.maketrans(
 )
 
 
-def to_latex(model: Model, path: PathLike | None = None) -> str:
+def to_latex(model: Exportable, path: PathLike | None = None) -> str:
     r"""Write a small model as LaTeX: the matrices of its layers, with the errors of the parameters.
 
     Errors are written with two significant digits and values with the same decimals, or with six digits where there is

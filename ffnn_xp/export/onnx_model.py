@@ -19,15 +19,14 @@ from ffnn_xp._lib.optional import require
 from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp._lib.version import __version__
 from ffnn_xp.backends import DTYPES
-from ffnn_xp.export.content import Band, Content, content_of
+from ffnn_xp.export.content import Band, Content, Exportable, content_of
 from ffnn_xp.export.onnx_graph import Graph
-from ffnn_xp.model import Model
 from ffnn_xp.network import softmax
 from ffnn_xp.uncertainty import TOUCHES
 
 
 def to_onnx(
-    model: Model,
+    model: Exportable,
     path: PathLike | None = None,
     *,
     std: bool = False,

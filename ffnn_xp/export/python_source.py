@@ -5,10 +5,9 @@ from __future__ import annotations
 import textwrap
 
 from ffnn_xp._lib.typing import HostArray, PathLike
-from ffnn_xp.export.content import Band, Content, content_of
+from ffnn_xp.export.content import Band, Content, Exportable, content_of
 from ffnn_xp.export.expressions import Expression
 from ffnn_xp.export.source import filled, functions_of, numbers, write_text
-from ffnn_xp.model import Model
 from ffnn_xp.network import Activation, softmax
 from ffnn_xp.uncertainty import TOUCHES
 
@@ -19,7 +18,7 @@ def f_softmax(z):
 """
 
 
-def to_python(model: Model, path: PathLike | None = None, *, std: bool = False) -> str:
+def to_python(model: Exportable, path: PathLike | None = None, *, std: bool = False) -> str:
     """Write a model as Python source with one function, ``predict(x)``, that needs NumPy alone.
 
     The function returns what `Model.predict` returns: the output of the network, or the mean of an ensemble's. Inputs

@@ -13,7 +13,7 @@ probability of 2^-k at most.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -21,22 +21,15 @@ import numpy as np
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.successive_halving import Candidate, Stage, distinct
-from ffnn_xp.minimizers import UNLIMITED, BatchedLevenbergMarquardt, Budget, Status
+from ffnn_xp.minimizers import UNLIMITED, Budget, Status
 from ffnn_xp.network import Layout, glorot
 
 
 @dataclass(frozen=True)
 class HoppingTuning:
-    """The numbers of basin hopping.
+    """The numbers of basin hopping."""
 
-    Parameters
-    ----------
-    minimizer : BatchedLevenbergMarquardt
-        The steps from a network with a new unit.
-    """
-
-    minimizer: BatchedLevenbergMarquardt = field(default=BatchedLevenbergMarquardt(damping=1e-2, max_iterations=40))
-    edm_goal: float = tuned(0.03, "in units of one standard deviation's rise of S; smaller: networks get farther")
+    steps: int = tuned(40, "steps from a network with a new unit at most; more: networks get farther")
     population: int = tuned(4, "minima from which steps are taken: more leave poor regions, and are slower")
     batch: int = tuned(16, "networks of one round: more in one batch are cheaper each, but know less of each other")
     patience: int = tuned(320, "over the number of parameters: rounds without a gain that end the steps")
@@ -45,7 +38,6 @@ class HoppingTuning:
     rounds: int = tuned(3, "times the patience: rounds at most")
     enough: int = tuned(5, "starts at the best minimum with which a few rounds are enough: more find deeper minima")
     few_rounds: int = tuned(4, "rounds in that case")
-    same_minimum: float = tuned(0.1, "difference of S in its unit; larger: smaller gains do not count")
 
 
 DEFAULT_HOPPING = HoppingTuning()
@@ -90,7 +82,7 @@ def hop(
     tuning : HoppingTuning
         The numbers.
     """
-    same = tuning.same_minimum * stage.unit
+    same = stage.tuning.same_minimum * stage.unit
     patience = int(np.clip(tuning.patience // layout.n_parameters, tuning.least_patience, tuning.most_patience))
     best = distinct(candidates, same, tuning.population)
     arrivals = [c.value for c in candidates if c.status is Status.MINIMUM]
@@ -101,7 +93,7 @@ def hop(
             break
         parents = [best[min(i, len(best) - 1)] for i in (rng.geometric(0.5, size=tuning.batch) - 1).tolist()]
         theta = np.stack([_with_new_unit(layout, parent.theta, rng) for parent in parents])
-        end = stage.minimize(tuning.minimizer, theta, tuning.edm_goal, budget)
+        end = stage.minimize(theta, tuning.steps, budget)
         children = [
             Candidate(
                 parent.start, end.theta[i], float(end.value[i]), float(end.edm[i]), end.status[i], int(end.steps[i])

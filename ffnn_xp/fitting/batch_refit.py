@@ -20,9 +20,9 @@ from ffnn_xp._lib.typing import HostArray, Mask
 from ffnn_xp._lib.validation import Seed
 from ffnn_xp.fitting.local_search import negative_directions
 from ffnn_xp.fitting.problem import FitProblem
-from ffnn_xp.fitting.tuning import RefitTuning
+from ffnn_xp.fitting.tuning import Tuning
 from ffnn_xp.fitting.workers import HERE, Workers
-from ffnn_xp.minimizers import BatchResult, Budget, Status, Tracker
+from ffnn_xp.minimizers import BatchResult, Budget, MatrixFree, Status, Tracker
 from ffnn_xp.objective import GaussianPrior, NetworkCost, Replicas
 
 Seeds = Sequence[np.random.SeedSequence]
@@ -87,7 +87,7 @@ class Refits:
 
     def minimized(self, replicas: Replicas, number: int) -> BatchResult:
         """Minimise so many replicas from the same point; the ends are on the host."""
-        tuning, matrices = self.problem.tuning.refit, self.problem.with_matrices
+        tuning, matrices = self.problem.tuning, self.problem.with_matrices
         end = _refit_lot(replicas, self.standard, number, Budget(deadline_in_force()), tuning, matrices=matrices)
         return replace(end, theta=replicas.numbers(end.theta))
 
@@ -216,34 +216,34 @@ def fit_toys(problem: FitProblem, theta: HostArray, seeds: Seeds, workers: Worke
 
 
 def _refit_lot(
-    replicas: Replicas, theta: HostArray, number: int, budget: Budget, tuning: RefitTuning, *, matrices: bool
+    replicas: Replicas, theta: HostArray, number: int, budget: Budget, tuning: Tuning, *, matrices: bool
 ) -> BatchResult:
     """Minimise replicas together from the same standardised theta ``(p,)``.
 
     The first steps use matrices, where these cost little; the last ones are those of single fits. Where no matrices are
     formed, replicas are minimized one after another.
     """
-    objective = replicas.objective
+    objective, by = replicas.objective, tuning.refit
     starts, smooth = np.broadcast_to(theta, (number, len(theta))), objective.network.smooth
     down = partial(negative_directions, replicas)
     with objective.backend.context():
         if not matrices:
-            return _one_by_one(replicas, starts, budget, tuning)
+            return _one_by_one(replicas, starts, budget, tuning.local_search.matrix_free)
         if not smooth:
-            return tuning.non_smooth.run(replicas, replicas.on_device(starts), budget)
-        if len(theta) > tuning.first_up_to and not objective.backend.on_gpu:
-            return tuning.last.run(replicas, starts, budget, negative_directions=down)
-        first = tuning.first.run(replicas, replicas.on_device(starts), budget)
+            return by.non_smooth.run(replicas, replicas.on_device(starts), budget)
+        if len(theta) > tuning.small and not objective.backend.on_gpu:
+            return by.last.run(replicas, starts, budget, negative_directions=down)
+        first = by.first.run(replicas, replicas.on_device(starts), budget)
         if first.stopped:
             return first
         starts = replicas.numbers(first.theta)
-        end = tuning.last.run(replicas, starts, budget, negative_directions=down)
+        end = by.last.run(replicas, starts, budget, negative_directions=down)
         return replace(end, steps=first.steps + end.steps)
 
 
-def _one_by_one(replicas: Replicas, starts: HostArray, budget: Budget, tuning: RefitTuning) -> BatchResult:
+def _one_by_one(replicas: Replicas, starts: HostArray, budget: Budget, minimizer: MatrixFree) -> BatchResult:
     """Minimise replicas from points ``(r, p)`` without matrices, one after another."""
-    minimizer = replace(tuning.matrix_free, exact=replicas.objective.network.smooth)
+    minimizer = replace(minimizer, exact=replicas.objective.network.smooth)
     theta, value, edm = starts.copy(), np.full(len(starts), np.inf), np.full(len(starts), np.inf)
     steps, status = np.zeros(len(starts), dtype=np.int64), [Status.INTERRUPTED] * len(starts)
     with stoppable(budget.deadline) as stop:

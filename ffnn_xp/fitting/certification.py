@@ -164,7 +164,7 @@ def _edm(found: Found) -> float:
 def _hesse_difference(found: Found, deadline: float) -> float:
     """Compute the largest relative difference of the errors from MINUIT's HESSE; NaN where HESSE cannot run."""
     problem, spectrum, errors = found.problem, found.spectrum, None
-    small = problem.layout.n_parameters <= problem.tuning.certification.hesse_limit
+    small = problem.layout.n_parameters <= problem.tuning.small
     if found.certified and spectrum is not None and not spectrum.n_unidentified and problem.network.smooth and small:
         with stoppable(deadline):
             errors = hesse_errors(found.cost, found.theta)

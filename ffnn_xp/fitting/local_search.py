@@ -46,15 +46,13 @@ class LocalSearchTuning:
     coarse, coarse_non_smooth, coarse_before_kronecker : ScipyLBFGS
         The coarse stage of most fits; of a non-smooth S, to a smaller goal, since refinement gains little there; and
         before steps in Kronecker coordinates, which are better but lead astray from a random start.
-    kronecker, kronecker_matrix_free : KroneckerLBFGS
-        The single-precision stage of large networks, where matrices follow, and where none are formed.
+    kronecker : KroneckerLBFGS
+        The single-precision stage of large networks, and of all where no matrices are formed.
     kronecker_double : KroneckerLBFGS
         The next stage, in double precision, where a matrix costs more than a round: once EDM is at its goal, one
         matrix is enough.
     single_precision : PreconditionedLBFGS
-        The single-precision stage of small networks.
-    single_precision_after_kronecker : PreconditionedLBFGS
-        The stage with matrices in single precision, after steps in Kronecker coordinates.
+        The stage with matrices in single precision, of large networks after steps in Kronecker coordinates.
     refinement, refinement_after_kronecker : PreconditionedLBFGS
         The refinement; its goal is coarser where another matrix would cost more than what may still be gained.
     non_smooth : LevenbergMarquardt
@@ -70,11 +68,9 @@ class LocalSearchTuning:
     coarse: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-4))
     coarse_non_smooth: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-5))
     coarse_before_kronecker: ScipyLBFGS = field(default=ScipyLBFGS(ftol=1e-3))
-    kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-3, min_gain=1.0))
-    kronecker_matrix_free: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=0.0, min_gain=1.0))
-    kronecker_double: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-10, min_gain=1e-2))
-    single_precision: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=1.0))
-    single_precision_after_kronecker: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=0.03))
+    kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=0.0, min_gain=0.03))
+    kronecker_double: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-10, min_gain=3e-4))
+    single_precision: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=0.03))
     refinement: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-15))
     refinement_after_kronecker: PreconditionedLBFGS = field(
         default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-7)
@@ -82,19 +78,16 @@ class LocalSearchTuning:
     non_smooth: LevenbergMarquardt = field(default=LevenbergMarquardt(edm_goal=_EDM_GOAL))
     along_kinks: BFGS = field(default=BFGS())
     matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=1e-4))
-    escape: SaddleEscape = field(default=SaddleEscape(max_saddles=30))
+    escape: SaddleEscape = field(default=SaddleEscape())
     kronecker_above: int = tuned(500, "parameters; fewer: Kronecker factors also for networks whose matrices are cheap")
     kronecker_double_from: int = tuned(
         1500,  # a matrix costs 15, 32, 203 gradients at p = 501, 726, 4,224
         "parameters; fewer: the stage in double precision also where a matrix costs less than a round",
     )
     # As much as some rounds with matrices cost: if this stage does not converge, no more than that is lost.
-    double_evaluations: int = tuned(360, "more gradients are spent on that stage, which may be wasted")
-    double_evaluations_per_parameter: float = tuned(1 / 2, "more gradients are spent on that stage in large networks")
-    single_precision_error: float = tuned(
-        1.0, "of S in units of errordef; larger: single precision is accepted where it is further off"
+    double_evaluations: float = tuned(
+        0.7, "more gradients, for each parameter, are spent on that stage, which may be wasted"
     )
-    followed_rounds: int = tuned(4, "more rounds of minimization below a saddle point that lies next to a minimum")
 
 
 @dataclass(frozen=True)
@@ -231,7 +224,7 @@ class LocalSearch:
             rough = self._rough_stage(single, theta)
         if rough is not None and not rough.pruned:
             error = abs(tracker.best_value - rough.value)
-            if error > self.tuning.single_precision_error * tracker.errordef:  # too rough: again, in double precision
+            if error > tracker.errordef:  # too rough: again, in double precision
                 rough = self._rough_stage(tracker, theta if tracker.best is None else tracker.best)
         if rough is not None and rough.pruned:
             return rough
@@ -264,8 +257,7 @@ class LocalSearch:
         value = problem.value_and_gradient(theta)[0]
         beyond = escape.lower_point(problem, theta, value, spectrum.negative_directions_in_parameters)
         if beyond is not None:
-            minimizer = replace(self.tuning.refinement, fine_goal=None, max_rounds=self.tuning.followed_rounds)
-            result = minimizer.run(problem, beyond)
+            result = replace(self.tuning.refinement, fine_goal=None).run(problem, beyond)
             if result.value < value - escape.min_gain * problem.errordef:
                 return spectrum, result.theta
         return spectrum.with_negative_directions_unidentified(), None
@@ -285,24 +277,22 @@ class LocalSearch:
     def _rough_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult | None:
         """Minimise to the limit of single precision; return None where there is no such stage."""
         if self.uses_kronecker(theta):
-            minimizer = self.tuning.kronecker if self.matrices else self.tuning.kronecker_matrix_free
-            return tracker.stage("Kronecker coordinates", partial(minimizer.run, tracker), theta)
+            return tracker.stage("Kronecker coordinates", partial(self.tuning.kronecker.run, tracker), theta)
         if not self.smooth or tracker.epsilon == self.problem.epsilon:
             return None
         return tracker.stage("single precision", partial(self.tuning.single_precision.run, tracker), theta)
 
     def _double_precision_stage(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:
         """Minimise in Kronecker coordinates in double precision, in at most the gradients that matrices would cost."""
-        most = self.tuning.double_evaluations + self.tuning.double_evaluations_per_parameter * len(theta)
-        minimizer = replace(self.tuning.kronecker_double, max_evaluations=most)
+        minimizer = replace(self.tuning.kronecker_double, max_evaluations=self.tuning.double_evaluations * len(theta))
         return tracker.stage("double precision", partial(minimizer.run, tracker), theta)
 
     def _single_precision_matrices(self, tracker: Tracker, theta: HostArray) -> HostArray:
         """Minimise with matrices to the limit of single precision, if it is used; return the best point."""
         with self._single_precision(tracker) as single:
             if single is not tracker:
-                minimizer = self.tuning.single_precision_after_kronecker
-                single.stage("matrices in single precision", partial(minimizer.run, single), theta)
+                minimize = partial(self.tuning.single_precision.run, single)
+                single.stage("matrices in single precision", minimize, theta)
         return theta if tracker.best is None else tracker.best
 
     def _refinement(self, tracker: Tracker, theta: HostArray) -> MinimizerResult:

@@ -163,7 +163,7 @@ class MultiStart:
                 log.hops, log.arrivals = log.hops + end.tried, [*log.arrivals, *end.arrivals]
             for place, c in enumerate(best):
                 value = c.value if stopped else self.cost.value_and_gradient(c.theta)[0]
-                if place == 0 or is_lower(self.cost, value, log.value + self.tuning.near * stage.unit):
+                if place == 0 or is_lower(self.cost, value, log.value + stage.unit):
                     log.keep_point(before + c.start + 1, c.theta, value)
                     if stopped:
                         break
@@ -230,7 +230,7 @@ class MultiStart:
         """
         numbers = number_minima(self.cost, found.ends, unit)
         rows = tuple(replace(row, minimum=numbers.get(row.start, 0)) for row in found.starts)
-        most = found.value + self.hopping.same_minimum * unit
+        most = found.value + self.halving.same_minimum * unit
         at_best = max(1, sum(value < most for value in found.arrivals))
         return replace(found, starts=rows, found=at_best if found.arrivals else 0)
 
@@ -241,7 +241,7 @@ class MultiStart:
 
     def prune(self, theta: HostArray, gain: float) -> bool:
         """Return True if a start leads to a minimum that is not good enough, by its EDM or its last gain."""
-        return self.has_goal and self.cost.chi2(theta) - self.tuning.prune * gain > self.good_enough
+        return self.has_goal and self.cost.chi2(theta) - self.halving.prune_edms * gain > self.good_enough
 
 
 @dataclass(frozen=True)

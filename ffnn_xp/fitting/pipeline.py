@@ -236,7 +236,7 @@ def _can_be_halved(problem: FitProblem) -> bool:
     events of which a sample can be drawn: a statistic of linear combinations of outputs has none.
     """
     layout = problem.layout
-    small = layout.n_parameters <= problem.tuning.halving.max_parameters and layout.n_layers > 1
+    small = layout.n_parameters <= problem.tuning.small and layout.n_layers > 1
     return small and problem.minimizer is None and problem.loss.bounded_below and not problem.loss.has_linear_operator
 
 
@@ -281,6 +281,6 @@ def _standardised(problem: FitProblem, start: HostArray) -> HostArray:
 
 
 def _random_starts(problem: FitProblem, number: int, rng: np.random.Generator) -> Iterator[HostArray]:
-    small = problem.layout.n_parameters <= problem.tuning.halving.max_parameters
+    small = problem.layout.n_parameters <= problem.tuning.small
     for _ in range(number):
         yield glorot(problem.layout, rng, 1.0 if small else problem.tuning.multi_start.gain)

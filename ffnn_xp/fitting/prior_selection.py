@@ -48,6 +48,7 @@ from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spe
 
 FEWEST_TO_CHOOSE = 10  # events without which cross-validation says nothing
 MOST_SCATTER = 0.5  # of the square of held-out residuals: the most that an ensemble is taken to be better
+MOST_EFFECTIVE = 0.9  # share of the values that parameters can take up: what is left gives the errors of y
 CONSTANT = 1e-12  # S per event below which the values themselves are constant
 SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
@@ -207,8 +208,7 @@ def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Membe
     """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
     cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.n_values)).cost()
     G, square = cost.gauss_newton(theta), 1.0
-    most = problem.tuning.prior_selection.most_effective * problem.n_values
-    held = min(effective_number(G, 1.0, GaussianPrior(precision)), most)
+    held = min(effective_number(G, 1.0, GaussianPrior(precision)), MOST_EFFECTIVE * problem.n_values)
     if problem.loss.auxiliary != "y_err":
         y_error = np.zeros(len(problem.scaling.y_mean))
     elif problem.errors_known:
@@ -270,7 +270,7 @@ def _held_out(problem: FitProblem, parts: list[Fold], of_folds: list[list[HostAr
             r = _residuals(network, backend, theta, part.inside.events)
             free = max(
                 r.shape[1] - effective_number(G, 1.0, GaussianPrior(precision)) / k,
-                (1 - problem.tuning.prior_selection.most_effective) * r.shape[1],
+                (1 - MOST_EFFECTIVE) * r.shape[1],
             )
             y_error = held_out_width(problem, r, _weights(backend, part.inside.events))[:, None]
             y_error = y_error * np.sqrt(r.shape[1] / free)

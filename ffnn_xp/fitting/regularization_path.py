@@ -22,6 +22,8 @@ from ffnn_xp.minimizers import Budget, KroneckerLBFGS, ScipyLBFGS, Tracker, is_l
 from ffnn_xp.network import Network
 from ffnn_xp.objective import NetworkCost, Replicas
 
+SINGLE_PRECISION_ERROR = 1e-3  # of S, relative, above which a network is minimized again in double precision
+
 
 @dataclass(frozen=True)
 class PathTuning:
@@ -45,7 +47,6 @@ class PathTuning:
     )
     edm_goal: float = tuned(1e-3, "EDM in units of S per event; smaller: nearer to the path's minima, slower")
     stride: int = tuned(3, "strengths between those at which networks that join later are minimised; more: faster")
-    single_precision_error: float = tuned(1e-3, "relative, of S; larger: single precision is accepted more often")
     level_rounds: int = tuned(6, "strengths that gain little together and end the path; more: longer paths")
     events_per_parameter: float = tuned(
         2.0, "from which on folds go on from each other's networks; fewer: these still know held-out events"
@@ -127,7 +128,7 @@ class PathMinimizer:
             return list(self._minimize(costs, everyone, start, precision, evaluations)[0])
         best, rough = self._minimize(single, everyone, start, precision, evaluations)
         values, _ = Replicas(costs.stacked, precision).on_host(best, everyone)
-        agrees = np.abs(values - rough) < self.tuning.single_precision_error * np.abs(values)
+        agrees = np.abs(values - rough) < SINGLE_PRECISION_ERROR * np.abs(values)
         again = np.flatnonzero(~agrees)
         if len(again) and not self.stopped:
             best[again], _ = self._minimize(costs, again, start[again], precision, evaluations)

@@ -29,11 +29,10 @@ class HalvingTuning:
     Parameters
     ----------
     minimizer : BatchedLevenbergMarquardt
-        The steps; its goal and number of steps are set for each round.
+        The steps, also those of basin hopping; each round has its goal, and a number of steps of its own.
     """
 
-    minimizer: BatchedLevenbergMarquardt = field(default=BatchedLevenbergMarquardt(damping=1e-2))
-    max_parameters: int = tuned(64, "more: larger networks compete, whose matrices cost more than single starts do")
+    minimizer: BatchedLevenbergMarquardt = field(default=BatchedLevenbergMarquardt())
     min_sample: int = tuned(256, "events of the first round; more: better rankings, slower steps")
     sample_per_parameter: int = tuned(16, "events for each parameter; more: better rankings, slower steps")
     sample_growth: int = tuned(8, "times as many events in the second round; more: better rankings, slower steps")
@@ -46,8 +45,7 @@ class HalvingTuning:
     survivors: int = tuned(3, "more: more candidates are minimised to the end")
     same_minimum: float = tuned(0.1, "difference of S in its unit; larger: more survivors count as the same minimum")
     edm_goal: float = tuned(0.03, "in units of one standard deviation's rise of S; smaller: survivors get farther")
-    prune_from: int = tuned(12, "steps before candidates may be pruned; more: fewer mistakes, slower")
-    prune_edms: float = tuned(30.0, "EDMs that a candidate may still gain; more: fewer mistakes, slower")
+    prune_edms: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
 
 
 DEFAULT_HALVING = HalvingTuning()
@@ -106,14 +104,24 @@ class Stage:
         Number of all events over that of the sample: the factor that leads to S of all events.
     unit : float
         One standard deviation's rise of S of all events.
+    tuning : HalvingTuning
+        The minimizer, its goal, and the difference of S that tells minima apart.
     """
 
     replicas: Replicas
     scale: float
     unit: float
+    tuning: HalvingTuning = DEFAULT_HALVING
 
     @classmethod
-    def of(cls, cost: NetworkCost, size: int, unit: float, rng: np.random.Generator) -> Stage:
+    def of(
+        cls,
+        cost: NetworkCost,
+        size: int,
+        unit: float,
+        rng: np.random.Generator,
+        tuning: HalvingTuning = DEFAULT_HALVING,
+    ) -> Stage:
         """Return the stage of a cost with at most so many events, drawn at random."""
         objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
         n, scale = objective.n, 1.0
@@ -127,22 +135,17 @@ class Stage:
         if cost.precision is None:  # seven digits are enough for a ranking; a candidate that overflows is dropped
             with np.errstate(all="ignore"):
                 objective = objective.in_single_precision()
-        return cls(Replicas(objective, precision), scale, unit)
+        return cls(Replicas(objective, precision), scale, unit, tuning)
 
-    def minimize(
-        self,
-        minimizer: BatchedLevenbergMarquardt,
-        theta: HostArray,
-        edm_goal: float,
-        budget: Budget,
-        prune: PruneReplicas | None = None,
-    ) -> BatchResult:
-        """Minimise from theta ``(r, p)`` to an EDM, given in `unit`; values and EDMs are those of all events."""
-        goal = edm_goal * self.unit / self.scale / self.replicas.errordef
+    def minimize(self, theta: HostArray, steps: int, budget: Budget, prune: PruneReplicas | None = None) -> BatchResult:
+        """Minimise from theta ``(r, p)`` in so many steps at most; values and EDMs are those of all events."""
+        goal = self.tuning.edm_goal * self.unit / self.scale / self.replicas.errordef
+        minimizer = self.tuning.minimizer
+        minimizer = replace(minimizer, edm_goal=goal, max_iterations=min(steps, minimizer.max_iterations))
         backend = self.replicas.objective.backend
 
         def run() -> BatchResult:
-            end = replace(minimizer, edm_goal=goal).run(self.replicas, backend.to_device(theta), budget, prune=prune)
+            end = minimizer.run(self.replicas, backend.to_device(theta), budget, prune=prune)
             theta_there, scale = backend.to_host(end.theta), self.scale
             return replace(end, theta=theta_there, value=scale * end.value, edm=scale * end.edm)
 
@@ -184,18 +187,15 @@ def halve_candidates(
     numbers, theta = np.arange(len(starts)), starts
     for size, steps, halve_at in rounds:
         lowest = min((c.value for c in found.values()), default=np.inf)
-        stage = Stage.of(cost, size, unit(lowest), rng)
+        stage = Stage.of(cost, size, unit(lowest), rng, tuning)
 
         def prune(step: int, value: HostArray, edm: HostArray, halve_at: tuple[int, ...] = halve_at) -> Mask:
-            pruned = np.zeros(len(value), dtype=bool)
+            pruned = np.asarray(value - tuning.prune_edms * edm > far * value.min())
             if step in halve_at:
                 pruned[np.argsort(value)[_kept(len(value), tuning) :]] = True
-            elif step >= tuning.prune_from:
-                pruned = value - tuning.prune_edms * edm > far * value.min()
             return pruned
 
-        minimizer = replace(tuning.minimizer, max_iterations=steps)
-        end = stage.minimize(minimizer, theta, tuning.edm_goal, budget, prune)
+        end = stage.minimize(theta, steps, budget, prune)
         for i, number in enumerate(numbers.tolist()):
             before = found[number].steps if number in found else 0
             status = end.status[i] if end.status[i] in (Status.MINIMUM, Status.NOT_FINITE) else Status.PRUNED

@@ -14,14 +14,7 @@ from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.regularization_path import PathTuning
 from ffnn_xp.fitting.successive_halving import HalvingTuning
 from ffnn_xp.fitting.width_selection import WidthTuning
-from ffnn_xp.minimizers import (
-    BatchedLBFGS,
-    BatchedLevenbergMarquardt,
-    MatrixFree,
-    Migrad,
-    PreconditionedLBFGS,
-    edm_goal,
-)
+from ffnn_xp.minimizers import BatchedLBFGS, BatchedLevenbergMarquardt, Migrad, edm_goal
 
 REFIT_GOAL = edm_goal(1.0)  # EDM in units of errordef: MINUIT's goal at its default tolerance
 
@@ -34,14 +27,12 @@ class MultiStartTuning:
     sigmas: float = tuned(
         3.0, "standard deviations of chi-square above its expectation that are good enough to stop at"
     )
-    prune: float = tuned(30.0, "EDMs, or gains of the last round, that a start may still gain: more prunes fewer")
     starts: int = tuned(10, "starts at most where chi-square can end the search")
     most_candidates: int = tuned(500, "starts that compete at once: more need more memory")
     candidates: int = tuned(60, "starts of small networks: more find deeper minima in more time")
     unknown: int = tuned(2000, "over the number of parameters: starts of large networks with unknown errors")
     most_unknown: int = tuned(16, "upper limit of these")
     least_unknown: int = tuned(3, "lower limit of these")
-    near: float = tuned(3.0, "standard deviations' rises of S above the best up to which a survivor is refined too")
     halving: int = tuned(8, "starts from which on there is successive halving; fewer are tried one by one")
     gain: float = tuned(0.5, "Glorot gain of networks too large for halving: nearly linear ones find deep minima")
 
@@ -87,8 +78,7 @@ class CertificationTuning:
     """Tuned numbers of the certification by MINUIT, and the minimizer that is asked."""
 
     migrad: Migrad = field(default=Migrad())
-    runs: int = tuned(4, "runs of MIGRAD with a local search between them, where MIGRAD ends at no minimum")
-    hesse_limit: int = tuned(64, "parameters up to which MINUIT's own HESSE runs too: its time grows as p^3")
+    runs: int = tuned(4, "runs of MIGRAD, where it ends at no minimum: more get nearer to one")
     unnoticed: float = tuned(
         100.0, "EDMs by which S may depend on events on their way to infinity; larger: weak ones are taken for such too"
     )
@@ -105,7 +95,6 @@ class PriorSelectionTuning:
     few_members: int = tuned(10, "networks of the ensemble: more predict better and take more time")
     fewest_members: int = tuned(6, "the same where there are many events")
     many_events: int = tuned(5000, "events from which on there are the fewest networks")
-    most_effective: float = tuned(0.9, "share of the values that parameters can take up: what is left gives y's errors")
     certificate: float = tuned(2.0, "gradients that the certificate may cost, over those of the choice itself")
 
 
@@ -126,8 +115,6 @@ class RefitTuning:
     most, work : int
         Replicas, and replicas times events times parameters, of a lot at most. More: faster for small networks, fewer
         lots for workers to share, and more is lost of one that is cut short.
-    matrix_free : MatrixFree
-        All steps where no matrices are formed.
     """
 
     first: BatchedLevenbergMarquardt = field(
@@ -136,11 +123,7 @@ class RefitTuning:
     non_smooth: BatchedLevenbergMarquardt = field(
         default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=300, damping=1e-4)
     )
-    last: BatchedLBFGS = field(
-        default=BatchedLBFGS(PreconditionedLBFGS(edm_goal=REFIT_GOAL, fine_goal=1e-2 * REFIT_GOAL, max_rounds=60))
-    )
-    matrix_free: MatrixFree = field(default=MatrixFree(edm_goal=REFIT_GOAL))
-    first_up_to: int = tuned(64, "parameters; more: steps by matrices also where these cost much more than gradients")
+    last: BatchedLBFGS = field(default=BatchedLBFGS())
     first_lot: int = 4
     lot_growth: int = 4
     most: int = 100
@@ -152,6 +135,9 @@ class Tuning:
     """All tuned numbers of a fit."""
 
     matrix_limit: int = tuned(6000, "parameters up to which p x p matrices are formed: memory 8 p^2 each, time p^3")
+    small: int = tuned(
+        64, "parameters up to which matrices cost little: many starts compete, refits begin by them, and HESSE runs"
+    )
     multi_start: MultiStartTuning = field(default=MultiStartTuning())
     local_search: LocalSearchTuning = field(default=LocalSearchTuning())
     halving: HalvingTuning = field(default=HalvingTuning())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,9 +72,7 @@ class NetworkState:
     name: str = ""
 
     def __post_init__(self) -> None:
-        for key, value in self.metadata.items():
-            if not isinstance(key, str) or not isinstance(value, str):
-                raise TypeError(f"`metadata` must map text to text, got {key!r}: {value!r}; use str() or json.dumps")
+        _check_metadata(self.metadata)
         if (self.band is None) is not bool(self.no_band):
             raise ValueError("a network has either an error band or a reason, `no_band`, why there is none")
         if self.predictive is not None and len(self.predictive.members) == 1 and self.band is None:
@@ -87,13 +85,24 @@ class NetworkState:
         if self.predictive is not None:
             _check_density(self.predictive)
         members = () if self.predictive is None else self.predictive.members
-        bands = [band for band in (self.band, *(m.band for m in members)) if isinstance(band, LinearBand)]
-        for band in bands:
-            _check_band(band)
-            _check(_same_units(band.scaling, bands[0].scaling), "the error bands belong to fits of different data")
+        _check_bands([band for band in (self.band, *(m.band for m in members)) if isinstance(band, LinearBand)])
         if self.band is not None:
             known = _is_band_of(self.band, self.theta, ROUNDING[self.dtype])
             _check(known, "the error band belongs to other parameters than the network's")
+
+
+def _check_metadata(metadata: Mapping[Any, Any]) -> None:
+    """Raise a TypeError if the user's entries are not text."""
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"`metadata` must map text to text, got {key!r}: {value!r}; use str() or json.dumps")
+
+
+def _check_bands(bands: Sequence[LinearBand]) -> None:
+    """Raise a ValueError if bands have impossible numbers, or are of different data."""
+    for band in bands:
+        _check_band(band)
+        _check(_same_units(band.scaling, bands[0].scaling), "the error bands belong to fits of different data")
 
 
 def _check(holds: Any, what: str) -> None:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ffnn_xp._lib.limits import stoppable
-from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, run_batched
 from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status
@@ -40,9 +39,9 @@ class BatchedLBFGS:
         Bytes of the matrices, one for each replica, that are kept at a time.
     """
 
-    each: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=2e-4, fine_goal=2e-6, max_rounds=60))
-    escape: SaddleEscape = field(default=SaddleEscape(max_saddles=8))
-    matrix_bytes: int = tuned(2**28, "more: larger batches, more memory")
+    each: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=2e-4, fine_goal=2e-6))
+    escape: SaddleEscape = field(default=SaddleEscape())
+    matrix_bytes: int = 2**28
 
     @np.errstate(all="ignore")  # a trial point may overflow: values that are not finite are rejected
     def run(

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy  # its submodules load when they are first used
 
-from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
 
 ROUNDING = 1e-26  # relative square norm of the residual at which nothing is left but rounding
 HUGE = 1e150  # of a step's length or the residual's growth: beyond it the matrix overflows, and the bounds so far stay
 CHECK_EVERY = 5  # iterations between estimates of the upper bound
+RITZ_MARGIN = 0.5  # share of the smallest Ritz value, which is too large, that is taken for the smallest eigenvalue
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,6 @@ class ConjugateGradients:
         Share of the upper bound by which the bounds may differ at the end.
     max_iterations : int
         Upper limit of products.
-    ritz_margin : float
-        Share of the smallest Ritz value that is taken for the smallest eigenvalue.
 
     Examples
     --------
@@ -72,9 +70,8 @@ class ConjugateGradients:
     (1.5, 1.5)
     """
 
-    tolerance: float = tuned(0.1, "larger: fewer products, and an upper bound that is too high by so much")
-    max_iterations: int = tuned(300, "more: tighter bounds where H is nearly singular, more products")
-    ritz_margin: float = tuned(0.5, "larger: a tighter upper bound, which is more often too low")
+    tolerance: float = 0.1
+    max_iterations: int = 300
 
     def bounds(
         self,
@@ -126,19 +123,20 @@ class ConjugateGradients:
             deltas.append(rho / before)
             d = z + deltas[-1] * d
             if len(gammas) % CHECK_EVERY == 0:
-                upper = lower + 0.5 * self._radau(gammas, deltas, least) * max(rho, 0.0)
+                upper = lower + 0.5 * _radau(gammas, deltas, least) * max(rho, 0.0)
                 if upper - lower < self.tolerance * upper or upper < enough:
                     break
         return EDMBounds(x, lower, max(lower, lower if rho <= least_rho else upper), len(gammas))
 
-    def _radau(self, gammas: list[float], deltas: list[float], least: float) -> float:
-        """Return the factor from the residual's square norm to a bound on the rest."""
-        mu = min(least, self.ritz_margin * _smallest_ritz(gammas, deltas))
-        factor = 1 / mu
-        for gamma, delta in zip(gammas, deltas, strict=True):
-            rest = factor - gamma
-            factor = rest / (mu * rest + delta) if rest > 0 else 1 / mu
-        return factor
+
+def _radau(gammas: list[float], deltas: list[float], least: float) -> float:
+    """Return the factor from the residual's square norm to a bound on the rest."""
+    mu = min(least, RITZ_MARGIN * _smallest_ritz(gammas, deltas))
+    factor = 1 / mu
+    for gamma, delta in zip(gammas, deltas, strict=True):
+        rest = factor - gamma
+        factor = rest / (mu * rest + delta) if rest > 0 else 1 / mu
+    return factor
 
 
 def _smallest_ritz(gammas: list[float], deltas: list[float]) -> float:

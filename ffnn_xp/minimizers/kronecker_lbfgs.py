@@ -37,7 +37,7 @@ class KroneckerLBFGS:
     edm_goal : float
         EDM that ends it, in units of errordef. It is too small, by a factor that grows with the coordinates' error.
     min_gain : float
-        Gain in `round_evaluations` gradients, in units of errordef, below which a round is the last one.
+        Gain of a round for each of its gradients, in units of errordef, below which it is the last one.
     max_evaluations : float
         Gradients after which it ends.
     max_rounds : int
@@ -50,8 +50,6 @@ class KroneckerLBFGS:
     max_rounds: int = 10_000
     check_every: int = tuned(10, "more steps between checks of whether the coordinates still pay: later renewals")
     renewal_cost: float = tuned(5.0, "larger: coordinates are renewed less often; what they cost, in gradients")
-    round_evaluations: int = tuned(30, "gradients in which a round has to gain `min_gain`: more, and it ends earlier")
-    prune_every: int = tuned(2, "more rounds between calls of `prune`: fewer mistakes, more gradients")
     close: float = tuned(1e-3, "EDM in units of errordef below which coordinates are kept: larger, fewer renewals")
     quasi_newton: QuasiNewton = field(default=QuasiNewton(memory=10))
 
@@ -79,14 +77,13 @@ class KroneckerLBFGS:
         start : tuple of float and array with shape (p,), optional
             Value and gradient at the start, if they are known.
         prune : callable, optional
-            Called with theta and the gain of the last `prune_every` rounds; True ends the minimization.
+            Called with theta and the gain of each round; True ends the minimization.
         """
         edm_goal, min_gain = self.edm_goal * problem.errordef, self.min_gain * problem.errordef
         close = self.close * problem.errordef
-        before, evaluations = np.inf, 0
-        status = Status.BUDGET_USED_UP
+        evaluations, status = 0, Status.BUDGET_USED_UP
         value, g = (yield theta) if start is None else start
-        for number in range(1, self.max_rounds + 1):
+        for _ in range(self.max_rounds):
             W = KroneckerCoordinates(problem.kronecker_factors(theta))
             this = _Round(self, edm_goal, close, self.max_evaluations - evaluations, start=value)
             theta, reached, g = yield from self.quasi_newton.steps(W, theta, value, g, this)
@@ -95,14 +92,11 @@ class KroneckerLBFGS:
             edm = this.edm
             if edm < edm_goal:
                 return MinimizerResult(theta, value, edm, Status.MINIMUM)
-            if number % self.prune_every == 1:
-                before = value + gain
-            elif prune is not None and prune(theta, before - value):
+            if prune is not None and prune(theta, gain):
                 return MinimizerResult(theta, value, edm, Status.PRUNED)
             if evaluations >= self.max_evaluations:
                 break
-            little = gain * self.round_evaluations < min_gain * this.evaluations
-            if little or gain <= rounding_error(problem.epsilon, value):
+            if gain < min_gain * this.evaluations or gain <= rounding_error(problem.epsilon, value):
                 status = Status.NO_GAIN
                 break
         return MinimizerResult(theta, value, edm, status)

@@ -30,7 +30,7 @@ class ScipyLBFGS:
     """
 
     ftol: float = tuned(1e-4, "larger: fewer gradients here, more in the next stage")
-    max_iterations: int = tuned(3000, "more: more steps before the next stage")
+    max_iterations: int = 3000
     memory: int = tuned(20, "more steps remembered: fewer gradients, more time for each")
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:

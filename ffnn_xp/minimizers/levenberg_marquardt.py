@@ -49,8 +49,8 @@ class DampedSteps:
         Steps with little gain.
     """
 
-    edm_goal: float = tuned(1e-6, "smaller: a minimum to more digits, more steps")
-    max_iterations: int = tuned(200, "more: minimizations that gain slowly are ended later")
+    edm_goal: float = 1e-6
+    max_iterations: int = 200
     damping: float = tuned(1e-3, "larger: shorter first steps, safer far from a minimum, slower near one")
     min_gain: float = tuned(1e-3, "larger: ends earlier at non-smooth points and along weakly determined directions")
     patience: int = tuned(5, "more: more steps that gain little are taken before it ends")

@@ -19,6 +19,8 @@ from ffnn_xp.minimizers.kronecker import KroneckerCoordinates
 from ffnn_xp.minimizers.kronecker_lbfgs import KroneckerLBFGS
 from ffnn_xp.minimizers.negative_curvature import SaddleEscape
 
+LITTLE, PATIENCE = 0.1, 2  # share of the goal that is too small a gain of a round, and rounds of less before it ends
+
 
 @dataclass(frozen=True)
 class MatrixFree:
@@ -30,22 +32,19 @@ class MatrixFree:
         Upper bound of EDM that ends it, in units of errordef.
     exact : bool
         Whether EDM is that of the exact Hessian, or, for non-smooth functions, of the Gauss-Newton matrix.
+    max_rounds : int
+        Upper limit of rounds of minimization and bounds.
     """
 
     edm_goal: float = tuned(1e-4, "smaller: a minimum to more digits, more products (half of MIGRAD's goal)")
     exact: bool = True
     near: float = tuned(
-        1e-3, "share of the goal for EDM in Kronecker coordinates; larger: bounds are computed more often"
+        1e-3,
+        "share of the goal for EDM and gains in Kronecker coordinates; larger: bounds are computed more often",
     )
-    max_rounds: int = tuned(30, "more rounds of minimization and bounds before it ends")
-    min_gain: float = tuned(0.1, "gain of a round in units of the goal; larger: ends earlier where it gains slowly")
-    patience: int = tuned(2, "more rounds of less gain before it ends")
-    step_shares: tuple[float, ...] = tuned(
-        (1.0, 0.5, 0.25, 0.125), "more: shorter Newton steps are tried, one evaluation for each"
-    )
+    max_rounds: int = 30
     kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS())
     conjugate_gradients: ConjugateGradients = field(default=ConjugateGradients())
-    random_search: ConjugateGradients = field(default=ConjugateGradients(tolerance=0.0, max_iterations=300))
     escape: SaddleEscape = field(default=SaddleEscape())
 
     def run(self, problem: Problem, theta: HostArray, budget: Budget = UNLIMITED) -> MinimizerResult:
@@ -55,7 +54,8 @@ class MatrixFree:
         """
         tracker = Tracker.of(problem, budget)
         edm_goal = self.edm_goal * tracker.errordef
-        kronecker = replace(self.kronecker, edm_goal=self.near * self.edm_goal, min_gain=self.min_gain * self.edm_goal)
+        goal = self.near * self.edm_goal
+        kronecker = replace(self.kronecker, edm_goal=goal, min_gain=goal)
         saddles, poor, status = 0, 0, Status.BUDGET_USED_UP
         for _ in range(self.max_rounds):
             before = tracker.value_and_gradient(theta)[0]
@@ -71,9 +71,11 @@ class MatrixFree:
                 continue
             if bounds.upper < edm_goal or down is not None:
                 break
-            theta, value = self._newton_step(tracker, theta, value, bounds.step)
-            poor = poor + 1 if before - value < self.min_gain * edm_goal else 0
-            if poor > self.patience:
+            there = tracker.value_and_gradient(theta - bounds.step)[0]
+            if there < value:
+                theta, value = theta - bounds.step, there
+            poor = poor + 1 if before - value < LITTLE * edm_goal else 0
+            if poor > PATIENCE:
                 status = Status.NO_GAIN
                 break
         if bounds.upper < edm_goal:
@@ -98,7 +100,7 @@ class MatrixFree:
         if not (self.exact and found.upper < enough):
             return found
         random = np.random.default_rng(len(g)).normal(size=len(g))
-        other = self.random_search.bounds(product, random, W.precondition)
+        other = replace(self.conjugate_gradients, tolerance=0.0).bounds(product, random, W.precondition)
         if other.negative_direction is None:
             return found
         value, fall = problem.value_and_gradient(theta)[0], self.escape.negligible_fall * problem.errordef
@@ -106,14 +108,3 @@ class MatrixFree:
             return replace(found, weakly_determined=True)
         iterations = found.iterations + other.iterations
         return EDMBounds(found.step, found.lower, np.inf, iterations, other.negative_direction)
-
-    def _newton_step(
-        self, problem: Problem, theta: HostArray, value: float, step: HostArray
-    ) -> tuple[HostArray, float]:
-        """Return the first lower point after a whole Newton step, half of it, and so on; the start if none is lower."""
-        for share in self.step_shares:
-            trial = theta - share * step
-            there = problem.value_and_gradient(trial)[0]
-            if there < value:
-                return trial, there
-        return theta, value

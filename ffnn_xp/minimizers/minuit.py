@@ -99,9 +99,9 @@ class Migrad:
     """
 
     history_bytes: int = tuned(2**34, "more: certificates of large networks are cut short later, more memory")
-    min_calls: int = tuned(50, "more: larger networks may get a certificate, more memory than was allowed")
-    collect_bytes: int = tuned(2**26, "more: fewer garbage collections, memory is given back later")
-    max_calls: int = tuned(100_000, "more: MIGRAD alone may take longer")
+    min_calls: int = 50
+    collect_bytes: int = 2**26
+    max_calls: int = 100_000
 
     def certify(self, cost: Any, theta: HostArray, inverse_hessian: HostArray) -> Certificate:
         """Return MIGRAD's certificate of this point with this covariance; EDM is computed by MINUIT itself.

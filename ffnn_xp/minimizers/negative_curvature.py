@@ -40,7 +40,7 @@ class SaddleEscape:
     )
     negligible_fall: float = tuned(1e-3, "larger: fewer saddle points are found where no matrices are formed")
     min_gain: float = tuned(3e-2, "larger: more saddles count as weakly determined (a sixth of a standard deviation)")
-    max_saddles: int = tuned(30, "more: longer minimizations, fewer that end at a saddle")
+    max_saddles: int = 30
 
     def lower_points(
         self, theta: HostArray, value: float, directions: HostArray, fall: float

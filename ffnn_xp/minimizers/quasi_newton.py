@@ -21,6 +21,7 @@ from ffnn_xp.minimizers.ask_tell import AskTell
 
 DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton steps
 ROUNDING = 1e-11  # share of S below which differences count as rounding: with errors in x it is exact to some 1e-12
+SHORTEST = 1e-3  # share of the first try: of shorter steps the rise is not computed from slopes, which may be untrue
 
 
 class Memory:
@@ -111,22 +112,18 @@ class LineSearch:
     Parameters
     ----------
     max_tries : int
-        Points that are evaluated at most.
+        Points that are evaluated at most, also by steps that neither lower S by more than rounding nor halve its
+        gradient.
     expansion : float
         Factor of a step that does not go far enough.
-    contraction : float
-        Share of a step to a point without a finite value.
     edge : float
-        Share of a bracket that its next point keeps off its ends.
-    shortest : float
-        Share of the first try: of shorter steps the rise is not computed from slopes.
+        Share of a bracket that its next point keeps off its ends; it is that near to the better one where S is not
+        finite at the other.
     """
 
     max_tries: int = tuned(20, "more: shorter steps are tried before the direction is given up")
     expansion: float = tuned(4.0, "larger: fewer tries where first steps are too short, coarser steps")
-    contraction: float = tuned(0.1, "smaller: fewer tries beyond overflow, shorter steps after it")
     edge: float = tuned(0.1, "larger: nearer to bisection, smaller: trusts the cubic more")
-    shortest: float = tuned(1e-3, "smaller: slopes are used on shorter steps, where they may be rounding")
 
     def along(self, theta: HostArray, value: float, g: HostArray, d: HostArray, t: float) -> AskTell[Step]:
         """Find a step t d; t = 0 if no lower point was found.
@@ -140,7 +137,7 @@ class LineSearch:
         t : float
             The first step to try.
         """
-        slope, shortest = float(g @ d), self.shortest * t
+        slope, shortest = float(g @ d), SHORTEST * t
         low, high = (0.0, 0.0, slope), (np.inf, np.inf, np.inf)
         best = Step(0.0, value, g, 0)
         if not slope < 0:  # by rounding
@@ -170,7 +167,7 @@ class LineSearch:
             return self.expansion * a
         width = b - a
         if not np.isfinite(high[1]):
-            return a + self.contraction * width
+            return a + self.edge * width
         d1 = low[2] + high[2] + 3 * (low[1] - high[1]) / width
         root = d1 * d1 - low[2] * high[2]
         bottom = high[2] - low[2] + 2 * np.sqrt(max(root, 0.0))
@@ -186,8 +183,6 @@ class QuasiNewton:
     ----------
     memory : int
         Steps that are remembered.
-    patience : int
-        Evaluations without a step that lowers S by more than rounding or halves its gradient, after which it ends.
     first_length : float
         Length of the first step, along the gradient, at most.
     line_search : LineSearch
@@ -195,7 +190,6 @@ class QuasiNewton:
     """
 
     memory: int = tuned(20, "more steps remembered: fewer gradients, more time for each")
-    patience: int = tuned(40, "more: goes on longer where all is rounding")
     first_length: float = tuned(1.0, "larger: a longer first step in the coordinates")
     line_search: LineSearch = field(default=LineSearch())
 
@@ -221,7 +215,7 @@ class QuasiNewton:
             Called with value, gradient in z, and the number of points that the last step evaluated (0 at the start).
         """
         u = W.forth(g)
-        memory, patience, least = Memory(self.memory, len(u)), self.patience, np.inf
+        memory, poor, least = Memory(self.memory, len(u)), 0, np.inf
         going = keep_going(value, u, 0)
         while going and np.any(u):
             d = memory.direction(u)
@@ -233,10 +227,10 @@ class QuasiNewton:
                 theta, value, g = theta + step.t * D, step.value, step.gradient
                 u = W.forth(g)
                 memory.add(step.t * d, u - before)
-                size, patience = float(np.linalg.norm(u)), patience - step.evaluations
+                size, poor = float(np.linalg.norm(u)), poor + step.evaluations
                 if gain > ROUNDING * abs(value) or size < 0.5 * least:
-                    patience, least = self.patience, size
-                if patience <= 0:
+                    poor, least = 0, size
+                if poor >= self.line_search.max_tries:
                     break
             elif fresh:
                 break

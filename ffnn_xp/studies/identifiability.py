@@ -119,24 +119,7 @@ class Report(Shown):
     def _lines(self) -> list[tuple[str, str]]:
         """Return the lines of the text, each with its heading."""
         p, lines = self.layout.n_parameters, [("but", self.caution)] if self.caution else []
-        if self.eigenvalues is not None and self.shares is not None:
-            identified = f"{self.n_held} of {p} are determined by the data"
-            if self.with_prior:
-                identified += f"; in {int(np.sum(self.shares > 0.5))} they weigh more than the prior"
-            lines.append(("directions", identified))
-            lines.append(("spectrum", _decades(self.eigenvalues, self.n_held or 0)))
-            for i, d in enumerate(self.weakest):
-                along = ", ".join(f"{name} {share:+.2f}" for name, share in d.parameters)
-                data = f", data {100 * d.share:.2g} %" if self.with_prior else ""
-                lines.append(("weakest" if i == 0 else "", f"{d.eigenvalue:.1e}{data}: {along}"))
-            if self.undetermined:
-                parts = [f"{name} {part:.2f}" for name, part in self.undetermined[: 2 * SHOWN]]
-                more = ", ..." if len(self.undetermined) > len(parts) else ""
-                lines.append(("unidentified", ", ".join(parts) + more))
-        else:
-            formed = f"matrices of {p} x {p} are not formed"
-            overflow = "S or its derivatives overflow at these parameters, which are no minimum: choose other units"
-            lines.append(("directions", f"no spectrum: {overflow if self.overflows else formed}"))
+        lines += self._directions()
         parts = [
             f"L{l} -> L{l + 1} {e:.1f} of {size}"
             for l, (e, size) in enumerate(zip(self.effective, self.layout.sizes, strict=True), start=1)
@@ -155,6 +138,27 @@ class Report(Shown):
             if r < most
         ]
         lines.append(("functions", f"not independent: {', '.join(short)}" if short else "all independent"))
+        return lines
+
+    def _directions(self) -> list[tuple[str, str]]:
+        """Return the lines on the directions of the parameters."""
+        p = self.layout.n_parameters
+        if self.eigenvalues is None or self.shares is None:
+            formed = f"matrices of {p} x {p} are not formed"
+            overflow = "S or its derivatives overflow at these parameters, which are no minimum: choose other units"
+            return [("directions", f"no spectrum: {overflow if self.overflows else formed}")]
+        identified = f"{self.n_held} of {p} are determined by the data"
+        if self.with_prior:
+            identified += f"; in {int(np.sum(self.shares > 0.5))} they weigh more than the prior"
+        lines = [("directions", identified), ("spectrum", _decades(self.eigenvalues, self.n_held or 0))]
+        for i, d in enumerate(self.weakest):
+            along = ", ".join(f"{name} {share:+.2f}" for name, share in d.parameters)
+            data = f", data {100 * d.share:.2g} %" if self.with_prior else ""
+            lines.append(("weakest" if i == 0 else "", f"{d.eigenvalue:.1e}{data}: {along}"))
+        if self.undetermined:
+            parts = [f"{name} {part:.2f}" for name, part in self.undetermined[: 2 * SHOWN]]
+            more = ", ..." if len(self.undetermined) > len(parts) else ""
+            lines.append(("unidentified", ", ".join(parts) + more))
         return lines
 
     def _page(self) -> Page:

@@ -36,9 +36,7 @@ class ProfileTuning:
     tolerance: float = tuned(0.01, "relative precision of the rise of S; larger: fewer values of v")
     deeper: float = tuned(0.01, "decrease of S, in units of errordef, that counts as another minimum")
     steps: int = tuned(300, "steps for one v at most")
-    memory: int = tuned(10, "more steps remembered: fewer gradients, more time for each")
     gradient: float = tuned(1e-7, "gradient that ends the minimization for one v")
-    gain: float = tuned(1e-12, "relative gain of a step that ends it")
     batch: int = tuned(64, "ends that are minimised together; more: fewer calls, more memory")
 
 
@@ -199,7 +197,7 @@ def _end(e: float, known: LinearBand, signed_z: float, tuning: ProfileTuning) ->
     last = yield theta
     for _ in range(tuning.rounds):
         penalised = _penalised(S0, e, stiff, v, p)
-        steps = QuasiNewton(tuning.memory).steps(_Identified(F), theta, *penalised(*last), _KeepGoing(tuning))
+        steps = QuasiNewton().steps(_Identified(F), theta, *penalised(*last), _KeepGoing(tuning))
         there, _, _ = yield from map_answers(steps, penalised)
         S, found = yield there
         rise, y = (S - S0) / e, float(found[p])
@@ -238,17 +236,14 @@ def _penalised(
 
 @dataclass
 class _KeepGoing:
-    """A function that is called after each step; it returns True while steps gain and the gradient is not small."""
+    """A function that is called after each step; it returns True while the gradient is not small."""
 
     tuning: ProfileTuning
     steps: int = -1
-    before: float = np.inf
 
     def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
         self.steps += 1
-        little = self.before - value <= self.tuning.gain * max(abs(value), 1.0)
-        self.before = value
-        return not little and self.steps < self.tuning.steps and float(np.max(np.abs(u))) > self.tuning.gradient
+        return self.steps < self.tuning.steps and float(np.max(np.abs(u))) > self.tuning.gradient
 
 
 def _standard(cost: NetworkCost, known: LinearBand, x: Array) -> Array:

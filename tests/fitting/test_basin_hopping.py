@@ -30,7 +30,7 @@ def problem(tau: float | None = None, hidden: int = 2) -> FitProblem:
 def found(job: FitProblem, theta: np.ndarray) -> tuple[Stage, Candidate]:
     """The stage of all events, and a minimum of it."""
     stage = Stage.of(job.cost(), 10**6, 1.0, np.random.default_rng(0))
-    end = stage.minimize(replace(DEFAULT_HOPPING.minimizer, max_iterations=300), theta[None], 0.03, Budget())
+    end = stage.minimize(theta[None], 300, Budget())
     return stage, Candidate(0, end.theta[0], float(end.value[0]), float(end.edm[0]), end.status[0], 1)
 
 

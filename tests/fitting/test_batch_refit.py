@@ -74,7 +74,7 @@ def test_a_budget_that_is_used_up_in_the_first_steps_is_used_up() -> None:
     """What they reached is kept, and nothing follows."""
     problem, _, theta = toys(get_backend("numpy"))
     nothing: Any = None
-    tuning = RefitTuning(last=nothing)
+    tuning = Tuning(refit=RefitTuning(last=nothing))
     end = batch_refit._refit_lot(problem, theta[0], 4, Budget(max_evaluations=2), tuning, matrices=True)
     assert "gradients" in end.stopped
     assert end.steps.tolist() == [3] * 4

@@ -195,8 +195,8 @@ def test_before_matrices_no_more_gradients_than_they_would_take(stages: list[Sta
     assert end.status is Status.MINIMUM
     kronecker = [s for s in stages if s.kind == "KroneckerLBFGS"]
     most = [s.options.max_evaluations for s in kronecker if np.isfinite(s.options.max_evaluations)]
-    assert most == [360 + 541 / 2] * first
-    assert kronecker[0].options.edm_goal == 1e-3  # where single precision is left
+    assert most == [0.7 * 541] * first
+    assert kronecker[0].options == LocalSearchTuning().kronecker  # where single precision is left
     assert not first or ("KroneckerLBFGS", False) in [s[:2] for s in stages]
 
 

@@ -76,7 +76,7 @@ def test_what_float32_cannot_resolve_is_minimised_again_in_double(sigma: float, 
                 epsilons.append(problem.epsilon)
             return super().run(problem, theta, *budget)
 
-    noted = Noted(**vars(LocalSearchTuning().kronecker_matrix_free))
+    noted = Noted(**vars(LocalSearchTuning().kronecker))
     rng = np.random.default_rng(1)
     x = rng.normal(size=(8000, 2))
     y = np.tanh(x[:, 0]) + np.tanh(x @ [0.5, 0.5]) + sigma * rng.normal(size=8000)
@@ -84,7 +84,7 @@ def test_what_float32_cannot_resolve_is_minimised_again_in_double(sigma: float, 
         warnings.simplefilter("ignore", fx.FitWarning)
         model, tuning = (
             fx.Model((2, 4, 1), backend="numpy", seed=1),
-            Tuning(matrix_limit=5, local_search=LocalSearchTuning(kronecker_matrix_free=noted)),
+            Tuning(matrix_limit=5, local_search=LocalSearchTuning(kronecker=noted)),
         )
         model.fit(x, y, sigma, prior=3.0, restarts=1, max_seconds=5, tuning=tuning)
     assert epsilons[0] > 1e-8
