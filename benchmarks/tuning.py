@@ -83,6 +83,8 @@ def data() -> dict[str, tuple[Any, ...]]:
     many = rng.uniform(0, 1, 4000)
     late = np.random.default_rng(3009)
     wide = late.uniform(-2, 2, 150)
+    scatter = np.random.default_rng(4)
+    kinds = scatter.uniform(-1, 1, (800, 2))
     return {
         "curve": (x, y, error),
         "outliers": (x, outliers, error),
@@ -95,6 +97,8 @@ def data() -> dict[str, tuple[Any, ...]]:
         "labels": (x, rng.integers(0, 3, 200)),
         "table": (table, np.sin(3 * table[:, 0]) + table[:, 1] ** 2 + 0.1 * rng.normal(size=300)),
         "plane": (plane, np.sin(3 * plane[:, 0]) * plane[:, 1] + 0.1 * rng.normal(size=6000)),
+        "noisy": (kinds[:, 0], np.sin(3 * kinds[:, 0]) + 10 ** (kinds[:, 0] / 2 - 1) * scatter.normal(size=800)),
+        "kinds": (kinds, np.sin(3 * kinds[:, 0]) + np.where(kinds[:, 1] > 0, 0.6, 0.1) * scatter.normal(size=800)),
         "slow to learn": (wide, np.sin(3 * wide) / (1 + wide**2) + 0.1 * late.normal(size=150), 0.1),
         "long": (many, np.sin(9 * many) / (0.5 + many) + 0.1 * rng.normal(size=4000)),
     }
@@ -122,6 +126,16 @@ class Fit(NamedTuple):
     def run(self, tuning: Tuning) -> Outcome:
         fit = self.model().fit(*self.data(), **{"prior": None, **self.options}, tuning=tuning)
         return Outcome(fit.fval, fit.valid, digest(fit.parameters), sum(row.calls for row in fit.restarts))
+
+
+class Density(Fit):
+    """The density of new measurements; its -2 log L stands for S."""
+
+    def run(self, tuning: Tuning) -> Outcome:
+        model = self.model()
+        fit = model.fit(*self.data(), **self.options, tuning=tuning)
+        log = model.log_density(*self.data())
+        return Outcome(-2 * float(np.sum(log)), fit.valid, digest(log), sum(row.calls for row in fit.restarts))
 
 
 class Studies(Fit):
@@ -168,6 +182,9 @@ FITS: dict[str, Fit] = {
     "1-8-1, auto": Fit((1, 8, 1), "slow to learn", {"prior": "auto"}),
     "2-8-1, auto, 2,500 events": Fit((2, 8, 1), "plane", {"prior": "auto"}, n=2500),
     "2-5-1, auto, 6,000 events": Fit((2, 5, 1), "plane", {"prior": "auto"}),
+    "density, noise that grows": Density((1, 5, 1), "noisy", {"prior": "auto"}),
+    "density, constant noise": Density((1, 5, 1), "curve", {"prior": "auto"}, errors=False),
+    "density, two kinds": Density((2, 5, 1), "kinds", {"prior": "auto"}),
     "Poisson": Fit((1, 3, 1), "counts", {"loss": "poisson", "prior": 3.0}, {"output": "exp"}),
     "Poisson in bins": Fit((1, 3, 1), "bins", {"loss": "poisson", "prior": 3.0}, {"output": "exp"}),
     "binomial": Fit((1, 2, 1), "parts", {"loss": "binomial", "trials": 20, "prior": 3.0}, {"output": "logistic"}),

@@ -25,6 +25,8 @@ from ffnn_xp.network import augment, evaluate, glorot
 from ffnn_xp.objective import NetworkCost, Objective
 from ffnn_xp.uncertainty import Calibration, VaryingWidth, calibrate, width_inputs, width_network
 
+FEWEST = 50  # held-out events, below which there is one width
+FOLDS = 5  # of the held-out events
 CONSTANT = 1e-12  # relative scatter up to which an input is constant
 UNUSED = 1e100  # scale of constant inputs, with which their weights are nothing in raw units
 
@@ -34,12 +36,10 @@ class WidthTuning:
     """Tuned numbers of the width's networks."""
 
     units: int = tuned(10, "hidden units; more: finer dependence on x, slower")
-    folds: int = tuned(5, "folds of the held-out events")
     strongest: float = tuned(4.0, "strength of the strongest prior, in units of S per event; larger: slower")
     steps: int = tuned(7, "strengths, each half of the one before; more: less smooth widths, slower")
     evaluations: int = tuned(100, "gradients at each strength; more: nearer to the minimum, slower")
     level: float = tuned(2.0, "standard deviations by which widths must describe events better; larger: more often one")
-    fewest: int = tuned(50, "held-out events below which there is one width")
 
 
 class HeldOut(NamedTuple):
@@ -112,7 +112,8 @@ def choose_width(
         The numbers.
     """
     one = held_out.calibrate(held_out.y_error)
-    if held_out.residuals.shape[1] < tuning.fewest or np.any(np.std(held_out.residuals, axis=1) <= rounding):
+    too_few = held_out.residuals.shape[1] < FEWEST
+    if too_few or minimizer.stopped or np.any(np.std(held_out.residuals, axis=1) <= rounding):
         return one, None
     found = _learn_width(held_out, rounding, rng, minimizer, tuning)
     if found is None:
@@ -143,8 +144,8 @@ def _learn_width(
     weights = None if held_out.weights is None else held_out.weights[None]
     events = Events(inputs, (held_out.residuals * np.exp(-unit)[:, None],), weights)
     whole = NetworkCost(Objective(network, ScatterLoss(), events, backend), n_values=n * k)
-    fold = rng.permutation(np.arange(n) % tuning.folds)
-    parts = [Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(tuning.folds)]
+    fold = rng.permutation(np.arange(n) % FOLDS)
+    parts = [Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS)]
     batch, P = CostBatch([part.inside for part in parts]), shape_of_prior(network)
     starts = [glorot(network.layout, rng) for _ in parts]
     lowest, best = np.inf, starts

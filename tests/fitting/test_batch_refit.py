@@ -15,6 +15,7 @@ from ffnn_xp import Backend, Model, get_backend
 from ffnn_xp._lib.limits import TIME_IS_UP
 from ffnn_xp.fitting import batch_refit
 from ffnn_xp.fitting.batch_refit import Refits, fit_toys, refit, seeds_of
+from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, RefitTuning, Tuning
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.minimizers import (
@@ -243,7 +244,7 @@ def test_an_edm_that_has_no_upper_bound_is_not_known() -> None:
             bounds = EDMBounds(np.zeros(10), lower=1e-6, upper=np.inf, iterations=1)
             return MinimizerResult(theta, 1.0, 1e-6, Status.NO_GAIN, bounds=bounds)
 
-    x, tuning = np.linspace(-1, 1, 60), Tuning(matrix_limit=5, refit=RefitTuning(matrix_free=Unbounded()))
+    x, tuning = np.linspace(-1, 1, 60), Tuning(matrix_limit=5, local_search=LocalSearchTuning(matrix_free=Unbounded()))
     found = Model((1, 3, 1), seed=1).fit_replicas(x, x, 0.1, prior=2.0, number=2, tuning=tuning)
     assert np.all(np.isinf(found.edm))
     assert not found.valid.any()

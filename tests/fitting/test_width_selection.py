@@ -11,7 +11,7 @@ import scipy.stats
 
 import ffnn_xp as fx
 from ffnn_xp.fitting.regularization_path import PathMinimizer
-from ffnn_xp.fitting.width_selection import HeldOut, WidthTuning, choose_width, rounding_error
+from ffnn_xp.fitting.width_selection import FEWEST, HeldOut, WidthTuning, choose_width, rounding_error
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.uncertainty import Calibration, VaryingWidth
 
@@ -85,7 +85,7 @@ def test_without_time_there_is_one_width() -> None:
 
 
 def test_few_residuals_have_one_width() -> None:
-    x = np.linspace(-1, 1, WidthTuning().fewest - 1)[None]
+    x = np.linspace(-1, 1, FEWEST - 1)[None]
     assert choose(held_out(100.0**x, x, 2))[1] is None
 
 

@@ -80,7 +80,7 @@ def test_a_line_of_more_parameters_than_values_has_a_prior() -> None:
 
 
 def test_the_standard_deviation_is_that_of_the_mean_of_the_networks() -> None:
-    """The band of all, and one over their number of the variance between them; of a measurement, all of both."""
+    """The band of all, and one over their number of the variance between them; of a measurement, noise and band."""
     x, y = points(60)
     model, at = network(), np.array([0.2, 1.5])
     model.fit(x, y, 0.1)
@@ -105,7 +105,7 @@ def test_the_standard_deviation_is_that_of_the_mean_of_the_networks() -> None:
     np.testing.assert_allclose(std**2, np.mean(bands, axis=0) + np.var(own, axis=0, ddof=1) / M, rtol=1e-5)
     c = density.calibration
     width = np.array(bands) * c.b + c.a * 0.1**2
-    expected = c.nu / (c.nu - 2) * np.mean(width, axis=0) + np.var(own, axis=0)
+    expected = c.nu / (c.nu - 2) * np.maximum(np.mean(width, axis=0), np.var(own, axis=0, ddof=1))
     np.testing.assert_allclose(model.predict(at, return_std=True, kind="prediction")[1] ** 2, expected, rtol=1e-5)
 
 
