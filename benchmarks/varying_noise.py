@@ -200,13 +200,13 @@ def print_measured(name: str, seeds: int, methods: list[str]) -> None:
             print(f"| {name} | {label} | skipped: {error} | | | |")
             continue
         mean, error = rows.mean(axis=0), rows.std(axis=0) / np.sqrt(seeds)
+        nll = f"{mean[1]:.3f} ± {error[1]:.3f}" if np.isfinite(mean[1]) else ""
         print(
-            f"| {name} | {label} | {mean[0]:.4f} ± {error[0]:.4f} | {mean[1]:.3f} ± {error[1]:.3f} "
-            f"| {100 * mean[2]:.1f} | {mean[3]:.1f} |",
+            f"| {name} | {label} | {mean[0]:.4f} ± {error[0]:.4f} | {nll} | {100 * mean[2]:.1f} | {mean[3]:.1f} |",
             flush=True,
         )
-    for label, (rmse, nll) in PUBLISHED[name].items():
-        print(f"| {name} | {label}, as published | {rmse:.4f} | {nll:.3f} | | |")
+    for label, (rmse, published) in PUBLISHED[name].items():
+        print(f"| {name} | {label}, as published | {rmse:.4f} | {published:.3f} | | |".replace("nan", ""))
 
 
 def main() -> None:

@@ -230,6 +230,8 @@ class DaskParts(Parts):
         """Return the result of a call, made again while workers are lost."""
         for _ in range(TRIES):
             reply = self._reply(future)
+            if reply is None:  # on a busy machine Dask loses a reply now and then, and no worker
+                reply = self._reply(self._called(shard, call))
             if reply is not None:
                 return self._checked(shard, reply)
             self._check_scheduler()
