@@ -137,7 +137,7 @@ def _waited(future: Any) -> Any:
         tick()
         try:
             return future.result(timeout=POLL)
-        except TimeoutError:
+        except (TimeoutError, UnboundLocalError):  # this is Dask's where its own timeout has cancelled the wait
             if future.done():
                 return future.result()
 
@@ -230,8 +230,6 @@ class DaskParts(Parts):
         """Return the result of a call, made again while workers are lost."""
         for _ in range(TRIES):
             reply = self._reply(future)
-            if reply is None:  # on a busy machine Dask loses a reply now and then, and no worker
-                reply = self._reply(self._called(shard, call))
             if reply is not None:
                 return self._checked(shard, reply)
             self._check_scheduler()

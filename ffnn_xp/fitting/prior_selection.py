@@ -7,10 +7,9 @@ the one before ended. A strong prior shows the gross shape first, which leads pa
 The chosen strength is that with the smallest S of held-out data, of five folds, or of one of them where there are many
 events.
 
-Then the networks of the folds are minimized with all data; where there was one fold, other networks follow the path
-with all data. A prediction is the mean of this ensemble with equal weights, of probabilities too: on held-out digits
-the log-loss is smaller by a twentieth than that of the best network (`benchmarks/probabilities.py`). Of measured values
-the density is a Student's t around that mean
+More networks follow the path in each fold. Then all are minimized with all data. A prediction is the mean of this
+ensemble with equal weights, of probabilities too: on held-out digits the log-loss is smaller by a twentieth than that
+of the best network (`benchmarks/probabilities.py`). Of measured values the density is a Student's t around that mean
 
 .. math:: t_\nu\!\left(\frac{y - \bar y(x)}{s}\right),
           \qquad s^2 = a\,\sigma^2 + b\,\sigma^2\,j^T (J^T J + \lambda P)^{-1} j
@@ -169,12 +168,10 @@ def choose(
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
     measured = problem.loss.auxiliary == "y_err"
-    joining = [i % len(parts) for i in range(number - len(parts))]
-    joined = join_path(
-        CostBatch([parts[f].inside for f in joining]), [next(starts) for _ in joining], strengths[: at + 1], P, path
-    )
+    others = [part.inside for part in parts] * (-(-number // len(parts)) - 1)
+    joined = join_path(CostBatch(others), list(islice(starts, len(others))), strengths[: at + 1], P, path)
     of_folds = [[theta, *joined[f :: len(parts)]] for f, theta in enumerate(thetas)]
-    found = [theta for networks in zip(*of_folds, strict=True) for theta in networks]
+    found = [*thetas, *joined][:number]
     if not path.stopped:
         batch = CostBatch([whole.objective] * len(found))
         found = path.minimize(batch, found, strength * P, path.tuning.last_evaluations)
@@ -253,8 +250,8 @@ def _calibrated(
 def _held_out(problem: FitProblem, parts: list[Fold], of_folds: list[list[HostArray]], precision: HostArray) -> HeldOut:
     """Return the held-out residuals, in units of the errors of y if they are known, else with each fold's own errors.
 
-    They are those of the mean of each fold's networks. The ensemble is the mean of all networks, and so they are scaled
-    down by what its residuals are smaller for that reason, by the scatter of each fold's networks.
+    They are those of the mean of each fold's networks. The ensemble is the mean of more networks, and so its residuals
+    are smaller: by the scatter of each fold's networks they are scaled down to these.
     """
     backend, network = problem.model.backend, problem.network
     layout, d, k, scaling = network.layout, len(problem.scaling.x_mean), len(problem.scaling.y_mean), problem.scaling

@@ -23,10 +23,11 @@ from ffnn_xp.fitting.regularization_path import PathMinimizer, shape_of_prior
 from ffnn_xp.losses import ScatterLoss
 from ffnn_xp.network import augment, evaluate, glorot
 from ffnn_xp.objective import NetworkCost, Objective
-from ffnn_xp.uncertainty import Calibration, VaryingWidth, calibrate, width_inputs, width_network
+from ffnn_xp.uncertainty import Calibration, VaryingWidth, bounded, calibrate, width_inputs, width_network
 
 FEWEST = 50  # held-out events, below which there is one width
 FOLDS = 5  # of the held-out events
+SAME = 1e-9  # of the largest value, up to which two values are the same
 CONSTANT = 1e-12  # relative scatter up to which an input is constant
 UNUSED = 1e100  # scale of constant inputs, with which their weights are nothing in raw units
 
@@ -52,8 +53,6 @@ class HeldOut(NamedTuple):
         where errors of y are known the first three are in units of these.
     x : array with shape (d, n)
         Raw inputs.
-    weights : array with shape (n,) or None
-        Weights of the events, where a width counts them.
     """
 
     residuals: HostArray
@@ -61,7 +60,6 @@ class HeldOut(NamedTuple):
     bands: HostArray
     predictions: HostArray
     x: HostArray
-    weights: HostArray | None = None
 
     def calibrate(self, width: HostArray) -> Calibration:
         """Calibrate the density whose noise has these widths ``(k, n)``."""
@@ -69,14 +67,15 @@ class HeldOut(NamedTuple):
 
     def log_density(self, width: HostArray, calibration: Calibration) -> HostArray:
         """Return the log density of each event ``(n,)`` with noise of these widths ``(k, n)``."""
-        s = np.sqrt(calibration.a * width**2 + calibration.b * np.minimum(self.bands, 1e3 * width) ** 2)
+        s = width * calibration.width(1.0, bounded(self.bands / width))
         return np.asarray(np.sum(calibration.law.logpdf(self.residuals / s) - np.log(s), axis=0))
 
 
 def rounding_error(y: HostArray) -> HostArray:
     """Return the standard deviation that rounding gives to values ``(k, n)``, ``(k,)``; zero where none are rounded.
 
-    They are where half of them or more are repeated, and all differ by multiples of the smallest difference.
+    They are where half of them or more are repeated, and all differ by multiples of the smallest difference. Values
+    that differ by a billionth of the largest or less are the same: 0.3 and 0.1 + 0.2.
 
     Examples
     --------
@@ -86,6 +85,7 @@ def rounding_error(y: HostArray) -> HostArray:
     errors = np.zeros(len(y))
     for i, row in enumerate(y):
         gaps = np.diff(np.unique(row))
+        gaps = gaps[gaps > SAME * np.max(np.abs(row))]
         if len(gaps) and 2 * len(gaps) <= len(row):
             step = float(np.min(gaps))
             if np.all(np.abs(gaps / step - np.round(gaps / step)) < 1e-3):
@@ -141,8 +141,7 @@ def _learn_width(
     scale[scale <= CONSTANT * np.max(np.abs(given), axis=1)] = UNUSED
     scaling = Scaling(network.layout, np.mean(given, axis=1), scale, unit, np.ones(k))
     inputs = augment(np, (given - scaling.x_mean[:, None]) / scaling.x_scale[:, None])
-    weights = None if held_out.weights is None else held_out.weights[None]
-    events = Events(inputs, (held_out.residuals * np.exp(-unit)[:, None],), weights)
+    events = Events(inputs, (held_out.residuals * np.exp(-unit)[:, None],))
     whole = NetworkCost(Objective(network, ScatterLoss(), events, backend), n_values=n * k)
     fold = rng.permutation(np.arange(n) % FOLDS)
     parts = [Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS)]

@@ -11,7 +11,7 @@ import numpy as np
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.data import Scaling
 from ffnn_xp.network import Activation, Layout
-from ffnn_xp.uncertainty import LinearBand, Predictive
+from ffnn_xp.uncertainty import LinearBand, Predictive, VaryingWidth
 
 ROUNDING = {"float64": 1e-9, "float32": 1e-5}  # of the parameters in raw units, on another machine too
 
@@ -128,12 +128,10 @@ def _check_band(band: LinearBand) -> None:
 
 def _check_density(density: Predictive) -> None:
     """Raise a ValueError if a predictive density has impossible numbers."""
-    c, width = density.calibration, density.width
-    if width is not None:
-        fits = width.parameters.size > 0 and width.network.layout.n_parameters == width.parameters.shape[1]
-        _check(c is not None and fits, "the width of the noise must be networks of one layer, and calibrated")
-        good = _finite(width.parameters, np.exp(width.lowest), np.exp(-width.highest))
-        _check(good and np.all(width.lowest <= width.highest), "the width of the noise must be positive and finite")
+    c = density.calibration
+    if density.width is not None:
+        _check(c is not None, "the width of the noise must be calibrated")
+        _check_width(density.width)
     if c is not None:
         good = _finite(c.a, c.b) and min(c.a, c.b) > 0 and c.nu > 2
         _check(good, "the calibration must be positive, with nu above 2")
@@ -141,6 +139,17 @@ def _check_density(density: Predictive) -> None:
         with np.errstate(over="ignore"):
             variance = (1.0 if c is None else c.a) * member.y_error**2
         _check(_finite(variance) and np.all(member.y_error >= 0), "the errors of y must be finite and not negative")
+
+
+def _check_width(width: VaryingWidth) -> None:
+    """Raise a ValueError if the width of the noise has impossible numbers."""
+    p = width.parameters.shape[1]
+    fits = len(width.parameters) and width.units > 0 and width.network.layout.n_parameters == p
+    _check(fits, f"the width of the noise must be that of networks with one hidden layer, got {p} parameters for each")
+    with np.errstate(over="ignore"):
+        ends = np.exp([-width.lowest, width.highest])
+    good = _finite(width.parameters, ends) and np.all(width.lowest <= width.highest)
+    _check(good, "the width of the noise must be positive and finite")
 
 
 def _same_units(first: Scaling, second: Scaling) -> bool:

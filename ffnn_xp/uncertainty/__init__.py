@@ -12,7 +12,7 @@ A band is computed from a spectrum or from a minimizer's problem; the package kn
 from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum, dead_units, rank, sandwich
 from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.matrix_free_band import DifferentiableProblem, MatrixFreeBand
-from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
+from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, bounded, calibrate
 from ffnn_xp.uncertainty.varying_width import VaryingWidth, width_inputs, width_network
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Predictive",
     "Spectrum",
     "VaryingWidth",
+    "bounded",
     "calibrate",
     "dead_units",
     "rank",

@@ -3,10 +3,10 @@ r"""The prediction of an ensemble, and the density of a new measurement: a Stude
 .. math:: p(y | x) = \frac{1}{s} t_\nu\!\left(\frac{y - \bar y(x)}{s}\right),
           \qquad s^2 = \max\!\left(a\,\sigma^2(x) + b\,\mathrm{band}^2(x),\; \mathrm{var}_m\, y_m(x)\right)
 
-with mean squares over the networks. The width, calibrated for one network on events that it did not know, has the
-scatter of networks in it already where there are data; far from them the networks' scatter grows beyond it, and is the
-width. The t is normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all that there
-is to know. Everything is computed on the host, in units of y.
+with mean squares over the networks. The width is calibrated on events that networks did not know: what these networks
+are wrong by there it has already. Far from data the networks' scatter grows beyond it, and is the width. The t is
+normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all that there is to know.
+Everything is computed on the host, in units of y.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from ffnn_xp.network import Network, evaluate
 from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.matrix_free_band import MatrixFreeBand
 from ffnn_xp.uncertainty.varying_width import VaryingWidth
+
+WIDEST = 1e3  # of a band in units of the errors of y, as a calibration counts it
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Calibration:
         """The distribution of pulls: normal, or Student's t."""
         return scipy.stats.norm if np.isinf(self.nu) else scipy.stats.t(self.nu)
 
+    def width(self, noise: HostArray | float, band: HostArray) -> HostArray:
+        """Return the width of new measurements from those of the noise and of the band."""
+        return np.asarray(np.sqrt(self.a * noise**2 + self.b * band**2))
+
     @classmethod
     def of(cls, q: HostArray) -> Calibration:
         """Return the calibration that has these three logarithms."""
@@ -52,14 +58,19 @@ class Calibration:
         return cls(float(a), float(b), 2.1 + float(nu))
 
 
+def bounded(bands: HostArray) -> HostArray:
+    """Return bands in units of the errors of y, none beyond `WIDEST`; one that is not known counts as one error."""
+    return np.minimum(np.where(np.isfinite(bands), bands, 1.0), WIDEST)
+
+
 def calibrate(pulls: HostArray, bands: HostArray) -> Calibration:
     """Return the most likely calibration for held-out residuals ``(n,)`` and bands, in units of the errors of y."""
-    square = np.minimum(np.where(np.isfinite(bands), bands, 1.0), 1e3) ** 2
+    bands = bounded(bands)
 
     def minus_log(q: HostArray) -> float:
         stop_if_due()
         c = Calibration.of(q)
-        width = np.sqrt(c.a + c.b * square)
+        width = c.width(1.0, bands)
         log = scipy.stats.t.logpdf(pulls / width, c.nu) - np.log(width)
         return float(-np.sum(log) + 0.5 * np.sum(((q - Calibration.CENTER) / np.array(Calibration.WIDTH)) ** 2))
 
@@ -165,7 +176,7 @@ class Predictive:
         noise = np.sqrt(np.mean(y_error**2, axis=0))
         if self.width is not None:
             noise = self.width(backend.to_host(x), mean, band)
-        square = c.a * noise**2 + c.b * band**2
+        width = c.width(noise, band)
         if len(y) > 1:
-            square = np.maximum(square, np.var(y, axis=0, ddof=1))
-        return mean, np.sqrt(square)
+            width = np.maximum(width, np.std(y, axis=0, ddof=1))
+        return mean, width

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -229,6 +229,37 @@ def test_what_was_lost_is_made_again_with_the_same_digits(client: Any) -> None:
     lose(client, found)
     with pytest.warns(FfnnXpWarning, match="a worker of the Dask cluster is lost"):
         assert np.array_equal(found.cost.objective.value_and_gradient(theta), before)
+
+
+def test_a_wait_that_dask_has_cancelled_goes_on() -> None:
+    """On a busy machine its timeout comes as an error of its own code, and not as a timeout; nothing is lost."""
+
+    class Busy:
+        said: ClassVar = [TimeoutError(), UnboundLocalError("cannot access local variable 'result'"), None]
+
+        def result(self, timeout: float | None = None) -> int:
+            error = self.said.pop(0)
+            if error is not None:
+                raise error
+            return 7
+
+        def done(self) -> bool:
+            return not self.said
+
+    assert dask_parts._waited(Busy()) == 7
+    assert not Busy.said
+
+
+def test_an_error_of_what_is_done_is_told() -> None:
+    class Failed:
+        def result(self, timeout: float | None = None) -> int:
+            raise UnboundLocalError("of the worker's own code")
+
+        def done(self) -> bool:
+            return True
+
+    with pytest.raises(UnboundLocalError, match="own code"):
+        dask_parts._waited(Failed())
 
 
 def test_what_is_lost_again_and_again_is_an_error(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,16 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
     assert all(any(np.array_equal(start, end) for end in parts) for start in whole)
 
 
+@pytest.mark.parametrize(("folds", "members"), [(3, 4), (5, 3), (2, 5)])
+def test_an_ensemble_has_as_many_networks_as_it_is_to(folds: int, members: int) -> None:
+    """Also where folds do not share them evenly; the density is calibrated all the same."""
+    tuning = Tuning(prior_selection=PriorSelectionTuning(folds=folds, few_members=members))
+    fit = network().fit(X, Y, prior="auto", tuning=tuning)
+    assert fit.recipe is not None
+    assert len(fit.recipe.members) == members
+    assert fit.recipe.calibration is not None
+
+
 def test_residuals_of_a_folds_mean_are_scaled_to_those_of_the_whole_ensemble() -> None:
     """Networks scatter at random about the truth: the mean of a fold's two keeps half of that, the mean of all none."""
     rng = np.random.default_rng(1)

@@ -97,6 +97,13 @@ def test_rounding(values: list[float], step: float) -> None:
     assert rounding_error(np.array([values]))[0] == pytest.approx(step / np.sqrt(12))
 
 
+def test_last_digits_do_not_hide_a_rounding() -> None:
+    values = np.array([[0.1 * i for i in range(10)] * 3, [i / 10 for i in range(10)] * 3]).ravel()
+    values[::7] += 1e-17 + np.spacing(values[::7])
+    assert rounding_error(values[None])[0] == pytest.approx(0.1 / np.sqrt(12))
+    assert rounding_error(np.zeros((1, 9)))[0] == 0
+
+
 def test_repeated_values_that_have_no_common_step_are_not_rounded() -> None:
     values = np.repeat([0.0, 1.0, np.pi], 4)
     assert rounding_error(values[None])[0] == 0
@@ -139,6 +146,7 @@ def test_the_density_is_nearly_that_of_the_truth(fitted: tuple[fx.Model, fx.FitR
 
 
 def test_a_file_keeps_it(fitted: tuple[fx.Model, fx.FitResult], tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
     model, fit = fitted
     model.save(tmp_path / "net", fit=fit)
     x, y = sine(50, 3)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
+import ffnn_xp.io
+from ffnn_xp.uncertainty import VaryingWidth
 
 from .parts import content, rewrite
 
@@ -35,6 +38,37 @@ def test_a_damaged_density_is_refused(net: Path) -> None:
             fx.load(net)
     rewrite(net, {**raw, "n_members": 2}, tensors)
     with pytest.raises(fx.FileFormatError, match=r"'density\.0\.theta' is missing"):
+        fx.load(net)
+
+
+def test_a_damaged_width_is_refused(net: Path) -> None:
+    model = fx.Model((1, 2, 1), seed=1)
+    model.fit(X, np.tanh(2 * X), 0.1, prior=3.0)
+    state = model.to_state()
+    assert state.predictive is not None
+    width = VaryingWidth(np.array([[1.0, 0, 0, 0, 2, 0]]), 1, 1, np.array([-1.0]), np.array([1.0]))
+    fx.io.save_state(replace(state, predictive=replace(state.predictive, width=width)), net)
+    np.testing.assert_allclose(
+        fx.load(net).interval(0.3)[1] - fx.load(net).predict(0.3), 1.645 * np.exp(2 * np.tanh(0.3)), rtol=0.01
+    )
+    raw, tensors = content(net)
+    networks, ends = "density.width.parameters", "density.width.range"
+    for name, value in (
+        (networks, np.full((1, 6), np.nan)),
+        (networks, np.ones((1, 7))),
+        (networks, np.ones((1, 1))),
+        (networks, np.ones((1, 0))),
+        (networks, np.ones((0, 6))),
+        (ends, np.array([[1.0], [-1.0]])),
+        (ends, np.array([[-800.0], [1.0]])),
+        (ends, np.array([[-1.0], [800.0]])),
+        (ends, np.array([[np.nan], [1.0]])),
+    ):
+        rewrite(net, raw, {**tensors, name: value})
+        with pytest.raises(fx.FileFormatError, match="damaged: the width of the noise must be"):
+            fx.load(net)
+    rewrite(net, raw, {k: v for k, v in tensors.items() if k != ends})
+    with pytest.raises(fx.FileFormatError, match=f"tensor '{ends}' is missing"):
         fx.load(net)
 
 
