@@ -40,7 +40,7 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     theta = found.problem.scaling.to_raw(found.theta)
     if found.problem.loss.predicts_width and any(found.problem.each(_has_vanishing_width, theta)):
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
-    elif why := _rounding(found, raw.value_and_gradient(theta)[0]):
+    elif why := _rounding(found, theta):
         found = replace(found, problem=replace(found.problem, unsettled=why))
     elif found.certified and not _is_finite(found):
         found = replace(found, problem=replace(found.problem, unsettled=NOT_FINITE))
@@ -140,18 +140,34 @@ def _is_finite(found: Found) -> bool:
     return bool(np.isfinite(value) and np.all(np.isfinite(gradient)) and np.all(np.isfinite(curvature)))
 
 
-def _rounding(found: Found, raw: float) -> str:
-    """Return why S is made of rounding; empty if it is the same in raw units, `raw`, and in standardised ones."""
+def _rounding(found: Found, theta: HostArray) -> str:
+    """Return why S at raw parameters is made of rounding; empty if it is the same in standardised units.
+
+    With kinks it has to be the same beside the parameters too, where all are larger, or smaller, by their last digit:
+    with errors of x it jumps where a value crosses a kink.
+    """
+    S = found.raw_cost(theta)
+    if not np.isfinite(S):
+        return ""
+
+    def differs(value: float) -> bool:
+        return not abs(S - value) <= 2 * SAME * abs(S) + 0.1 * found.cost.errordef
+
     value = float(found.cost(found.theta))
-    if found.problem.loss.predicts_width:  # its standardised S lacks the logarithm of the width of y
-        return ""
-    if not abs(raw - value) > SAME * (abs(raw) + abs(value)) + 0.1 * found.cost.errordef:
-        return ""
-    return (
-        f"S is {raw:.6g} in raw units and {value:.6g} in standardised units, a difference of rounding alone: the "
-        "errors of y lie below its last digits, or x varies in its last digits only; check their units, or subtract "
-        "an offset from x or y"
-    )
+    if not found.problem.loss.predicts_width and differs(value):  # the latter lacks the logarithm of the width of y
+        return (
+            f"S is {S:.6g} in raw units and {value:.6g} in standardised units, a difference of rounding alone: the "
+            "errors of y lie below its last digits, or x varies in its last digits only; check their units, or "
+            "subtract an offset from x or y"
+        )
+    if found.certified and not found.problem.network.smooth:
+        for value in (found.raw_cost(np.nextafter(theta, end)) for end in (2 * theta, 0 * theta)):
+            if differs(value):
+                return (
+                    f"S jumps from {S:.6g} to {value:.6g} where the parameters change in their last digits: a value "
+                    "lies at a kink of the activation; use a smooth activation, or check the errors of x and y"
+                )
+    return ""
 
 
 def _edm(found: Found) -> float:

@@ -143,9 +143,10 @@ class Predictive:
         return np.asarray(np.sum(self._calibrated.law.logpdf((y - mean) / width) - np.log(width), axis=0))
 
     def quantile(self, network: Network, backend: Backend, x: Array, q: float) -> HostArray:
-        """Return the quantile q of each output, ``(k, n)``."""
+        """Return the quantile q of each output, ``(k, n)``; infinite where the width is, even if the mean overflows."""
         mean, width = self._mean_and_width(network, backend, x)
-        return np.asarray(mean + width * self._calibrated.law.ppf(q))
+        shift = width * self._calibrated.law.ppf(q)
+        return np.asarray(np.where(np.isinf(shift), 0.0, mean) + shift)
 
     @property
     def has_density(self) -> bool:

@@ -356,6 +356,22 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     np.testing.assert_allclose(half, 5.0, rtol=1e-9)
 
 
+def test_an_interval_is_infinite_where_nothing_is_known_and_the_mean_overflows() -> None:
+    class Unknown:
+        parameters = np.array([1e3, 1e3])
+
+        def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
+            return np.full((1, x.shape[1]), np.inf)
+
+    model = fx.Model((1, 1), output="exp", backend="numpy", seed=1)
+    mixture = Predictive((Member(Unknown(), np.ones(1)),))  # type: ignore[arg-type]
+    ask = (model.network, model.backend, np.array([[-1.0, 1.0]]))
+    with np.errstate(over="ignore"):
+        assert np.isinf(mixture.mean(*ask)[0, 1])
+        np.testing.assert_array_equal(mixture.quantile(*ask, 0.1), -np.inf)
+        np.testing.assert_array_equal(mixture.quantile(*ask, 0.9), np.inf)
+
+
 @pytest.mark.parametrize("error", [0.1, None])
 @pytest.mark.parametrize("value", [0.0, 3.1, 1e9, -1e-9])
 def test_constant_values_are_predicted(value: float, error: float | None) -> None:

@@ -144,10 +144,29 @@ def test_an_s_that_is_made_of_rounding_is_not_certified(loss: str, changes: floa
     fit = model.fit(X, y, None if loss == "normal" else 0.1, loss=loss, prior=3.0, restarts=1)
     search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
     found = Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, None)
-    assert _rounding(found, fit.fval) == ""
-    why = _rounding(found, fit.fval + changes)
+    assert _rounding(found, fit.parameters) == ""
+    why = _rounding(replace(found, raw_cost=lambda theta: fit.fval + changes), fit.parameters)  # type: ignore[arg-type]
     assert (why == "") is (loss == "normal")
     assert why == "" or "errors of y lie below its last digits" in why
+
+
+@pytest.mark.parametrize("jump", [1.0, -50.0, np.nan, np.inf])
+@pytest.mark.parametrize("larger", [True, False])
+def test_an_s_that_jumps_in_last_digits_is_not_certified(jump: float, larger: bool) -> None:
+    """With errors of x S jumps where a value crosses a kink: its last digits decide on which side it lies."""
+    model = fx.Model((1, 3, 1), activation="leaky_relu", backend="numpy", seed=1)
+    fit = model.fit(X, np.abs(X) + np.random.default_rng(5).normal(0, 0.1, 50), 0.1, prior=3.0, restarts=3)
+    search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
+    migrad = Certificate(fit.standardised, fit.fval, edm=0.0, calls=1, certified=True)
+    found = Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, migrad)
+    assert _rounding(found, fit.parameters) == ""
+
+    def jumps(theta: np.ndarray) -> float:
+        farther = np.abs(theta) > np.abs(fit.parameters) if larger else np.abs(theta) < np.abs(fit.parameters)
+        return fit.fval + (jump if np.all(farther) else 0.0)
+
+    why = _rounding(replace(found, raw_cost=jumps), fit.parameters)  # type: ignore[arg-type]
+    assert why.startswith("S jumps from ")
 
 
 @pytest.mark.slow
