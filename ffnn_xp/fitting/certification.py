@@ -42,7 +42,7 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
     elif why := _rounding(found, theta):
         found = replace(found, problem=replace(found.problem, unsettled=why))
-    elif found.certified and not _is_finite(found):
+    elif found.certified and not _is_finite(found, theta):
         found = replace(found, problem=replace(found.problem, unsettled=NOT_FINITE))
     problem = found.problem
     if search.best is not None and search.best.located and (spectrum is None or not spectrum.n_negative):
@@ -128,9 +128,14 @@ def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
     return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
 
 
-def _is_finite(found: Found) -> bool:
-    """Return True if S, its gradient, and the covariance or a product with the curvature are finite at the point."""
+def _is_finite(found: Found, raw: HostArray) -> bool:
+    """Return True if S, in raw units too, its gradient, and the covariance or a product with the curvature are finite.
+
+    The gradient and the curvature are those in standardised units; `raw` are the parameters in raw units.
+    """
     cost, theta = found.cost, found.theta
+    if not np.isfinite(found.raw_cost(raw)):
+        return False
     value, gradient = cost.value_and_gradient(theta)
     if found.spectrum is None:
         product = cost.hessian_product if found.problem.network.smooth else cost.gauss_newton_product

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
-from ffnn_xp.fitting.certification import _rounding, certify_fit
+from ffnn_xp.fitting.certification import _is_finite, _rounding, certify_fit
 from ffnn_xp.fitting.found import Found
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.search_result import SearchResult
@@ -167,6 +167,17 @@ def test_an_s_that_jumps_in_last_digits_is_not_certified(jump: float, larger: bo
 
     why = _rounding(replace(found, raw_cost=jumps), fit.parameters)  # type: ignore[arg-type]
     assert why.startswith("S jumps from ")
+
+
+@pytest.mark.parametrize("S", [np.nan, np.inf])
+def test_an_s_that_is_not_finite_in_raw_units_is_not_certified(S: float) -> None:
+    """Raw parameters may overflow where the standardised ones do not."""
+    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+    fit = model.fit(X, np.sin(X), 0.1, prior=3.0, restarts=1)
+    search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
+    found = Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, None)
+    assert _is_finite(found, fit.parameters)
+    assert not _is_finite(replace(found, raw_cost=lambda theta: S), fit.parameters)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
