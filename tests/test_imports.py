@@ -42,6 +42,7 @@ def python(code: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_import_loads_no_optional_library() -> None:
     found = python(f"import sys, ffnn_xp; print([m for m in {OPTIONAL} if m in sys.modules])")
     assert found.strip() == "[]"

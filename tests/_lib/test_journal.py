@@ -189,6 +189,7 @@ with keeping(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 def test_the_file_is_written_when_sigterm_ends_the_process(tmp_path: Path) -> None:
     """Also where that is long before it would be written anyway."""

@@ -55,6 +55,7 @@ def cells(html: str) -> list[str]:
     return [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", html)]
 
 
+@pytest.mark.slow
 def test_a_model_says_in_html_what_it_is_and_in_text_how_it_is_made(fit: fx.FitResult) -> None:
     model = fit.problem.model
     assert repr(model).startswith("Model((1, 2, 1), activation='tanh'")

@@ -72,6 +72,7 @@ def test_true_shows_the_count_at_once_and_clears_the_line(stderr: Any, stream: t
     assert screen(written.getvalue()) == [""]
 
 
+@pytest.mark.slow
 def test_none_shows_it_in_a_terminal_after_a_second(stderr: Any) -> None:
     for stream, delay, shown in ((Terminal(), 0.01, True), (Terminal(), 60.0, False), (io.StringIO(), 0.01, False)):
         written = stderr(stream)
@@ -81,6 +82,7 @@ def test_none_shows_it_in_a_terminal_after_a_second(stderr: Any) -> None:
         assert screen(written.getvalue()) == [""]
 
 
+@pytest.mark.slow
 def test_none_shows_it_in_a_notebook(stderr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose standard error is no terminal; IPython in a terminal has no kernel."""
     for shell, shown in ((SimpleNamespace(kernel=None), True), (SimpleNamespace(), False)):
@@ -118,6 +120,7 @@ def test_a_stream_that_fails_does_not_end_the_work(stderr: Any) -> None:
         work()
 
 
+@pytest.mark.slow
 def test_a_bar_in_a_bar_and_the_users_own(stderr: Any) -> None:
     from tqdm import tqdm
 
@@ -134,6 +137,7 @@ def test_a_bar_in_a_bar_and_the_users_own(stderr: Any) -> None:
     assert [line.partition(":")[0] for line in screen(seen) if line] == ["mine"]
 
 
+@pytest.mark.slow
 def test_a_line_without_a_count_has_a_note_and_the_time(stderr: Any) -> None:
     written = stderr(Terminal())
     with showing(True), bar("fit") as line:
@@ -146,6 +150,7 @@ def test_a_line_without_a_count_has_a_note_and_the_time(stderr: Any) -> None:
     assert screen(written.getvalue()) == [""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_after_an_error_the_line_is_clear_and_no_bar_is_left(stderr: Any, error: type[BaseException]) -> None:
     written = stderr(Terminal())

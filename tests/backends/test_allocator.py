@@ -66,6 +66,7 @@ print(faults())
 """
 
 
+@pytest.mark.slow
 def test_also_where_the_environment_sets_the_allocators_numbers() -> None:
     env = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}  # as Dask does for its workers
     done = subprocess.run([sys.executable, "-c", LARGE_ARRAYS], check=True, capture_output=True, text=True, env=env)

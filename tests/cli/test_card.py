@@ -24,6 +24,7 @@ def parameters(name: str) -> Any:
     return fx.load(name, backend="numpy").parameters
 
 
+@pytest.mark.slow
 def test_a_card_repeats_the_fit(data: Any) -> None:
     first = fit("data.csv", *OPTIONS, "--save", "net", "--write-card", "run.toml")
     assert "run card written to run.toml" in first.stderr

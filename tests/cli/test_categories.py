@@ -27,6 +27,7 @@ def frame() -> Any:
     return frame
 
 
+@pytest.mark.slow
 def test_a_fit_and_its_predictions(frame: Any) -> None:
     text = fit("t.csv", "-t", "y", "-e", "0.05", "--categorical", "kind,shell", "--save", "net")
     names = ["t", "kind=Be", "kind=He", "kind=Li", "shell=9", "shell=10"]
@@ -45,6 +46,7 @@ def test_a_fit_and_its_predictions(frame: Any) -> None:
     np.testing.assert_allclose(model.predict(dummies[names][::-1])[::-1][few.index], y, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -63,6 +65,7 @@ def test_what_is_no_category_of_the_fit(frame: Any, change: tuple[str, Any], mes
     assert message in run("predict", "net", "new.csv", code=2).stderr
 
 
+@pytest.mark.slow
 def test_the_order_of_inputs_is_that_of_the_option(frame: Any) -> None:
     text = fit("t.csv", "-t", "y", "-i", "kind,t", "--categorical", "kind", "-e", "0.05").stderr
     assert "y as a function of kind=Be, kind=He, kind=Li, t" in text

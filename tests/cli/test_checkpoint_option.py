@@ -30,6 +30,7 @@ def test_a_fit_goes_on_and_another_one_is_refused(data: Any) -> None:
     assert "would replace it" in fit(*OF_FIT[:-1], "data.csv", code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_card_may_name_the_file_and_none_that_is_written_does(data: Any) -> None:
     fit(*OF_FIT, "--write-card", "run.toml")
     card = Path("run.toml").read_text()
@@ -39,6 +40,7 @@ def test_a_card_may_name_the_file_and_none_that_is_written_does(data: Any) -> No
     assert Path("other.checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_a_coverage_goes_on_and_another_one_is_refused(data: Any) -> None:
     fit(*OF_FIT, "--save", "net")
     command = ("coverage", "net", "--number", "10", "--checkpoint", "toys.checkpoint", "--backend", "numpy")

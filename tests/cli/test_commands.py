@@ -49,6 +49,7 @@ def test_fit_prints_the_result_and_what_it_took(data: Any) -> None:
     assert sorted(os.listdir()) == ["data.csv"]
 
 
+@pytest.mark.slow
 def test_the_command_line_fits_what_python_fits(data: Any) -> None:
     fit("data.csv", "-t", "U", "-e", "sigma", "-i", "t,p", "--save", "net.safetensors", "--seed", "3")
     model = fx.Model((2, 2, 1), seed=3, backend="numpy")
@@ -61,6 +62,7 @@ def test_the_command_line_fits_what_python_fits(data: Any) -> None:
     assert header.fit["chi2"] == expected.chi2
 
 
+@pytest.mark.slow
 def test_options_reach_the_fit(data: Any) -> None:
     text = run(
         *("fit", "data.csv", "-t", "U", "-t", "V", "-i", "t, p", "--layers", "3,2", "--activation", "softplus, sine"),
@@ -188,6 +190,7 @@ def test_plot(data: Any) -> None:
     assert Path("fit.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_plot_of_each_kind_of_data(data: Any) -> None:
     """Its labels are the names of the columns, of classes those of the outputs."""
     pytest.importorskip("matplotlib")
@@ -311,6 +314,7 @@ def stop_late(monkeypatch: pytest.MonkeyPatch, *, saving: bool) -> None:
     monkeypatch.setattr(fx.Model, place, with_signal)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 def test_an_interrupted_fit_does_not_replace_a_good_one(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
@@ -366,6 +370,7 @@ def test_the_network_is_saved_whoever_reads(data: Any, stream: str, to: str, cod
         assert out.startswith("FitResult: valid")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
 def test_a_network_that_cannot_be_saved_is_printed_all_the_same(data: Any) -> None:
     Path("full.png").symlink_to("/dev/full")

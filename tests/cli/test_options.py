@@ -91,6 +91,7 @@ def test_pictures_that_cannot_be_drawn_are_refused_before_the_fit(data: Any, mon
     assert "--plot fit.pgf: matplotlib cannot draw this here: 'xelatex' not found; install it" in error
 
 
+@pytest.mark.slow
 def test_an_error_of_zero_is_what_the_fit_itself_refuses(data: Any) -> None:
     """If it were not, the tests above would pass with a fit before what they are about."""
     assert "must be positive" in run("fit", "data.csv", *NO_FIT, "--save", "net", code=2).stderr

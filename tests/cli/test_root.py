@@ -99,6 +99,7 @@ def test_without_uproot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         read_table("e.root")
 
 
+@pytest.mark.slow
 def test_fit_and_predict_from_a_tree() -> None:
     """The same network as from CSV, and predictions by name; the file itself is safe from being replaced."""
     frame = make_table().drop(columns="name")

@@ -29,6 +29,7 @@ def expected(data: Any) -> Any:
     return model.fit(data[["t", "p"]].to_numpy(), data.U, data.sigma, prior=1.0, restarts=1)
 
 
+@pytest.mark.slow
 def test_a_fit_in_json(expected: Any) -> None:
     done = fit("data.csv", *OPTIONS, "--save", "net", "--plot", "fit.svg", "--write-card", "run.toml", "--json")
     found = json.loads(done.stdout)
@@ -86,6 +87,7 @@ def test_a_fit_that_is_not_valid(data: Any) -> None:
     assert run("show", "net").stdout.startswith("net: NOT VALID, of 2-2-1")
 
 
+@pytest.mark.slow
 def test_the_plot_of_a_saved_fit_is_that_of_the_fit(data: Any) -> None:
     pytest.importorskip("matplotlib")
     data["kind"] = np.where(data.t > 0, "hot", "cold")
@@ -102,6 +104,7 @@ def test_the_plot_of_a_saved_fit_is_that_of_the_fit(data: Any) -> None:
     assert "--kind network is drawn without data" in error
 
 
+@pytest.mark.slow
 def test_other_data_are_told_of(data: Any, expected: Any) -> None:
     pytest.importorskip("matplotlib")
     Path("data.csv").rename("moved.csv")
@@ -130,6 +133,7 @@ def test_data_that_came_by_a_pipe_are_given_again(data: Any) -> None:
     assert "Coverage of the band: 10 toys" in run("coverage", "net", "data.csv", "--number", "10").stdout
 
 
+@pytest.mark.slow
 def test_coverage_is_that_of_the_fit(expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = expected.coverage(number=30, seed=2)
     options = ("--number", "30", "--seed", "2", "--backend", "numpy")

@@ -68,6 +68,7 @@ def test_value_minimum_and_errors(loss: Any) -> None:
     assert mine.errordef == other.errordef == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 def test_derivatives_of_a_callable_are_those_in_closed_form(name: str) -> None:
     library = pytest.importorskip({"jax": "jax.numpy"}.get(name, name))

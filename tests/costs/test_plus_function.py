@@ -88,6 +88,7 @@ def test_derivatives_are_those_of_the_value(kind: str) -> None:
     np.testing.assert_allclose(alone.hessian(v) / scale, H / scale, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_value_is_that_of_the_sum_by_hand() -> None:
     cost = costs()["exposure"]
     both = fx.PlusFunction(cost, peak, **PHI)
@@ -132,6 +133,7 @@ def test_a_line_and_a_peak_are_those_of_curve_fit() -> None:
         np.testing.assert_allclose(cost.matrix("gauss_newton", np.array(minuit.values))[:2, :2], 2 * (J @ J.T)[:2, :2])
 
 
+@pytest.mark.slow
 def test_a_peak_on_a_network_in_one_fit() -> None:
     cost = fx.PlusFunction(fx.Poisson(X, counts(), background()), peak, **PHI)
     minuit = Minuit(cost, cost.start).migrad()
@@ -217,6 +219,7 @@ def test_in_blocks_and_with_weights(backend: Backend) -> None:
     np.testing.assert_allclose(cost.value_and_gradient(other)[1], elsewhere, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_a_prior_is_on_the_network_alone() -> None:
     plain, held = (
         fx.PlusFunction(fx.Poisson(X, counts(), background(), prior=prior), peak, **PHI)

@@ -168,6 +168,7 @@ def test_toys_scatter_by_the_effective_variance() -> None:
     np.testing.assert_allclose(toys.parameters.std(axis=0), fit.errors, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_no_errors_and_zeros_are_the_plain_chi_square() -> None:
     x, y = np.linspace(0, 1, 20), np.linspace(1, 3, 20) ** 2
     plain = fx.Model((1, 2, 1), seed=1).fit(x, y, 0.1, prior=3.0)

@@ -39,6 +39,7 @@ def scalings(draw: st.DrawFn) -> tuple[Scaling, np.random.Generator]:
     )
 
 
+@pytest.mark.slow
 @given(scalings(), st.sampled_from([(), (3,)]))
 @settings(deadline=None, max_examples=60)
 def test_there_and_back(drawn: tuple[Scaling, np.random.Generator], replicas: tuple[int, ...]) -> None:
@@ -155,6 +156,7 @@ def test_a_column_that_is_constant_up_to_rounding_is_constant() -> None:
     assert of("identity", x, np.arange(3.0)).x_scale.tolist() == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1e-140, 1e-100, 1e-20, 1e20, 1e100, 1e140])
 @pytest.mark.parametrize("what", ["x", "y"])
 def test_units_do_not_matter(what: str, unit: float) -> None:

@@ -63,6 +63,7 @@ def fitted(x: Any) -> tuple[fx.Model, fx.FitResult]:
     return model, model.fit(x, Y, 0.1, prior=3.0, restarts=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "other"), [*zip(TABLES, TABLES[1:] + TABLES[:1], strict=True), (polars, polars)])
 def test_another_order_is_put_right(table: Table, other: Table) -> None:
     """In everything that takes x after a fit, whatever library the table is of."""
@@ -99,6 +100,7 @@ def test_one_event_is_a_row_of_a_table() -> None:
         model.predict(pandas({"c": C, "a": A, "d": B}).iloc[3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize(
     ("columns", "message"),

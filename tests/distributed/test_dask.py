@@ -56,6 +56,7 @@ def lazy(arrays: dict[str, Any], rows: int = 80) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["errors of each", "errors unknown", "weights", "mask", "errors of x", "counts", "classes"]
 )
@@ -67,16 +68,19 @@ def test_arrays_on_a_cluster(client: Any, name: str) -> None:
     assert is_same(found, CASES[name].fit())
 
 
+@pytest.mark.slow
 def test_workers_compute_with_the_library_of_the_model(client: Any, backend: fx.Backend) -> None:
     assert is_same(CASE.fit(backend, **lazy(CASE.arrays)), CASE.fit(backend))
 
 
+@pytest.mark.slow
 def test_arrays_without_a_cluster() -> None:
     found = CASE.fit(**lazy(CASE.arrays))
     assert found.problem.data.where == "streamed from disk"
     assert is_same(found, CASE.fit())
 
 
+@pytest.mark.slow
 def test_tables_keep_their_names(client: Any) -> None:
     table = pd.DataFrame(CASE.arrays["x"], columns=["t", "U"]).assign(
         a=CASE.arrays["y"][:, 0], b=CASE.arrays["y"][:, 1]
@@ -90,6 +94,7 @@ def test_tables_keep_their_names(client: Any) -> None:
     assert is_same(found, one.fit(y=CASE.arrays["y"][:, 0], y_err=0.1))
 
 
+@pytest.mark.slow
 def test_numpy_beside_dask_is_cut_like_it(client: Any) -> None:
     some = {**CASE.arrays, "x": da.from_array(CASE.arrays["x"], chunks=(90, 1))}
     assert is_same(CASE.fit(**some), CASE.fit())
@@ -153,6 +158,7 @@ def test_estimators_compute_nothing_in_silence() -> None:
                 estimator.fit(*given)
 
 
+@pytest.mark.slow
 def test_a_fit_in_parts_is_not_pickled(client: Any) -> None:
     found = CASE.fit(**lazy(CASE.arrays))
     with pytest.raises(
@@ -175,6 +181,7 @@ def in_files(folder: Path, client: Any = None) -> fx.EventFiles:
     return fx.EventFiles(folder / "*.parquet", x=["a", "b"], y=["c", "d"], y_err=["e", "f"], client=client)
 
 
+@pytest.mark.slow
 def test_files_on_a_cluster(client: Any, tmp_path: Path) -> None:
     found = CASE._replace(arrays={}).fit(x=in_files(tmp_path, client))
     assert "cluster" in found.problem.data.where
@@ -191,6 +198,7 @@ def test_columns_of_one_table_of_files_have_the_same_partitions(client: Any, tmp
     assert len(found.problem.parts.sizes) == 3
 
 
+@pytest.mark.slow
 def test_a_reply_about_other_events_is_refused(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = CASE.fit(**lazy(CASE.arrays))
     found.problem.parts._shards[1].summary = found.problem.parts.summaries[0].__class__(
@@ -200,6 +208,7 @@ def test_a_reply_about_other_events_is_refused(client: Any, monkeypatch: pytest.
         found.cost.objective.value(found.standardised)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_gone() -> None:
     with cluster(1, processes=False):
         found = CASE.fit(**lazy(CASE.arrays))
@@ -222,6 +231,7 @@ class Lost:
     summary = result
 
 
+@pytest.mark.slow
 def test_what_was_lost_is_made_again_with_the_same_digits(client: Any) -> None:
     found = CASE.fit(**lazy(CASE.arrays))
     theta = found.standardised + 0.1
@@ -262,6 +272,7 @@ def test_an_error_of_what_is_done_is_told() -> None:
         dask_parts._waited(Failed())
 
 
+@pytest.mark.slow
 def test_what_is_lost_again_and_again_is_an_error(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = CASE.fit(**lazy(CASE.arrays))
     lose(client, found)

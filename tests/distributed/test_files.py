@@ -37,6 +37,7 @@ def fit(files: fx.EventFiles, **options: Any) -> fx.FitResult:
     return CASE._replace(arrays={}).fit(x=files, **options)
 
 
+@pytest.mark.slow
 def test_parquet_files(parquet: Path) -> None:
     found = fit(fx.EventFiles(parquet / "run*.parquet", **COLUMNS))
     assert is_same(found, CASE.fit())
@@ -44,6 +45,7 @@ def test_parquet_files(parquet: Path) -> None:
     assert found.problem.data.input_names == ("t", "U")
 
 
+@pytest.mark.slow
 def test_a_list_of_files_in_its_order_and_a_number_for_all(parquet: Path) -> None:
     files = [str(parquet / f"run{i}.parquet") for i in (2, 0)]
     found = fit(fx.EventFiles(files, x=["t", "U"], y="I", y_err=0.1))
@@ -51,12 +53,14 @@ def test_a_list_of_files_in_its_order_and_a_number_for_all(parquet: Path) -> Non
     assert found.problem.parts.summaries[0].name.endswith("run2.parquet', row group 0, rows 0 to 39")
 
 
+@pytest.mark.slow
 def test_predictions_read_columns_by_name(parquet: Path, table: pd.DataFrame) -> None:
     model = fx.Model(CASE.layers, seed=1)
     model.fit(fx.EventFiles(parquet / "run*.parquet", **COLUMNS), prior=3.0, restarts=1)
     np.testing.assert_allclose(model.predict(table[["U", "t"]]), model.predict(CASE.arrays["x"]))
 
 
+@pytest.mark.slow
 def test_root_files(tmp_path: Path, table: pd.DataFrame) -> None:
     uproot = pytest.importorskip("uproot")
     small = Tuning(parts=PartsTuning(block_bytes=32 * 70))
@@ -68,6 +72,7 @@ def test_root_files(tmp_path: Path, table: pd.DataFrame) -> None:
     assert is_same(fit(fx.EventFiles(tmp_path / "events.root", **COLUMNS)), CASE.fit())
 
 
+@pytest.mark.slow
 def test_several_values_for_an_event_are_several_columns(tmp_path: Path) -> None:
     case = CASES["errors of each"]
     x, y, error = (case.arrays[name] for name in ("x", "y", "y_err"))

@@ -35,6 +35,7 @@ def in_memory(case: Case, backend: Any = "numpy") -> fx.FitResult:
     return fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_fit_as_in_memory(name: str) -> None:
     case = CASES[name]
@@ -45,6 +46,7 @@ def test_the_same_fit_as_in_memory(name: str) -> None:
     assert is_same(found, in_memory(expected))
 
 
+@pytest.mark.slow
 def test_on_each_library(backend: fx.Backend) -> None:
     case = CASES["errors of each"]
     found = case.fit(backend, tuning=STREAMED)
@@ -52,6 +54,7 @@ def test_on_each_library(backend: fx.Backend) -> None:
     assert is_same(found, in_memory(case, backend))
 
 
+@pytest.mark.slow
 def test_single_precision_is_fitted_in_double() -> None:
     case = CASES["errors known"]
     model = fx.Model(case.layers, seed=1, backend="numpy", dtype="float32")
@@ -61,6 +64,7 @@ def test_single_precision_is_fitted_in_double() -> None:
     assert model.parameters.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_all_sums_and_a_selection(a_fit: fx.FitResult, rng: np.random.Generator) -> None:
     ours, theirs = a_fit.cost.objective, in_memory(CASES["errors known"]).cost.objective
     theta, v = rng.normal(size=(2, a_fit.cost.npar))
@@ -83,6 +87,7 @@ def test_all_sums_and_a_selection(a_fit: fx.FitResult, rng: np.random.Generator)
         ours.residual_rows(theta)
 
 
+@pytest.mark.slow
 def test_raw_units(a_fit: fx.FitResult) -> None:
     raw, theta = a_fit.raw_cost, a_fit.parameters
     expected = in_memory(CASES["errors known"]).raw_cost
@@ -92,6 +97,7 @@ def test_raw_units(a_fit: fx.FitResult) -> None:
     assert "300 events of 2 inputs" in repr(raw)
 
 
+@pytest.mark.slow
 def test_what_needs_no_events_goes_on(a_fit: fx.FitResult, rng: np.random.Generator) -> None:
     whole, x = in_memory(CASES["errors known"]), rng.normal(size=(3, 2))
     for method in ("linear", "profile", "mixture"):
@@ -102,6 +108,7 @@ def test_what_needs_no_events_goes_on(a_fit: fx.FitResult, rng: np.random.Genera
     assert "Valid minimum" in a_fit._repr_html_()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "study",
     [
@@ -120,6 +127,7 @@ def test_what_needs_events_says_where_they_are(a_fit: fx.FitResult, study: Any) 
         study(a_fit)
 
 
+@pytest.mark.slow
 def test_a_memmap(tmp_path: Path) -> None:
     case = CASES["errors of each"]
     maps = {}
@@ -159,6 +167,7 @@ def test_a_full_disk(full_disk: Callable[[], Any]) -> None:
         CASES["errors known"].fit(tuning=STREAMED)
 
 
+@pytest.mark.slow
 def test_a_shortened_scratch_file(a_fit: fx.FitResult) -> None:
     a_fit.problem.parts._events._file.truncate(100)
     with pytest.raises(OSError, match="the scratch file of events ends too early"):
@@ -214,6 +223,7 @@ def test_a_class_without_events() -> None:
         case.fit(y=np.minimum(case.arrays["y"], 1), tuning=STREAMED)
 
 
+@pytest.mark.slow
 def test_a_minimum_at_infinity() -> None:
     x = np.linspace(-1, 1, 400)
     with pytest.warns(

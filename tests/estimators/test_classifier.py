@@ -110,6 +110,7 @@ def test_one_class_and_losses_that_do_not_go_together(rng: np.random.Generator) 
         FFNNClassifier(loss="poisson").fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_default_call(rng: np.random.Generator, classes: int) -> None:
     """A ring around a disk, which no linear function separates, and a ring around that."""
@@ -121,6 +122,7 @@ def test_the_default_call(rng: np.random.Generator, classes: int) -> None:
     np.testing.assert_array_equal(twin.predict_proba(X), fitted.predict_proba(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_after_auto_probabilities_are_the_mean_of_the_ensemble(
     rng: np.random.Generator, tmp_path: Path, classes: int
@@ -167,6 +169,7 @@ def test_warm_start_with_other_classes_is_refused(rng: np.random.Generator) -> N
         warm.fit(X, y > 0)
 
 
+@pytest.mark.slow
 def test_workers_of_an_executor_fit_the_same_network(rng: np.random.Generator) -> None:
     executor, (X, y) = AtOnce(), overlapping(rng, 3)
     there = FFNNClassifier((20, 20), prior=1.0, restarts=3, random_state=1).fit(X, y, executor=executor)

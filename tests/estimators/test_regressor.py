@@ -153,6 +153,7 @@ def test_few_rows_and_more_parameters_than_rows(rng: np.random.Generator, n: int
     assert np.all(np.isfinite(fitted.predict(X, return_std=True)))
 
 
+@pytest.mark.slow
 def test_a_warm_start_goes_on_from_the_last_parameters(data: Any) -> None:
     warm = FFNNRegressor((4,), prior=1.0, restarts=4, random_state=1, warm_start=True).fit(*data, y_err=0.1)
     first, theta = warm.n_iter_, warm.model_.parameters
@@ -169,6 +170,7 @@ def test_a_warm_start_goes_on_from_the_last_parameters(data: Any) -> None:
     assert warm.set_params(warm_start=False).fit(*data).model_.layers == (2, 5, 1)
 
 
+@pytest.mark.slow
 def test_a_pickle_predicts_the_same(data: Any) -> None:
     fitted = FFNNRegressor((3,), random_state=1).fit(*data)
     assert fitted.n_iter_ > fitted.fit_.recipe.gradients > sum(start.calls for start in fitted.fit_.restarts)
@@ -196,6 +198,7 @@ def test_before_the_fit() -> None:
     assert not hasattr(FFNNRegressor(), "partial_fit")
 
 
+@pytest.mark.slow
 def test_workers_of_an_executor_fit_the_same_network(data: Any) -> None:
     executor = AtOnce()
     there = FFNNRegressor((20, 20), prior=1.0, restarts=3, random_state=1).fit(*data, executor=executor)

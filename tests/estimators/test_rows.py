@@ -25,6 +25,7 @@ def test_weights_of_distinct_rows(rows: list[tuple[int, int, int]]) -> None:
     assert dict(zip(map(tuple, array[first, :2]), weights, strict=True)) == expected
 
 
+@pytest.mark.slow
 def test_a_factor_on_all_weights_changes_nothing_where_errors_are_estimated(rng: np.random.Generator) -> None:
     X = rng.normal(size=(30, 2))
     y = X[:, 0] + 0.1 * rng.normal(size=30)
@@ -43,6 +44,7 @@ def test_known_errors_are_absolute(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(one.predict(X, return_std=True)[1], 2 * four.predict(X, return_std=True)[1], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_changes_nothing(rng: np.random.Generator) -> None:
     """The rows that are held out are the same too, so that the result is the same to the last digit."""
     X = rng.normal(size=(40, 2))

@@ -77,6 +77,7 @@ def test_headers_predict_what_the_models_predict(tmp_path: Path, std: bool) -> N
             np.testing.assert_allclose(theirs, ours, rtol=1e-12, atol=1e-12 * least, err_msg=name)
 
 
+@pytest.mark.slow
 @NEEDS_COMPILER
 def test_names_of_any_characters_are_kept(tmp_path: Path) -> None:
     names = ("t [s]", 'θ "1" \\', "a\nb??/")

@@ -58,6 +58,7 @@ def test_one_unit_is_new_and_the_others_stay() -> None:
     assert 60 < silent < 140
 
 
+@pytest.mark.slow
 def test_it_leaves_a_shallow_minimum() -> None:
     """One start in ten finds 201.7; this one does not."""
     job = problem()
@@ -74,6 +75,7 @@ def test_it_leaves_a_shallow_minimum() -> None:
     assert not end.stopped
 
 
+@pytest.mark.slow
 def test_it_ends_soon_where_many_starts_agree_and_late_where_one_is_alone(deepest: np.ndarray) -> None:
     """With a prior there is one deep minimum, to which networks come back; patience counts from the last gain."""
     job = problem(tau=3.0)
@@ -89,6 +91,7 @@ def test_it_ends_soon_where_many_starts_agree_and_late_where_one_is_alone(deepes
     assert rounds == {5: DEFAULT_HOPPING.few_rounds, 10**9: DEFAULT_HOPPING.most_patience}
 
 
+@pytest.mark.slow
 def test_arrivals_are_those_from_elsewhere(deepest: np.ndarray) -> None:
     """Networks that fall back to where they came from are none: they would count for ever in any minimum."""
     job = problem(tau=3.0)
@@ -127,6 +130,7 @@ def test_libraries_come_to_the_same_minimum(backend: fx.Backend) -> None:
     assert here == pytest.approx(there, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_fit_says_how_often_its_minimum_was_found() -> None:
     fit = fx.Model((1, 2, 1), seed=1).fit(*curve(), prior=3.0, restarts=40)
     assert len(fit.restarts) == 40
@@ -137,6 +141,7 @@ def test_a_fit_says_how_often_its_minimum_was_found() -> None:
     assert (len(few.restarts), few.hops, few.found) == (3, 0, 0)
 
 
+@pytest.mark.slow
 def test_lots_of_starts_share_their_arrivals() -> None:
     """More starts than compete at once come in lots: the number is that at the best minimum of all of them."""
     tuning = replace(DEFAULT_TUNING, multi_start=replace(DEFAULT_TUNING.multi_start, most_candidates=20))

@@ -250,6 +250,7 @@ def test_an_edm_that_has_no_upper_bound_is_not_known() -> None:
     assert not found.valid.any()
 
 
+@pytest.mark.slow
 def test_toys_of_a_lot_that_is_cut_short_do_not_count() -> None:
     """Those that are done by then were the quick ones: they would be a biased choice."""
     fit, last = curve(), UntilTheSecond(DEFAULT_TUNING.refit.last.each)
@@ -277,6 +278,7 @@ def test_lots_have_a_size_that_follows_from_the_problem() -> None:
     assert sizes_of_lots(numpy, 3, RefitTuning(work=1)) == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_lots_of_a_library_that_compiles_are_as_large_as_can_be() -> None:
     pytest.importorskip("jax")
     assert sizes_of_lots(get_backend("jax"), 30, RefitTuning(work=1, most=12)) == [10, 10, 10]

@@ -93,6 +93,7 @@ INFINITE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", INFINITE)
 def test_it_is_said_in_the_first_line_with_its_cause(kind: str) -> None:
     case = INFINITE[kind]

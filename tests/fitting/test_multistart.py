@@ -104,6 +104,7 @@ def test_a_line_is_certified_in_any_order_of_its_events(order: slice, seed: int)
 
 
 class TestStart:
+    @pytest.mark.slow
     def test_a_fit_starts_afresh(self) -> None:
         """A loop over folds with one model gives what new models give."""
         one = network(1, 3, 1)
@@ -111,6 +112,7 @@ class TestStart:
             again = network(1, 3, 1).fit(X[part], Y[part], 0.1, prior=3.0)
             np.testing.assert_array_equal(one.fit(X[part], Y[part], 0.1, prior=3.0).parameters, again.parameters)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("options", [{}, {"minimizer": "lbfgs"}, {"minimizer": "migrad"}, {"prior": "auto"}])
     def test_the_current_parameters_are_the_first_and_only_start(self, options: dict[str, Any]) -> None:
         first = network().fit(X, Y, 0.1, prior=3.0)
@@ -136,6 +138,7 @@ class TestStart:
         assert len(fit.restarts) == 4
         assert fit.valid
 
+    @pytest.mark.slow
     def test_another_seed_is_another_stream(self) -> None:
         rows = [network().fit(X, Y, 0.1, prior=3.0, restarts=12, seed=seed).restarts for seed in (1, 1, 2)]
         assert [row.fval for row in rows[0]] == [row.fval for row in rows[1]]

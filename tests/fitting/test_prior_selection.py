@@ -48,6 +48,7 @@ def fitted() -> tuple[fx.Model, fx.FitResult]:
     return model, model.fit(X, Y, prior="auto")
 
 
+@pytest.mark.slow
 def test_the_fit_is_certified_and_says_what_was_chosen(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     model, fit = fitted
     assert fit.valid
@@ -66,6 +67,7 @@ def test_the_fit_is_certified_and_says_what_was_chosen(fitted: tuple[fx.Model, f
     np.testing.assert_allclose(model.parameters, fit.parameters)
 
 
+@pytest.mark.slow
 def test_the_members_are_at_their_minima(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     """To less than one standard deviation."""
     model, fit = fitted
@@ -109,6 +111,7 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
     assert all(any(np.array_equal(start, end) for end in parts) for start in whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folds", "members"), [(3, 4), (5, 3), (2, 5)])
 def test_an_ensemble_has_as_many_networks_as_it_is_to(folds: int, members: int) -> None:
     """Also where folds do not share them evenly; the density is calibrated all the same."""
@@ -119,6 +122,7 @@ def test_an_ensemble_has_as_many_networks_as_it_is_to(folds: int, members: int) 
     assert fit.recipe.calibration is not None
 
 
+@pytest.mark.slow
 def test_residuals_of_a_folds_mean_are_scaled_to_those_of_the_whole_ensemble() -> None:
     """Networks scatter at random about the truth: the mean of a fold's two keeps half of that, the mean of all none."""
     rng = np.random.default_rng(1)
@@ -211,6 +215,7 @@ def test_the_density_integrates_to_one_and_has_its_quantiles(fitted: tuple[fx.Mo
     assert np.sqrt(second) == pytest.approx(float(std[0]), rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_member_leaves_a_share_of_the_values_for_its_errors() -> None:
     """However many parameters it has, and however weak its prior is: residuals of nothing would be no errors."""
     fit = network().fit(X[:20], Y[:20], prior="auto")
@@ -219,6 +224,7 @@ def test_a_member_leaves_a_share_of_the_values_for_its_errors() -> None:
     assert found.effective == pytest.approx(0.9 * 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance", ["hessian", "sandwich"])
 def test_the_covariance_of_a_member_is_that_of_the_fit(covariance: Any) -> None:
     """A sandwich does not depend on errors that are wrong by a factor; estimated errors are as good as given ones."""
@@ -241,6 +247,7 @@ def test_the_covariance_of_a_member_is_that_of_the_fit(covariance: Any) -> None:
     np.testing.assert_allclose(free.band.spectrum.errors, same.band.spectrum.errors, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_calibration_knows_a_sandwich() -> None:
     """With errors three times as large, pulls and bands are a third in their units: only the noise's factor changes."""
     rng = np.random.default_rng(1)
@@ -261,6 +268,7 @@ def test_the_calibration_knows_a_sandwich() -> None:
     assert far.b == pytest.approx(near.b, rel=0.2)
 
 
+@pytest.mark.slow
 def test_the_prediction_is_the_mean_of_the_members(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     model, fit = fitted
     assert fit.recipe is not None
@@ -372,6 +380,7 @@ def test_an_interval_is_infinite_where_nothing_is_known_and_the_mean_overflows()
         np.testing.assert_array_equal(mixture.quantile(*ask, 0.9), np.inf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [0.1, None])
 @pytest.mark.parametrize("value", [0.0, 3.1, 1e9, -1e-9])
 def test_constant_values_are_predicted(value: float, error: float | None) -> None:
@@ -387,6 +396,7 @@ def test_constant_values_are_predicted(value: float, error: float | None) -> Non
         assert 0 < std[0] < 2 * error
 
 
+@pytest.mark.slow
 def test_constant_counts_are_predicted() -> None:
     x = np.random.default_rng(0).uniform(-1, 1, 60)
     for counts, output, loss in ((4, "exp", "poisson"), (0, "exp", "poisson"), (1, "logistic", "binomial")):

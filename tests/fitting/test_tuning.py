@@ -34,6 +34,7 @@ def test_each_number_says_what_it_trades() -> None:
     assert not {path for path, _, trades in NUMBERS if len(trades.split()) <= 3}
 
 
+@pytest.mark.slow
 def test_numbers_are_those_that_a_fit_uses() -> None:
     """A fit with other numbers goes another way: fewer starts compete."""
     x = np.linspace(-2, 2, 60)

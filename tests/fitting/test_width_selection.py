@@ -29,6 +29,7 @@ def choose(found: HeldOut, rounding: np.ndarray = NONE, seed: int = 1) -> tuple[
     return choose_width(found, rounding, np.random.default_rng(seed), PathMinimizer(), WidthTuning())
 
 
+@pytest.mark.slow
 def test_noise_that_grows_tenfold_is_found_and_described() -> None:
     x = np.random.default_rng(1).uniform(-1, 1, (1, 800))
     calibration, width = choose(held_out(10.0**x, x, 2))
@@ -40,6 +41,7 @@ def test_noise_that_grows_tenfold_is_found_and_described() -> None:
     np.testing.assert_allclose(found, 10.0**at, rtol=0.25)
 
 
+@pytest.mark.slow
 def test_noise_that_grows_with_the_prediction_is_found() -> None:
     """Counts scatter by the root of their mean; x alone says nothing here."""
     rng = np.random.default_rng(3)
@@ -52,12 +54,14 @@ def test_noise_that_grows_with_the_prediction_is_found() -> None:
     assert high / low == pytest.approx(np.sqrt(90 / 4), rel=0.3)
 
 
+@pytest.mark.slow
 def test_constant_noise_has_one_width_for_nearly_all_draws() -> None:
     x = np.random.default_rng(1).uniform(-1, 1, (2, 200))
     chosen = [choose(held_out(np.ones((1, 200)), x[:1], seed), seed=seed)[1] for seed in range(10)]
     assert sum(width is not None for width in chosen) <= 1
 
 
+@pytest.mark.slow
 def test_it_does_not_fall_below_what_rounding_gives() -> None:
     x = np.random.default_rng(1).uniform(-1, 1, (1, 400))
     found = held_out(10.0 ** (2 * x), x, 2)
@@ -70,6 +74,7 @@ def test_it_does_not_fall_below_what_rounding_gives() -> None:
     assert choose(found, np.array([1e3]))[1] is None  # all of it may be rounding
 
 
+@pytest.mark.slow
 def test_far_away_it_is_one_that_was_seen() -> None:
     x = np.random.default_rng(1).uniform(-1, 1, (1, 400))
     _, width = choose(held_out(10.0**x, x, 2))
@@ -123,6 +128,7 @@ def sine(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x, np.sin(3 * x) + 0.1 * 10.0 ** ((x - 1) / 2) * rng.normal(size=n)
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_they_claim_in_each_third(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     model, fit = fitted
     assert fit.predictive is not None
@@ -136,6 +142,7 @@ def test_intervals_hold_what_they_claim_in_each_third(fitted: tuple[fx.Model, fx
             assert inside == pytest.approx(cl, abs=0.06)
 
 
+@pytest.mark.slow
 def test_the_density_is_nearly_that_of_the_truth(fitted: tuple[fx.Model, fx.FitResult]) -> None:
     model, _ = fitted
     x, y = sine(6000, 2)
@@ -145,6 +152,7 @@ def test_the_density_is_nearly_that_of_the_truth(fitted: tuple[fx.Model, fx.FitR
     assert std[x > 0.9].mean() / std[x < -0.9].mean() > 5
 
 
+@pytest.mark.slow
 def test_a_file_keeps_it(fitted: tuple[fx.Model, fx.FitResult], tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     model, fit = fitted
@@ -155,6 +163,7 @@ def test_a_file_keeps_it(fitted: tuple[fx.Model, fx.FitResult], tmp_path: Path) 
     np.testing.assert_allclose(again.interval(x), model.interval(x), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_inputs_that_were_constant_count_for_nothing() -> None:
     x = np.random.default_rng(1).uniform(-1, 1, (1, 400))
     two = np.concatenate([x, np.full_like(x, 3.0)])

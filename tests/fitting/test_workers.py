@@ -60,6 +60,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
     assert list(HERE.map(square, [])) == list(Workers(AtOnce()).map(square, [])) == []
 
 
+@pytest.mark.slow
 def test_a_worker_gets_as_many_items_as_take_about_a_second() -> None:
     executor = AtOnce()
     list(Workers(executor).map(square, range(5000)))
@@ -156,6 +157,7 @@ def test_a_callback_hears_of_each_start_and_can_stop_the_others() -> None:
     assert {state.start for state in heard} == {1, 2}
 
 
+@pytest.mark.slow
 def test_restarts_beyond_a_lot_compete_in_lots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers get no callback, which may not be pickled."""
     monkeypatch.setitem(sys.modules, "cloudpickle", None)

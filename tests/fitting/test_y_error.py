@@ -28,6 +28,7 @@ def robust_line(y: np.ndarray, width: float, turns: int = 200) -> float:
     return width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minimizer", ["auto", "migrad"])
 def test_the_width_of_a_robust_line_is_hubers(minimizer: str) -> None:
     y = 2 * X + 0.1 * np.random.default_rng(1).standard_t(1.5, size=50)
@@ -37,6 +38,7 @@ def test_the_width_of_a_robust_line_is_hubers(minimizer: str) -> None:
     assert fit.y_error[0] == pytest.approx(robust_line(y, 0.1), rel=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minimizer", ["auto", "migrad"])
 @pytest.mark.parametrize("loss", MEDIAN)
 @pytest.mark.parametrize("seed", [1, 12, 27])

@@ -53,6 +53,7 @@ def test_a_fit_and_its_live_minuit_have_the_same_errors(prior: float | None) -> 
     assert m.accurate
 
 
+@pytest.mark.slow
 def test_the_point_that_is_reported_is_the_one_that_its_covariance_belongs_to() -> None:
     """Not one beside it, to which MIGRAD moved on: both are the minimum to all digits that count."""
     moved = Altered(alter=lambda run, _: replace(run, values=run.values * (1 + 1e-9)))
@@ -242,6 +243,7 @@ def test_without_matrices_a_network_that_is_off_is_no_minimum(prior: float | Non
     assert fit.chi2 < 0.1 * np.sum((np.sin(X) / 0.1) ** 2)
 
 
+@pytest.mark.slow
 def test_most_fits_with_kinks_are_certified_by_a_covariance_that_knows_of_them() -> None:
     """By Gauss-Newton's, which does not, 3 of these 6 were; at which kinks they end depends on last digits."""
     certified = []

@@ -183,6 +183,7 @@ def test_how_long_a_call_may_take_and_who_looks_on_are_no_other_call(data: tuple
     assert again.fval == first.fval
 
 
+@pytest.mark.slow
 def test_a_fit_that_a_callback_stops_goes_on(data: tuple[Any, Any], tmp_path: Path) -> None:
     x, y = data
     options: dict[str, Any] = {"prior": 1.0, "restarts": 4}
@@ -199,6 +200,7 @@ def test_a_fit_that_a_callback_stops_goes_on(data: tuple[Any, Any], tmp_path: Pa
     assert np.array_equal(again.parameters, alone.parameters)
 
 
+@pytest.mark.slow
 def test_workers_of_an_executor_do_what_is_not_done(data: tuple[Any, Any], tmp_path: Path) -> None:
     (x, y), path = data, tmp_path / "replicas.checkpoint"
     model = fx.Model((1, 3, 1), seed=1)
@@ -220,6 +222,7 @@ def test_workers_of_an_executor_do_what_is_not_done(data: tuple[Any, Any], tmp_p
     assert not done.calls
 
 
+@pytest.mark.slow
 def test_a_fit_without_a_seed_goes_on_with_the_seed_that_was_drawn(data: tuple[Any, Any], tmp_path: Path) -> None:
     def fit(name: str, **options: Any) -> fx.FitResult:
         return fx.Model((1, 20, 20, 1)).fit(*data, 0.1, prior=1.0, restarts=3, checkpoint=tmp_path / name, **options)

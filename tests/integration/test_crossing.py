@@ -184,6 +184,7 @@ def test_a_band_stays_on_its_device(boundary: Boundary, device1: Backend) -> Non
     assert boundary.taken() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y_err", [0.1, None])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_a_whole_fit_with_the_doors_closed(

@@ -42,6 +42,7 @@ def test_its_band_covers_what_it_claims() -> None:
     assert 0.91 < np.mean(np.array(inside) < 2) < 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("widths", "data", "why"),
     [
@@ -58,6 +59,7 @@ def test_where_there_is_nothing_to_choose_it_has_none(
     assert fit.fval == fx.Model(widths, backend="numpy", seed=1).fit(*data, prior=None).fval
 
 
+@pytest.mark.slow
 def test_events_that_cannot_be_held_out() -> None:
     x, y = points(30)
     fit = network().fit(x, y, y_cov=0.01 * np.eye(30), restarts=2)
@@ -79,6 +81,7 @@ def test_a_line_of_more_parameters_than_values_has_a_prior() -> None:
     assert np.corrcoef(model.predict(new), new[:, 0])[0, 1] > 0.5
 
 
+@pytest.mark.slow
 def test_the_standard_deviation_is_that_of_the_mean_of_the_networks() -> None:
     """The band of all, and one over their number of the variance between them; of a measurement, noise and band."""
     x, y = points(60)
@@ -131,6 +134,7 @@ def test_replicas_have_the_prior_of_the_fit(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.fval, replicas.fval, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_search_goes_on_where_newtons_step_says_that_migrad_is_too_sure() -> None:
     """A network of 81 parameters and 30 values: MIGRAD's covariance is far too small along some direction."""
     rng = np.random.default_rng(25)

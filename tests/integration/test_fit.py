@@ -96,6 +96,7 @@ def test_relu_ends_at_kinks_and_is_certified_or_says_why_not(output: str) -> Non
     assert certified
 
 
+@pytest.mark.slow
 def test_equal_on_every_backend(backend: Backend) -> None:
     x, y = bends()
     here = fx.Model((1, 2, 1), backend=backend, seed=3).fit(x, y, 0.1, seed=4, prior=None)
@@ -264,6 +265,7 @@ def test_undetermined_parameters_and_predictions_are_infinite() -> None:
     assert np.isinf(std[1])
 
 
+@pytest.mark.slow
 def test_bad_description_is_said() -> None:
     x, y = bends(sigma=0.1)
     fit = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(x, y, 0.01, prior=None)
@@ -305,6 +307,7 @@ def test_a_fit_goes_on_from_the_current_parameters() -> None:
     assert second.fval == pytest.approx(first.fval, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_seeds_are_reproducible() -> None:
     x, y = bends()
     fits = [fx.Model((1, 3, 1), backend="numpy").fit(x, y, 0.1, seed=5, prior=3.0) for _ in range(2)]
@@ -319,6 +322,7 @@ def test_repr_is_short_at_any_size() -> None:
     assert len(repr(fit).splitlines()) < 20
 
 
+@pytest.mark.slow
 def test_html_escapes_and_tells_the_same() -> None:
     x, y = bends()
     fit = fx.Model((1, 2, 1), backend="numpy", seed=3).fit(x, y, 0.1, prior=None)
@@ -503,6 +507,7 @@ class TestHonesty:
         )
         assert not fit.valid or fit.edm < 2e-3
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("offset", "width"), [(59000, 5), (2005, 15), (1.7e9, 86400)])
     def test_inputs_far_from_zero(self, offset: float, width: float) -> None:
         rng = np.random.default_rng(3)
@@ -561,6 +566,7 @@ class TestHonesty:
         for fit in fits[:3]:
             np.testing.assert_allclose(fit.errors, fits[0].errors, rtol=0.02)
 
+    @pytest.mark.slow
     def test_weights_are_inverse_variances(self) -> None:
         x, y = bends()
         w = np.random.default_rng(1).uniform(0.5, 2, 150)
@@ -581,6 +587,7 @@ class TestHonesty:
         with pytest.warns(fx.FitWarning, match="the fit is not valid"):
             fx.Model((1, 2, 1), backend="numpy", seed=1).fit(*bends(), 0.1, max_seconds=1e-9, prior=None)
 
+    @pytest.mark.slow
     def test_a_refused_fit_leaves_the_widths_open(self) -> None:
         model = fx.Model(backend="numpy")
         with pytest.raises(ValueError, match="cannot be estimated"):

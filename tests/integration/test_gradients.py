@@ -20,6 +20,7 @@ def fitted(backend: str) -> tuple[fx.Model, fx.FitResult]:
     return model, model.fit(X, np.tanh(X[:, 0]), 0.1, prior=3.0, restarts=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["identity", "exp", "softmax"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_pytorch_differentiates_outputs(activation: str, output: str) -> None:
@@ -32,6 +33,7 @@ def test_pytorch_differentiates_outputs(activation: str, output: str) -> None:
     assert not model(AT).requires_grad
 
 
+@pytest.mark.slow
 def test_pytorch_differentiates_the_band() -> None:
     torch = pytest.importorskip("torch")
     model, _ = fitted("torch")
@@ -64,6 +66,7 @@ def test_jax_differentiates_and_compiles() -> None:
     np.testing.assert_allclose(of_theta[-1], len(AT), rtol=1e-12)  # the bias of the output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_gradients_that_would_be_lost_are_refused(library: str) -> None:
     library_ = pytest.importorskip(library)

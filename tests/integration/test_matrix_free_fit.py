@@ -44,6 +44,7 @@ class TestFit:
         assert without.covariance is None
         return with_matrices, without
 
+    @pytest.mark.slow
     def test_the_certificate_says_what_it_rests_on(self) -> None:
         with_matrices, without = self.fit(restarts=1)
         assert with_matrices.certificate == "MIGRAD"
@@ -87,6 +88,7 @@ class TestFit:
             assert fit.certificate == "none"
             assert words in fit.message
 
+    @pytest.mark.slow
     def test_the_band_is_that_of_the_matrices(self) -> None:
         """From the same minimum; an upper bound, within one percent of it."""
         x = np.linspace(-2, 2, 100)

@@ -57,6 +57,7 @@ def test_all_sets_of_replicas_are_checked() -> None:
         fx.Model((1, 1), output="logistic").fit_replicas(x, bad, loss="binomial", trials=5)
 
 
+@pytest.mark.slow
 def test_replicas_of_a_model_in_single_precision_are_computed_in_double() -> None:
     """As its fit: here y is near 1000 and its errors are smaller than the distance of two numbers of float32."""
     y = 1000 + 1e-3 * np.tanh(2 * X) + 2e-5 * np.random.default_rng(1).normal(size=N)
@@ -92,6 +93,7 @@ def test_weights_are_in_pulls() -> None:
     np.testing.assert_allclose(weighted.goodness().pulls, equivalent.goodness().pulls, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_are_in_the_calibration_of_prior_auto() -> None:
     w = np.where(np.arange(N) % 2, 100.0, 1.0)
     y = np.tanh(2 * X) + np.random.default_rng(3).normal(size=N) / np.sqrt(w)

@@ -342,6 +342,7 @@ def plain_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     return plain_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("entry", "option"), [(e, o) for e in ENTRIES for o in OPTIONS])
 def test_each_option_in_each_entry_point(
     entry: str, option: str, tmp_path: Path, plain_of: Callable[[str], Any]

@@ -33,6 +33,7 @@ def fit(minimizer: object, **options: object) -> fx.FitResult:
     return model.fit(X, Y, 0.1, prior=3.0, minimizer=minimizer, progress=False, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MINIMIZERS)
 def test_each_named_minimizer_comes_to_a_certified_minimum(name: str) -> None:
     found = fit(name)
@@ -114,6 +115,7 @@ def test_a_minimizer_that_is_wrong_is_not_believed() -> None:
     assert found.fval == pytest.approx(fit("auto").fval, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_prior_is_chosen_for_any_minimizer() -> None:
     """The path has its own; the network at the chosen prior is minimized by the user's."""
     fits = [

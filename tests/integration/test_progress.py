@@ -45,6 +45,7 @@ STUDIES: dict[str, tuple[str, Callable[[bool], Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_true_shows_the_bar_of_each_study_and_false_none(study: str) -> None:
     name, run = STUDIES[study]
@@ -55,6 +56,7 @@ def test_true_shows_the_bar_of_each_study_and_false_none(study: str) -> None:
         assert bool(stream.getvalue()) is on
 
 
+@pytest.mark.slow
 def test_verbose_is_the_switch_of_the_estimators() -> None:
     pytest.importorskip("sklearn")
     from ffnn_xp.estimators import FFNNRegressor

@@ -44,6 +44,7 @@ def test_a_fit_is_a_minimum_or_says_why_not(call: RandomFit) -> None:
     assert not wrong, f"{call}: {end}; {'; '.join(wrong)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3008, 6251, 6600])
 def test_s_is_not_lower_beside_a_fit_with_kinks(seed: int) -> None:
     """S jumps, it falls where a unit that is off at all events is on, and it falls along a weakly determined valley."""
@@ -68,6 +69,7 @@ def test_a_minimum_is_one() -> None:
     assert not_a_minimum(*a_fit()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(7))
 def test_a_point_beside_a_minimum_is_found(part: int) -> None:
     """Half a standard deviation away EDM is 1/8 or more."""
@@ -78,6 +80,7 @@ def test_a_point_beside_a_minimum_is_found(part: int) -> None:
     assert any("EDM" in text for text in not_a_minimum(call, model, moved))
 
 
+@pytest.mark.slow
 def test_a_saddle_point_is_found() -> None:
     call, model, fit = a_fit(prior=None)
     saddle = np.zeros(7)

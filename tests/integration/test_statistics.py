@@ -37,6 +37,7 @@ def same(fit: fx.FitResult, oracle: Any, scale: float = 1.0) -> None:
     np.testing.assert_allclose(fit.covariance, oracle.cov_params() * scale**2, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_gaussian(sm: Any) -> None:
     y_err = RNG.uniform(0.1, 0.3, N)
     y = ETA + y_err * RNG.normal(size=N)
@@ -44,6 +45,7 @@ def test_gaussian(sm: Any) -> None:
     same(fx.Model((2, 1), seed=1).fit(X, y, y_err, prior=None), oracle)
 
 
+@pytest.mark.slow
 def test_poisson_with_exposure(sm: Any) -> None:
     exposure = RNG.uniform(0.5, 20, N)
     counts = RNG.poisson(exposure * np.exp(ETA))
@@ -55,6 +57,7 @@ def test_poisson_with_exposure(sm: Any) -> None:
     assert "deviance" in str(fit)
 
 
+@pytest.mark.slow
 def test_binomial(sm: Any) -> None:
     trials = RNG.integers(1, 30, N)
     k = RNG.binomial(trials, 1 / (1 + np.exp(-ETA)))
@@ -64,6 +67,7 @@ def test_binomial(sm: Any) -> None:
     assert fit.chi2 == pytest.approx(oracle.deviance, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_yes_and_no(sm: Any) -> None:
     k = RNG.binomial(1, 1 / (1 + np.exp(-ETA)))
     same(
@@ -72,6 +76,7 @@ def test_yes_and_no(sm: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_classes_have_the_probabilities_of_a_multinomial_logit(sm: Any) -> None:
     """Parameters are free up to what moves all outputs; probabilities, their errors and S are not."""
     p = np.exp(np.stack([0 * ETA, ETA, -ETA], axis=1)) / (1 + 2 * np.cosh(ETA))[:, None]
@@ -92,6 +97,7 @@ def test_classes_have_the_probabilities_of_a_multinomial_logit(sm: Any) -> None:
             assert mine[i] == pytest.approx(np.sqrt(j @ by_class @ j), rel=1e-5), free.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gaussian", "poisson"])
 def test_the_sandwich_is_statsmodels_hc0(sm: Any, kind: str) -> None:
     if kind == "gaussian":

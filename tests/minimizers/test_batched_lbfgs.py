@@ -29,6 +29,7 @@ def toys(backend: Backend, number: int = 4) -> tuple[Replicas, list[LeastSquares
     return problem, costs, 0.3 * rng.normal(size=(number, 21))
 
 
+@pytest.mark.slow
 def test_each_ends_at_a_minimum_of_its_own(backend: Backend) -> None:
     problem, _, theta = toys(backend)
     end = BatchedLBFGS().run(problem, theta)

@@ -14,6 +14,7 @@ from .problems import Saddle, network_cost
 OPTIONS = KroneckerLBFGS()
 
 
+@pytest.mark.slow
 def test_coordinates_are_kept_as_long_as_they_pay() -> None:
     """At a quadratic's own coordinates L-BFGS needs one round; and any minimization ends at EDM below the goal."""
     cost = network_cost()

@@ -139,6 +139,7 @@ def test_the_exact_hessians_coordinates_lead_on_once() -> None:
         assert len(asked) == matrices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "steps"), [(10, OPTIONS.min_steps), (2000, 250)])
 def test_rounds_are_longer_where_matrices_are_dear(p: int, steps: int) -> None:
     rounds: list[int] = []

@@ -208,6 +208,7 @@ def test_where_no_step_gains_memory_is_cleared() -> None:
     assert value < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [5, 20])
 def test_it_is_as_good_as_scipy(memory: int) -> None:
     """Down a banana of thirty dimensions, in not many more gradients, from several starts, in other units too."""

@@ -46,6 +46,7 @@ def test_copies_compute_the_same(backend: Backend, how: str, state: str) -> None
     np.testing.assert_array_equal(to_numpy(model(X2)), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [
     np.random.SeedSequence(3), np.random.default_rng(3), np.random.RandomState(3), [1, 2], np.array([1, 2]),
 ], ids=str)  # fmt: skip

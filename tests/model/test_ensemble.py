@@ -46,6 +46,7 @@ class TestFitReplicas:
             assert fval == pytest.approx(2 * reference.cost, abs=0.05)
             assert fval == pytest.approx(np.sum(residuals(theta, toy) ** 2), rel=1e-9)
 
+    @pytest.mark.slow
     def test_on_every_library(self, backend: Backend) -> None:
         model, x, y = self.fitted(backend)
         reference, *_ = self.fitted()
@@ -54,6 +55,7 @@ class TestFitReplicas:
         assert mine(x).shape == (5, len(x))
         np.testing.assert_allclose(mine.fval, theirs.fval, atol=2e-3)
 
+    @pytest.mark.slow
     def test_toys_spread_as_the_band_says(self) -> None:
         model, x, y = self.fitted()
         ensemble = model.fit_replicas(x, y, NOISE, prior=3.0, number=400, seed=1)

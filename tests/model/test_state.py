@@ -78,6 +78,7 @@ def test_on_every_backend(backend: fx.Backend, model: fx.Model, tmp_path: Path) 
     assert_same(there, fx.load(tmp_path / "second", backend=backend))
 
 
+@pytest.mark.slow
 def test_after_a_fit_with_another_library(net: Path) -> None:
     model, _ = fitted("array_api_strict")
     model.save(net)

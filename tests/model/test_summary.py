@@ -21,6 +21,7 @@ CARE: dict[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caution", CARE)
 def test_what_to_take_care_of_is_said_first(caution: str) -> None:
     layers, y, error, prior = CARE[caution]
@@ -35,6 +36,7 @@ def test_what_to_take_care_of_is_said_first(caution: str) -> None:
     assert re.search(caution, fit.caution)
 
 
+@pytest.mark.slow
 def test_a_fit_that_describes_its_data_says_nothing_more() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -131,6 +131,7 @@ def test_properties_say_what_is_true(name: str) -> None:
         assert all(math.isclose(g(-z), s * g(z) + c, rel_tol=1e-12) for z in points)
 
 
+@pytest.mark.slow
 @NAMES
 def test_copies_of_known_ones_are_the_same_object(name: str) -> None:
     assert pickle.loads(pickle.dumps(ACTIVATIONS[name])) is ACTIVATIONS[name]

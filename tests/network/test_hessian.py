@@ -81,6 +81,7 @@ def test_matrices_from_chunks_of_events(backend: Backend, chunk: int) -> None:
         assert_close(found[quantity], whole[quantity], 1e-13, quantity)
 
 
+@pytest.mark.slow
 def test_matrices_are_symmetric_and_gauss_newton_is_never_negative(backend: Backend) -> None:
     found = library(make_case((3, 4, 3, 2), "gelu", "tanh"), backend)
     for quantity in ("gauss_newton", "hessian"):

@@ -34,6 +34,7 @@ def image(html: str) -> Any:
     return Image.open(io.BytesIO(base64.b64decode(content)))
 
 
+@pytest.mark.slow
 def test_a_result_shows_its_verdict_its_table_and_its_picture(fit: fx.FitResult) -> None:
     html = fit._repr_html_()
     assert 0 < html.index("Valid minimum") < html.index("<table>") < html.index("<img ")
@@ -55,6 +56,7 @@ def test_no_style_makes_another_picture_of_it(fit: fx.FitResult, style: dict[str
         assert image(embedded_picture(fit)).width == 720
 
 
+@pytest.mark.slow
 def test_outputs_are_side_by_side() -> None:
     fit = fx.Model((1, 2), backend="numpy", seed=1).fit(X, np.stack([X, -X], axis=1), 0.1, prior=None)
     html = embedded_picture(fit)

@@ -334,6 +334,7 @@ def test_an_ensemble_draws_its_own_mean_and_band() -> None:
         assert (drawn.min(), drawn.max()) == pytest.approx((low, high))
 
 
+@pytest.mark.slow
 def test_pulls_of_an_ensemble_are_those_of_its_prediction() -> None:
     """Measured values by given errors, and shares of classes by those of their mean probability."""
     net, y = model(1, 2, 1), np.sin(X) + RNG.normal(0, 0.1, 40)
@@ -348,6 +349,7 @@ def test_pulls_of_an_ensemble_are_those_of_its_prediction() -> None:
     np.testing.assert_allclose(drawn.pulls[:, 0], (yes - p) / np.sqrt(p * (1 - p)))
 
 
+@pytest.mark.slow
 def test_many_outputs_events_and_parameters() -> None:
     """Panels for the first outputs, no bars, and no names that would cover each other."""
     x = RNG.normal(size=(3000, 2))
@@ -390,6 +392,7 @@ def lines() -> dict[int, fx.FitResult]:
     return {d: model(d, 1).fit(x, 2 * X, 0.1, prior=None) for d, x in ((1, X), (2, np.stack([X, X**2], axis=1)))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARMLESS)
 @pytest.mark.parametrize(("d", "form"), [(1, "svg"), (2, "png")])
 def test_names_that_are_given_are_drawn_as_they_are(lines: Any, name: str, d: int, form: str) -> None:

@@ -105,6 +105,7 @@ def pixels(figure: Any) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].astype(float) / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_texts_have_their_places_and_lines_are_seen(name: str, style: str, request: pytest.FixtureRequest) -> None:
     of, draw = PICTURES[name]

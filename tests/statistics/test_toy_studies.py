@@ -18,6 +18,7 @@ def straight(seed: int, error: float = 0.1, auxiliary: float = 0.0) -> fx.FitRes
     return fx.Model((1, 1), seed=1).fit(X, y, error, prior=None)
 
 
+@pytest.mark.slow
 def test_p_values_by_toys_are_those_of_chi_square() -> None:
     """A straight line, whose chi-square has its distribution exactly."""
     fit = straight(3)

@@ -30,6 +30,7 @@ def curve() -> tuple[fx.Model, fx.FitResult]:
     return model, model.fit(X, y, 0.2, prior=3.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_of_a_straight_line_all_are_the_textbooks(line: tuple[fx.Model, fx.FitResult], method: str) -> None:
     band = line[1].band(AT, cl=0.9, method=method, number=4 if method == "mixture" else 16_000, seed=1)  # type: ignore[arg-type]
@@ -68,6 +69,7 @@ def test_profiles_are_not_at_equal_distances_where_s_is_no_parabola(curve: tuple
     assert (linear.high - linear.mean)[0] == pytest.approx((linear.mean - linear.low)[0], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_bands_grow_outside_the_data(curve: tuple[fx.Model, fx.FitResult]) -> None:
     for method in METHODS:
         band = curve[1].band([0.0, 1.5, 3.0], method=method, seed=1)
@@ -257,6 +259,7 @@ def test_predicted_widths_are_those_of_new_measurements() -> None:
     assert two.interval(x)[0].shape == two.predict(x, return_std=True, kind="prediction")[0].shape == (400, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nu", [1.5, 4.0])
 def test_new_measurements_with_long_tails(nu: float) -> None:
     """Student's t with the errors of y, to which the band adds; below two degrees of freedom it has no variance."""
@@ -291,6 +294,7 @@ def test_values_switched_off_by_their_errors_say_nothing_of_new_measurements(off
     np.testing.assert_allclose(std[:, 1], np.sqrt(band**2 + np.mean(error[:, 1] ** 2)), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_no_events_have_empty_predictions(backend: Backend) -> None:
     for d, k in ((1, 1), (2, 1), (2, 3)):
         x, y = np.random.default_rng(1).normal(size=(40, d)), np.outer(X, np.arange(1.0, k + 1))
@@ -324,6 +328,7 @@ def test_no_events_have_empty_predictions(backend: Backend) -> None:
             fit.coverage(none, number=2)
 
 
+@pytest.mark.slow
 def test_a_mixture_tells_of_a_deeper_minimum() -> None:
     """One start in ten of this network comes to the deepest of its minima, and this fit's own did not."""
     rng = np.random.default_rng(1)

@@ -55,6 +55,7 @@ def test_roc_and_its_area() -> None:
     axes.figure.canvas.draw()
 
 
+@pytest.mark.slow
 def test_more_classes_than_colours_can_be_told_apart() -> None:
     result = found(10)
     roc, calibration = (getattr(result, name)(Figure().subplots()) for name in reversed(PICTURES))

@@ -156,6 +156,7 @@ def test_the_error_of_the_area_is_that_of_the_mean_over_pairs() -> None:
     assert np.isnan(score_probabilities(p[None, :3], np.array([[0.0, 0.0, 1.0]]), exclusive=False).auc_error[0])
 
 
+@pytest.mark.slow
 def test_areas_scatter_as_their_errors_say() -> None:
     t = np.repeat([0.0, 1.0], 100)
     p = 1 / (1 + np.exp(-RNG.normal(t, 1.0, (300, 200))))

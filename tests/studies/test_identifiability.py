@@ -103,6 +103,7 @@ def test_shares_and_effective_parameters_by_their_definition(
     assert len(v.parameters) > 0
 
 
+@pytest.mark.slow
 def test_effective_parameters_are_those_of_the_fit() -> None:
     rng = np.random.default_rng(5)
     x = rng.uniform(-2, 2, size=(150, 2))
@@ -111,6 +112,7 @@ def test_effective_parameters_are_those_of_the_fit() -> None:
     assert sum(fit.report().effective) == pytest.approx(fit.n_effective, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_without_matrices() -> None:
     rng = np.random.default_rng(5)
     x = rng.uniform(-2, 2, size=(150, 2))
@@ -133,6 +135,7 @@ def test_of_a_fit_that_is_not_valid_and_in_html() -> None:
     assert "<table>" in fit.report()._repr_html_()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [(2, 4), (2, 3, 4)])
 @pytest.mark.parametrize("matrix_limit", [500, 1])
 def test_where_s_overflows_a_report_says_so(layers: tuple[int, ...], matrix_limit: int) -> None:
@@ -150,6 +153,7 @@ def test_where_s_overflows_a_report_says_so(layers: tuple[int, ...], matrix_limi
         fit.minuit_of([fit.names[0]])
 
 
+@pytest.mark.slow
 def test_a_matrix_may_overflow_where_its_factors_do_not() -> None:
     """Units of 1e151 whose weights are zero, and measurements that are known to a millionth."""
     x = np.random.default_rng(0).normal(size=(30, 2))

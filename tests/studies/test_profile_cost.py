@@ -85,6 +85,7 @@ def test_minos_of_one_parameter(fit: fx.FitResult) -> None:
         assert m.fcn([v]) == pytest.approx(fit.fval + 1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_beyond_matrices() -> None:
     """The same on a fit that formed none."""
     model = fx.Model((2, 4, 1), backend="numpy", seed=2)
@@ -170,6 +171,7 @@ def test_the_others_of_a_loose_fit_cannot_be_improved(loose: fx.FitResult) -> No
             assert least_with_one_held(loose, start) > m.fcn(v) - 1e-4
 
 
+@pytest.mark.slow
 def test_products_and_matrices_lead_to_the_same_profile(fit: fx.FitResult) -> None:
     arguments = fit.cost, fit.scaling, fit.standardised, NAMES[:2], "profiled"
     matrices, products = (SubsetCost(*arguments, replace(DEFAULT, matrix_limit=limit)) for limit in (500, 1))

@@ -57,6 +57,7 @@ def test_each_point_and_output_has_its_own_ends(fit: fx.FitResult) -> None:
         assert np.max(np.abs(one.high - together.high[rows]) / width[rows]) < 2e-3
 
 
+@pytest.mark.slow
 def test_s_has_risen_by_one_at_the_ends(fit: fx.FitResult) -> None:
     """The smallest S of all parameters with that prediction, by SciPy's SLSQP."""
     band = fit.band(AT[:1], method="profile", cl=0.6827)

@@ -18,6 +18,7 @@ from ffnn_xp.uncertainty.linear_band import LinearBand
 RNG = np.random.default_rng(11)
 
 
+@pytest.mark.slow
 def test_a_networks_band_is_j_sigma_j(backend: Backend) -> None:
     """In raw units with the raw covariance: the same numbers as from the standardised network."""
     x = RNG.normal(50, 10, (80, 2))
