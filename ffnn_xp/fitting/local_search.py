@@ -71,7 +71,9 @@ class LocalSearchTuning:
     kronecker: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=0.0, min_gain=0.03))
     kronecker_double: KroneckerLBFGS = field(default=KroneckerLBFGS(edm_goal=1e-10, min_gain=3e-4))
     single_precision: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=0.03))
-    refinement: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-15))
+    refinement: PreconditionedLBFGS = field(
+        default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-15, min_gain=1e-5)
+    )
     refinement_after_kronecker: PreconditionedLBFGS = field(
         default=PreconditionedLBFGS(edm_goal=_EDM_GOAL, fine_goal=1e-7)
     )
