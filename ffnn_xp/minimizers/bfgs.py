@@ -80,7 +80,8 @@ class BFGS:
         value, g = tracker.value_and_gradient(theta)
         if not np.isfinite(value):
             return MinimizerResult(theta, value, np.inf, Status.NOT_FINITE), np.eye(len(theta))
-        inverse, calm, status = _inverse(tracker.hessian(theta)), 0, Status.BUDGET_USED_UP
+        inverse, calm, edm = _inverse(tracker.hessian(theta)), 0, np.inf
+        status = Status.BUDGET_USED_UP
         for _ in range(self.max_steps):
             d = -inverse @ g
             slope = float(g @ d)

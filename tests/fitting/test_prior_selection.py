@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ import ffnn_xp as fx
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
 from ffnn_xp.fitting.folds import CostBatch, Fold
-from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _held_out, member
+from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _calibrated, _held_out, member
 from ffnn_xp.fitting.regularization_path import PathMinimizer, shape_of_prior
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
+from ffnn_xp.fitting.width_selection import HeldOut
 from ffnn_xp.network.initialization import glorot
 from ffnn_xp.objective.prior import GaussianPrior
-from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, calibrate
+from ffnn_xp.uncertainty.predictive import WIDEST, Calibration, Member, Predictive, bounded, calibrate
+from ffnn_xp.uncertainty.varying_width import VaryingWidth
 
 RNG = np.random.default_rng(4)
 X = RNG.uniform(-1, 1, (150, 2))
@@ -362,6 +364,187 @@ def test_widths_are_of_noise_and_band_with_their_factors() -> None:
     np.testing.assert_allclose(mixture.std(*ask, with_y_error=False), 2.0)
     half = mixture.quantile(*ask, 0.8413447460685429) - mixture.quantile(*ask, 0.5)
     np.testing.assert_allclose(half, 5.0, rtol=1e-9)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A network without hidden units whose outputs are these constants, with these bands."""
+
+    outputs: tuple[float, ...]
+    bands: tuple[float, ...]
+
+    @property
+    def parameters(self) -> np.ndarray:
+        return np.array([[0.0, output] for output in self.outputs]).ravel()
+
+    def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
+        return np.array(self.bands)[:, None] + np.zeros(x.shape[1])
+
+    def with_error(self, *y_error: float) -> Member:
+        return Member(self, np.array(y_error))  # type: ignore[arg-type]
+
+
+def asked(outputs: int = 1) -> tuple[Any, Any, np.ndarray]:
+    model = fx.Model((1, outputs), backend="numpy", seed=1)
+    return model.network, model.backend, np.array([[-0.3, 0.0, 0.2]])
+
+
+def test_the_width_of_an_ensemble_is_of_mean_squares_and_no_smaller_than_its_networks_scatter() -> None:
+    for apart, width in ((2.0, np.sqrt(9 * 25 + 4 * 25)), (200.0, 200 / np.sqrt(2))):
+        members = (Level((0.0,), (1.0,)).with_error(7.0), Level((apart,), (7.0,)).with_error(1.0))
+        mixture = Predictive(members, Calibration(9.0, 4.0))
+        np.testing.assert_allclose(mixture.mean(*asked()), apart / 2, rtol=1e-12)
+        np.testing.assert_allclose(mixture.std(*asked(), with_y_error=True), width, rtol=1e-12)
+        np.testing.assert_allclose(mixture.quantile(*asked(), 0.5), apart / 2, rtol=1e-12)
+        y = np.array([[-3.0, 0.0, 40.0]])
+        expected = scipy.stats.norm(apart / 2, width).logpdf(y[0])
+        np.testing.assert_allclose(mixture.log_density(*asked(), y), expected, rtol=1e-12)
+        between = apart**2 / 2 / 2
+        np.testing.assert_allclose(mixture.std(*asked(), with_y_error=False), np.sqrt(25 + between), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("nu", "factor"), [(4.0, np.sqrt(2)), (2.0, np.inf)])
+def test_the_standard_deviation_of_a_new_measurement_is_that_of_its_t(nu: float, factor: float) -> None:
+    mixture = Predictive((Level((0.0,), (4.0,)).with_error(3.0),), Calibration(nu=nu))
+    np.testing.assert_allclose(mixture.std(*asked(), with_y_error=True), 5 * factor, rtol=1e-12)
+
+
+def test_widths_that_networks_predict_are_those_of_the_density() -> None:
+    """Their second output is the logarithm of the error; it has no mean, and its band is none of the first's."""
+    levels = [Level((mean, np.log(error)), (band, 99.0)) for mean, error, band in ((0.0, 1.0, 7.0), (2.0, 7.0, 1.0))]
+    mixture = Predictive(tuple(level.with_error(0.0, 0.0) for level in levels), predicts_width=True)
+    np.testing.assert_allclose(mixture.std(*asked(2), with_y_error=True), np.full((1, 3), np.sqrt(50)), rtol=1e-12)
+    np.testing.assert_allclose(mixture.std(*asked(2), with_y_error=False), np.full((1, 3), np.sqrt(26)), rtol=1e-12)
+
+
+def test_a_varying_width_takes_the_place_of_the_members_errors() -> None:
+    """It knows x, the mean, and the band: log w is tanh(x) + tanh(mean) + tanh(log(band) / 10)."""
+    units = np.concatenate([np.diag([1.0, 1.0, 0.1]), np.zeros((3, 1))], axis=1).ravel()
+    varying = VaryingWidth(np.array([[*units, 1, 1, 1, 0]]), 1, 1, np.array([-9.0]), np.array([9.0]))
+    members = (Level((0.0,), (1.0,)).with_error(77.0), Level((1.0,), (7.0,)).with_error(77.0))
+    mixture = Predictive(members, Calibration(9.0, 4.0), width=varying)
+    noise = np.exp(np.tanh(asked()[2]) + np.tanh(0.5) + np.tanh(np.log(5.0) / 10))
+    expected = np.sqrt(9 * noise**2 + 4 * 25)
+    np.testing.assert_allclose(mixture.std(*asked(), with_y_error=True), expected, rtol=1e-12)
+
+
+def test_bands_are_bounded_for_a_calibration() -> None:
+    np.testing.assert_array_equal(bounded(np.array([0.5, 1e9, np.inf, np.nan])), [0.5, WIDEST, 1, 1])
+    pulls, known = np.linspace(-2, 2, 30), np.linspace(0.5, 2, 30)
+    known[0], known[1] = 1.0, WIDEST
+    wide = known.copy()
+    wide[0], wide[1] = np.inf, 1e9
+    assert calibrate(pulls, wide) == calibrate(pulls, known)
+
+
+def test_without_held_out_values_the_calibration_is_the_centre_of_its_prior() -> None:
+    found = calibrate(np.zeros(0), np.zeros(0))
+    np.testing.assert_allclose([found.a, found.b, found.nu], [1.0, 1.0, 2.1 + np.exp(2.0)], rtol=1e-3)
+    one = calibrate(np.zeros(1), np.zeros(1))  # lowest log(a) / 2 + log(a)^2 / 18
+    np.testing.assert_allclose([one.a, one.b], [np.exp(-4.5), 1.0], rtol=1e-3)
+
+
+def line(outputs: int, y_error: float | None, **options: Any) -> tuple[Any, list[Fold], np.ndarray, np.ndarray]:
+    """The problem of straight lines through x of mean 100, two folds, and x and y ``(d, n)`` as they are held out."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(100, 5, (40, 1))
+    y = x * np.array([1.0, -30.0])[:outputs] + rng.normal(size=(40, outputs))
+    fit = fx.Model((1, outputs), backend="numpy", seed=1).fit(x, y, y_error, prior=None, **options)
+    rows = np.arange(40)
+    problem = replace(fit.problem, prior=None, y_error=np.ones(outputs))
+    folds = [Fold(problem.cost(), rows[rows % 2 != f], rows[rows % 2 == f]) for f in range(2)]
+    order = np.concatenate([fold.out for fold in folds])
+    return problem, folds, x[order].T, y[order].T
+
+
+@pytest.mark.parametrize("y_error", [None, 0.5])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_what_is_held_out_is_in_raw_units_or_in_those_of_known_errors(outputs: int, y_error: float | None) -> None:
+    problem, folds, x, y = line(outputs, y_error)
+    truth = np.array([[1.0, 0.0], [-30.0, 0.0]])[:outputs].ravel()
+    theta = problem.scaling.to_standard(truth)
+    found = _held_out(problem, folds, [[theta]] * 2, 1e-9 * np.ones(len(theta)))
+    np.testing.assert_allclose(found.x, x, rtol=1e-12)
+    expected = x * np.array([[1.0], [-30.0]])[:outputs]
+    np.testing.assert_allclose(found.predictions, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.residuals, (y - expected) / (y_error or 1.0), rtol=1e-6, atol=1e-9)
+    design = np.concatenate([x, np.ones_like(x)])
+    bands, errors = np.zeros_like(y), np.ones_like(y)
+    for f in range(2):
+        out, known = slice(20 * f, 20 * f + 20), slice(20 - 20 * f, 40 - 20 * f)
+        G = design[:, known] @ design[:, known].T
+        leverage = np.sum(design[:, out] * np.linalg.solve(G, design[:, out]), axis=0)
+        if y_error is None:  # two parameters for each output
+            errors[:, out] = np.sqrt(np.sum((y - expected)[:, known] ** 2, axis=1) / 18)[:, None]
+            standard = errors[:, out] / problem.scaling.y_scale[:, None]
+            mean = np.sqrt(np.mean(standard[:, 0] ** 2)) * problem.scaling.y_scale[:, None]
+            bands[:, out] = mean * np.sqrt(leverage)
+        else:
+            bands[:, out] = np.sqrt(leverage)
+    np.testing.assert_allclose(found.y_error, errors, rtol=1e-6)
+    np.testing.assert_allclose(found.bands, bands, rtol=1e-6)
+
+
+def test_a_fold_leaves_a_share_of_its_values_for_its_errors() -> None:
+    """A line takes up both of two values; a tenth of them is left."""
+    problem, _, x, y = line(1, None)
+    fold = Fold(problem.cost(), np.arange(2), np.arange(2, 40))
+    theta = problem.scaling.to_standard(np.array([1.0, 0.0]))
+    found = _held_out(problem, [fold], [[theta]], 1e-9 * np.ones(2))
+    known = (y - x)[0, [0, 20]]  # the events 0 and 1, since even ones come first
+    np.testing.assert_allclose(found.y_error, np.sqrt(np.sum(known**2) / 0.2), rtol=1e-6)
+
+
+def test_scatter_takes_no_more_than_half_of_the_square_of_held_out_residuals() -> None:
+    problem, folds, _, _ = line(1, 0.5)
+    truth = problem.scaling.to_standard(np.array([1.0, 0.0]))
+    for shift in (0.01, 1.0):
+        networks = [[truth + np.array([0, shift]), truth - np.array([0, shift])]] * 2
+        found, P = _held_out(problem, folds, networks, np.ones(2)), np.ones(2)
+        plain = _held_out(problem, folds, [[truth]] * 2, P)
+        units = problem.scaling.y_scale[0] / 0.5
+        share = 2 * (shift * units) ** 2 * (1 / 2 - 1 / 4) / np.mean(plain.residuals**2)
+        expected = plain.residuals * np.sqrt(1 - min(share, 0.5))
+        np.testing.assert_allclose(found.residuals, expected, rtol=1e-9)
+        np.testing.assert_allclose(found.predictions, plain.predictions, rtol=1e-12)
+        uneven = _held_out(problem, folds, [[truth, truth + np.array([0, shift])]] * 2, P)
+        np.testing.assert_allclose(
+            uneven.predictions, plain.predictions + 0.5 * shift * problem.scaling.y_scale[0], rtol=1e-12
+        )
+
+
+@pytest.mark.parametrize("covariance", ["hessian", "sandwich"])
+def test_weights_of_held_out_events_are_inverse_squares_of_errors_but_not_for_a_sandwich(covariance: Any) -> None:
+    weights = np.where(np.arange(40) % 4 < 2, 1.0, 4.0)
+    problem, folds, x, y = line(1, 0.5, weights=weights, covariance=covariance)
+    truth = problem.scaling.to_standard(np.array([1.0, 0.0]))
+    found = _held_out(problem, folds, [[truth]] * 2, np.ones(2))
+    more = 1.0 if covariance == "sandwich" else np.sqrt(weights[np.concatenate([fold.out for fold in folds])])
+    np.testing.assert_allclose(found.residuals, more * (y - x) / 0.5, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("y_error", [None, 0.5])
+def test_the_width_may_vary_where_errors_are_not_known_and_not_below_rounding(
+    y_error: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[np.ndarray] = []
+
+    def choose(held_out: object, rounding: np.ndarray, *rest: object) -> str:
+        given.append(rounding)
+        return "chosen"
+
+    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "choose_width", choose)
+    x = np.arange(40.0)
+    fit = fx.Model((1, 1), backend="numpy", seed=1).fit(x, np.round(x / 4), y_error, prior=None)
+    one = np.ones((1, 40))
+    residuals = HeldOut(one, one, one, one, one)
+    found = _calibrated(fit.problem, residuals, np.random.default_rng(1), PathMinimizer())
+    if y_error is None:
+        assert found == "chosen"
+        np.testing.assert_allclose(given, [[1 / np.sqrt(12)]], rtol=1e-12)
+    else:
+        assert found == (residuals.calibrate(one), None)
+        assert not given
 
 
 def test_an_interval_is_infinite_where_nothing_is_known_and_the_mean_overflows() -> None:

@@ -10,8 +10,17 @@ import pytest
 import scipy.stats
 
 import ffnn_xp as fx
+from ffnn_xp.fitting.folds import CostBatch
 from ffnn_xp.fitting.regularization_path import PathMinimizer
-from ffnn_xp.fitting.width_selection import FEWEST, HeldOut, WidthTuning, choose_width, rounding_error
+from ffnn_xp.fitting.width_selection import (
+    FEWEST,
+    FOLDS,
+    HeldOut,
+    WidthTuning,
+    _learn_width,
+    choose_width,
+    rounding_error,
+)
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.uncertainty import Calibration, VaryingWidth
 
@@ -27,6 +36,26 @@ def held_out(width: np.ndarray, x: np.ndarray, seed: int) -> HeldOut:
 
 def choose(found: HeldOut, rounding: np.ndarray = NONE, seed: int = 1) -> tuple[Calibration, VaryingWidth | None]:
     return choose_width(found, rounding, np.random.default_rng(seed), PathMinimizer(), WidthTuning())
+
+
+class Constant(PathMinimizer):
+    """Networks whose outputs are given constants, one for each fold, whatever the events, which are kept."""
+
+    def __init__(self, *outputs: float, stopped: str = "") -> None:
+        super().__init__(stopped=stopped)
+        self.outputs, self.batches = outputs, list[CostBatch]()
+
+    def minimize(self, costs: CostBatch, thetas: object, *options: object) -> list[np.ndarray]:
+        self.batches.append(costs)
+        p = costs.objectives[0].network.layout.n_parameters
+        return [output * np.eye(p)[-1] for output in self.outputs]
+
+
+def two(n: int = 60) -> HeldOut:
+    """Residuals of two outputs of different size, and bands that are not small."""
+    rng = np.random.default_rng(1)
+    residuals, bands = (rng.uniform(0.5, 2, (2, n)) * np.array([[1.0], [64.0]]) for _ in range(2))
+    return HeldOut(residuals, np.ones((2, n)), bands, rng.normal(size=(2, n)), 100 + rng.normal(size=(3, n)))
 
 
 @pytest.mark.slow
@@ -173,3 +202,96 @@ def test_inputs_that_were_constant_count_for_nothing() -> None:
     at, flat = np.array([[0.5, 0.5], [3.0, 300.0]]), np.full((1, 2), 0.01)
     one, other = width(at, 0 * flat, flat)[0]
     assert one == pytest.approx(other, rel=1e-12)
+
+
+def test_each_event_has_the_width_of_the_networks_that_do_not_know_it() -> None:
+    """In units of all residuals; networks see inputs of mean 0 and width 1."""
+    x = np.random.default_rng(1).uniform(5, 6, (1, 100))
+    found = held_out(10.0**x, x, 2)._replace(bands=np.exp(x**2), predictions=x**3)
+    networks = Constant(0.0, 0.5, 1.0, 1.5, 2.0)
+    learnt = _learn_width(found, NONE, np.random.default_rng(1), networks, WidthTuning())
+    assert learnt is not None
+    varying, width = learnt
+    rms = np.sqrt(np.mean(found.residuals**2))
+    parts = [objective.events for objective in networks.batches[0].objectives]
+    assert len(parts) == FOLDS
+    for part, output in zip(parts, networks.outputs, strict=True):
+        known = np.isclose(found.residuals[0][:, None], rms * part.data[0][0], rtol=1e-9).any(axis=1)
+        assert np.sum(~known) == 100 / FOLDS
+        np.testing.assert_allclose(width[0, ~known], rms * np.exp(output), rtol=1e-12)
+    np.testing.assert_allclose(np.exp([varying.lowest, varying.highest]), [[rms], [rms * np.exp(2.0)]], rtol=1e-12)
+    inputs = np.concatenate([part.x for part in parts], axis=1)[:3]
+    np.testing.assert_allclose(np.mean(inputs, axis=1), 0, atol=1e-9)
+    np.testing.assert_allclose(np.std(inputs, axis=1), 1, rtol=1e-9)
+
+
+def test_the_varying_width_has_its_own_calibration() -> None:
+    found, always = two(), WidthTuning(level=-np.inf)
+    calibration, width = choose_width(found, np.zeros(2), np.random.default_rng(1), Constant(*[3.0] * FOLDS), always)
+    assert width is not None
+    np.testing.assert_allclose(width.lowest, width.highest, rtol=1e-12)
+    assert calibration == found.calibrate(np.exp(width.lowest)[:, None] + 0 * found.residuals)
+    assert calibration != found.calibrate(found.y_error)
+
+
+def test_the_level_decides() -> None:
+    x = np.random.default_rng(1).uniform(-1, 1, (1, 100))
+    found = held_out(10.0**x, x, 2)
+    networks = Constant(-0.2, -0.1, 0.0, 0.1, 0.2)
+    levels = [
+        choose_width(found, NONE, np.random.default_rng(1), networks, WidthTuning(level=level))[1]
+        for level in (-1e6, 1e6)
+    ]
+    assert [width is None for width in levels] == [False, True]
+
+
+def test_a_calibration_is_the_same_in_other_units_of_y() -> None:
+    found = two()
+    other = found._replace(residuals=8 * found.residuals, bands=8 * found.bands)
+    assert other.calibrate(8 * found.y_error) == found.calibrate(found.y_error)
+    assert other.calibrate(found.y_error) != found.calibrate(found.y_error)
+
+
+def test_the_log_density_is_that_of_noise_and_band() -> None:
+    found, width = two(), np.array([[1.5], [50.0]]) + np.zeros((2, 60))
+    s = np.sqrt(2 * width**2 + 3 * found.bands**2)
+    expected = scipy.stats.norm(0, s).logpdf(found.residuals).sum(axis=0)
+    np.testing.assert_allclose(found.log_density(width, Calibration(2.0, 3.0)), expected, rtol=1e-12)
+    unknown = found._replace(bands=np.full((2, 60), np.inf))  # counts as one error
+    np.testing.assert_allclose(
+        unknown.log_density(width, Calibration(2.0, 3.0)),
+        scipy.stats.norm(0, np.sqrt(5) * width).logpdf(found.residuals).sum(axis=0),
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("scale", [np.zeros((2, 1)), np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]])])
+def test_of_residuals_of_nothing_no_width_is_learnt(scale: np.ndarray) -> None:
+    """One such output is enough."""
+    networks, found = Constant(), two()
+    found = found._replace(residuals=found.residuals * scale)
+    assert choose_width(found, np.zeros(2), np.random.default_rng(1), networks, WidthTuning())[1] is None
+    assert not networks.batches
+
+
+@pytest.mark.parametrize("rounding", [[1e3, 0.0], [0.0, 1e3]])
+def test_no_width_is_learnt_where_rounding_is_all(rounding: list[float]) -> None:
+    networks = Constant()
+    assert choose_width(two(), np.array(rounding), np.random.default_rng(1), networks, WidthTuning())[1] is None
+    assert not networks.batches
+
+
+def test_no_network_is_minimized_where_time_is_up_already() -> None:
+    networks = Constant(stopped="max_seconds")
+    assert choose_width(two(), np.zeros(2), np.random.default_rng(1), networks, WidthTuning())[1] is None
+    assert not networks.batches
+
+
+def test_the_logarithm_of_a_width_is_the_mean_of_the_networks_outputs() -> None:
+    """One has 2 tanh(x), the other tanh(log(band) / 100)."""
+    parameters = np.array([[1.0, 0, 0, 0, 2, 0], [0, 0, 0.01, 0, 1, 0]])
+    width = VaryingWidth(parameters, 1, 1, np.array([-9.0]), np.array([9.0]))
+    x, band = np.array([[-0.3, 0.2, 0.0, 0.0]]), np.array([[2.0, 0.5, 0.0, np.inf]])
+    logs = np.log(np.clip(band, 1e-30, 1e30))
+    expected = 0.5 * (2 * np.tanh(x) + np.tanh(0.01 * logs))
+    np.testing.assert_allclose(np.log(width(x, 0 * x, band)), expected, rtol=1e-12)

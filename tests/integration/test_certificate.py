@@ -181,6 +181,72 @@ def test_an_s_that_is_not_finite_in_raw_units_is_not_certified(S: float) -> None
     assert not _is_finite(replace(found, raw_cost=lambda theta: S), fit.parameters)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Given:
+    """A cost by its values alone."""
+
+    values: Callable[[np.ndarray], float]
+    errordef: float = 1.0
+
+    def __call__(self, theta: np.ndarray) -> float:
+        return self.values(theta)
+
+
+def plain(activation: str) -> tuple[Found, np.ndarray]:
+    """A point that was found, with MIGRAD's certificate, and its parameters in raw units."""
+    fit = fx.Model((1, 2, 1), activation=activation, backend="numpy", seed=1).fit(X, np.sin(X), 0.1, prior=3.0)
+    search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
+    migrad = Certificate(fit.standardised, fit.fval, edm=0.0, calls=1, certified=True)
+    return Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, migrad), fit.parameters
+
+
+def test_an_s_that_is_not_finite_in_standardised_units_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, raw = plain("tanh")
+    found = replace(found, raw_cost=lambda theta: 1.0)  # type: ignore[arg-type]
+    right = NetworkCost.value_and_gradient
+    monkeypatch.setattr(NetworkCost, "value_and_gradient", lambda *args: (np.nan, right(*args)[1]))
+    assert not _is_finite(found, raw)
+
+
+@pytest.mark.parametrize(("activation", "product"), [("tanh", "hessian_product"), ("relu", "gauss_newton_product")])
+def test_without_matrices_the_product_of_the_networks_curvature_is_finite(
+    activation: str, product: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At kinks that is the Gauss-Newton matrix; the Hessian's jumps there."""
+    found, raw = plain(activation)
+    found = replace(found, spectrum=None)
+    assert _is_finite(found, raw)
+    monkeypatch.setattr(NetworkCost, product, lambda cost, theta, v: np.full_like(v, np.nan))
+    assert not _is_finite(found, raw)
+
+
+@pytest.mark.parametrize(("S", "difference"), [(1e12, 1e6), (0.0, 0.09)])
+def test_differences_of_s_that_its_digits_or_an_error_allow_are_not_of_rounding(S: float, difference: float) -> None:
+    found, raw = plain("tanh")
+    found = replace(found, certificate=None)
+    given = replace(found, cost=Given(lambda theta: S + difference), raw_cost=lambda theta: S)  # type: ignore[arg-type]
+    assert _rounding(given, raw) == ""
+    more = replace(given, raw_cost=lambda theta: S - 2 * difference)  # type: ignore[arg-type]
+    assert "a difference of rounding alone" in _rounding(more, raw)
+
+
+def test_of_an_s_that_is_not_finite_rounding_is_not_blamed() -> None:
+    found, raw = plain("tanh")
+    assert _rounding(replace(found, raw_cost=lambda theta: np.inf), raw) == ""  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("activation", "certified"), [("tanh", True), ("relu", False), ("relu", True)])
+def test_jumps_in_last_digits_count_for_certified_points_of_networks_with_kinks(
+    activation: str, certified: bool
+) -> None:
+    found, raw = plain(activation)
+    if not certified:
+        found = replace(found, certificate=None)
+    S = found.raw_cost(raw)
+    jumps = Given(lambda theta: S if np.array_equal(theta, raw) else S + 9)
+    assert bool(_rounding(replace(found, raw_cost=jumps), raw)) is (certified and activation == "relu")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 3])
 def test_errors_are_those_of_the_hessian_at_the_parameters(seed: int) -> None:

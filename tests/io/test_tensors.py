@@ -67,6 +67,11 @@ def test_a_damaged_width_is_refused(net: Path) -> None:
         rewrite(net, raw, {**tensors, name: value})
         with pytest.raises(fx.FileFormatError, match="damaged: the width of the noise must be"):
             fx.load(net)
+    rewrite(net, raw, {**tensors, ends: np.zeros((2, 1))})
+    assert fx.load(net).interval(0.3)[1] - fx.load(net).predict(0.3) == pytest.approx(1.645, rel=0.01)
+    rewrite(net, raw, {**tensors, "density.calibration": np.zeros(3)})
+    with pytest.raises(fx.FileFormatError, match="damaged: the width of the noise must be calibrated"):
+        fx.load(net)
     rewrite(net, raw, {k: v for k, v in tensors.items() if k != ends})
     with pytest.raises(fx.FileFormatError, match=f"tensor '{ends}' is missing"):
         fx.load(net)

@@ -40,6 +40,12 @@ def test_users_cannot_name_it_by_mistake():
     assert "scatter" not in LOSSES
 
 
+def test_it_has_no_lower_bound():
+    """A residual of nothing has a width of nothing."""
+    assert not ScatterLoss.bounded_below
+    assert ScatterLoss().value(np, np.full((1, 1), -300.0), (np.zeros((1, 1)),)) == -600
+
+
 @pytest.mark.parametrize("t", [0.0, 1e200])
 def test_extreme_residuals_have_finite_derivatives(t):
     with np.errstate(over="ignore"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ffnn_xp.minimizers import BFGS, Budget, LevenbergMarquardt, Status, StopMinimization, Tracker
+from ffnn_xp.minimizers.bfgs import _update
 
 from .problems import Residuals
 
@@ -107,3 +108,75 @@ def test_it_tells_what_is_not_finite() -> None:
     walls = Function(lambda t: t[0] if t[0] > 1 else np.nan, lambda t: np.ones(1), lambda t: np.zeros((1, 1)))
     end = BFGS().run(walls, np.array([3.0]))
     assert 1 < end.value < 1.001
+
+
+def quartic(errordef: float) -> Function:
+    """t^4, at whose minimum there is no curvature: EDM falls by a constant factor at each step."""
+    return Function(lambda t: float(t[0] ** 4), lambda t: 4 * t**3, lambda t: np.diag(12 * t**2), errordef)
+
+
+@pytest.mark.parametrize("confirmations", [0, 1, 4])
+@pytest.mark.parametrize("errordef", [1.0, 1e-6])
+def test_edm_is_confirmed_by_as_many_further_steps(confirmations: int, errordef: float) -> None:
+    seen: list[float] = []
+
+    def note(theta: Vector, edm: float) -> bool:
+        seen.append(edm / errordef)
+        return False
+
+    bfgs = BFGS(edm_goal=1e-3, confirmations=confirmations)
+    end = bfgs.run(quartic(errordef), np.ones(1), Budget(prune=note))
+    assert end.status is Status.MINIMUM
+    assert [edm for edm in seen if edm <= 1e-3] == seen[len(seen) - confirmations :]
+
+
+def test_an_edm_that_grows_again_is_confirmed_anew() -> None:
+    """Gradients as they come, whatever the point: EDM is below the goal twice, but not two times in a row."""
+    gradients = iter([0.1, 1e-3, -1.0, 1e-3])
+    values = iter(-np.arange(4.0))
+    erratic = Function(lambda t: next(values), lambda t: np.array([next(gradients)]), lambda t: np.eye(1))
+    with pytest.raises(StopIteration):
+        BFGS(edm_goal=1e-5, confirmations=1).run(erratic, np.zeros(1))
+
+
+def test_the_first_step_is_made_twice_as_long_until_it_is_long_enough() -> None:
+    """S = t^2 with a curvature eight times too large: steps of 1/16 of the way, and of 1/8, are tried."""
+    tried: list[float] = []
+
+    def value(t: Vector) -> float:
+        tried.append(float(t[0]))
+        return float(t[0] ** 2)
+
+    BFGS(max_steps=1).run(Function(value, lambda t: 2 * t, lambda t: np.array([[32.0]])), np.ones(1))
+    assert tried == [1.0, 1 - 1 / 16, 1 - 1 / 8]
+
+
+def first_inverse(H: Vector) -> Vector:
+    """The model of the inverse Hessian before the first step."""
+    problem = Function(lambda t: 0.0, lambda t: np.ones(len(H)), lambda t: H)
+    return BFGS().with_inverse(problem, np.zeros(len(H)), Budget(prune=lambda theta, edm: True))[1]
+
+
+def test_its_first_inverse_has_positive_eigenvalues_without_those_of_rounding() -> None:
+    turned = first_inverse(np.array([[1.0, 3.0], [3.0, 1.0]]))  # eigenvalues 4 and -2
+    np.testing.assert_allclose(turned, [[0.375, -0.125], [-0.125, 0.375]], rtol=1e-12)
+    a = np.array([1.0, 2.0, 3.0])
+    assert np.all(np.diag(first_inverse(np.outer(a, a))) < 1.0001 / a**2)
+    assert np.all(np.isfinite(first_inverse(np.diag([1.0, 1e-320]))))
+
+
+def test_it_learns_no_curvature_from_a_slope_that_fell() -> None:
+    hill = Function(lambda t: -float(t @ t), lambda t: -2 * t, lambda t: -2 * np.eye(1))
+    inverse = BFGS(max_steps=1, max_tries=3).with_inverse(hill, np.ones(1))[1]
+    np.testing.assert_allclose(inverse, 0.5, rtol=1e-12)
+    inverse = np.eye(2)
+    _update(inverse, np.array([1.0, 0.0]), np.array([1e-17, 1.0]))  # nor where it grew by rounding
+    np.testing.assert_array_equal(inverse, np.eye(2))
+
+
+def test_without_steps_it_ends_where_it_began() -> None:
+    start = np.array([1.3, 1.5])
+    end = BFGS(max_steps=0).run(bent_kink(), start)
+    assert end.status is Status.BUDGET_USED_UP
+    np.testing.assert_array_equal(end.theta, start)
+    assert end.edm == np.inf
