@@ -55,6 +55,14 @@ class ModelOnBackend:
         """Fill in widths that are still None."""
         self.model.build(d, k)
 
+    def build_network(self, network: Network) -> None:
+        """Take this network, unless the model has one."""
+        self.model.build_network(network)
+
+    def networks_for(self, d: int, k: int) -> tuple[Network, ...]:
+        """Return the networks among which a fit may choose."""
+        return self.model.networks_for(d, k)
+
     def name_inputs(self, names: tuple[str, ...] | None) -> None:
         """Keep the names of the inputs."""
         self.model.name_inputs(names)

@@ -61,6 +61,7 @@ def _fit(model: ModelLike, measurements: Measurements, options: FitOptions, line
     def identity() -> dict[str, str]:
         others = {name: getattr(options, name) for name in ("restarts", "seed", "start")}
         how = {"prior=auto": options.prior == "auto", "executor": options.executor is not None}
+        how["`layers` left open"] = len(_networks(problem, options)) > 1
         return identity_of(problem, "fit", **others, **how)
 
     with keeping(options.checkpoint, identity):
@@ -76,13 +77,13 @@ def _of_problem(problem: FitProblem, options: FitOptions, began: float, line: Ba
     auto = auto and not no_prior
     if not auto:
         check_degrees_of_freedom(problem)
-    model.build(problem.layout.widths[0], problem.layout.widths[-1])
     deadline = deadline_of(options.max_seconds, began)
     given = [] if start is None else [_standardised(problem, start)]
     chosen, workers = None, Workers(options.executor, deadline)
     if auto:
-        chosen = choose(problem, seed, began, workers, report)
+        problem, chosen = choose(_networks(problem, options), seed, began, workers, report)
         problem = _with_prior(problem, chosen)
+    model.build_network(problem.network)
     limits, rng = problem.tuning.time, np.random.default_rng(seed)
     given += [] if chosen is None else chosen.members[:1]
     number = _number_of_starts(options, problem, len(given))
@@ -132,6 +133,15 @@ def _search(
         return search.run(starts)
     found = search.compete(starts, partial(_unit, problem), rng)
     return search.refine(found) if found.stopped == TIME_IS_UP and not found.located else found
+
+
+def _networks(problem: FitProblem, options: FitOptions) -> list[FitProblem]:
+    """Return the problem with each of the networks among which the model leaves the choice, unless a start is given."""
+    if options.start is not None:
+        return [problem]
+    widths = problem.layout.widths
+    larger = problem.model.networks_for(widths[0], widths[-1])[1:]
+    return [problem, *map(problem.with_network, larger)]
 
 
 def _with_prior(problem: FitProblem, chosen: PriorSelection) -> FitProblem:

@@ -21,9 +21,11 @@ band leaves out. Where no errors of y are given the noise's width :math:`\sigma`
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,6 +81,8 @@ class PriorSelection:
         Gradients of all events that the choice has cost.
     predictive : Predictive or None
         The prediction of all networks, for measured values and for probabilities.
+    hidden : str
+        Hidden layers that were tried, with S of each held-out value, if they were left open.
     """
 
     strength: float
@@ -91,6 +95,7 @@ class PriorSelection:
     stopped: str = ""
     gradients: float = 0.0
     predictive: Predictive | None = field(default=None, repr=False)
+    hidden: str = ""
 
     def words(self) -> str:
         """Return the choice in a line of text."""
@@ -104,6 +109,8 @@ class PriorSelection:
             text += f"; width^2 {c.a:.2g} noise + {c.b:.2g} band, nu {c.nu:.2g}"
             if self.predictive is not None and self.predictive.width is not None:
                 text += ", the noise depends on x"
+        if self.hidden:
+            text += f"; hidden layers by the same S: {self.hidden}"
         return text + (f"; cut short: {self.stopped}" if self.stopped else "")
 
 
@@ -120,15 +127,83 @@ def why_not_chosen(problem: FitProblem) -> str:
     return ""
 
 
+class _Followed(NamedTuple):
+    """A problem whose folds have followed the path, and what they found: see `follow_path`."""
+
+    problem: FitProblem
+    whole: NetworkCost
+    P: HostArray
+    unit: float
+    strengths: HostArray
+    parts: list[Fold]
+    starts: Iterator[HostArray]
+    at: int
+    scores: list[float]
+    thetas: list[HostArray]
+
+    @property
+    def score(self) -> float:
+        """S of each held-out value."""
+        return self.scores[self.at]
+
+    def hidden(self) -> str:
+        """Return the units of the hidden layers, and the score."""
+        return f"{'-'.join(map(str, self.problem.layout.widths[1:-1]))} ({self.score:.3g})"
+
+
+def _follow(problem: FitProblem, fold: HostArray, rng: np.random.Generator, path: PathMinimizer) -> _Followed:
+    """Let the folds of a problem follow the path."""
+    n, tuning = problem.data.n, problem.tuning.prior_selection
+    whole = replace(problem, prior=None, y_error=np.ones(problem.data.n_values)).cost()
+    P = shape_of_prior(problem.network, output_bias_precision(problem.network, problem.loss))
+    zero = np.zeros(whole.npar)
+    unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
+    strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - tuning.steps, tuning.steps, base=2.0)
+    parts = [
+        Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
+        for f in range(tuning.folds if n < tuning.one_fold else 1)
+    ]
+    starts = (glorot(problem.layout, rng) for _ in count())
+    found = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
+    return _Followed(problem, whole, P, unit, strengths, parts, starts, *found)
+
+
+def _best_network(
+    problems: Sequence[FitProblem], fold: HostArray, rng: np.random.Generator, path: PathMinimizer
+) -> tuple[_Followed, str]:
+    """Let the problems follow the path one after another, as long as larger networks gain; return the best.
+
+    The text names those that were tried, with the S of each held-out value; it is empty where there is one problem.
+    """
+    best = _follow(problems[0], fold, rng, path)
+    tried = [best]
+    for problem in problems[1:]:
+        if path.stopped:
+            break
+        tried.append(_follow(problem, fold, rng, path))
+        if not _is_taken(tried[-1], best, path):
+            break
+        best = tried[-1]
+    return best, ", ".join(each.hidden() for each in tried) if len(problems) > 1 else ""
+
+
+def _is_taken(larger: _Followed, smaller: _Followed, path: PathMinimizer) -> bool:
+    """Return True if a larger network describes held-out values so much better than a smaller one that it is taken."""
+    least = larger.problem.tuning.prior_selection.larger * abs(smaller.score)
+    return not path.stopped and smaller.score - larger.score > least
+
+
 def choose(
-    problem: FitProblem, seed: Seed, began: float, workers: Workers = HERE, report: Report | None = None
-) -> PriorSelection:
-    """Choose the strength, the networks and the calibration for a problem that has no prior yet.
+    problems: Sequence[FitProblem], seed: Seed, began: float, workers: Workers = HERE, report: Report | None = None
+) -> tuple[FitProblem, PriorSelection]:
+    """Choose the hidden layers, the strength, the ensemble and its calibration for a problem that has no prior yet.
+
+    A larger network is taken where S of the held-out values is smaller by a share (`PriorSelectionTuning.larger`).
 
     Parameters
     ----------
-    problem : FitProblem
-        The problem.
+    problems : sequence of FitProblem
+        The problem with each of the networks in question, the smallest first.
     seed : int, tuple of int or None
         Seed of the folds and starts.
     began : float
@@ -139,20 +214,9 @@ def choose(
     report : callable or None
         Called with a `FitState` where a network gets better; returns True to stop.
     """
-    n = problem.data.n
-    rng = np.random.default_rng(seed)
-    whole = replace(problem, prior=None, y_error=np.ones(problem.data.n_values)).cost()
-    P = shape_of_prior(problem.network, output_bias_precision(problem.network, problem.loss))
-    zero = np.zeros(whole.npar)
-    unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
-    tuning = problem.tuning.prior_selection
-    folds, steps = tuning.folds, tuning.steps
-    strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - steps, steps, base=2.0)
-    fold = rng.permutation(np.arange(n) % folds)
-    parts = [
-        Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
-        for f in range(folds if n < tuning.one_fold else 1)
-    ]
+    n, rng = problems[0].data.n, np.random.default_rng(seed)
+    tuning = problems[0].tuning.prior_selection
+    fold = rng.permutation(np.arange(n) % tuning.folds)
     lowest = np.inf
 
     def tell(value: float, calls: int) -> bool | None:
@@ -160,11 +224,11 @@ def choose(
         lowest = min(lowest, value)
         return None if report is None else report(FitState(0, 0, value, lowest, calls, time.monotonic() - began))
 
-    time_of = problem.tuning.time
+    time_of = problems[0].tuning.time
     last = time_of.until(time_of.path, began, workers.deadline)
-    path = PathMinimizer(replace(workers, deadline=last), problem.tuning.path, None if report is None else tell)
-    starts = (glorot(problem.layout, rng) for _ in count())
-    at, scores, thetas = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
+    path = PathMinimizer(replace(workers, deadline=last), problems[0].tuning.path, None if report is None else tell)
+    best, tried = _best_network(problems, fold, rng, path)
+    problem, whole, P, unit, strengths, parts, starts, at, scores, thetas = best
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
     measured = problem.loss.auxiliary == "y_err"
@@ -187,7 +251,7 @@ def choose(
                 held_out = _held_out(problem, parts, of_folds, strength * P)
                 calibration, width = recorded("calibration", partial(_calibrated, problem, held_out, rng, path))
             predictive = Predictive(networks, calibration, width=width)
-    return PriorSelection(
+    return problem, PriorSelection(
         strength / unit,
         strength * P,
         np.stack([strengths[: len(scores)] / unit, scores], axis=1),
@@ -198,6 +262,7 @@ def choose(
         path.stopped or stop.reason,
         path.events / n,
         predictive,
+        tried,
     )
 
 

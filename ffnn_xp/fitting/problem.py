@@ -81,6 +81,10 @@ class FitProblem:
         """True if p x p matrices may be formed; otherwise products and Kronecker factors replace them."""
         return self.layout.n_parameters <= self.tuning.matrix_limit
 
+    def with_network(self, network: Network) -> FitProblem:
+        """Return the problem, which has no prior yet, with a network of other hidden layers."""
+        return replace(self, network=network, scaling=replace(self.scaling, layout=network.layout))
+
     def with_y_error(self, y_error: HostArray) -> FitProblem:
         """Return the problem with these errors ``(k,)`` of the standardised outputs, where the user gave none."""
         return replace(self, y_error=y_error)

@@ -92,6 +92,10 @@ class PriorSelectionTuning:
     steps: int = tuned(26, "prior widths of the path at most, each half of the one before: how weak a prior may get")
     folds: int = tuned(5, "folds of the cross-validation: more use the data better and take more time")
     one_fold: int = tuned(2000, "events from which on one fold is enough")
+    larger: float = tuned(
+        0.02,
+        "share of held-out S that a larger network has to gain; smaller: taken more often",
+    )
     few_members: int = tuned(10, "networks of the ensemble: more predict better and take more time")
     fewest_members: int = tuned(6, "the same where there are many events")
     many_events: int = tuned(5000, "events from which on there are the fewest networks")

@@ -31,6 +31,9 @@ from ffnn_xp.network import (
 
 Self = TypeVar("Self", bound="NetworkFunction")
 
+HIDDEN = ((10,), (16, 16))
+"""Hidden layers among which a fit chooses where they are left open; the first serve where it does not choose."""
+
 
 @quiet
 class NetworkFunction:
@@ -38,7 +41,7 @@ class NetworkFunction:
 
     def __init__(
         self,
-        layers: Widths = (None, 10, None),
+        layers: Widths | None = None,
         *,
         activation: str | Activation | Sequence[str | Activation] = "tanh",
         output: str | Activation = "identity",
@@ -51,7 +54,8 @@ class NetworkFunction:
         name: str | None = None,
     ) -> None:
         self._name = check_name(name)
-        self._widths = check_widths(layers)
+        self._open = layers is None and isinstance(activation, str | Activation)
+        self._widths = check_widths((None, *HIDDEN[0], None) if layers is None else layers)
         hidden = hidden_activations(activation, len(self._widths) - 2)
         self._activations = (*hidden, get_activation(output, output=True))
         self._backend = get_backend(backend, device=device, dtype=dtype, fallback=fallback, threads=threads)
@@ -103,15 +107,20 @@ class NetworkFunction:
     def __sklearn_clone__(self: Self) -> Self:
         """Return a model with the same options that was never fitted, for `sklearn.base.clone`."""
         *hidden, output = self._activations
+        layers, activation = (None, hidden[0]) if self._open else (self._widths, hidden)
         return type(self)(
-            self._widths, activation=hidden, output=output, backend=self._backend, seed=self._seed, name=self._name
+            layers, activation=activation, output=output, backend=self._backend, seed=self._seed, name=self._name
         )
 
     def build(self, d: int, k: int) -> None:
         """Fill in widths that were None and draw the start parameters, unless that was done before."""
+        self.build_network(self.network_for(d, k))
+
+    def build_network(self, network: Network) -> None:
+        """Take this network, one of `networks_for`, and draw the start parameters, unless that was done before."""
         if self._network is None:
-            self._network = self.network_for(d, k)
-            start = glorot(self._network.layout, np.random.default_rng(self._seed))
+            self._network, self._activations = network, network.activations
+            start = glorot(network.layout, np.random.default_rng(self._seed))
             self._theta = self._backend.to_device(start)
 
     def name_inputs(self, names: tuple[str, ...] | None) -> None:
@@ -125,6 +134,17 @@ class NetworkFunction:
             return self._network
         widths = d, *cast("tuple[int, ...]", self._widths[1:-1]), k
         return Network(Layout(widths, self._name or ""), self._activations)
+
+    def networks_for(self, d: int, k: int) -> tuple[Network, ...]:
+        """Return the networks for d inputs and k outputs among which a fit may choose; the first is `network_for`."""
+        first = self.network_for(d, k)
+        if self._network is not None or not self._open:
+            return (first,)
+        activation, output = self._activations[0], self._activations[-1]
+        return first, *(
+            Network(replace(first.layout, widths=(d, *hidden, k)), (*(activation,) * len(hidden), output))
+            for hidden in HIDDEN[1:]
+        )
 
     @property
     def network(self) -> Network:
@@ -277,7 +297,8 @@ class NetworkFunction:
         hidden = names[0] if len(set(names[:-1])) == 1 else tuple(names[:-1])
         p = f", {self.n_parameters} parameters" if self._network is not None else ""
         called = "" if self._name is None else f", name={self._name!r}"
-        given = f"{self.layers}, activation={hidden!r}, output={names[-1]!r}{called}"
+        layers = None if self._open and self._network is None else self.layers
+        given = f"{layers}, activation={hidden!r}, output={names[-1]!r}{called}"
         return f"{type(self).__name__}({given}){p}, {self._backend}"
 
     def _columns(self, x: Any) -> tuple[Array, str]:

@@ -36,8 +36,10 @@ class Model(NetworkPicture, SavablePredictor):
 
     Parameters
     ----------
-    layers : sequence of int
-        At least two widths: inputs, hidden layers, outputs. None as first or last is read from the data.
+    layers : sequence of int, optional
+        At least two widths: inputs, hidden layers, outputs. None as first or last is read from the data. Without
+        `layers` the first fit with ``prior="auto"`` chooses, by events that are held out, one hidden layer of 10 units
+        or two of 16; others take 10.
     activation : str, Activation, or a sequence with one for each hidden layer
         relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, identity, exp, or your own `Activation`.
     output : str or Activation

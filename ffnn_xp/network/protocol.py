@@ -36,6 +36,12 @@ class ModelLike(Protocol):
     def build(self, d: int, k: int) -> None:
         """Fill in widths that are still None."""
 
+    def build_network(self, network: Network) -> None:
+        """Take this network, one of `networks_for`, unless the model has one."""
+
+    def networks_for(self, d: int, k: int) -> tuple[Network, ...]:
+        """Return the networks among which a fit may choose; the first is `network_for`."""
+
     def name_inputs(self, names: tuple[str, ...] | None) -> None:
         """Keep the names of the inputs, if the model has neither names nor parameters of its own yet."""
 

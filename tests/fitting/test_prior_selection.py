@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -606,3 +607,72 @@ def test_no_matrices_are_formed_beyond_the_limit(forbid: Callable[..., None]) ->
     assert fit.recipe.strength == expected.recipe.strength
     assert fit.y_error == pytest.approx(expected.y_error, rel=1e-6)
     assert np.isfinite(model.predict(NEW, return_std=True)).all()
+
+
+class TestOpenLayers:
+    """`Model()` leaves its hidden layers to the fit, which takes larger ones where held-out events want them."""
+
+    @staticmethod
+    def fit(least: float, **options: Any) -> tuple[fx.Model, fx.FitResult]:
+        model = fx.Model(backend="numpy", seed=1)
+        tuning = Tuning(prior_selection=PriorSelectionTuning(larger=least, folds=2, few_members=2))
+        return model, model.fit(X, Y, tuning=tuning, **options)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("least", "layers"), [(-9.0, (2, 16, 16, 1)), (9.0, (2, 10, 1))])
+    def test_the_gain_decides(self, least: float, layers: tuple[int, ...]) -> None:
+        model, fit = self.fit(least)
+        assert model.layers == layers
+        assert fit.recipe is not None
+        assert "hidden layers by the same S: 10 (" in str(fit)
+        assert "16-16 (" in str(fit)
+        assert all(len(theta) == model.n_parameters for theta in fit.recipe.members)
+        assert len(model.names) == len(fit.parameters) == model.n_parameters
+        assert fit.recipe.predictive is not None
+        assert model.predict(NEW).shape == (2000,)
+
+    @pytest.mark.slow
+    def test_a_layered_function_takes_two(self) -> None:
+        """By the default rule; a plane takes one."""
+        rng = np.random.default_rng(1)
+        x = rng.uniform(-1, 1, (1000, 2))
+        for y, hidden in ((np.sin(5 * np.sum(x**2, axis=1)), 2), (x[:, 0] - x[:, 1], 1)):
+            model = fx.Model(backend="numpy", seed=1)
+            model.fit(x, y + 0.05 * rng.normal(size=1000), 0.05)
+            assert len(model.layers) - 2 == hidden
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("options", [{"prior": 3.0}, {"prior": None, "restarts": 1}, {"start": np.full(41, 0.1)}])
+    def test_it_does_not_choose(self, options: dict[str, Any]) -> None:
+        """Without ``prior="auto"``, and from a given start, which has its own number of parameters."""
+        model, fit = self.fit(-9.0, **options)
+        assert model.layers == (2, 10, 1)
+        assert "hidden layers" not in str(fit)
+
+    def test_several_activations_are_those_of_so_many_layers(self) -> None:
+        model = fx.Model(activation=["relu"], backend="numpy", seed=1)
+        assert [network.layout.widths for network in model.networks_for(2, 1)] == [(2, 10, 1)]
+
+    @pytest.mark.slow
+    def test_the_first_fit_decides_and_a_clone_is_open_again(self) -> None:
+        model, _ = self.fit(-9.0)
+        model.fit(X, Y, prior=3.0)
+        assert model.layers == (2, 16, 16, 1)
+        again = model.__sklearn_clone__()
+        assert again.layers == (None, 10, None)
+        assert [network.layout.widths for network in again.networks_for(2, 1)] == [(2, 10, 1), (2, 16, 16, 1)]
+        assert [a.name for a in again.networks_for(2, 1)[1].activations] == ["tanh", "tanh", "identity"]
+
+    def test_where_time_is_up_the_smaller_one_is_taken(self) -> None:
+        model = fx.Model(backend="numpy", seed=1)
+        with pytest.warns(fx.FitWarning):
+            fit = model.fit(X, Y, max_seconds=0.02)
+        assert model.layers == (2, 10, 1)
+        assert fit.recipe is not None
+        assert "max_seconds" in fit.recipe.stopped
+
+    @pytest.mark.slow
+    def test_a_checkpoint_of_fixed_layers_is_another_fit(self, tmp_path: Path) -> None:
+        fx.Model((None, 10, None), backend="numpy", seed=1).fit(X, Y, prior=3.0, checkpoint=tmp_path / "kept")
+        with pytest.raises(ValueError, match="layers"):
+            fx.Model(backend="numpy", seed=1).fit(X, Y, prior=3.0, checkpoint=tmp_path / "kept")

@@ -224,7 +224,7 @@ class TestWidths:
         [
             (5, TypeError, "`layers` must be a sequence of widths"),
             ("8-7", TypeError, "`layers` must be a sequence of widths"),
-            (None, TypeError, "`layers` must be a sequence of widths"),
+            ({}, ValueError, "needs at least inputs and outputs"),
             ((5,), ValueError, "needs at least inputs and outputs"),
             ((), ValueError, "needs at least inputs and outputs"),
             ((5, None, 1), ValueError, "only the first and last width can be None"),
@@ -269,7 +269,8 @@ def test_text(backend: Backend) -> None:
     assert "'relu'" in text
     assert "13 parameters" in text
     assert backend.name in text
-    assert "None, 10, None" in repr(Model(backend=backend))
+    assert "None, 10, None" in repr(Model((None, 10, None), backend=backend))
+    assert repr(Model(backend=backend)).startswith("Model(None, activation='tanh'")
 
 
 def test_in_place_changes_of_what_it_hands_out_do_not_reach_it() -> None:
