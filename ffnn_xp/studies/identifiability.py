@@ -189,8 +189,10 @@ def report(
     active = _layers(cost.active_events(theta) / events, layout.widths[1:-1])
     H = cost.gauss_newton(theta) if matrices else None
     overflows = not all(np.all(np.isfinite(M)) for M in chain(*factors, () if H is None else (H,)))
-    if H is not None and not overflows:
-        values, n_identified, shares, weakest, unidentified, by_parameter = _spectrum(cost, H)
+    held = None if H is None or overflows else Spectrum.of_hessian(H, cost.errordef, cost.epsilon).factor
+    overflows = overflows or not (held is None or np.all(np.isfinite(held)))
+    if H is not None and held is not None and not overflows:
+        values, n_identified, shares, weakest, unidentified, by_parameter = _spectrum(cost, H, held)
         effective = tuple(float(np.sum(A)) for A in layout.matrices(np, by_parameter))
     else:
         values, n_identified, shares, weakest, unidentified = None, None, None, (), ()
@@ -248,16 +250,18 @@ def prior_share(fitted: FittedProblem, known: LinearBand, x: Array) -> HostArray
 
 
 def _spectrum(
-    cost: NetworkCost, H: HostArray
+    cost: NetworkCost, H: HostArray, F: HostArray
 ) -> tuple[HostArray, int, HostArray, tuple[Direction, ...], tuple[tuple[str, float], ...], HostArray]:
-    """Compute the fields of `Report` that need a p x p matrix, and each parameter's part of the effective number."""
+    """Compute the fields of `Report` that need a p x p matrix, and each parameter's part of the effective number.
+
+    H is the Gauss-Newton matrix with the prior, and F the factor of its inverse.
+    """
     names, p = cost.objective.network.layout.names, len(H)
     own = np.zeros(p) if cost.prior is None else 2 * cost.errordef * cost.prior.precision
     G = H - np.diag(own)
     data = Spectrum.of_hessian(G, cost.errordef, cost.epsilon)
     scale, n_identified = data.scale, data.factor.shape[1]
     values, V = scipy.linalg.eigh(G * (scale[:, None] * scale), check_finite=False)
-    F = Spectrum.of_hessian(H, cost.errordef, cost.epsilon).factor
     by_parameter = np.sum(F * (G @ F), axis=1) / (2 * cost.errordef)
     shares = np.zeros(p)
     if F.shape[1]:

@@ -134,7 +134,7 @@ class Predictive:
         M = len(self.members)
         if self.predicts_width:
             y, band = (a[:, : y.shape[1] // 2] for a in (y, band))
-        between = np.var(y, axis=0, ddof=1) / M if M > 1 else 0.0
+        between = _scatter(y) ** 2 / M if M > 1 else 0.0
         return np.asarray(np.sqrt(np.mean(band**2, axis=0) + between))
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
@@ -179,5 +179,11 @@ class Predictive:
             noise = self.width(backend.to_host(x), mean, band)
         width = c.width(noise, band)
         if len(y) > 1:
-            width = np.maximum(width, np.std(y, axis=0, ddof=1))
+            width = np.maximum(width, _scatter(y))
         return mean, width
+
+
+def _scatter(y: HostArray) -> HostArray:
+    """Return the standard deviation of networks' outputs ``(m, k, n)``, infinite where one of them overflows."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.all(np.isfinite(y), axis=0), np.std(y, axis=0, ddof=1), np.inf)

@@ -564,6 +564,23 @@ def test_an_interval_is_infinite_where_nothing_is_known_and_the_mean_overflows()
         np.testing.assert_array_equal(mixture.quantile(*ask, 0.9), np.inf)
 
 
+def test_networks_that_overflow_scatter_by_infinity() -> None:
+    class Known:
+        parameters = np.array([1e3, 1e3])
+
+        def std(self, network: object, backend: object, x: np.ndarray) -> np.ndarray:
+            return np.ones((1, x.shape[1]))
+
+    model = fx.Model((1, 1), output="exp", backend="numpy", seed=1)
+    mixture = Predictive((Member(Known(), np.ones(1)),) * 2)  # type: ignore[arg-type]
+    ask = (model.network, model.backend, np.array([[-1.0, 1.0]]))
+    with np.errstate(over="ignore"):
+        for with_y_error in (True, False):
+            np.testing.assert_array_equal(np.isinf(mixture.std(*ask, with_y_error=with_y_error)), [[False, True]])
+        np.testing.assert_array_equal(np.isinf(mixture.quantile(*ask, 0.1)), [[False, True]])
+        assert mixture.quantile(*ask, 0.1)[0, 1] == -np.inf
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [0.1, None])
 @pytest.mark.parametrize("value", [0.0, 3.1, 1e9, -1e-9])
