@@ -38,11 +38,12 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     raw, search, spectrum = found.raw_cost, found.search, found.spectrum
     p, certificate = found.problem.layout.n_parameters, found.certificate
     theta = found.problem.scaling.to_raw(found.theta)
+    S = raw.value_and_gradient(theta)[0]
     if found.problem.loss.predicts_width and any(found.problem.each(_has_vanishing_width, theta)):
         found = replace(found, problem=replace(found.problem, unsettled=VANISHING))
-    elif why := _rounding(found, theta):
+    elif why := _rounding(found, theta, S):
         found = replace(found, problem=replace(found.problem, unsettled=why))
-    elif found.certified and not _is_finite(found, theta):
+    elif found.certified and not _is_finite(found, S):
         found = replace(found, problem=replace(found.problem, unsettled=NOT_FINITE))
     problem = found.problem
     if search.best is not None and search.best.located and (spectrum is None or not spectrum.n_negative):
@@ -82,7 +83,7 @@ def certify_fit(found: Found, began: float, deadline: float = np.inf) -> FitReco
     return FitRecord(
         valid=found.certified,
         message=message,
-        fval=raw.value_and_gradient(theta)[0],
+        fval=S,
         chi2=chi2,
         edm=_edm(found),
         certificate="conjugate gradients" if found.certified_matrix_free else "MIGRAD" if found.certified else "none",
@@ -128,35 +129,34 @@ def _has_vanishing_width(problem: FitProblem, theta: HostArray) -> bool:
     return bool(np.any(width < TINY_WIDTH * np.minimum(1.0, np.median(width, axis=1, keepdims=True))))
 
 
-def _is_finite(found: Found, raw: HostArray) -> bool:
-    """Return True if S, in raw units too, its gradient, and the covariance or a product with the curvature are finite.
+def _is_finite(found: Found, raw: float) -> bool:
+    """Return True if S, its gradient, and the covariance or a product with the curvature are finite at the point.
 
-    The gradient and the curvature are those in standardised units; `raw` are the parameters in raw units.
+    They are those in standardised units; `raw` is S in raw ones.
     """
     cost, theta = found.cost, found.theta
-    if not np.isfinite(found.raw_cost(raw)):
-        return False
     value, gradient = cost.value_and_gradient(theta)
     if found.spectrum is None:
         product = cost.hessian_product if found.problem.network.smooth else cost.gauss_newton_product
         curvature = product(theta, np.random.default_rng(0).normal(size=len(theta)))
     else:
         curvature = found.spectrum.factor
-    return bool(np.isfinite(value) and np.all(np.isfinite(gradient)) and np.all(np.isfinite(curvature)))
+    return bool(
+        np.isfinite(raw) and np.isfinite(value) and np.all(np.isfinite(gradient)) and np.all(np.isfinite(curvature))
+    )
 
 
-def _rounding(found: Found, theta: HostArray) -> str:
+def _rounding(found: Found, theta: HostArray, S: float) -> str:
     """Return why S at raw parameters is made of rounding; empty if it is the same in standardised units.
 
     With kinks it has to be the same beside the parameters too, where all are larger, or smaller, by their last digit:
     with errors of x it jumps where a value crosses a kink.
     """
-    S = found.raw_cost(theta)
     if not np.isfinite(S):
         return ""
 
     def differs(value: float) -> bool:
-        return not abs(S - value) <= 2 * SAME * abs(S) + 0.1 * found.cost.errordef
+        return not abs(S - value) <= 2 * SAME * min(abs(S), abs(value)) + 0.1 * found.cost.errordef
 
     value = float(found.cost(found.theta))
     if not found.problem.loss.predicts_width and differs(value):  # the latter lacks the logarithm of the width of y

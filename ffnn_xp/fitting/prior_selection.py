@@ -21,11 +21,10 @@ band leaves out. Where no errors of y are given the noise's width :math:`\sigma`
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count, islice
-from typing import NamedTuple
+from itertools import islice
 
 import numpy as np
 
@@ -36,21 +35,21 @@ from ffnn_xp._lib.validation import Seed
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
 from ffnn_xp.fitting.folds import CostBatch, Fold
+from ffnn_xp.fitting.hidden_layers import follow_best
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.progress import Report
-from ffnn_xp.fitting.regularization_path import PathMinimizer, follow_path, join_path, shape_of_prior
+from ffnn_xp.fitting.regularization_path import PathMinimizer, join_path
 from ffnn_xp.fitting.search_result import FitState
 from ffnn_xp.fitting.width_selection import HeldOut, choose_width, rounding_error
 from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.fitting.y_error import held_out_width, residual_width
-from ffnn_xp.network import Network, evaluate, glorot
-from ffnn_xp.objective import GaussianPrior, NetworkCost, output_bias_precision
+from ffnn_xp.network import Network, evaluate
+from ffnn_xp.objective import GaussianPrior, NetworkCost
 from ffnn_xp.uncertainty import Calibration, LinearBand, Member, Predictive, Spectrum, VaryingWidth, sandwich
 
 FEWEST_TO_CHOOSE = 10  # events without which cross-validation says nothing
 MOST_SCATTER = 0.5  # of the square of held-out residuals: the most that an ensemble is taken to be better
 MOST_EFFECTIVE = 0.9  # share of the values that parameters can take up: what is left gives the errors of y
-CONSTANT = 1e-12  # S per event below which the values themselves are constant
 SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
 
@@ -81,8 +80,8 @@ class PriorSelection:
         Gradients of all events that the choice has cost.
     predictive : Predictive or None
         The prediction of all networks, for measured values and for probabilities.
-    hidden : str
-        Hidden layers that were tried, with S of each held-out value, if they were left open.
+    hidden_layers : tuple of (tuple of int, float)
+        Hidden layers that were tried, with S per held-out value of each, if they were left open.
     """
 
     strength: float
@@ -95,7 +94,7 @@ class PriorSelection:
     stopped: str = ""
     gradients: float = 0.0
     predictive: Predictive | None = field(default=None, repr=False)
-    hidden: str = ""
+    hidden_layers: tuple[tuple[tuple[int, ...], float], ...] = ()
 
     def words(self) -> str:
         """Return the choice in a line of text."""
@@ -109,8 +108,9 @@ class PriorSelection:
             text += f"; width^2 {c.a:.2g} noise + {c.b:.2g} band, nu {c.nu:.2g}"
             if self.predictive is not None and self.predictive.width is not None:
                 text += ", the noise depends on x"
-        if self.hidden:
-            text += f"; hidden layers by the same S: {self.hidden}"
+        if self.hidden_layers:
+            tried = (f"{'-'.join(map(str, units))} ({score:.3g})" for units, score in self.hidden_layers)
+            text += f"; hidden layers by the same S: {', '.join(tried)}"
         return text + (f"; cut short: {self.stopped}" if self.stopped else "")
 
 
@@ -125,72 +125,6 @@ def why_not_chosen(problem: FitProblem) -> str:
     if problem.layout.n_layers == 1 and problem.layout.n_parameters < problem.n_values:
         return "a network without hidden units needs none"
     return ""
-
-
-class _Followed(NamedTuple):
-    """A problem whose folds have followed the path, and what they found: see `follow_path`."""
-
-    problem: FitProblem
-    whole: NetworkCost
-    P: HostArray
-    unit: float
-    strengths: HostArray
-    parts: list[Fold]
-    starts: Iterator[HostArray]
-    at: int
-    scores: list[float]
-    thetas: list[HostArray]
-
-    @property
-    def score(self) -> float:
-        """S of each held-out value."""
-        return self.scores[self.at]
-
-    def hidden(self) -> str:
-        """Return the units of the hidden layers, and the score."""
-        return f"{'-'.join(map(str, self.problem.layout.widths[1:-1]))} ({self.score:.3g})"
-
-
-def _follow(problem: FitProblem, fold: HostArray, rng: np.random.Generator, path: PathMinimizer) -> _Followed:
-    """Let the folds of a problem follow the path."""
-    n, tuning = problem.data.n, problem.tuning.prior_selection
-    whole = replace(problem, prior=None, y_error=np.ones(problem.data.n_values)).cost()
-    P = shape_of_prior(problem.network, output_bias_precision(problem.network, problem.loss))
-    zero = np.zeros(whole.npar)
-    unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
-    strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - tuning.steps, tuning.steps, base=2.0)
-    parts = [
-        Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
-        for f in range(tuning.folds if n < tuning.one_fold else 1)
-    ]
-    starts = (glorot(problem.layout, rng) for _ in count())
-    found = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
-    return _Followed(problem, whole, P, unit, strengths, parts, starts, *found)
-
-
-def _best_network(
-    problems: Sequence[FitProblem], fold: HostArray, rng: np.random.Generator, path: PathMinimizer
-) -> tuple[_Followed, str]:
-    """Let the problems follow the path one after another, as long as larger networks gain; return the best.
-
-    The text names those that were tried, with the S of each held-out value; it is empty where there is one problem.
-    """
-    best = _follow(problems[0], fold, rng, path)
-    tried = [best]
-    for problem in problems[1:]:
-        if path.stopped:
-            break
-        tried.append(_follow(problem, fold, rng, path))
-        if not _is_taken(tried[-1], best, path):
-            break
-        best = tried[-1]
-    return best, ", ".join(each.hidden() for each in tried) if len(problems) > 1 else ""
-
-
-def _is_taken(larger: _Followed, smaller: _Followed, path: PathMinimizer) -> bool:
-    """Return True if a larger network describes held-out values so much better than a smaller one that it is taken."""
-    least = larger.problem.tuning.prior_selection.larger * abs(smaller.score)
-    return not path.stopped and smaller.score - larger.score > least
 
 
 def choose(
@@ -227,7 +161,7 @@ def choose(
     time_of = problems[0].tuning.time
     last = time_of.until(time_of.path, began, workers.deadline)
     path = PathMinimizer(replace(workers, deadline=last), problems[0].tuning.path, None if report is None else tell)
-    best, tried = _best_network(problems, fold, rng, path)
+    best, tried = follow_best(problems, fold, rng, path)
     problem, whole, P, unit, strengths, parts, starts, at, scores, thetas = best
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
@@ -262,7 +196,7 @@ def choose(
         path.stopped or stop.reason,
         path.events / n,
         predictive,
-        tried,
+        tuple((each.problem.layout.widths[1:-1], each.score) for each in tried) if len(problems) > 1 else (),
     )
 
 

@@ -145,8 +145,8 @@ def test_an_s_that_is_made_of_rounding_is_not_certified(loss: str, changes: floa
     fit = model.fit(X, y, None if loss == "normal" else 0.1, loss=loss, prior=3.0, restarts=1)
     search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
     found = Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, None)
-    assert _rounding(found, fit.parameters) == ""
-    why = _rounding(replace(found, raw_cost=lambda theta: fit.fval + changes), fit.parameters)  # type: ignore[arg-type]
+    assert _rounding(found, fit.parameters, fit.fval) == ""
+    why = _rounding(found, fit.parameters, fit.fval + changes)
     assert (why == "") is (loss == "normal")
     assert why == "" or "errors of y lie below its last digits" in why
 
@@ -160,13 +160,13 @@ def test_an_s_that_jumps_in_last_digits_is_not_certified(jump: float, larger: bo
     search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
     migrad = Certificate(fit.standardised, fit.fval, edm=0.0, calls=1, certified=True)
     found = Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, migrad)
-    assert _rounding(found, fit.parameters) == ""
+    assert _rounding(found, fit.parameters, fit.fval) == ""
 
     def jumps(theta: np.ndarray) -> float:
         farther = np.abs(theta) > np.abs(fit.parameters) if larger else np.abs(theta) < np.abs(fit.parameters)
         return fit.fval + (jump if np.all(farther) else 0.0)
 
-    why = _rounding(replace(found, raw_cost=jumps), fit.parameters)  # type: ignore[arg-type]
+    why = _rounding(replace(found, raw_cost=jumps), fit.parameters, fit.fval)  # type: ignore[arg-type]
     assert why.startswith("S jumps from ")
 
 
@@ -177,8 +177,8 @@ def test_an_s_that_is_not_finite_in_raw_units_is_not_certified(S: float) -> None
     fit = model.fit(X, np.sin(X), 0.1, prior=3.0, restarts=1)
     search = SearchResult(LocalMinimum.unfinished(fit.standardised, fit.fval))
     found = Found(fit.problem, fit.raw_cost, fit.cost, search, fit.spectrum, None)
-    assert _is_finite(found, fit.parameters)
-    assert not _is_finite(replace(found, raw_cost=lambda theta: S), fit.parameters)  # type: ignore[arg-type]
+    assert _is_finite(found, fit.fval)
+    assert not _is_finite(found, S)
 
 
 @dataclass(frozen=True)
@@ -201,11 +201,10 @@ def plain(activation: str) -> tuple[Found, np.ndarray]:
 
 
 def test_an_s_that_is_not_finite_in_standardised_units_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, raw = plain("tanh")
-    found = replace(found, raw_cost=lambda theta: 1.0)  # type: ignore[arg-type]
+    found, _ = plain("tanh")
     right = NetworkCost.value_and_gradient
     monkeypatch.setattr(NetworkCost, "value_and_gradient", lambda *args: (np.nan, right(*args)[1]))
-    assert not _is_finite(found, raw)
+    assert not _is_finite(found, 1.0)
 
 
 @pytest.mark.parametrize(("activation", "product"), [("tanh", "hessian_product"), ("relu", "gauss_newton_product")])
@@ -213,26 +212,25 @@ def test_without_matrices_the_product_of_the_networks_curvature_is_finite(
     activation: str, product: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At kinks that is the Gauss-Newton matrix; the Hessian's jumps there."""
-    found, raw = plain(activation)
+    found, _ = plain(activation)
     found = replace(found, spectrum=None)
-    assert _is_finite(found, raw)
+    assert _is_finite(found, 1.0)
     monkeypatch.setattr(NetworkCost, product, lambda cost, theta, v: np.full_like(v, np.nan))
-    assert not _is_finite(found, raw)
+    assert not _is_finite(found, 1.0)
 
 
 @pytest.mark.parametrize(("S", "difference"), [(1e12, 1e6), (0.0, 0.09)])
 def test_differences_of_s_that_its_digits_or_an_error_allow_are_not_of_rounding(S: float, difference: float) -> None:
     found, raw = plain("tanh")
     found = replace(found, certificate=None)
-    given = replace(found, cost=Given(lambda theta: S + difference), raw_cost=lambda theta: S)  # type: ignore[arg-type]
-    assert _rounding(given, raw) == ""
-    more = replace(given, raw_cost=lambda theta: S - 2 * difference)  # type: ignore[arg-type]
-    assert "a difference of rounding alone" in _rounding(more, raw)
+    given = replace(found, cost=Given(lambda theta: S + difference))  # type: ignore[arg-type]
+    assert _rounding(given, raw, S) == ""
+    assert "a difference of rounding alone" in _rounding(given, raw, S - 2 * difference)
 
 
 def test_of_an_s_that_is_not_finite_rounding_is_not_blamed() -> None:
     found, raw = plain("tanh")
-    assert _rounding(replace(found, raw_cost=lambda theta: np.inf), raw) == ""  # type: ignore[arg-type]
+    assert _rounding(found, raw, np.inf) == ""
 
 
 @pytest.mark.parametrize(("activation", "certified"), [("tanh", True), ("relu", False), ("relu", True)])
@@ -244,7 +242,7 @@ def test_jumps_in_last_digits_count_for_certified_points_of_networks_with_kinks(
         found = replace(found, certificate=None)
     S = found.raw_cost(raw)
     jumps = Given(lambda theta: S if np.array_equal(theta, raw) else S + 9)
-    assert bool(_rounding(replace(found, raw_cost=jumps), raw)) is (certified and activation == "relu")
+    assert bool(_rounding(replace(found, raw_cost=jumps), raw, S)) is (certified and activation == "relu")
 
 
 @pytest.mark.slow
