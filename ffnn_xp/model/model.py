@@ -37,9 +37,8 @@ class Model(NetworkPicture, SavablePredictor):
     Parameters
     ----------
     layers : sequence of int, optional
-        At least two widths: inputs, hidden layers, outputs. None as first or last is read from the data. Without
-        `layers` the first fit with ``prior="auto"`` chooses, by events that are held out, one hidden layer of 10 units
-        or two of 16; others take 10.
+        At least two widths: inputs, hidden layers, outputs; None as first or last is read from the data. Without them
+        a first fit with ``prior="auto"`` takes one hidden layer of 10 units or two of 16, by held-out data; others 10.
     activation : str, Activation, or a sequence with one for each hidden layer
         relu, leaky_relu, tanh, logistic, softplus, silu, gelu, elu, sine, identity, exp, or your own `Activation`.
     output : str or Activation
@@ -113,10 +112,9 @@ class Model(NetworkPicture, SavablePredictor):
         loss : str, Loss or callable, optional
             The statistic: "least_squares", the default except for a histogram of counts; "soft_l1", "huber",
             "student_t", or a function of squared pulls as iminuit takes one, where some values are wrong by many sigma;
-            "normal" for a network with 2 k outputs, means and
-            logarithms of widths; "poisson" for counts, with ``output="exp"``; "binomial" for k out of N, or yes and no,
-            with ``output="logistic"``; "multinomial" for labels 0 ... k-1 or counts of classes, with
-            ``output="softmax"``. Other labels have to be numbered first, by
+            "normal" for a network with 2 k outputs, means and logarithms of widths; "poisson" for counts, with
+            ``output="exp"``; "binomial" for k out of N, or yes and no, with ``output="logistic"``; "multinomial" for
+            labels 0 ... k-1 or counts of classes, with ``output="softmax"``. Other labels have to be numbered first, by
             ``classes, y = numpy.unique(y, return_inverse=True)``; output i is then the probability of ``classes[i]``.
         weights : array-like with shape (n,), optional
             Factor on each event's term, such as the number of times that it was measured. If y_err is None, only the
