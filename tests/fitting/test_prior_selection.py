@@ -14,6 +14,7 @@ import scipy.integrate
 import scipy.stats
 
 import ffnn_xp as fx
+import ffnn_xp.fitting.hidden_layers
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
 from ffnn_xp.fitting.folds import CostBatch, Fold
@@ -101,7 +102,7 @@ def test_the_networks_of_the_folds_go_on(monkeypatch: pytest.MonkeyPatch, many: 
         minimised.extend(zip(costs.n.tolist(), thetas, ends, strict=True))
         return ends
 
-    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "glorot", glorot)
+    monkeypatch.setattr(ffnn_xp.fitting.hidden_layers, "glorot", glorot)
     monkeypatch.setattr(PathMinimizer, "minimize", minimize)
     tuning = Tuning(prior_selection=PriorSelectionTuning(one_fold=many))
     fit = network().fit(X, Y, prior="auto", seed=3, tuning=tuning)
