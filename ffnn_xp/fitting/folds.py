@@ -64,6 +64,11 @@ class Fold:
         self.inside = whole.objective.select(fitted)
         self.outside = whole.objective.select(out)
 
+    @classmethod
+    def of(cls, whole: NetworkCost, fold: Rows, number: int) -> Fold:
+        """Return the fold that holds out the events of this number, by the number of each, ``(n,)``."""
+        return cls(whole, np.flatnonzero(fold != number), np.flatnonzero(fold == number))
+
     def cost(self, precision: HostArray) -> NetworkCost:
         """Return the cost of the events to fit."""
         return NetworkCost(self.inside, n_values=len(self.fitted), prior=GaussianPrior(precision))

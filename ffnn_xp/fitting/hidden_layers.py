@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.fitting.folds import Fold
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.regularization_path import PathMinimizer, follow_path, shape_of_prior
@@ -39,7 +39,7 @@ class Followed(NamedTuple):
         return self.scores[self.at]
 
 
-def _follow(problem: FitProblem, fold: HostArray, rng: np.random.Generator, path: PathMinimizer) -> Followed:
+def _follow(problem: FitProblem, fold: Rows, rng: np.random.Generator, path: PathMinimizer) -> Followed:
     """Let the folds of a problem follow the path."""
     n, tuning = problem.data.n, problem.tuning.prior_selection
     whole = replace(problem, prior=None, y_error=np.ones(problem.data.n_values)).cost()
@@ -47,17 +47,14 @@ def _follow(problem: FitProblem, fold: HostArray, rng: np.random.Generator, path
     zero = np.zeros(whole.npar)
     unit = max(whole.chi2(zero) / n, CONSTANT * whole.errordef)  # of a constant prediction
     strengths: HostArray = 2.0 * unit * np.logspace(0, 1 - tuning.steps, tuning.steps, base=2.0)
-    parts = [
-        Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
-        for f in range(tuning.folds if n < tuning.one_fold else 1)
-    ]
+    parts = [Fold.of(whole, fold, f) for f in range(tuning.folds if n < tuning.one_fold else 1)]
     starts = (glorot(problem.layout, rng) for _ in count())
     found = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
     return Followed(problem, whole, P, unit, strengths, parts, starts, *found)
 
 
 def follow_best(
-    problems: Sequence[FitProblem], fold: HostArray, rng: np.random.Generator, path: PathMinimizer
+    problems: Sequence[FitProblem], fold: Rows, rng: np.random.Generator, path: PathMinimizer
 ) -> tuple[Followed, list[Followed]]:
     """Let the problems follow the path one after another, as long as larger networks gain.
 

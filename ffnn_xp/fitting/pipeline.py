@@ -26,9 +26,10 @@ from ffnn_xp.fitting.found import Found
 from ffnn_xp.fitting.identity import identity_of
 from ffnn_xp.fitting.in_parts import read_in_parts
 from ffnn_xp.fitting.local_search import NEWTON, LocalMinimum
+from ffnn_xp.fitting.members import typical_error
 from ffnn_xp.fitting.multistart import MultiStart
 from ffnn_xp.fitting.options import FitOptions
-from ffnn_xp.fitting.prior_selection import PriorSelection, choose, typical_error, why_not_chosen
+from ffnn_xp.fitting.prior_selection import PriorSelection, choose, why_not_chosen
 from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_problem
 from ffnn_xp.fitting.progress import report_to
 from ffnn_xp.fitting.record import FitRecord

@@ -98,6 +98,10 @@ class PriorSelectionTuning:
     )
     few_members: int = tuned(10, "networks of the ensemble: more predict better and take more time")
     fewest_members: int = tuned(6, "the same where there are many events")
+    most_members: int = tuned(30, "networks at most, where they scatter; more: predict better and take more time")
+    scatter: float = tuned(
+        0.05, "share of held-out squares that the networks' scatter may add; smaller: more networks, slower"
+    )
     many_events: int = tuned(5000, "events from which on there are the fewest networks")
     certificate: float = tuned(2.0, "gradients that the certificate may cost, over those of the choice itself")
 

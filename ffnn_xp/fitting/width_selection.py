@@ -29,6 +29,7 @@ FEWEST = 50  # held-out events, below which there is one width
 FOLDS = 5  # of the held-out events
 SAME = 1e-9  # of the largest value, up to which two values are the same
 CONSTANT = 1e-12  # relative scatter up to which an input is constant
+NONE = np.zeros(1)  # no scatter between networks
 UNUSED = 1e100  # scale of constant inputs, with which their weights are nothing in raw units
 
 
@@ -53,6 +54,11 @@ class HeldOut(NamedTuple):
         where errors of y are known the first three are in units of these.
     x : array with shape (d, n)
         Raw inputs.
+    scatter : array with shape (k,)
+        The largest standard deviation between the networks of a fold at an event, in raw units of y; zero where each
+        fold has one network.
+    root_weights : array with shape (n,)
+        Roots of the events' weights, by which residuals and bands are larger.
     """
 
     residuals: HostArray
@@ -60,6 +66,8 @@ class HeldOut(NamedTuple):
     bands: HostArray
     predictions: HostArray
     x: HostArray
+    scatter: HostArray = NONE
+    root_weights: HostArray = np.ones(1)
 
     def calibrate(self, width: HostArray) -> Calibration:
         """Calibrate the density whose noise has these widths ``(k, n)``."""
@@ -134,7 +142,7 @@ def _learn_width(
     """
     backend = get_backend("numpy")
     (k, n), d = held_out.residuals.shape, len(held_out.x)
-    given = width_inputs(held_out.x, held_out.predictions, held_out.bands)
+    given = width_inputs(held_out.x, held_out.predictions, held_out.bands / held_out.root_weights)
     network = width_network(d, tuning.units, k)
     unit = np.log(np.sqrt(np.mean(held_out.residuals**2, axis=1)))
     scale = np.std(given, axis=1)
@@ -144,7 +152,7 @@ def _learn_width(
     events = Events(inputs, (held_out.residuals * np.exp(-unit)[:, None],))
     whole = NetworkCost(Objective(network, ScatterLoss(), events, backend), n_values=n * k)
     fold = rng.permutation(np.arange(n) % FOLDS)
-    parts = [Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS)]
+    parts = [Fold.of(whole, fold, f) for f in range(FOLDS)]
     batch, P = CostBatch([part.inside for part in parts]), shape_of_prior(network)
     starts = [glorot(network.layout, rng) for _ in parts]
     lowest, best = np.inf, starts

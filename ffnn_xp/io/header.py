@@ -10,7 +10,7 @@ from typing import Any
 from ffnn_xp._lib.errors import FileFormatError
 from ffnn_xp.backends import DTYPES
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEY = "ffnn_xp"  # key of the header's metadata; a single one, since safetensors writes several in random order
 LARGEST = 2**31  # of any whole number in a header: far above what a file could hold, far below what cannot be printed
 

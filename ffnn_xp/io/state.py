@@ -135,6 +135,10 @@ def _check_density(density: Predictive) -> None:
     if c is not None:
         good = _finite(c.a, c.b) and min(c.a, c.b) > 0 and c.nu > 2
         _check(good, "the calibration must be positive, with nu above 2")
+    _check(
+        _finite(density.scatter) and np.all(density.scatter >= 0),
+        "the scatter of networks must be finite and not negative",
+    )
     for member in density.members:
         with np.errstate(over="ignore"):
             variance = (1.0 if c is None else c.a) * member.y_error**2

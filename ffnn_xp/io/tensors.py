@@ -44,6 +44,8 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
     if density is not None:
         c = density.calibration
         tensors["density.calibration"] = np.zeros(3) if c is None else np.array([c.a, c.b, 1 / c.nu])
+        if len(density.members) > 1:
+            tensors["density.scatter"] = density.scatter + np.zeros(layout.widths[-1])
         if density.width is not None:
             tensors["density.width.parameters"] = density.width.parameters
             tensors["density.width.range"] = np.stack([density.width.lowest, density.width.highest])
@@ -132,6 +134,8 @@ def _shapes(layout: Layout, header: Header) -> dict[str, tuple[int | None, ...]]
         shapes["prior"] = (layout.n_parameters,)
     if header.n_members:
         shapes["density.calibration"] = (3,)
+    if header.n_members > 1:
+        shapes["density.scatter"] = (layout.widths[-1],)
     if header.varying_width:
         shapes["density.width.parameters"] = (None, None)
         shapes["density.width.range"] = (2, layout.widths[-1])
@@ -188,7 +192,9 @@ def density_of(layout: Layout, tensors: Mapping[str, HostArray], header: Header)
     if header.varying_width:
         d, k = layout.widths[0], layout.widths[-1]
         width = VaryingWidth(tensors["density.width.parameters"], d, k, *tensors["density.width.range"])
-    return Predictive(tuple(Member(*pair) for pair in zip(bands, noises, strict=True)), calibration, width=width)
+    scatter = tensors.get("density.scatter", np.zeros(1))
+    networks = tuple(Member(*pair) for pair in zip(bands, noises, strict=True))
+    return Predictive(networks, calibration, width=width, scatter=scatter)
 
 
 def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> LinearBand:

@@ -1,10 +1,11 @@
 r"""The prediction of an ensemble, and the density of a new measurement: a Student's t around the networks' mean.
 
 .. math:: p(y | x) = \frac{1}{s} t_\nu\!\left(\frac{y - \bar y(x)}{s}\right),
-          \qquad s^2 = \max\!\left(a\,\sigma^2(x) + b\,\mathrm{band}^2(x),\; \mathrm{var}_m\, y_m(x)\right)
+          \qquad s^2 = a\,\sigma^2(x) + b\,\mathrm{band}^2(x) + \max\!\left(0, \mathrm{var}_m\, y_m(x) - v\right)
 
 with mean squares over the networks. The width is calibrated on events that networks did not know: what these networks
-are wrong by there it has already. Far from data the networks' scatter grows beyond it, and is the width. The t is
+are wrong by there it has already. Far from data the networks' scatter grows beyond v, the largest at these events, and
+becomes the width. The t is
 normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all that there is to know.
 Everything is computed on the host, in units of y.
 """
@@ -108,12 +109,15 @@ class Predictive:
         Whether outputs are means, and below them the logarithms of the errors of y at each x.
     width : VaryingWidth or None
         The errors of y at each x, where they are another network's; else they are those of the members.
+    scatter : array with shape (k,)
+        The largest standard deviation between networks at the events of the calibration, the square root of v.
     """
 
     members: tuple[Member, ...]
     calibration: Calibration | None = field(default_factory=Calibration)
     predicts_width: bool = False
     width: VaryingWidth | None = None
+    scatter: HostArray = field(default_factory=lambda: np.zeros(1))
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
         """Return the mean of the density, ``(k, n)``."""
@@ -179,7 +183,8 @@ class Predictive:
             noise = self.width(backend.to_host(x), mean, band)
         width = c.width(noise, band)
         if len(y) > 1:
-            width = np.maximum(width, _scatter(y))
+            scatter, known = _scatter(y), self.scatter[:, None]
+            width = np.hypot(width, np.sqrt(np.maximum(scatter - known, 0)) * np.sqrt(scatter + known))
         return mean, width
 
 

@@ -108,7 +108,8 @@ def test_the_standard_deviation_is_that_of_the_mean_of_the_networks() -> None:
     np.testing.assert_allclose(std**2, np.mean(bands, axis=0) + np.var(own, axis=0, ddof=1) / M, rtol=1e-5)
     c = density.calibration
     width = np.array(bands) * c.b + c.a * 0.1**2
-    expected = c.nu / (c.nu - 2) * np.maximum(np.mean(width, axis=0), np.var(own, axis=0, ddof=1))
+    beyond = np.maximum(0, np.var(own, axis=0, ddof=1) - density.scatter**2)
+    expected = c.nu / (c.nu - 2) * (np.mean(width, axis=0) + beyond)
     np.testing.assert_allclose(model.predict(at, return_std=True, kind="prediction")[1] ** 2, expected, rtol=1e-5)
 
 

@@ -18,11 +18,11 @@ serialize = pytest.importorskip("safetensors.numpy").save
 def test_other_formats(model: fx.Model, net: Path) -> None:
     model.save(net)
     raw, tensors = content(net)
-    rewrite(net, {"format_version": 4, "library_version": "7.1", "something": "new"}, tensors)
-    with pytest.raises(fx.FileFormatError, match=r"format version 4, written by ffnn_xp '7\.1'.*pip install --upgrade"):
+    rewrite(net, {"format_version": 5, "library_version": "7.1", "something": "new"}, tensors)
+    with pytest.raises(fx.FileFormatError, match=r"format version 5, written by ffnn_xp '7\.1'.*pip install --upgrade"):
         fx.load(net)
     rewrite(net, {"format_version": 1, "library_version": "0.0.9"}, tensors)
-    with pytest.raises(fx.FileFormatError, match=r"version 1, .* this one reads 3: save the network again"):
+    with pytest.raises(fx.FileFormatError, match=r"version 1, .* this one reads 4: save the network again"):
         fx.load(net)
     rewrite(net, {**raw, "a_later_addition": 1}, tensors)
     assert fx.load(net).layers == (1, 2, 1)

@@ -36,8 +36,22 @@ def test_a_damaged_density_is_refused(net: Path) -> None:
         rewrite(net, raw, {**tensors, name: np.array(value)})
         with pytest.raises(fx.FileFormatError, match=r"damaged: the (errors of y|calibration) must be"):
             fx.load(net)
+    state = model.to_state()
+    assert state.predictive is not None
+    two = replace(state.predictive, members=2 * state.predictive.members)
+    fx.io.save_state(replace(state, predictive=replace(two, scatter=np.array([0.3]))), net)
+    again = fx.load(net).to_state().predictive
+    assert again is not None
+    np.testing.assert_array_equal(again.scatter, [0.3])
+    raw, tensors = content(net)
+    for scatter in (-1.0, np.nan, np.inf):
+        rewrite(net, raw, {**tensors, "density.scatter": np.array([scatter])})
+        with pytest.raises(fx.FileFormatError, match="damaged: the scatter of networks must be finite and not neg"):
+            fx.load(net)
+    model.save(net)
+    raw, tensors = content(net)
     rewrite(net, {**raw, "n_members": 2}, tensors)
-    with pytest.raises(fx.FileFormatError, match=r"'density\.0\.theta' is missing"):
+    with pytest.raises(fx.FileFormatError, match=r"'density\.scatter' is missing"):
         fx.load(net)
 
 

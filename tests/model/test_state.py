@@ -178,7 +178,7 @@ def test_header_tells_everything_in_plain_json(net: Path) -> None:
     model, fit = fitted()
     model.save(net, fit=fit, input_names=["t [s]"], target_names=("U",), metadata={"run": "7", "wer": "Müller"})
     raw, tensors = content(net)
-    assert raw["format_version"] == 3
+    assert raw["format_version"] == 4
     assert raw["library_version"] == fx.__version__
     assert raw["widths"] == [1, 2, 1]
     assert (raw["activations"], raw["output"], raw["own_activations"]) == (["tanh"], "identity", [])

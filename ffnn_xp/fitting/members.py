@@ -1,0 +1,67 @@
+"""The networks of an ensemble, each with its error band and the errors of y by its residuals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp.fitting.problem import FitProblem, effective_number
+from ffnn_xp.fitting.y_error import residual_width
+from ffnn_xp.objective import GaussianPrior, NetworkCost
+from ffnn_xp.uncertainty import LinearBand, Member, Spectrum, sandwich
+
+MOST_EFFECTIVE = 0.9  # share of the values that parameters can take up: what is left gives the errors of y
+SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
+
+
+def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Member:
+    """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
+    cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.n_values)).cost()
+    G, square = cost.gauss_newton(theta), 1.0
+    held = min(effective_number(G, 1.0, GaussianPrior(precision)), MOST_EFFECTIVE * problem.n_values)
+    if problem.loss.auxiliary != "y_err":
+        y_error = np.zeros(len(problem.scaling.y_mean))
+    elif problem.errors_known:
+        y_error = typical_error(problem)
+    else:
+        residual = residual_width(problem, theta, held)
+        y_error, square = residual * problem.scaling.y_scale, float(np.mean(residual**2))
+    covariance = network_covariance(problem, cost, theta, G, square)
+    return Member(LinearBand(theta, problem.scaling, covariance), y_error, held)
+
+
+def network_covariance(
+    problem: FitProblem, cost: NetworkCost, theta: HostArray, G: HostArray, square: float
+) -> Spectrum:
+    """Return the covariance at errors of y with this mean square, from a cost with errors 1 and its matrix G."""
+    spectrum = Spectrum.of_hessian(G / square, cost.errordef)
+    if not problem.sandwich:
+        return spectrum
+    assert cost.prior is not None
+    return sandwich(spectrum, cost.scores(theta) / square**2, cost.errordef, cost.prior.precision / square)
+
+
+def typical_error(problem: FitProblem) -> HostArray:
+    """Return the root mean square of the given errors of y, ``(k,)`` in raw units.
+
+    Values that were switched off by huge errors, compared with the lower quartile, do not count.
+    """
+    squares, used = np.sum(problem.each(_squared_errors_in_use), axis=0)
+    return np.asarray(np.sqrt(squares / used))
+
+
+def _squared_errors_in_use(problem: FitProblem) -> HostArray:
+    """Sum the squared errors of y, but for huge ones, and count them, ``(2, k)``."""
+    backend = problem.model.backend
+    with backend.context():
+        return backend.to_host(backend.bind(_squares_and_numbers)(problem.data.inverse_error))
+
+
+def _squares_and_numbers(xp: Namespace, inverse: Array) -> Array:
+    """Sum squares of the errors, and count them, ``(2, k)``, from inverse errors ``(k, n)``, but for huge errors."""
+    at = 3 * (inverse.shape[-1] - 1) // 4
+    used = SWITCHED_OFF * inverse >= xp.sort(inverse, axis=-1)[:, at : at + 1]
+    error = 1 / xp.where(used, inverse, float("inf"))
+    return xp.stack([xp.sum(error * error, axis=-1), xp.sum(xp.astype(used, error.dtype), axis=-1)])
