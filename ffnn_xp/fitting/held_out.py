@@ -1,4 +1,4 @@
-"""What networks are wrong by at events that were held out of their fits."""
+"""Residuals of events that were held out: what networks that do not know them are wrong by."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
 from ffnn_xp.fitting.folds import Fold
-from ffnn_xp.fitting.members import MOST_EFFECTIVE, network_covariance
+from ffnn_xp.fitting.members import MOST_EFFECTIVE, expected_scores, network_covariance
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.width_selection import HeldOut
 from ffnn_xp.fitting.y_error import held_out_width
@@ -39,16 +39,20 @@ def hold_out(problem: FitProblem, folds: Sequence[FoldWithNetworks], precision: 
         theta, outside = networks[0], part.outside.events
         cost = part.cost(precision)
         G = cost.gauss_newton(theta)
-        y_error = np.ones((k, 1))
+        y_error, scores = np.ones((k, 1)), None
         if not problem.errors_known:
-            (r,) = residuals(problem, part.inside.events, [theta])
+            (r,), weights = residuals(problem, part.inside.events, [theta]), _weights(backend, part.inside.events)
             free = max(
                 r.shape[1] - effective_number(G, 1.0, GaussianPrior(precision)) / k,
                 (1 - MOST_EFFECTIVE) * r.shape[1],
             )
-            y_error = held_out_width(problem, r, _weights(backend, part.inside.events))[:, None]
-            y_error = y_error * np.sqrt(r.shape[1] / free)
-        band = LinearBand(theta, plain, network_covariance(problem, cost, theta, G, float(np.mean(y_error**2))))
+            more = np.sqrt(r.shape[1] / free)
+            y_error = more * held_out_width(problem, r, weights)[:, None]
+            if problem.relative_error is not None and not problem.sandwich:
+                relative = held_out_width(problem, r / problem.relative_error[:, part.fitted], weights)
+                scores = expected_scores(problem, theta, more * relative, part.fitted)
+        covariance = network_covariance(problem, cost, theta, G, float(np.mean(y_error**2)), scores)
+        band = LinearBand(theta, plain, covariance)
         stop_if_due()
         std = backend.to_host(band.std(network, backend, outside.x[:d, :]) * outside.data[1])
         w = _weights(backend, outside)
@@ -90,11 +94,16 @@ def _share_that_remains(residual: HostArray, scatter: HostArray, each: HostArray
 
 
 def held_out_error(problem: FitProblem, folds: Sequence[FoldWithNetworks]) -> HostArray:
-    """Return the errors of the standardised outputs from the held-out residuals ``(k,)``; ones if they are known."""
+    """Return the errors of the standardised outputs from the held-out residuals ``(k,)``; ones if they are known.
+
+    They are those in units of relative errors, where the problem has these.
+    """
     if problem.errors_known or problem.loss.auxiliary != "y_err":
         return np.ones(problem.data.n_values)
     outside = [(part.outside.events, networks[:1]) for part, networks in folds]
     found = np.concatenate([residuals(problem, *pair)[0] for pair in outside], axis=1)
+    if problem.relative_error is not None:
+        found = found / problem.relative_error[:, np.concatenate([part.out for part, _ in folds])]
     weights = [w for events, _ in outside if (w := _weights(problem.model.backend, events)) is not None]
     return held_out_width(problem, found, np.concatenate(weights) if weights else None)
 

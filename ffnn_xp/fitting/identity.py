@@ -36,6 +36,7 @@ def identity_of(problem: FitProblem, call: str, **options: Any) -> dict[str, str
         "`loss`": problem.loss,
         "`prior`": None if problem.prior is None else problem.prior.precision,
         "errors of y": problem.y_error,
+        "relative errors of y": problem.relative_error,
         "`covariance`": problem.sandwich,
         "`minimizer`": problem.minimizer,
         "`tuning`": problem.tuning,

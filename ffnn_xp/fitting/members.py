@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray, Namespace
+from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.objective import GaussianPrior, NetworkCost
@@ -17,30 +17,67 @@ SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that 
 
 
 def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Member:
-    """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals."""
-    cost = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.n_values)).cost()
-    G, square = cost.gauss_newton(theta), 1.0
+    """Return a network of the ensemble with the band of its Gauss-Newton matrix, and the errors of its residuals.
+
+    The network is the minimum for one error of all events. Where these are not the same, the band says what they make
+    of this minimum.
+    """
+    one = replace(problem, prior=GaussianPrior(precision), y_error=np.ones(problem.data.n_values), relative_error=None)
+    cost = one.cost()
+    G, square, scores = cost.gauss_newton(theta), 1.0, None
     held = min(effective_number(G, 1.0, GaussianPrior(precision)), MOST_EFFECTIVE * problem.n_values)
     if problem.loss.auxiliary != "y_err":
         y_error = np.zeros(len(problem.scaling.y_mean))
     elif problem.errors_known:
         y_error = typical_error(problem)
     else:
-        residual = residual_width(problem, theta, held)
+        residual = residual_width(one, theta, held)
         y_error, square = residual * problem.scaling.y_scale, float(np.mean(residual**2))
-    covariance = network_covariance(problem, cost, theta, G, square)
+        if problem.relative_error is not None and not problem.sandwich:
+            scores = expected_scores(problem, theta, residual_width(problem, theta, held))
+    covariance = network_covariance(problem, cost, theta, G, square, scores)
     return Member(LinearBand(theta, problem.scaling, covariance), y_error, held)
 
 
+def expected_scores(problem: FitProblem, theta: HostArray, y_error: HostArray, rows: Rows | None = None) -> HostArray:
+    """Return the expected sum ``(p, p)`` of outer products of gradients for errors 1, by the relative errors.
+
+    Parameters
+    ----------
+    problem : FitProblem
+        The problem, with relative errors.
+    theta : array with shape (p,)
+        The standardised network.
+    y_error : array with shape (k,)
+        Errors of the standardised outputs, which the relative ones multiply.
+    rows : array of int, optional
+        Numbers of the events, by default all.
+    """
+    assert problem.relative_error is not None
+    cost = replace(problem, prior=None, y_error=1 / y_error, relative_error=1 / problem.relative_error).cost()
+    if rows is not None:
+        cost = NetworkCost(cost.objective.select(rows), n_values=len(rows))
+    return 2 * cost.errordef * cost.gauss_newton(theta)
+
+
 def network_covariance(
-    problem: FitProblem, cost: NetworkCost, theta: HostArray, G: HostArray, square: float
+    problem: FitProblem,
+    cost: NetworkCost,
+    theta: HostArray,
+    G: HostArray,
+    square: float,
+    scores: HostArray | None = None,
 ) -> Spectrum:
-    """Return the covariance at errors of y with this mean square, from a cost with errors 1 and its matrix G."""
+    """Return the covariance at errors of y with this mean square, from a cost with errors 1 and its matrix G.
+
+    It is a sandwich with `scores` ``(p, p)``, if there are some, or if the problem asks for it.
+    """
     spectrum = Spectrum.of_hessian(G / square, cost.errordef)
-    if not problem.sandwich:
+    if scores is None and not problem.sandwich:
         return spectrum
     assert cost.prior is not None
-    return sandwich(spectrum, cost.scores(theta) / square**2, cost.errordef, cost.prior.precision / square)
+    scores = cost.scores(theta) if scores is None else scores
+    return sandwich(spectrum, scores / square**2, cost.errordef, cost.prior.precision / square)
 
 
 def typical_error(problem: FitProblem) -> HostArray:

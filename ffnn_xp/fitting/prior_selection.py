@@ -24,6 +24,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -165,29 +166,30 @@ def choose(
     few = tuning.fewest_members if many else tuning.few_members
     most = few if many else tuning.most_members
     found, precision = folds.ensemble(few, most, tuning.scatter, minimized=calibrates), folds.precision
+    noise, predictive = None, None
+    with stoppable(workers.deadline) as stop:
+        if calibrates:
+            stop_if_due()
+            noise = recorded("calibration", partial(_noise, problem, folds, rng, path))
+            problem = replace(problem, relative_error=noise.relative_error)
     if not path.stopped:
         batch = CostBatch([whole.objective] * len(found))
         found = path.minimize(batch, found, precision, path.tuning.last_evaluations)
     values = [whole.chi2(theta) + float(np.sum(precision * theta**2)) for theta in found]
-    members, calibration, predictive = [found[i] for i in np.argsort(values)], None, None
+    members = [found[i] for i in np.argsort(values)]
     y_error = held_out_error(problem, folds.of_folds())
     with stoppable(workers.deadline) as stop:
-        if calibrates or (problem.with_matrices and problem.loss.target_kind in ("successes", "class")):
+        if problem.with_matrices and (noise is not None or problem.loss.target_kind in ("successes", "class")):
             stop_if_due()
             networks = tuple(member(problem, theta, precision) for theta in members)
-            width, scatter = None, np.zeros(1)
-            if calibrates:
-                held_out = hold_out(problem, folds.of_folds(), precision)
-                scatter = held_out.scatter
-                calibration, width = recorded("calibration", partial(_calibrated, problem, held_out, rng, path))
-            predictive = Predictive(networks, calibration, width=width, scatter=scatter)
+            predictive = Predictive(networks, None) if noise is None else Predictive(networks, *noise[:3])
     return problem, PriorSelection(
         float(best.strengths[best.at]) / unit,
         precision,
         np.stack([best.strengths[: len(best.scores)] / unit, best.scores], axis=1),
         sum(len(part.out) for part in best.parts) * problem.loss.ndof_per_event(problem.data.n_values),
         members,
-        calibration,
+        None if predictive is None else predictive.calibration,
         y_error,
         path.stopped or stop.reason,
         path.events / n,
@@ -196,13 +198,58 @@ def choose(
     )
 
 
-def _calibrated(
-    problem: FitProblem, held_out: HeldOut, rng: np.random.Generator, path: PathMinimizer
-) -> tuple[Calibration, VaryingWidth | None]:
-    """Calibrate the density; where no errors of y are given its width may depend on x."""
+class Noise(NamedTuple):
+    """The calibration of a density, the width of the noise where it depends on x, and what goes with them.
+
+    Attributes
+    ----------
+    calibration : Calibration
+        The calibration.
+    width : VaryingWidth or None
+        The width as a function of x.
+    scatter : array with shape (k,)
+        The largest scatter of networks at the events of the calibration.
+    relative_error : array with shape (k, n) or None
+        The widths at all events, in units of that of mean weight.
+    """
+
+    calibration: Calibration
+    width: VaryingWidth | None
+    scatter: HostArray
+    relative_error: HostArray | None
+
+
+def _noise(problem: FitProblem, folds: FoldNetworks, rng: np.random.Generator, path: PathMinimizer) -> Noise:
+    """Calibrate the density by held-out events; where no errors of y are given its width may depend on x.
+
+    The width's networks are given the bands, and bands depend on the widths: so they are learned again with the bands
+    that belong to them.
+    """
+    precision, backend = folds.precision, problem.model.backend
+    held_out = hold_out(problem, folds.of_folds(), precision)
     if problem.errors_known:
-        return held_out.calibrate(held_out.y_error), None
-    backend = problem.model.backend
+        return Noise(held_out.calibrate(held_out.y_error), None, held_out.scatter, None)
     with backend.context():
         rounding = rounding_error(backend.to_host(problem.data.y))
-    return choose_width(held_out, rounding, rng, path, problem.tuning.width)
+    options = rounding, rng, path, problem.tuning.width
+    calibration, width = choose_width(held_out, *options)
+    relative = None if width is None else _relative_error(folds, held_out, width)
+    if relative is not None:
+        again = hold_out(replace(problem, relative_error=relative), folds.of_folds(), precision)
+        better, found = choose_width(again, *options)
+        if found is not None:
+            return Noise(better, found, again.scatter, _relative_error(folds, again, found))
+    return Noise(calibration, width, held_out.scatter, None)
+
+
+def _relative_error(folds: FoldNetworks, held_out: HeldOut, width: VaryingWidth) -> HostArray | None:
+    """Return the errors of all values ``(k, n)`` in units of that of mean weight, if all have been held out.
+
+    The widths are those at the predictions and bands of networks that did not know the event.
+    """
+    order = np.concatenate([part.out for part, _ in folds.of_folds()])
+    if len(order) < folds.followed.problem.data.n:
+        return None
+    widths = np.empty_like(held_out.residuals)
+    widths[:, order] = width(held_out.x, held_out.predictions, held_out.bands / held_out.root_weights)
+    return np.asarray(widths * np.sqrt(np.mean(widths**-2.0, axis=1, keepdims=True)))

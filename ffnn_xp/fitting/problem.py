@@ -56,6 +56,10 @@ class FitProblem:
         Whether the covariance is to be a sandwich.
     tuning : Tuning
         The tuned numbers.
+    minimizer : Minimizer or None
+        The user's own.
+    relative_error : array with shape (k, n) or None
+        Errors of the values, which the user did not give, in units of `y_error`, where they are not all the same.
     """
 
     model: ModelLike
@@ -70,6 +74,7 @@ class FitProblem:
     sandwich: bool = False
     tuning: Tuning = DEFAULT_TUNING
     minimizer: Minimizer | None = None
+    relative_error: HostArray | None = None
 
     @property
     def in_parts(self) -> bool:
@@ -88,6 +93,12 @@ class FitProblem:
     def with_y_error(self, y_error: HostArray) -> FitProblem:
         """Return the problem with these errors ``(k,)`` of the standardised outputs, where the user gave none."""
         return replace(self, y_error=y_error)
+
+    @property
+    def root_mean_square_error(self) -> HostArray:
+        """Errors of the standardised outputs, ``(k,)``; their root mean squares where these are not all the same."""
+        relative = self.relative_error
+        return self.y_error if relative is None else self.y_error * np.sqrt(np.mean(relative**2, axis=1))
 
     @property
     def layout(self) -> Layout:
@@ -157,7 +168,9 @@ class FitProblem:
         if data.inverse_error is not None or self.loss.auxiliary != "y_err":
             return data
         with backend.context():
-            inverse = backend.xp.ones_like(data.y) / backend.to_device((self.y_error * self.scaling.y_scale)[:, None])
+            error = (self.y_error * self.scaling.y_scale)[:, None]
+            error = error if self.relative_error is None else error * self.relative_error
+            inverse = backend.xp.ones_like(data.y) / backend.to_device(error)
         return replace(data, inverse_error=inverse)
 
     def expected(self, theta: HostArray) -> HostArray:

@@ -199,4 +199,5 @@ class FitRecord:
         value += float(np.linalg.slogdet(band.spectrum.factor)[1])
         if self.y_error is not None:
             value -= self.problem.data.n * float(np.sum(np.log(self.problem.y_error)))
+            value -= 0.0 if self.problem.relative_error is None else float(np.sum(np.log(self.problem.relative_error)))
         return value

@@ -125,11 +125,15 @@ def residual_width(problem: FitProblem, theta: HostArray, effective: float, y: A
 
 
 def _residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> Array:
-    """Compute raw residuals ``(k, n)`` of the data's y, or of other measurements, at standardised theta."""
+    """Compute raw residuals ``(k, n)`` of the data's y, or of other measurements, at standardised theta.
+
+    Where events have errors of different size, they are in units of the relative ones.
+    """
     backend, data = problem.model.backend, problem.data
     with backend.context():
         predicted = evaluate(problem.network, backend, backend.to_device(problem.scaling.to_raw(theta)), data.x)
-        return predicted - (data.y if y is None else y)
+        residual = predicted - (data.y if y is None else y)
+        return residual if problem.relative_error is None else residual / backend.to_device(problem.relative_error)
 
 
 def _squared_residuals(problem: FitProblem, theta: HostArray, y: Array | None) -> tuple[HostArray, float]:
