@@ -37,6 +37,7 @@ from ffnn_xp.backends.elementwise import (
     total,
     writable,
 )
+from ffnn_xp.backends.event_loop import EventLoop
 from ffnn_xp.backends.registry import (
     BACKENDS,
     DTYPES,
@@ -58,6 +59,7 @@ __all__ = [
     "Backend",
     "BackendStatus",
     "BackendTuning",
+    "EventLoop",
     "above_ones",
     "backend_status",
     "column_names",

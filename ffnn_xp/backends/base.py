@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import array_api_compat
 import numpy as np
 
+from ffnn_xp._lib.errors import BackendUnavailableError
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
+from ffnn_xp.backends.event_loop import EventLoop
 from ffnn_xp.backends.formulas import Formulas
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Backend(Formulas):
         Threads that share NumPy's event chunks; None takes the number from the environment (`threads.thread_count`).
     computes : Backend or None
         For arrays that stay in main memory, since they do not fit on a device: the backend that sums over their events.
+    compiled : bool
+        Whether value and gradient of a narrow network are one compiled loop over events, where there can be one.
 
     Examples
     --------
@@ -62,6 +66,7 @@ class Backend(Formulas):
     reason: str = ""
     threads: int | None = field(default=None, repr=False)
     computes: Backend | None = field(default=None, repr=False)
+    compiled: bool = field(default=False, repr=False)
 
     name: ClassVar[str]
     """Name of the library for users, and of its package."""
@@ -114,6 +119,11 @@ class Backend(Formulas):
     def device_name(self) -> str:
         """The name of the device, as `get_backend` takes it."""
         return str(self.device)
+
+    @staticmethod
+    def check_compiler() -> None:
+        """Raise a `BackendUnavailableError` if loops over events cannot be compiled here."""
+        raise BackendUnavailableError("it has no compiled loops over events")
 
     # What this backend is
 
@@ -263,6 +273,23 @@ class Backend(Formulas):
         """
         return partial(kernel, *static, self.xp)
 
+    def in_one_loop(self, loop: EventLoop | None, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a sum over events as one compiled loop, in place of the function of arrays that computes the same.
+
+        Parameters
+        ----------
+        loop : EventLoop or None
+            The source of the loop; None if there is none.
+        plain : callable
+            The function ``(theta, x, weights, *data)`` of arrays.
+
+        Returns
+        -------
+        callable
+            The same function, compiled where `compiled` asks for it and the network is narrow; else `plain`.
+        """
+        return plain
+
     def __hash__(self) -> int:
         return hash((self.name, str(self.device), self.dtype))  # CuPy's devices have no hash
 
@@ -275,4 +302,5 @@ class Backend(Formulas):
     def __str__(self) -> str:
         fallback = f" (instead: {self.reason})" if self.reason else ""
         beside = "" if self.computes is None else f", streamed through {self.computes.name} on {self.computes.device}"
-        return f"{self.name} on {self.device}, {self.dtype}{beside}{fallback}"
+        loops = ", compiled loops" if self.compiled else ""
+        return f"{self.name} on {self.device}, {self.dtype}{loops}{beside}{fallback}"

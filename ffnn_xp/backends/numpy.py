@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ffnn_xp._lib.errors import BackendUnavailableError
+from ffnn_xp._lib.errors import BackendFallbackWarning, BackendUnavailableError, outside_the_package
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.backends import fast_tanh
+from ffnn_xp.backends import c_compiler, fast_tanh
 from ffnn_xp.backends.base import Backend
+from ffnn_xp.backends.event_loop import EventLoop, HostLoop
 from ffnn_xp.backends.threads import one_blas_thread
 
 
@@ -39,6 +43,18 @@ class NumpyBackend(Backend):
     def single_threaded_blas(self) -> AbstractContextManager[Any]:
         """Limit the host's BLAS to one thread."""
         return one_blas_thread()
+
+    @staticmethod
+    def check_compiler() -> None:
+        """Raise a `BackendUnavailableError` unless there is a C compiler that works."""
+        c_compiler.check()
+
+    def in_one_loop(self, loop: EventLoop | None, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a sum over events, compiled by the C compiler; in float64."""
+        unfit = loop is None or max(loop.widths) > self.tuning.loop_width
+        if not self.compiled or unfit or self.dtype != "float64":
+            return plain
+        return _host_loop(loop, plain, self.tuning.loop_part)
 
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
         return a
@@ -84,3 +100,16 @@ class NumpyBackend(Backend):
         lost = a * a  # a sum with a number would take NumPy longer than a product of small arrays
         lost *= delta
         return delta - lost
+
+
+def _host_loop(loop: EventLoop, plain: Callable[..., Array], part: int) -> Callable[..., Array]:
+    """Compile a loop; where that fails, though there is a compiler, say so and return the function of arrays."""
+    try:
+        source = c_compiler.text_of("event_loop_cpu.c").replace("@LOOP@", loop.source)
+        function = c_compiler.compiled(source, "value_and_gradient")
+    except BackendUnavailableError as error:
+        warnings.warn(f"{error}. Going on without", BackendFallbackWarning, stacklevel=outside_the_package())
+        return plain
+    void, number = ctypes.c_void_p, ctypes.c_longlong
+    function.argtypes = [void, ctypes.c_char_p, number, number, void]
+    return HostLoop(loop, function, plain, part)

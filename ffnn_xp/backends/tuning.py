@@ -27,3 +27,9 @@ class BackendTuning:
         "time, in reads and writes of a number; larger: algorithms that multiply less; smaller: that store less",
     )
     multiplication_on_gpu: float = tuned(0.006, "that time on a GPU, from the roofline of an H100")
+    loop_width: int = tuned(
+        32, "units of the widest layer up to which loops are compiled; larger: also where products of matrices win"
+    )
+    loop_part: int = tuned(
+        2**12, "events of a compiled loop that are summed before they are added; smaller: better rounded, more additions"
+    )

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from ffnn_xp._lib.limits import stop_if_due
 from ffnn_xp._lib.typing import Array, Namespace, Rows
-from ffnn_xp.backends import Backend, returned, streamed, sum_in_parts
+from ffnn_xp.backends import Backend, EventLoop, returned, streamed, sum_in_parts
 from ffnn_xp.data import Events
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import BlockMatrix, Network, assemble
 from ffnn_xp.objective import kernels
+from ffnn_xp.objective.compiled import event_loop
 from ffnn_xp.objective.chunking import TUNING, ChunkSizes, ChunkTuning, SumKind
 
 Part = TypeVar("Part")
@@ -224,8 +225,16 @@ class Objective:
     def _bind(self, kernel: Callable[..., Any], moving: int) -> Callable[..., Any]:
         """Bind a kernel to network and loss; `moving` arguments change between replays of a CUDA graph."""
         if (kernel, moving) not in self._bound:
-            self._bound[kernel, moving] = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
+            f = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
+            if kernel is kernels.value_and_gradient and self._device.compiled:
+                f = self._device.in_one_loop(self._loop, f)
+            self._bound[kernel, moving] = f
         return self._bound[kernel, moving]
+
+    @property
+    def _loop(self) -> EventLoop | None:
+        """The loop over events that computes value and gradient."""
+        return event_loop(self._before_link, self.loss, len(self.events.data))
 
     def total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         """Sum a kernel that returns one array."""
