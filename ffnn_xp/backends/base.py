@@ -273,20 +273,20 @@ class Backend(Formulas):
         """
         return partial(kernel, *static, self.xp)
 
-    def in_one_loop(self, loop: EventLoop | None, plain: Callable[..., Array]) -> Callable[..., Array]:
-        """Return a sum over events as one compiled loop, in place of the function of arrays that computes the same.
+    def has_loop(self, loop: EventLoop) -> bool:
+        """Return True if `in_one_loop` compiles this loop: if `compiled` asks for it, and the network is narrow."""
+        return False
+
+    def in_one_loop(self, loop: EventLoop, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a sum over events as one compiled loop.
 
         Parameters
         ----------
-        loop : EventLoop or None
-            The source of the loop; None if there is none.
+        loop : EventLoop
+            The source of the loop.
         plain : callable
-            The function ``(theta, x, weights, *data)`` of arrays.
-
-        Returns
-        -------
-        callable
-            The same function, compiled where `compiled` asks for it and the network is narrow; else `plain`.
+            The function ``(theta, x, weights, *data)`` of arrays that computes the same; it is called where the loop
+            cannot be compiled, and for arrays that the loop cannot read.
         """
         return plain
 

@@ -20,21 +20,16 @@ import sys
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ffnn_xp._lib.atomic import write_file
 from ffnn_xp._lib.errors import BackendUnavailableError
+from ffnn_xp.backends.event_loop import EventLoop
 
 OPTIONS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-w", "-fPIC", "-shared")
 PATIENCE = 120.0  # seconds for the compiler, which takes a third of one
 PROBE = "double probe(void) { return m_tanh(V(1.0))[0]; }"
-
-
-def text_of(name: str) -> str:
-    """Return a file of source beside this module."""
-    return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=256)
@@ -71,7 +66,8 @@ def compiled(source: str, name: str) -> Any:
 
 def check() -> None:
     """Raise a `BackendUnavailableError` unless there is a C compiler, and a program of it computes a tanh."""
-    probe = compiled(f"{text_of('event_loop_cpu.c').partition('@LOOP@')[0]}{PROBE}", "probe")
+    text = EventLoop("@LOOP@", (1, 1), 0).inside("event_loop_cpu.c")
+    probe = compiled(text.partition("@LOOP@")[0] + PROBE, "probe")
     probe.restype = ctypes.c_double
     if abs(probe() - 0.7615941559557649) > 1e-15:
         raise BackendUnavailableError(f"a program of the compiler {_command()[0]!r} computes tanh(1) = {probe()}")

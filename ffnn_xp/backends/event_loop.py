@@ -7,8 +7,10 @@ What a loop computes is its caller's. How it is called is decided here and in ``
 from __future__ import annotations
 
 import ctypes
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from itertools import pairwise
 from operator import is_
 from typing import Any
@@ -46,6 +48,13 @@ class EventLoop:
         """The numbers that the loop keeps of each event: inputs of layers with a 1, derivatives, and the statistic."""
         return sum(below + 1 + h for below, h in pairwise(self.widths)) + 1
 
+    def inside(self, template: str, **values: str) -> str:
+        """Return the source with the lines of a device around it, from a file beside this one."""
+        text = (resources.files(__package__) / template).read_text(encoding="utf-8")
+        for name, value in {**values, "LOOP": self.source}.items():
+            text = text.replace(f"@{name}@", value)
+        return text
+
     def events(
         self, shape: tuple[int, ...], arrays: Sequence[Any], address: Callable[[Any], int], dtype: Any
     ) -> list[int] | None:
@@ -79,42 +88,81 @@ class EventLoop:
         return found
 
 
-class HostLoop:
-    """A compiled loop as a function of NumPy arrays: theta, and the arrays of the events.
+class CompiledLoop(ABC):
+    """A loop as a function of arrays, theta and those of the events; a subclass runs it on its device.
 
     Parameters
     ----------
     loop : EventLoop
-        What was compiled.
-    function : ctypes function
-        The compiled function.
+        The loop.
     plain : callable
         The function of arrays that it replaces, and which computes with arrays that the loop cannot read.
+    dtype : dtype
+        The type of its numbers.
+    """
+
+    def __init__(self, loop: EventLoop, plain: Callable[..., Array], dtype: str) -> None:
+        self.loop, self.plain, self.dtype = loop, plain, np.dtype(dtype)
+        self._known: tuple[Any, ...] = ((), (), None)  # of the last events
+
+    @staticmethod
+    @abstractmethod
+    def address(a: Any) -> int:
+        """Return the address of an array's first number."""
+
+    @abstractmethod
+    def placed(self, numbers: list[int]) -> Any:
+        """Return the numbers and addresses of events where the loop reads them."""
+
+    @abstractmethod
+    def run(self, theta: Array, events: Any, n: int) -> Array:
+        """Return the sum over n events, ``(1 + p,)`` or ``(r, 1 + p)``."""
+
+    def __call__(self, theta: Array, *arrays: Array | None) -> Array:
+        """Return the sum, ``(1 + p,)`` or ``(r, 1 + p)``."""
+        shape, seen, events = self._known  # read and replaced as a whole, since threads may share it
+        if theta.shape != shape or not all(map(is_, arrays, seen)):
+            numbers = self.loop.events(theta.shape, arrays, self.address, self.dtype)
+            events = None if numbers is None else self.placed(numbers)
+            self._known = theta.shape, arrays, events
+        if events is None or theta.dtype != self.dtype:
+            return self.plain(theta, *arrays)
+        return self.run(theta, events, arrays[0].shape[-1])  # type: ignore[union-attr]
+
+
+class HostLoop(CompiledLoop):
+    """A loop that a C compiler has compiled.
+
+    Parameters
+    ----------
+    loop, plain
+        As in `CompiledLoop`.
+    function : ctypes function
+        The compiled function.
     part : int
         Events whose sums are added to those of the events before.
     """
 
-    def __init__(self, loop: EventLoop, function: Any, plain: Callable[..., Array], part: int) -> None:
-        self.loop, self.function, self.plain, self.part = loop, function, plain, part
-        self._known: tuple[Any, ...] = ((), (), None, 0, 0)  # of the last events
+    def __init__(self, loop: EventLoop, plain: Callable[..., Array], function: Any, part: int) -> None:
+        super().__init__(loop, plain, "float64")
+        void, number = ctypes.c_void_p, ctypes.c_longlong
+        function.argtypes = [void, ctypes.c_char_p, number, number, void]
+        self.function, self.part = function, part
 
-    def __call__(self, theta: Array, *arrays: Array | None) -> Array:
-        """Return the sum, ``(1 + p,)`` or ``(r, 1 + p)``."""
-        shape, seen, events, copies, parts = self._known  # read and replaced as a whole, since threads may share it
-        if theta.shape != shape or not all(map(is_, arrays, seen)):
-            numbers = self.loop.events(theta.shape, arrays, _address, np.dtype(np.float64))
-            events = None if numbers is None else (ctypes.c_longlong * len(numbers))(*numbers)
-            copies, parts = (theta.shape[0] if theta.ndim == 2 else 1), -(-arrays[0].shape[-1] // self.part)  # type: ignore[union-attr]
-            self._known = theta.shape, arrays, events, copies, parts
-        if events is None or theta.dtype != np.float64:
-            return self.plain(theta, *arrays)
+    @staticmethod
+    def address(a: Any) -> int:
+        """Return the address of an array's first number."""
+        return int(a.ctypes.data)
+
+    def placed(self, numbers: list[int]) -> Any:
+        """Return the numbers in an array of C."""
+        return (ctypes.c_longlong * len(numbers))(*numbers)
+
+    def run(self, theta: Array, events: Any, n: int) -> Array:
+        """Return the sum; other threads of Python go on meanwhile."""
+        copies = theta.shape[0] if theta.ndim == 2 else 1
         total = np.empty((*theta.shape[:-1], theta.shape[-1] + 1))
-        if not total.size:
-            return total
-        if self.function(events, theta.tobytes(), copies, parts, ctypes.byref(ctypes.c_char.from_buffer(total))):
+        out = ctypes.byref(ctypes.c_char.from_buffer(total.data)) if copies else None
+        if self.function(events, theta.tobytes(), copies, -(-n // self.part), out):
             raise MemoryError("no memory for a sum over events")
         return total
-
-
-def _address(a: Array) -> int:
-    return int(a.ctypes.data)

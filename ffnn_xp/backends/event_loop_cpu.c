@@ -88,7 +88,7 @@ DEVICE real m_tanh(real x) { /* -t / (t + 2) with t = exp(-2 |x|) - 1 */
   real r;
   const real scale = m_power(m_reduced(m_where(least < -60.0, -60.0, least), &r));
   const real t = m_series(r) * scale + (scale - 1.0), y = t / (-2.0 - t);
-  return (real)((mask)y | ((mask)x & SIGN));
+  return (real)(((mask)y & ~SIGN) | ((mask)x & SIGN));
 }
 /* log(2^k (1 + f)) with f between sqrt(1/2) - 1 and sqrt(2) - 1; FreeBSD's e_log.c */
 DEVICE real m_log(real x) {
@@ -111,7 +111,7 @@ DEVICE real m_log1p(real x) {
   real y = m_log(u) + m_where((u > 0.0) & (u < INF), lost / u, 0.0);
   return m_choice(x == 0.0, x, y);
 }
-DEVICE real m_sign(real x) { return m_choice((x == 0.0) | (x != x), x, m_where(x > 0.0, 1.0, -1.0)); }
+DEVICE real m_sign(real x) { return m_choice(x != x, x, m_where(x > 0.0, 1.0, m_where(x < 0.0, -1.0, 0.0))); }
 
 #define EACH_LANE(name, f) DEVICE real name(real x) { for (int l = 0; l < LANES; l++) x[l] = f(x[l]); return x; }
 EACH_LANE(m_sqrt, __builtin_sqrt)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import warnings
 from collections.abc import Callable
@@ -49,12 +48,21 @@ class NumpyBackend(Backend):
         """Raise a `BackendUnavailableError` unless there is a C compiler that works."""
         c_compiler.check()
 
-    def in_one_loop(self, loop: EventLoop | None, plain: Callable[..., Array]) -> Callable[..., Array]:
-        """Return a sum over events, compiled by the C compiler; in float64."""
-        unfit = loop is None or max(loop.widths) > self.tuning.loop_width
-        if not self.compiled or unfit or self.dtype != "float64":
+    def has_loop(self, loop: EventLoop) -> bool:
+        """Return True if the C compiler is asked for; in float64."""
+        return self.compiled and self.dtype == "float64" and max(loop.widths) <= self.tuning.loop_width
+
+    def in_one_loop(self, loop: EventLoop, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a sum over events, compiled by the C compiler; where that fails, say so and return `plain`."""
+        try:
+            source = loop.inside("event_loop_cpu.c")
+            function = c_compiler.compiled(source, "value_and_gradient")
+        except BackendUnavailableError as error:
+            warnings.warn(
+                f"{error}. Going on without a compiled loop", BackendFallbackWarning, stacklevel=outside_the_package()
+            )
             return plain
-        return _host_loop(loop, plain, self.tuning.loop_part)
+        return HostLoop(loop, plain, function, self.tuning.loop_part)
 
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
         return a
@@ -100,16 +108,3 @@ class NumpyBackend(Backend):
         lost = a * a  # a sum with a number would take NumPy longer than a product of small arrays
         lost *= delta
         return delta - lost
-
-
-def _host_loop(loop: EventLoop, plain: Callable[..., Array], part: int) -> Callable[..., Array]:
-    """Compile a loop; where that fails, though there is a compiler, say so and return the function of arrays."""
-    try:
-        source = c_compiler.text_of("event_loop_cpu.c").replace("@LOOP@", loop.source)
-        function = c_compiler.compiled(source, "value_and_gradient")
-    except BackendUnavailableError as error:
-        warnings.warn(f"{error}. Going on without", BackendFallbackWarning, stacklevel=outside_the_package())
-        return plain
-    void, number = ctypes.c_void_p, ctypes.c_longlong
-    function.argtypes = [void, ctypes.c_char_p, number, number, void]
-    return HostLoop(loop, function, plain, part)

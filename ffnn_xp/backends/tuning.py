@@ -31,5 +31,6 @@ class BackendTuning:
         32, "units of the widest layer up to which loops are compiled; larger: also where products of matrices win"
     )
     loop_part: int = tuned(
-        2**12, "events of a compiled loop that are summed before they are added; smaller: better rounded, more additions"
+        2**12,
+        "events that a compiled loop sums before it adds them; larger: fewer additions, rounded more",
     )

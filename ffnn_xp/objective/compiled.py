@@ -100,12 +100,14 @@ def _layers(hidden: list[str]) -> dict[str, str]:
     places += [f"const number *const A{l} = {f'A{l - 1} + w{l - 1} * c{l - 2}' if l > 1 else 'theta'};" for l in layers]
     places += [f"total *const S{l} = sums + 1 + (A{l} - theta);" for l in layers]
     places += [f"real *const in{l} = {f'in{l - 1} + c{l - 1} * ROW' if l else 'room'};" for l in below]
-    places += [f"real *const d{l} = {f'd{l - 1} + w{l - 1}' if l > 1 else f'in{L - 1} + c{L - 1}'} * ROW;" for l in layers]
+    places += [
+        f"real *const d{l} = {f'd{l - 1} + w{l - 1}' if l > 1 else f'in{L - 1} + c{L - 1}'} * ROW;" for l in layers
+    ]
     places += [f"real *const value = d{L} + w{L} * ROW;"]
     sweeps = [f"{name}(A{l}, w{l - 1}, w{l}, in{l - 1}, in{l}, d{l});" for l, name in enumerate(hidden, start=1)]
     sweeps += [f"output(A{L}, w{L - 1}, w{L}, in{L - 1}, value, d{L}, e, copy, start);"]
     sweeps += [f"backward(A{l}, w{l - 1}, w{l}, d{l}, d{l - 1});" for l in range(L, 1, -1)]
-    sums = [f"products(1, 1, value, in0 + w0 * ROW, sums);"]
+    sums = ["products(1, 1, value, in0 + w0 * ROW, sums);"]
     sums += [f"products(w{l}, c{l - 1}, d{l}, in{l - 1}, S{l});" for l in layers]
     ones = [f"AT(in{l}, w{l}) = V(R(1.0));" for l in below]
     text = {"PLACES": places, "ONES": ones, "SWEEPS": sweeps, "SUMS": sums}
@@ -120,7 +122,7 @@ def _activation(f: Activation) -> str:
 def _statistic(loss: Loss, columns: int) -> str:
     """Write the lines that compute the statistic s and its first derivative from the value a of the output."""
     data = tuple(Expression(f"data{c}") for c in range(columns))
-    s, first = loss.value_and_first(TRACING, Expression("a"), data)  # type: ignore[arg-type]
+    s, first = loss.value_and_first(TRACING, Expression("a"), data)
     loads = "\n".join(f"      const real data{c} = COLUMN({c}, i);" for c in range(columns))
     return f"{loads}\n{_lines(apply('both', s, first), '{}')}"
 
