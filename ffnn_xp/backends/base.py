@@ -120,10 +120,10 @@ class Backend(Formulas):
         """The name of the device, as `get_backend` takes it."""
         return str(self.device)
 
-    @staticmethod
-    def check_compiler() -> None:
+    @classmethod
+    def check_compiler(cls) -> None:
         """Raise a `BackendUnavailableError` if loops over events cannot be compiled here."""
-        raise BackendUnavailableError("it has no compiled loops over events")
+        raise BackendUnavailableError(f"{cls.name} has no compiled loops over events")
 
     # What this backend is
 

@@ -114,8 +114,9 @@ def _output(command: list[str]) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise BackendUnavailableError(f"the compiler {command[0]!r} does not run: {error}") from error
     if done.returncode:
-        first = next(iter((done.stderr or done.stdout).strip().splitlines()), f"exit status {done.returncode}")
-        raise BackendUnavailableError(f"the compiler {command[0]!r} says: {first}")
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
+        why = next((line for line in said if "error" in line), said[0])
+        raise BackendUnavailableError(f"the compiler {command[0]!r} says: {why}")
     return done.stdout
 
 
@@ -124,6 +125,8 @@ def _made(command: tuple[str, ...], source: str, folder: Path) -> Path:
     text, library = folder / "loop.c", folder / "loop.so"
     text.write_text(source, encoding="utf-8")
     _output([*command, *OPTIONS, "-o", os.fspath(library), os.fspath(text), "-lm"])
+    if not library.exists():
+        raise BackendUnavailableError(f"the compiler {command[0]!r} made nothing")
     return library
 
 

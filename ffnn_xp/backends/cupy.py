@@ -102,8 +102,8 @@ class CupyBackend(Backend):
         """Return this device's stream of copies."""
         return _copy_stream(self)
 
-    @staticmethod
-    def check_compiler() -> None:
+    @classmethod
+    def check_compiler(cls) -> None:
         """Find nothing to say: CuPy brings its compiler."""
 
     def has_loop(self, loop: EventLoop) -> bool:

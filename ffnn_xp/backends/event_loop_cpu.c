@@ -32,7 +32,7 @@ typedef real total;
 #define PAIRS(h, c) for (INT i = 0; i < (h); i++) for (INT j = 0; j < (c); j++)
 
 DEVICE real m_choice(mask c, real a, real b) { return (real)((c & (mask)a) | (~c & (mask)b)); }
-#define m_where(c, a, b) m_choice(c, V(a), V(b))
+#define m_where(c, a, b) m_choice((mask)(c), V(a), V(b))
 DEVICE real m_larger(real a, real b) { return m_choice((a > b) | (a != a), a, b); }
 DEVICE real m_smaller(real a, real b) { return m_choice((a < b) | (a != a), a, b); }
 #define m_maximum(a, b) m_larger(V(a), V(b))

@@ -43,8 +43,8 @@ class NumpyBackend(Backend):
         """Limit the host's BLAS to one thread."""
         return one_blas_thread()
 
-    @staticmethod
-    def check_compiler() -> None:
+    @classmethod
+    def check_compiler(cls) -> None:
         """Raise a `BackendUnavailableError` unless there is a C compiler that works."""
         c_compiler.check()
 
