@@ -28,7 +28,7 @@ class BackendTuning:
     )
     multiplication_on_gpu: float = tuned(0.006, "that time on a GPU, from the roofline of an H100")
     loop_width: int = tuned(
-        32, "units of the widest layer up to which loops are compiled; larger: also where products of matrices win"
+        48, "units of the widest layer up to which loops are compiled; larger: also where products of matrices win"
     )
     loop_part: int = tuned(
         2**12,

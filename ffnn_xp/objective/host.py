@@ -32,7 +32,7 @@ class HostTuning:
         4 * 10**4, "events times parameters from which there is a float32 stage; smaller: also where it gains nothing"
     )
     single_precision_from_loop: float = tuned(
-        4 * 10**5, "the same where the alternative is a compiled loop in float64; smaller: also where it is slower"
+        3 * 10**5, "the same where the alternative is a compiled loop in float64; smaller: also where it is slower"
     )
     cached_points: int = tuned(
         4, "points whose value and gradient are kept; larger: fewer evaluations, as MIGRAD needs gradients later"

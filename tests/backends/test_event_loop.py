@@ -15,8 +15,8 @@ from ffnn_xp.backends import EventLoop, c_compiler
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "floor", "sign", "abs", "sin", "cos", "tan", "sinh", "cosh",
-             "asinh", "acosh", "atan", "atanh", "erf")  # fmt: skip
+FUNCTIONS = ("exp", "expm1", "log", "log1p", "tanh", "sqrt", "floor", "sign", "abs", "sin", "cos", "tan", "sinh",
+             "cosh", "asinh", "acosh", "atan", "atanh", "erf")  # fmt: skip
 OF_TWO = ("maximum", "minimum", "pow")
 EDGES = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 5e-324, 1e-310, 1e-300, -1e-300, 1e-17, -1e-17, 0.3466,
                   709.7, 709.79, -745.1, -746.0, 1e300, -1e300, 18.0, 22.0, -22.0, 38.0, 1.7e308])  # fmt: skip
@@ -54,7 +54,9 @@ def test_functions_have_nearly_all_digits(name: str, rng: np.random.Generator) -
     if np.finfo(np.longdouble).eps > 1e-18:
         pytest.skip("long double has no more digits")
     size = 10.0 ** rng.uniform(-12, 2.8, 50_000)
-    x = np.concatenate([size, -size, rng.uniform(-3, 3, 50_000), rng.normal(size=50_000), 1 + rng.normal(size=9) * 1e-9])
+    x = np.concatenate(
+        [size, -size, rng.uniform(-3, 3, 50_000), rng.normal(size=50_000), 1 + 1e-9 * rng.normal(size=9)]
+    )
     with np.errstate(all="ignore"):
         exact = np.vectorize(math.erf)(x) if name == "erf" else getattr(np, name)(x.astype(np.longdouble))
     fine = np.isfinite(exact) & (np.abs(exact) > 1e-307)

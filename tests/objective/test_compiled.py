@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,8 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp.backends import EventLoop, c_compiler
+from ffnn_xp.backends.cupy import GpuLoop
+from ffnn_xp.backends.event_loop import HostLoop
 from ffnn_xp.data import Events
 from ffnn_xp.losses import AddedLoss, CallableLoss, HuberLoss, Loss, ScatterLoss, StudentTLoss, get_loss
 from ffnn_xp.network import ACTIVATIONS, Layout, Network
@@ -185,77 +190,134 @@ HARNESS = """
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
-struct Three { int x, y, z; };
-static __thread Three threadIdx, blockIdx;
-static Three blockDim, gridDim;
+struct Place { int x, y; };
+static __thread Place threadIdx, blockIdx;
+static Place blockDim, gridDim;
 static pthread_barrier_t all_here;
-static double memory[1 << 16];
+static double memory[6 * 1024 + 1024];
 #define __device__
 #define __forceinline__ inline
 #define __global__
-#define __shared__ /* the memory of the block, above */
 #define __syncthreads() pthread_barrier_wait(&all_here)
-#define TEXT
 @TEXT@
-struct Call { const Events *e; const number *theta; double *partial, *sums; INT parts, copies; int thread; };
+struct Call { void (*kernel)(void **); void **arguments; int thread; };
 static void *one_thread(void *given) {
   Call *c = (Call *)given;
   threadIdx.x = c->thread;
-  for (blockIdx.y = 0; blockIdx.y < c->copies; blockIdx.y++) {
-    for (blockIdx.x = 0; blockIdx.x < c->parts; blockIdx.x++) {
-      sum_parts(c->e, c->theta, c->partial);
+  for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
+    for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) {
+      c->kernel(c->arguments);
       __syncthreads();
     }
-    for (blockIdx.x = 0; blockIdx.x <= c->e->parameters / blockDim.x; blockIdx.x++)
-      add_parts(c->partial, c->parts, c->e->parameters, c->sums);
-    __syncthreads();
-  }
   return 0;
 }
-extern "C" void launch(const Events *e, const number *theta, INT copies, INT parts, int threads, double *partial,
-                       double *sums) {
-  Call calls[16];
-  pthread_t running[16];
-  blockDim.x = threads, gridDim.x = parts;
+static int run(void (*kernel)(void **), void **arguments, const int *grid, int threads, int bytes) {
+  Call calls[128];
+  pthread_t running[128];
+  blockDim.x = threads, gridDim.x = grid[0], gridDim.y = grid[1];
   memset(memory, 0xff, sizeof memory); /* not a number */
   pthread_barrier_init(&all_here, 0, threads);
   for (int t = 0; t < threads; t++) {
-    Call call = {e, theta, partial, sums, parts, copies, t};
-    calls[t] = call;
+    calls[t].kernel = kernel, calls[t].arguments = arguments, calls[t].thread = t;
     pthread_create(&running[t], 0, one_thread, &calls[t]);
   }
   for (int t = 0; t < threads; t++) pthread_join(running[t], 0);
+  for (unsigned b = bytes; b < sizeof memory; b++)
+    if (((unsigned char *)memory)[b] != 0xff) return 1; /* beyond what it may write to */
+  return 0;
+}
+static void sum(void **a) { sum_parts((const Events *)a[0], (const number *)a[1], (double *)a[2]); }
+static void add(void **a) { add_parts((const double *)a[0], (INT)a[1], (INT)a[2], (double *)a[3]); }
+extern "C" int launch(int adds, void **arguments, const int *grid, int threads, int bytes) {
+  return run(adds ? add : sum, arguments, grid, threads, bytes);
 }
 """
-"""The GPU's words in C++: the threads of one block at a time are threads of the CPU."""
+"""The GPU's words in C++: the threads of a block are threads of the CPU, one block after another."""
+
+
+class Module:
+    """CuPy's compiler, with the compiler of C++ in its place."""
+
+    def __init__(self, code: str) -> None:
+        text = HARNESS.replace("@TEXT@", code.replace("extern __shared__ double memory[];", ""))
+        self.launch = c_compiler.compiled(text, "launch")
+
+    def get_function(self, name: str) -> Callable[..., None]:
+        def kernel(grid: tuple[int, int], block: tuple[int], arguments: Any, shared_mem: int = 0) -> None:
+            pointers = [a.ctypes.data if isinstance(a, np.ndarray) else int(a) for a in arguments]
+            given = (ctypes.c_void_p * len(pointers))(*pointers)
+            assert not self.launch(name == "add_parts", given, (ctypes.c_int * 2)(*grid), block[0], shared_mem)
+
+        return kernel
+
+
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch, threads: int, parts: int) -> type[GpuLoop]:
+    """The class of loops for GPUs, with NumPy in the place of CuPy and so many threads and blocks."""
+    monkeypatch.setenv("CC", "c++ -x c++ -pthread")
+    monkeypatch.setattr(c_compiler, "OPTIONS", ("-O1", "-w", "-fPIC", "-shared"))
+    names = ("asarray", "ascontiguousarray", "empty", "isfinite", "linalg")
+    library = SimpleNamespace(RawModule=Module, **{name: getattr(np, name) for name in names})
+    monkeypatch.setitem(sys.modules, "cupy", library)
+
+    class Loop(GpuLoop):
+        PARTS = parts
+        address = staticmethod(HostLoop.address)
+        threads_of = classmethod(lambda cls, loop, dtype: threads)
+
+    return Loop
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
-@pytest.mark.parametrize("number", ["double", "float"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("threads", "parts", "replicas"), [(1, 1, 0), (1, 3, 2), (4, 2, 3), (7, 5, 0)])
-def test_the_text_for_gpus_computes_the_same_on_a_cpu(
-    monkeypatch: pytest.MonkeyPatch, number: str, weighted: bool, threads: int, parts: int, replicas: int
+@pytest.mark.parametrize(("threads", "parts", "replicas"), [(1, 1, 0), (1, 3, 2), (4, 2, 3), (7, 100, 0)])
+def test_loops_for_gpus_compute_the_same_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, weighted: bool, threads: int, parts: int, replicas: int
 ) -> None:
-    monkeypatch.setenv("CC", "c++ -x c++ -pthread")
-    monkeypatch.setattr(c_compiler, "OPTIONS", ("-O1", "-w", "-fPIC", "-shared"))
-    dtype = {"double": np.float64, "float": np.float32}[number]
     S, theta = objective_of((3, 4, 5, 2), 50, loss=LOSSES[5], weighted=weighted, replicas=replicas, compiled=False)
-    expected = S.value_and_gradient(theta)
+    expected, arrays = S.value_and_gradient(theta), [None if a is None else a.astype(dtype) for a in S.events.leaves]
     loop = event_loop(S.network, S.loss, 2)
-    assert isinstance(loop, EventLoop)
-    text = loop.inside("event_loop_gpu.cu", NUMBER=number).replace("extern __shared__ double memory[];", "")
-    function = c_compiler.compiled(HARNESS.replace("@TEXT@", text), "launch")
-    arrays = [None if a is None else a.astype(dtype) for a in S.events.leaves]
-    numbers = loop.events(theta.shape, arrays, lambda a: a.ctypes.data, np.dtype(dtype))
-    assert numbers is not None
-    events, given, copies = np.array(numbers), theta.astype(dtype), max(replicas, 1)
-    partial, sums = np.full((copies, parts, loop.parameters + 1), np.nan), np.full(expected.shape, np.nan)
-    address = [ctypes.c_void_p(a.ctypes.data) for a in (events, given, partial, sums)]
-    whole = ctypes.c_longlong
-    function(*address[:2], whole(copies), whole(parts), ctypes.c_int(threads), *address[2:])
-    assert_equal(sums, expected, 1e-12 if number == "double" else 3e-5)
+    assert loop is not None
+    f = on_a_cpu(monkeypatch, threads, parts)(loop, lambda *_: expected, dtype)
+    first, found = (f(theta.astype(dtype), *arrays) for _ in range(2))
+    assert f.agrees
+    assert first is expected  # by arrays
+    assert found is not expected
+    assert_equal(found, expected, 1e-12 if dtype == "float64" else 3e-5)
+    assert f(theta.astype(dtype), *arrays).tobytes() == found.tobytes()
+
+
+def test_a_loop_for_gpus_that_fails_or_differs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    S, theta = objective_of((2, 3, 1), 9, compiled=False)
+    loop, right, first = event_loop(S.network, S.loss, 2), S.value_and_gradient(theta), [np.nan * theta]
+    assert loop is not None
+
+    def of(answer: np.ndarray | Exception) -> GpuLoop:
+        class Answers(on_a_cpu(monkeypatch, 32, 1)):  # type: ignore[misc]
+            def run(self, *_: object) -> np.ndarray:
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+        return Answers(loop, lambda *_: first[0], "float64")
+
+    for answer, agrees in ((right, True), (right * (1 + 1e-9), False), (RuntimeError("NVRTC"), False)):
+        f = of(answer)
+        first[0] = np.nan * right
+        f(theta, *S.events.leaves)
+        assert f.agrees is None  # nothing to compare with
+        first[0] = right
+        f(theta, *S.events.leaves)
+        assert f.agrees is agrees
+    with pytest.raises(MemoryError):
+        of(MemoryError())(theta, *S.events.leaves)
+
+
+def test_a_block_of_a_gpu_has_place_for_narrow_networks() -> None:
+    loops = [EventLoop("", widths, 2) for widths in ((1, 10, 1), (8, 7, 9, 6), (20, 20, 20, 1), (8, 64, 64, 6))]
+    assert [GpuLoop.threads_of(loop, "float64") for loop in loops] == [128, 64, 32, 0]
+    assert GpuLoop.bytes_of(loops[0], "float64", 128) == 8 * 32 + 8 * (2 + 10 + 11 + 1 + 1) * 129
 
 
 @pytest.mark.parametrize("name", ["tanh", "softplus", "gelu", "elu"])
