@@ -128,7 +128,6 @@ def fits() -> None:
     table("widths", "events", "arrays", "loop", "S by arrays", "S by the loop")
     for widths, n in FITS:
         x, y, _ = events(widths, n)
-        y = y + 0.5 * np.cos(3 * x[:, :1])
         cells, values = [], []
         for compiled in (False, True):
             warnings.simplefilter("ignore", fx.FitWarning)

@@ -120,6 +120,9 @@ class Backend(Formulas):
         """The name of the device, as `get_backend` takes it."""
         return str(self.device)
 
+    has_compiler: ClassVar[bool] = False
+    """True if the library can have loops over events compiled: then `check_compiler` says whether it can here."""
+
     @classmethod
     def check_compiler(cls) -> None:
         """Raise a `BackendUnavailableError` if loops over events cannot be compiled here."""

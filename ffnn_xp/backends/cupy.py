@@ -27,6 +27,7 @@ class CupyBackend(Backend):
     distributions: ClassVar[tuple[str, ...]] = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
     for_gpus: ClassVar[bool] = True
     writable: ClassVar[bool] = True
+    has_compiler: ClassVar[bool] = True
 
     @classmethod
     def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:

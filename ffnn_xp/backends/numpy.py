@@ -25,6 +25,7 @@ class NumpyBackend(Backend):
     host_arrays: ClassVar[bool] = True
     host_arguments: ClassVar[bool] = True
     writable: ClassVar[bool] = True
+    has_compiler: ClassVar[bool] = True
     empty = staticmethod(np.empty)
 
     @classmethod

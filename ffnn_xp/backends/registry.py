@@ -106,8 +106,8 @@ def get_backend(
         libraries have their own settings.
     compiled : bool, optional
         Whether value and gradient of narrow networks are computed by one loop over events, compiled by the system's C
-        compiler for NumPy (`c_compiler`), by CuPy on a GPU. By default only if the environment variable
-        ``FFNN_XP_COMPILED`` is 1: last digits are other ones than without. If there is no compiler, the rule of
+        compiler for NumPy (``$CC``, else ``cc``), by CuPy for a GPU. By default only if the environment variable
+        ``FFNN_XP_COMPILED`` is 1, since last digits are other ones than without. If there is no compiler, the rule of
         `fallback` holds.
 
     Raises
@@ -127,7 +127,8 @@ def get_backend(
     backend = backend if threads is None else replace(backend, threads=threads)
     if isinstance(name, Backend) and compiled is None:
         return backend
-    asked = os.environ.get("FFNN_XP_COMPILED", "") not in ("", "0") if compiled is None else bool(compiled)
+    in_general = os.environ.get("FFNN_XP_COMPILED", "") not in ("", "0") and backend.has_compiler
+    asked = in_general if compiled is None else bool(compiled)
     return _compiled(backend, asked, fallback) if asked != backend.compiled else backend
 
 

@@ -175,7 +175,11 @@ def test_only_who_asks_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fx.get_backend(asked).compiled
 
 
-def test_libraries_without_loops_say_so() -> None:
+def test_libraries_without_loops_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless they were not named: the variable is for all models of a job."""
+    pytest.importorskip("array_api_strict")
+    monkeypatch.setenv("FFNN_XP_COMPILED", "1")
+    assert not fx.get_backend("array_api_strict", fallback=False).compiled
     with pytest.raises(fx.BackendUnavailableError, match="array_api_strict has no compiled loops"):
         fx.get_backend("array_api_strict", compiled=True, fallback=False)
 
