@@ -161,12 +161,14 @@ class _Fused:
 class GpuLoop(CompiledLoop):
     """A loop that CuPy compiles for the GPU at its first sum, which is compared with that of arrays.
 
-    If it cannot be compiled, or if the sums differ, arrays compute from then on.
+    If it cannot be compiled, or if the sums differ, arrays compute, then and from then on.
     """
 
     MEMORY: ClassVar[int] = 48 * 1024  # bytes that a block may have on any GPU
     PARTS: ClassVar[int] = 1024  # blocks of a sum at most, a few for each processor of the largest GPUs
     REPLICAS: ClassVar[int] = 65535  # in a grid
+    NUMBERS: ClassVar[dict[str, str]] = {"float64": "double", "float32": "float"}  # names in CUDA
+    DIFFERENCE: ClassVar[dict[str, float]] = {"float64": 1e-10, "float32": 1e-4}  # of sums that agree, relative
 
     def __init__(self, loop: EventLoop, plain: Callable[..., Array], dtype: str) -> None:
         super().__init__(loop, plain, dtype)
@@ -197,10 +199,7 @@ class GpuLoop(CompiledLoop):
     def __call__(self, theta: Array, *arrays: Array | None) -> Array:
         """Return the sum, ``(1 + p,)`` or ``(r, 1 + p)``."""
         if self.agrees is None:
-            expected = self.plain(theta, *arrays)
-            if bool(self.cupy.isfinite(expected).all()):
-                self.agrees = self._agrees(expected, theta, arrays)
-            return expected
+            return self._compared(theta, *arrays)
         fits = theta.ndim == 1 or theta.shape[0] <= self.REPLICAS
         return super().__call__(theta, *arrays) if self.agrees and fits else self.plain(theta, *arrays)
 
@@ -209,10 +208,11 @@ class GpuLoop(CompiledLoop):
         copies, p = (theta.shape[0] if theta.ndim == 2 else 1), self.loop.parameters
         sums = self.cupy.empty((*theta.shape[:-1], p + 1))
         if self.kernels is None:
-            name = {"float64": "double", "float32": "float"}[self.dtype.name]
-            module = self.cupy.RawModule(code=self.loop.inside("event_loop_gpu.cu", NUMBER=name))
+            source = self.loop.inside("event_loop_gpu.cu", NUMBER=self.NUMBERS[self.dtype.name])
+            module = self.cupy.RawModule(code=source)
             self.kernels = module.get_function("sum_parts"), module.get_function("add_parts")
-        parts, memory = min(-(-n // self.threads), self.PARTS), self.bytes_of(self.loop, self.dtype.name, self.threads)
+        parts = min(-(-n // self.threads), max(1, self.PARTS // max(copies, 1)))
+        memory = self.bytes_of(self.loop, self.dtype.name, self.threads)
         partial = self.cupy.empty((copies, parts, p + 1))
         sum_parts, add_parts = self.kernels
         arguments = events, self.cupy.ascontiguousarray(theta), partial
@@ -220,16 +220,21 @@ class GpuLoop(CompiledLoop):
         add_parts((p // 128 + 1, copies), (128,), (partial, np.int64(parts), np.int64(p), sums))
         return sums
 
-    def _agrees(self, expected: Array, theta: Array, arrays: tuple[Array | None, ...]) -> bool:
-        """Return True if the loop's sum is that of arrays."""
+    def _compared(self, theta: Array, *arrays: Array | None) -> Array:
+        """Return the loop's sum if it is that of arrays, else that of arrays; where that is infinite, decide later."""
+        expected = self.plain(theta, *arrays)
+        if not bool(self.cupy.isfinite(expected).all()):
+            return expected
         try:
             found = super().__call__(theta, *arrays)
-            error = self.cupy.linalg.norm(found - expected, axis=-1) / self.cupy.linalg.norm(expected, axis=-1)
-            return bool((error < (1e-10 if self.dtype == np.float64 else 1e-4)).all())
+            norm = self.cupy.linalg.norm
+            error = norm(found - expected, axis=-1) / norm(expected, axis=-1)
+            self.agrees = bool((error < self.DIFFERENCE[self.dtype.name]).all())
         except Exception as error:  # compilers and drivers fail in many ways
             if isinstance(error, MemoryError):
                 raise
-            return False
+            self.agrees = False
+        return found if self.agrees else expected
 
 
 class _CopyStream(CopyStream):

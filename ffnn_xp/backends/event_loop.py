@@ -80,11 +80,12 @@ class EventLoop:
             if a is None:
                 found += [0, 0, 0]
                 continue
-            *copies, row, step = (stride // dtype.itemsize for stride in a.strides)
+            *copies, row, step = (stride / dtype.itemsize for stride in a.strides)
+            whole = row % 1 == 0 and (step == 1 or n == 1) and all(copy % 1 == 0 for copy in copies)
             shared = len(a.shape) == 2 or (len(a.shape) == 3 and (a.shape[0], len(shape)) == (shape[0], 2))
-            if a.dtype != dtype or a.shape[-1] != n or a.shape[-2] not in rows or (step != 1 and n > 1) or not shared:
+            if a.dtype != dtype or a.shape[-1] != n or a.shape[-2] not in rows or not (whole and shared):
                 return None
-            found += [address(a), row, *(copies or [0])]
+            found += [address(a), int(row), int(copies[0]) if copies else 0]
         return found
 
 

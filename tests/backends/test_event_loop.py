@@ -106,6 +106,7 @@ def test_events_are_described_by_numbers_and_addresses() -> None:
     ("theta", "change"),
     [
         ((13,), {"x": np.ones((7, 3)).T}),  # events are not neighbours
+        ((13,), {"x": np.ones((3, 7), dtype=[("x", "f8"), ("y", "f4")])["x"]}),
         ((13,), {"x": np.ones((3, 7), dtype=np.float32)}),
         ((13,), {"x": np.ones((3, 0))}),
         ((13,), {"y": np.ones((5, 1, 7))}),  # replicas of the data, one theta
