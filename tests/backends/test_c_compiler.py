@@ -27,7 +27,8 @@ SOURCE = "int seven(void) { return 7; }"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, and a process that has compiled nothing."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("CC", raising=False)
+    for variable in ("CC", "FFNN_XP_COMPILED"):
+        monkeypatch.delenv(variable, raising=False)
     forget()
     return tmp_path / "ffnn_xp"
 
