@@ -52,6 +52,8 @@ def backends(names: tuple[str, ...]) -> dict[str, fx.Backend]:
     for name in names:
         try:
             found[name] = fx.get_backend(name, fallback=False)
+            if name == "cupy":
+                found["cupy, compiled loop"] = fx.get_backend(name, fallback=False, compiled=True)
         except fx.BackendUnavailableError as error:
             print(f"- {name}: {error}")
     return found
@@ -399,7 +401,7 @@ def single(found: dict[str, fx.Backend]) -> None:
         theta, value, errors = best.parameters, best.fval, best.errors
         gradient = exact.value_and_gradient(theta)[1]
         for name, b in found.items():
-            backend = fx.get_backend(name, dtype="float32", fallback=False, device=b.device)
+            backend = b.in_single_precision()
             cost = fx.LeastSquares(x, y, NOISE, fx.Model((2, 10, 1), backend=backend, seed=1))
             S, g = cost.value_and_gradient(theta)
             model = fx.Model((2, 10, 1), backend=backend, seed=1)

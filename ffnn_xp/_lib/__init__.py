@@ -6,6 +6,7 @@
 - `limits`: deadlines and Ctrl-C, which end a computation early.
 - `progress`: progress bars, and the switch that shows them.
 - `validation`: checks of arguments that several packages take.
+- `expressions`: elementwise formulas as data, to be written in other languages.
 - `tuning`: the declaration of tuned numbers.
 - `text`: visible characters, tables in text and HTML.
 - `atomic`: checks of files, and files that are written whole or not at all.

@@ -8,6 +8,7 @@ A `Backend` is a namespace ``xp`` with a device and a dtype, and copies arrays i
 - `registry`: the table of libraries; add one there.
 - `elementwise`: functions of arrays that the standard does not have, one kernel each; `fast_tanh`: tanh for NumPy.
 - `arrays`, `conversion`: the library of an array; array-likes as NumPy arrays.
+- `event_loop`: sums over events as one loop, `c_compiler`: the compiler of NumPy's.
 - `streaming`: chunks of host arrays on their way to a device; `cuda_graphs`: replayed kernels.
 - `threads`, `allocator`: threads over event chunks for NumPy, and memory that is kept.
 - `tuning`: the tuned numbers of the backends.
@@ -37,6 +38,7 @@ from ffnn_xp.backends.elementwise import (
     total,
     writable,
 )
+from ffnn_xp.backends.event_loop import EventLoop
 from ffnn_xp.backends.registry import (
     BACKENDS,
     DTYPES,
@@ -58,6 +60,7 @@ __all__ = [
     "Backend",
     "BackendStatus",
     "BackendTuning",
+    "EventLoop",
     "above_ones",
     "backend_status",
     "column_names",

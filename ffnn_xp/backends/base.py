@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import array_api_compat
 import numpy as np
 
+from ffnn_xp._lib.errors import BackendUnavailableError
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
+from ffnn_xp.backends.event_loop import EventLoop
 from ffnn_xp.backends.formulas import Formulas
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Backend(Formulas):
         Threads that share NumPy's event chunks; None takes the number from the environment (`threads.thread_count`).
     computes : Backend or None
         For arrays that stay in main memory, since they do not fit on a device: the backend that sums over their events.
+    compiled : bool
+        Whether value and gradient of a narrow network are one compiled loop over events, where there can be one.
 
     Examples
     --------
@@ -62,6 +66,7 @@ class Backend(Formulas):
     reason: str = ""
     threads: int | None = field(default=None, repr=False)
     computes: Backend | None = field(default=None, repr=False)
+    compiled: bool = field(default=False, repr=False)
 
     name: ClassVar[str]
     """Name of the library for users, and of its package."""
@@ -114,6 +119,14 @@ class Backend(Formulas):
     def device_name(self) -> str:
         """The name of the device, as `get_backend` takes it."""
         return str(self.device)
+
+    has_compiler: ClassVar[bool] = False
+    """True if the library can have loops over events compiled: then `check_compiler` says whether it can here."""
+
+    @classmethod
+    def check_compiler(cls) -> None:
+        """Raise a `BackendUnavailableError` if loops over events cannot be compiled here."""
+        raise BackendUnavailableError(f"{cls.name} has no compiled loops over events")
 
     # What this backend is
 
@@ -263,6 +276,23 @@ class Backend(Formulas):
         """
         return partial(kernel, *static, self.xp)
 
+    def has_loop(self, loop: EventLoop) -> bool:
+        """Return True if `in_one_loop` compiles this loop: if `compiled` asks for it, and the network is narrow."""
+        return False
+
+    def in_one_loop(self, loop: EventLoop, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a sum over events as one compiled loop.
+
+        Parameters
+        ----------
+        loop : EventLoop
+            The source of the loop.
+        plain : callable
+            The function ``(theta, x, weights, *data)`` of arrays that computes the same; it is called where the loop
+            cannot be compiled, and for arrays that the loop cannot read.
+        """
+        return plain
+
     def __hash__(self) -> int:
         return hash((self.name, str(self.device), self.dtype))  # CuPy's devices have no hash
 
@@ -275,4 +305,5 @@ class Backend(Formulas):
     def __str__(self) -> str:
         fallback = f" (instead: {self.reason})" if self.reason else ""
         beside = "" if self.computes is None else f", streamed through {self.computes.name} on {self.computes.device}"
-        return f"{self.name} on {self.device}, {self.dtype}{beside}{fallback}"
+        loops = ", compiled loops" if self.compiled else ""
+        return f"{self.name} on {self.device}, {self.dtype}{loops}{beside}{fallback}"

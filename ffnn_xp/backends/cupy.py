@@ -14,6 +14,7 @@ import numpy as np
 from ffnn_xp._lib.errors import BackendUnavailableError
 from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.backends.base import Backend
+from ffnn_xp.backends.event_loop import CompiledLoop, EventLoop
 from ffnn_xp.backends.formulas import into
 from ffnn_xp.backends.streaming import CopyStream
 
@@ -26,6 +27,7 @@ class CupyBackend(Backend):
     distributions: ClassVar[tuple[str, ...]] = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
     for_gpus: ClassVar[bool] = True
     writable: ClassVar[bool] = True
+    has_compiler: ClassVar[bool] = True
 
     @classmethod
     def find(cls, device: Any, dtype: str) -> tuple[Namespace, Any]:
@@ -101,6 +103,18 @@ class CupyBackend(Backend):
         """Return this device's stream of copies."""
         return _copy_stream(self)
 
+    @classmethod
+    def check_compiler(cls) -> None:
+        """Find nothing to say: CuPy brings its compiler."""
+
+    def has_loop(self, loop: EventLoop) -> bool:
+        """Return True if loops are asked for, and the numbers of a few events have a place in a block's memory."""
+        return self.compiled and GpuLoop.threads_of(loop, self.dtype) > 0
+
+    def in_one_loop(self, loop: EventLoop, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a sum over events, compiled for the GPU."""
+        return GpuLoop(loop, plain, self.dtype)
+
     @staticmethod
     def erf(xp: Namespace, z: Array) -> Array:
         """Compute the error function of `cupyx.scipy`."""
@@ -142,6 +156,85 @@ class _Fused:
                     raise
             self.fused = None
         return self.plain(*arrays)
+
+
+class GpuLoop(CompiledLoop):
+    """A loop that CuPy compiles for the GPU at its first sum, which is compared with that of arrays.
+
+    If it cannot be compiled, or if the sums differ, arrays compute, then and from then on.
+    """
+
+    MEMORY: ClassVar[int] = 48 * 1024  # bytes that a block may have on any GPU
+    PARTS: ClassVar[int] = 1024  # blocks of a sum at most, a few for each processor of the largest GPUs
+    REPLICAS: ClassVar[int] = 65535  # in a grid
+    NUMBERS: ClassVar[dict[str, str]] = {"float64": "double", "float32": "float"}  # names in CUDA
+    DIFFERENCE: ClassVar[dict[str, float]] = {"float64": 1e-10, "float32": 1e-4}  # of sums that agree, relative
+
+    def __init__(self, loop: EventLoop, plain: Callable[..., Array], dtype: str) -> None:
+        super().__init__(loop, plain, dtype)
+        self.cupy = importlib.import_module("cupy")
+        self.threads = self.threads_of(loop, dtype)
+        self.kernels: tuple[Any, Any] | None = None
+        self.agrees: bool | None = None  # not known before the first sum
+
+    @classmethod
+    def threads_of(cls, loop: EventLoop, dtype: str) -> int:
+        """Return the number of threads of a block, 0 if there is no place for the numbers of 32 events."""
+        return next((t for t in (128, 64, 32) if cls.bytes_of(loop, dtype, t) <= cls.MEMORY), 0)
+
+    @staticmethod
+    def bytes_of(loop: EventLoop, dtype: str, threads: int) -> int:
+        """Return the bytes of a block: sums in float64, and a row of numbers with one to spare for each of the rows."""
+        return 8 * (loop.parameters + 1) + np.dtype(dtype).itemsize * loop.rows * (threads + 1)
+
+    @staticmethod
+    def address(a: Any) -> int:
+        """Return the address of an array's first number."""
+        return int(a.data.ptr)
+
+    def placed(self, numbers: list[int]) -> Any:
+        """Return the numbers in an array on the GPU."""
+        return self.cupy.asarray(np.array(numbers, dtype=np.int64))
+
+    def __call__(self, theta: Array, *arrays: Array | None) -> Array:
+        """Return the sum, ``(1 + p,)`` or ``(r, 1 + p)``."""
+        if self.agrees is None:
+            return self._compared(theta, *arrays)
+        fits = theta.ndim == 1 or theta.shape[0] <= self.REPLICAS
+        return super().__call__(theta, *arrays) if self.agrees and fits else self.plain(theta, *arrays)
+
+    def run(self, theta: Array, events: Any, n: int) -> Array:
+        """Return the sum, in two launches."""
+        copies, p = (theta.shape[0] if theta.ndim == 2 else 1), self.loop.parameters
+        sums = self.cupy.empty((*theta.shape[:-1], p + 1))
+        if self.kernels is None:
+            source = self.loop.inside("event_loop_gpu.cu", NUMBER=self.NUMBERS[self.dtype.name])
+            module = self.cupy.RawModule(code=source)
+            self.kernels = module.get_function("sum_parts"), module.get_function("add_parts")
+        parts = min(-(-n // self.threads), max(1, self.PARTS // max(copies, 1)))
+        memory = self.bytes_of(self.loop, self.dtype.name, self.threads)
+        partial = self.cupy.empty((copies, parts, p + 1))
+        sum_parts, add_parts = self.kernels
+        arguments = events, self.cupy.ascontiguousarray(theta), partial
+        sum_parts((parts, copies), (self.threads,), arguments, shared_mem=memory)
+        add_parts((p // 128 + 1, copies), (128,), (partial, np.int64(parts), np.int64(p), sums))
+        return sums
+
+    def _compared(self, theta: Array, *arrays: Array | None) -> Array:
+        """Return the loop's sum if it is that of arrays, else that of arrays; where that is infinite, decide later."""
+        expected = self.plain(theta, *arrays)
+        if not bool(self.cupy.isfinite(expected).all()):
+            return expected
+        try:
+            found = super().__call__(theta, *arrays)
+            norm = self.cupy.linalg.norm
+            error = norm(found - expected, axis=-1) / norm(expected, axis=-1)
+            self.agrees = bool((error < self.DIFFERENCE[self.dtype.name]).all())
+        except Exception as error:  # compilers and drivers fail in many ways
+            if isinstance(error, MemoryError):
+                raise
+            self.agrees = False
+        return found if self.agrees else expected
 
 
 class _CopyStream(CopyStream):

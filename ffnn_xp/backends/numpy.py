@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ffnn_xp._lib.errors import BackendUnavailableError
+from ffnn_xp._lib.errors import BackendFallbackWarning, BackendUnavailableError, outside_the_package
 from ffnn_xp._lib.typing import Array, Namespace
-from ffnn_xp.backends import fast_tanh
+from ffnn_xp.backends import c_compiler, fast_tanh
 from ffnn_xp.backends.base import Backend
+from ffnn_xp.backends.event_loop import EventLoop, HostLoop
 from ffnn_xp.backends.threads import one_blas_thread
 
 
@@ -22,6 +25,7 @@ class NumpyBackend(Backend):
     host_arrays: ClassVar[bool] = True
     host_arguments: ClassVar[bool] = True
     writable: ClassVar[bool] = True
+    has_compiler: ClassVar[bool] = True
     empty = staticmethod(np.empty)
 
     @classmethod
@@ -39,6 +43,27 @@ class NumpyBackend(Backend):
     def single_threaded_blas(self) -> AbstractContextManager[Any]:
         """Limit the host's BLAS to one thread."""
         return one_blas_thread()
+
+    @classmethod
+    def check_compiler(cls) -> None:
+        """Raise a `BackendUnavailableError` unless there is a C compiler that works."""
+        c_compiler.check()
+
+    def has_loop(self, loop: EventLoop) -> bool:
+        """Return True if the C compiler is asked for; in float64."""
+        return self.compiled and self.dtype == "float64" and max(loop.widths) <= self.tuning.loop_width
+
+    def in_one_loop(self, loop: EventLoop, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return a sum over events, compiled by the C compiler; where that fails, say so and return `plain`."""
+        try:
+            source = loop.inside("event_loop_cpu.c")
+            function = c_compiler.compiled(source, "value_and_gradient")
+        except BackendUnavailableError as error:
+            warnings.warn(
+                f"{error}. Going on without a compiled loop", BackendFallbackWarning, stacklevel=outside_the_package()
+            )
+            return plain
+        return HostLoop(loop, plain, function, self.tuning.loop_part)
 
     def _moved(self, a: np.ndarray[Any, Any]) -> Array:
         return a

@@ -53,15 +53,22 @@ def backend_class(xp: Namespace) -> type[Backend]:
 
 def _reduced(backend: Backend) -> tuple[Any, ...]:
     """Pickle a backend by its names, so that on a machine without its device NumPy replaces it."""
-    device, state = backend.device_name, (backend.reason, backend.threads, backend.computes)
+    device, state = backend.device_name, (backend.reason, backend.threads, backend.computes, backend.compiled)
     return _restored, (type(backend), device, backend.dtype, *state)
 
 
 def _restored(
-    library: type[Backend], device: str, dtype: str, reason: str, threads: int | None, computes: Backend | None
+    library: type[Backend],
+    device: str,
+    dtype: str,
+    reason: str,
+    threads: int | None,
+    computes: Backend | None,
+    compiled: bool = False,
 ) -> Backend:
     backend = _open_or_numpy(library, device, dtype)
-    return replace(backend, reason=reason or backend.reason, threads=threads, computes=computes)
+    backend = replace(backend, reason=reason or backend.reason, threads=threads, computes=computes)
+    return _compiled(backend, True, None) if compiled else backend
 
 
 for _library in (NumpyBackend, CupyBackend, TorchBackend, JaxBackend, StrictBackend):
@@ -75,6 +82,7 @@ def get_backend(
     dtype: str = "float64",
     fallback: bool | None = None,
     threads: int | None = None,
+    compiled: bool | None = None,
 ) -> Backend:
     """Find a library, a device and a dtype that work here, by the name of a backend.
 
@@ -96,6 +104,11 @@ def get_backend(
         Threads that share NumPy's event chunks, where layers are wide enough to gain. By default the number in the
         environment variable ``FFNN_XP_THREADS``, else ``OMP_NUM_THREADS``, else all processors of this process. Other
         libraries have their own settings.
+    compiled : bool, optional
+        Whether value and gradient of narrow networks are computed by one loop over events, compiled by the system's C
+        compiler for NumPy (``$CC``, else ``cc``), by CuPy for a GPU. By default only if the environment variable
+        ``FFNN_XP_COMPILED`` is 1, since last digits are other ones than without. If there is no compiler, the rule of
+        `fallback` holds.
 
     Raises
     ------
@@ -111,7 +124,12 @@ def get_backend(
     """
     threads = None if threads is None else whole_number(threads, "threads", 1)
     backend = _find(name, device, dtype, fallback)
-    return backend if threads is None else replace(backend, threads=threads)
+    backend = backend if threads is None else replace(backend, threads=threads)
+    if isinstance(name, Backend) and compiled is None:
+        return backend
+    in_general = os.environ.get("FFNN_XP_COMPILED", "") not in ("", "0") and backend.has_compiler
+    asked = in_general if compiled is None else bool(compiled)
+    return _compiled(backend, asked, fallback) if asked != backend.compiled else backend
 
 
 def _find(name: str | Backend, device: Any, dtype: str, fallback: bool | None) -> Backend:
@@ -134,24 +152,37 @@ def _find(name: str | Backend, device: Any, dtype: str, fallback: bool | None) -
 
 def _open_or_numpy(library: type[Backend] | None, device: Any, dtype: str, fallback: bool | None = None) -> Backend:
     """Open a library, None being the best one here, or NumPy with a warning if `fallback` allows it."""
-    if fallback is None:
-        fallback = os.environ.get("FFNN_XP_STRICT", "") in ("", "0")
     keep_freed_memory()
     try:
         return _automatic(device, dtype) if library is None else _open(library, device, dtype)
     except BackendUnavailableError as error:
-        if not fallback:
-            raise
         reason = f"{library.name if library else 'auto'}: {error}"
+        _raise_or_warn(error, reason, "with NumPy on the CPU, which gives the same numbers", fallback)
+    return NumpyBackend(*NumpyBackend.find(None, dtype), dtype, reason)
+
+
+def _compiled(backend: Backend, wanted: bool, fallback: bool | None) -> Backend:
+    """Return a backend with or without compiled loops; without, and with a warning, if `fallback` allows it."""
+    try:
+        if wanted:
+            backend.check_compiler()
+    except BackendUnavailableError as error:
+        _raise_or_warn(error, f"compiled: {error}", "without compiled loops, which takes longer", fallback)
+        return backend
+    return replace(backend, compiled=wanted)
+
+
+def _raise_or_warn(error: BackendUnavailableError, reason: str, how: str, fallback: bool | None) -> None:
+    """Raise an error again, unless something else may replace what failed; then warn, once in a process."""
+    if not (os.environ.get("FFNN_XP_STRICT", "") in ("", "0") if fallback is None else fallback):
+        raise error
     if reason not in _warned:
         _warned.add(reason)
         warnings.warn(
-            f"{reason}. Going on with NumPy on the CPU, which gives the same numbers; "
-            "pass fallback=False or set FFNN_XP_STRICT=1 to stop instead.",
+            f"{reason}. Going on {how}; pass fallback=False or set FFNN_XP_STRICT=1 to stop instead.",
             BackendFallbackWarning,
             stacklevel=outside_the_package(),
         )
-    return NumpyBackend(*NumpyBackend.find(None, dtype), dtype, reason)
 
 
 def streamed_through(backend: Backend) -> Backend:

@@ -27,3 +27,10 @@ class BackendTuning:
         "time, in reads and writes of a number; larger: algorithms that multiply less; smaller: that store less",
     )
     multiplication_on_gpu: float = tuned(0.006, "that time on a GPU, from the roofline of an H100")
+    loop_width: int = tuned(
+        48, "units of the widest layer up to which loops are compiled; larger: also where products of matrices win"
+    )
+    loop_part: int = tuned(
+        2**12,
+        "events that a compiled loop sums before it adds them; larger: fewer additions, rounded more",
+    )

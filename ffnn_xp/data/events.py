@@ -53,7 +53,7 @@ class Events:
         computes = backend.computes
         return self if computes is None else self.each(computes.page_locked)
 
-    @property
+    @cached_property
     def leaves(self) -> tuple[Array | None, ...]:
         """The arrays in the order of kernels: x, weights, data."""
         return self.x, self.weights, *self.data

@@ -2,7 +2,6 @@
 
 - `onnx_model`, `cpp_source`, `python_source`, `latex`: one function for each format.
 - `content`: what a model predicts with, as numbers on the host.
-- `expressions`: activations as expressions, which each format writes in its own language.
 - `onnx_graph`: an ONNX graph, and the operators of activations.
 - `source`: what source in Python and C++ has in common.
 """

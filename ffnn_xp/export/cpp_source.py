@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.expressions import Expression
 from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp.export.content import Content, Exportable, content_of
-from ffnn_xp.export.expressions import Expression
 from ffnn_xp.export.source import filled, functions_of, numbers, write_text
 from ffnn_xp.network import softmax
 from ffnn_xp.uncertainty import TOUCHES

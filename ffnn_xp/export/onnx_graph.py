@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ffnn_xp._lib.expressions import TRACING, Expression, apply
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.export.expressions import TRACING, Expression, apply, slope_of, value_of
-from ffnn_xp.network import OUTPUTS, Activation
+from ffnn_xp.network import OUTPUTS, Activation, slope_of, value_of
 
 OPSET, IR_VERSION = 13, 7  # old enough for readers other than ONNX Runtime
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
+from ffnn_xp._lib.expressions import Expression
 from ffnn_xp._lib.typing import HostArray, PathLike
 from ffnn_xp.export.content import Band, Content, Exportable, content_of
-from ffnn_xp.export.expressions import Expression
 from ffnn_xp.export.source import filled, functions_of, numbers, write_text
 from ffnn_xp.network import Activation, softmax
 from ffnn_xp.uncertainty import TOUCHES

@@ -11,9 +11,9 @@ from importlib import resources
 import numpy as np
 
 from ffnn_xp._lib.atomic import write_file
+from ffnn_xp._lib.expressions import Expression
 from ffnn_xp._lib.typing import HostArray, PathLike
-from ffnn_xp.export.expressions import Expression, slope_of, value_of
-from ffnn_xp.network import Activation, softmax
+from ffnn_xp.network import Activation, slope_of, softmax, value_of
 
 
 @dataclass(frozen=True)

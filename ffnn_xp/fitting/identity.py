@@ -32,7 +32,7 @@ def identity_of(problem: FitProblem, call: str, **options: Any) -> dict[str, str
         "data": columns,
         "layers": network.layout.widths,
         "activations": network.activations,
-        "backend or dtype": (backend.name, str(backend.dtype)),
+        "backend or dtype": (backend.name, str(backend.dtype), backend.compiled),
         "`loss`": problem.loss,
         "`prior`": None if problem.prior is None else problem.prior.precision,
         "errors of y": problem.y_error,

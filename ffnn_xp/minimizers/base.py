@@ -6,6 +6,7 @@ enforces it and keeps the best point, and a `MinimizerResult` says where and how
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -196,7 +197,7 @@ class Tracker:
         with self.budget.of_call(self.calls):
             value, gradient = self.problem.value_and_gradient(theta)
         self.calls += 1
-        if not (np.isfinite(value) and np.all(np.isfinite(gradient))):
+        if not (math.isfinite(value) and np.isfinite(gradient).all()):
             return np.inf, np.zeros_like(theta)
         if value < self.best_value:
             self.best_value, self.best = value, theta.copy()

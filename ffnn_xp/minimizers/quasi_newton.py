@@ -8,6 +8,7 @@ turns Wolfe's conditions into the approximate ones of W. W. Hager and H. Zhang, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -21,6 +22,7 @@ from ffnn_xp.minimizers.ask_tell import AskTell
 
 DECREASE, CURVATURE = 1e-4, 0.9  # Wolfe's constants, as usual for quasi-Newton steps
 ROUNDING = 1e-11  # share of S below which differences count as rounding: with errors in x it is exact to some 1e-12
+EPSILON = float(np.finfo(np.float64).eps)
 SHORTEST = 1e-3  # share of the first try: of shorter steps the rise is not computed from slopes, which may be untrue
 
 
@@ -50,7 +52,7 @@ class Memory:
 
     def add(self, step: HostArray, change: HostArray) -> None:
         """Remember a step, unless the gradient along it did not grow."""
-        if not float(step @ change) > np.finfo(np.float64).eps * float(change @ change):
+        if not float(step @ change) > EPSILON * float(change @ change):
             return
         if self._end == 2 * self._most:
             self._S[: self._most], self._Y[: self._most] = self._S[self._most :], self._Y[self._most :]
@@ -75,7 +77,7 @@ class Memory:
         SY, YY = self._SY[-self._length :, -self._length :], self._YY[-self._length :, -self._length :]
         gamma = SY[-1, -1] / YY[-1, -1]
         w, _ = scipy.linalg.lapack.dtrtrs(SY, S @ g)
-        v, _ = scipy.linalg.lapack.dtrtrs(SY, np.diag(SY) * w + gamma * (YY @ w - Y @ g), trans=1)
+        v, _ = scipy.linalg.lapack.dtrtrs(SY, SY.diagonal() * w + gamma * (YY @ w - Y @ g), trans=1)
         d: HostArray = v @ S
         d += gamma * (g - w @ Y)
         return -d
@@ -217,17 +219,17 @@ class QuasiNewton:
         u = W.forth(g)
         memory, poor, least = Memory(self.memory, len(u)), 0, np.inf
         going = keep_going(value, u, 0)
-        while going and np.any(u):
+        while going and u.any():
             d = memory.direction(u)
             D, fresh = W.back(d), not len(memory)
-            first = min(1.0, self.first_length / max(float(np.linalg.norm(u)), 1e-300)) if fresh else 1.0
+            first = min(1.0, self.first_length / max(math.sqrt(float(u @ u)), 1e-300)) if fresh else 1.0
             step = yield from self.line_search.along(theta, value, g, D, first)
             if step.t > 0:
                 gain, before = value - step.value, u
                 theta, value, g = theta + step.t * D, step.value, step.gradient
                 u = W.forth(g)
                 memory.add(step.t * d, u - before)
-                size, poor = float(np.linalg.norm(u)), poor + step.evaluations
+                size, poor = math.sqrt(float(u @ u)), poor + step.evaluations
                 if gain > ROUNDING * abs(value) or size < 0.5 * least:
                     poor, least = 0, size
                 if poor >= self.line_search.max_tries:

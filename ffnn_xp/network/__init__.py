@@ -3,6 +3,7 @@
 - `specification`: checks of the widths, nonlinearities and matrices that users give.
 - `layout`: where each augmented matrix lies in the one vector theta.
 - `activations`: one object for each nonlinearity, in one table; add one there.
+- `expressions`: activations as expressions, to be written in other languages.
 - `sweeps`: the `Network`, its forward and reverse sweeps and its Jacobian.
 - `hessian`, `block_matrix`: Hessian, Gauss-Newton matrix and products with them, as blocks of layers.
 - `evaluation`: outputs of many events in chunks.
@@ -14,6 +15,7 @@
 from ffnn_xp.network.activations import ACTIVATIONS, OUTPUTS, Activation, get_activation, identity, softmax
 from ffnn_xp.network.block_matrix import BlockMatrix, assemble, in_order
 from ffnn_xp.network.evaluation import evaluate, raw_jacobian
+from ffnn_xp.network.expressions import slope_of, value_of
 from ffnn_xp.network.hessian import (
     event_matrices_times,
     gauss_newton_blocks,
@@ -77,7 +79,9 @@ __all__ = [
     "push_forward",
     "raw_jacobian",
     "score_blocks",
+    "slope_of",
     "slopes",
     "softmax",
     "units",
+    "value_of",
 ]

@@ -1,6 +1,7 @@
 """S, the sum over events of a statistic of the network's output, with its derivatives and its prior.
 
 - `kernels`, `linear_operator_kernels`, `event_weights`: pure functions that compute S and its derivatives of one chunk.
+- `compiled`: the source of value and gradient as one loop over events.
 - `objective`: `Objective`, the sums of kernels over all events on the device.
 - `chunking`: the sizes of chunks, and the threads that share them.
 - `batch`: `Replicas`, many objectives of one network at once.

@@ -31,6 +31,9 @@ class HostTuning:
     single_precision_from: float = tuned(
         4 * 10**4, "events times parameters from which there is a float32 stage; smaller: also where it gains nothing"
     )
+    single_precision_from_loop: float = tuned(
+        3 * 10**5, "the same where the alternative is a compiled loop in float64; smaller: also where it is slower"
+    )
     cached_points: int = tuned(
         4, "points whose value and gradient are kept; larger: fewer evaluations, as MIGRAD needs gradients later"
     )
@@ -117,7 +120,9 @@ class NetworkCost(CostWithGradient):
     def in_single_precision(self) -> NetworkCost | None:
         """Copy the cost to float32; None if it is in float32, or if the copy would not be faster or accurate."""
         backend, events = self.objective.backend, self.objective.n
-        small, inaccurate = events * self.npar < self.tuning.single_precision_from, self.objective.loss.needs_float64
+        tuning, loop = self.tuning, self.objective.is_one_loop
+        least = tuning.single_precision_from_loop if loop else tuning.single_precision_from
+        small, inaccurate = events * self.npar < least, self.objective.loss.needs_float64
         unfit = backend.compiles or not self.objective.has_single_precision
         if self.precision is not None or unfit or small or inaccurate:
             return None
@@ -139,8 +144,9 @@ class NetworkCost(CostWithGradient):
         packed = self._packed(theta)
         value, gradient = float(packed[0]), packed[1:]
         if self.prior is not None:
-            value += self.errordef * self.prior.value(theta)
-            gradient = gradient + self.errordef * self.prior.gradient(theta)
+            own, slope = self.prior.value_and_gradient(theta)
+            value += self.errordef * own
+            gradient = gradient + self.errordef * slope
         cached = ((key, value, gradient), *cached[: self._others])
         object.__setattr__(self, "_cached", cached)  # replaced as a whole, as threads may share it; skips our check
         return value, gradient.copy()

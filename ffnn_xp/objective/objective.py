@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 
 from ffnn_xp._lib.limits import stop_if_due
 from ffnn_xp._lib.typing import Array, Namespace, Rows
-from ffnn_xp.backends import Backend, returned, streamed, sum_in_parts
+from ffnn_xp.backends import Backend, EventLoop, returned, streamed, sum_in_parts
 from ffnn_xp.data import Events
 from ffnn_xp.losses import Loss
 from ffnn_xp.network import BlockMatrix, Network, assemble
 from ffnn_xp.objective import kernels
 from ffnn_xp.objective.chunking import TUNING, ChunkSizes, ChunkTuning, SumKind
+from ffnn_xp.objective.compiled import event_loop
 
 Part = TypeVar("Part")
 
@@ -214,7 +215,7 @@ class Objective:
         The kernel is compiled or captured if the library can. One call is enough where all events are one chunk on a
         CPU. Both are cached.
         """
-        key = kernel, kind
+        key = kernel, kind.replicas
         if key not in self._kernels:
             here = not self.backend.on_gpu and self.backend.computes is None
             f = self._bind(kernel, moving * self._sizes.worth_a_graph(kind))
@@ -224,13 +225,31 @@ class Objective:
     def _bind(self, kernel: Callable[..., Any], moving: int) -> Callable[..., Any]:
         """Bind a kernel to network and loss; `moving` arguments change between replays of a CUDA graph."""
         if (kernel, moving) not in self._bound:
-            self._bound[kernel, moving] = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
+            f = self._device.bind(kernel, self._before_link, self.loss, moving=moving)
+            if kernel is kernels.value_and_gradient and self._loop is not None:
+                f = self._device.in_one_loop(self._loop, f)
+            self._bound[kernel, moving] = f
         return self._bound[kernel, moving]
+
+    @property
+    def is_one_loop(self) -> bool:
+        """True if value and gradient are computed by one compiled loop over events."""
+        return self._loop is not None
+
+    @cached_property
+    def _loop(self) -> EventLoop | None:
+        """The loop over events that computes value and gradient; None where arrays do."""
+        if not self._device.compiled:
+            return None
+        loop = event_loop(self._before_link, self.loss, len(self.events.data))
+        return loop if loop is not None and self._device.has_loop(loop) else None
 
     def total(self, kernel: Callable[..., Array], *args: Array) -> Array:
         """Sum a kernel that returns one array."""
-        kind = SumKind(matrices=False, replicas=math.prod(args[0].shape[:-1]))
-        f, at_once = self._kernel(kernel, kind, len(args))
+        replicas = 1 if args[0].ndim == 1 else math.prod(args[0].shape[:-1])
+        known = self._kernels.get((kernel, replicas))
+        kind = SumKind(matrices=False, replicas=replicas)
+        f, at_once = known or self._kernel(kernel, kind, len(args))
         if at_once:
             stop_if_due()
             try:
@@ -238,7 +257,7 @@ class Objective:
             except Exception as error:
                 if not self._smaller(kind, error):
                     raise
-            self._kernels.pop((kernel, kind), None)  # another thread may have been here
+            self._kernels.pop((kernel, replicas), None)  # another thread may have been here
         args = self._on_device(*args)
         return self._on_events_backend(self._sum(lambda e: f(*args, *e.leaves), kind, _add))
 

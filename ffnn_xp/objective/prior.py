@@ -60,6 +60,13 @@ class GaussianPrior(Shown):
         g = 2 * self.precision * self._standard(theta)
         return g if self.scaling is None else self.scaling.inverse_transpose(g)
 
+    def value_and_gradient(self, theta: HostArray) -> tuple[float, HostArray]:
+        """Compute the sum of squared pulls and its derivative in theta, ``(p,)``, at once."""
+        phi = self._standard(theta)
+        pull = self.precision * phi
+        g = 2 * pull
+        return float(pull @ phi), g if self.scaling is None else self.scaling.inverse_transpose(g)
+
     def hessian(self) -> HostArray:
         """Compute the second derivative, ``(p, p)``, which does not depend on theta."""
         H = np.diag(2 * self.precision)

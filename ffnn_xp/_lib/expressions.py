@@ -1,9 +1,9 @@
-r"""Expressions of elementwise functions: an activation that is called with a symbol says what it computes.
+r"""Expressions of elementwise functions: a formula that is called with symbols says what it computes.
 
-An activation is written once, in terms of the namespace `xp` that it is handed. Handed `TRACING`, which records each
+A formula is written once, in terms of the namespace `xp` that it is handed. Handed `TRACING`, which records each
 operation in an `Expression`, it becomes data that each format writes in its own language: as lines of source, which
-look alike in Python and C++, or as operators of ONNX. So a new activation needs nothing to be exported, nor does a
-user's own.
+look alike in Python and C++, or as operators of ONNX. So a new activation or statistic needs nothing to be exported or
+compiled, nor does a user's own.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from __future__ import annotations
 import ast
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ffnn_xp.network import Activation
-
 BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "greater": ">", "greater_equal": ">=",
-          "less": "<", "less_equal": "<=", "equal": "=="}  # fmt: skip
+          "less": "<", "less_equal": "<=", "equal": "==", "and": "&", "or": "|"}  # fmt: skip
 """The operations of two numbers that have a sign, the same in Python and C++."""
 
 FUNCTIONS = ("abs", "acosh", "asinh", "atan", "atanh", "cos", "cosh", "erf", "exp", "expm1", "floor", "log", "log1p",
@@ -32,6 +30,10 @@ def _binary(operation: str, *, reflected: bool = False) -> Callable[[Expression,
         return apply(operation, first, second)
 
     return operator
+
+
+INFINITY = "inf"
+"""The constant that is no decimal number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,8 @@ class Expression:
     __truediv__, __rtruediv__ = _binary("divide"), _binary("divide", reflected=True)
     __pow__, __rpow__ = _binary("pow"), _binary("pow", reflected=True)
     __gt__, __ge__, __lt__, __le__ = map(_binary, ("greater", "greater_equal", "less", "less_equal"))
+    __eq__, __and__, __or__ = map(_binary, ("equal", "and", "or"))  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __neg__(self) -> Expression:
         return apply("negative", self)
@@ -78,12 +82,20 @@ class Expression:
     @property
     def is_condition(self) -> bool:
         """True for a comparison, whose value is true or false."""
-        return BINARY.get(self.operation, "")[:1] in ("<", ">", "=")
+        return BINARY.get(self.operation, " ")[:1] in "<>=&|"
 
     @property
     def is_constant(self) -> bool:
         """True for a number that depends on no symbol."""
-        return all(operand.is_constant for operand in self.operands) if self.operands else not self.operation.isalpha()
+        if self.operands:
+            return all(operand.is_constant for operand in self.operands)
+        return self.operation in (INFINITY, f"-{INFINITY}") or not self.operation.isidentifier()
+
+    def parts(self) -> Iterator[Expression]:
+        """Yield the expression and all that it is made of."""
+        yield self
+        for operand in self.operands:
+            yield from operand.parts()
 
     def text(self, prefix: str = "", names: dict[str, str] | None = None) -> str:
         """Write the expression as source, functions after a `prefix`, and the expressions in `names` by their names."""
@@ -102,8 +114,15 @@ class Expression:
     def __str__(self) -> str:
         return self._text("", {})
 
-    def lines(self, prefix: str = "") -> list[tuple[str, str]]:
+    def lines(self, prefix: str = "", names: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
         """Write the expression as assignments of names to source: what is used twice is computed once.
+
+        Parameters
+        ----------
+        prefix : str
+            What precedes the names of functions.
+        names : mapping of str to str, optional
+            The source of some parts, by their own text, such as constants.
 
         Examples
         --------
@@ -124,13 +143,13 @@ class Expression:
                 places[key] = expression
 
         visit(self)
-        names: dict[str, str] = {}
-        found = []
+        known = dict(names or {})
+        found: list[tuple[str, str]] = []
         for key, expression in places.items():
             if uses[key] > 1:
-                found.append((f"s{len(names) + 1}", expression.text(prefix, names)))
-                names[key] = found[-1][0]
-        return [*found, ("", names.get(str(self)) or self.text(prefix, names))]
+                found.append((f"s{len(found) + 1}", expression.text(prefix, known)))
+                known[key] = found[-1][0]
+        return [*found, ("", known.get(str(self)) or self.text(prefix, known))]
 
 
 def apply(operation: str, *values: Any) -> Expression:
@@ -143,7 +162,7 @@ def _expression(value: Any) -> Expression:
     if isinstance(value, Expression):
         return value
     value = float(value)
-    if not math.isfinite(value):
+    if math.isnan(value):
         raise ValueError(f"it has the constant {value}")
     return Expression(repr(value))
 
@@ -151,7 +170,7 @@ def _expression(value: Any) -> Expression:
 class Tracing:
     """A namespace whose functions record what is done, in place of an array library."""
 
-    __name__ = "ffnn_xp.export"
+    __name__ = "ffnn_xp.expressions"
     pi, e = math.pi, math.e
 
     def __getattr__(self, name: str) -> Callable[..., Expression]:
@@ -173,51 +192,9 @@ class Tracing:
 
 
 TRACING = Tracing()
-"""The namespace that activations are traced with."""
-
-Z, VALUE = Expression("z"), Expression("a")
-"""The argument z of an activation, and its value a = f(z)."""
+"""The namespace that formulas are traced with."""
 
 
-def value_of(f: Activation) -> Expression:
-    """Return an activation's value as an expression of z.
-
-    Raises
-    ------
-    ValueError
-        If it does what no expression can hold; the message says what.
-
-    Examples
-    --------
-    >>> import ffnn_xp as fx
-    >>> value_of(fx.Activation("square", lambda xp, z: z * z, lambda xp, z, a: 2 * z, lambda xp, z, a: 2.0)).text()
-    'z * z'
-    """
-    return _traced(f, f.f, Z)
-
-
-def slope_of(f: Activation) -> Expression:
-    """Return an activation's first derivative as an expression of z and its value a.
-
-    Raises
-    ------
-    ValueError
-        If it does what no expression can hold; the message says what.
-
-    Examples
-    --------
-    >>> from ffnn_xp.network import ACTIVATIONS
-    >>> slope_of(ACTIVATIONS["tanh"]).text()
-    '1.0 - a * a'
-    """
-    return _traced(f, f.df, Z, VALUE)
-
-
-def _traced(f: Activation, function: Callable[..., Any], *symbols: Expression) -> Expression:
-    try:
-        return _expression(function(TRACING, *symbols))
-    except Exception as error:
-        raise ValueError(
-            f"activation {f.name!r} cannot be exported: {error}. Write it with functions of its argument `xp` alone, "
-            "of one number each"
-        ) from error
+def traced(formula: Callable[..., Any], *symbols: Any) -> Expression:
+    """Return what ``formula(TRACING, *symbols)`` computes, a number included, as an expression."""
+    return _expression(formula(TRACING, *symbols))

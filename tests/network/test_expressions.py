@@ -9,11 +9,12 @@ import pytest
 import scipy.special
 
 import ffnn_xp as fx
-from ffnn_xp.export.expressions import TRACING, Expression, Z, slope_of, value_of
-from ffnn_xp.network import ACTIVATIONS
+from ffnn_xp._lib.expressions import TRACING, Expression
+from ffnn_xp.network import ACTIVATIONS, slope_of, value_of
 
-from .models import MISH
+from ..export.models import MISH
 
+Z = Expression("z")
 POINTS = np.array([-800.0, -30.0, -2.0, -0.3, -1e-9, 0.0, 1e-9, 0.4, 3.0, 30.0, 700.0])
 
 
