@@ -57,7 +57,7 @@ def expected_scores(problem: FitProblem, theta: HostArray, y_error: HostArray, r
     cost = replace(problem, prior=None, y_error=1 / y_error, relative_error=1 / problem.relative_error).cost()
     if rows is not None:
         cost = NetworkCost(cost.objective.select(rows), n_values=len(rows))
-    return 2 * cost.errordef * cost.gauss_newton(theta)
+    return np.asarray(2 * cost.errordef * cost.gauss_newton(theta))
 
 
 def network_covariance(

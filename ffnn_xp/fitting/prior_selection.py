@@ -182,7 +182,9 @@ def choose(
         if problem.with_matrices and (noise is not None or problem.loss.target_kind in ("successes", "class")):
             stop_if_due()
             networks = tuple(member(problem, theta, precision) for theta in members)
-            predictive = Predictive(networks, None) if noise is None else Predictive(networks, *noise[:3])
+            predictive = Predictive(networks, None)
+            if noise is not None:
+                predictive = Predictive(networks, noise.calibration, width=noise.width, scatter=noise.scatter)
     return problem, PriorSelection(
         float(best.strengths[best.at]) / unit,
         precision,
