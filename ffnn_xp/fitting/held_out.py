@@ -11,7 +11,7 @@ from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.backends import Backend
 from ffnn_xp.data import Events, Scaling
 from ffnn_xp.fitting.folds import Fold
-from ffnn_xp.fitting.members import MOST_EFFECTIVE, expected_scores, network_covariance
+from ffnn_xp.fitting.members import MOST_EFFECTIVE, network_covariance
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.width_selection import HeldOut
 from ffnn_xp.fitting.y_error import held_out_width
@@ -39,19 +39,15 @@ def hold_out(problem: FitProblem, folds: Sequence[FoldWithNetworks], precision: 
         theta, outside = networks[0], part.outside.events
         cost = part.cost(precision)
         G = cost.gauss_newton(theta)
-        y_error, scores = np.ones((k, 1)), None
+        y_error = np.ones((k, 1))
         if not problem.errors_known:
             (r,), weights = residuals(problem, part.inside.events, [theta]), _weights(backend, part.inside.events)
             free = max(
                 r.shape[1] - effective_number(G, 1.0, GaussianPrior(precision)) / k,
                 (1 - MOST_EFFECTIVE) * r.shape[1],
             )
-            more = np.sqrt(r.shape[1] / free)
-            y_error = more * held_out_width(problem, r, weights)[:, None]
-            if problem.relative_error is not None and not problem.sandwich:
-                relative = held_out_width(problem, r / problem.relative_error[:, part.fitted], weights)
-                scores = expected_scores(problem, theta, more * relative, part.fitted)
-        covariance = network_covariance(problem, cost, theta, G, float(np.mean(y_error**2)), scores)
+            y_error = np.sqrt(r.shape[1] / free) * held_out_width(problem, r, weights)[:, None]
+        covariance = network_covariance(problem, cost, theta, G, float(np.mean(y_error**2)))
         band = LinearBand(theta, plain, covariance)
         stop_if_due()
         std = backend.to_host(band.std(network, backend, outside.x[:d, :]) * outside.data[1])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
+from ffnn_xp._lib.typing import Array, HostArray, Namespace
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.y_error import residual_width
 from ffnn_xp.objective import GaussianPrior, NetworkCost
@@ -39,7 +39,7 @@ def member(problem: FitProblem, theta: HostArray, precision: HostArray) -> Membe
     return Member(LinearBand(theta, problem.scaling, covariance), y_error, held)
 
 
-def expected_scores(problem: FitProblem, theta: HostArray, y_error: HostArray, rows: Rows | None = None) -> HostArray:
+def expected_scores(problem: FitProblem, theta: HostArray, y_error: HostArray) -> HostArray:
     """Return the expected sum ``(p, p)`` of outer products of gradients for errors 1, by the relative errors.
 
     Parameters
@@ -50,13 +50,9 @@ def expected_scores(problem: FitProblem, theta: HostArray, y_error: HostArray, r
         The standardised network.
     y_error : array with shape (k,)
         Errors of the standardised outputs, which the relative ones multiply.
-    rows : array of int, optional
-        Numbers of the events, by default all.
     """
     assert problem.relative_error is not None
     cost = replace(problem, prior=None, y_error=1 / y_error, relative_error=1 / problem.relative_error).cost()
-    if rows is not None:
-        cost = NetworkCost(cost.objective.select(rows), n_values=len(rows))
     return np.asarray(2 * cost.errordef * cost.gauss_newton(theta))
 
 

@@ -184,7 +184,14 @@ def choose(
             networks = tuple(member(problem, theta, precision) for theta in members)
             predictive = Predictive(networks, None)
             if noise is not None:
-                predictive = Predictive(networks, noise.calibration, width=noise.width, scatter=noise.scatter)
+                one = replace(problem, relative_error=None)
+                predictive = Predictive(
+                    networks,
+                    noise.calibration,
+                    width=noise.width,
+                    scatter=noise.scatter,
+                    reference=None if noise.width is None else member(one, members[0], precision).band,
+                )
     return problem, PriorSelection(
         float(best.strengths[best.at]) / unit,
         precision,
@@ -222,26 +229,16 @@ class Noise(NamedTuple):
 
 
 def _noise(problem: FitProblem, folds: FoldNetworks, rng: np.random.Generator, path: PathMinimizer) -> Noise:
-    """Calibrate the density by held-out events; where no errors of y are given its width may depend on x.
-
-    The width's networks are given the bands, and bands depend on the widths: so they are learned again with the bands
-    that belong to them.
-    """
-    precision, backend = folds.precision, problem.model.backend
-    held_out = hold_out(problem, folds.of_folds(), precision)
+    """Calibrate the density by held-out events; where no errors of y are given its width may depend on x."""
+    backend = problem.model.backend
+    held_out = hold_out(problem, folds.of_folds(), folds.precision)
     if problem.errors_known:
         return Noise(held_out.calibrate(held_out.y_error), None, held_out.scatter, None)
     with backend.context():
         rounding = rounding_error(backend.to_host(problem.data.y))
-    options = rounding, rng, path, problem.tuning.width
-    calibration, width = choose_width(held_out, *options)
+    calibration, width = choose_width(held_out, rounding, rng, path, problem.tuning.width)
     relative = None if width is None else _relative_error(folds, held_out, width)
-    if relative is not None:
-        again = hold_out(replace(problem, relative_error=relative), folds.of_folds(), precision)
-        better, found = choose_width(again, *options)
-        if found is not None:
-            return Noise(better, found, again.scatter, _relative_error(folds, again, found))
-    return Noise(calibration, width, held_out.scatter, None)
+    return Noise(calibration, width, held_out.scatter, relative)
 
 
 def _relative_error(folds: FoldNetworks, held_out: HeldOut, width: VaryingWidth) -> HostArray | None:

@@ -8,7 +8,8 @@ A reader without this library finds
   layer; ``x_mean``, ``x_scale``, ``y_mean``, ``y_scale``), ``factor`` F with covariance F F^T on the directions that
   the data determine, the unidentified directions (``null``), and the units of the latter (``scale``);
 - ``density.*``, where the fit has a predictive density: for each network the errors of y (``noise``), for an ensemble
-  also the parts of ``band.*`` for each network; the largest ``scatter`` of networks where they were calibrated; and
+  also the parts of ``band.*`` for each network; the largest ``scatter`` of networks where they were calibrated;
+  where the noise depends on x, the networks of its ``width``, its ``range``, and the band that belongs to it; and
   the calibration: the factors of noise^2 and band^2, and one over the degrees of freedom, all zero for an ensemble of
   classifiers, which has no such density;
 - in the header, under ``ffnn_xp``, a JSON object with widths, activations and the other fields of `Header`. Its last

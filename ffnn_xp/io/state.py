@@ -84,8 +84,9 @@ class NetworkState:
             _check(good, f"the prior must have {p} finite precisions, none negative")
         if self.predictive is not None:
             _check_density(self.predictive)
-        members = () if self.predictive is None else self.predictive.members
-        _check_bands([band for band in (self.band, *(m.band for m in members)) if isinstance(band, LinearBand)])
+        density = self.predictive
+        more = () if density is None else (density.reference, *(m.band for m in density.members))
+        _check_bands([band for band in (self.band, *more) if isinstance(band, LinearBand)])
         if self.band is not None:
             known = _is_band_of(self.band, self.theta, ROUNDING[self.dtype])
             _check(known, "the error band belongs to other parameters than the network's")

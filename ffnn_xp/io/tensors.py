@@ -49,6 +49,9 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
         if density.width is not None:
             tensors["density.width.parameters"] = density.width.parameters
             tensors["density.width.range"] = np.stack([density.width.lowest, density.width.highest])
+            reference = density.reference or density.members[0].band
+            assert isinstance(reference, LinearBand)
+            tensors |= _band_tensors("density.width.band", reference)
         for i, member in enumerate(density.members):
             tensors[f"density.{i}.noise"] = np.asarray(member.y_error, dtype=np.float64)
             if len(density.members) > 1:
@@ -139,6 +142,7 @@ def _shapes(layout: Layout, header: Header) -> dict[str, tuple[int | None, ...]]
     if header.varying_width:
         shapes["density.width.parameters"] = (None, None)
         shapes["density.width.range"] = (2, layout.widths[-1])
+        shapes |= _band_shapes("density.width.band", layout)
     for i in range(header.n_members):
         shapes[f"density.{i}.noise"] = (layout.widths[-1],)
         if header.n_members > 1:
@@ -188,13 +192,14 @@ def density_of(layout: Layout, tensors: Mapping[str, HostArray], header: Header)
     prefixes = [f"density.{i}" for i in range(header.n_members)]
     bands = [band_of(layout, tensors, prefix if header.n_members > 1 else "band") for prefix in prefixes]
     noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]
-    width = None
+    width = reference = None
     if header.varying_width:
+        reference = band_of(layout, tensors, "density.width.band")
         d, k = layout.widths[0], layout.widths[-1]
         width = VaryingWidth(tensors["density.width.parameters"], d, k, *tensors["density.width.range"])
     scatter = tensors.get("density.scatter", np.zeros(1))
     networks = tuple(Member(*pair) for pair in zip(bands, noises, strict=True))
-    return Predictive(networks, calibration, width=width, scatter=scatter)
+    return Predictive(networks, calibration, width=width, scatter=scatter, reference=reference)
 
 
 def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> LinearBand:

@@ -109,6 +109,9 @@ class Predictive:
         Whether outputs are means, and below them the logarithms of the errors of y at each x.
     width : VaryingWidth or None
         The errors of y at each x, where they are another network's; else they are those of the members.
+    reference : LinearBand or None
+        The band of one network for noise that does not depend on x, by which the width and its calibration are known;
+        without one it is the bands of all.
     scatter : array with shape (k,)
         The largest standard deviation between networks at the events of the calibration, the square root of v.
     """
@@ -118,6 +121,7 @@ class Predictive:
     predicts_width: bool = False
     width: VaryingWidth | None = None
     scatter: HostArray = field(default_factory=lambda: np.zeros(1))
+    reference: LinearBand | MatrixFreeBand | None = None
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
         """Return the mean of the density, ``(k, n)``."""
@@ -179,6 +183,8 @@ class Predictive:
             y_error = np.stack([m.y_error for m in self.members])[:, :, None]
         mean, band = np.mean(y, axis=0), np.sqrt(np.mean(bands**2, axis=0))
         noise = np.sqrt(np.mean(y_error**2, axis=0))
+        if self.reference is not None:
+            band = backend.to_host(self.reference.std(network, backend, x))
         if self.width is not None:
             noise = self.width(backend.to_host(x), mean, band)
         width = c.width(noise, band)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import ffnn_xp.network.initialization
 from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.held_out import hold_out
 from ffnn_xp.fitting.members import member
-from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _calibrated
+from ffnn_xp.fitting.prior_selection import FEWEST_TO_CHOOSE, _noise
 from ffnn_xp.fitting.regularization_path import PathMinimizer, shape_of_prior
 from ffnn_xp.fitting.tuning import PriorSelectionTuning, Tuning
 from ffnn_xp.fitting.width_selection import HeldOut
@@ -541,21 +542,24 @@ def test_the_width_may_vary_where_errors_are_not_known_and_not_below_rounding(
 ) -> None:
     given: list[np.ndarray] = []
 
-    def choose(held_out: object, rounding: np.ndarray, *rest: object) -> str:
+    def choose(held_out: object, rounding: np.ndarray, *rest: object) -> tuple[str, None]:
         given.append(rounding)
-        return "chosen"
+        return "chosen", None
 
     monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "choose_width", choose)
     x = np.arange(40.0)
     fit = fx.Model((1, 1), backend="numpy", seed=1).fit(x, np.round(x / 4), y_error, prior=None)
     one = np.ones((1, 40))
     residuals = HeldOut(one, one, one, one, one)
-    found = _calibrated(fit.problem, residuals, np.random.default_rng(1), PathMinimizer())
+    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "hold_out", lambda *given: residuals)
+    folds: Any = SimpleNamespace(precision=None, of_folds=list)
+    found = _noise(fit.problem, folds, np.random.default_rng(1), PathMinimizer())
+    assert found.relative_error is None
     if y_error is None:
-        assert found == "chosen"
+        assert found.calibration == "chosen"
         np.testing.assert_allclose(given, [[1 / np.sqrt(12)]], rtol=1e-12)
     else:
-        assert found == (residuals.calibrate(one), None)
+        assert found[:2] == (residuals.calibrate(one), None)
         assert not given
 
 
