@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +27,10 @@ class Followed(NamedTuple):
     unit: float
     strengths: HostArray
     parts: list[Fold]
-    starts: Iterator[HostArray]
     at: int
     scores: list[float]
     thetas: list[HostArray]
+    joined: list[HostArray]
 
     @property
     def score(self) -> float:
@@ -51,9 +50,11 @@ def _follow(problem: FitProblem, fold: HostArray, rng: np.random.Generator, path
         Fold(whole, np.flatnonzero(fold != f), np.flatnonzero(fold == f))
         for f in range(tuning.folds if n < tuning.one_fold else 1)
     ]
-    starts = (glorot(problem.layout, rng) for _ in count())
-    found = follow_path(parts, list(islice(starts, len(parts))), strengths, P, path)
-    return Followed(problem, whole, P, unit, strengths, parts, starts, *found)
+    number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
+    m = len(parts)
+    starts = [glorot(problem.layout, rng) for _ in range(-(-number // m) * m)]
+    found = follow_path(parts, starts[:m], starts[m:], strengths, P, path)
+    return Followed(problem, whole, P, unit, strengths, parts, *found)
 
 
 def follow_best(

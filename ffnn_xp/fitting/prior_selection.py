@@ -24,7 +24,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 
 import numpy as np
 
@@ -38,7 +37,7 @@ from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.hidden_layers import follow_best
 from ffnn_xp.fitting.problem import FitProblem, effective_number
 from ffnn_xp.fitting.progress import Report
-from ffnn_xp.fitting.regularization_path import PathMinimizer, join_path
+from ffnn_xp.fitting.regularization_path import PathMinimizer
 from ffnn_xp.fitting.search_result import FitState
 from ffnn_xp.fitting.width_selection import HeldOut, choose_width, rounding_error
 from ffnn_xp.fitting.workers import HERE, Workers
@@ -162,12 +161,10 @@ def choose(
     last = time_of.until(time_of.path, began, workers.deadline)
     path = PathMinimizer(replace(workers, deadline=last), problems[0].tuning.path, None if report is None else tell)
     best, tried = follow_best(problems, fold, rng, path)
-    problem, whole, P, unit, strengths, parts, starts, at, scores, thetas = best
+    problem, whole, P, unit, strengths, parts, at, scores, thetas, joined = best
     strength = float(strengths[at])
     number = tuning.few_members if n < tuning.many_events else tuning.fewest_members
     measured = problem.loss.auxiliary == "y_err"
-    others = [part.inside for part in parts] * (-(-number // len(parts)) - 1)
-    joined = join_path(CostBatch(others), list(islice(starts, len(others))), strengths[: at + 1], P, path)
     of_folds = [[theta, *joined[f :: len(parts)]] for f, theta in enumerate(thetas)]
     found = [*thetas, *joined][:number]
     if not path.stopped:

@@ -103,7 +103,7 @@ class PathMinimizer:
         self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
     ) -> list[HostArray]:
         """Minimise small networks together, and large ones one by one."""
-        if len(thetas[0]) * int(np.max(costs.n)) <= self.tuning.together:
+        if self.is_small(costs, precision):
             return self.minimize_together(costs, thetas, precision, evaluations)
         here, best = self.workers.executor is None, list(thetas)
         items = [(i, theta, precision, evaluations) for i, theta in enumerate(thetas)]
@@ -117,6 +117,10 @@ class PathMinimizer:
                     raise StopMinimization(end.stopped)
         self.stopped = stop.reason or self.stopped
         return best
+
+    def is_small(self, costs: CostBatch, precision: HostArray) -> bool:
+        """Return True if networks of these costs are minimized together."""
+        return len(precision) * int(np.max(costs.n)) <= self.tuning.together
 
     def minimize_together(
         self, costs: CostBatch, thetas: Sequence[HostArray], precision: HostArray, evaluations: int
@@ -265,23 +269,47 @@ def shape_of_prior(network: Network, output_bias: float = 0.0) -> HostArray:
     return np.concatenate(rows)
 
 
+class Path(NamedTuple):
+    """A path that was followed: the place of its best score, all scores, the networks there, those that joined."""
+
+    at: int
+    scores: list[float]
+    thetas: list[HostArray]
+    joined: list[HostArray]
+
+
 def follow_path(
-    folds: Sequence[Fold], thetas: Sequence[HostArray], strengths: HostArray, P: HostArray, minimizer: PathMinimizer
-) -> tuple[int, list[float], list[HostArray]]:
-    """Follow the path; return the place of its best score, all scores, and the folds' networks at the best.
+    folds: Sequence[Fold],
+    thetas: Sequence[HostArray],
+    joining: Sequence[HostArray],
+    strengths: HostArray,
+    P: HostArray,
+    minimizer: PathMinimizer,
+) -> Path:
+    """Follow the path from a network of each fold; more networks of each fold join in larger steps.
 
     A score is S per held-out value. Where another fold's network, which was fitted to other events, describes a fold's
     events better than its own does, its own is in a poor minimum, and the fold goes on from the other one: else the
     score would tell of that minimum, and not of the prior. The other network knows the events that are held out here,
     and so this is for networks that forget them in the new minimization, with few parameters. The path does not end
     while the networks are what the strongest prior makes them, a constant.
+
+    Networks that join have no say in the score. Small ones are in the folds' batch, where they take hardly more time,
+    and some strengths beyond the best are for nothing; large ones join when it is known. There are none if time is up.
     """
-    batch, ends, t = CostBatch([fold.inside for fold in folds]), list(thetas), minimizer.tuning
+    batch, ends, t, m = CostBatch([fold.inside for fold in folds]), list(thetas), minimizer.tuning, len(folds)
     number, forgets = sum(len(fold.out) for fold in folds), t.events_per_parameter * len(P) <= float(np.min(batch.n))
     best, kept, totals, units = np.inf, [], [], batch.cost(0, P)
+    others = CostBatch([fold.inside for fold in folds] * (len(joining) // m))
+    everyone, joined = CostBatch([*batch.objectives, *others.objectives]), [list(joining)]
     scores: list[float] = []
-    for strength in strengths:
-        ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
+    for place, strength in enumerate(strengths):
+        if minimizer.is_small(batch, P) and place % t.stride == 0 and joining:
+            both = minimizer.minimize(everyone, [*ends, *joined[-1]], strength * P, t.evaluations)
+            ends = both[:m]
+            joined.append(both[m:])
+        else:
+            ends = minimizer.minimize(batch, ends, strength * P, t.evaluations)
         if minimizer.stopped and scores:  # networks that are no minima say nothing of this strength
             break
         if not minimizer.stopped:
@@ -299,7 +327,13 @@ def follow_path(
         if minimizer.stopped or (level and totals[-1] < t.learnt * totals[0]):
             break
     at = int(np.argmin(scores))
-    return at, scores, kept[at]
+    places = [*range(0, at, t.stride), at]
+    done = joined[: 1 + len(range(0, at + 1, t.stride))]
+    here = done[-1]
+    for strength in strengths[places[len(done) - 1 :]]:
+        if here and not minimizer.stopped:
+            here = minimizer.minimize(others, here, strength * P, t.evaluations)
+    return Path(at, scores, kept[at], [] if minimizer.stopped else here)
 
 
 def _values(batch: CostBatch, thetas: Sequence[HostArray], precision: HostArray) -> HostArray:
@@ -309,17 +343,3 @@ def _values(batch: CostBatch, thetas: Sequence[HostArray], precision: HostArray)
     with np.errstate(all="ignore"):
         values, _ = Replicas(batch.stacked, precision).on_host(points, costs)
     return np.where(np.isfinite(values), values, np.inf).reshape(m, m)
-
-
-def join_path(
-    costs: CostBatch, starts: Sequence[HostArray], strengths: HostArray, P: HostArray, minimizer: PathMinimizer
-) -> list[HostArray]:
-    """Return networks that follow the path from these starts in larger steps, to the last of the strengths.
-
-    There are none if time is up.
-    """
-    ends, t = list(starts), minimizer.tuning
-    for strength in (*strengths[:-1][:: t.stride], strengths[-1]):
-        if ends and not minimizer.stopped:
-            ends = minimizer.minimize(costs, ends, strength * P, t.evaluations)
-    return [] if minimizer.stopped else ends

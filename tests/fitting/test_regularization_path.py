@@ -13,7 +13,7 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp import Backend
 from ffnn_xp.fitting.folds import CostBatch, Fold
-from ffnn_xp.fitting.regularization_path import PathMinimizer, PathTuning, follow_path, join_path, shape_of_prior
+from ffnn_xp.fitting.regularization_path import PathMinimizer, PathTuning, follow_path, shape_of_prior
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.minimizers import KroneckerLBFGS
 from ffnn_xp.network.initialization import glorot
@@ -71,7 +71,7 @@ def test_a_fold_leaves_a_poor_minimum() -> None:
     folds, P = folds_of(whole), shape_of_prior(whole.objective.network)
     thetas = [np.zeros(whole.npar), *starts(whole, 3)]
     strengths = np.array([0.1, 0.01, 0.001])
-    _, _, ends = follow_path(folds, thetas, strengths, P, PathMinimizer())
+    ends = follow_path(folds, thetas, [], strengths, P, PathMinimizer()).thetas
     values = [fold.cost(0 * P)(theta) for fold, theta in zip(folds, ends, strict=True)]
     assert max(values) < 1.5 * np.median(values)
     alone = PathMinimizer().minimize(CostBatch([folds[0].inside]), thetas[:1], strengths[-1] * P, 60)
@@ -83,7 +83,7 @@ def test_a_network_that_would_remember_the_held_out_events_stays_in_its_fold() -
     whole = cost(n=40)
     folds, P = folds_of(whole), shape_of_prior(whole.objective.network)
     thetas = [np.zeros(whole.npar), *starts(whole, 3)]
-    _, _, ends = follow_path(folds, thetas, np.array([0.01, 0.001]), P, PathMinimizer())
+    ends = follow_path(folds, thetas, [], np.array([0.01, 0.001]), P, PathMinimizer()).thetas
     assert np.count_nonzero(ends[0]) == 1  # the output's bias
     assert all(np.count_nonzero(end) == whole.npar for end in ends[1:])
 
@@ -213,30 +213,38 @@ def test_when_time_is_up_the_best_points_are_kept(before_each: Callable[..., Non
 
 def test_networks_join_the_path_as_time_is_left_for() -> None:
     whole = cost()
-    P = 0.1 * shape_of_prior(whole.objective.network)
-    drawn, strengths, batch = starts(whole, 3), np.array([8.0, 4.0, 2.0, 1.0]), CostBatch([whole.objective] * 3)
-    ends = join_path(batch, drawn, strengths, P, PathMinimizer())
-    one = batch.cost(0, P)
-    assert len({round(float(np.sum(np.abs(end))), 6) for end in ends}) == 3
-    for end in ends:
+    folds, P = folds_of(whole), 0.1 * shape_of_prior(whole.objective.network)
+    drawn, strengths = starts(whole, 8), np.array([8.0, 4.0, 2.0, 1.0])
+    found = follow_path(folds, drawn[:4], drawn[4:], strengths, P, PathMinimizer())
+    assert len({round(float(np.sum(np.abs(end))), 6) for end in [*found.thetas, *found.joined]}) == 8
+    for fold, end in zip(folds, found.joined, strict=True):
+        one = fold.cost(strengths[found.at] * P)
         g = one.grad(end)
         assert 0.5 * g @ np.linalg.solve(one.gauss_newton(end), g) < 0.1
-    assert join_path(batch, drawn, strengths, P, PathMinimizer(Workers(deadline=time.monotonic() - 1))) == []
-    assert join_path(CostBatch([]), [], strengths, P, PathMinimizer()) == []
+    late = PathMinimizer(Workers(deadline=time.monotonic() - 1))
+    assert follow_path(folds, drawn[:4], drawn[4:], strengths, P, late).joined == []
+    assert follow_path(folds, drawn[:4], [], strengths, P, PathMinimizer()).joined == []
 
 
-def test_networks_that_join_take_larger_steps_and_end_at_the_last_strength() -> None:
-    """Of strengths 1 ... 8 every third, and the last, whichever it is."""
+@pytest.mark.parametrize("together", [0, PathTuning().together])
+@pytest.mark.parametrize(("best", "taken"), [(0, [1.0]), (3, [1.0, 4.0]), (7, [1.0, 4.0, 7.0, 8.0])])
+def test_networks_that_join_take_larger_steps_and_end_at_the_best(together: int, best: int, taken: list[float]) -> None:
+    """Of strengths 1 ... 9 every third and the best, in the folds' batch or later: a network that adds them up."""
     whole = cost()
-    taken: list[float] = []
+    folds, nothing = folds_of(whole), np.zeros(whole.npar)
 
-    class Recorder(PathMinimizer):
+    class Adds(PathMinimizer):
         def minimize(self, costs: CostBatch, thetas: Any, precision: np.ndarray, evaluations: int) -> list[np.ndarray]:
-            taken.append(float(precision[0]))
-            return list(thetas)
+            return [theta + 10.0 ** -precision[0] for theta in thetas]
 
-    for number in (1, 4, 8):
-        taken.clear()
-        strengths = 1.0 + np.arange(number)
-        join_path(CostBatch([whole.objective]), starts(whole, 1), strengths, np.ones(whole.npar), Recorder())
-        assert taken == {1: [1.0], 4: [1.0, 4.0], 8: [1.0, 4.0, 7.0, 8.0]}[number]
+    class Scored(Fold):
+        def score(self, theta: np.ndarray) -> float:
+            return abs(round(10**9 * theta[0]) - int("1" * (best + 1) + "0" * (8 - best)))
+
+    scored = [Scored(whole, fold.fitted, fold.out) for fold in folds]
+    minimizer = Adds(tuning=PathTuning(together=together))
+    found = follow_path(scored, [nothing] * 4, [nothing] * 8, 1.0 + np.arange(9), np.ones(whole.npar), minimizer)
+    assert found.at == best
+    assert len(found.joined) == 8
+    for end in found.joined:
+        assert end[0] == pytest.approx(sum(10.0**-strength for strength in taken), rel=1e-12)
