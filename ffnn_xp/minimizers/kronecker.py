@@ -94,35 +94,38 @@ class KroneckerCoordinatesOfMany:
 
     def __init__(self, r: int) -> None:
         self._r = r
-        self._layers: list[tuple[HostArray, HostArray, HostArray]] = []
+        self._layers: list[list[HostArray]] = []
+        self._taken: tuple[Rows, list[list[HostArray]]] | None = None
+        """The last rows that were asked for, which are often the next ones too, and their coordinates."""
 
     def put(self, i: int, W: KroneckerCoordinates) -> None:
         """Take the coordinates of a replica."""
         if not self._layers:
-            self._layers = [tuple(np.zeros((self._r, *a.shape)) for a in layer) for layer in W._layers]
+            self._layers = [[np.zeros((self._r, *a.shape)) for a in layer] for layer in W._layers]
         for layer, own in zip(self._layers, W._layers, strict=True):
             for a, b in zip(layer, own, strict=True):
                 a[i] = b
+        self._taken = None
 
     def back(self, rows: Rows, z: HostArray) -> HostArray:
         """Compute W z of these replicas, ``(r, p)``."""
-        return np.concatenate(
-            [(U @ (root * Z) @ np.swapaxes(V, 1, 2)).reshape(len(Z), -1) for U, V, root, Z in self._split(rows, z)],
-            axis=1,
-        )
+        return self._joined(z, [U @ (root * Z) @ np.swapaxes(V, 1, 2) for (U, V, root), Z in self._split(rows, z)])
 
     def forth(self, rows: Rows, g: HostArray) -> HostArray:
         """Compute W^T g of these replicas, ``(r, p)``."""
-        return np.concatenate(
-            [(root * (np.swapaxes(U, 1, 2) @ X @ V)).reshape(len(X), -1) for U, V, root, X in self._split(rows, g)],
-            axis=1,
-        )
+        return self._joined(g, [root * (np.swapaxes(U, 1, 2) @ X @ V) for (U, V, root), X in self._split(rows, g)])
 
-    def _split(self, rows: Rows, v: HostArray) -> Iterator[tuple[HostArray, HostArray, HostArray, HostArray]]:
-        at, of = 0, slice(None) if len(rows) == self._r else rows
-        for U, V, root in self._layers:
-            size = root[0].size
-            yield U[of], V[of], root[of], v[:, at : at + size].reshape(-1, *root.shape[1:])
+    def _joined(self, v: HostArray, parts: list[HostArray]) -> HostArray:
+        return np.concatenate([part.reshape(len(v), -1) for part in parts], axis=1)
+
+    def _split(self, rows: Rows, v: HostArray) -> Iterator[tuple[list[HostArray], HostArray]]:
+        if self._taken is None or self._taken[0] is not rows:
+            self._taken = rows, [[a[rows] for a in layer] for layer in self._layers]
+        at = 0
+        for layer in self._taken[1]:
+            shape = layer[2].shape[1:]
+            size = shape[0] * shape[1]
+            yield layer, v[:, at : at + size].reshape(-1, *shape)
             at += size
 
 

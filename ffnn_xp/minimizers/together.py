@@ -132,5 +132,5 @@ class _Run:
             return
         if self._descents is None:
             self._descents = Descents(len(self.last), request)
-        for _, end in self._descents.begin(i, request):
-            self._advance(i, end)
+        for _, reached in self._descents.begin(i, request):
+            self._advance(i, reached)

@@ -186,7 +186,7 @@ class _Penalised:
     errordef : float
         The unit of S.
     S, outputs : callable
-        Called with points ``(r, p)`` and the numbers of ends; return S and its gradients, outputs and their derivatives.
+        Called with points ``(r, p)`` and the numbers of ends; return S and gradients, outputs and derivatives.
     r : int
         The number of ends.
 

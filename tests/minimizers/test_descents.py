@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,16 +41,14 @@ def test_memories_are_those_of_each(most: int, learnt: int) -> None:
         step = rng.normal(size=(len(rows), p))
         change = np.einsum("rij,rj->ri", A[rows], step)
         change[:1] *= -1 if k % 3 == 1 else 1
-        many.add(rows, step, change)
-        for i, s, y in zip(rows.tolist(), step, change, strict=True):
+        g = rng.normal(size=step.shape)
+        there = many.learn(rows, step, change, g)
+        for j, (i, s, y) in enumerate(zip(rows.tolist(), step, change, strict=True)):
             each[i].add(s, y)
+            np.testing.assert_allclose(there[j], each[i].direction(g[j]), rtol=1e-7, atol=1e-9)
         if k == 7:
             many.clear(np.array([2]))
             each[2].clear()
-    g = rng.normal(size=(r, p))
-    there = many.direction(np.arange(r), g)
-    for i in range(r):
-        np.testing.assert_allclose(there[i], each[i].direction(g[i]), rtol=1e-7, atol=1e-9)
 
 
 def descend(W: Coordinates, start: np.ndarray, f: Any, most: int) -> Iterator[Any]:
@@ -80,6 +79,11 @@ def test_each_takes_the_steps_that_it_takes_alone(coordinates: Any) -> None:
         assert single[1] == end[1]
 
 
+def noted(f: Any, points: list[np.ndarray], at: np.ndarray) -> Any:
+    points.append(at)
+    return f(at)
+
+
 @pytest.mark.parametrize("f", [wall, bumps])
 def test_a_search_that_needs_many_points_is_that_of_one(f: Any) -> None:
     asked = np.zeros(3, dtype=np.int64)
@@ -92,13 +96,13 @@ def test_a_search_that_needs_many_points_is_that_of_one(f: Any) -> None:
     ends = run_batched([descend(Plain(), start, f, 100) for start in starts], evaluate, evaluations=asked)
     for start, end, number in zip(starts, ends, asked.tolist(), strict=True):
         points: list[np.ndarray] = []
-        alone = run_ask_tell(descend(Plain(), start, f, 100), lambda at: points.append(at) or f(at))  # type: ignore[func-returns-value]
+        alone = run_ask_tell(descend(Plain(), start, f, 100), partial(noted, f, points))
         assert end[1] == pytest.approx(alone[1], rel=1e-9)
         assert number == len(points)
 
 
 def test_of_a_gradient_that_is_not_true_no_step_is_made() -> None:
-    """It tries as often as a line search may, also of a direction that is remembered, and once more down the gradient."""
+    """It tries as often as a line search may, also where it remembers steps, and once more down."""
     asked = np.zeros(2, dtype=np.int64)
 
     def wrong(theta: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
