@@ -63,7 +63,7 @@ class Memories:
         inverse, YY, at = squares[:, 0], squares[:, 1], length % m
         grows = dot(step, change) > np.finfo(np.float64).eps * dot(change, change)
         if not np.all(grows):
-            rows, at, here, step, change = (a[grows] for a in (rows, at, here, step, change))
+            rows, at, here, step, change = rows[grows], at[grows], here[grows], step[grows], change[grows]
         SY[here, at], SY[here, m + at] = step, change
         products = times(SY[here] if len(here) < len(SY) else SY, change)
         c, y, few = products[:, :m], products[:, m:], np.arange(len(here))
