@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest
+from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, run_ask_tell
 from ffnn_xp.minimizers.descents import Descents
 from ffnn_xp.minimizers.quasi_newton import Descent
 
@@ -47,6 +47,18 @@ def run_batched(
     patience : float
         Matrices wait until no more minimizations than so many times those that wait for them request points.
     """
+    if len(minimizations) == 1:  # for one, arrays of many take longer
+
+        def answer(request: HostArray | HessianRequest) -> Any:
+            if isinstance(request, HessianRequest):
+                assert matrices is not None
+                return matrices(request.theta[None], np.array([first]), request.exact)[0]
+            if evaluations is not None:
+                evaluations[first] += 1
+            values, gradients = evaluate(request[None], np.array([first]))
+            return float(values[0]), gradients[0]
+
+        return [run_ask_tell(minimizations[0], answer)]
     run = _Run(minimizations)
     while len(run.results) < len(minimizations):
         rows, kind = run.waiting(patience)

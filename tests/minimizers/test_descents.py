@@ -74,9 +74,9 @@ def test_each_takes_the_steps_that_it_takes_alone(coordinates: Any) -> None:
     for i, end in enumerate(together):
         alone = run_ask_tell(descend(coordinates(i), starts[i], rosenbrock, 5 + 8 * i), rosenbrock)
         assert end[1] == pytest.approx(alone[1], rel=1e-5, abs=1e-10)
-        (single,) = of(range(i, i + 1))
-        np.testing.assert_array_equal(single[0], end[0])
-        assert single[1] == end[1]
+        of_two = of(range(i, i + 2) if i < 6 else range(5, 7))[0 if i < 6 else 1]
+        np.testing.assert_array_equal(of_two[0], end[0])
+        assert of_two[1] == end[1]
 
 
 def noted(f: Any, points: list[np.ndarray], at: np.ndarray) -> Any:
