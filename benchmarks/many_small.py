@@ -1,6 +1,6 @@
-"""Jobs of many small minimizations, with this copy of the library and with another one, by turns: CPU seconds, results.
+"""Jobs of many small minimizations, with this copy of the library and another one: CPU seconds, results.
 
-Of 31 parameters and 200 points: the default call, toys, the ends of profiles, coverage. The last two with 195 parameters
+Of 31 parameters and 200 points: the default call, toys, profiles, coverage; the last two with 195 parameters
 and 1,000 points too. With ``--sets``, the sets of `uci.py`, one hidden layer of 50 units, and the log-likelihood of
 each split; what the two copies differ by is the mean over splits, with its error.
 
