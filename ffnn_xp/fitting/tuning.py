@@ -126,7 +126,7 @@ class RefitTuning:
     """
 
     first: BatchedLevenbergMarquardt = field(
-        default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=100, damping=1e-4)
+        default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=30, damping=1e-4)
     )
     non_smooth: BatchedLevenbergMarquardt = field(
         default=BatchedLevenbergMarquardt(edm_goal=REFIT_GOAL, max_iterations=300, damping=1e-4)

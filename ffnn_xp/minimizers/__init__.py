@@ -9,6 +9,7 @@ Each is a frozen object with its options as fields, and `run(problem, theta, bud
 - `levenberg_marquardt`: Levenberg-Marquardt; `bfgs`: BFGS with weak Wolfe steps; both also for non-smooth functions.
 - `matrix_free`: minimization without p x p matrices; `conjugate_gradients`: bounds on EDM from products.
 - `negative_curvature`: escape from saddle points.
+- `descents`: the steps of `quasi_newton` of many replicas at once, as arrays; `together`: many minimizations at once.
 - `batched_base`, `batched_lbfgs`, `batched_levenberg_marquardt`: many replicas together.
 - `minuit`, `minuit_workarounds`: MIGRAD as a certificate or alone; what MINUIT needs of a user's Hessian.
 """
@@ -20,9 +21,7 @@ from ffnn_xp.minimizers.ask_tell import (
     Evaluate,
     HessianRequest,
     evaluate_request,
-    map_answers,
     run_ask_tell,
-    run_batched,
 )
 from ffnn_xp.minimizers.base import (
     UNLIMITED,
@@ -62,6 +61,7 @@ from ffnn_xp.minimizers.negative_curvature import NegativeDirections, SaddleEsca
 from ffnn_xp.minimizers.preconditioned_lbfgs import PreconditionedLBFGS
 from ffnn_xp.minimizers.quasi_newton import Coordinates, LineSearch, QuasiNewton
 from ffnn_xp.minimizers.registry import MINIMIZERS, get_minimizer
+from ffnn_xp.minimizers.together import run_batched
 
 __all__ = [
     "BFGS",
@@ -109,7 +109,6 @@ __all__ = [
     "hesse_errors",
     "is_certified",
     "is_lower",
-    "map_answers",
     "preset",
     "rounding_error",
     "run_ask_tell",

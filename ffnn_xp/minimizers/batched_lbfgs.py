@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
 
 import numpy as np
 
 from ffnn_xp._lib.limits import stoppable
+from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray, Rows
-from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest, run_batched
+from ffnn_xp.minimizers.ask_tell import AskTellHessian, HessianRequest
 from ffnn_xp.minimizers.base import UNLIMITED, Budget, Status
 from ffnn_xp.minimizers.batched_base import BatchResult, ReplicaProblem
 from ffnn_xp.minimizers.negative_curvature import NegativeDirections, SaddleEscape
 from ffnn_xp.minimizers.preconditioned_lbfgs import PreconditionedLBFGS, edm_by_matrix
-
-Result = TypeVar("Result")
+from ffnn_xp.minimizers.together import run_batched
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,9 @@ class BatchedLBFGS:
     each: PreconditionedLBFGS = field(default=PreconditionedLBFGS(edm_goal=2e-4, fine_goal=2e-6))
     escape: SaddleEscape = field(default=SaddleEscape())
     matrix_bytes: int = 2**28
+    patience: float = tuned(
+        3.0, "replicas that go on for each that waits for a matrix; more: others wait less, more calls for matrices"
+    )
 
     @np.errstate(all="ignore")  # a trial point may overflow: values that are not finite are rejected
     def run(
@@ -81,6 +83,8 @@ class BatchedLBFGS:
                     matrices=batch.matrices,
                     first=first,
                     fixed_shape=problem.of_one_shape,
+                    evaluations=batch.evaluations,
+                    patience=self.patience,
                 )
         edm_goal = self.each.edm_goal * problem.errordef
         converged = batch.edm < edm_goal
@@ -140,24 +144,13 @@ class _Batch:
         """Yield the requests of one replica's minimization, and keep its EDM and status."""
         minimize = partial(self.options.each.steps, self.problem)
         steps = self.options.escape.steps(minimize, self.problem, self.theta[i], self.negative_directions)
-        result = yield from self._counted(i, steps)
+        result = yield from steps
         saddle = result.status is Status.SADDLE_POINT
         edm = np.inf if saddle else result.edm
         if not (saddle or result.converged) and np.isfinite(result.value):  # EDM of a shifted matrix is too small
             B = yield HessianRequest(self.best[i], exact=False)
             edm = max(edm, edm_by_matrix(B, self.gradient[i], self.problem.epsilon))
         self.edm[i], self.ended[i] = edm, Status.SADDLE_POINT if saddle else Status.NO_GAIN
-
-    def _counted(self, i: int, steps: AskTellHessian[Result]) -> AskTellHessian[Result]:
-        """Yield the requests and count the gradients that are requested; others may be evaluated without need."""
-        answer: Any = None
-        while True:
-            try:
-                request = steps.send(answer)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            self.evaluations[i] += not isinstance(request, HessianRequest)
-            answer = yield request
 
     def status(self, i: int, *, converged: bool) -> Status:
         """Return how a replica ended."""

@@ -8,11 +8,14 @@ in z, with :math:`\theta = \theta_0 + W z`, the Hessian of S is near the unit ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
+
 import numpy as np
 import scipy  # its submodules load when they are first used
 
 from ffnn_xp._lib.limits import before_eigenvectors
-from ffnn_xp._lib.typing import HostArray
+from ffnn_xp._lib.typing import HostArray, Rows
 from ffnn_xp.minimizers.base import Factors
 
 FLOOR = 1e-6  # share of the largest element of A that replaces the prior's precision where there is none
@@ -30,20 +33,30 @@ class KroneckerCoordinates:
     """
 
     def __init__(self, factors: Factors) -> None:
-        self._layers = []
-        self.least = np.inf
-        """A lower bound of the eigenvalues of the preconditioned Gauss-Newton matrix, if all parameters have a prior
-        (but an output's bias, which the data determine); infinite if none is known."""
+        self._factors, self._layers = factors, []
         for G, A, prior in factors:
             if not (np.all(np.isfinite(G)) and np.all(np.isfinite(A))):  # squares that overflow are no scale
                 G, A = np.eye(len(G)), np.eye(len(A))
             before_eigenvectors(max(len(G), len(A)))
-            gamma, U = scipy.linalg.eigh(G, check_finite=False)
+            gamma, U = np.linalg.eigh(G)
             least = FLOOR * max(float(A.max()) * float(gamma[-1]), 1e-30)
-            lam, V = scipy.linalg.eigh(A, np.diag(np.maximum(prior.mean(axis=0), least)), check_finite=False)
+            scale = 1 / np.sqrt(np.maximum(prior.mean(axis=0), least))
+            lam, V = np.linalg.eigh(scale[:, None] * A * scale)
             root = 1 / np.sqrt(1 + np.maximum(gamma, 0)[:, None] * np.maximum(lam, 0))
-            self._layers.append((U, V, root))
-            self.least = min(self.least, _least_with_prior(float(gamma[-1]), A, prior))
+            self._layers.append((U, scale[:, None] * V, root))
+
+    @cached_property
+    def least(self) -> float:
+        """A lower bound of the eigenvalues of the preconditioned Gauss-Newton matrix, if all parameters have a prior.
+
+        (An output's bias needs none, since the data determine it.) It is infinite if none is known.
+        """
+        return min(_least_with_prior(*factors) for factors in self._factors)
+
+    @staticmethod
+    def together(r: int) -> KroneckerCoordinatesOfMany:
+        """Return an object that computes r of them at once."""
+        return KroneckerCoordinatesOfMany(r)
 
     def back(self, z: HostArray) -> HostArray:
         """Compute W z."""
@@ -76,12 +89,55 @@ class KroneckerCoordinates:
         return out
 
 
-def _least_with_prior(gamma: float, A: HostArray, prior: HostArray) -> float:
+class KroneckerCoordinatesOfMany:
+    """Kronecker coordinates of r replicas."""
+
+    def __init__(self, r: int) -> None:
+        self._r = r
+        self._layers: list[list[HostArray]] = []
+        self._taken: tuple[Rows, list[list[HostArray]]] | None = None
+        """The last rows that were asked for, which are often the next ones too, and their coordinates."""
+
+    def put(self, i: int, W: KroneckerCoordinates) -> None:
+        """Take the coordinates of a replica."""
+        if not self._layers:
+            self._layers = [[np.zeros((self._r, *a.shape)) for a in layer] for layer in W._layers]
+        for layer, own in zip(self._layers, W._layers, strict=True):
+            for a, b in zip(layer, own, strict=True):
+                a[i] = b
+        self._taken = None
+
+    def back(self, rows: Rows, z: HostArray) -> HostArray:
+        """Compute W z of these replicas, ``(r, p)``."""
+        return self._joined(z, [U @ (root * Z) @ np.swapaxes(V, 1, 2) for (U, V, root), Z in self._split(rows, z)])
+
+    def forth(self, rows: Rows, g: HostArray) -> HostArray:
+        """Compute W^T g of these replicas, ``(r, p)``."""
+        return self._joined(g, [root * (np.swapaxes(U, 1, 2) @ X @ V) for (U, V, root), X in self._split(rows, g)])
+
+    def _joined(self, v: HostArray, parts: list[HostArray]) -> HostArray:
+        return np.concatenate([part.reshape(len(v), -1) for part in parts], axis=1)
+
+    def _split(self, rows: Rows, v: HostArray) -> Iterator[tuple[list[HostArray], HostArray]]:
+        if self._taken is None or self._taken[0] is not rows:
+            self._taken = rows, [[a[rows] for a in layer] for layer in self._layers]
+        at = 0
+        for layer in self._taken[1]:
+            shape = layer[2].shape[1:]
+            size = shape[0] * shape[1]
+            yield layer, v[:, at : at + size].reshape(-1, *shape)
+            at += size
+
+
+def _least_with_prior(G: HostArray, A: HostArray, prior: HostArray) -> float:
     """Return the smallest eigenvalue that a prior guarantees, P / (gamma A + P); infinite where there is no prior."""
     P = prior.min(axis=0)
     positive = P > 0
     if not np.any(positive[:-1]):
         return np.inf
-    before_eigenvectors(len(A))
+    if not (np.all(np.isfinite(G)) and np.all(np.isfinite(A))):
+        G, A = np.eye(len(G)), np.eye(len(A))
+    before_eigenvectors(max(len(G), len(A)))
+    gamma = float(np.linalg.eigvalsh(G)[-1])
     largest = scipy.linalg.eigvalsh(A[np.ix_(positive, positive)], np.diag(P[positive]), check_finite=False)[-1]
     return 1 / (1 + gamma * float(largest))

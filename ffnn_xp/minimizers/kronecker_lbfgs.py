@@ -13,7 +13,7 @@ import numpy as np
 
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import HostArray
-from ffnn_xp.minimizers.ask_tell import AskTell, run_ask_tell
+from ffnn_xp.minimizers.ask_tell import AskTellHessian, run_ask_tell
 from ffnn_xp.minimizers.base import (
     UNLIMITED,
     Budget,
@@ -65,7 +65,7 @@ class KroneckerLBFGS:
         *,
         start: tuple[float, HostArray] | None = None,
         prune: Prune | None = None,
-    ) -> AskTell[MinimizerResult]:
+    ) -> AskTellHessian[MinimizerResult]:
         """Yield the points of the minimization.
 
         Parameters
@@ -116,10 +116,10 @@ class _Round:
     steps: int = -1
     checked: tuple[float, int] = field(default=(np.inf, 0))
 
-    def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
+    def __call__(self, value: float, edm: float, largest: float, evaluations: int) -> bool:
         """Return False if EDM is at its goal, or if, far from it, the last steps gained less than the average."""
         self.evaluations, self.steps = self.evaluations + evaluations, self.steps + 1
-        self.edm = 0.5 * float(u @ u)
+        self.edm = edm
         if self.edm < self.edm_goal or self.evaluations >= self.most:
             return False
         if self.steps % self.options.check_every or self.edm <= self.close:

@@ -200,6 +200,6 @@ class _Round:
     gtol: float
     steps: int = -1
 
-    def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
+    def __call__(self, value: float, edm: float, largest: float, evaluations: int) -> bool:
         self.steps += 1
-        return self.steps < self.most and float(np.max(np.abs(u))) > self.gtol
+        return self.steps < self.most and largest > self.gtol

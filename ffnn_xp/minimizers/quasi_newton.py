@@ -9,7 +9,7 @@ turns Wolfe's conditions into the approximate ones of W. W. Hager and H. Zhang, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -98,7 +98,11 @@ class Step(NamedTuple):
 
 
 class Coordinates(Protocol):
-    """A linear map W to coordinates z, theta = theta_0 + W z, in which S is well conditioned."""
+    """A linear map W to coordinates z, theta = theta_0 + W z, in which S is well conditioned.
+
+    Those that have a function ``together(r)`` of their class compute r of them at once, by what that returns: an object
+    with ``put(i, W)``, and `back` and `forth` of chosen ones. Else one is computed after another.
+    """
 
     def back(self, z: HostArray) -> HostArray:
         """Compute W z."""
@@ -177,6 +181,13 @@ class LineSearch:
         return a + min(max(share, self.edge), 1 - self.edge) * width
 
 
+KeepGoing = Callable[[float, float, float, int], bool]
+"""A function of S, EDM in z, the largest component of the gradient in z, and the points of the last step."""
+
+End = tuple[HostArray, float, HostArray]
+"""The last point of a descent, with value and gradient there."""
+
+
 @dataclass(frozen=True)
 class QuasiNewton:
     """L-BFGS in given coordinates, until its caller ends it, or nothing is left but rounding.
@@ -196,14 +207,9 @@ class QuasiNewton:
     line_search: LineSearch = field(default=LineSearch())
 
     def steps(
-        self,
-        W: Coordinates,
-        theta: HostArray,
-        value: float,
-        g: HostArray,
-        keep_going: Callable[[float, HostArray, int], bool],
-    ) -> AskTell[tuple[HostArray, float, HostArray]]:
-        """Yield points and return the last one, with value and gradient there.
+        self, W: Coordinates, theta: HostArray, value: float, g: HostArray, keep_going: KeepGoing
+    ) -> Generator[Descent, End, End]:
+        """Request a descent, and return its last point, with value and gradient there.
 
         Parameters
         ----------
@@ -214,29 +220,45 @@ class QuasiNewton:
         value : float
             S at the start.
         keep_going : callable
-            Called with value, gradient in z, and the number of points that the last step evaluated (0 at the start).
+            Called with value, EDM and the largest component of the gradient, both in z, and the number of points that
+            the last step evaluated (0 at the start).
         """
+        return (yield Descent(self, W, theta, value, g, keep_going))
+
+
+class Descent(NamedTuple):
+    """A request for steps of `QuasiNewton`; the answer is the last point. `Descents` takes those of many together."""
+
+    by: QuasiNewton
+    W: Coordinates
+    theta: HostArray
+    value: float
+    gradient: HostArray
+    keep_going: KeepGoing
+
+    def alone(self) -> AskTell[End]:
+        """Yield the points."""
+        by, W, theta, value, g, keep_going = self
         u = W.forth(g)
-        memory, poor, least = Memory(self.memory, len(u)), 0, np.inf
-        going = keep_going(value, u, 0)
-        while going and u.any():
+        memory, poor, least, evaluations = Memory(by.memory, len(u)), 0, np.inf, 0
+        while (largest := float(np.max(np.abs(u)))) > 0 and keep_going(value, 0.5 * float(u @ u), largest, evaluations):
             d = memory.direction(u)
             D, fresh = W.back(d), not len(memory)
-            first = min(1.0, self.first_length / max(math.sqrt(float(u @ u)), 1e-300)) if fresh else 1.0
-            step = yield from self.line_search.along(theta, value, g, D, first)
+            first = min(1.0, by.first_length / max(math.sqrt(float(u @ u)), 1e-300)) if fresh else 1.0
+            step = yield from by.line_search.along(theta, value, g, D, first)
+            evaluations = step.evaluations
             if step.t > 0:
                 gain, before = value - step.value, u
                 theta, value, g = theta + step.t * D, step.value, step.gradient
                 u = W.forth(g)
                 memory.add(step.t * d, u - before)
-                size, poor = math.sqrt(float(u @ u)), poor + step.evaluations
+                size, poor = math.sqrt(float(u @ u)), poor + evaluations
                 if gain > ROUNDING * abs(value) or size < 0.5 * least:
                     poor, least = 0, size
-                if poor >= self.line_search.max_tries:
+                if poor >= by.line_search.max_tries:
                     break
             elif fresh:
                 break
             else:
                 memory.clear()
-            going = keep_going(value, u, step.evaluations)
         return theta, value, g

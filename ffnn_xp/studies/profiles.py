@@ -18,7 +18,7 @@ from ffnn_xp._lib.progress import bar, tick
 from ffnn_xp._lib.tuning import tuned
 from ffnn_xp._lib.typing import Array, HostArray, Namespace, Rows
 from ffnn_xp.fitting import HERE, Workers
-from ffnn_xp.minimizers import AskTell, QuasiNewton, map_answers, run_batched
+from ffnn_xp.minimizers import AskTellHessian, QuasiNewton, run_batched
 from ffnn_xp.network import Network, forward, pull_back
 from ffnn_xp.objective import NetworkCost, Replicas
 from ffnn_xp.uncertainty import LinearBand
@@ -120,17 +120,15 @@ class _EndsOfProfiles:
         chosen = np.array([i for i, _, _ in lot]), [n for _, n, _ in lot]
         outputs = _Outputs(cost, self.known, self.network, self.standard, *chosen)
 
-        def kept(end: _Sought) -> AskTell[None]:
-            """Find one end and keep it, whatever becomes of the others."""
-            found[end] = yield from _end(cost.errordef, self.known, end[2] * self.z, self.tuning)
+        penalised = _Penalised(cost.errordef, replicas.on_host, outputs, len(lot))
 
-        def evaluate(theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
-            tick()
-            values, gradients = replicas.on_host(theta, rows)
-            return values, np.concatenate([gradients, outputs(theta, rows)], axis=1)
+        def kept(number: int, end: _Sought) -> AskTellHessian[None]:
+            """Find one end and keep it, whatever becomes of the others."""
+            found[end] = yield from _end(penalised, number, self.known, end[2] * self.z, self.tuning)
 
         with stoppable(deadline_in_force()) as stop:
-            run_batched([kept(end) for end in lot], evaluate, fixed_shape=replicas.of_one_shape)
+            ends = [kept(number, end) for number, end in enumerate(lot)]
+            run_batched(ends, penalised, fixed_shape=replicas.of_one_shape)
         return found, stop.reason
 
 
@@ -180,27 +178,79 @@ class _Identified:
         return np.asarray(self.F.T @ g)
 
 
-def _end(e: float, known: LinearBand, signed_z: float, tuning: ProfileTuning) -> AskTell[tuple[float, str]]:
-    """Find one end: the value of f at which the profile of S has risen by e z^2, and what is wrong with it.
+class _Penalised:
+    """Rises of S above the minimum, in units of errordef, with a penalty for outputs f that are not v.
 
-    Each request is answered by S, and by its gradient followed by f and its derivative, ``(2 p + 1,)``.
+    Parameters
+    ----------
+    errordef : float
+        The unit of S.
+    S, outputs : callable
+        Called with points ``(r, p)`` and the numbers of ends; return S and gradients, outputs and derivatives.
+    r : int
+        The number of ends.
+
+    Attributes
+    ----------
+    S0, v, stiffness : array with shape (r,)
+        S at the minimum, and of each end v and the factor of the penalty.
+    last : array with shape (r, 2 + 2 p)
+        S, its gradient, f and its derivative at the last point of each end.
     """
-    F, theta, p = known.spectrum.factor, known.theta, len(known.theta)
+
+    def __init__(
+        self,
+        errordef: float,
+        S: Callable[[HostArray, Rows], tuple[HostArray, HostArray]],
+        outputs: Callable[[HostArray, Rows], HostArray],
+        r: int,
+    ) -> None:
+        self.errordef, self._S, self._outputs = errordef, S, outputs
+        self.S0, self.v, self.stiffness, self.last = np.zeros(r), np.zeros(r), np.zeros(r), np.empty((r, 0))
+
+    def __call__(self, theta: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+        """Compute penalised rises ``(r,)`` and their gradients ``(r, p)``."""
+        tick()
+        S, g = self._S(theta, rows)
+        found = np.concatenate([S[:, None], g, self._outputs(theta, rows)], axis=1)
+        if not self.last.shape[1]:
+            self.last = np.zeros((len(self.S0), found.shape[1]))
+        self.last[rows] = found
+        return self.of(found, rows)
+
+    def of(self, found: HostArray, rows: Rows) -> tuple[HostArray, HostArray]:
+        """Compute them from what was `last` found at some points of these ends."""
+        p, w = found.shape[1] // 2 - 1, self.stiffness[rows]
+        away = found[:, p + 1] - self.v[rows]
+        rise = (found[:, 0] - self.S0[rows]) / self.errordef + w * away**2
+        g = found[:, 1 : p + 1] / self.errordef + (2 * w * away)[:, None] * found[:, p + 2 :]
+        finite = np.isfinite(rise)
+        return np.where(finite, rise, np.inf), np.where(finite[:, None], g, 0.0)
+
+
+def _end(
+    penalised: _Penalised, number: int, known: LinearBand, signed_z: float, tuning: ProfileTuning
+) -> AskTellHessian[tuple[float, str]]:
+    """Find one end: the value of f at which the profile of S has risen by e z^2, and what is wrong with it."""
+    F, theta, p, e, rows = known.spectrum.factor, known.theta, len(known.theta), penalised.errordef, np.array([number])
     side, z = float(np.sign(signed_z)), abs(signed_z)
-    S0, answer = yield theta
-    f0, along = float(answer[p]), F.T @ answer[p + 1 :]
+    yield theta
+    S0, f0 = penalised.last[number, [0, p + 1]].tolist()
+    along = F.T @ penalised.last[number, p + 2 :]
     std = float(np.linalg.norm(along))
     if std == 0:
         return f0, ""
-    stiff = tuning.stiffness / std**2
     theta, v, inside, outside = theta + F @ (side * z * along / std), f0 + side * z * std, f0, np.inf * side
-    last = yield theta
+    penalised.S0[number], penalised.stiffness[number] = S0, tuning.stiffness / std**2
+    yield theta
+    last = penalised.last[number].copy()
     for _ in range(tuning.rounds):
-        penalised = _penalised(S0, e, stiff, v, p)
-        steps = QuasiNewton().steps(_Identified(F), theta, *penalised(*last), _KeepGoing(tuning))
-        there, _, _ = yield from map_answers(steps, penalised)
-        S, found = yield there
-        rise, y = (S - S0) / e, float(found[p])
+        penalised.v[number] = v
+        (value,), (g,) = penalised.of(last[None], rows)
+        there, _, _ = yield from QuasiNewton().steps(_Identified(F), theta, float(value), g, _KeepGoing(tuning))
+        yield there
+        found = penalised.last[number].copy()
+        rise, y = (float(found[0]) - S0) / e, float(found[p + 1])
         if rise < -tuning.deeper:
             return np.nan, "a deeper minimum was found"
         if not np.isfinite(rise):
@@ -208,7 +258,7 @@ def _end(e: float, known: LinearBand, signed_z: float, tuning: ProfileTuning) ->
         if abs(rise / z**2 - 1) < tuning.tolerance:
             return y, ""
         if rise < z**2:
-            inside, theta, last = y, there, (S, found)
+            inside, theta, last = y, there, found
         else:
             outside = y
         step = f0 + (y - f0) * float(np.clip(np.sqrt(z**2 / max(rise, 1e-12)), 0.5, 2.0))
@@ -221,19 +271,6 @@ def _end(e: float, known: LinearBand, signed_z: float, tuning: ProfileTuning) ->
     return np.nan, "no end of the profile was found"
 
 
-def _penalised(
-    S0: float, e: float, stiff: float, v: float, p: int
-) -> Callable[[float, HostArray], tuple[float, HostArray]]:
-    """Return the function that computes the penalised rise of S, in units of e, and its gradient, from an answer."""
-
-    def penalised(S: float, found: HostArray) -> tuple[float, HostArray]:
-        g, y, dy = found[:p], found[p], found[p + 1 :]
-        total = (S - S0) / e + stiff * (y - v) ** 2
-        return (float(total), g / e + 2 * stiff * (y - v) * dy) if np.isfinite(total) else (np.inf, np.zeros(p))
-
-    return penalised
-
-
 @dataclass
 class _KeepGoing:
     """A function that is called after each step; it returns True while the gradient is not small."""
@@ -241,9 +278,9 @@ class _KeepGoing:
     tuning: ProfileTuning
     steps: int = -1
 
-    def __call__(self, value: float, u: HostArray, evaluations: int) -> bool:
+    def __call__(self, value: float, edm: float, largest: float, evaluations: int) -> bool:
         self.steps += 1
-        return self.steps < self.tuning.steps and float(np.max(np.abs(u))) > self.tuning.gradient
+        return self.steps < self.tuning.steps and largest > self.tuning.gradient
 
 
 def _standard(cost: NetworkCost, known: LinearBand, x: Array) -> Array:

@@ -42,7 +42,7 @@ def test_a_round_ends_when_its_last_steps_gain_less_than_its_average(value: floa
     """From 100 to 50 in 10 gradients, then to 49, or to 0, in 10; near the end the coordinates are kept."""
     steps = OPTIONS.check_every - 1
     stays = _Round(OPTIONS, 0.0, 1e-3, np.inf, start=100.0, evaluations=18, steps=steps, checked=(50.0, 10))
-    assert stays(value, np.array([np.sqrt(2 * edm)]), 2) != leaves
+    assert stays(value, edm, 0.1, 2) != leaves
     assert (stays.evaluations, stays.edm) == (20, pytest.approx(edm))
     if edm == 1.0:
         assert stays.checked == (value, 20)

@@ -14,10 +14,10 @@ import scipy.optimize
 import ffnn_xp as fx
 import ffnn_xp.studies.profiles
 from ffnn_xp import Backend
-from ffnn_xp.minimizers import run_ask_tell
+from ffnn_xp.minimizers import run_batched
 from ffnn_xp.studies.bands import BandMethod, profile_ends
 from ffnn_xp.studies.fitted_problem import FittedProblem
-from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, _end
+from ffnn_xp.studies.profiles import DEFAULT_PROFILE, ProfileTuning, _end, _Penalised
 from ffnn_xp.uncertainty import LinearBand
 
 RNG = np.random.default_rng(4)
@@ -102,7 +102,10 @@ def test_every_library_finds_the_same_ends(fit: fx.FitResult, backend: Backend) 
 def test_an_end_that_is_none_says_why(S: Callable[[float], float], slope: Callable[[float], float], word: str) -> None:
     """Of one parameter, which is the prediction too."""
     known: Any = SimpleNamespace(theta=np.zeros(1), spectrum=SimpleNamespace(factor=np.eye(1)))
-    told = run_ask_tell(_end(1.0, known, 1.0, DEFAULT_PROFILE), lambda t: (S(t[0]), np.array([slope(t[0]), t[0], 1.0])))
+    penalised = _Penalised(
+        1.0, lambda t, _: (S(t[:, 0]), slope(t)), lambda t, _: np.concatenate([t, np.ones_like(t)], axis=1), 1
+    )
+    (told,) = run_batched([_end(penalised, 0, known, 1.0, DEFAULT_PROFILE)], penalised)
     assert told[1] == word
     assert told[0] == pytest.approx(1, abs=0.01) if not word else not np.isfinite(told[0])
 
