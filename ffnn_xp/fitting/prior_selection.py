@@ -181,16 +181,16 @@ def choose(
     with stoppable(workers.deadline) as stop:
         if problem.with_matrices and (noise is not None or problem.loss.target_kind in ("successes", "class")):
             stop_if_due()
-            networks = tuple(member(problem, theta, precision) for theta in members)
-            predictive = Predictive(networks, None)
+            predictive = Predictive(tuple(member(problem, theta, precision) for theta in members), None)
             if noise is not None:
-                one = replace(problem, relative_error=None)
+                varies = noise.relative_error is not None
+                equal, middle = replace(problem, relative_error=None), members[len(members) // 2]
                 predictive = Predictive(
-                    networks,
+                    predictive.members,
                     noise.calibration,
                     width=noise.width,
                     scatter=noise.scatter,
-                    reference=None if noise.width is None else member(one, members[0], precision).band,
+                    middle=member(equal, middle, precision).band if varies else None,
                 )
     return problem, PriorSelection(
         float(best.strengths[best.at]) / unit,

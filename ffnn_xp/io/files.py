@@ -8,10 +8,10 @@ A reader without this library finds
   layer; ``x_mean``, ``x_scale``, ``y_mean``, ``y_scale``), ``factor`` F with covariance F F^T on the directions that
   the data determine, the unidentified directions (``null``), and the units of the latter (``scale``);
 - ``density.*``, where the fit has a predictive density: for each network the errors of y (``noise``), for an ensemble
-  also the parts of ``band.*`` for each network; the largest ``scatter`` of networks where they were calibrated;
-  where the noise depends on x, the networks of its ``width``, its ``range``, and the band that belongs to it; and
+  also the parts of ``band.*`` for each network; the largest ``scatter`` of networks where they were calibrated; and
   the calibration: the factors of noise^2 and band^2, and one over the degrees of freedom, all zero for an ensemble of
-  classifiers, which has no such density;
+  classifiers, which has no such density; where the noise depends on x, the networks of its ``width``, its ``range``,
+  and the ``band`` of the network in the middle for equal errors;
 - in the header, under ``ffnn_xp``, a JSON object with widths, activations and the other fields of `Header`. Its last
   entry, ``checksum``, is the SHA-256 of the object's text without that entry, and then for each tensor, in order of the
   names, of ``name dtype shape`` (as in ``A_L1_L2 float64 (3, 2)``) and its bytes, little-endian and row by row.

@@ -85,7 +85,7 @@ class NetworkState:
         if self.predictive is not None:
             _check_density(self.predictive)
         density = self.predictive
-        more = () if density is None else (density.reference, *(m.band for m in density.members))
+        more = () if density is None else (density.middle, *(m.band for m in density.members))
         _check_bands([band for band in (self.band, *more) if isinstance(band, LinearBand)])
         if self.band is not None:
             known = _is_band_of(self.band, self.theta, ROUNDING[self.dtype])

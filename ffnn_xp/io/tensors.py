@@ -49,9 +49,9 @@ def tensors_of(state: NetworkState) -> dict[str, np.ndarray[Any, Any]]:
         if density.width is not None:
             tensors["density.width.parameters"] = density.width.parameters
             tensors["density.width.range"] = np.stack([density.width.lowest, density.width.highest])
-            reference = density.reference or density.members[0].band
-            assert isinstance(reference, LinearBand)
-            tensors |= _band_tensors("density.width.band", reference)
+            middle = density.middle or density.members[len(density.members) // 2].band
+            assert isinstance(middle, LinearBand)
+            tensors |= _band_tensors("density.width.band", middle)
         for i, member in enumerate(density.members):
             tensors[f"density.{i}.noise"] = np.asarray(member.y_error, dtype=np.float64)
             if len(density.members) > 1:
@@ -192,14 +192,14 @@ def density_of(layout: Layout, tensors: Mapping[str, HostArray], header: Header)
     prefixes = [f"density.{i}" for i in range(header.n_members)]
     bands = [band_of(layout, tensors, prefix if header.n_members > 1 else "band") for prefix in prefixes]
     noises = [tensors[f"{prefix}.noise"] for prefix in prefixes]
-    width = reference = None
+    width = middle = None
     if header.varying_width:
-        reference = band_of(layout, tensors, "density.width.band")
+        middle = band_of(layout, tensors, "density.width.band")
         d, k = layout.widths[0], layout.widths[-1]
         width = VaryingWidth(tensors["density.width.parameters"], d, k, *tensors["density.width.range"])
     scatter = tensors.get("density.scatter", np.zeros(1))
     networks = tuple(Member(*pair) for pair in zip(bands, noises, strict=True))
-    return Predictive(networks, calibration, width=width, scatter=scatter, reference=reference)
+    return Predictive(networks, calibration, width=width, scatter=scatter, middle=middle)
 
 
 def band_of(layout: Layout, tensors: Mapping[str, HostArray], prefix: str = "band") -> LinearBand:

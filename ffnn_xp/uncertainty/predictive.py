@@ -115,9 +115,9 @@ class Predictive:
         Whether outputs are means, and below them the logarithms of the errors of y at each x.
     width : VaryingWidth or None
         The errors of y at each x, where they are another network's; else they are those of the members.
-    reference : LinearBand or None
-        The band of one network for noise that does not depend on x, by which the width and its calibration are known;
-        without one it is the bands of all.
+    middle : LinearBand or None
+        Where noise depends on x, the band of the network in the middle of `members` for equal errors, by which the
+        width and its calibration are known. The bands of all networks are larger or smaller than these as its own is.
     scatter : array with shape (k,)
         The largest standard deviation between networks at the events of the calibration, the square root of v.
     """
@@ -127,7 +127,7 @@ class Predictive:
     predicts_width: bool = False
     width: VaryingWidth | None = None
     scatter: HostArray = field(default_factory=lambda: np.zeros(1))
-    reference: LinearBand | MatrixFreeBand | None = None
+    middle: LinearBand | MatrixFreeBand | None = None
 
     def mean(self, network: Network, backend: Backend, x: Array) -> HostArray:
         """Return the mean of the density, ``(k, n)``."""
@@ -188,9 +188,11 @@ class Predictive:
         else:
             y_error = np.stack([m.y_error for m in self.members])[:, :, None]
         mean, band = np.mean(y, axis=0), np.sqrt(np.mean(bands**2, axis=0))
+        if self.middle is not None:
+            equal, varying = backend.to_host(self.middle.std(network, backend, x)), bands[len(y) // 2]
+            known = (varying > 0) & np.isfinite(varying)
+            band = band * np.where(known, equal / np.where(known, varying, 1.0), 1.0)
         noise = np.sqrt(np.mean(y_error**2, axis=0))
-        if self.reference is not None:
-            band = backend.to_host(self.reference.std(network, backend, x))
         if self.width is not None:
             noise = self.width(backend.to_host(x), mean, band)
         width = c.width(noise, band)

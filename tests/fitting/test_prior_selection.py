@@ -67,7 +67,7 @@ def test_the_fit_is_certified_and_says_what_was_chosen(fitted: tuple[fx.Model, f
     np.testing.assert_allclose(fit.recipe.path[:-1, 0] / fit.recipe.path[1:, 0], 2, rtol=1e-12)
     assert f"strength {fit.recipe.strength:.2g}" in str(fit)
     assert fit.y_error is not None
-    np.testing.assert_allclose(fit.y_error, np.sqrt(best[1]) * np.std(Y), rtol=1e-2)  # of the held-out residuals
+    np.testing.assert_allclose(fit.y_error, np.sqrt(best[1]) * np.std(Y), rtol=0.03)  # of the held-out residuals
     assert "from held-out residuals" in str(fit)
     assert fit.chi2 / fit.ndof == pytest.approx(0.934, abs=0.05)  # below one: this network has seen all events
     assert fit.fval > fit.chi2
@@ -637,7 +637,9 @@ def test_no_matrices_are_formed_beyond_the_limit(forbid: Callable[..., None]) ->
     assert expected.recipe is not None
     assert fit.recipe.calibration is None
     assert fit.recipe.strength == expected.recipe.strength
-    assert fit.y_error == pytest.approx(expected.y_error, rel=1e-6)
+    assert fit.y_error == pytest.approx(
+        expected.y_error, rel=1e-2
+    )  # networks of folds are minimized further for a calibration
     assert np.isfinite(model.predict(NEW, return_std=True)).all()
 
 

@@ -67,7 +67,7 @@ def test_the_band_is_narrow_where_the_noise_is_small(varying: tuple[fx.Model, fx
 
 
 @pytest.mark.slow
-def test_the_density_knows_the_band_of_equal_errors_and_so_does_a_file(
+def test_the_density_knows_bands_for_equal_errors_and_the_mean_those_of_each_event(
     varying: tuple[fx.Model, fx.FitResult], tmp_path: Path
 ) -> None:
     """The width's networks were given bands for equal errors of y, and the calibration too."""
@@ -76,18 +76,28 @@ def test_the_density_knows_the_band_of_equal_errors_and_so_does_a_file(
     density, at = fit.predictive, (fit.problem.network, fit.problem.model.backend, np.array([[-0.9, 0.0, 0.9]]))
     assert density is not None
     assert density.width is not None
-    assert density.reference is not None
+    assert density.middle is not None
     assert density.calibration is not None
-    band = density.reference.std(*at)
-    plain = member(replace(fit.problem, relative_error=None), density.members[0].band.theta, fit.recipe.precision)
-    np.testing.assert_allclose(band, plain.band.std(*at), rtol=1e-9)
-    mean = density.mean(*at)
-    expected = density.calibration.width(density.width(at[2], mean, band), band)
+    assert fit.recipe is not None
+    equal, precision = replace(fit.problem, relative_error=None), fit.recipe.precision
+    plain = [member(equal, m.band.theta, precision).band.std(*at)[0] for m in density.members]  # type: ignore[union-attr]
+    own = [member(fit.problem, m.band.theta, precision).band.std(*at)[0] for m in density.members]  # type: ignore[union-attr]
+    outputs = [m.mean(*at)[0] for m in density.members]
+    mean, band, M = np.mean(outputs, axis=0)[None], np.sqrt(np.mean(np.square(own), axis=0)), len(outputs)
+    ratio = own[M // 2] / plain[M // 2]
+    equal = (band / ratio)[None]
+    np.testing.assert_allclose(equal[0] / np.sqrt(np.mean(np.square(plain), axis=0)), 1, atol=0.2)
+    expected = density.calibration.width(density.width(at[2], mean, equal), equal)
     low, high = model.interval(at[2][0], cl=0.683)
     np.testing.assert_allclose((high - low) / 2 / density.calibration.law.ppf(0.8415), expected[0], rtol=1e-9)
+    _, std = model.predict(at[2][0], return_std=True)
+    np.testing.assert_allclose(std**2, band**2 + np.var(outputs, axis=0, ddof=1) / M, rtol=1e-9)
+    assert ratio[0] < 0.7
+    assert ratio[2] > 1.2
     model.save(tmp_path / "net.safetensors")
     again = fx.load(tmp_path / "net.safetensors", backend="numpy")
     np.testing.assert_allclose(again.interval(at[2][0], cl=0.683), (low, high), rtol=1e-12)
+    np.testing.assert_allclose(again.predict(at[2][0], return_std=True)[1], std, rtol=1e-12)
 
 
 def test_the_band_of_a_straight_line_is_that_of_its_least_squares() -> None:
