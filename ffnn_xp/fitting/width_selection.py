@@ -41,6 +41,9 @@ class WidthTuning:
     strongest: float = tuned(4.0, "strength of the strongest prior, in units of S per event; larger: slower")
     steps: int = tuned(7, "strengths, each half of the one before; more: less smooth widths, slower")
     evaluations: int = tuned(100, "gradients at each strength; more: nearer to the minimum, slower")
+    least: float = tuned(
+        0.15, "least error of an event in a fit, in root mean squares of all; smaller: more exact, longer minimizations"
+    )
     level: float = tuned(2.0, "standard deviations by which widths must describe events better; larger: more often one")
 
 

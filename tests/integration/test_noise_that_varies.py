@@ -11,6 +11,8 @@ import pytest
 import ffnn_xp as fx
 from ffnn_xp.fitting import Refits
 from ffnn_xp.fitting.members import member
+from ffnn_xp.fitting.tuning import Tuning
+from ffnn_xp.fitting.width_selection import WidthTuning
 from ffnn_xp.network.evaluation import evaluate
 
 RNG = np.random.default_rng(5)
@@ -130,3 +132,17 @@ def test_equal_relative_errors_change_nothing() -> None:
     assert fit.y_error is not None
     pulls = np.asarray(twice.raw_cost().pulls(fit.parameters))
     np.testing.assert_allclose(pulls, (Y - y[0]) / (2 * fit.y_error), rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_no_event_counts_for_much_more_than_the_others(varying: tuple[fx.Model, fx.FitResult]) -> None:
+    """An error of nothing, from few residuals, would hold the network to its event alone."""
+    tuning = Tuning(width=WidthTuning(least=0.8))
+    fit = fx.Model((1, 5, 1), backend="numpy", seed=1).fit(X, Y, tuning=tuning)
+    bounded, free = fit.problem.relative_error, varying[1].problem.relative_error
+    assert bounded is not None
+    assert free is not None
+    rms = np.sqrt(np.mean(free**2))
+    expected = np.maximum(free, 0.8 * rms)
+    np.testing.assert_allclose(bounded / bounded.max(), expected / expected.max(), rtol=1e-9)
+    assert np.min(free) < 0.5 * rms
