@@ -182,7 +182,8 @@ class MultiStart:
 
     def for_cost(self, cost: NetworkCost) -> MultiStart:
         """Return the search for a cost whose minimum is near the best point, all of it in double precision."""
-        return replace(self, cost=cost, local=replace(self.local, problem=cost, sample=None, may_use_single_precision=False))
+        local = replace(self.local, problem=cost, sample=None, may_use_single_precision=False)
+        return replace(self, cost=cost, local=local)
 
     def refine(self, found: SearchResult) -> SearchResult:
         """Refine the best point for this cost."""

@@ -91,10 +91,15 @@ def test_another_problem_is_reported_by_s_of_this_one_and_prunes_nothing() -> No
 
     tracker = Tracker(rosenbrock(), Budget(report=report, prune=lambda theta, gain: True))
     first, _ = tracker.value_and_gradient(np.array([3.0, 0.0]))
-    with pytest.raises(StopMinimization, match="callback"), tracker.on(other, same=False) as some:
-        assert some.budget.prune is None
-        for t in (2.0, 0.5):
-            some.value_and_gradient(np.array([t, 0.0]))
+
+    def run() -> None:
+        with tracker.on(other, same=False) as some:
+            assert some.budget.prune is None
+            for t in (2.0, 0.5):
+                some.value_and_gradient(np.array([t, 0.0]))
+
+    with pytest.raises(StopMinimization, match="callback"):
+        run()
     assert reported == [(first, 1), (first, 2), (first, 3)]
     assert tracker.best_value == rosenbrock().value_and_gradient(np.array([0.5, 0.0]))[0]
 
