@@ -196,12 +196,16 @@ class LocalSearch:
         return tracker.best
 
     def _falls_on_sample(self, sample: NetworkCost, tracker: Tracker, theta: HostArray) -> bool:
-        """Minimise S of a sample of the events, to the end; return True if S of all events has fallen by that."""
+        """Minimise S of a sample of the events; return True if S of all events has fallen by that.
+
+        The end of each stage counts: where the sample determines the network badly, S of all events rises in the last.
+        """
         before, _ = tracker.value_and_gradient(theta)
         local = replace(self, problem=sample, sample=None)
         with tracker.on(sample, same=False) as some:
             best = local.coarse_stage(some, theta, always_refine=self.uses_kronecker(theta))
-            if best is not None:
+        if best is not None:
+            with tracker.on(sample, same=False) as some:
                 local.refine(some, best)
         return tracker.best_value < before
 

@@ -263,9 +263,9 @@ class TestSample:
         return tracker, len(local.problem.points)
 
     def test_a_start_ends_at_the_minimum_of_the_sample(self, local: LocalSearch) -> None:
-        """With the value of all events, of which it sees no more than two points."""
+        """With the value of all events, which see its beginning and the ends of both stages."""
         tracker, points = self.end_of_start(local)
-        assert points == 2
+        assert points == 3
         assert tracker.best_value == local.problem.value_and_gradient(tracker.best)[0]
         assert local.sample is not None
         gradient = local.sample.value_and_gradient(tracker.best)[1]
