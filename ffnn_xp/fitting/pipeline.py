@@ -266,8 +266,8 @@ def _can_be_sampled(problem: FitProblem) -> bool:
 def _sample(problem: FitProblem, cost: NetworkCost, rng: np.random.Generator) -> NetworkCost | None:
     """Return the cost of a sample of the events, on which starts are minimized first; None where it would gain little.
 
-    Nor is there one without a prior: what a sample does not determine would lead far away. The stream of the starts goes
-    on as without it.
+    Nor is there one without a prior: what a sample does not determine would lead far away. The stream of the starts
+    goes on as without it.
     """
     t = problem.tuning.multi_start
     size = max(t.least_sample, t.sample_per_parameter * problem.layout.n_parameters)

@@ -170,12 +170,12 @@ class TestSample:
 
     x = np.random.default_rng(1).uniform(-2, 2, 3000)
     y = np.sin(3 * x) + 0.1 * np.random.default_rng(2).normal(size=3000)
-    layers = (1, 25, 1)  # too large for successive halving
+    layers = (1, 22, 1)  # too large for successive halving
 
-    def fit(self, many: float = 4.0, **options: Any) -> fx.FitResult:
+    def fit(self, many: float = 4.0, layers: tuple[int, ...] = layers, **options: Any) -> fx.FitResult:
         numbers = {"sample_per_parameter": 5, "least_sample": 300, "many": many}
         tuning = replace(DEFAULT_TUNING, multi_start=replace(DEFAULT_TUNING.multi_start, **numbers))
-        return network(*self.layers).fit(self.x, self.y, **{"y_err": 0.1, "prior": 3.0, **options}, tuning=tuning)
+        return network(*layers).fit(self.x, self.y, **{"y_err": 0.1, "prior": 3.0, **options}, tuning=tuning)
 
     def test_the_same_minimum_as_with_all_events(self) -> None:
         """Every start is in the table, with S of all events, of which none is below the best."""
@@ -196,6 +196,11 @@ class TestSample:
         assert rows[0] == rows[1]
         assert rows[0] != rows[2]
 
+    def test_others_have_one(self) -> None:
+        """Or `test_who_has_no_sample` would say nothing."""
+        ends = [self.fit(many, (1, 3, 1), restarts=1).restarts[0].calls for many in (4.0, np.inf)]
+        assert ends[0] != ends[1]
+
     def test_a_start_that_is_good_enough_is_the_last(self) -> None:
         """By chi-square of all events."""
         assert len(self.fit().restarts) < len(self.fit(restarts=10).restarts) == 10
@@ -204,10 +209,10 @@ class TestSample:
     def test_who_has_no_sample(self, options: dict[str, Any]) -> None:
         """Given starts, which go on from where they are; fits without a prior; minimizers by name: the same digits."""
         if "start" in options:
-            options = {"start": self.fit(restarts=1).parameters}
+            options = {"start": self.fit(layers=(1, 3, 1), restarts=1).parameters}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fx.FitWarning)  # without a prior there are undetermined directions
-            ends = [self.fit(many, **{"restarts": 1, **options}).parameters for many in (4.0, np.inf)]
+            ends = [self.fit(many, (1, 3, 1), restarts=1, **options).parameters for many in (4.0, np.inf)]
         np.testing.assert_array_equal(*ends)
 
     @pytest.mark.parametrize("calls", [2, 30])
