@@ -165,6 +165,8 @@ class LocalSearch:
         The minimizers of each stage.
     minimizer : Minimizer or None
         The user's own, which takes the place of all stages.
+    sample : NetworkCost or None
+        The cost of a sample of the events, on which random starts are minimized first.
     """
 
     problem: NetworkCost
@@ -173,6 +175,7 @@ class LocalSearch:
     may_use_single_precision: bool = True
     tuning: LocalSearchTuning = field(default=LocalSearchTuning())
     minimizer: Minimizer | None = None
+    sample: NetworkCost | None = None
 
     def coarse_stage(self, tracker: Tracker, theta: HostArray, *, always_refine: bool) -> HostArray | None:
         """Minimise from a random start into the basin of a minimum; return the best point, None if none is finite.
@@ -182,6 +185,8 @@ class LocalSearch:
         if self.minimizer is not None:
             tracker.value_and_gradient(theta)
             return tracker.best
+        if self.sample is not None and self._falls_on_sample(self.sample, tracker, theta):
+            return tracker.best
         t = self.tuning
         minimizer = t.coarse_non_smooth if not self.smooth else t.coarse_before_kronecker if always_refine else t.coarse
         with self._single_precision(tracker) as single:
@@ -189,6 +194,20 @@ class LocalSearch:
         if tracker.best is None and single is not tracker:  # too large for single precision
             tracker.stage("coarse stage in double precision", partial(minimizer.run, tracker), theta)
         return tracker.best
+
+    def _falls_on_sample(self, sample: NetworkCost, tracker: Tracker, theta: HostArray) -> bool:
+        """Minimise S of a sample of the events; return True if S of all events has fallen by that.
+
+        The end of each stage counts: where the sample determines the network badly, S of all events rises in the last.
+        """
+        before, _ = tracker.value_and_gradient(theta)
+        local = replace(self, problem=sample, sample=None)
+        with tracker.on(sample, same=False) as some:
+            best = local.coarse_stage(some, theta, always_refine=self.uses_kronecker(theta))
+        if best is not None:
+            with tracker.on(sample, same=False) as some:
+                local.refine(some, best)
+        return tracker.best_value < before
 
     def refine(self, tracker: Tracker, theta: HostArray) -> LocalMinimum | None:
         """Minimise to EDM below the goal, past saddle points; None if the tracker's budget prunes that."""

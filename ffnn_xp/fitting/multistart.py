@@ -1,9 +1,10 @@
 """Multi-start minimization: random starts, each minimized as far as it is worth, and the best minimum of all.
 
 With known errors, starts are tried one after another until chi-square says that a fit is as good as it can be; with
-unknown errors all of them are tried. Only promising ones are refined to the end. Of small networks many starts
-compete, and basin hopping goes on from the best. Each method of `MultiStart` takes the
-`SearchResult` so far and returns the next one, whatever ended it.
+unknown errors all of them are tried. Only promising ones are refined to the end. Where there are many events, starts
+are minimized on a sample of them, and the best is refined with all. Of small networks many starts compete, and basin
+hopping goes on from the best. Each method of `MultiStart` takes the `SearchResult` so far and returns the next one,
+whatever ended it.
 """
 
 from __future__ import annotations
@@ -181,7 +182,8 @@ class MultiStart:
 
     def for_cost(self, cost: NetworkCost) -> MultiStart:
         """Return the search for a cost whose minimum is near the best point, all of it in double precision."""
-        return replace(self, cost=cost, local=replace(self.local, problem=cost, may_use_single_precision=False))
+        local = replace(self.local, problem=cost, sample=None, may_use_single_precision=False)
+        return replace(self, cost=cost, local=local)
 
     def refine(self, found: SearchResult) -> SearchResult:
         """Refine the best point for this cost."""

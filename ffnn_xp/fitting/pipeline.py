@@ -38,7 +38,7 @@ from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.fitting.y_error import estimate_y_error
 from ffnn_xp.minimizers import Certificate, edm_goal, is_lower
 from ffnn_xp.network import ModelLike, glorot
-from ffnn_xp.objective import GaussianPrior
+from ffnn_xp.objective import GaussianPrior, NetworkCost
 from ffnn_xp.uncertainty import Calibration, Member, Predictive, Spectrum
 
 STILL_FALLS = "S still fell between kinks, by {:.2g} at the end; fit(..., start='current') goes on from here"
@@ -90,9 +90,12 @@ def _of_problem(problem: FitProblem, options: FitOptions, began: float, line: Ba
     number = _number_of_starts(options, problem, len(given))
     cost = problem.cost()
     most = np.inf if chosen is None else problem.tuning.prior_selection.certificate * chosen.gradients
+    local = problem.local_search(cost)
+    if number > len(given) and not _compete(problem, number):
+        local = replace(local, sample=_sample(problem, cost, rng))
     search = MultiStart(
         cost,
-        problem.local_search(cost),
+        local,
         good_enough=_good_enough(problem) if options.restarts == "auto" else -np.inf,
         n_starts=number,
         deadline=deadline,
@@ -130,7 +133,7 @@ def _search(
     problem: FitProblem, search: MultiStart, starts: Iterator[HostArray], rng: np.random.Generator
 ) -> SearchResult:
     """Find the best minimum: many starts of a small network compete, others are minimized one after another."""
-    if search.n_starts < search.tuning.halving or not _can_be_halved(problem):
+    if not _compete(problem, search.n_starts):
         return search.run(starts)
     found = search.compete(starts, partial(_unit, problem), rng)
     return search.refine(found) if found.stopped == TIME_IS_UP and not found.located else found
@@ -240,15 +243,37 @@ def _run_migrad(problem: FitProblem, search: MultiStart, theta: HostArray, spect
     return problem.tuning.certification.migrad.certify(cost, theta, inverse_hessian)
 
 
-def _can_be_halved(problem: FitProblem) -> bool:
-    """Return True if successive halving can rank the starts of this problem.
+def _compete(problem: FitProblem, number: int) -> bool:
+    """Return True if so many starts compete by successive halving."""
+    return number >= problem.tuning.multi_start.halving and _can_be_halved(problem)
 
-    It needs a small network with hidden units, a lower bound of S, from which a start's distance is measured, and
-    events of which a sample can be drawn: a statistic of linear combinations of outputs has none.
+
+def _can_be_halved(problem: FitProblem) -> bool:
+    """Return True if successive halving can rank the starts of this problem: that needs a small network."""
+    return problem.layout.n_parameters <= problem.tuning.small and _can_be_sampled(problem)
+
+
+def _can_be_sampled(problem: FitProblem) -> bool:
+    """Return True if starts can be minimized on a sample of the events.
+
+    That needs a network with hidden units, a lower bound of S, from which a start's distance is measured, and events of
+    which a sample can be drawn: a statistic of linear combinations of outputs has none.
     """
-    layout = problem.layout
-    small = layout.n_parameters <= problem.tuning.small and layout.n_layers > 1
-    return small and problem.minimizer is None and problem.loss.bounded_below and not problem.loss.has_linear_operator
+    loss, hidden = problem.loss, problem.layout.n_layers > 1
+    return hidden and problem.minimizer is None and loss.bounded_below and not loss.has_linear_operator
+
+
+def _sample(problem: FitProblem, cost: NetworkCost, rng: np.random.Generator) -> NetworkCost | None:
+    """Return the cost of a sample of the events, on which starts are minimized first; None where it would gain little.
+
+    Nor is there one without a prior: what a sample does not determine would lead far away. The stream of the starts
+    goes on as without it.
+    """
+    t = problem.tuning.multi_start
+    size = max(t.least_sample, t.sample_per_parameter * problem.layout.n_parameters)
+    if problem.prior is None or not _can_be_sampled(problem) or cost.objective.n < t.many * size:
+        return None
+    return cost.sample(size, rng.spawn(1)[0])
 
 
 def _number_of_starts(options: FitOptions, problem: FitProblem, given: int) -> int:

@@ -72,14 +72,15 @@ class SearchLog:
             self.best = LocalMinimum.unfinished(theta, np.inf)
         tracker = self.tracker(index, deadline, search.prune if search.n_starts > 1 else None)
         end, status = None, "pruned: worse than the best"
+        sampled = local.sample is not None  # then S tells more, and refinement costs more than all before it
         always = local.minimizer is not None or (
-            local.uses_kronecker(theta) and (search.n_starts == 1 or search.has_goal)
+            local.uses_kronecker(theta) and (search.n_starts == 1 or search.has_goal) and not sampled
         )
         try:
             local.coarse_stage(tracker, theta, always_refine=always)
             if tracker.best is None:
                 status = Status.NOT_FINITE.value
-            elif always or search.is_good(tracker.best, search.tuning.far):
+            elif always or search.is_good(tracker.best, 1.0 if sampled else search.tuning.far):
                 end = local.refine(tracker, tracker.best)
                 status = "pruned: it leads to a poor minimum"
         except (StopMinimization, KeyboardInterrupt):

@@ -46,11 +46,11 @@ class Restart:
     start : int
         Its number, from 1.
     fval, edm : float
-        Value and EDM at its end.
+        Value and EDM at its end; those of a sample of the events, scaled up, if halving dropped it early.
     status : str
         How it ended: a `Status`, or why it was pruned.
     calls : int
-        Gradient calls.
+        Gradient calls, also those on a sample of the events.
     seconds : float
         Wall time.
     minimum : int

@@ -123,13 +123,10 @@ class Stage:
         tuning: HalvingTuning = DEFAULT_HALVING,
     ) -> Stage:
         """Return the stage of a cost with at most so many events, drawn at random."""
-        objective, precision = cost.objective, None if cost.prior is None else cost.prior.precision
-        n, scale = objective.n, 1.0
-        if size < n:
-            objective = objective.select(np.sort(rng.choice(n, size, replace=False)))
-            precision, scale = _scaled(precision, size / n), n / size
-        else:
-            objective = objective.in_memory()
+        scale = max(1.0, cost.objective.n / size)
+        if scale > 1:
+            cost = cost.sample(size, rng)
+        objective, precision = cost.objective.in_memory(), None if cost.prior is None else cost.prior.precision
         host = get_backend("numpy")
         objective = replace(objective, events=objective.events.each(to_numpy), backend=host)
         if cost.precision is None:  # seven digits are enough for a ranking; a candidate that overflows is dropped
@@ -230,11 +227,6 @@ def distinct(ranked: Iterable[Candidate], same: float, number: int) -> list[Cand
 def _kept(r: int, tuning: HalvingTuning) -> int:
     """Return how many of r candidates are kept."""
     return max(tuning.survivors, int(np.ceil(tuning.keep_fraction * r)))
-
-
-def _scaled(precision: HostArray | None, share: float) -> HostArray | None:
-    """Scale the prior to a sample, so that it weighs as much beside a share of the events as beside all."""
-    return None if precision is None else precision * share
 
 
 def _ranked(found: dict[int, Candidate]) -> list[Candidate]:

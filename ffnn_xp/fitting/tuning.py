@@ -34,6 +34,11 @@ class MultiStartTuning:
     most_unknown: int = tuned(16, "upper limit of these")
     least_unknown: int = tuned(3, "lower limit of these")
     halving: int = tuned(8, "starts from which on there is successive halving; fewer are tried one by one")
+    sample_per_parameter: int = tuned(
+        300, "events for each parameter on which starts compete; more: nearer to the minimum of all events, slower"
+    )
+    least_sample: int = tuned(20_000, "lower limit of these; smaller: fits of fewer events have a sample")
+    many: float = tuned(4.0, "times the sample from which starts have one; smaller: where it gains little, too")
     gain: float = tuned(0.5, "Glorot gain of networks too large for halving: nearly linear ones find deep minima")
 
 

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -213,7 +213,7 @@ class Tracker:
             self.best_value, self.best = value, theta.copy()
 
     @contextmanager
-    def on(self, problem: Problem) -> Iterator[Tracker]:
+    def on(self, problem: Problem, *, same: bool = True) -> Iterator[Tracker]:
         """Yield a tracker of another form of the problem, such as single precision, with the rest of this budget.
 
         Its best point and its calls are added to this tracker at the end.
@@ -222,8 +222,15 @@ class Tracker:
         ----------
         problem : Problem
             The other form of the problem.
+        same : bool
+            Whether its S is that of this problem. Otherwise reports have this problem's best S, and nothing is pruned.
         """
-        other = Tracker(problem, self.budget)
+        budget = self.budget
+        if not same:
+            tell = budget.report
+            report = None if tell is None else lambda _, calls: tell(self.best_value, calls)
+            budget = replace(budget, report=report, prune=None)
+        other = Tracker(problem, budget)
         other.calls = self.calls
         try:
             yield other

@@ -149,7 +149,8 @@ class Model(NetworkPicture, SavablePredictor):
             takes sixty of a network of up to 64 parameters; a larger network's, ten at most, are minimized one after
             another until chi-square says that a fit is as good as it can be, or three to sixteen where the errors of y
             are unknown. From eight starts on those of a small network compete, and basin hopping goes on from the best
-            (`fitting.basin_hopping`).
+            (`fitting.basin_hopping`). Of very many events all other random starts see a sample first, drawn with the
+            seed, if there is a prior, and the best goes on with all events.
         start : {"auto", "random", "current"} or array with shape (p,)
             The first start: random; the model's current parameters, as after an interrupted fit; or these parameters.
             Further ones are random. "auto" is random, but for MIGRAD alone the parameters that were set, loaded or

@@ -8,7 +8,7 @@ the device, and each matrix in one. The costs of each kind of data are in `costs
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -116,6 +116,13 @@ class NetworkCost(CostWithGradient):
     def epsilon(self) -> float:
         """The relative precision of the numbers that are computed with."""
         return self.objective.backend.epsilon
+
+    def sample(self, size: int, rng: np.random.Generator) -> NetworkCost:
+        """Return the cost of so many events, drawn at random, beside which the prior weighs as much as beside all."""
+        n = self.objective.n
+        objective = self.objective.select(np.sort(rng.choice(n, size, replace=False)))
+        prior = None if self.prior is None else replace(self.prior, precision=self.prior.precision * (size / n))
+        return NetworkCost(objective, n_values=self._n_values * size // n, prior=prior, tuning=self.tuning)
 
     def in_single_precision(self) -> NetworkCost | None:
         """Copy the cost to float32; None if it is in float32, or if the copy would not be faster or accurate."""

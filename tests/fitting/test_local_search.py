@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import ffnn_xp as fx
+from ffnn_xp.data import Measurements
+from ffnn_xp.fitting import FitOptions, read_problem
 from ffnn_xp.fitting.local_search import LocalMinimum, LocalSearch, LocalSearchTuning
 from ffnn_xp.minimizers import (
     UNLIMITED,
@@ -25,6 +28,7 @@ from ffnn_xp.minimizers import (
 from ffnn_xp.network.layout import Layout
 from ffnn_xp.objective.host import NetworkCost
 from ffnn_xp.objective.prior import GaussianPrior, layer_precision
+from ffnn_xp.uncertainty import Spectrum
 
 from ..minimizers.problems import Bent
 
@@ -224,3 +228,62 @@ def test_a_saddle_point_between_kinks_is_left(minimizer: str) -> None:
         x, 2 + np.sin(x), 0.1, start=np.r_[np.zeros(9), 2.0], prior=None, minimizer=minimizer
     )
     assert fit.chi2 < 50 < 2 * np.sum((np.sin(x) / 0.1) ** 2)
+
+
+class Counted(NetworkCost):
+    """A cost that counts its evaluations at new points."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.points = set[bytes]()
+        super().__init__(*args, **kwargs)
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        self.points.add(theta.tobytes())
+        return super().value_and_gradient(theta)
+
+
+class TestSample:
+    """Random starts are minimized on a sample of the events first."""
+
+    @pytest.fixture
+    def local(self, request: pytest.FixtureRequest) -> LocalSearch:
+        rng = np.random.default_rng(1)
+        x = rng.uniform(-2, 2, 2000)
+        model = fx.Model((1, getattr(request, "param", 1), 1), backend="numpy", seed=1)
+        y = np.tanh(3 * x) + 0.1 * rng.normal(size=2000)
+        job = read_problem(model, Measurements(x, y, 0.1), FitOptions(prior=3.0))
+        cost = Counted(job.objective, n_values=2000, prior=job.prior)
+        return LocalSearch(cost, may_use_single_precision=False, sample=cost.sample(300, rng))
+
+    def end_of_start(self, local: LocalSearch) -> tuple[Tracker, int]:
+        """Return the tracker after the coarse stage from a start, and how many points saw all events."""
+        tracker, theta = Tracker(local.problem), 0.3 * np.random.default_rng(2).normal(size=local.problem.npar)
+        local.problem.points.clear()
+        local.coarse_stage(tracker, theta, always_refine=False)
+        return tracker, len(local.problem.points)
+
+    @pytest.mark.parametrize(("local", "ends_there"), [(1, True), (3, False)], indirect=["local"])
+    def test_a_start_ends_at_the_minimum_of_the_sample(self, local: LocalSearch, ends_there: bool) -> None:
+        """With the value of all events, which see its beginning and the ends of both stages.
+
+        Three units are more than the sample determines: S of all events is lower before the last stage.
+        """
+        tracker, points = self.end_of_start(local)
+        assert points == 3
+        assert tracker.best_value == local.problem.value_and_gradient(tracker.best)[0]
+        assert local.sample is not None
+        gradient = local.sample.value_and_gradient(tracker.best)[1]
+        edm = Spectrum.of_hessian(local.sample.hessian(tracker.best), 1.0).edm(gradient, 1.0)
+        assert (edm < 1e-4) is ends_there
+        assert tracker.best_value < 1.1 * 2000
+
+    def test_all_events_take_over_where_the_sample_leads_astray(self, local: LocalSearch) -> None:
+        """The sample of another curve: S of all events rises towards its minimum."""
+        sample = local.problem.sample(300, np.random.default_rng(1))
+        x, (y, *others) = sample.objective.events.x, sample.objective.events.data
+        sample.objective = replace(
+            sample.objective, events=replace(sample.objective.events, x=x, data=(20 - 30 * y, *others))
+        )
+        tracker, points = self.end_of_start(replace(local, sample=sample))
+        assert points > 10
+        assert tracker.best_value < 1.5 * 2000

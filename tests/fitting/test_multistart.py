@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 import pytest
 
 import ffnn_xp as fx
+from ffnn_xp._lib.limits import TIME_IS_UP
 from ffnn_xp.data import Measurements
-from ffnn_xp.fitting import FitOptions, MultiStart, read_problem
+from ffnn_xp.fitting import DEFAULT_TUNING, FitOptions, MultiStart, read_problem
 from ffnn_xp.fitting.local_search import LocalMinimum
 from ffnn_xp.fitting.search_log import SearchLog
 from ffnn_xp.fitting.search_result import Restart, SearchResult
 from ffnn_xp.minimizers import Status, Tracker
 from ffnn_xp.network import glorot
 from ffnn_xp.uncertainty import Spectrum
+
+from ..executors import AtOnce
 
 X = np.linspace(-2, 2, 60)
 Y = np.tanh(2 * X) + 0.1 * np.random.default_rng(1).normal(size=60)
@@ -159,3 +163,81 @@ def test_a_number_of_starts_is_that_number() -> None:
     for layers, number in (((1, 2, 1), 1), ((1, 2, 1), 5), ((1, 2, 1), 23), ((1, 30, 1), 3)):
         fit = network(*layers).fit(X, Y, 0.1, prior=3.0, restarts=number)
         assert len(fit.restarts) == number
+
+
+class TestSample:
+    """Where there are many events, starts are minimized on a sample of them, and the best with all."""
+
+    x = np.random.default_rng(1).uniform(-2, 2, 3000)
+    y = np.sin(3 * x) + 0.1 * np.random.default_rng(2).normal(size=3000)
+    layers = (1, 22, 1)  # too large for successive halving
+
+    def fit(self, many: float = 4.0, layers: tuple[int, ...] = layers, **options: Any) -> fx.FitResult:
+        numbers = {"sample_per_parameter": 5, "least_sample": 300, "many": many}
+        tuning = replace(DEFAULT_TUNING, multi_start=replace(DEFAULT_TUNING.multi_start, **numbers))
+        return network(*layers).fit(self.x, self.y, **{"y_err": 0.1, "prior": 3.0, **options}, tuning=tuning)
+
+    def test_the_same_minimum_as_with_all_events(self) -> None:
+        """Every start is in the table, with S of all events, of which none is below the best."""
+        some, every = (self.fit(many, restarts=4) for many in (4.0, np.inf))
+        assert some.valid
+        assert some.fval < every.fval + 1.0
+        assert len(some.restarts) == 4
+        refined = [row for row in some.restarts if row.status == "minimum"]
+        assert [row.fval for row in refined] == [pytest.approx(some.fval, rel=1e-9)]
+        assert all(some.fval < row.fval < 1.2 * some.fval for row in some.restarts if row not in refined)
+
+    def test_a_seed_is_the_same_sample(self) -> None:
+        """Also with workers; other seeds draw other events."""
+        rows = [
+            [(row.fval, row.calls) for row in self.fit(restarts=3, seed=seed, executor=executor).restarts]
+            for seed, executor in ((1, None), (1, AtOnce()), (2, None))
+        ]
+        assert rows[0] == rows[1]
+        assert rows[0] != rows[2]
+
+    def test_others_have_one(self) -> None:
+        """Or `test_who_has_no_sample` would say nothing."""
+        ends = [self.fit(many, (1, 3, 1), restarts=1).restarts[0].calls for many in (4.0, np.inf)]
+        assert ends[0] != ends[1]
+
+    def test_a_start_that_is_good_enough_is_the_last(self) -> None:
+        """By chi-square of all events."""
+        assert len(self.fit().restarts) < len(self.fit(restarts=10).restarts) == 10
+
+    @pytest.mark.parametrize("options", [{"start": "first"}, {"prior": None}, {"minimizer": "lbfgs"}])
+    def test_who_has_no_sample(self, options: dict[str, Any]) -> None:
+        """Given starts, which go on from where they are; fits without a prior; minimizers by name: the same digits."""
+        if "start" in options:
+            options = {"start": self.fit(layers=(1, 3, 1), restarts=1).parameters}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fx.FitWarning)  # without a prior there are undetermined directions
+            ends = [self.fit(many, (1, 3, 1), restarts=1, **options).parameters for many in (4.0, np.inf)]
+        np.testing.assert_array_equal(*ends)
+
+    @pytest.mark.parametrize("calls", [2, 30])
+    def test_a_callback_ends_it_in_the_sample(self, calls: int) -> None:
+        """The best value that it is told never rises."""
+        heard = list[fx.FitState]()
+
+        def stop(state: fx.FitState) -> bool:
+            heard.append(state)
+            return len(heard) == calls
+
+        with pytest.warns(fx.FitWarning, match="callback"):
+            fit = self.fit(restarts=3, callback=stop)
+        assert len(heard) == calls
+        best = [state.best for state in heard]
+        assert best == sorted(best, reverse=True)
+        assert fit.fval <= best[-1] * (1 + 1e-9)
+        assert np.isfinite(fit.parameters).all()
+
+    def test_time_ends_it(self) -> None:
+        """At once, with the first start as the best."""
+        job = read_problem(network(*self.layers), Measurements(self.x, self.y, 0.1), FitOptions(prior=3.0))
+        cost, rng = job.cost(), np.random.default_rng(1)
+        local = replace(job.local_search(cost), sample=cost.sample(300, rng))
+        found = MultiStart(cost, local, n_starts=3, deadline=0.0).run([glorot(job.layout, rng) for _ in range(3)])
+        assert found.stopped == TIME_IS_UP
+        assert not found.located
+        assert len(found.starts) == 1

@@ -80,6 +80,30 @@ def test_another_form_of_the_problem_shares_the_budget_and_gives_its_best_point_
     assert tracker.best_value == double.value_and_gradient(np.array([0.4, 0.0]))[0]
 
 
+def test_another_problem_is_reported_by_s_of_this_one_and_prunes_nothing() -> None:
+    """Such as that of a sample of the events, whose S is another."""
+    other, reported = rosenbrock(), list[tuple[float, int]]()
+    other.r = lambda t: np.array([t[0], t[1]])
+
+    def report(value: float, calls: int) -> bool:
+        reported.append((value, calls))
+        return len(reported) == 3
+
+    tracker = Tracker(rosenbrock(), Budget(report=report, prune=lambda theta, gain: True))
+    first, _ = tracker.value_and_gradient(np.array([3.0, 0.0]))
+
+    def run() -> None:
+        with tracker.on(other, same=False) as some:
+            assert some.budget.prune is None
+            for t in (2.0, 0.5):
+                some.value_and_gradient(np.array([t, 0.0]))
+
+    with pytest.raises(StopMinimization, match="callback"):
+        run()
+    assert reported == [(first, 1), (first, 2), (first, 3)]
+    assert tracker.best_value == rosenbrock().value_and_gradient(np.array([0.5, 0.0]))[0]
+
+
 def test_a_tracker_goes_on_in_its_own_budget() -> None:
     tracker = Tracker(rosenbrock(), Budget(deadline=0.0))
     assert Tracker.of(tracker, Budget()) is tracker

@@ -238,3 +238,18 @@ def test_no_warning_at_any_step(cost: fx.LeastSquares) -> None:
         m = Minuit(cost, cost.start).migrad().hesse()
         m.minos("b_L2_L3[0]")
     assert m.merrors["b_L2_L3[0]"].is_valid
+
+
+def test_a_sample_has_its_share_of_the_prior() -> None:
+    """S of some events by the statistic's own definition, and of all events S itself."""
+    x, y = data()
+    model = fx.Model((1, 2, 1), backend="numpy", seed=1)
+    fit = model.fit(x, y, SIGMA, prior=3.0, restarts=1)
+    cost, theta = fit.raw_cost, fit.parameters + 0.1
+    assert cost.prior is not None
+    some, rows = cost.sample(40, np.random.default_rng(3)), np.random.default_rng(3).choice(120, 40, replace=False)
+    pulls = (np.asarray(model(x[rows], theta)) - y[rows]) / SIGMA
+    assert some.value_and_gradient(theta)[0] == pytest.approx(pulls @ pulls + cost.prior.value(theta) / 3, rel=1e-9)
+    assert some.ndata == 40
+    every = cost.sample(120, np.random.default_rng(3))
+    np.testing.assert_array_equal(every.value_and_gradient(theta)[1], cost.value_and_gradient(theta)[1])
