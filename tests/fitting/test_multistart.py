@@ -212,8 +212,9 @@ class TestSample:
             options = {"start": self.fit(layers=(1, 3, 1), restarts=1).parameters}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fx.FitWarning)  # without a prior there are undetermined directions
-            ends = [self.fit(many, (1, 3, 1), restarts=1, **options).parameters for many in (4.0, np.inf)]
-        np.testing.assert_array_equal(*ends)
+            ends = [self.fit(many, (1, 3, 1), restarts=1, **options) for many in (4.0, np.inf)]
+        np.testing.assert_array_equal(*(end.parameters for end in ends))
+        assert ends[0].restarts[0].calls == ends[1].restarts[0].calls
 
     @pytest.mark.parametrize("calls", [2, 30])
     def test_a_callback_ends_it_in_the_sample(self, calls: int) -> None:
