@@ -6,7 +6,7 @@ far as it will be with all events: what it is wrong by at events that it does no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -31,18 +31,18 @@ class FoldNetworks:
     parts : list of Fold
         These folds, and others that networks may join.
     networks : list of array with shape (p,)
-        Standardised parameters; network i is one of fold i modulo the number of folds.
+        Standardised parameters at the end of the path; network i is one of fold i modulo the number of folds.
     path : PathMinimizer
         Minimises them.
-    minimized : int
-        The number of networks that were minimized to the end.
+    minimized : list of array with shape (p,)
+        Those that were minimized on from there, as far as networks of all events will be.
     """
 
     followed: Followed
     parts: list[Fold]
     networks: list[HostArray]
     path: PathMinimizer
-    minimized: int = 0
+    minimized: list[HostArray] = field(default_factory=list)
 
     @classmethod
     def of(cls, followed: Followed, fold: Rows, path: PathMinimizer, *, everywhere: bool) -> FoldNetworks:
@@ -91,16 +91,15 @@ class FoldNetworks:
 
     def minimize(self) -> None:
         """Minimise the networks that have joined since the last call, each with the events of its fold."""
-        at, evaluations = self.minimized, self.path.tuning.last_evaluations
+        at, evaluations = len(self.minimized), self.path.tuning.last_evaluations
         if at < len(self.networks) and not self.path.stopped:
             costs = CostBatch([self._fold(i).inside for i in range(at, len(self.networks))])
-            self.networks[at:] = self.path.minimize(costs, self.networks[at:], self.precision, evaluations)
-            self.minimized = len(self.networks)
+            self.minimized += self.path.minimize(costs, self.networks[at:], self.precision, evaluations)
 
     def of_folds(self) -> list[tuple[Fold, list[HostArray]]]:
-        """Return the folds that have networks, with these."""
-        step = len(self.parts)
-        return [(part, self.networks[f::step]) for f, part in enumerate(self.parts) if f < len(self.networks)]
+        """Return the folds that have networks, with these, minimized as far as they were."""
+        step, networks = len(self.parts), [*self.minimized, *self.networks[len(self.minimized) :]]
+        return [(part, networks[f::step]) for f, part in enumerate(self.parts) if f < len(networks)]
 
     def wanted(self, share: float) -> int:
         """Return the number of networks whose scatter adds this share to the mean square of held-out residuals.
