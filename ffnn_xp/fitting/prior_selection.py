@@ -7,7 +7,8 @@ the one before ended. A strong prior shows the gross shape first, which leads pa
 The chosen strength is that with the smallest S of held-out data, of five folds, or of one of them where there are many
 events.
 
-More networks follow the path in each fold. Then all are minimized with all data. A prediction is the mean of this
+More networks follow the path in each fold, and are minimized on there to see what they are wrong by (`fold_networks`,
+`held_out`). Then all are minimized with all data. A prediction is the mean of this
 ensemble with equal weights, of probabilities too: on held-out digits the log-loss is smaller by a twentieth than that
 of the best network (`benchmarks/probabilities.py`). Of measured values the density is a Student's t around that mean
 
@@ -15,7 +16,8 @@ of the best network (`benchmarks/probabilities.py`). Of measured values the dens
           \qquad s^2 = a\,\sigma^2 + b\,\sigma^2\,j^T (J^T J + \lambda P)^{-1} j
 
 whose a, b and number of degrees of freedom are fitted to the held-out residuals, so that they include what a linear
-band leaves out. Where no errors of y are given the noise's width :math:`\sigma` may depend on x (`width_selection`).
+band leaves out. Where no errors of y are given the noise's width :math:`\sigma` may depend on x (`width_selection`);
+then the certified fit has these errors.
 """
 
 from __future__ import annotations
@@ -167,12 +169,12 @@ def choose(
     most = few if many else tuning.most_members
     found, precision = folds.ensemble(few, most, tuning.scatter, minimized=calibrates), folds.precision
     noise, predictive = None, None
-    with stoppable(workers.deadline) as stop:
+    with stoppable(workers.deadline) as cut:
         if calibrates:
             stop_if_due()
             noise = recorded("calibration", partial(_noise, problem, folds, rng, path))
             problem = replace(problem, relative_error=noise.relative_error)
-    if not path.stopped:
+    if not (path.stopped or cut.reason):
         batch = CostBatch([whole.objective] * len(found))
         found = path.minimize(batch, found, precision, path.tuning.last_evaluations)
     values = [whole.chi2(theta) + float(np.sum(precision * theta**2)) for theta in found]
@@ -200,7 +202,7 @@ def choose(
         members,
         None if predictive is None else predictive.calibration,
         y_error,
-        path.stopped or stop.reason,
+        path.stopped or cut.reason or stop.reason,
         path.events / n,
         predictive,
         tuple((each.problem.layout.widths[1:-1], each.score) for each in tried) if len(problems) > 1 else (),

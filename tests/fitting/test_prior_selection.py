@@ -18,6 +18,7 @@ import ffnn_xp as fx
 import ffnn_xp.fitting.hidden_layers
 import ffnn_xp.fitting.prior_selection
 import ffnn_xp.network.initialization
+from ffnn_xp._lib.limits import StopMinimization
 from ffnn_xp.fitting.folds import CostBatch, Fold
 from ffnn_xp.fitting.held_out import hold_out
 from ffnn_xp.fitting.members import member
@@ -340,6 +341,23 @@ def test_time_is_kept_and_the_best_so_far_used() -> None:
         fit = model.fit(X, Y, prior="auto", max_seconds=0.05)
     assert fit.recipe is not None
     assert "max_seconds" in fit.recipe.stopped
+    assert np.isfinite(model.predict(NEW)).all()
+
+
+def test_a_calibration_that_is_cut_short_ends_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks stay those of the folds, and there is no density that was not calibrated."""
+    late = StopMinimization("it is late")
+
+    def stop(*given: object) -> None:
+        raise late
+
+    monkeypatch.setattr(ffnn_xp.fitting.prior_selection, "hold_out", stop)
+    model = network()
+    with pytest.warns(fx.FitWarning):
+        fit = model.fit(X, Y, prior="auto")
+    assert fit.recipe is not None
+    assert fit.recipe.stopped == "it is late"
+    assert fit.recipe.calibration is None
     assert np.isfinite(model.predict(NEW)).all()
 
 
