@@ -177,11 +177,14 @@ class TestSample:
         tuning = replace(DEFAULT_TUNING, multi_start=replace(DEFAULT_TUNING.multi_start, **numbers))
         return network(*layers).fit(self.x, self.y, **{"y_err": 0.1, "prior": 3.0, **options}, tuning=tuning)
 
-    def test_the_same_minimum_as_with_all_events(self) -> None:
-        """Every start is in the table, with S of all events, of which none is below the best."""
+    def test_the_minimum_is_as_deep_as_with_all_events(self) -> None:
+        """To a thousandth: paths to neighbouring minima hang on last digits, and so on the version of NumPy.
+
+        Every start is in the table, with S of all events, of which none is below the best.
+        """
         some, every = (self.fit(many, restarts=4) for many in (4.0, np.inf))
         assert some.valid
-        assert some.fval < every.fval + 1.0
+        assert some.fval < 1.001 * every.fval
         assert len(some.restarts) == 4
         refined = [row for row in some.restarts if row.status == "minimum"]
         assert [row.fval for row in refined] == [pytest.approx(some.fval, rel=1e-9)]
