@@ -2,8 +2,7 @@
 
 All of them are made networks of all events later, and predict together. Before that each is minimized in its fold as
 far as the path does with all events: what it is wrong by at events that it does not know is then due to these alone.
-The networks of all events go on from there. (From the ends of the path, with as many gradients as those of the folds,
-their log-likelihood was lower on yacht, energy and airfoil, by .03 to .09.)
+The networks of all events go on from there.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ The chosen strength is that with the smallest S of held-out data, of five folds,
 events.
 
 More networks follow the path in each fold, and are minimized on there to see what they are wrong by (`fold_networks`,
-`held_out`). Then all are minimized with all data. A prediction is the mean of this
-ensemble with equal weights, of probabilities too: on held-out digits the log-loss is smaller by a twentieth than that
-of the best network (`benchmarks/probabilities.py`). Of measured values the density is a Student's t around that mean
+`held_out`). Then all are minimized with all data. A prediction is the mean of this ensemble with equal weights, of
+probabilities too: on held-out digits the log-loss is smaller by a twentieth than that of the best network
+(`benchmarks/probabilities.py`). Of measured values the density is a Student's t around that mean
 
 .. math:: t_\nu\!\left(\frac{y - \bar y(x)}{s}\right),
           \qquad s^2 = a\,\sigma^2 + b\,\sigma^2\,j^T (J^T J + \lambda P)^{-1} j
@@ -48,9 +48,6 @@ from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.uncertainty import Calibration, Predictive, VaryingWidth
 
 FEWEST_TO_CHOOSE = 10  # events without which cross-validation says nothing
-MOST_SCATTER = 0.5  # of the square of held-out residuals: the most that an ensemble is taken to be better
-MOST_EFFECTIVE = 0.9  # share of the values that parameters can take up: what is left gives the errors of y
-SWITCHED_OFF = 10  # times the smaller errors, from which on an error says that its value is not to be used
 
 
 @dataclass(frozen=True)
