@@ -94,7 +94,7 @@ class _Run:
         self._minimizations = minimizations
         self._descents: Descents | None = None
         self._asks = {kind: np.zeros(r, dtype=bool) for kind in (None, True, False)}
-        """Return those that ask for value and gradient at a point, an exact Hessian, or a Gauss-Newton matrix."""
+        """The minimizations that ask for value and gradient at a point, an exact Hessian, or a Gauss-Newton matrix."""
         self.results, self.begun, self.last = dict[int, Any](), np.zeros(r, dtype=bool), np.empty((r, 0))
         for i in range(r):
             self._advance(i, None)
