@@ -29,6 +29,7 @@ from ffnn_xp.fitting.problem import FitProblem, check_degrees_of_freedom, read_p
 from ffnn_xp.fitting.record import FitRecord
 from ffnn_xp.fitting.search_result import FitState, Restart
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, REFIT_GOAL, Tuning
+from ffnn_xp.fitting.width_selection import relative_errors
 from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.fitting.y_error import residual_width, settle
 
@@ -55,6 +56,7 @@ __all__ = [
     "identity_of",
     "read_problem",
     "refit",
+    "relative_errors",
     "residual_width",
     "seeds_of",
     "settle",

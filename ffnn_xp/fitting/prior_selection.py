@@ -43,7 +43,7 @@ from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.fitting.progress import Report
 from ffnn_xp.fitting.regularization_path import PathMinimizer
 from ffnn_xp.fitting.search_result import FitState
-from ffnn_xp.fitting.width_selection import HeldOut, choose_width, rounding_error
+from ffnn_xp.fitting.width_selection import HeldOut, choose_width, relative_errors, rounding_error
 from ffnn_xp.fitting.workers import HERE, Workers
 from ffnn_xp.uncertainty import Calibration, Predictive, VaryingWidth
 
@@ -243,14 +243,11 @@ def _noise(problem: FitProblem, folds: FoldNetworks, rng: np.random.Generator, p
 def _relative_error(folds: FoldNetworks, held_out: HeldOut, width: VaryingWidth) -> HostArray | None:
     """Return the errors of all values ``(k, n)`` in units of that of mean weight, if all have been held out.
 
-    The widths are those at the predictions and bands of networks that did not know the event. None is much smaller
-    than the others: it would hold the network to its event alone.
+    The widths are those at the predictions and bands of networks that did not know the event.
     """
     order = np.concatenate([part.out for part, _ in folds.of_folds()])
     if len(order) < folds.followed.problem.data.n:
         return None
     widths = np.empty_like(held_out.residuals)
     widths[:, order] = width(held_out.x, held_out.predictions, held_out.bands / held_out.root_weights)
-    least = folds.followed.problem.tuning.width.least
-    widths = np.maximum(widths, least * np.sqrt(np.mean(widths**2, axis=1, keepdims=True)))
-    return np.asarray(widths * np.sqrt(np.mean(widths**-2.0, axis=1, keepdims=True)))
+    return relative_errors(widths, folds.followed.problem.tuning.width.least)

@@ -104,6 +104,20 @@ def rounding_error(y: HostArray) -> HostArray:
     return errors
 
 
+def relative_errors(widths: HostArray, least: float) -> HostArray:
+    """Return widths ``(k, n)`` in units of that of mean weight, none below a share of their root mean square.
+
+    A width that is much smaller than the others would hold a network to its event alone.
+
+    Examples
+    --------
+    >>> relative_errors(np.array([[1.0, 1.0, 0.1]]), 0.5).round(3)
+    array([[1.63 , 1.63 , 0.667]])
+    """
+    widths = np.maximum(widths, least * np.sqrt(np.mean(widths**2, axis=1, keepdims=True)))
+    return np.asarray(widths * np.sqrt(np.mean(widths**-2.0, axis=1, keepdims=True)))
+
+
 def choose_width(
     held_out: HeldOut, rounding: HostArray, rng: np.random.Generator, minimizer: PathMinimizer, tuning: WidthTuning
 ) -> tuple[Calibration, VaryingWidth | None]:

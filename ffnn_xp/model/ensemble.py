@@ -31,11 +31,13 @@ from ffnn_xp.fitting import (
     identity_of,
     read_problem,
     refit,
+    relative_errors,
     seeds_of,
     settle,
 )
 from ffnn_xp.network import ModelLike, Network, evaluate
 from ffnn_xp.objective import GaussianPrior, network_precision
+from ffnn_xp.uncertainty import Predictive
 
 PREDICTIONS = 2**22  # values of a layer that are computed at a time
 
@@ -151,11 +153,16 @@ class Ensemble(Shown):
 
 
 def fit_replicas(
-    model: ModelLike, measurements: Measurements, options: ReplicaOptions, prior: HostArray | None
+    model: ModelLike,
+    measurements: Measurements,
+    options: ReplicaOptions,
+    prior: HostArray | None,
+    density: Predictive | None = None,
 ) -> Ensemble:
     """Fit many replicas of the measurements; see `Model.fit_replicas`.
 
-    The precisions ``(p,)`` of the prior of the model's own fit are those of ``prior="auto"``.
+    The precisions ``(p,)`` of the prior of the model's own fit are those of ``prior="auto"``. Where no errors of y are
+    given, and by the model's `density` the noise depends on x, it does here too.
     """
     began = time.monotonic()
     measurements = replace(measurements, x=in_order(measurements.x, model.input_names))
@@ -176,6 +183,9 @@ def fit_replicas(
     standard = problem.scaling.to_standard(theta)
     if not problem.errors_known:
         check_degrees_of_freedom(problem)
+        if density is not None and density.width is not None:
+            noise = density.noise(problem.network, backend, problem.data.x)
+            problem = replace(problem, relative_error=relative_errors(noise, problem.tuning.width.least))
         problem = settle(problem, standard, lambda _: standard)
         if problem.unsettled:
             raise ValueError(f"replicas need errors of y: {problem.unsettled}")

@@ -331,7 +331,7 @@ class Model(NetworkPicture, SavablePredictor):
                 checkpoint=checkpoint,
                 tuning=tuning,
             )
-            ensemble = fit_replicas(self, measurements, options, self._prior)
+            ensemble = fit_replicas(self, measurements, options, self._prior, self._predictive)
             stop.reason = ensemble.stopped
         return ensemble
 

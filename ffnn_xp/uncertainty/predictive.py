@@ -5,9 +5,8 @@ r"""The prediction of an ensemble, and the density of a new measurement: a Stude
 
 with mean squares over the networks. The width is calibrated on events that networks did not know: what these networks
 are wrong by there it has already. Far from data the networks' scatter grows beyond v, the largest at these events, and
-becomes the width. The t is
-normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all that there is to know.
-Everything is computed on the host, in units of y.
+becomes the width. The t is normal for nu = infinity. Of yes or no, and of classes, the mean of the probabilities is all
+that there is to know. Everything is computed on the host, in units of y.
 """
 
 from __future__ import annotations
@@ -179,9 +178,22 @@ class Predictive:
         y = np.stack([m.mean(network, backend, x) for m in self.members])
         return y, np.stack([backend.to_host(m.band.std(network, backend, x)) for m in self.members])
 
+    def noise(self, network: Network, backend: Backend, x: Array) -> HostArray:
+        """Return the errors of y at raw inputs ``(d, n)``, ``(k, n)``, before their calibration."""
+        return self._parts(network, backend, x)[1]
+
     def _mean_and_width(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray]:
         """Return the mean and the width of measurements, each ``(k, n)``."""
-        c, (y, bands) = self._calibrated, self._outputs(network, backend, x)
+        y, noise, band = self._parts(network, backend, x)
+        width = self._calibrated.width(noise, band)
+        if len(y) > 1:
+            scatter, known = _scatter(y), self.scatter[:, None]
+            width = np.hypot(width, np.sqrt(np.maximum(scatter - known, 0)) * np.sqrt(scatter + known))
+        return np.mean(y, axis=0), width
+
+    def _parts(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray, HostArray]:
+        """Return the means of all networks ``(m, k, n)``, the errors of y, and the band, each ``(k, n)``."""
+        y, bands = self._outputs(network, backend, x)
         if self.predicts_width:
             k = y.shape[1] // 2
             y, y_error, bands = y[:, :k], np.exp(y[:, k:]), bands[:, :k]
@@ -195,11 +207,7 @@ class Predictive:
         noise = np.sqrt(np.mean(y_error**2, axis=0))
         if self.width is not None:
             noise = self.width(backend.to_host(x), mean, band)
-        width = c.width(noise, band)
-        if len(y) > 1:
-            scatter, known = _scatter(y), self.scatter[:, None]
-            width = np.hypot(width, np.sqrt(np.maximum(scatter - known, 0)) * np.sqrt(scatter + known))
-        return mean, width
+        return y, noise, band
 
 
 def _scatter(y: HostArray) -> HostArray:

@@ -23,6 +23,7 @@ from ffnn_xp.fitting.width_selection import (
 )
 from ffnn_xp.fitting.workers import Workers
 from ffnn_xp.uncertainty import Calibration, VaryingWidth
+from ffnn_xp.uncertainty.predictive import log_student_t
 
 NONE = np.zeros(1)
 
@@ -295,3 +296,23 @@ def test_the_logarithm_of_a_width_is_the_mean_of_the_networks_outputs() -> None:
     logs = np.log(np.clip(band, 1e-30, 1e30))
     expected = 0.5 * (2 * np.tanh(x) + np.tanh(0.01 * logs))
     np.testing.assert_allclose(np.log(width(x, 0 * x, band)), expected, rtol=1e-12)
+
+
+def test_the_widths_network_is_not_told_of_weights_by_the_bands() -> None:
+    """Bands are larger by the root of a weight, which is nothing that a new event has."""
+    found, always = two(), WidthTuning(level=-np.inf)
+    root = np.linspace(1, 3, 60)
+    weighted = found._replace(bands=found.bands * root, root_weights=root)
+    widths = [
+        choose_width(each, np.zeros(2), np.random.default_rng(1), PathMinimizer(), always)[1]
+        for each in (found, weighted)
+    ]
+    assert widths[0] is not None
+    assert widths[1] is not None
+    np.testing.assert_allclose(widths[0].parameters, widths[1].parameters, rtol=1e-6, atol=1e-9)
+
+
+def test_students_density_is_scipys() -> None:
+    z = np.array([-30.0, -1.0, 0.0, 0.5, 1e6])
+    for nu in (2.1, 9.5, 1e4):
+        np.testing.assert_allclose(log_student_t(z, nu), scipy.stats.t.logpdf(z, nu), rtol=1e-10)

@@ -146,3 +146,15 @@ def test_no_event_counts_for_much_more_than_the_others(varying: tuple[fx.Model, 
     expected = np.maximum(free, 0.8 * rms)
     np.testing.assert_allclose(bounded / bounded.max(), expected / expected.max(), rtol=1e-9)
     assert np.min(free) < 0.5 * rms
+
+
+@pytest.mark.slow
+def test_replicas_of_the_same_data_have_the_same_errors(varying: tuple[fx.Model, fx.FitResult]) -> None:
+    """The toys of the model start at the fit's minimum and end beside it, each event with its own noise."""
+    model, fit = varying
+    toys = model.fit_replicas(X, Y, number=40, seed=1)
+    at = np.array([-0.8, 0.8])
+    narrow, wide = np.std(toys(at), axis=0)
+    band = fit.band(at)
+    assert wide > 2.5 * narrow
+    np.testing.assert_allclose([narrow, wide], (band.high - band.low) / 2, rtol=0.4)
