@@ -137,18 +137,20 @@ class Predictive:
 
         That of the mean has two parts: the band, which all M networks share since their data are the same, and 1/M of
         the variance between the networks, which are minima found from different starts. The calibration is that of
-        new measurements, whose errors are much larger: it says too little about the band.
+        new measurements, whose errors are much larger: it says too little about the band. But no mean is less certain
+        than a new measurement: held-out ones contain its error. The band of a network with nearly as many parameters
+        as values, which has next to no residuals to tell the noise from, may say so.
         """
-        if with_y_error:
+        y, bands, noise, band = self._parts(network, backend, x)
+        measured = np.inf
+        if with_y_error or self.has_density:
             nu = self._calibrated.nu
             heavy = 1.0 if np.isinf(nu) else nu / (nu - 2) if nu > 2 else np.inf
-            return np.asarray(np.sqrt(heavy) * self._mean_and_width(network, backend, x)[1])
-        y, band = self._outputs(network, backend, x)
-        M = len(self.members)
-        if self.predicts_width:
-            y, band = (a[:, : y.shape[1] // 2] for a in (y, band))
-        between = _scatter(y) ** 2 / M if M > 1 else 0.0
-        return np.asarray(np.sqrt(np.mean(band**2, axis=0) + between))
+            measured = np.sqrt(heavy) * self._width(y, noise, band)
+            if with_y_error:
+                return np.asarray(measured)
+        between = _scatter(y) ** 2 / len(y) if len(y) > 1 else 0.0
+        return np.asarray(np.minimum(np.sqrt(np.mean(bands**2, axis=0) + between), measured))
 
     def log_density(self, network: Network, backend: Backend, x: Array, y: HostArray) -> HostArray:
         """Return the log density ``(n,)`` of measurements y ``(k, n)``; given a network, outputs are independent."""
@@ -180,19 +182,23 @@ class Predictive:
 
     def noise(self, network: Network, backend: Backend, x: Array) -> HostArray:
         """Return the errors of y at raw inputs ``(d, n)``, ``(k, n)``, before their calibration."""
-        return self._parts(network, backend, x)[1]
+        return self._parts(network, backend, x)[2]
 
     def _mean_and_width(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray]:
         """Return the mean and the width of measurements, each ``(k, n)``."""
-        y, noise, band = self._parts(network, backend, x)
+        y, _, noise, band = self._parts(network, backend, x)
+        return np.mean(y, axis=0), self._width(y, noise, band)
+
+    def _width(self, y: HostArray, noise: HostArray, band: HostArray) -> HostArray:
+        """Return the width of measurements ``(k, n)`` from what `_parts` returns."""
         width = self._calibrated.width(noise, band)
         if len(y) > 1:
             scatter, known = _scatter(y), self.scatter[:, None]
             width = np.hypot(width, np.sqrt(np.maximum(scatter - known, 0)) * np.sqrt(scatter + known))
-        return np.mean(y, axis=0), width
+        return width
 
-    def _parts(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray, HostArray]:
-        """Return the means of all networks ``(m, k, n)``, the errors of y, and the band, each ``(k, n)``."""
+    def _parts(self, network: Network, backend: Backend, x: Array) -> tuple[HostArray, HostArray, HostArray, HostArray]:
+        """Return the means and bands of all networks ``(m, k, n)``, the errors of y and the band that is calibrated."""
         y, bands = self._outputs(network, backend, x)
         if self.predicts_width:
             k = y.shape[1] // 2
@@ -207,7 +213,7 @@ class Predictive:
         noise = np.sqrt(np.mean(y_error**2, axis=0))
         if self.width is not None:
             noise = self.width(backend.to_host(x), mean, band)
-        return y, noise, band
+        return y, bands, noise, band
 
 
 def _scatter(y: HostArray) -> HostArray:

@@ -288,6 +288,19 @@ def test_the_prediction_is_the_mean_of_the_members(fitted: tuple[fx.Model, fx.Fi
 
 
 @pytest.mark.slow
+def test_no_mean_is_less_certain_than_a_new_measurement(fitted: tuple[fx.Model, fx.FitResult]) -> None:
+    """Held-out residuals, which tell the width, contain the error of the mean: wider bands are wrong."""
+    model, fit = fitted
+    assert fit.predictive is not None
+    measured = replace(fit.predictive, calibration=Calibration(a=0.1, b=0.3))
+    where = model.network, model.backend, NEW.T
+    wide = replace(fit.predictive, calibration=None).std(*where, with_y_error=False)
+    std, new = (measured.std(*where, with_y_error=of_y) for of_y in (False, True))
+    np.testing.assert_array_equal(std, np.minimum(wide, new))
+    assert 0.1 < np.mean(new < wide) < 1
+
+
+@pytest.mark.slow
 def test_calibration_finds_what_was_put_in() -> None:
     rng = np.random.default_rng(1)
     band = rng.uniform(0, 2, 20000)
