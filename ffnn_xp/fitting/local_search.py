@@ -30,7 +30,7 @@ from ffnn_xp.minimizers import (
     run_ask_tell,
 )
 from ffnn_xp.objective import NetworkCost
-from ffnn_xp.uncertainty import Spectrum
+from ffnn_xp.uncertainty import Spectrum, without_rounding
 
 # In units of errordef: far below MIGRAD's goal, and cheap since the last steps converge quadratically.
 _EDM_GOAL = 1e-6
@@ -365,5 +365,9 @@ class LocalSearch:
 
     def _spectrum(self, theta: HostArray) -> Spectrum:
         problem = self.problem
-        H = problem.hessian(theta) if self.smooth else problem.gauss_newton(theta)
+        gauss_newton = partial(problem.gauss_newton, theta)
+        if self.smooth:
+            H = without_rounding(problem.hessian(theta), gauss_newton, problem.epsilon)
+        else:
+            H = gauss_newton()
         return Spectrum.of_hessian(H, problem.errordef, problem.epsilon)

@@ -9,7 +9,7 @@
 A band is computed from a spectrum or from a minimizer's problem; the package knows no cost and no fit.
 """
 
-from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum, dead_units, rank, sandwich
+from ffnn_xp.uncertainty.covariance import TOUCHES, Spectrum, dead_units, rank, sandwich, without_rounding
 from ffnn_xp.uncertainty.linear_band import LinearBand
 from ffnn_xp.uncertainty.matrix_free_band import DifferentiableProblem, MatrixFreeBand
 from ffnn_xp.uncertainty.predictive import Calibration, Member, Predictive, bounded, calibrate
@@ -32,4 +32,5 @@ __all__ = [
     "sandwich",
     "width_inputs",
     "width_network",
+    "without_rounding",
 ]

@@ -10,6 +10,7 @@ and is not lower by more than rounding: it is degenerate, and counts as unidenti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,8 @@ from ffnn_xp.network import Layout
 
 ROUNDING = 4500.0
 """Rounding floor, in epsilons of the largest eigenvalue (1e-12 in float64): smaller eigenvalues count as zero."""
+NO_INFLUENCE = 100.0
+"""Epsilons of the largest derivative of predictions below which that by another parameter is rounding."""
 TOUCHES = 1e-6
 """Squared share of the unidentified directions above which a parameter or a prediction depends on them."""
 
@@ -173,6 +176,37 @@ def sandwich(spectrum: Spectrum, scores: HostArray, errordef: float, precision: 
         B = B + np.diag(precision)
     w, V = scipy.linalg.eigh(spectrum.factor.T @ B @ spectrum.factor, check_finite=False)
     return replace(spectrum, factor=spectrum.factor @ (V * np.sqrt(np.maximum(w, 0.0))))
+
+
+def without_rounding(H: HostArray, gauss_newton: Callable[[], HostArray], epsilon: float) -> HostArray:
+    """Return an exact Hessian with zeros for parameters that move predictions by no more than rounding.
+
+    Of a unit that reacts to no event its curvatures are the differences of numbers that have rounded to one: they may
+    come out as zero, or as anything of either sign. Which it is may not decide whether the unit counts as determined.
+
+    Parameters
+    ----------
+    H : array with shape (p, p)
+        The Hessian.
+    gauss_newton : callable
+        Returns the Gauss-Newton matrix, the products of the predictions' derivatives; called if it is needed.
+    epsilon : float
+        The relative precision of the numbers.
+
+    Examples
+    --------
+    >>> without_rounding(np.diag([2.0, 1e-15]), lambda: np.diag([2.0, 1e-33]), 2.2e-16).tolist()
+    [[2.0, 0.0], [0.0, 0.0]]
+    >>> without_rounding(np.diag([2.0, 1e-15]), lambda: np.diag([2.0, 1e-15]), 2.2e-16).tolist()
+    [[2.0, 0.0], [0.0, 1e-15]]
+    """
+    least, diagonal = NO_INFLUENCE * epsilon, np.abs(np.diag(H))
+    small = diagonal <= least * np.max(diagonal)
+    if not np.any(small & (diagonal > 0)):
+        return H
+    first = np.abs(np.diag(gauss_newton()))
+    off = small & (first <= least**2 * np.max(first))
+    return np.where(off[:, None] | off, 0.0, H)
 
 
 def rank(H: HostArray, epsilon: float = 2.2e-16) -> int:
