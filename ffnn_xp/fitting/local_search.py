@@ -365,9 +365,6 @@ class LocalSearch:
 
     def _spectrum(self, theta: HostArray) -> Spectrum:
         problem = self.problem
-        gauss_newton = partial(problem.gauss_newton, theta)
-        if self.smooth:
-            H = without_rounding(problem.hessian(theta), gauss_newton, problem.epsilon)
-        else:
-            H = gauss_newton()
+        G = partial(problem.gauss_newton, theta)
+        H = without_rounding(problem.hessian(theta), G, problem.epsilon) if self.smooth else G()
         return Spectrum.of_hessian(H, problem.errordef, problem.epsilon)
