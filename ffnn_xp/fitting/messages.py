@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ffnn_xp._lib.text import first_names
+from ffnn_xp._lib.text import counted, first_names
 from ffnn_xp._lib.typing import HostArray
 from ffnn_xp.fitting.found import Found
 from ffnn_xp.fitting.problem import FitProblem
 from ffnn_xp.minimizers import EDMBounds
 from ffnn_xp.uncertainty import Spectrum, dead_units
+
+STEEP = 100.0  # weights of a unit, in units of the spread of what comes into it: it is a step for nearly all events
 
 
 def unidentified(problem: FitProblem, spectrum: Spectrum) -> HostArray:
@@ -31,7 +33,7 @@ def _along(problem: FitProblem, spectrum: Spectrum) -> str:
 def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, more: str) -> str:
     """Return the message where p x p matrices are not formed."""
     if bounds is None:
-        return "Not certified: the minimization did not come to an end. These are the best parameters so far."
+        return f"Not certified: the minimization did not come to an end.{more} These are the best parameters so far."
     why = f"matrices of {p} x {p} are not formed: there is no covariance"
     if bounds.negative_direction is not None:
         return f"Not a minimum: S curves down from here (met after {bounds.iterations} products); {why}."
@@ -43,7 +45,7 @@ def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, m
             f"Conjugate gradients on the Hessian certified the minimum: {known}; {why}, and an error band takes a "
             f"solve for each output that it is asked for.{more}"
         )
-    return f"Not certified: {known}; {why}. fit(..., start='current') goes on from here; or use a prior."
+    return f"Not certified: {known}; {why}. fit(..., start='current') goes on from here; or use a prior.{more}"
 
 
 def _steps(found: Found) -> list[str]:
@@ -51,6 +53,22 @@ def _steps(found: Found) -> list[str]:
     widths = found.problem.layout.widths[1:-1]
     names = [f"unit {i} of layer L{l}" for l, width in enumerate(widths, start=2) for i in range(width)]
     return [name for name, active in zip(names, found.cost.active_events(found.theta), strict=True) if not active]
+
+
+def _growing(found: Found) -> str:
+    """Say along which units' weights S falls as they grow, where no prior ends that and no spectrum tells it."""
+    problem, layout, names = found.problem, found.problem.layout, list[str]()
+    if problem.prior is not None or problem.in_parts:
+        return ""
+    g = found.cost.grad(found.theta)
+    for l, (A, slopes) in enumerate(zip(*(layout.matrices(np, v)[:-1] for v in (found.theta, g)), strict=True)):
+        if not (problem.network.activations[l].homogeneous or problem.network.activations[l].linear):
+            steep = (np.sqrt(np.sum(A[:, :-1] ** 2, axis=1)) > STEEP) & (np.sum(A * slopes, axis=1) < 0)
+            names += [f"unit {i} of layer L{l + 2}" for i in np.flatnonzero(steep)]
+    if not names:
+        return ""
+    many = counted(len(names), "unit")
+    return f" S falls as the weights of {many} grow ({first_names(names)}), maybe for ever: a prior would hold them."
 
 
 def _source(problem: FitProblem, identified: str) -> str:
@@ -68,7 +86,7 @@ def message_of(found: Found, more: str) -> tuple[str, str]:
         hint = "These are the best parameters so far; fit(..., start='current') goes on from them."
         if found.recipe is not None and found.recipe.predictive is not None:
             hint = "Predictions are the ensemble's, which needs no certificate; for one give the prior as a number."
-        return f"Stopped before a minimum was certified: {search.stopped}. {hint}", "none"
+        return f"Stopped before a minimum was certified: {search.stopped}.{_growing(found)} {hint}", "none"
     if found.infinity is not None:
         open_ = np.zeros(p, dtype=bool) if shape is None else unidentified(problem, shape)
         message = found.infinity.message([problem.layout.names[i] for i in np.flatnonzero(open_)], certified)
@@ -85,6 +103,7 @@ def message_of(found: Found, more: str) -> tuple[str, str]:
         )
     unsettled = f"Not certified: {problem.unsettled}."
     if shape is None:
+        more = more if certified else _growing(found)
         return unsettled if problem.unsettled else _words_without_matrices(p, found.bounds, certified, more), "none"
     if shape.n_negative:
         return (

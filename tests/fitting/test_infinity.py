@@ -340,3 +340,17 @@ def test_the_numbers_are_in_the_tuning() -> None:
     case = INFINITE["a group of empty bins"]
     _, fit = case._replace(options={**case.options, "tuning": tuning}).fit()
     assert fit.caution == ""
+
+
+@pytest.mark.parametrize(
+    ("activation", "prior", "said"), [("tanh", None, True), ("tanh", 1.0, False), ("relu", None, False)]
+)
+def test_a_fit_that_is_stopped_names_units_whose_weights_grow(activation: str, prior: float | None, said: bool) -> None:
+    """The first unit is a step, and S falls as it gets steeper; the second is not."""
+    y = np.sign(X - 0.013) + np.random.default_rng(2).normal(0, 0.1, 40)
+    model = fx.Model((1, 2, 1), activation=activation, backend="numpy", seed=1)
+    start = [600.0, -8.0, 1.0, 0.1, 0.9, 0.1, 0.0]
+    with pytest.warns(fx.FitWarning, match="max_seconds"):
+        fit = model.fit(X, y, 0.1, prior=prior, start=start, max_seconds=1e-6)
+    assert ("S falls as the weights of 1 unit grow (unit 0 of layer L2)" in fit.message) == said
+    assert "unit 1" not in fit.message
