@@ -138,7 +138,7 @@ class RefitTuning:
     )
     last: BatchedLBFGS = field(default=BatchedLBFGS())
     first_lot: int = 4
-    lot_growth: int = 8
+    lot_growth: int = 4
     most: int = 200
     work: int = 4_000_000
 

@@ -257,7 +257,7 @@ def test_toys_of_a_lot_that_is_cut_short_do_not_count() -> None:
     hurried = replace(fit.problem, tuning=Tuning(refit=RefitTuning(last=last)))
     whole = fit_toys(fit.problem, fit.parameters, seeds_of(1, 200))
     cut = fit_toys(hurried, fit.parameters, seeds_of(1, 200))
-    assert last.lots == [4, 32]
+    assert last.lots == [4, 16]
     assert len(whole.theta) == 200
     assert not whole.stopped
     assert cut.stopped == f"{TIME_IS_UP}, after 4 of 200 toys"
@@ -273,7 +273,7 @@ def sizes_of_lots(backend: Backend, number: int, tuning: RefitTuning = DEFAULT_T
 
 def test_lots_have_a_size_that_follows_from_the_problem() -> None:
     numpy = get_backend("numpy")
-    assert sizes_of_lots(numpy, 250) == [4, 32, 200, 14]
+    assert sizes_of_lots(numpy, 250) == [4, 16, 64, 166]
     assert sizes_of_lots(numpy, 30, RefitTuning(work=40_000)) == [4, 10, 10, 6]
     assert sizes_of_lots(numpy, 3, RefitTuning(work=1)) == [1, 1, 1]
 
