@@ -45,7 +45,7 @@ def _words_without_matrices(p: int, bounds: EDMBounds | None, certified: bool, m
             f"Conjugate gradients on the Hessian certified the minimum: {known}; {why}, and an error band takes a "
             f"solve for each output that it is asked for.{more}"
         )
-    return f"Not certified: {known}; {why}. fit(..., start='current') goes on from here; or use a prior.{more}"
+    return f"Not certified: {known}; {why}.{more} fit(..., start='current') goes on from here; or use a prior."
 
 
 def _steps(found: Found) -> list[str]:
@@ -68,7 +68,7 @@ def _growing(found: Found) -> str:
     if not names:
         return ""
     many = counted(len(names), "unit")
-    return f" S falls as the weights of {many} grow ({first_names(names)}), maybe for ever: a prior would hold them."
+    return f" S falls as the weights of {many} grow ({first_names(names)}), maybe for ever; a prior ends that."
 
 
 def _source(problem: FitProblem, identified: str) -> str:
@@ -103,8 +103,9 @@ def message_of(found: Found, more: str) -> tuple[str, str]:
         )
     unsettled = f"Not certified: {problem.unsettled}."
     if shape is None:
-        more = more if certified else _growing(found)
-        return unsettled if problem.unsettled else _words_without_matrices(p, found.bounds, certified, more), "none"
+        if problem.unsettled:
+            return unsettled, "none"
+        return _words_without_matrices(p, found.bounds, certified, more if certified else _growing(found)), "none"
     if shape.n_negative:
         return (
             f"Not a minimum: S still falls along {shape.n_negative} of {p} directions{_along(problem, shape)}: a "

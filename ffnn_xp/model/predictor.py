@@ -84,9 +84,9 @@ class Predictor(NetworkFunction, Shown):
             Inputs; of bins the integral over each is returned, with its error.
         return_std : bool
             Whether to return the standard deviation too, linear in the parameters' covariance, in units of y; of an
-            ensemble's mean it includes the scatter of its networks. It is
-            infinite where the fit does not determine the output. After a fit that formed no p x p matrices each output
-            of each event takes a solve: request few at a time.
+            ensemble's mean it includes the scatter of its networks, and is nowhere larger than that of a new
+            measurement. It is infinite where the fit does not determine the output. After a fit that formed no p x p
+            matrices each output of each event takes a solve: request few at a time.
         return_cov : bool
             Whether to return the covariance of all outputs instead, ``(n, n)`` or event by event ``(n k, n k)``, on the
             host; it is NaN where the fit does not determine an output. It is that of the fitted function, after

@@ -9,7 +9,9 @@ import pytest
 
 import ffnn_xp as fx
 from ffnn_xp.fitting.infinity import Infinity, minimum_at_infinity
+from ffnn_xp.fitting.local_search import LocalSearchTuning
 from ffnn_xp.fitting.tuning import DEFAULT_TUNING, Tuning
+from ffnn_xp.minimizers import EDMBounds, MatrixFree, MinimizerResult, Status
 from ffnn_xp.uncertainty import Spectrum
 from tests.oracles.infinity import few_events
 
@@ -284,7 +286,7 @@ def test_weakly_determined_minima_are_not_called_so(seed: int) -> None:
 def test_a_unit_that_becomes_a_step_is_named() -> None:
     y = np.sign(X - 0.013) + np.random.default_rng(2).normal(0, 0.1, 40)
     fit = fx.Model((1, 1, 1), backend="numpy", seed=1).fit(X, y, 0.1, prior=None)
-    assert "steps between events: unit 0 of layer L2" in fit.message
+    assert "2 of 4 directions are not determined by the data (steps between events: unit 0 of layer L2)" in fit.message
     assert np.isinf(fit.errors[:2]).all()
     assert np.isfinite(fit.errors[2:]).all()
 
@@ -343,14 +345,38 @@ def test_the_numbers_are_in_the_tuning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("activation", "prior", "said"), [("tanh", None, True), ("tanh", 1.0, False), ("relu", None, False)]
+    ("activation", "prior", "slope", "said"),
+    [
+        ("tanh", None, 1000.0, True),
+        ("tanh", 1e9, 1000.0, False),  # ends it somewhere
+        ("tanh", None, 150.0, False),  # S rises as the unit gets steeper
+        ("relu", None, 1000.0, False),  # its unit is no step
+    ],
 )
-def test_a_fit_that_is_stopped_names_units_whose_weights_grow(activation: str, prior: float | None, said: bool) -> None:
-    """The first unit is a step, and S falls as it gets steeper; the second is not."""
-    y = np.sign(X - 0.013) + np.random.default_rng(2).normal(0, 0.1, 40)
+def test_a_fit_that_is_stopped_names_units_whose_weights_grow(
+    activation: str, prior: float | None, slope: float, said: bool
+) -> None:
+    """The first unit is a step that is not as steep as that of the data, or steeper; the second is none."""
     model = fx.Model((1, 2, 1), activation=activation, backend="numpy", seed=1)
-    start = [600.0, -8.0, 1.0, 0.1, 0.9, 0.1, 0.0]
+    step = [slope, -0.02 * slope, 1.0, 0.1, 1.0, 0.1, 0.0]
+    data, start = model(X, np.array(step)), [200.0, -4.0, *step[2:]]
     with pytest.warns(fx.FitWarning, match="max_seconds"):
-        fit = model.fit(X, y, 0.1, prior=prior, start=start, max_seconds=1e-6)
+        fit = model.fit(X, data, 0.1, prior=prior, start=start, max_seconds=1e-6)
     assert ("S falls as the weights of 1 unit grow (unit 0 of layer L2)" in fit.message) == said
     assert "unit 1" not in fit.message
+
+
+@pytest.mark.parametrize(("edm", "said"), [(1.0, True), (1e-9, False)])
+def test_without_matrices_too(edm: float, said: bool) -> None:
+    """A minimization that ends with a step says so, and nothing where it converged."""
+    step = np.array([350.0, -8.0, 1.0, 0.1, 0.9, 0.1, 0.0])
+
+    class There(MatrixFree):
+        def run(self, problem: Any, theta: np.ndarray, budget: object = None) -> MinimizerResult:
+            bounds = EDMBounds(np.zeros(7), lower=edm, upper=edm, iterations=1)
+            return MinimizerResult(step, problem.value_and_gradient(step)[0], edm, Status.NO_GAIN, bounds=bounds)
+
+    y = np.sign(X - 0.013) + np.random.default_rng(2).normal(0, 0.1, 40)
+    tuning = Tuning(matrix_limit=5, local_search=LocalSearchTuning(matrix_free=There()))
+    fit = fx.Model((1, 2, 1), backend="numpy", seed=1).fit(X, y, 0.1, prior=None, restarts=1, tuning=tuning)
+    assert ("S falls as the weights of 1 unit grow (unit 0 of layer L2)" in fit.message) == said

@@ -172,19 +172,22 @@ class TestSample:
     y = np.sin(3 * x) + 0.1 * np.random.default_rng(2).normal(size=3000)
     layers = (1, 22, 1)  # too large for successive halving
 
-    def fit(self, many: float = 4.0, layers: tuple[int, ...] = layers, **options: Any) -> fx.FitResult:
+    def fit(
+        self, many: float = 4.0, layers: tuple[int, ...] = layers, y: np.ndarray = y, **options: Any
+    ) -> fx.FitResult:
         numbers = {"sample_per_parameter": 5, "least_sample": 300, "many": many}
         tuning = replace(DEFAULT_TUNING, multi_start=replace(DEFAULT_TUNING.multi_start, **numbers))
-        return network(*layers).fit(self.x, self.y, **{"y_err": 0.1, "prior": 3.0, **options}, tuning=tuning)
+        return network(*layers).fit(self.x, y, **{"y_err": 0.1, "prior": 3.0, **options}, tuning=tuning)
 
     def test_the_minimum_is_as_deep_as_with_all_events(self) -> None:
-        """To a thousandth: paths to neighbouring minima hang on last digits, and so on the version of NumPy.
+        """Every start is in the table, with S of all events, of which none is below the best.
 
-        Every start is in the table, with S of all events, of which none is below the best.
+        The minima of this curve with this prior, by any seed, differ by 0.3; of others, last digits decide by more.
         """
-        some, every = (self.fit(many, restarts=4) for many in (4.0, np.inf))
+        simple = np.tanh(2 * self.x) + self.y - np.sin(3 * self.x)
+        some, every = (self.fit(many, y=simple, restarts=4, prior=1.0) for many in (4.0, np.inf))
         assert some.valid
-        assert some.fval < 1.001 * every.fval
+        assert some.fval < every.fval + 1.0
         assert len(some.restarts) == 4
         refined = [row for row in some.restarts if row.status == "minimum"]
         assert [row.fval for row in refined] == [pytest.approx(some.fval, rel=1e-9)]
